@@ -1,0 +1,386 @@
+"""Speculative decoding: draft until the stopper says stop, verify, emit, rewind, observe.
+
+Algorithm 1 of AdaEDL (arXiv 2410.18351) with any stopper in its place, over the two exact
+verification rules of `sampling.py`.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from adaedl.errors import UserError
+from adaedl.models.drafter import DraftSession
+from adaedl.models.pair import Pair
+from adaedl.models.runner import Cache, prefill
+from adaedl.sampling import (
+    VERIFICATIONS,
+    Sampling,
+    SharedNoise,
+    acceptance_lower_bound,
+    acceptance_probability,
+    choose_with_noise,
+    draft_statistics,
+    draw,
+    verify_by_match,
+    verify_speculative,
+    warp,
+)
+from adaedl.stopping import DraftStep, Stopper
+from adaedl.trace import DraftedToken, Emitted, Round, TopToken
+
+TOP_TOKENS = 10
+
+
+@dataclass
+class Context:
+    """A prompt that both models have read: the caches that every lane of a race starts from a copy of.
+
+    `next_token` [1] is the prompt's last token, which no cache holds yet; `features` [1, F] are the
+    target's, one position before it (None for an independent drafter)."""
+
+    target_cache: Cache
+    session: DraftSession | None
+    next_token: Tensor
+    features: Tensor | None
+    prompt_tokens: int
+
+    def copy(self) -> "Context":
+        session = self.session.copy() if self.session else None
+        return Context(
+            self.target_cache.copy(), session, self.next_token, self.features, self.prompt_tokens
+        )
+
+
+@torch.inference_mode()
+def read_prompt(pair: Pair, prompt_ids: Tensor, max_new_tokens: int, draft: bool = True) -> Context:
+    """Prefill both models with prompt_ids [T], leaving room for max_new_tokens and the drafts after.
+
+    Raises:
+        UserError: the prompt is empty, or prompt and answer do not fit the context.
+    """
+    if len(prompt_ids) == 0:
+        raise UserError("The prompt is empty; type a question or the beginning of a text.")
+    if len(prompt_ids) + max_new_tokens > pair.max_context:
+        raise UserError(
+            f"The prompt has {len(prompt_ids)} tokens and {max_new_tokens} new ones were asked for, but "
+            f"{pair.name} reads at most {pair.max_context}; shorten one of them."
+        )
+    # A round drafts no further than max_new_tokens, so its last draft is the last thing a cache holds.
+    capacity = len(prompt_ids) + max_new_tokens
+    layers = pair.drafter.feature_layers if draft else ()
+    cache = pair.target.new_cache(capacity)
+    before = prompt_ids[:-1]
+    seen = prefill(pair.target, before, cache, layers) if len(before) else None
+    session, features = None, None
+    if draft:
+        if layers and seen is None:
+            width = len(layers) * pair.target.hidden_size
+            seen = torch.zeros(0, width, device=pair.device)
+        session = pair.drafter.start(before, seen, capacity)
+        if layers:
+            features = seen[-1:] if len(before) else seen.new_zeros(1, seen.shape[1])
+    return Context(cache, session, prompt_ids[-1:], features, len(prompt_ids))
+
+
+@torch.inference_mode()
+def decode(
+    pair: Pair,
+    prompt_ids: Tensor | None,
+    stopper: Stopper,
+    sampling: Sampling,
+    *,
+    max_new_tokens: int = 96,
+    seed: int = 0,
+    verification: str = "shared_noise",
+    context: Context | None = None,
+    noise: SharedNoise | None = None,
+    record: bool = True,
+) -> Iterator[Round]:
+    """Write up to max_new_tokens after a prompt, yielding one Round at a time.
+
+    The text is distributed exactly as the target's own, whatever the stopper. Close the generator
+    between any two rounds to cancel: its caches are freed.
+
+    Args:
+        prompt_ids: [T] on the pair's device; may be None where `context` is given.
+        stopper: a fresh one; it keeps state over the rounds.
+        max_new_tokens: at least 1; the text ends earlier at an end-of-sequence token.
+        seed: same seed, same text (under shared noise: for every stopper).
+        verification: "shared_noise" or "speculative".
+        context: a prefilled prompt to use up, from `read_prompt`.
+        noise: the race's noise under shared noise, at least max_new_tokens rows of it.
+        record: keep p, β and the ten most probable tokens too. That is done off the clock.
+
+    Raises:
+        UserError: a bad verification or length, or a prompt that does not fit.
+    """
+    check_run(max_new_tokens, seed, verification)
+    drafting = stopper.max_draft > 0
+    state = context or read_prompt(pair, prompt_ids, max_new_tokens, drafting)
+    vocab = pair.drafter.vocab if drafting else None
+    layers = pair.drafter.feature_layers if drafting else ()
+    scoring = _scoring(stopper, sampling)
+    if sampling.greedy:
+        rule = _Match(sampling, None, vocab)
+    elif verification == "shared_noise":
+        noise = noise or SharedNoise(seed, max_new_tokens, pair.target.vocab_size, pair.device)
+        rule = _Match(sampling, noise, vocab)
+    else:
+        rule = _Speculative(sampling, random.Random(seed), vocab)
+
+    # Tokens that are certain but that the drafter has not read, and the target's features before each.
+    new_tokens, features = state.next_token, state.features
+    written, clock_s, ended = 0, 0.0, False
+    try:
+        while written < max_new_tokens and not ended:
+            clock = _Clock(pair.device)
+
+            # Draft until the stopper says stop.
+            drafted: list[_Draft] = []
+            room = max_new_tokens - written - 1  # the target adds a token of its own
+            stop_reason = "max_draft" if stopper.max_draft <= room else "length"
+            stopper.begin_round()
+            while len(drafted) < min(stopper.max_draft, room):
+                with clock.drafting:
+                    if drafted:
+                        logits = state.session.extend(drafted[-1].token_id)
+                    else:
+                        logits = state.session.begin(new_tokens, features)
+                draft = _read_draft(logits, rule.draft(logits, written + len(drafted)), vocab, scoring)
+                draft.step = replace(draft.step, position=len(drafted) + 1)
+                stop = stopper.should_stop(draft.step)
+                draft.score, draft.threshold = stopper.score, stopper.threshold
+                if stop and not stopper.keep_last:
+                    stop_reason = "threshold"
+                    break
+                drafted.append(draft)
+                if draft.id in pair.eos_ids:
+                    stop_reason = "eos"
+                    break
+                if stop:
+                    stop_reason = "threshold"
+                    break
+
+            # Verify all of them in one forward pass of the target.
+            ids = torch.cat([new_tokens[-1:], *(draft.token_id for draft in drafted)])
+            with clock.verifying:
+                output = pair.target.forward(ids, state.target_cache, "all", layers)
+            verdict = rule.verify(output.logits, drafted, written)
+
+            # Emit, rewind, observe.
+            accepted, emitted_id = verdict.accepted, verdict.emitted_id
+            state.target_cache.rewind(state.target_cache.length - len(drafted) + accepted)
+            new_tokens = torch.cat((ids[1 : 1 + accepted], ids.new_tensor([emitted_id])))
+            features = output.features[: 1 + accepted] if layers else None
+            stopper.observe(len(drafted), accepted)
+            ended_by_draft = accepted > 0 and drafted[accepted - 1].id in pair.eos_ids
+            ended = ended_by_draft or emitted_id in pair.eos_ids
+            duration_s = clock.elapsed()
+
+            played = Round(
+                start_s=clock_s,
+                duration_s=duration_s,
+                draft_s=clock.drafting.seconds,
+                verify_s=clock.verifying.seconds,
+                accepted=accepted,
+                stop_reason=stop_reason,
+                drafted=[
+                    _describe_draft(pair, draft, stopper.gamma, index, verdict)
+                    for index, draft in enumerate(drafted)
+                ],
+                emitted=None if ended_by_draft else _describe_emitted(pair, len(drafted), verdict),
+            )
+            if record:
+                _record_probabilities(pair, played, drafted, warp(output.logits, sampling), vocab)
+            clock_s += duration_s
+            written += len(played.token_ids)
+            yield played
+    finally:
+        del state
+
+
+def check_run(max_new_tokens: int, seed: int, verification: str) -> None:
+    """Raises UserError where a run's length, seed or verification rule is not possible."""
+    if not isinstance(max_new_tokens, int) or isinstance(max_new_tokens, bool) or max_new_tokens < 1:
+        raise UserError(f"max_new_tokens is {max_new_tokens!r}; it must be a whole number from 1.")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise UserError(f"The seed is {seed!r}; it must be a whole number from 0 to 2^63 − 1.")
+    if verification not in VERIFICATIONS:
+        raise UserError(f"There is no verification {verification!r}; there are {', '.join(VERIFICATIONS)}.")
+
+
+class _Stopwatch:
+    """Sums the seconds spent under `with`, work queued on the device included."""
+
+    def __init__(self, now: Callable[[], float]):
+        self.now = now
+        self.seconds = 0.0
+
+    def __enter__(self):
+        self.seconds -= self.now()
+
+    def __exit__(self, *_):
+        self.seconds += self.now()
+
+
+class _Clock:
+    """The time of one round, and how much of it the two models' forwards took."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.drafting = _Stopwatch(self.now)
+        self.verifying = _Stopwatch(self.now)
+        self.began = self.now()
+
+    def now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+        return time.perf_counter()
+
+    def elapsed(self) -> float:
+        return self.now() - self.began
+
+
+@dataclass
+class _Draft:
+    """A token in hand during the draft phase. `index` [] counts in q's own vocabulary."""
+
+    id: int
+    token_id: Tensor  # [1]
+    index: Tensor
+    q: Tensor  # [Vq]
+    q_token: float
+    step: DraftStep
+    score: float | None = None
+    threshold: float | None = None
+
+
+@dataclass
+class _Verdict:
+    """`draws` are the uniform numbers used, `choices` the target's own tokens, where there are any."""
+
+    accepted: int
+    emitted_id: int
+    draws: list[float] | None = None
+    choices: list[int] | None = None
+
+
+class _Match:
+    """Shared noise, and temperature 0: the target's choice at each position is already fixed."""
+
+    def __init__(self, sampling: Sampling, noise: SharedNoise | None, vocab: Tensor | None):
+        self.sampling, self.noise, self.vocab = sampling, noise, vocab
+
+    def draft(self, logits: Tensor, position: int) -> tuple[Tensor, Tensor]:
+        """A token's index [] in q's vocabulary, and q [Vq]."""
+        q = warp(logits, self.sampling)
+        if self.noise is None:
+            return logits.argmax(-1), q
+        noise = self.noise.at(position)[0]
+        return choose_with_noise(logits, noise if self.vocab is None else noise[self.vocab], self.sampling), q
+
+    def verify(self, logits: Tensor, drafted: list[_Draft], position: int) -> _Verdict:
+        noise = self.noise.at(position, len(logits)) if self.noise else None
+        choices = choose_with_noise(logits, noise, self.sampling)
+        drafted_ids = torch.cat([choices[:0], *(draft.token_id for draft in drafted)])
+        accepted, emitted = verify_by_match(choices, drafted_ids)
+        accepted, emitted_id, *choices = torch.cat((accepted[None], emitted[None], choices)).tolist()
+        return _Verdict(accepted, emitted_id, choices=choices)
+
+
+class _Speculative:
+    """Speculative sampling. Uniform numbers come from the host, so that a seed means the same everywhere."""
+
+    def __init__(self, sampling: Sampling, uniforms: random.Random, vocab: Tensor | None):
+        self.sampling, self.uniforms, self.vocab = sampling, uniforms, vocab
+
+    def draft(self, logits: Tensor, position: int) -> tuple[Tensor, Tensor]:
+        """A token's index [] in q's vocabulary, and q [Vq]."""
+        q = warp(logits, self.sampling)
+        return draw(q, self._tensor(self.uniforms.random(), q)), q
+
+    def verify(self, logits: Tensor, drafted: list[_Draft], position: int) -> _Verdict:
+        p = warp(logits, self.sampling)
+        draws = [self.uniforms.random() for _ in range(len(drafted) + 1)]
+        if not drafted:
+            return _Verdict(0, draw(p[0], self._tensor(draws[0], p)).item(), draws)
+        q = torch.stack([draft.q for draft in drafted])
+        indices = torch.stack([draft.index for draft in drafted])
+        accepted, emitted = verify_speculative(p, q, indices, self._tensor(draws, p), self.vocab)
+        return _Verdict(*torch.stack((accepted, emitted)).tolist(), draws)
+
+    @staticmethod
+    def _tensor(values, like: Tensor) -> Tensor:
+        precise = torch.float32 if like.device.type == "mps" else torch.float64
+        return torch.tensor(values, dtype=precise, device=like.device)
+
+
+def _scoring(stopper: Stopper, sampling: Sampling) -> Sampling | None:
+    """How q is warped for the stopper; None for as it is sampled from."""
+    if stopper.score_temperature:
+        return Sampling(stopper.score_temperature)
+    return Sampling(1.0) if sampling.greedy else None
+
+
+def _read_draft(
+    logits: Tensor, chosen: tuple[Tensor, Tensor], vocab: Tensor | None, scoring: Sampling | None
+) -> _Draft:
+    """A drafted token with its numbers, which cross to the host in one small tensor."""
+    index, q = chosen
+    scored = warp(logits, scoring) if scoring else q
+    statistics = draft_statistics(scored)
+    token_id = (index if vocab is None else vocab[index]).view(1)
+    numbers = (token_id[0], statistics.entropy, statistics.top_prob, statistics.margin, scored[index], q[index])
+    token, entropy, top_prob, margin, token_prob, q_token = torch.stack([n.float() for n in numbers]).tolist()
+    step = DraftStep(max(entropy, 0.0), top_prob, margin, token_prob, position=0)
+    return _Draft(int(token), token_id, index, q, q_token, step)
+
+
+def _describe_draft(pair: Pair, draft: _Draft, gamma: float, index: int, verdict: _Verdict) -> DraftedToken:
+    return DraftedToken(
+        id=draft.id,
+        text=pair.token_text(draft.id),
+        entropy=draft.step.entropy,
+        bound=acceptance_lower_bound(draft.step.entropy, gamma),
+        score=draft.score,
+        threshold=draft.threshold,
+        top_prob=draft.step.top_prob,
+        q=draft.q_token,
+        p=None,
+        beta=None,
+        u=verdict.draws[index] if verdict.draws else None,
+        accepted=index < verdict.accepted,
+        target_id=verdict.choices[index] if verdict.choices else None,
+    )
+
+
+def _describe_emitted(pair: Pair, drafted: int, verdict: _Verdict) -> Emitted:
+    kind = "plain" if drafted == 0 else "bonus" if verdict.accepted == drafted else "correction"
+    return Emitted(verdict.emitted_id, pair.token_text(verdict.emitted_id), kind)
+
+
+def _record_probabilities(
+    pair: Pair, played: Round, drafted: list[_Draft], p: Tensor, vocab: Tensor | None
+) -> None:
+    """Add p, β and the most probable tokens to a round, for the picture; p is [k + 1, V]."""
+    for row, token, draft in zip(p, played.drafted, drafted, strict=False):
+        token.p = row[token.id].item()
+        token.beta = acceptance_probability(row, draft.q, vocab).item()
+        token.top_q = _top_tokens(pair, draft.q, vocab)
+        token.top_p = _top_tokens(pair, row, None)
+    if played.emitted:
+        row = p[played.accepted]
+        played.emitted.p = row[played.emitted.id].item()
+        played.emitted.top_p = _top_tokens(pair, row, None)
+
+
+def _top_tokens(pair: Pair, probs: Tensor, vocab: Tensor | None) -> list[TopToken]:
+    top = probs.topk(min(TOP_TOKENS, probs.shape[-1]))
+    ids = top.indices if vocab is None else vocab[top.indices]
+    return [(i, pair.token_text(i), p) for i, p in zip(ids.tolist(), top.values.tolist(), strict=True) if p > 0]

@@ -1,0 +1,223 @@
+"""The CPU fast path: Llama-like models in float32 on weights packed for oneDNN.
+
+Verifying five tokens must cost about what one costs, or speculation cannot pay. MKL's matrix product
+is poor at few rows; oneDNN's, on weights reordered once, reads each weight once however few the rows.
+The rest is keeping out of its way: norms folded into the next weight, activations and residual
+additions fused into the products, one static cache, and rotary embedding as one complex product.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaedl.models.runner import Output
+
+PACKABLE = ("llama", "qwen2")
+
+
+def has_packed_linear() -> bool:
+    """Whether this torch has oneDNN's packed products."""
+    return torch.backends.mkldnn.is_available() and all(
+        hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")
+    )
+
+
+def can_pack(model) -> bool:
+    """Whether `PackedLlama` can run this transformers model."""
+    config = model.config
+    rope = getattr(config, "rope_parameters", None) or {}
+    return (
+        has_packed_linear()
+        and model.device.type == "cpu"
+        and model.dtype == torch.float32
+        and config.model_type in PACKABLE
+        and config.hidden_act == "silu"
+        and rope.get("rope_type", "default") == "default"
+        and not getattr(config, "mlp_bias", False)
+        and not getattr(config, "use_sliding_window", False)
+    )
+
+
+class PackedLinear:
+    """y = x·Wᵀ + b for x [T, in], with an activation or a second operand fused in."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None):
+        self.packed = has_packed_linear() and weight.device.type == "cpu" and weight.dtype == torch.float32
+        self.bias = bias.contiguous() if bias is not None else None
+        weight = weight.contiguous()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, 1) if self.packed else weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not self.packed:
+            return F.linear(x, self.weight, self.bias)
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+
+    def silu(self, x: Tensor) -> Tensor:
+        if not self.packed:
+            return F.silu(F.linear(x, self.weight, self.bias))
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "swish", [], "")
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """other + self(x)"""
+        if not self.packed:
+            return other + F.linear(x, self.weight, self.bias)
+        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weight, self.bias, "add")
+
+    def times(self, x: Tensor, other: Tensor) -> Tensor:
+        """other · self(x), elementwise"""
+        if not self.packed:
+            return other * F.linear(x, self.weight, self.bias)
+        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weight, self.bias, "mul")
+
+
+class StaticCache:
+    """Keys and values [layers, capacity, 2, kv_heads, d] of one sequence, filled up to `length`."""
+
+    def __init__(
+        self, layers: int, capacity: int, kv_heads: int, head_dim: int, device: torch.device | str = "cpu"
+    ):
+        self.data = torch.empty(layers, capacity, 2, kv_heads, head_dim, device=device)
+        self.length = 0
+
+    def rewind(self, length: int) -> None:
+        self.length = min(length, self.length)
+
+    def copy(self) -> "StaticCache":
+        layers, capacity, _, kv_heads, head_dim = self.data.shape
+        clone = StaticCache(layers, capacity, kv_heads, head_dim, self.data.device)
+        clone.data[:, : self.length] = self.data[:, : self.length]
+        clone.length = self.length
+        return clone
+
+
+def pair_rotary_rows(weight: Tensor, head_dim: int) -> Tensor:
+    """Reorder rows [heads·d, …] so that the two halves of each head that rotate together sit side by
+    side: the rotation is then one complex product. Scores do not change, because queries and keys
+    are reordered alike."""
+    heads = weight.unflatten(0, (-1, 2, head_dim // 2))
+    return heads.transpose(1, 2).reshape_as(weight)
+
+
+class Rotary:
+    """The rotary embedding's complex factors [positions, 1, d/2]."""
+
+    def __init__(self, head_dim: int, theta: float, device: torch.device | str = "cpu"):
+        self.frequencies = theta ** (-torch.arange(0, head_dim, 2).double() / head_dim)
+        self.table = torch.empty(0, 1, head_dim // 2, dtype=torch.complex64, device=device)
+
+    def __call__(self, first: int, count: int) -> Tensor:
+        if first + count > len(self.table):
+            angles = torch.arange(max(512, 2 * (first + count))).double()[:, None, None] * self.frequencies
+            self.table = torch.polar(torch.ones_like(angles), angles).to(self.table)
+        return self.table[first : first + count]
+
+    @staticmethod
+    def apply(x: Tensor, factors: Tensor) -> Tensor:
+        """Rotate x [T, heads, d], its rows paired by `pair_rotary_rows`."""
+        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * factors).flatten(-2)
+
+
+def causal_mask(rows: int, length: int, group: int) -> Tensor | None:
+    """Mask [rows·group, length] for queries [kv_heads, rows·group, d] of the last `rows` positions;
+    None where every query may see everything."""
+    if rows == 1:
+        return None
+    allowed = torch.ones(rows, length, dtype=torch.bool).tril(length - rows)
+    return allowed.repeat_interleave(group, 0)
+
+
+def attend(queries: Tensor, cache: Tensor, mask: Tensor | None) -> Tensor:
+    """Grouped-query attention [T, heads·d] of queries [T, heads, d] over one layer's cache
+    [length, 2, kv_heads, d]. The query heads that share keys become rows of one product."""
+    rows, heads, head_dim = queries.shape
+    kv_heads = cache.shape[2]
+    group = heads // kv_heads
+    grouped = queries.view(rows, kv_heads, group, head_dim).transpose(0, 1).reshape(1, kv_heads, -1, head_dim)
+    keys, values = cache.permute(1, 2, 0, 3)[:, None]
+    attended = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
+    return attended.view(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
+
+
+class PackedLlama:
+    """A float32 Llama or Qwen2 on packed weights; logits agree with transformers' to 1e-4."""
+
+    def __init__(self, model):
+        config = model.config
+        self.vocab_size = config.vocab_size
+        self.max_context = config.max_position_embeddings
+        self.device = model.device
+        self.dtype = model.dtype
+        self.path = "oneDNN packed"
+        self.eps = config.rms_norm_eps
+        self.heads = config.num_attention_heads
+        self.kv_heads = config.num_key_value_heads
+        self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.rotary = Rotary(self.head_dim, config.rope_parameters["rope_theta"])
+        self.embeddings = model.get_input_embeddings().weight.detach()
+        self.hidden_size = self.embeddings.shape[1]
+        self.layers = [self._pack_layer(layer) for layer in model.model.layers]
+        self.final_norm = model.model.norm.weight.detach()
+        self.head = PackedLinear(model.get_output_embeddings().weight.detach())
+
+    def _pack_layer(self, layer) -> tuple[PackedLinear, ...]:
+        attention, mlp = layer.self_attn, layer.mlp
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        weights = [p.weight.detach() for p in projections]
+        biases = [p.bias.detach() if p.bias is not None else None for p in projections]
+        weights[:2] = [pair_rotary_rows(w, self.head_dim) for w in weights[:2]]
+        bias = None
+        if biases[0] is not None:
+            bias = torch.cat([*(pair_rotary_rows(b, self.head_dim) for b in biases[:2]), biases[2]])
+        attention_norm = layer.input_layernorm.weight.detach()
+        mlp_norm = layer.post_attention_layernorm.weight.detach()
+        return (
+            PackedLinear(torch.cat(weights) * attention_norm, bias),
+            PackedLinear(attention.o_proj.weight.detach()),
+            PackedLinear(mlp.gate_proj.weight.detach() * mlp_norm),
+            PackedLinear(mlp.up_proj.weight.detach() * mlp_norm),
+            PackedLinear(mlp.down_proj.weight.detach()),
+        )
+
+    def new_cache(self, capacity: int) -> StaticCache:
+        return StaticCache(len(self.layers), capacity, self.kv_heads, self.head_dim)
+
+    def forward(
+        self,
+        token_ids: Tensor,
+        cache: StaticCache,
+        logits: str = "all",
+        feature_layers: tuple[int, ...] = (),
+    ) -> Output:
+        rows, start = len(token_ids), cache.length
+        end = start + rows
+        rotating = self.heads + self.kv_heads
+        factors = self.rotary(start, rows)
+        mask = causal_mask(rows, end, self.heads // self.kv_heads) if rows > 1 else None
+        shape = (self.hidden_size,)
+        features = []
+
+        x = F.embedding(token_ids, self.embeddings)
+        for index, (qkv, attention_out, gate, up, down) in enumerate(self.layers):
+            normed = F.rms_norm(x, shape, eps=self.eps)
+            if index in feature_layers:
+                features.append(normed)
+            heads = qkv(normed).view(rows, -1, self.head_dim)
+            rotated = Rotary.apply(heads[:, :rotating], factors)
+            kept = cache.data[index, :end]
+            kept[start:, 0] = rotated[:, self.heads :]
+            kept[start:, 1] = heads[:, rotating:]
+            x = attention_out.plus(attend(rotated[:, : self.heads], kept, mask), x)
+            normed = F.rms_norm(x, shape, eps=self.eps)
+            x = down.plus(up.times(normed, gate.silu(normed)), x)
+        cache.length = end
+
+        if logits == "last":
+            x = x[-1:]
+        hidden = F.rms_norm(x, shape, self.final_norm, self.eps)
+        if len(self.layers) in feature_layers:
+            features.append(F.rms_norm(hidden, shape, eps=1e-5))
+        return Output(
+            None if logits == "none" else self.head(hidden),
+            torch.cat(features, -1) if feature_layers else None,
+        )

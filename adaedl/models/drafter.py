@@ -1,0 +1,225 @@
+"""The two kinds of drafter behind one protocol.
+
+An *independent* drafter is any causal LM with the target's tokenizer, the setting of the paper. A
+*feature* drafter is one decoder layer that reads the target's hidden states (see drafter_net.py).
+Both propose from an explicit distribution, so that every stopper and both verification rules work on
+both unchanged.
+"""
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaedl.errors import UserError
+from adaedl.models.cpu import (
+    PackedLinear,
+    Rotary,
+    StaticCache,
+    attend,
+    causal_mask,
+    has_packed_linear,
+    pair_rotary_rows,
+)
+from adaedl.models.drafter_net import DrafterConfig, DrafterNet, unit_rms
+from adaedl.models.runner import PREFILL_CHUNK, Runner, prefill
+
+
+class DraftSession(Protocol):
+    """One sequence being drafted. Its state is a cache; `begin` and `extend` append to it."""
+
+    def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
+        """Start a round. token_ids [m] are the tokens that became certain since the last call (accepted
+        drafts, then the target's own token), features [m, F] the target's features one position before
+        each (zeros before the very first token). Drops what was drafted and not accepted. Returns the
+        logits [Vq] for the next token."""
+
+    def extend(self, token_id: Tensor) -> Tensor:
+        """Append a drafted token (a tensor of one element) and return the logits [Vq] for the next."""
+
+    def copy(self) -> "DraftSession":
+        """An independent session in the same state."""
+
+
+class Drafter(Protocol):
+    """What proposes tokens.
+
+    Attributes:
+        vocab: [Vq] the target's ids of a trimmed output vocabulary, None where it is the target's own.
+        feature_layers: which of the target's hidden states it reads; empty for an independent drafter.
+    """
+
+    kind: str
+    vocab: Tensor | None
+    feature_layers: tuple[int, ...]
+    max_context: int
+    path: str
+
+    def start(self, prompt_ids: Tensor, features: Tensor | None, capacity: int) -> DraftSession:
+        """A session that has seen prompt_ids [T] (the prompt but for its last token), whose target
+        features are features [T, F], with room for `capacity` tokens in all."""
+
+
+class IndependentDrafter:
+    """Any runner as the draft model."""
+
+    kind = "independent"
+    vocab = None
+    feature_layers: tuple[int, ...] = ()
+
+    def __init__(self, runner: Runner):
+        self.runner = runner
+        self.max_context = runner.max_context
+        self.path = runner.path
+
+    def start(self, prompt_ids: Tensor, features: Tensor | None, capacity: int) -> "IndependentSession":
+        cache = self.runner.new_cache(capacity)
+        if len(prompt_ids):
+            prefill(self.runner, prompt_ids, cache)
+        return IndependentSession(self.runner, cache, len(prompt_ids))
+
+
+class IndependentSession:
+    """The draft model's cache. Accepted drafts it has seen stay in it; the rest is rewound."""
+
+    def __init__(self, runner: Runner, cache, certain: int):
+        self.runner = runner
+        self.cache = cache
+        self.certain = certain  # tokens known to be part of the text; those after them are drafts
+
+    def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
+        self.certain += len(token_ids)
+        # All but the last of token_ids may be in the cache already, as drafts that were accepted.
+        keep = min(self.cache.length, self.certain - 1)
+        self.cache.rewind(keep)
+        return self.runner.forward(token_ids[keep - self.certain :], self.cache, "last").logits[0]
+
+    def extend(self, token_id: Tensor) -> Tensor:
+        return self.runner.forward(token_id.view(1), self.cache, "last").logits[0]
+
+    def copy(self) -> "IndependentSession":
+        return IndependentSession(self.runner, self.cache.copy(), self.certain)
+
+
+class FeatureDrafter:
+    """The trained one-layer drafter, on the device of its target, packed for oneDNN on a CPU."""
+
+    kind = "feature"
+
+    def __init__(self, net: DrafterNet, vocab: Tensor, target: Runner, embeddings: Tensor):
+        c = self.config = net.config
+        device = target.device
+        self.vocab = vocab.to(device)
+        self.feature_layers = c.feature_layers
+        self.max_context = target.max_context
+        self.device = device
+        # A drafter is small: float32 everywhere keeps q the same however a device rounds.
+        net = net.float().to(device)
+        self.path = "oneDNN packed" if has_packed_linear() and device.type == "cpu" else "torch"
+        self.embeddings = embeddings
+        self.from_token = PackedLinear(net.from_token.weight.detach())
+        self.from_features = PackedLinear(net.from_features.weight.detach())
+        self.from_own = PackedLinear(net.from_own.weight.detach())
+        queries, keys, values = net.qkv.weight.detach().split(
+            [c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim]
+        )
+        paired = [pair_rotary_rows(queries, c.head_dim), pair_rotary_rows(keys, c.head_dim), values]
+        self.qkv = PackedLinear(torch.cat(paired) * net.attention_norm.detach())
+        self.attention_out = PackedLinear(net.attention_out.weight.detach())
+        gate, up = (net.gate_up.weight.detach() * net.mlp_norm.detach()).chunk(2)
+        self.gate, self.up = PackedLinear(gate), PackedLinear(up)
+        self.down = PackedLinear(net.down.weight.detach())
+        self.head = PackedLinear(net.head.weight.detach() * net.out_norm.detach())
+        self.rotary = Rotary(c.head_dim, c.rope_theta, device)
+
+    def start(self, prompt_ids: Tensor, features: Tensor, capacity: int) -> "FeatureSession":
+        c = self.config
+        cache = StaticCache(1, capacity, c.num_kv_heads, c.head_dim, self.device)
+        session = FeatureSession(self, cache)
+        before = torch.cat((torch.zeros_like(features[:1]), features[:-1]))
+        for ids, rows in zip(prompt_ids.split(PREFILL_CHUNK), before.split(PREFILL_CHUNK), strict=True):
+            self.append(cache, ids, self.from_features(rows))
+        session.certain = cache.length
+        return session
+
+    def append(self, cache: StaticCache, token_ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Write keys and values of token_ids [T]; seen [T, H] is the projected feature or own output
+        one position back. Returns the stream [T, H] and the rotated queries [T, heads, d]."""
+        c = self.config
+        start, end = cache.length, cache.length + len(token_ids)
+        embedded = unit_rms(F.embedding(token_ids, self.embeddings).float(), 1e-12)
+        x = self.from_token.plus(embedded, seen)
+        heads = self.qkv(unit_rms(x, c.rms_norm_eps)).view(len(token_ids), -1, c.head_dim)
+        rotating = c.num_heads + c.num_kv_heads
+        rotated = Rotary.apply(heads[:, :rotating], self.rotary(start, len(token_ids)))
+        kept = cache.data[0, start:end]
+        kept[:, 0] = rotated[:, c.num_heads :]
+        kept[:, 1] = heads[:, rotating:]
+        cache.length = end
+        return x, rotated[:, : c.num_heads]
+
+    def finish(self, cache: StaticCache, x: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Own output [1, H] and logits [1, Vq] of the last position."""
+        x = self.attention_out.plus(attend(queries[-1:], cache.data[0, : cache.length], None), x[-1:])
+        normed = unit_rms(x, self.config.rms_norm_eps)
+        x = self.down.plus(self.up.times(normed, self.gate.silu(normed)), x)
+        own = unit_rms(x, self.config.rms_norm_eps)
+        return own, self.head(own)
+
+
+class FeatureSession:
+    """The drafter's cache: positions up to `certain` saw the target's features, later ones its own output."""
+
+    def __init__(self, drafter: FeatureDrafter, cache: StaticCache):
+        self.drafter = drafter
+        self.cache = cache
+        self.certain = 0
+        self.own: Tensor | None = None
+
+    def begin(self, token_ids: Tensor, features: Tensor) -> Tensor:
+        self.cache.rewind(self.certain)
+        x, queries = self.drafter.append(self.cache, token_ids, self.drafter.from_features(features))
+        self.certain = self.cache.length
+        return self._finish(x, queries)
+
+    def extend(self, token_id: Tensor) -> Tensor:
+        return self._finish(
+            *self.drafter.append(self.cache, token_id.view(1), self.drafter.from_own(self.own))
+        )
+
+    def _finish(self, x: Tensor, queries: Tensor) -> Tensor:
+        self.own, logits = self.drafter.finish(self.cache, x, queries)
+        return logits[0]
+
+    def copy(self) -> "FeatureSession":
+        clone = FeatureSession(self.drafter, self.cache.copy())
+        clone.certain, clone.own = self.certain, self.own
+        return clone
+
+
+def load_feature_drafter(path: Path | str, target: Runner, embeddings: Tensor) -> FeatureDrafter:
+    """The drafter in a safetensors file, bound to its target and the target's embeddings [V, H].
+
+    Raises:
+        UserError: the file is missing or was trained for another target.
+    """
+    from safetensors import safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"The drafter {path.name} is missing from {path.parent}; restore it or choose another pair.")
+    with safe_open(path, "pt") as file:
+        config = DrafterConfig.from_dict(json.loads(file.metadata()["config"]))
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+    vocab = weights.pop("vocab").long()
+    if config.hidden_size != embeddings.shape[1] or int(vocab.max()) >= target.vocab_size:
+        raise UserError(
+            f"The drafter {path.name} was trained for a target of width {config.hidden_size}, "
+            f"not {embeddings.shape[1]}; choose the pair it was made for."
+        )
+    net = DrafterNet(config)
+    net.load_state_dict(weights)
+    return FeatureDrafter(net.eval().requires_grad_(False), vocab, target, embeddings)

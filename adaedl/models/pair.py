@@ -1,0 +1,57 @@
+"""A pair: the target, its drafter, and what they share."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from adaedl.errors import UserError
+from adaedl.models.drafter import Drafter
+from adaedl.models.runner import Runner
+
+
+@dataclass
+class Pair:
+    """A target and its drafter, loaded. `weights` says in words which weights are used."""
+
+    name: str
+    target: Runner
+    drafter: Drafter
+    tokenizer: object
+    device: torch.device
+    dtype: torch.dtype
+    target_name: str
+    draft_name: str
+    weights: str
+    eos_ids: frozenset[int] = field(default_factory=frozenset)
+    _token_texts: dict[int, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def max_context(self) -> int:
+        """Tokens that fit, prompt and answer together."""
+        return min(self.target.max_context, self.drafter.max_context)
+
+    def encode(self, prompt: str) -> torch.Tensor:
+        """Token ids [T] of a prompt, as one turn of a chat where the tokenizer has a chat template.
+
+        Raises:
+            UserError: the prompt is empty.
+        """
+        if not prompt.strip():
+            raise UserError("The prompt is empty; type a question or the beginning of a text.")
+        if getattr(self.tokenizer, "chat_template", None):
+            turns = [{"role": "user", "content": prompt}]
+            text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+            ids = self.tokenizer(text, add_special_tokens=False).input_ids
+        else:
+            ids = self.tokenizer(prompt).input_ids
+        return torch.tensor(ids, dtype=torch.long, device=self.device)
+
+    def decode(self, token_ids: list[int]) -> str:
+        """The text of token_ids, without the end-of-sequence mark."""
+        return self.tokenizer.decode([i for i in token_ids if i not in self.eos_ids])
+
+    def token_text(self, token_id: int) -> str:
+        """The text of one token; a part of a character that no single token holds reads as �."""
+        if token_id not in self._token_texts:
+            self._token_texts[token_id] = self.tokenizer.decode([token_id])
+        return self._token_texts[token_id]

@@ -1,0 +1,144 @@
+"""A causal language model behind two verbs: `forward` appends tokens to a cache, the cache rewinds.
+
+Everything above this file (drafters, decode, race) works on any runner: the packed CPU path in
+`cpu.py`, or any transformers model through `TransformersRunner`.
+"""
+
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaedl.errors import UserError
+
+
+class Output(NamedTuple):
+    """Logits [T, V] (or [1, V] where only the last row was asked for, None where none was), and the
+    target's features [T, n·H]: hidden states of the asked-for layers, each at unit root mean square."""
+
+    logits: Tensor | None
+    features: Tensor | None
+
+
+class Cache(Protocol):
+    """Keys and values of the tokens a runner has seen."""
+
+    length: int
+
+    def rewind(self, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+
+    def copy(self) -> "Cache":
+        """An independent cache with the same content."""
+
+
+class Runner(Protocol):
+    """A model that continues a cache of its own."""
+
+    vocab_size: int
+    hidden_size: int
+    max_context: int
+    device: torch.device
+    dtype: torch.dtype
+    path: str  # which implementation runs, in words
+
+    def new_cache(self, capacity: int) -> Cache:
+        """An empty cache for at most `capacity` tokens."""
+
+    def forward(
+        self, token_ids: Tensor, cache: Cache, logits: str = "all", feature_layers: tuple[int, ...] = ()
+    ) -> Output:
+        """Append token_ids [T] to the cache. `logits` is "all", "last" or "none"; `feature_layers` are
+        indices into the hidden states as transformers counts them (0 the embedding, −1 the last, normed)."""
+
+
+PREFILL_CHUNK = 512
+
+
+def prefill(
+    runner: Runner, token_ids: Tensor, cache: Cache, feature_layers: tuple[int, ...] = ()
+) -> Tensor | None:
+    """Append a prompt [T] in chunks, so that memory stays small; returns its features [T, n·H]."""
+    parts = [
+        runner.forward(chunk, cache, "none", feature_layers).features for chunk in token_ids.split(PREFILL_CHUNK)
+    ]
+    return torch.cat(parts) if feature_layers and parts else None
+
+
+class TransformersCache:
+    """transformers' DynamicCache, which grows; rewinding crops it."""
+
+    def __init__(self, layers=None):
+        from transformers import DynamicCache
+
+        self.layers = layers or DynamicCache()
+
+    @property
+    def length(self) -> int:
+        return self.layers.get_seq_length()
+
+    def rewind(self, length: int) -> None:
+        if length < self.length:
+            self.layers.crop(length - self.length)
+
+    def copy(self) -> "TransformersCache":
+        clone = TransformersCache()
+        for index, layer in enumerate(self.layers.layers):
+            if layer.is_initialized:
+                clone.layers.update(layer.keys.clone(), layer.values.clone(), index)
+        return clone
+
+
+class TransformersRunner:
+    """Any causal LM of transformers, as it comes.
+
+    Raises:
+        UserError: the model's cache cannot be rewound (sliding windows, state-space layers).
+    """
+
+    def __init__(self, model):
+        config = model.config.get_text_config()
+        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+        if kinds != {"full_attention"}:
+            raise UserError(
+                f"{config.model_type} keeps a cache that cannot be rewound ({', '.join(sorted(kinds))}); "
+                "choose a model with full attention in every layer."
+            )
+        self.model = model
+        self.vocab_size = config.vocab_size
+        self.hidden_size = config.hidden_size
+        self.max_context = config.max_position_embeddings
+        self.device = model.device
+        self.dtype = model.dtype
+        self.path = "transformers"
+
+    def new_cache(self, capacity: int) -> TransformersCache:
+        return TransformersCache()
+
+    def forward(
+        self,
+        token_ids: Tensor,
+        cache: TransformersCache,
+        logits: str = "all",
+        feature_layers: tuple[int, ...] = (),
+    ) -> Output:
+        output = self.model(
+            token_ids[None],
+            past_key_values=cache.layers,
+            use_cache=True,
+            output_hidden_states=bool(feature_layers),
+            logits_to_keep=0 if logits == "all" else 1,
+        )
+        features = None
+        if feature_layers:
+            chosen = [output.hidden_states[layer][0] for layer in feature_layers]
+            features = torch.cat([F.rms_norm(h.float(), (h.shape[-1],), eps=1e-5) for h in chosen], -1)
+        return Output(None if logits == "none" else output.logits[0], features)
+
+
+def make_runner(model) -> Runner:
+    """The fastest runner for a loaded transformers model, on the device where it already is."""
+    from adaedl.models.cpu import PackedLlama, can_pack
+
+    return PackedLlama(model) if can_pack(model) else TransformersRunner(model)

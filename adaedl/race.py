@@ -1,0 +1,122 @@
+"""Several stoppers on one prompt and one device, side by side, none on another's clock.
+
+The lane whose own clock is behind runs its next round, and its clock advances by that round's time
+alone, so the lanes' relative positions are the true ones at every moment. The prompt is prefilled
+once; every lane starts from a copy of the caches.
+"""
+
+import platform
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import torch
+
+from adaedl.decoding import check_run, decode, read_prompt
+from adaedl.errors import UserError
+from adaedl.metrics import compute_metrics
+from adaedl.models.pair import Pair
+from adaedl.sampling import Sampling, SharedNoise
+from adaedl.stopping import format_spec, make_stopper
+from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
+
+DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl")
+MAX_LANES = 12
+MAX_PROMPT_CHARACTERS = 20_000
+
+
+def new_trace(
+    pair: Pair,
+    prompt: str,
+    lanes: list[str],
+    sampling: Sampling,
+    *,
+    max_new_tokens: int = 96,
+    seed: int = 0,
+    verification: str = "shared_noise",
+) -> Trace:
+    """A race that has not begun: every input checked, no round played.
+
+    Args:
+        lanes: stopper specs, see `make_stopper`; the order is the order on screen.
+
+    Raises:
+        UserError: naming the value that will not do, and what would.
+    """
+    check_run(max_new_tokens, seed, verification)
+    if not lanes:
+        raise UserError("The race has no lanes; name at least one stopper, such as adaedl.")
+    if len(lanes) > MAX_LANES:
+        raise UserError(f"The race has {len(lanes)} lanes; at most {MAX_LANES} run at once.")
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise UserError(
+            f"The prompt has {len(prompt):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are read."
+        )
+    stoppers = [make_stopper(spec) for spec in lanes]
+    return Trace(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={
+            "adaedl": "0.1.0",
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "transformers")},
+        },
+        device=str(pair.device),
+        dtype=str(pair.dtype).removeprefix("torch."),
+        pair=PairInfo(pair.name, pair.target_name, pair.draft_name, pair.weights),
+        prompt=prompt,
+        prompt_tokens=len(pair.encode(prompt)),
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        sampling=SamplingInfo(**sampling.to_dict()),
+        verification=verification,
+        lanes=[Lane(s.name, s.settings, format_spec(s)) for s in stoppers],
+    )
+
+
+def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int, Round]]:
+    """Run the race a trace describes, filling it in: yields (lane number, its new round) as they come.
+
+    Close the generator to stop: what has run stays in the trace. Metrics are up to date at every yield.
+
+    Raises:
+        UserError: the prompt and the answer do not fit the model's context.
+    """
+    sampling = Sampling(trace.sampling.temperature, trace.sampling.top_k, trace.sampling.top_p)
+    stoppers = [make_stopper(lane.label) for lane in trace.lanes]
+    drafting = any(stopper.max_draft for stopper in stoppers)
+    context = read_prompt(pair, pair.encode(trace.prompt), trace.max_new_tokens, drafting)
+    noise = None
+    if trace.verification == "shared_noise" and not sampling.greedy:
+        with torch.inference_mode():
+            noise = SharedNoise(trace.seed, trace.max_new_tokens, pair.target.vocab_size, pair.device)
+    running = {}
+    try:
+        for number, stopper in enumerate(stoppers):
+            last = number == len(stoppers) - 1
+            running[number] = decode(
+                pair,
+                None,
+                stopper,
+                sampling,
+                max_new_tokens=trace.max_new_tokens,
+                seed=trace.seed,
+                verification=trace.verification,
+                context=context if last else context.copy(),
+                noise=noise,
+                record=record,
+            )
+        while running:
+            number = min(running, key=lambda n: trace.lanes[n].clock_s)
+            played = next(running[number], None)
+            if played is None:
+                del running[number]
+                continue
+            lane = trace.lanes[number]
+            lane.rounds.append(played)
+            lane.token_ids.extend(played.token_ids)
+            lane.text = pair.decode(lane.token_ids)
+            compute_metrics(trace)
+            yield number, played
+    finally:
+        for generator in running.values():
+            generator.close()

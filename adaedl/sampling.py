@@ -1,0 +1,208 @@
+"""From logits to tokens: warping, drawing, and the two exact verification rules.
+
+Every function takes leading batch dimensions, so that the tests can run tens of thousands of toy
+generations at once through the very code that decodes a real text.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from adaedl.errors import UserError
+
+VERIFICATIONS = ("shared_noise", "speculative")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. `temperature` 0 is argmax; `top_k` 0 and `top_p` 1 are off.
+
+    Raises:
+        UserError: a value is not a number or out of range.
+    """
+
+    temperature: float = 0.7
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self):
+        _check_number("temperature", self.temperature, 0, 10, "between 0 and 10, such as 0.7")
+        _check_number("top_p", self.top_p, 1e-6, 1, "above 0 and at most 1; 1 switches it off")
+        _check_number("top_k", self.top_k, 0, 10**6, "a whole number; 0 switches it off")
+        if self.top_k != int(self.top_k):
+            raise UserError(f"top_k is {self.top_k!r}; it must be a whole number; 0 switches it off.")
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def _check_number(name: str, value, low: float, high: float, what_would_do: str) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:
+        raise UserError(f"{name} is {value!r}; it must be {what_would_do}.")
+
+
+def warp_logits(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Logits [..., V] after temperature, then top-k, then top-p, in float32; excluded tokens are −inf.
+
+    Ties at the edge of top-k are kept, as in transformers. Not defined at temperature 0.
+    """
+    logits = logits.float() / sampling.temperature
+    vocabulary = logits.shape[-1]
+    if 0 < sampling.top_k < vocabulary:
+        kth = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < kth, -math.inf)
+    if sampling.top_p < 1:
+        # The nucleus is nearly always short: sort a part first, everything only if that falls short.
+        probs = logits.softmax(-1)
+        top = probs.topk(min(1024, vocabulary), dim=-1)
+        if vocabulary > 1024 and bool((top.values.sum(-1) < sampling.top_p).any()):
+            top = probs.sort(dim=-1, descending=True)
+        before = top.values.cumsum(-1) - top.values
+        outside = torch.ones_like(probs, dtype=torch.bool).scatter(
+            -1, top.indices, before >= sampling.top_p
+        )
+        logits = logits.masked_fill(outside, -math.inf)
+    return logits
+
+
+def warp(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Probabilities [..., V], float32, that tokens are really drawn from; one-hot at temperature 0."""
+    if sampling.greedy:
+        return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
+    return warp_logits(logits, sampling).softmax(-1)
+
+
+def draw(probs: Tensor, uniforms: Tensor) -> Tensor:
+    """Token indices [...] drawn from unnormalised `probs` [..., V] by inverting the cumulative
+    distribution at `uniforms` [...] in [0, 1). A token of probability zero is never drawn."""
+    precise = torch.float32 if probs.device.type == "mps" else torch.float64
+    cumulative = probs.cumsum(-1, dtype=precise)
+    thresholds = uniforms.to(precise)[..., None] * cumulative[..., -1:]
+    indices = torch.searchsorted(cumulative, thresholds, right=True).squeeze(-1)
+    return indices.clamp(max=probs.shape[-1] - 1)
+
+
+def acceptance_probability(p: Tensor, q: Tensor, draft_vocab: Tensor | None = None) -> Tensor:
+    """β [...] = Σ min(p, q) = 1 − TVD(p, q): the chance that speculative sampling accepts a draft from
+    q [..., Vq] for the target's p [..., V] (Leviathan et al., arXiv 2211.17192, theorem 3.5).
+    `draft_vocab` [Vq] gives the target's ids of a trimmed draft vocabulary."""
+    overlapping = p if draft_vocab is None else p[..., draft_vocab]
+    return torch.minimum(overlapping, q).sum(-1)
+
+
+def residual(p: Tensor, q: Tensor, draft_vocab: Tensor | None = None) -> Tensor:
+    """(p − q)+ [..., V], unnormalised: what replaces a rejected token (arXiv 2211.17192, eq. 3 and
+    algorithm 1; Chen et al., arXiv 2302.01318, eq. 2). Where rounding leaves nothing of it, p itself."""
+    if draft_vocab is None:
+        difference = p - q
+    else:
+        difference = p.index_add(-1, draft_vocab, q, alpha=-1)
+    difference = difference.clamp(min=0)
+    return torch.where(difference.sum(-1, keepdim=True) > 0, difference, p)
+
+
+def count_accepted(agrees: Tensor) -> Tensor:
+    """Accepted drafts [...]: the run of True at the start of `agrees` [..., k]."""
+    return agrees.long().cumprod(-1).sum(-1)
+
+
+def verify_speculative(
+    p: Tensor, q: Tensor, drafted: Tensor, uniforms: Tensor, draft_vocab: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Speculative sampling (arXiv 2211.17192, algorithm 1; arXiv 2302.01318, algorithm 2).
+
+    Drafted token i is accepted with probability min(1, p_i / q_i); the first rejected one is replaced
+    by a draw from (p − q)+; after a full acceptance the target's own next token, the bonus, is drawn.
+
+    Args:
+        p: the target's probabilities [..., k + 1, V], the last row for the bonus token.
+        q: the draft's probabilities [..., k, Vq].
+        drafted: the drafted tokens [..., k] as indices into q's last dimension.
+        uniforms: [..., k + 1] in [0, 1): one a drafted token, the last for the correction or bonus.
+        draft_vocab: [Vq] the target's ids of a trimmed draft vocabulary, None where they are the same.
+
+    Returns:
+        accepted [...] (0 to k) and emitted [...], the target's id of the correction or bonus token.
+    """
+    drafted_ids = drafted if draft_vocab is None else draft_vocab[drafted]
+    p_drafted = p[..., :-1, :].gather(-1, drafted_ids[..., None]).squeeze(-1)
+    q_drafted = q.gather(-1, drafted[..., None]).squeeze(-1)
+    accepted = count_accepted(uniforms[..., :-1] * q_drafted < p_drafted)
+
+    # No draft follows the last one: q is zero there, and (p − 0)+ is p, the bonus token's distribution.
+    q_padded = torch.cat((q, torch.zeros_like(p[..., :1, : q.shape[-1]])), -2)
+    row = accepted[..., None, None]
+    p_row = p.gather(-2, row.expand(*row.shape[:-1], p.shape[-1])).squeeze(-2)
+    q_row = q_padded.gather(-2, row.expand(*row.shape[:-1], q.shape[-1])).squeeze(-2)
+    return accepted, draw(residual(p_row, q_row, draft_vocab), uniforms[..., -1])
+
+
+def verify_by_match(target_tokens: Tensor, drafted_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Verification where the target's choice at each position is already fixed: argmax at temperature
+    0, argmax of log p + Gumbel noise under shared noise (for the coupling see Daliri et al.,
+    arXiv 2408.07978, algorithm 2). A drafted token is accepted when it is the target's choice.
+
+    Args:
+        target_tokens: [..., k + 1]; drafted_ids: [..., k], both the target's ids.
+
+    Returns:
+        accepted [...] and emitted [...], the target's choice after the accepted drafts.
+    """
+    accepted = count_accepted(target_tokens[..., :-1] == drafted_ids)
+    return accepted, target_tokens.gather(-1, accepted[..., None]).squeeze(-1)
+
+
+def choose_with_noise(logits: Tensor, noise: Tensor, sampling: Sampling) -> Tensor:
+    """Tokens [...]: argmax of log-probability + Gumbel noise [..., V], which is an exact draw from
+    softmax(warped logits) (the Gumbel-max trick, Gumbel 1954). The noise is ignored at temperature 0."""
+    if sampling.greedy:
+        return logits.argmax(-1)
+    return (warp_logits(logits, sampling) + noise).argmax(-1)
+
+
+class SharedNoise:
+    """Gumbel noise that depends on the seed and the position alone, for every lane of a race.
+
+    Drawn in advance (`positions` rows), so that no lane pays for another's noise."""
+
+    def __init__(self, seed: int, positions: int, vocab_size: int, device: torch.device | str = "cpu"):
+        generator = torch.Generator().manual_seed(seed)
+        self.rows = torch.empty(positions, vocab_size, device=device)
+        for row in self.rows:
+            uniform = torch.rand(vocab_size, generator=generator, dtype=torch.float64)
+            row.copy_(-torch.log(-torch.log(uniform.clamp_(min=1e-300))))
+
+    def at(self, first: int, count: int = 1) -> Tensor:
+        """Noise [count, V] for the generated positions first, first + 1, …"""
+        return self.rows[first : first + count]
+
+
+@dataclass(frozen=True)
+class DraftStatistics:
+    """What a stopper may know about one drafted token; each a tensor of one element a row."""
+
+    entropy: Tensor
+    top_prob: Tensor
+    margin: Tensor
+
+
+def draft_statistics(probs: Tensor) -> DraftStatistics:
+    """Entropy in nats, top probability, and its margin over the second, of probs [..., V]."""
+    top = probs.topk(min(2, probs.shape[-1]), dim=-1).values
+    return DraftStatistics(
+        entropy=torch.special.entr(probs).sum(-1),
+        top_prob=top[..., 0],
+        margin=top[..., 0] - top[..., -1] if top.shape[-1] > 1 else top[..., 0],
+    )
+
+
+def acceptance_lower_bound(entropy: float, gamma: float = 0.2) -> float:
+    """AdaEDL's estimate 1 − sqrt(γ·H(q)) of a lower bound on β (arXiv 2410.18351, eq. 3); entropy in nats."""
+    return 1 - math.sqrt(gamma * max(entropy, 0.0))

@@ -1,0 +1,334 @@
+"""When to stop drafting: one small class a rule, and the registry that names them.
+
+A stopper sees the draft side alone, so no rule in this file can change what the target writes: it
+only decides how many drafts the target is asked to verify at once. The token in hand when a stopper
+says stop is kept and verified, because its draft is already paid for; `keep_last=false` drops it.
+"""
+
+import difflib
+import inspect
+import math
+from dataclasses import dataclass
+
+from adaedl.errors import UserError
+from adaedl.sampling import acceptance_lower_bound
+
+DEFAULT_MAX_DRAFT = 12
+MAX_DRAFT_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class DraftStep:
+    """The draft side of one drafted token: entropy of q in nats, its top probability, the margin of
+    the top over the second, q(token), and the position in the round (1 for the first)."""
+
+    entropy: float
+    top_prob: float
+    margin: float
+    token_prob: float
+    position: int
+
+
+class Stopper:
+    """Base of all stoppers: drafts `max_draft` tokens a round.
+
+    Attributes:
+        score, threshold: what the last decision compared; it stops where score < threshold. Both are
+            None for a rule that compares nothing.
+        score_temperature: the temperature at which q is scored; None for the sampling temperature, or
+            1 when that is 0 (at 0, q is a point and its entropy says nothing).
+        keep_last: whether the token in hand at the stop is verified too.
+    """
+
+    name: str
+    summary: str
+    source: str
+    gamma = 0.2  # AdaEDL's, to draw the acceptance lower bound of any stopper
+
+    def __init__(
+        self,
+        max_draft: int = DEFAULT_MAX_DRAFT,
+        keep_last: bool = True,
+        score_temperature: float | None = None,
+    ):
+        self.max_draft = _whole(self, "max_draft", max_draft, 1, MAX_DRAFT_LIMIT)
+        self.keep_last = _switch(self, "keep_last", keep_last)
+        self.score_temperature = (
+            None
+            if score_temperature is None
+            else _number(self, "score_temperature", score_temperature, 0.01, 10)
+        )
+        self.score: float | None = None
+        self.threshold: float | None = None
+
+    def begin_round(self) -> None:
+        """Called before the first draft of a round."""
+
+    def should_stop(self, step: DraftStep) -> bool:
+        """Called after each drafted token. Sets `score` and `threshold` where the rule has them."""
+        return False
+
+    def observe(self, drafted: int, accepted: int) -> None:
+        """Called after verification with the numbers of drafted and accepted tokens of the round."""
+
+    @property
+    def settings(self) -> dict:
+        """The settings this stopper was made with, by name; they rebuild it."""
+        return {name: getattr(self, name) for name in setting_names(type(self))}
+
+
+class Autoregressive(Stopper):
+    name = "autoregressive"
+    summary = "No drafting: the target alone, one token a forward pass. The baseline of every speedup."
+    source = "—"
+
+    def __init__(self):
+        super().__init__()
+        self.max_draft = 0
+
+
+class Fixed(Stopper):
+    name = "fixed"
+    summary = "Always drafts k tokens."
+    source = "Leviathan et al., arXiv 2211.17192"
+
+    def __init__(self, k: int = 4):
+        super().__init__(max_draft=_whole(self, "k", k, 1, MAX_DRAFT_LIMIT))
+        self.k = self.max_draft
+
+
+class ScoreStopper(Stopper):
+    """Stops where a score of the draft's distribution falls under a threshold."""
+
+    def score_of(self, step: DraftStep) -> float:
+        raise NotImplementedError
+
+    def should_stop(self, step: DraftStep) -> bool:
+        self.score = self.score_of(step)
+        return self.score < self.threshold
+
+
+class AdaptiveStopper(ScoreStopper):
+    """A score stopper whose threshold follows the measured acceptance rate, by the rule of
+    Draft & Verify (Zhang et al., arXiv 2309.08168, section 3.3), unless `adapt` is false."""
+
+    def __init__(
+        self,
+        threshold: float,
+        adapt: bool = True,
+        epsilon: float = 0.01,
+        beta1: float = 0.5,
+        beta2: float = 0.9,
+        target_rate: float = 0.9,
+        **common,
+    ):
+        super().__init__(**common)
+        self.threshold = self.initial_threshold = _number(self, "threshold", threshold, -10, 1)
+        self.adapt = _switch(self, "adapt", adapt)
+        self.epsilon = _number(self, "epsilon", epsilon, 0, 1)
+        self.beta1 = _number(self, "beta1", beta1, 0, 1)
+        self.beta2 = _number(self, "beta2", beta2, 0, 1)
+        self.target_rate = _number(self, "target_rate", target_rate, 0, 1)
+        self.acceptance_rate = 0.0
+
+    def observe(self, drafted: int, accepted: int) -> None:
+        if not self.adapt or drafted == 0:
+            return
+        self.acceptance_rate = (
+            self.beta1 * self.acceptance_rate + (1 - self.beta1) * accepted / drafted
+        )
+        if drafted == self.max_draft:
+            proposed = self.threshold
+        elif self.acceptance_rate <= self.target_rate:
+            proposed = self.threshold + self.epsilon
+        else:
+            proposed = self.threshold - self.epsilon
+        self.threshold = self.beta2 * self.threshold + (1 - self.beta2) * proposed
+
+    @property
+    def settings(self) -> dict:
+        return {**super().settings, "threshold": self.initial_threshold}
+
+
+class AdaEDL(AdaptiveStopper):
+    name = "adaedl"
+    summary = "Stops where the entropy-based lower bound on acceptance, 1 − √(γ·H(q)), is below λ."
+    source = "Agrawal et al., arXiv 2410.18351"
+
+    def __init__(self, threshold: float = 0.4, gamma: float = 0.2, **adaptive):
+        super().__init__(threshold, **adaptive)
+        self.gamma = _number(self, "gamma", gamma, 0, 100)
+
+    def score_of(self, step: DraftStep) -> float:
+        return acceptance_lower_bound(step.entropy, self.gamma)
+
+
+class MaxConfidence(AdaptiveStopper):
+    name = "max_confidence"
+    summary = "Stops where the draft's top probability is below λ, which adapts as AdaEDL's does."
+    source = "Zhang et al. (Draft & Verify), arXiv 2309.08168"
+
+    def __init__(self, threshold: float = 0.4, **adaptive):
+        super().__init__(threshold, **adaptive)
+
+    def score_of(self, step: DraftStep) -> float:
+        return step.top_prob
+
+
+class SVIP(ScoreStopper):
+    name = "svip"
+    summary = "Stops where √(c·H(q)) exceeds h: an entropy bound with a fixed threshold (score 1 − √(c·H), λ = 1 − h)."
+    source = "Zhang et al., arXiv 2411.18462, with the authors' released c and h"
+
+    def __init__(self, h: float = 0.3, c: float = 0.15, **common):
+        super().__init__(**common)
+        self.h = _number(self, "h", h, 0, 10)
+        self.c = _number(self, "c", c, 0, 100)
+        self.threshold = 1 - self.h
+
+    def score_of(self, step: DraftStep) -> float:
+        return acceptance_lower_bound(step.entropy, self.c)
+
+
+class Margin(ScoreStopper):
+    name = "margin"
+    summary = "Stops where the top probability leads the second by less than the threshold."
+    source = "margin sampling (Scheffer et al., 2001), as a stopping rule"
+
+    def __init__(self, threshold: float = 0.2, **common):
+        super().__init__(**common)
+        self.threshold = _number(self, "threshold", threshold, 0, 1)
+
+    def score_of(self, step: DraftStep) -> float:
+        return step.margin
+
+
+class Heuristic(Stopper):
+    name = "heuristic"
+    summary = "Two tokens more after a full acceptance, one fewer otherwise."
+    source = "transformers, num_assistant_tokens_schedule='heuristic'"
+
+    def __init__(self, k: int = 5, **common):
+        super().__init__(**common)
+        self.k = _whole(self, "k", k, 1, MAX_DRAFT_LIMIT)
+        self.length = self.k
+
+    def should_stop(self, step: DraftStep) -> bool:
+        return step.position >= self.length
+
+    def observe(self, drafted: int, accepted: int) -> None:
+        if drafted == 0:
+            return
+        longer = min(self.length + 2, self.max_draft)
+        self.length = longer if accepted == drafted else max(1, self.length - 1)
+
+
+class Confidence(ScoreStopper):
+    name = "confidence"
+    summary = "Stops where the probability of the drafted token itself is below the threshold."
+    source = "transformers, assistant_confidence_threshold"
+
+    def __init__(self, threshold: float = 0.4, **common):
+        super().__init__(**common)
+        self.threshold = _number(self, "threshold", threshold, 0, 1)
+
+    def score_of(self, step: DraftStep) -> float:
+        return step.token_prob
+
+
+STOPPERS: dict[str, type[Stopper]] = {
+    stopper.name: stopper
+    for stopper in (Autoregressive, Fixed, AdaEDL, MaxConfidence, SVIP, Margin, Heuristic, Confidence)
+}
+
+
+def setting_names(stopper: type[Stopper]) -> dict[str, object]:
+    """The settings a stopper takes, each with its default (inspect.Parameter.empty where a class
+    higher up has none), own settings first."""
+    names: dict[str, object] = {}
+    for cls in stopper.__mro__:
+        if "__init__" not in vars(cls) or cls is object:
+            continue
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        for parameter in parameters:
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.name != "self":
+                names.setdefault(parameter.name, parameter.default)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return names
+
+
+def make_stopper(spec: str) -> Stopper:
+    """A fresh stopper from `name` or `name:key=value,key=value`, such as `fixed:k=5` or
+    `adaedl:threshold=0.4,gamma=0.2,adapt=false`.
+
+    Raises:
+        UserError: an unknown name, setting or value; the message lists what there is.
+    """
+    name, _, rest = spec.strip().partition(":")
+    name = name.strip()
+    if name not in STOPPERS:
+        close = difflib.get_close_matches(name, STOPPERS, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise UserError(f"There is no stopper {name!r}; there are {', '.join(STOPPERS)}.{hint}")
+    known = setting_names(STOPPERS[name])
+    settings = {}
+    for item in filter(None, (item.strip() for item in rest.split(","))):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or key not in known:
+            takes = ", ".join(known) or "no settings"
+            raise UserError(f"{name} does not know the setting {item!r}; it takes {takes}, as key=value.")
+        if key in settings:
+            raise UserError(f"{name} is given {key} twice, in {spec!r}; once is enough.")
+        settings[key] = _parse(value)
+    return STOPPERS[name](**settings)
+
+
+def format_spec(stopper: Stopper) -> str:
+    """The shortest spec that rebuilds this stopper: the inverse of `make_stopper`."""
+    defaults = setting_names(type(stopper))
+    changed = {k: v for k, v in stopper.settings.items() if v != defaults[k]}
+    values = ",".join(f"{k}={str(v).lower() if isinstance(v, bool | None) else v}" for k, v in changed.items())
+    return f"{stopper.name}:{values}" if values else stopper.name
+
+
+def split_specs(text: str) -> list[str]:
+    """`a,b:x=1,y=2,c` → [`a`, `b:x=1,y=2`, `c`]: a comma followed by key=value continues a spec."""
+    specs: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if specs and "=" in part and ":" not in part:
+            specs[-1] += f",{part}"
+        else:
+            specs.append(part)
+    return specs
+
+
+def _parse(text: str):
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _number(stopper: Stopper, key: str, value, low: float, high: float) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:
+        raise UserError(f"{stopper.name}: {key} is {value!r}; it must be a number from {low} to {high}.")
+    return float(value)
+
+
+def _whole(stopper: Stopper, key: str, value, low: int, high: int) -> int:
+    if int(_number(stopper, key, value, low, high)) != value:
+        raise UserError(f"{stopper.name}: {key} is {value!r}; it must be a whole number from {low} to {high}.")
+    return int(value)
+
+
+def _switch(stopper: Stopper, key: str, value) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{stopper.name}: {key} is {value!r}; it must be true or false.")
+    return value

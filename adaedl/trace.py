@@ -1,0 +1,203 @@
+"""What crosses from the engine to the page: a race as plain data, JSON in and out.
+
+The page is a player over a `Trace`; live, it follows one that still grows. The schema's name is
+`adaedl-trace/1`; keys that it does not know are ignored when a file is opened.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from adaedl.errors import UserError
+
+SCHEMA = "adaedl-trace/1"
+MAX_TRACE_BYTES = 20 * 2**20
+
+StopReason = Literal["threshold", "max_draft", "eos", "length"]
+TopToken = tuple[int, str, float]  # id, text, probability
+Share = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1.001)]  # float32 sums may end a little above 1
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass
+class DraftedToken:
+    """One drafted token and everything that was known or decided about it.
+
+    `entropy` (nats) and `top_prob` are of q as the stopper saw it, `bound` is 1 − sqrt(γ·entropy),
+    `score` and `threshold` are the stopper's own (None where it compares nothing). `q` and `p` are the
+    draft's and the target's probability of this token, `beta` its position's acceptance probability
+    Σ min(p, q), `u` the uniform number of the acceptance test (None where nothing was drawn).
+    `target_id` is the target's choice here, where the rule fixes one (shared noise, temperature 0).
+    p, beta, top_q and top_p are None or empty where the run was not recorded in detail.
+    """
+
+    id: Count
+    text: str
+    entropy: Annotated[float, Field(ge=0)]
+    bound: Annotated[float, Field(le=1)]
+    score: float | None
+    threshold: float | None
+    top_prob: Probability
+    q: Probability
+    p: Probability | None
+    beta: Probability | None
+    u: Share | None
+    accepted: bool
+    target_id: Count | None = None
+    top_q: list[TopToken] = field(default_factory=list)
+    top_p: list[TopToken] = field(default_factory=list)
+
+
+@dataclass
+class Emitted:
+    """The token that the target itself adds at the end of a round."""
+
+    id: Count
+    text: str
+    kind: Literal["correction", "bonus", "plain"]
+    p: Probability | None = None
+    top_p: list[TopToken] = field(default_factory=list)
+
+
+@dataclass
+class Round:
+    """One draft phase and one verification. Times are seconds on the lane's own clock: the round takes
+    `duration_s`, of it `draft_s` in the drafter's forwards and `verify_s` in the target's. `emitted` is
+    None only where an accepted draft ended the text."""
+
+    start_s: Seconds
+    duration_s: Seconds
+    draft_s: Seconds
+    verify_s: Seconds
+    accepted: Count
+    stop_reason: StopReason
+    drafted: list[DraftedToken]
+    emitted: Emitted | None
+
+    @property
+    def token_ids(self) -> list[int]:
+        """The tokens this round added to the text."""
+        ids = [token.id for token in self.drafted[: self.accepted]]
+        return ids if self.emitted is None else [*ids, self.emitted.id]
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + self.duration_s
+
+
+@dataclass
+class LaneMetrics:
+    """A lane's numbers; `adaedl.metrics` computes them and says what each is."""
+
+    tokens: Count
+    tokens_per_s: float | None
+    ms_per_token: float | None
+    speedup: float | None
+    acceptance_rate: float | None
+    draft_length: float | None
+    block_efficiency: float | None
+    mean_beta: float | None
+    cost_ratio: float | None
+    draft_share: float | None
+    verify_share: float | None
+    wasted_share: float | None
+    overhead_share: float | None
+    same_text: bool | None
+
+
+@dataclass
+class Lane:
+    """One stopper's run in a race."""
+
+    stopper: str
+    settings: dict[str, float | bool | str | None]
+    label: str
+    rounds: list[Round] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)
+    text: str = ""
+    metrics: LaneMetrics | None = None
+
+    @property
+    def clock_s(self) -> float:
+        """Seconds this lane has run, its own rounds alone."""
+        return self.rounds[-1].end_s if self.rounds else 0.0
+
+
+@dataclass
+class PairInfo:
+    name: str
+    target: str
+    draft: str
+    weights: str
+
+
+@dataclass
+class SamplingInfo:
+    temperature: Annotated[float, Field(ge=0)]
+    top_k: Count
+    top_p: Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass
+class Trace:
+    """A race: what was asked, on what, and what every lane did."""
+
+    created: str
+    versions: dict[str, str]
+    device: str
+    dtype: str
+    pair: PairInfo
+    prompt: str
+    prompt_tokens: Count
+    max_new_tokens: Count
+    seed: int
+    sampling: SamplingInfo
+    verification: Literal["speculative", "shared_noise"]
+    lanes: list[Lane]
+    schema: str = SCHEMA
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    def to_json(self) -> str:
+        return _TRACE.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Trace":
+        """Read and check a trace.
+
+        Raises:
+            UserError: it is too large, not JSON, of another schema, or a field is wrong (which one, and
+                what is wrong with it, is in the message).
+        """
+        if len(text) > MAX_TRACE_BYTES:
+            raise UserError(
+                f"This file has {len(text) / 2**20:.0f} MB; a trace has at most {MAX_TRACE_BYTES // 2**20} MB."
+            )
+        try:
+            trace = _TRACE.validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            if first["type"] == "json_invalid":
+                raise UserError("This file is not JSON, so it is not a trace; open a file that this program saved.") from None
+            where = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"This is not a valid trace: {where or 'the file'}: {first['msg']}.") from None
+        if trace.schema != SCHEMA:
+            raise UserError(f"This trace has the schema {trace.schema[:60]!r}; this program reads {SCHEMA!r}.")
+        for number, lane in enumerate(trace.lanes):
+            for index, played in enumerate(lane.rounds):
+                if played.accepted > len(played.drafted):
+                    raise UserError(
+                        f"This is not a valid trace: lanes.{number}.rounds.{index}.accepted: "
+                        f"{played.accepted} of {len(played.drafted)} drafted tokens."
+                    )
+        return trace
+
+
+_STRICT = ConfigDict(allow_inf_nan=False, strict=True, extra="ignore")
+for _part in (DraftedToken, Emitted, Round, LaneMetrics, Lane, PairInfo, SamplingInfo, Trace):
+    _part.__pydantic_config__ = _STRICT
+_TRACE = TypeAdapter(Trace)
