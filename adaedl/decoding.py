@@ -50,9 +50,7 @@ class Context:
 
     def copy(self) -> "Context":
         session = self.session.copy() if self.session else None
-        return Context(
-            self.target_cache.copy(), session, self.next_token, self.features, self.prompt_tokens
-        )
+        return Context(self.target_cache.copy(), session, self.next_token, self.features, self.prompt_tokens)
 
 
 @torch.inference_mode()
@@ -336,7 +334,14 @@ def _read_draft(
     scored = warp(logits, scoring) if scoring else q
     statistics = draft_statistics(scored)
     token_id = (index if vocab is None else vocab[index]).view(1)
-    numbers = (token_id[0], statistics.entropy, statistics.top_prob, statistics.margin, scored[index], q[index])
+    numbers = (
+        token_id[0],
+        statistics.entropy,
+        statistics.top_prob,
+        statistics.margin,
+        scored[index],
+        q[index],
+    )
     token, entropy, top_prob, margin, token_prob, q_token = torch.stack([n.float() for n in numbers]).tolist()
     step = DraftStep(max(entropy, 0.0), top_prob, margin, token_prob, position=0)
     return _Draft(int(token), token_id, index, q, q_token, step)
@@ -383,4 +388,6 @@ def _record_probabilities(
 def _top_tokens(pair: Pair, probs: Tensor, vocab: Tensor | None) -> list[TopToken]:
     top = probs.topk(min(TOP_TOKENS, probs.shape[-1]))
     ids = top.indices if vocab is None else vocab[top.indices]
-    return [(i, pair.token_text(i), p) for i, p in zip(ids.tolist(), top.values.tolist(), strict=True) if p > 0]
+    return [
+        (i, pair.token_text(i), p) for i, p in zip(ids.tolist(), top.values.tolist(), strict=True) if p > 0
+    ]

@@ -10,7 +10,10 @@
 | block_efficiency | tokens / target forwards, τ | tokens |
 | mean_beta | mean of β = Σ min(p, q) over the drafted tokens that the target reached | share |
 | cost_ratio | time of one draft step / time of one target step of the autoregressive lane, c | ratio |
-| draft_share, wasted_share, verify_share, overhead_share | time in the drafter's forwards for tokens that were accepted and for tokens that were not, in the target's forwards, and outside both; they add up to 1 | share |
+| draft_share | time in the drafter's forwards, for tokens that were accepted / the lane's clock | share |
+| wasted_share | the same for tokens that were not accepted | share |
+| verify_share | time in the target's forwards / the lane's clock | share |
+| overhead_share | time outside both models' forwards / the lane's clock; the four add up to 1 | share |
 | same_text | the lane wrote what the autoregressive lane wrote (as far as both got) | yes/no |
 
 Prefill is in no lane's clock: it is done once a race and is the same for all.

@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 import torch
 
+from adaedl import __version__
 from adaedl.decoding import check_run, decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
@@ -56,7 +57,7 @@ def new_trace(
     return Trace(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={
-            "adaedl": "0.1.0",
+            "adaedl": __version__,
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "transformers")},
         },

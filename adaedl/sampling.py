@@ -65,9 +65,7 @@ def warp_logits(logits: Tensor, sampling: Sampling) -> Tensor:
         if vocabulary > 1024 and bool((top.values.sum(-1) < sampling.top_p).any()):
             top = probs.sort(dim=-1, descending=True)
         before = top.values.cumsum(-1) - top.values
-        outside = torch.ones_like(probs, dtype=torch.bool).scatter(
-            -1, top.indices, before >= sampling.top_p
-        )
+        outside = torch.ones_like(probs, dtype=torch.bool).scatter(-1, top.indices, before >= sampling.top_p)
         logits = logits.masked_fill(outside, -math.inf)
     return logits
 
@@ -100,10 +98,7 @@ def acceptance_probability(p: Tensor, q: Tensor, draft_vocab: Tensor | None = No
 def residual(p: Tensor, q: Tensor, draft_vocab: Tensor | None = None) -> Tensor:
     """(p − q)+ [..., V], unnormalised: what replaces a rejected token (arXiv 2211.17192, eq. 3 and
     algorithm 1; Chen et al., arXiv 2302.01318, eq. 2). Where rounding leaves nothing of it, p itself."""
-    if draft_vocab is None:
-        difference = p - q
-    else:
-        difference = p.index_add(-1, draft_vocab, q, alpha=-1)
+    difference = p - q if draft_vocab is None else p.index_add(-1, draft_vocab, q, alpha=-1)
     difference = difference.clamp(min=0)
     return torch.where(difference.sum(-1, keepdim=True) > 0, difference, p)
 

@@ -134,9 +134,7 @@ class AdaptiveStopper(ScoreStopper):
     def observe(self, drafted: int, accepted: int) -> None:
         if not self.adapt or drafted == 0:
             return
-        self.acceptance_rate = (
-            self.beta1 * self.acceptance_rate + (1 - self.beta1) * accepted / drafted
-        )
+        self.acceptance_rate = self.beta1 * self.acceptance_rate + (1 - self.beta1) * accepted / drafted
         if drafted == self.max_draft:
             proposed = self.threshold
         elif self.acceptance_rate <= self.target_rate:
@@ -177,7 +175,7 @@ class MaxConfidence(AdaptiveStopper):
 
 class SVIP(ScoreStopper):
     name = "svip"
-    summary = "Stops where √(c·H(q)) exceeds h: an entropy bound with a fixed threshold (score 1 − √(c·H), λ = 1 − h)."
+    summary = "Stops where √(c·H(q)) exceeds h: score 1 − √(c·H(q)), fixed threshold 1 − h."
     source = "Zhang et al., arXiv 2411.18462, with the authors' released c and h"
 
     def __init__(self, h: float = 0.3, c: float = 0.15, **common):
@@ -288,7 +286,9 @@ def format_spec(stopper: Stopper) -> str:
     """The shortest spec that rebuilds this stopper: the inverse of `make_stopper`."""
     defaults = setting_names(type(stopper))
     changed = {k: v for k, v in stopper.settings.items() if v != defaults[k]}
-    values = ",".join(f"{k}={str(v).lower() if isinstance(v, bool | None) else v}" for k, v in changed.items())
+    values = ",".join(
+        f"{k}={str(v).lower() if isinstance(v, bool | None) else v}" for k, v in changed.items()
+    )
     return f"{stopper.name}:{values}" if values else stopper.name
 
 
@@ -324,7 +324,9 @@ def _number(stopper: Stopper, key: str, value, low: float, high: float) -> float
 
 def _whole(stopper: Stopper, key: str, value, low: int, high: int) -> int:
     if int(_number(stopper, key, value, low, high)) != value:
-        raise UserError(f"{stopper.name}: {key} is {value!r}; it must be a whole number from {low} to {high}.")
+        raise UserError(
+            f"{stopper.name}: {key} is {value!r}; it must be a whole number from {low} to {high}."
+        )
     return int(value)
 
 

@@ -175,18 +175,23 @@ class Trace:
         """
         if len(text) > MAX_TRACE_BYTES:
             raise UserError(
-                f"This file has {len(text) / 2**20:.0f} MB; a trace has at most {MAX_TRACE_BYTES // 2**20} MB."
+                f"This file has {len(text) / 2**20:.0f} MB; a trace has at most "
+                f"{MAX_TRACE_BYTES // 2**20} MB."
             )
         try:
             trace = _TRACE.validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
             if first["type"] == "json_invalid":
-                raise UserError("This file is not JSON, so it is not a trace; open a file that this program saved.") from None
+                raise UserError(
+                    "This file is not JSON, so it is not a trace; open a file that this program saved."
+                ) from None
             where = ".".join(str(part) for part in first["loc"])
             raise UserError(f"This is not a valid trace: {where or 'the file'}: {first['msg']}.") from None
         if trace.schema != SCHEMA:
-            raise UserError(f"This trace has the schema {trace.schema[:60]!r}; this program reads {SCHEMA!r}.")
+            raise UserError(
+                f"This trace has the schema {trace.schema[:60]!r}; this program reads {SCHEMA!r}."
+            )
         for number, lane in enumerate(trace.lanes):
             for index, played in enumerate(lane.rounds):
                 if played.accepted > len(played.drafted):

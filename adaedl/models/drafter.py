@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from torch import Tensor
 
 from adaedl.errors import UserError
@@ -20,7 +21,6 @@ from adaedl.models.cpu import (
     Rotary,
     StaticCache,
     attend,
-    causal_mask,
     has_packed_linear,
     pair_rotary_rows,
 )
@@ -200,26 +200,36 @@ class FeatureSession:
         return clone
 
 
+def read_drafter(path: Path | str) -> tuple[DrafterNet, Tensor]:
+    """The network in a drafter's safetensors file, in float32, and its vocabulary [Vq].
+
+    Raises:
+        UserError: the file is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"The drafter {path.name} is missing from {path.parent}; restore it or choose another pair."
+        )
+    with safe_open(path, "pt") as file:
+        config = DrafterConfig.from_dict(json.loads(file.metadata()["config"]))
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+    vocab = weights.pop("vocab").long()
+    net = DrafterNet(config)
+    net.load_state_dict(weights)
+    return net.eval().requires_grad_(False), vocab
+
+
 def load_feature_drafter(path: Path | str, target: Runner, embeddings: Tensor) -> FeatureDrafter:
     """The drafter in a safetensors file, bound to its target and the target's embeddings [V, H].
 
     Raises:
         UserError: the file is missing or was trained for another target.
     """
-    from safetensors import safe_open
-
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"The drafter {path.name} is missing from {path.parent}; restore it or choose another pair.")
-    with safe_open(path, "pt") as file:
-        config = DrafterConfig.from_dict(json.loads(file.metadata()["config"]))
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-    vocab = weights.pop("vocab").long()
-    if config.hidden_size != embeddings.shape[1] or int(vocab.max()) >= target.vocab_size:
+    net, vocab = read_drafter(path)
+    if net.config.hidden_size != embeddings.shape[1] or int(vocab.max()) >= target.vocab_size:
         raise UserError(
-            f"The drafter {path.name} was trained for a target of width {config.hidden_size}, "
+            f"The drafter {Path(path).name} was trained for a target of width {net.config.hidden_size}, "
             f"not {embeddings.shape[1]}; choose the pair it was made for."
         )
-    net = DrafterNet(config)
-    net.load_state_dict(weights)
-    return FeatureDrafter(net.eval().requires_grad_(False), vocab, target, embeddings)
+    return FeatureDrafter(net, vocab, target, embeddings)

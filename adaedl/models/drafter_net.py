@@ -95,7 +95,11 @@ class DrafterNet(nn.Module):
             .unflatten(-1, (-1, c.head_dim))
             .split((c.num_heads, c.num_kv_heads, c.num_kv_heads), -2)
         )
-        return rotate(q, cos[..., None, :], sin[..., None, :]), rotate(k, cos[..., None, :], sin[..., None, :]), v
+        return (
+            rotate(q, cos[..., None, :], sin[..., None, :]),
+            rotate(k, cos[..., None, :], sin[..., None, :]),
+            v,
+        )
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Own output [..., H], at unit root mean square, from the stream x [..., H] and the

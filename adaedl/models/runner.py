@@ -61,7 +61,8 @@ def prefill(
 ) -> Tensor | None:
     """Append a prompt [T] in chunks, so that memory stays small; returns its features [T, n·H]."""
     parts = [
-        runner.forward(chunk, cache, "none", feature_layers).features for chunk in token_ids.split(PREFILL_CHUNK)
+        runner.forward(chunk, cache, "none", feature_layers).features
+        for chunk in token_ids.split(PREFILL_CHUNK)
     ]
     return torch.cat(parts) if feature_layers and parts else None
 

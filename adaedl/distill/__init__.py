@@ -1,0 +1,1 @@
+"""The recipe that made the shipped drafter: generate teacher text, train, evaluate."""

@@ -1,0 +1,108 @@
+"""`python -m adaedl distill generate | train | evaluate`."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from adaedl.distill.corpus import Corpus
+from adaedl.distill.evaluate import evaluate, write_answers
+from adaedl.distill.generate import FEATURE_LAYERS, generate, import_text
+from adaedl.distill.prompts import mentions_held_out_topic
+from adaedl.distill.train import Recipe, Teacher, train
+from adaedl.models.drafter import read_drafter
+from adaedl.models.loading import fetch_weights, load_model, load_tokenizer
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS
+from adaedl.models.runner import make_runner
+
+DRAFTER = Path(__file__).parents[2] / "assets" / "drafter.safetensors"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the three steps of the recipe; each sets `func`, to be called with the parsed arguments."""
+    steps = parser.add_subparsers(dest="step", required=True)
+
+    writing = steps.add_parser("generate", help="write teacher text into a folder; goes on where it stopped")
+    writing.add_argument("--corpus", type=Path, required=True, help="folder")
+    writing.add_argument("--tokens", type=int, default=1_000_000, help="answer tokens to reach in all")
+    writing.add_argument("--rows", type=int, default=256, help="sequences written at once")
+    writing.add_argument("--answer-tokens", type=int, default=176, help="at most, per answer")
+    writing.add_argument("--seed", type=int, default=0)
+    writing.add_argument(
+        "--import", dest="imported", type=Path, help="instead: take token sequences from a safetensors file"
+    )
+    writing.set_defaults(func=_generate)
+
+    training = steps.add_parser("train", help="train a drafter; goes on from its checkpoint")
+    training.add_argument(
+        "--corpus", type=Path, required=True, action="append", help="folder; may be repeated"
+    )
+    training.add_argument("--minutes", type=float, default=Recipe.minutes, help="of training in all")
+    training.add_argument("--decay", type=float, default=Recipe.decay, help="share of it with falling rates")
+    training.add_argument("--checkpoint", type=Path, required=True, help="file, made or continued")
+    training.add_argument("--output", type=Path, default=DRAFTER)
+    training.set_defaults(func=_train)
+
+    measuring = steps.add_parser("evaluate", help="greedy agreement and β on held-out prompts")
+    measuring.add_argument("--drafter", type=Path, default=DRAFTER)
+    measuring.add_argument("--corpus", type=Path, required=True, help="folder for the held-out answers")
+    measuring.add_argument("--answer-tokens", type=int, default=128)
+    measuring.add_argument("--json", type=Path)
+    measuring.set_defaults(func=_evaluate)
+
+
+def _target():
+    folder = fetch_weights(PRESETS[DEFAULT_PAIR].target).folder
+    return load_model(folder, torch.device("cpu"), torch.float32), load_tokenizer(folder)
+
+
+def _generate(args) -> None:
+    model, tokenizer = _target()
+    if args.imported:
+        import_text(model, args.imported, args.corpus)
+    else:
+        generate(model, tokenizer, args.corpus, args.tokens, args.rows, args.answer_tokens, args.seed)
+
+
+def _train(args) -> None:
+    model, tokenizer = _target()
+    teacher = Teacher.of(model)
+    corpora = [Corpus(folder, FEATURE_LAYERS, model.config.hidden_size) for folder in args.corpus]
+
+    def usable(corpus: Corpus, number: int) -> bool:
+        start, length = corpus.offset[number], corpus.prompt_length[number]
+        prompt = tokenizer.decode(corpus.tokens[start : start + length].tolist())
+        return corpus.length[number] - length >= 4 and not mentions_held_out_topic(prompt)
+
+    recipe = Recipe(minutes=args.minutes, decay=args.decay)
+    train(
+        corpora,
+        usable,
+        teacher,
+        FEATURE_LAYERS,
+        recipe,
+        args.checkpoint,
+        args.output,
+        lambda line: print(line, flush=True),
+    )
+
+
+def _evaluate(args) -> None:
+    model, tokenizer = _target()
+    runner = make_runner(model)
+    corpus = Corpus(args.corpus, FEATURE_LAYERS, model.config.hidden_size)
+    for temperature in (0.0, 0.7, 1.0):
+        if temperature not in corpus.temperature:
+            write_answers(model, tokenizer, runner, corpus, temperature, args.answer_tokens, seed=0)
+    net, vocab = read_drafter(args.drafter)
+    reports = evaluate(net, vocab, Teacher.of(model), corpus)
+    print(
+        "text at temperature | positions | agreement of drafts 1 to 4 | β at temperature 1 of drafts 1 to 4"
+    )
+    for report in reports:
+        shares = (" ".join(f"{value:.3f}" for value in values) for values in (report.agreement, report.beta))
+        print(f"{report.text_temperature} | {report.positions} | " + " | ".join(shares))
+    if args.json:
+        args.json.write_text(json.dumps([asdict(report) for report in reports], indent=1) + "\n")

@@ -1,0 +1,84 @@
+"""Measure a drafter on held-out prompts: greedy agreement and β by draft position.
+
+Both are teacher-forced: draft j is asked for after the target's own text, from features up to the
+round's start and the drafter's own output after, at every position of the answer. All in float32.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adaedl.distill.corpus import Corpus
+from adaedl.distill.prompts import HELD_OUT_PROMPTS
+from adaedl.distill.train import Batch, Teacher, unroll
+from adaedl.models.drafter_net import DrafterNet
+from adaedl.models.runner import Runner
+from adaedl.sampling import acceptance_probability
+
+DRAFT_STEPS = 4
+
+
+@dataclass
+class DrafterReport:
+    """Per draft position 1, 2, …: the share of positions where argmax q is argmax p, and the mean of
+    β = Σ min(p, q) at temperature 1. One report for each temperature that the text was written at."""
+
+    text_temperature: float
+    positions: int
+    agreement: list[float]
+    beta: list[float]
+
+
+@torch.inference_mode()
+def write_answers(
+    model, tokenizer, runner: Runner, corpus: Corpus, temperature: float, answer_tokens: int, seed: int
+) -> None:
+    """The target's answers to the held-out prompts at a temperature, with their float32 features."""
+    torch.manual_seed(seed)
+    texts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+        )
+        for prompt in HELD_OUT_PROMPTS
+    ]
+    tokenizer.padding_side = "left"
+    inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+    sampling = (
+        {"do_sample": True, "temperature": temperature, "top_k": 0} if temperature else {"do_sample": False}
+    )
+    written = model.generate(**inputs, max_new_tokens=answer_tokens, **sampling)
+    rows = []
+    end = model.generation_config.eos_token_id
+    for prompt, mask, row in zip(inputs.input_ids, inputs.attention_mask, written, strict=True):
+        prompt = prompt[mask.bool()].tolist()
+        answer = row[inputs.input_ids.shape[1] :].tolist()
+        answer = answer[: answer.index(end) + 1] if end in answer else answer
+        ids = torch.tensor(prompt + answer)
+        features = runner.forward(ids, runner.new_cache(len(ids)), "none", corpus.feature_layers).features
+        rows.append((ids.tolist(), len(prompt), temperature, features.view(len(ids), *corpus.shape).numpy()))
+    corpus.append(rows)
+
+
+@torch.inference_mode()
+def evaluate(net: DrafterNet, vocab: Tensor, teacher: Teacher, corpus: Corpus) -> list[DrafterReport]:
+    """One report per temperature in a corpus of held-out answers."""
+    reports = []
+    for temperature in sorted(set(corpus.temperature)):
+        numbers = [n for n in range(corpus.sequences) if corpus.temperature[n] == temperature]
+        agreement, beta, counts = (torch.zeros(DRAFT_STEPS) for _ in range(3))
+        for start in range(0, len(numbers), 8):
+            batch = Batch.of([(corpus, n) for n in numbers[start : start + 8]])
+            drafts = unroll(net, batch, teacher.embeddings, DRAFT_STEPS, batch.tokens.shape[1])
+            for step, (own, row, position) in enumerate(drafts):
+                q = net.logits(own)
+                p = teacher.hidden(batch.features[row, position, -1]) @ teacher.embeddings.T
+                agreement[step] += (vocab[q.argmax(-1)] == p.argmax(-1)).sum()
+                beta[step] += acceptance_probability(p.softmax(-1), q.softmax(-1), vocab).sum()
+                counts[step] += len(row)
+        reports.append(
+            DrafterReport(
+                temperature, int(counts[0]), (agreement / counts).tolist(), (beta / counts).tolist()
+            )
+        )
+    return reports

@@ -1,0 +1,420 @@
+"""Train the drafter on teacher text: a closed-form start, then distillation over several draft steps.
+
+The start does most of the work of the first million tokens. The target's own last layer becomes the
+drafter's layer, and the input projections are solved by ridge regression, so that what the layer
+reads is, as nearly as a linear map can make it, what the target's last layer would have read.
+"""
+
+import copy
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from adaedl.distill.corpus import Corpus
+from adaedl.models.drafter_net import DrafterConfig, DrafterNet, rotary, unit_rms
+
+VOCAB_SIZE = 8192
+BETA_WEIGHT = 2.0  # of 1 − β beside the cross-entropy: acceptance is what the drafter is for
+OPENING = 8  # the first tokens' hidden states are outliers: no regression on them
+
+
+@dataclass
+class Teacher:
+    """What training needs of the target: embeddings [V, H] (tied with its head), final norm [H]."""
+
+    embeddings: Tensor
+    final_norm: Tensor
+    last_layer: object
+    config: object
+
+    @classmethod
+    def of(cls, model) -> "Teacher":
+        inner = model.model
+        return cls(
+            inner.embed_tokens.weight.detach(), inner.norm.weight.detach(), inner.layers[-1], model.config
+        )
+
+    def hidden(self, last_feature: Tensor) -> Tensor:
+        """The target's normed hidden state [..., H] from its last feature, which lost its scale."""
+        feature = last_feature.float()
+        return feature * torch.rsqrt((feature / self.final_norm).pow(2).mean(-1, keepdim=True))
+
+
+def answer_positions(corpus: Corpus) -> np.ndarray:
+    """Positions in the corpus whose next token is part of an answer."""
+    spans = zip(corpus.offset, corpus.prompt_length, corpus.length, strict=False)
+    return np.concatenate([np.arange(o + p - 1, o + n - 1) for o, p, n in spans])
+
+
+def choose_vocab(
+    corpora: list[Corpus], teacher: Teacher, vocab_size: int, generator: torch.Generator
+) -> Tensor:
+    """The trimmed vocabulary [vocab_size], ascending: the tokens with the largest share of the emitted
+    tokens plus their share of the target's probability mass on a sample of positions."""
+    size = len(teacher.embeddings)
+    emitted, mass = torch.zeros(size), torch.zeros(size)
+    for corpus in corpora:
+        positions = answer_positions(corpus)
+        emitted += torch.bincount(
+            torch.from_numpy(corpus.tokens[positions + 1].astype(np.int64)), minlength=size
+        )
+        sample = torch.randperm(len(positions), generator=generator)[:4096].sort().values
+        for rows in torch.from_numpy(positions)[sample].split(512):
+            hidden = teacher.hidden(torch.from_numpy(corpus.features[rows.numpy(), -1]))
+            mass += (hidden @ teacher.embeddings.T).softmax(-1).sum(0)
+    return (emitted / emitted.sum() + mass / mass.sum()).topk(vocab_size).indices.sort().values
+
+
+def initialise(
+    corpora: list[Corpus],
+    teacher: Teacher,
+    feature_layers: tuple[int, ...],
+    vocab: Tensor,
+    rows: int = 60_000,
+) -> DrafterNet:
+    """A drafter that is useful before any training (see the module's docstring)."""
+    c = teacher.config
+    net = DrafterNet(
+        DrafterConfig(
+            hidden_size=c.hidden_size,
+            intermediate_size=c.intermediate_size,
+            num_heads=c.num_attention_heads,
+            num_kv_heads=c.num_key_value_heads,
+            head_dim=c.head_dim,
+            rms_norm_eps=c.rms_norm_eps,
+            rope_theta=c.rope_parameters["rope_theta"],
+            feature_layers=feature_layers,
+            vocab_size=len(vocab),
+        )
+    )
+    corpus = max(corpora, key=lambda corpus: corpus.answer_tokens)
+    positions = answer_positions(corpus)
+    positions = np.sort(np.random.default_rng(0).choice(positions, min(rows, len(positions)), replace=False))
+    now = torch.from_numpy(corpus.features[positions]).float()
+    before = torch.from_numpy(corpus.features[positions - 1]).float()
+    embedded = unit_rms(
+        teacher.embeddings[torch.from_numpy(corpus.tokens[positions].astype(np.int64))], 1e-12
+    )
+    wanted = now[:, -2]  # what the target's last layer reads
+    weights = ridge(torch.cat((embedded, before.flatten(1)), 1), wanted)
+    hidden = c.hidden_size
+    # Where its own output stands in for the features, it plays the part of the last one.
+    own = unit_rms(teacher.hidden(before[:, -1]) / teacher.final_norm, 1e-12)
+    own_weights = ridge(own, wanted - embedded @ weights[:hidden])
+
+    attention, mlp = teacher.last_layer.self_attn, teacher.last_layer.mlp
+    # The stream enters at unit root mean square here; what the layer adds to it shrinks likewise.
+    scale = stream_scale(teacher, corpus, positions[:512])
+    with torch.no_grad():
+        net.from_token.weight.copy_(weights[:hidden].T)
+        net.from_features.weight.copy_(weights[hidden:].T)
+        net.from_own.weight.copy_(own_weights.T)
+        net.attention_norm.copy_(teacher.last_layer.input_layernorm.weight)
+        net.mlp_norm.copy_(teacher.last_layer.post_attention_layernorm.weight)
+        net.qkv.weight.copy_(
+            torch.cat([p.weight for p in (attention.q_proj, attention.k_proj, attention.v_proj)])
+        )
+        net.attention_out.weight.copy_(attention.o_proj.weight / scale)
+        net.gate_up.weight.copy_(torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)))
+        net.down.weight.copy_(mlp.down_proj.weight / scale)
+        net.out_norm.copy_(teacher.final_norm)
+        net.head.weight.copy_(teacher.embeddings[vocab])
+    return net
+
+
+def ridge(x: Tensor, y: Tensor) -> Tensor:
+    """W minimising |x·W − y|² + a little |W|²."""
+    gram = x.T @ x
+    gram.diagonal().add_(1e-3 * gram.diagonal().mean())
+    return torch.linalg.solve(gram, x.T @ y)
+
+
+def stream_scale(teacher: Teacher, corpus: Corpus, positions: np.ndarray) -> float:
+    """The typical size of the target's residual stream before its last layer: the factor that makes
+    the stored unit features, carried through that layer's MLP, point where the next feature points."""
+    mlp, norm = teacher.last_layer.mlp, teacher.last_layer.post_attention_layernorm
+    with torch.no_grad():
+        feature = torch.from_numpy(corpus.features[positions, -2]).float()
+        added = mlp(norm(feature))
+        wanted = unit_rms(
+            teacher.hidden(torch.from_numpy(corpus.features[positions, -1])) / teacher.final_norm, 1e-12
+        )
+        scales = torch.logspace(0, 3, 61)
+        fits = [F.cosine_similarity(feature + added / s, wanted, dim=-1).median() for s in scales]
+    return float(scales[int(torch.stack(fits).argmax())])
+
+
+@dataclass
+class Batch:
+    """Padded sequences: tokens [B, L], features [B, L, layers, H], and where answers are predicted [B, L]."""
+
+    tokens: Tensor
+    features: Tensor
+    predicts: Tensor
+
+    @classmethod
+    def of(cls, picks: list[tuple[Corpus, int]]) -> "Batch":
+        sequences = [corpus.sequence(number) for corpus, number in picks]
+        longest = max(len(tokens) for tokens, _ in sequences)
+        features = torch.zeros(len(picks), longest, *sequences[0][1].shape[1:], dtype=torch.float16)
+        tokens = torch.zeros(len(picks), longest, dtype=torch.long)
+        predicts = torch.zeros(len(picks), longest, dtype=torch.bool)
+        for row, ((corpus, number), (ids, stored)) in enumerate(zip(picks, sequences, strict=True)):
+            tokens[row, : len(ids)] = ids
+            features[row, : len(ids)] = stored
+            predicts[row, corpus.prompt_length[number] - 1 : len(ids) - 1] = True
+        return cls(tokens, features, predicts)
+
+
+def unroll(
+    net: DrafterNet,
+    batch: Batch,
+    embeddings: Tensor,
+    steps: int,
+    rounds_a_sequence: int,
+    generator: torch.Generator | None = None,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Run the drafter as decoding does: the first draft of a round from the target's features at every
+    position at once, later ones from its own output, for some random rounds of each sequence.
+
+    Returns:
+        For draft 1, 2, … of a round: own output [N, H], and the batch row and position [N] of each.
+    """
+    c = net.config
+    rows, length = batch.tokens.shape
+    embedded = embeddings[batch.tokens]
+    before = F.pad(batch.features[:, :-1], (0, 0, 0, 0, 1, 0)).flatten(2).float()
+    cos, sin = rotary(torch.arange(length), c.head_dim, c.rope_theta)
+    x = net.input(embedded, before, None)
+    queries, keys, values = (t.transpose(1, 2) for t in net.project_qkv(x, cos[None], sin[None]))
+    attended = F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
+    row, position = batch.predicts.nonzero(as_tuple=True)
+    own = net.finish(x[row, position], attended.transpose(1, 2).flatten(2)[row, position])
+    drafts = [(own, row, position)]
+    if steps == 1:
+        return drafts
+
+    # Random rounds: `start` is where a round's first token was drafted.
+    start = torch.zeros(rows, rounds_a_sequence, dtype=torch.long)
+    real = torch.zeros(rows, rounds_a_sequence, dtype=torch.bool)
+    for index in range(rows):
+        candidates = position[row == index][: -(steps - 1)]
+        picked = candidates[torch.randperm(len(candidates), generator=generator)[:rounds_a_sequence]]
+        start[index, : len(picked)] = picked
+        real[index, : len(picked)] = True
+    everywhere = own.new_zeros(rows, length, c.hidden_size).index_put((row, position), own)
+    own = everywhere.gather(1, start[..., None].expand(-1, -1, c.hidden_size))
+    group = c.num_heads // c.num_kv_heads
+    keys, values = keys.repeat_interleave(group, 1), values.repeat_interleave(group, 1)
+    unseen = (torch.arange(length) > start[..., None])[:, None]
+    own_keys, own_values = [], []
+    kept_row, kept_round = real.nonzero(as_tuple=True)
+    for step in range(1, steps):
+        position = (start + step).clamp(max=length - 1)
+        here = embedded.gather(1, position[..., None].expand(-1, -1, embedded.shape[-1]))
+        x = net.input(here, None, own)
+        query, key, value = net.project_qkv(x, cos[position], sin[position])
+        own_keys.append(key.repeat_interleave(group, 2))
+        own_values.append(value.repeat_interleave(group, 2))
+        # Attention over the true features up to the round's start and its own outputs after.
+        scores = (query.transpose(1, 2) @ keys.transpose(2, 3)).masked_fill(unseen, -torch.inf)
+        own_scores = torch.stack([(query * k).sum(-1).transpose(1, 2) for k in own_keys], -1)
+        weights = (torch.cat((scores, own_scores), -1).float() / c.head_dim**0.5).softmax(-1)
+        attended = (weights[..., :length].to(values.dtype) @ values).transpose(1, 2)
+        for index, v in enumerate(own_values):
+            attended = attended + weights[..., length + index].transpose(1, 2)[..., None] * v
+        own = net.finish(x, attended.flatten(2).to(x.dtype))
+        drafts.append((own[kept_row, kept_round], kept_row, position[kept_row, kept_round]))
+    return drafts
+
+
+class DistillationLoss(torch.autograd.Function):
+    """Mean over rows of cross-entropy(p, q) − BETA_WEIGHT·β for logits of q and p [N, V].
+
+    Both gradients share p, q and min(p, q), so they are written out: with m = 1[q < p],
+    ∂CE/∂z = q − p and ∂β/∂z = q·m − q·Σ(q·m)."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, teacher_logits: Tensor) -> tuple[Tensor, Tensor]:
+        z = logits.float()
+        q, p = z.softmax(-1), teacher_logits.float().softmax(-1)
+        below = q < p
+        q_below = torch.where(below, q, 0)
+        share = q_below.sum(-1)
+        beta = (share + torch.where(below, 0, p).sum(-1)).mean()
+        cross_entropy = (z.logsumexp(-1) - (p * z).sum(-1)).mean()
+        gradient = q.mul_(1 + BETA_WEIGHT * share[:, None]).sub_(p).sub_(q_below, alpha=BETA_WEIGHT)
+        ctx.save_for_backward(gradient.div_(len(z)).to(logits.dtype))
+        ctx.mark_non_differentiable(beta)
+        return cross_entropy - BETA_WEIGHT * beta, beta
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor, _) -> tuple[Tensor, None]:
+        return ctx.saved_tensors[0] * gradient, None
+
+
+@dataclass
+class Recipe:
+    """Settings of a training run. The learning rates hold until the last `decay` share of `minutes`."""
+
+    minutes: float = 120
+    decay: float = 0.3
+    sequences_a_step: int = 12
+    draft_steps: int = 3
+    rounds_a_sequence: int = 38
+    matrix_rate: float = 1e-3
+    head_rate: float = 3e-4
+    checkpoint_minutes: float = 5
+
+
+def train(
+    corpora: list[Corpus],
+    usable: Callable[[Corpus, int], bool],
+    teacher: Teacher,
+    feature_layers: tuple[int, ...],
+    recipe: Recipe,
+    checkpoint: Path,
+    output: Path,
+    report: Callable[[str], None] = print,
+    vocab_size: int = VOCAB_SIZE,
+) -> DrafterNet:
+    """Train, or go on training, for `recipe.minutes` in all; checkpoints hold everything needed to go on.
+
+    Args:
+        usable: whether a sequence may be trained on (held-out topics are not).
+        output: where the averaged weights are saved, at every checkpoint.
+    """
+    generator = torch.Generator().manual_seed(0)
+    saved_run = Checkpoint.read(checkpoint) if checkpoint.exists() else None
+    vocab = saved_run.vocab if saved_run else choose_vocab(corpora, teacher, vocab_size, generator)
+    net = initialise(corpora, teacher, feature_layers, vocab)
+    average = copy.deepcopy(net).requires_grad_(False)
+    matrices = [p for name, p in net.named_parameters() if p.dim() == 2 and not name.startswith("head")]
+    norms = [p for p in net.parameters() if p.dim() == 1]
+    muon = torch.optim.Muon(
+        matrices, lr=recipe.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+    )
+    adam = torch.optim.AdamW(
+        [{"params": [net.head.weight], "lr": recipe.head_rate}, {"params": norms, "lr": recipe.matrix_rate}],
+        betas=(0.9, 0.95),
+        weight_decay=0.0,
+    )
+    step, seconds = 0, 0.0
+    if saved_run:
+        saved_run.restore(net, average, muon, adam)
+        step, seconds = saved_run.step, saved_run.seconds
+    groups = [*muon.param_groups, *adam.param_groups]
+    rates = [recipe.matrix_rate, recipe.head_rate, recipe.matrix_rate]
+    items = [(c, n) for c in corpora for n in range(c.sequences) if usable(c, n)]
+    head_rows = teacher.embeddings[vocab].bfloat16()
+    random = np.random.default_rng(step)
+    order: list[int] = []
+    sums: list[list[float]] = []
+    began = saved = time.monotonic()
+
+    def elapsed() -> float:
+        return seconds + time.monotonic() - began
+
+    def save() -> None:
+        Checkpoint.write(checkpoint, net, average, muon, adam, vocab, step, elapsed())
+        save_drafter(average, vocab, output)
+
+    while (progress := elapsed() / (60 * recipe.minutes)) < 1:
+        rate = min(1.0, (step + 1) / 50, (1 - progress) / recipe.decay)
+        for group, base in zip(groups, rates, strict=True):
+            group["lr"] = base * rate
+        if len(order) < recipe.sequences_a_step:
+            order = random.permutation(len(items)).tolist()
+        batch = Batch.of([items[order.pop()] for _ in range(recipe.sequences_a_step)])
+        betas, loss = [], 0.0
+        with torch.autocast("cpu", torch.bfloat16):
+            drafts = unroll(
+                net, batch, teacher.embeddings, recipe.draft_steps, recipe.rounds_a_sequence, generator
+            )
+            for number, (own, row, position) in enumerate(drafts):
+                with torch.no_grad():
+                    wanted = teacher.hidden(batch.features[row, position, -1]).bfloat16() @ head_rows.T
+                part, beta = DistillationLoss.apply(net.logits(own), wanted)
+                loss = loss + part * (1.0 if number == 0 else 0.4)
+                betas.append(beta.item())
+        muon.zero_grad()
+        adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        muon.step()
+        adam.step()
+        step += 1
+        keep = min(0.998, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for averaged, current in zip(average.parameters(), net.parameters(), strict=True):
+                averaged.lerp_(current, 1 - keep)
+        sums.append(betas)
+        if step % 25 == 0:
+            means = " ".join(f"{b:.3f}" for b in np.mean(sums, 0))
+            report(f"step {step}, {elapsed() / 60:.1f} min, rate {rate:.2f}: β by draft position {means}")
+            sums.clear()
+        if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
+            saved = time.monotonic()
+            save()
+    save()
+    return average
+
+
+class Checkpoint:
+    """Everything a run needs to go on, as one safetensors file."""
+
+    def __init__(self, tensors: dict[str, Tensor], step: int, seconds: float):
+        self.tensors, self.step, self.seconds = tensors, step, seconds
+        self.vocab = tensors["vocab"]
+
+    @staticmethod
+    def write(path: Path, net, average, muon, adam, vocab: Tensor, step: int, seconds: float) -> None:
+        tensors = {"vocab": vocab}
+        for prefix, module in (("net", net), ("average", average)):
+            tensors |= {f"{prefix}.{name}": t for name, t in module.state_dict().items()}
+        for prefix, optimizer in (("muon", muon), ("adam", adam)):
+            for index, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{prefix}.{index}.{name}": torch.as_tensor(t) for name, t in state.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        save_file(tensors, unfinished, metadata={"step": str(step), "seconds": str(seconds)})
+        os.replace(unfinished, path)
+
+    @classmethod
+    def read(cls, path: Path) -> "Checkpoint":
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+        return cls(tensors, int(metadata["step"]), float(metadata["seconds"]))
+
+    def restore(self, net, average, muon, adam) -> None:
+        for prefix, module in (("net", net), ("average", average)):
+            module.load_state_dict(self._under(prefix))
+        for prefix, optimizer in (("muon", muon), ("adam", adam)):
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in self._under(prefix).items():
+                index, key = name.split(".", 1)
+                state.setdefault(int(index), {})[key] = tensor
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+    def _under(self, prefix: str) -> dict[str, Tensor]:
+        start = f"{prefix}."
+        return {k.removeprefix(start): t for k, t in self.tensors.items() if k.startswith(start)}
+
+
+def save_drafter(net: DrafterNet, vocab: Tensor, path: Path) -> None:
+    """Write the drafter as float16 safetensors, its configuration in the metadata."""
+    tensors = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
+    metadata = {"format": "pt", "config": json.dumps(net.config.to_dict()), "license": "apache-2.0"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({**tensors, "vocab": vocab.int()}, path, metadata=metadata)

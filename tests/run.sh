@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs every test from a bare checkout: brings the Python packages (into .venv, unless a virtual
+# environment is active) and a Chromium, or says what is missing. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+if [ -z "${VIRTUAL_ENV:-}" ]; then
+  [ -x .venv/bin/python ] || "$python" -m venv .venv
+  . .venv/bin/activate
+fi
+python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+
+find_chromium() {
+  command -v chromium || command -v chromium-browser || command -v google-chrome || python - <<'PY'
+from pathlib import Path
+from playwright.sync_api import sync_playwright
+with sync_playwright() as p:
+    path = p.chromium.executable_path
+print(path) if Path(path).exists() else exit(1)
+PY
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+if ! chromium=$(find_chromium); then
+  timeout 300 python -m playwright install --with-deps chromium >/dev/null 2>&1 || true
+  if ! chromium=$(find_chromium) && command -v apt-get >/dev/null; then
+    { as_root apt-get update -qq && as_root apt-get install -y -qq chromium; } >/dev/null 2>&1 || true
+  fi
+  chromium=$(find_chromium) || {
+    echo "The browser tests need Chromium: install your distribution's chromium package and run this again." >&2
+    exit 1
+  }
+fi
+export CHROMIUM="$chromium"
+
+ruff check .
+ruff format --check --quiet .
+python -m pytest "$@"

@@ -1,0 +1,170 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from adaedl.distill.corpus import Corpus
+from adaedl.distill.prompts import HELD_OUT_PROMPTS, mentions_held_out_topic
+from adaedl.distill.train import (
+    BETA_WEIGHT,
+    Batch,
+    DistillationLoss,
+    Recipe,
+    Teacher,
+    initialise,
+    train,
+    unroll,
+)
+from adaedl.models.drafter import FeatureDrafter, load_feature_drafter
+from adaedl.models.drafter_net import DrafterConfig, DrafterNet
+from adaedl.models.runner import TransformersRunner
+
+LAYERS = (1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def target():
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=96,
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=128,
+        tie_word_embeddings=True,
+        initializer_range=0.3,
+    )
+    return LlamaForCausalLM(config).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def corpus(target, tmp_path):
+    """Sixteen texts that the target wrote."""
+    torch.manual_seed(1)
+    corpus = Corpus(tmp_path / "corpus", LAYERS, 48)
+    runner = TransformersRunner(target)
+    rows = []
+    for _ in range(16):
+        ids = target.generate(
+            torch.randint(3, 96, (1, 5)), max_new_tokens=25, do_sample=True, eos_token_id=None
+        )[0]
+        features = runner.forward(ids, runner.new_cache(64), "none", LAYERS).features
+        rows.append((ids.tolist(), 5, 1.0, features.view(len(ids), len(LAYERS), 48).numpy()))
+    corpus.append(rows)
+    return corpus
+
+
+def test_the_loss_gradient_written_by_hand_is_the_one_autograd_finds():
+    torch.manual_seed(0)
+    logits = torch.randn(7, 11, dtype=torch.double, requires_grad=True)
+    teacher_logits = torch.randn(7, 11, dtype=torch.double)
+    q, p = logits.softmax(-1), teacher_logits.softmax(-1)
+    beta = torch.minimum(p, q).sum(-1).mean()
+    expected = -(p * logits.log_softmax(-1)).sum(-1).mean() - BETA_WEIGHT * beta
+    (wanted,) = torch.autograd.grad(expected, logits)
+    loss, measured = DistillationLoss.apply(logits, teacher_logits)
+    (found,) = torch.autograd.grad(loss, logits)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    assert measured.item() == pytest.approx(beta.item(), abs=1e-6)
+    assert torch.allclose(found, wanted, atol=1e-7)
+
+
+def test_training_and_decoding_run_the_same_drafter(target, corpus):
+    torch.manual_seed(2)
+    teacher = Teacher.of(target)
+    vocab = torch.arange(0, 96, 2)
+    net = DrafterNet(DrafterConfig(48, 64, 3, 1, 16, 1e-6, 10000.0, LAYERS, len(vocab))).requires_grad_(False)
+    batch = Batch.of([(corpus, 3)])
+    drafts = unroll(net, batch, teacher.embeddings, 3, rounds_a_sequence=64)
+    runner = TransformersRunner(target)
+    drafter = FeatureDrafter(net, vocab, runner, teacher.embeddings)
+    ids = batch.tokens[0]
+    features = batch.features[0].flatten(1).float()
+    compared = 0
+    for start in (5, 9, 20):
+        session = drafter.start(ids[:start], features[:start], capacity=64)
+        logits = [session.begin(ids[start : start + 1], features[start - 1 : start])]
+        logits += [session.extend(ids[start + 1]), session.extend(ids[start + 2])]
+        for step, (own, _, position) in enumerate(drafts):
+            (row,) = (position == start + step).nonzero()[:1].T
+            if len(row):
+                assert torch.allclose(net.logits(own[row])[0], logits[step], atol=1e-3)
+                compared += 1
+    assert compared >= 8
+
+
+def test_a_round_after_accepted_drafts_reads_true_features_instead_of_its_own_output(target, corpus):
+    torch.manual_seed(3)
+    teacher = Teacher.of(target)
+    net = DrafterNet(DrafterConfig(48, 64, 3, 1, 16, 1e-6, 10000.0, LAYERS, 96)).requires_grad_(False)
+    drafter = FeatureDrafter(net, torch.arange(96), TransformersRunner(target), teacher.embeddings)
+    tokens, features = corpus.sequence(0)
+    features = features.flatten(1).float()
+    session = drafter.start(tokens[:6], features[:6], capacity=64)
+    session.begin(tokens[6:7], features[5:6])
+    session.extend(tokens[7])
+    session.extend(torch.tensor(1))
+    continued = session.begin(tokens[7:9], features[6:8])
+    fresh = drafter.start(tokens[:8], features[:8], capacity=64).begin(tokens[8:9], features[7:8])
+    assert torch.allclose(continued, fresh, atol=1e-5)
+
+
+def test_a_drafter_is_useful_before_any_training(target, corpus):
+    teacher = Teacher.of(target)
+    vocab = torch.arange(96)
+    net = initialise([corpus], teacher, LAYERS, vocab)
+    untrained = DrafterNet(net.config)
+    batch = Batch.of([(corpus, n) for n in range(16)])
+
+    def beta(net: DrafterNet) -> float:
+        own, row, position = unroll(net, batch, teacher.embeddings, 1, 1)[0]
+        wanted = teacher.hidden(batch.features[row, position, -1]) @ teacher.embeddings.T
+        return torch.minimum(net.logits(own).softmax(-1), wanted.softmax(-1)).sum(-1).mean().item()
+
+    assert beta(net) > 1.2 * beta(untrained)
+
+
+def test_training_goes_on_from_its_checkpoint_and_writes_a_drafter_that_loads(target, corpus, tmp_path):
+    teacher = Teacher.of(target)
+    checkpoint, output = tmp_path / "run" / "checkpoint.safetensors", tmp_path / "drafter.safetensors"
+    lines: list[str] = []
+
+    def run(minutes: float) -> DrafterNet:
+        recipe = Recipe(minutes=minutes, sequences_a_step=4, draft_steps=2, rounds_a_sequence=4)
+        usable = lambda corpus, number: True  # noqa: E731
+        return train(
+            [corpus], usable, teacher, LAYERS, recipe, checkpoint, output, lines.append, vocab_size=64
+        )
+
+    run(0.02)
+    first = output.read_bytes()
+    average = run(0.08)
+    assert output.read_bytes() != first
+    drafter = load_feature_drafter(output, TransformersRunner(target), teacher.embeddings)
+    assert len(drafter.vocab) == 64
+    expected = average.logits(torch.ones(1, 48))
+    assert torch.allclose(drafter.head(torch.ones(1, 48)), expected, atol=1e-2)
+
+
+def test_an_interrupted_write_leaves_the_corpus_as_it_was(corpus):
+    before = corpus.sequences
+    with (corpus.folder / "tokens.bin").open("ab") as file:
+        file.write(np.arange(7, dtype=np.uint16).tobytes())
+    reopened = Corpus(corpus.folder, LAYERS, 48)
+    reopened.append([([1, 2, 3, 4], 2, 0.0, np.full((3, 3, 48), 0.5, np.float16))])
+    tokens, features = reopened.sequence(before)
+    assert tokens.tolist() == [1, 2, 3, 4]
+    assert features[2].eq(0.5).all()
+    assert features[3].eq(0).all()
+    assert json.loads(reopened.index_file.read_text().splitlines()[-1])["length"] == 4
+
+
+def test_every_held_out_prompt_that_names_a_topic_is_kept_out_of_training():
+    assert mentions_held_out_topic("Tell me about a LIGHTHOUSE.")
+    assert not mentions_held_out_topic("Tell me about rivers.")
+    assert sum(mentions_held_out_topic(prompt) for prompt in HELD_OUT_PROMPTS) >= 16
