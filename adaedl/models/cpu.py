@@ -119,12 +119,12 @@ class Rotary:
 
 
 def causal_mask(rows: int, length: int, group: int) -> Tensor | None:
-    """Mask [rows·group, length] for queries [kv_heads, rows·group, d] of the last `rows` positions;
-    None where every query may see everything."""
+    """Additive mask [rows·group, length] for the queries of the last `rows` positions; None where every
+    query may see everything."""
     if rows == 1:
         return None
-    allowed = torch.ones(rows, length, dtype=torch.bool).tril(length - rows)
-    return allowed.repeat_interleave(group, 0)
+    hidden = torch.full((rows, length), -torch.inf).triu(length - rows + 1)
+    return hidden.repeat_interleave(group, 0)
 
 
 def attend(queries: Tensor, cache: Tensor, mask: Tensor | None) -> Tensor:
@@ -193,7 +193,7 @@ class PackedLlama:
         end = start + rows
         rotating = self.heads + self.kv_heads
         factors = self.rotary(start, rows)
-        mask = causal_mask(rows, end, self.heads // self.kv_heads) if rows > 1 else None
+        mask = causal_mask(rows, end, self.heads // self.kv_heads)
         shape = (self.hidden_size,)
         features = []
 

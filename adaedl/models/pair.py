@@ -9,6 +9,19 @@ from adaedl.models.drafter import Drafter
 from adaedl.models.runner import Runner
 
 
+def check_prompt(prompt: str) -> None:
+    """Raises UserError where a prompt is empty, or holds what no tokenizer reads."""
+    if not prompt.strip():
+        raise UserError("The prompt is empty; type a question or the beginning of a text.")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"The prompt is not valid text: {prompt[error.start]!r} at character {error.start + 1} is half "
+            "of a character; leave it out."
+        ) from None
+
+
 @dataclass
 class Pair:
     """A target and its drafter, loaded. `weights` says in words which weights are used."""
@@ -34,10 +47,9 @@ class Pair:
         """Token ids [T] of a prompt, as one turn of a chat where the tokenizer has a chat template.
 
         Raises:
-            UserError: the prompt is empty.
+            UserError: the prompt is empty or not text.
         """
-        if not prompt.strip():
-            raise UserError("The prompt is empty; type a question or the beginning of a text.")
+        check_prompt(prompt)
         if getattr(self.tokenizer, "chat_template", None):
             turns = [{"role": "user", "content": prompt}]
             text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)

