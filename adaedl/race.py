@@ -16,7 +16,7 @@ from adaedl import __version__
 from adaedl.decoding import check_run, decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
-from adaedl.models.pair import Pair
+from adaedl.models.pair import Pair, check_prompt
 from adaedl.sampling import Sampling, SharedNoise
 from adaedl.stopping import format_spec, make_stopper
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
@@ -24,6 +24,26 @@ from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
 DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl")
 MAX_LANES = 12
 MAX_PROMPT_CHARACTERS = 20_000
+
+
+def check_race(prompt: str, lanes: list[str], max_new_tokens: int, seed: int, verification: str) -> None:
+    """All that can be said against a race before its pair is loaded.
+
+    Raises:
+        UserError: naming the value that will not do, and what would.
+    """
+    check_run(max_new_tokens, seed, verification)
+    if not lanes:
+        raise UserError("The race has no lanes; name at least one stopper, such as adaedl.")
+    if len(lanes) > MAX_LANES:
+        raise UserError(f"The race has {len(lanes)} lanes; at most {MAX_LANES} run at once.")
+    for spec in lanes:
+        make_stopper(spec)
+    check_prompt(prompt)
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise UserError(
+            f"The prompt has {len(prompt):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are read."
+        )
 
 
 def new_trace(
@@ -44,15 +64,7 @@ def new_trace(
     Raises:
         UserError: naming the value that will not do, and what would.
     """
-    check_run(max_new_tokens, seed, verification)
-    if not lanes:
-        raise UserError("The race has no lanes; name at least one stopper, such as adaedl.")
-    if len(lanes) > MAX_LANES:
-        raise UserError(f"The race has {len(lanes)} lanes; at most {MAX_LANES} run at once.")
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise UserError(
-            f"The prompt has {len(prompt):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are read."
-        )
+    check_race(prompt, lanes, max_new_tokens, seed, verification)
     stoppers = [make_stopper(spec) for spec in lanes]
     return Trace(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -33,6 +33,7 @@ class Sampling:
         _check_number("top_k", self.top_k, 0, 10**6, "a whole number; 0 switches it off")
         if self.top_k != int(self.top_k):
             raise UserError(f"top_k is {self.top_k!r}; it must be a whole number; 0 switches it off.")
+        object.__setattr__(self, "top_k", int(self.top_k))  # 40.0 is fine, but torch wants 40
 
     @property
     def greedy(self) -> bool:
@@ -44,7 +45,7 @@ class Sampling:
 
 def _check_number(name: str, value, low: float, high: float, what_would_do: str) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:
+    if not is_number or not low <= value <= high:
         raise UserError(f"{name} is {value!r}; it must be {what_would_do}.")
 
 

@@ -7,7 +7,6 @@ says stop is kept and verified, because its draft is already paid for; `keep_las
 
 import difflib
 import inspect
-import math
 from dataclasses import dataclass
 
 from adaedl.errors import UserError
@@ -37,7 +36,8 @@ class Stopper:
             None for a rule that compares nothing.
         score_temperature: the temperature at which q is scored; None for the sampling temperature, or
             1 when that is 0 (at 0, q is a point and its entropy says nothing).
-        keep_last: whether the token in hand at the stop is verified too.
+        keep_last: whether the token in hand at the stop is verified too. Dropping it is exact only for
+            a rule that looks at q alone, not at which token was drawn (`token_prob`).
     """
 
     name: str
@@ -228,6 +228,11 @@ class Confidence(ScoreStopper):
 
     def __init__(self, threshold: float = 0.4, **common):
         super().__init__(**common)
+        if not self.keep_last:
+            raise UserError(
+                "confidence: keep_last is False; it must be true, because this rule judges the drawn token "
+                "itself: dropping it for what it is would bias the text."
+            )
         self.threshold = _number(self, "threshold", threshold, 0, 1)
 
     def score_of(self, step: DraftStep) -> float:
@@ -317,7 +322,7 @@ def _parse(text: str):
 
 def _number(stopper: Stopper, key: str, value, low: float, high: float) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:
+    if not is_number or not low <= value <= high:
         raise UserError(f"{stopper.name}: {key} is {value!r}; it must be a number from {low} to {high}.")
     return float(value)
 

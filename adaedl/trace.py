@@ -113,7 +113,7 @@ class Lane:
     """One stopper's run in a race."""
 
     stopper: str
-    settings: dict[str, float | bool | str | None]
+    settings: dict[str, int | float | bool | str | None]
     label: str
     rounds: list[Round] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)

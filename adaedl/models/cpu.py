@@ -43,7 +43,7 @@ class PackedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None):
         self.packed = has_packed_linear() and weight.device.type == "cpu" and weight.dtype == torch.float32
-        self.bias = bias.contiguous() if bias is not None else None
+        self.bias = bias.detach().contiguous() if bias is not None else None
         weight = weight.contiguous()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, 1) if self.packed else weight
 
@@ -173,7 +173,7 @@ class PackedLlama:
         mlp_norm = layer.post_attention_layernorm.weight.detach()
         return (
             PackedLinear(torch.cat(weights) * attention_norm, bias),
-            PackedLinear(attention.o_proj.weight.detach()),
+            PackedLinear(attention.o_proj.weight.detach(), attention.o_proj.bias),
             PackedLinear(mlp.gate_proj.weight.detach() * mlp_norm),
             PackedLinear(mlp.up_proj.weight.detach() * mlp_norm),
             PackedLinear(mlp.down_proj.weight.detach()),
@@ -216,7 +216,7 @@ class PackedLlama:
             x = x[-1:]
         hidden = F.rms_norm(x, shape, self.final_norm, self.eps)
         if len(self.layers) in feature_layers:
-            features.append(F.rms_norm(hidden, shape, eps=1e-5))
+            features.append(F.rms_norm(hidden, shape, eps=self.eps))
         return Output(
             None if logits == "none" else self.head(hidden),
             torch.cat(features, -1) if feature_layers else None,

@@ -140,8 +140,9 @@ class FeatureDrafter:
         cache = StaticCache(1, capacity, c.num_kv_heads, c.head_dim, self.device)
         session = FeatureSession(self, cache)
         before = torch.cat((torch.zeros_like(features[:1]), features[:-1]))
-        for ids, rows in zip(prompt_ids.split(PREFILL_CHUNK), before.split(PREFILL_CHUNK), strict=True):
-            self.append(cache, ids, self.from_features(rows))
+        for first in range(0, len(prompt_ids), PREFILL_CHUNK):
+            chunk = slice(first, first + PREFILL_CHUNK)
+            self.append(cache, prompt_ids[chunk], self.from_features(before[chunk]))
         session.certain = cache.length
         return session
 

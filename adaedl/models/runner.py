@@ -50,7 +50,8 @@ class Runner(Protocol):
         self, token_ids: Tensor, cache: Cache, logits: str = "all", feature_layers: tuple[int, ...] = ()
     ) -> Output:
         """Append token_ids [T] to the cache. `logits` is "all", "last" or "none"; `feature_layers` are
-        indices into the hidden states as transformers counts them (0 the embedding, −1 the last, normed)."""
+        ascending indices into the hidden states as transformers counts them (0 the embedding, n the output
+        of layer n, the last one normed)."""
 
 
 PREFILL_CHUNK = 512
@@ -110,6 +111,7 @@ class TransformersRunner:
         self.vocab_size = config.vocab_size
         self.hidden_size = config.hidden_size
         self.max_context = config.max_position_embeddings
+        self.eps = getattr(config, "rms_norm_eps", 1e-5)
         self.device = model.device
         self.dtype = model.dtype
         self.path = "transformers"
@@ -134,7 +136,7 @@ class TransformersRunner:
         features = None
         if feature_layers:
             chosen = [output.hidden_states[layer][0] for layer in feature_layers]
-            features = torch.cat([F.rms_norm(h.float(), (h.shape[-1],), eps=1e-5) for h in chosen], -1)
+            features = torch.cat([F.rms_norm(h.float(), (h.shape[-1],), eps=self.eps) for h in chosen], -1)
         return Output(None if logits == "none" else output.logits[0], features)
 
 

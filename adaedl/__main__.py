@@ -1,0 +1,443 @@
+"""The engine without the page: python -m adaedl pairs | race | check | bench | distill.
+
+Results go to stdout, progress to stderr. Exit status: 0; 1 where `check` finds a property that does not
+hold; 2 on bad input, with one line that says what would do; 130 on Ctrl-C.
+"""
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from adaedl.errors import UserError
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
+
+# What the tables call adaedl.metrics' numbers, with their units.
+HEADERS = {
+    "lane": "lane",
+    "tokens": "tokens",
+    "tokens_per_s": "tokens/s",
+    "ms_per_token": "ms/token",
+    "speedup": "speedup ×",
+    "acceptance_rate": "accepted %",
+    "draft_length": "drafted/round",
+    "block_efficiency": "tokens/round",
+    "mean_beta": "mean β",
+    "cost_ratio": "cost ratio",
+    "draft_share": "draft %",
+    "wasted_share": "wasted %",
+    "verify_share": "verify %",
+    "overhead_share": "overhead %",
+    "same_text": "same text",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage before it."""
+
+    def error(self, message: str):
+        self.exit(2, f"error: {message}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    warnings.simplefilter("ignore")
+    try:
+        arguments = sys.argv[1:] if arguments is None else arguments
+        args = make_parser(with_distill=arguments[:1] == ["distill"]).parse_args(arguments)
+        return args.func(args) or 0
+    except UserError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has left, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def make_parser(with_distill: bool = True) -> Parser:
+    """The parser of the whole command line. The steps of `distill` bring their own arguments, which the
+    other commands need not wait for."""
+    common = Parser(add_help=False)
+    common.add_argument(
+        "--pair",
+        default=DEFAULT_PAIR,
+        metavar="NAME",
+        help=f"a preset or TARGET:DRAFT (default {DEFAULT_PAIR})",
+    )
+    common.add_argument("--device", help="auto, cpu, cuda, cuda:1 or mps (default auto)")
+    common.add_argument("--dtype", help="auto, float32, bfloat16 or float16 (default auto)")
+
+    parser = Parser(prog="python -m adaedl", description="Adaptive speculative decoding, side by side.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, func, summary: str) -> Parser:
+        command = commands.add_parser(name, parents=[common], help=summary, description=summary)
+        command.set_defaults(func=func)
+        return command
+
+    command = add("pairs", pairs, "List the presets, and what is on this machine already.")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the list")
+
+    command = add("race", race, "Race several stoppers on one prompt.")
+    command.add_argument("prompt", metavar="PROMPT", help="what to answer; - reads it from stdin")
+    command.add_argument("--lanes", help="stoppers, such as autoregressive,fixed:k=5,adaedl:gamma=0.2")
+    command.add_argument("--temperature", type=float, default=0.7, help="0 is argmax (default 0.7)")
+    command.add_argument("--top-k", type=int, default=0, help="0 switches it off (default)")
+    command.add_argument("--top-p", type=float, default=1.0, help="1 switches it off (default)")
+    command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
+    command.add_argument("--seed", type=int, default=0, help="default 0")
+    command.add_argument(
+        "--verification",
+        default="shared_noise",
+        help="shared_noise (default: one text on all lanes) or speculative",
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the trace, which the page opens")
+
+    command = add("check", check, "Measure on a pair that decoding is lossless.")
+    command.add_argument(
+        "--prompts-count", type=int, default=4, metavar="N", help="built-in prompts (default 4)"
+    )
+    command.add_argument(
+        "--max-new-tokens", type=int, default=32, metavar="N", help="for each prompt (default 32)"
+    )
+    command.add_argument(
+        "--draws",
+        type=int,
+        default=5000,
+        metavar="N",
+        help="for each test of the speculative rule (default 5000)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="default 0")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
+
+    command = add("bench", bench, "Measure speed, against transformers' own generate in the same run.")
+    command.add_argument(
+        "--prompts", type=Path, metavar="FILE", help="one prompt a line (default: 8 built-in ones)"
+    )
+    command.add_argument("--temperatures", metavar="T,T,…", help="default 0,0.7,1.0,1.3")
+    command.add_argument("--lanes", help="stoppers (default: fixed:k=1 to 6, adaedl, max_confidence)")
+    command.add_argument("--max-new-tokens", type=int, metavar="N", help="for each text (default 96)")
+    command.add_argument("--repeats", type=int, default=1, metavar="N", help="of everything (default 1)")
+    command.add_argument("--seed", type=int, default=0, help="of the first repeat (default 0)")
+    command.add_argument(
+        "--assisted",
+        action=argparse.BooleanOptionalAction,
+        help="transformers' assisted generation too (default: where the draft is an independent model)",
+    )
+    command.add_argument(
+        "--quick", action="store_true", help="2 prompts × 16 tokens at one temperature, to see that it runs"
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the results")
+
+    summary = "Remake the shipped drafter."
+    distill = commands.add_parser("distill", help=summary, description=summary)
+    if with_distill:
+        from adaedl.distill import cli
+
+        cli.add_arguments(distill)
+    return parser
+
+
+def pairs(args: argparse.Namespace) -> None:
+    """List the presets; with --pair, that pair alone."""
+    import pandas as pd
+
+    from adaedl.models.loading import cached_weights, pick_device, pick_dtype
+
+    check_writable(args.json)
+    device = pick_device(args.device)
+    dtype = pick_dtype(device, args.dtype)
+    # The default of --pair is among the presets, so naming it shows what not naming it does.
+    chosen = PRESETS.values() if args.pair == DEFAULT_PAIR else [resolve(args.pair)]
+    rows = [
+        {
+            "name": preset.name,
+            "target": preset.target,
+            "draft": preset.draft_name,
+            "min_memory_gib": preset.min_memory_gib,
+            "cached": all(cached_weights(name) for name in (preset.target, preset.draft) if name),
+            "gated": preset.gated,
+            "description": preset.description,
+        }
+        for preset in chosen
+    ]
+    shown = [
+        {
+            **row,
+            "memory GiB": f"{row['min_memory_gib']:g}" if row["min_memory_gib"] else "–",
+            "cached": "yes" if row["cached"] else "no",
+        }
+        for row in rows
+    ]
+    columns = ["name", "target", "draft", "memory GiB", "cached", "description"]
+    print(left_aligned(pd.DataFrame(shown, columns=columns)))
+    print(f"\nThis machine runs them on {device}/{str(dtype).removeprefix('torch.')}.")
+    write_json(args.json, rows)
+
+
+def race(args: argparse.Namespace) -> None:
+    """Race the lanes, then print their texts and metrics."""
+    from tqdm import tqdm
+
+    from adaedl import race as races
+    from adaedl.metrics import to_frame
+    from adaedl.sampling import Sampling
+    from adaedl.stopping import split_specs
+
+    prompt = read_stdin() if args.prompt == "-" else args.prompt
+    sampling = Sampling(args.temperature, args.top_k, args.top_p)
+    lanes = list(races.DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes)
+    races.check_race(prompt, lanes, args.max_new_tokens, args.seed, args.verification)
+    check_writable(args.json)
+
+    pair = load(args)
+    trace = races.new_trace(
+        pair,
+        prompt,
+        lanes,
+        sampling,
+        max_new_tokens=args.max_new_tokens,
+        seed=args.seed,
+        verification=args.verification,
+    )
+    total = len(lanes) * args.max_new_tokens
+    with (
+        closing(races.race(pair, trace)) as rounds,
+        tqdm(total=total, desc="racing", unit="token", leave=False, file=sys.stderr) as bar,
+    ):
+        for _, played in rounds:
+            bar.update(len(played.token_ids))
+
+    print(describe(pair))
+    for lane in trace.lanes:
+        print(f"\n{lane.label}:\n{printable(lane.text)}")
+    print(f"\n{metrics_table(to_frame(trace))}")
+    if args.json:
+        write_text(args.json, trace.to_json())
+
+
+def check(args: argparse.Namespace) -> int:
+    """Print one line for each property, and a verdict; 1 where one does not hold."""
+    from adaedl import check as checks
+    from adaedl.decoding import check_run
+    from adaedl.prompts import BENCH_PROMPTS
+
+    check_run(args.max_new_tokens, args.seed, "shared_noise")
+    if not 1 <= args.prompts_count <= len(BENCH_PROMPTS):
+        raise UserError(f"prompts-count is {args.prompts_count}; it must be from 1 to {len(BENCH_PROMPTS)}.")
+    if args.draws < 100:
+        raise UserError(f"draws is {args.draws}; a test of a distribution needs at least 100.")
+    check_writable(args.json)
+
+    pair = load(args)
+    print(describe(pair))
+    measured = []
+    prompts = list(BENCH_PROMPTS[: args.prompts_count])
+    for measurement in checks.check(
+        pair, prompts, max_new_tokens=args.max_new_tokens, draws=args.draws, seed=args.seed
+    ):
+        measured.append(measurement)
+        mark = "holds" if measurement.passed else "FAILS"
+        print(f"{mark}  {measurement.name}: {measurement.found}", flush=True)
+    failed = sum(not measurement.passed for measurement in measured)
+    verdict = "lossless" if not failed else "not lossless"
+    print(f"\n{verdict}: {len(measured) - failed} of {len(measured)} properties hold")
+    write_json(args.json, {"passed": not failed, "measured": [vars(measurement) for measurement in measured]})
+    return 1 if failed else 0
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Measure, then print the results of each temperature and a summary."""
+    from adaedl import bench as benches
+    from adaedl.prompts import BENCH_PROMPTS
+    from adaedl.stopping import split_specs
+
+    prompts = list(BENCH_PROMPTS) if args.prompts is None else read_prompts(args.prompts)
+    default = benches.TEMPERATURES
+    if args.quick:
+        prompts, default = prompts[:2], (0.7,)
+    temperatures = (
+        list(default) if args.temperatures is None else read_numbers("temperatures", args.temperatures)
+    )
+    lanes = list(benches.LANES) if args.lanes is None else split_specs(args.lanes)
+    tokens = args.max_new_tokens
+    if tokens is None:
+        tokens = 16 if args.quick else 96
+    benches.check_bench(prompts, lanes, temperatures, tokens, args.repeats, args.seed)
+    check_writable(args.json)
+
+    pair = load(args)
+    result = benches.bench(
+        pair,
+        prompts,
+        lanes,
+        temperatures,
+        max_new_tokens=tokens,
+        repeats=args.repeats,
+        seed=args.seed,
+        assisted=args.assisted,
+    )
+    print(describe(pair))
+    print(bench_report(result))
+    write_json(args.json, result)
+
+
+def bench_report(result: dict) -> str:
+    """What `bench` prints of the object it writes."""
+    import pandas as pd
+
+    machine = result["machine"]
+    forwards = ", ".join(f"{width}: {ms:.1f}" for width, ms in result["target_forward_ms"].items())
+    lines = [
+        f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"torch {machine['torch']}, transformers {machine['transformers']}",
+        f"reading the target's weights once: {result['weights_read_ms']:.1f} ms",
+        f"target forward over so many tokens, ms: {forwards}",
+        f"draft step: {result['draft_step_ms']:.1f} ms",
+    ]
+    frame = pd.DataFrame(result["results"])
+    summary = {row["temperature"]: row for row in result["summary"]}
+    for temperature, rows in frame.groupby("temperature", sort=False):
+        lines += ["", f"temperature {temperature:g}", metrics_table(rows.drop(columns="temperature"))]
+        row = summary[temperature]
+        lines += [
+            f"best lane, {row['best_lane']}: {times(row['best_lane_over_autoregressive'])} autoregressive",
+            f"best fixed k: {row['best_fixed'] or '–'}",
+            f"adaedl: {times(row['adaedl_over_best_fixed'])} the best fixed k",
+            f"autoregressive: {times(row['autoregressive_over_transformers'])} transformers' generate",
+        ]
+        if row["least_fixed_over_assisted"] is not None:
+            least = times(row["least_fixed_over_assisted"])
+            lines.append(f"fixed: at least {least} transformers' assisted generation with the same k")
+    return "\n".join(lines)
+
+
+def metrics_table(frame) -> str:
+    """A table of metrics as text: rounded, units in the headers, shares in percent, – for none."""
+    shown = frame.copy()
+    for column in shown:
+        if column in ("tokens", "same_text"):
+            words = {True: "yes", False: "no"}
+            shown[column] = [words.get(v, "–") if column == "same_text" else f"{v:d}" for v in frame[column]]
+        elif column not in ("lane", "system"):
+            scale, digits = (100, 1) if column.endswith(("_share", "_rate")) else (1, 2)
+            shown[column] = ["–" if v is None or v != v else f"{scale * v:.{digits}f}" for v in frame[column]]
+    return shown.rename(columns=HEADERS).to_string(index=False)
+
+
+def left_aligned(frame) -> str:
+    """A table of words as text."""
+    widths = {column: max(map(len, [column, *frame[column]])) for column in frame}
+    rows = [list(frame), *frame.itertuples(index=False)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths.values(), strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def times(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{ratio:.2f}×"
+
+
+def describe(pair) -> str:
+    """One line: the pair, its weights, the device, and which implementations run."""
+    dtype = str(pair.dtype).removeprefix("torch.")
+    return (
+        f"{pair.name}: {pair.weights}; draft: {pair.draft_name}; on {pair.device}/{dtype}, "
+        f"target {pair.target.path}, draft {pair.drafter.path}"
+    )
+
+
+def printable(text: str) -> str:
+    """A model's text without the control characters that would steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
+def load(args: argparse.Namespace):
+    """The pair that was asked for, its progress on stderr."""
+    from adaedl.models.loading import load_pair
+
+    with loading_bar() as progress:
+        return load_pair(args.pair, device=args.device, dtype=args.dtype, progress=progress)
+
+
+@contextmanager
+def loading_bar() -> Iterator:
+    """A bar on stderr behind `load_pair`'s progress callback."""
+    from tqdm import tqdm
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    form = "{desc} {percentage:3.0f}% |{bar}| {elapsed}"
+    with tqdm(total=1.0, bar_format=form, leave=False, file=sys.stderr, delay=0.5) as bar:
+
+        def progress(sentence: str, fraction: float | None) -> None:
+            bar.set_description_str(sentence, refresh=False)
+            bar.n = fraction or 0.0
+            bar.refresh()
+
+        yield progress
+
+
+def read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise UserError("The prompt on stdin is not UTF-8 text; convert it first.") from None
+
+
+def read_prompts(path: Path) -> list[str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; --prompts needs one prompt a line.") from None
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UserError(f"{name} is {text!r}; write numbers with commas, such as 0,0.7.") from None
+
+
+def check_writable(path: Path | None) -> None:
+    """Find out before the work whether its result can be written. Leaves no file behind.
+
+    Raises:
+        UserError: it cannot, and why.
+    """
+    if path is None:
+        return
+    existed = path.exists()
+    try:
+        path.open("a").close()
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def write_json(path: Path | None, value) -> None:
+    if path is not None:
+        write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+    print(f"wrote {path}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

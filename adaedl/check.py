@@ -1,0 +1,243 @@
+"""Losslessness, measured on a loaded pair: five properties, each with the number that was found."""
+
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from adaedl import reference
+from adaedl.decoding import read_prompt
+from adaedl.metrics import BASELINE
+from adaedl.models.pair import Pair
+from adaedl.models.runner import TransformersRunner
+from adaedl.race import new_trace, race
+from adaedl.sampling import Sampling, SharedNoise, draw, verify_speculative, warp, warp_logits
+from adaedl.stopping import STOPPERS
+from adaedl.trace import Trace
+
+NOISE_TEMPERATURES = (0.7, 1.0)
+RULE_TEMPERATURES = (0.7, 1.0, 1.3)
+SMALLEST_P = 1e-4  # a right rule fails one case in ten thousand
+LEAST_EXPECTED = 5  # draws in a cell, for the chi-square distribution to hold
+DRAWS_AT_ONCE = 250
+NEGLIGIBLE = 1e-5
+VERIFIED_AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A property, whether it held, and the numbers in words."""
+
+    name: str
+    passed: bool
+    found: str
+
+
+def check(
+    pair: Pair, prompts: list[str], *, max_new_tokens: int = 32, draws: int = 5000, seed: int = 0
+) -> Iterator[Measurement]:
+    """Measure one property after the other.
+
+    Args:
+        draws: samples of a round's first token for each case of the speculative rule.
+
+    Raises:
+        UserError: a value that will not do, or a prompt that does not fit.
+    """
+    model = reference.target_model(pair)
+    ties = _Ties(pair, model)
+    greedy = _races(pair, prompts, Sampling(0), max_new_tokens, seed)
+    yield _same_text("every stopper at temperature 0", greedy, ties)
+    for temperature in NOISE_TEMPERATURES:
+        traces = _races(pair, prompts, Sampling(temperature), max_new_tokens, seed)
+        yield _same_text(f"every stopper under shared noise at {temperature:g}", traces, ties)
+    yield _as_transformers(pair, model, greedy, ties)
+    yield _speculative_rule(pair, traces, draws, seed)
+    yield _same_logits(pair, model, greedy)
+
+
+class _Ties:
+    """Two tokens so close that rounding alone decides between them. Float32 logits are good to 1e-4
+    here; 16-bit ones of 16 to 32 are 1/8 apart."""
+
+    def __init__(self, pair: Pair, model):
+        self.pair, self.model = pair, model
+        self.tolerance = 1e-3 if pair.dtype == torch.float32 else 0.25
+
+    @torch.inference_mode()
+    def explains(self, trace: Trace, position: int) -> bool:
+        """Whether the target's two best choices at a position of the autoregressive text are that close."""
+        sampling = Sampling(trace.sampling.temperature)
+        ids = _text_ids(self.pair, trace)[: trace.prompt_tokens + position]
+        scores = self.model(ids[None], logits_to_keep=1).logits[0, -1].float()
+        if not sampling.greedy:
+            noise = SharedNoise(trace.seed, position + 1, len(scores), self.pair.device)
+            scores = warp_logits(scores, sampling) + noise.at(position)[0]
+        best, second = scores.topk(2).values.tolist()
+        return best - second < self.tolerance
+
+
+def _races(pair: Pair, prompts: list[str], sampling: Sampling, max_new_tokens: int, seed: int) -> list[Trace]:
+    """One race of every stopper for each prompt, run to its end."""
+    traces = []
+    for prompt in tqdm(prompts, f"racing at {sampling.temperature:g}", leave=False, file=sys.stderr):
+        trace = new_trace(pair, prompt, list(STOPPERS), sampling, max_new_tokens=max_new_tokens, seed=seed)
+        for _ in race(pair, trace, record=False):
+            pass
+        traces.append(trace)
+    return traces
+
+
+def _baseline_ids(trace: Trace) -> list[int]:
+    return next(lane.token_ids for lane in trace.lanes if lane.stopper == BASELINE)
+
+
+def _text_ids(pair: Pair, trace: Trace) -> Tensor:
+    """Prompt and autoregressive text [T]."""
+    prompt_ids = pair.encode(trace.prompt)
+    return torch.cat((prompt_ids, prompt_ids.new_tensor(_baseline_ids(trace))))
+
+
+def _first_difference(ours: list[int], theirs: list[int]) -> int | None:
+    if ours == theirs:
+        return None
+    pairs = zip(ours, theirs, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))
+
+
+def _compare(texts: list[tuple[Trace, list[int]]], ties: _Ties) -> tuple[bool, str]:
+    """Texts against the autoregressive lane of their trace: whether all are the same, and how many."""
+    same = tied = 0
+    for trace, token_ids in texts:
+        position = _first_difference(_baseline_ids(trace), token_ids)
+        if position is None:
+            same += 1
+        elif ties.explains(trace, position):
+            tied += 1
+    tokens = sum(len(token_ids) for _, token_ids in texts)
+    found = f"{same} of {len(texts)} texts the same ({tokens} tokens)"
+    if tied:
+        found += f", {tied} to where the two best choices are within {ties.tolerance:g}"
+    return same + tied == len(texts), found
+
+
+def _same_text(name: str, traces: list[Trace], ties: _Ties) -> Measurement:
+    texts = [(trace, lane.token_ids) for trace in traces for lane in trace.lanes if lane.stopper != BASELINE]
+    return Measurement(f"{name} writes the target's own text", *_compare(texts, ties))
+
+
+def _as_transformers(pair: Pair, model, traces: list[Trace], ties: _Ties) -> Measurement:
+    texts = []
+    for trace in tqdm(traces, "transformers generates", leave=False, file=sys.stderr):
+        token_ids, _ = reference.generate(
+            pair, model, pair.encode(trace.prompt), Sampling(0), max_new_tokens=trace.max_new_tokens
+        )
+        texts.append((trace, token_ids))
+    return Measurement("transformers' greedy generate writes the same text", *_compare(texts, ties))
+
+
+def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) -> Measurement:
+    """The first token of a round, drawn many times by the speculative rule from a real p and q, is
+    distributed as p."""
+    generator = torch.Generator().manual_seed(seed)
+    cases = [(trace, temperature) for trace in traces for temperature in RULE_TEMPERATURES]
+    values = []
+    for trace, temperature in tqdm(cases, "drawing", leave=False, file=sys.stderr):
+        p, q = _uncertain_round(pair, trace, Sampling(temperature))
+        p, q, draft_vocab = without_negligible(p, q, pair.drafter.vocab)
+        tokens = _first_tokens(p, q, draft_vocab, draws, generator)
+        values.append(goodness_of_fit(tokens, p))
+    found = (
+        f"smallest of {len(values)} chi-square p-values {min(values):.2g}, at least {SMALLEST_P:g} wanted "
+        f"({draws:,} draws each)"
+    )
+    name = "the speculative rule draws from the target's distribution"
+    return Measurement(name, min(values) >= SMALLEST_P, found)
+
+
+@torch.inference_mode()
+def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    """p [V] and q [Vq] where the target is least certain in a text: there both rules have most to do."""
+    ids = _text_ids(pair, trace)
+    answer = slice(trace.prompt_tokens - 1, len(ids) - 1)
+    cache = pair.target.new_cache(len(ids))
+    p = warp(pair.target.forward(ids, cache).logits[answer], sampling)
+    row = int(torch.special.entr(p).sum(-1).argmax())
+    context = read_prompt(pair, ids[: trace.prompt_tokens + row], 2)
+    q = warp(context.session.begin(context.next_token, context.features), sampling)
+    return p[row], q
+
+
+def without_negligible(
+    p: Tensor, q: Tensor, draft_vocab: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """p [V], q [Vq] and draft_vocab [Vq] over the tokens alone that p or q give more than one in a hundred
+    thousand, both normalised again: a fraction of the vocabulary, so that many draws are quick."""
+    if draft_vocab is None:
+        kept = p + q > NEGLIGIBLE
+        kept_by_draft, vocab = kept, None
+    else:
+        kept = p.index_add(0, draft_vocab, q) > NEGLIGIBLE
+        kept_by_draft = kept[draft_vocab]
+        vocab = (kept.cumsum(0) - 1)[draft_vocab[kept_by_draft]]
+    p, q = p[kept], q[kept_by_draft]
+    return p / p.sum(), q / q.sum(), vocab
+
+
+@torch.inference_mode()
+def _first_tokens(
+    p: Tensor, q: Tensor, draft_vocab: Tensor | None, draws: int, generator: torch.Generator
+) -> Tensor:
+    """The first token [draws] of as many rounds of one draft each."""
+    precise = torch.float32 if p.device.type == "mps" else torch.float64
+    tokens = []
+    for first in range(0, draws, DRAWS_AT_ONCE):
+        rounds = min(DRAWS_AT_ONCE, draws - first)
+        uniforms = torch.rand(rounds, 3, generator=generator, dtype=torch.float64).to(p.device, precise)
+        drafted = draw(q.expand(rounds, -1), uniforms[:, 0])[:, None]
+        # The second row would be the bonus token's, which is not the first of its round.
+        accepted, emitted = verify_speculative(
+            p.expand(rounds, 2, -1), q.expand(rounds, 1, -1), drafted, uniforms[:, 1:], draft_vocab
+        )
+        drafted_ids = drafted if draft_vocab is None else draft_vocab[drafted]
+        tokens.append(torch.where(accepted > 0, drafted_ids[:, 0], emitted))
+    return torch.cat(tokens)
+
+
+def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
+    """The p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]; tokens that are
+    expected less than 5 times are counted as one."""
+    p = p.double().cpu() / p.double().sum().cpu()
+    observed = torch.bincount(tokens.cpu(), minlength=len(p)).double()
+    if (observed[p == 0] > 0).any():
+        return 0.0
+    expected = len(tokens) * p
+    frequent = expected >= LEAST_EXPECTED
+    rest = expected[~frequent].sum()
+    if rest < LEAST_EXPECTED:  # too few even together: count them with the least frequent of the others
+        frequent[torch.where(frequent, expected, math.inf).argmin()] = False
+        rest = expected[~frequent].sum()
+    expected = torch.cat((expected[frequent], rest[None]))
+    observed = torch.cat((observed[frequent], observed[~frequent].sum()[None]))
+    statistic = ((observed - expected) ** 2 / expected).sum()
+    freedom = torch.tensor((len(expected) - 1) / 2, dtype=torch.float64)
+    return torch.special.gammaincc(freedom, statistic / 2).item() if freedom > 0 else 1.0
+
+
+@torch.inference_mode()
+def _same_logits(pair: Pair, model, traces: list[Trace]) -> Measurement:
+    """The runner, a few tokens at a time as it verifies them, against one forward of transformers."""
+    furthest = 0.0
+    for trace in traces:
+        ids = _text_ids(pair, trace)
+        cache = pair.target.new_cache(len(ids))
+        ours = torch.cat([pair.target.forward(part, cache).logits for part in ids.split(VERIFIED_AT_ONCE)])
+        furthest = max(furthest, (ours - model(ids[None]).logits[0]).abs().max().item())
+    limit = 1e-4 if pair.dtype == torch.float32 else 0.5
+    same = " (the same code)" if isinstance(pair.target, TransformersRunner) else ""
+    found = f"largest difference {furthest:.1e}, at most {limit:g} wanted"
+    return Measurement(f"{pair.target.path} logits equal transformers'{same}", furthest <= limit, found)

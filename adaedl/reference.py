@@ -1,0 +1,173 @@
+"""transformers' own generation on the same weights: what `check` compares with and `bench` races against."""
+
+import copy
+import time
+from collections import OrderedDict
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from adaedl.models.loading import fetch_weights, load_model
+from adaedl.models.pair import Pair
+from adaedl.models.runner import Runner, TransformersRunner
+from adaedl.sampling import Sampling
+
+
+@dataclass
+class Tally:
+    """The work of decoding, prefill excluded: tokens written, seconds it took, of them in the models'
+    forwards (None where they were not timed), target forwards, and tokens drafted and accepted."""
+
+    tokens: int = 0
+    seconds: float = 0.0
+    forward_s: float | None = 0.0
+    rounds: int = 0
+    drafted: int = 0
+    accepted: int = 0
+
+    def add(self, other: "Tally") -> None:
+        self.tokens += other.tokens
+        self.seconds += other.seconds
+        timed = self.forward_s is not None and other.forward_s is not None
+        self.forward_s = self.forward_s + other.forward_s if timed else None
+        self.rounds += other.rounds
+        self.drafted += other.drafted
+        self.accepted += other.accepted
+
+
+def target_model(pair: Pair):
+    """The pair's target as a plain transformers model.
+
+    Raises:
+        UserError: its weights cannot be found or loaded.
+    """
+    return _plain(pair, pair.target, pair.target_name)
+
+
+def draft_model(pair: Pair, target):
+    """The draft model of an independent pair as a plain transformers model; where the target drafts for
+    itself, a second handle on `target`, its weights shared.
+
+    Raises:
+        UserError: its weights cannot be found or loaded.
+    """
+    if pair.draft_name != pair.target_name:
+        return _plain(pair, pair.drafter.runner, pair.draft_name)
+    handle = copy.copy(target)
+    handle.generation_config = copy.deepcopy(target.generation_config)
+    for hooks in ("_forward_hooks", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"):
+        setattr(handle, hooks, OrderedDict())
+    return handle
+
+
+def _plain(pair: Pair, runner: Runner, name: str):
+    if isinstance(runner, TransformersRunner):
+        return runner.model
+    model = load_model(fetch_weights(name).folder, pair.device, pair.dtype, name)
+    if model.config.vocab_size != runner.vocab_size:  # a pair drops rows that only one of its models has
+        model.resize_token_embeddings(runner.vocab_size, mean_resizing=False)
+    return model
+
+
+def generate(
+    pair: Pair,
+    model,
+    prompt_ids: Tensor,
+    sampling: Sampling,
+    *,
+    max_new_tokens: int,
+    seed: int = 0,
+    lookup: int | None = None,
+    assistant=None,
+    drafts: int | None = None,
+) -> tuple[list[int], Tally]:
+    """What transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
+
+    The clock runs from the first tokens that come out to the last, so that prefill is not in it, just as it
+    is in no lane's.
+
+    Args:
+        lookup: draft so many tokens by prompt lookup.
+        assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, never fewer.
+    """
+    from transformers import GenerationConfig
+
+    settings = {"do_sample": not sampling.greedy, "repetition_penalty": 1.0}
+    if not sampling.greedy:
+        settings |= {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
+    if lookup:
+        settings["prompt_lookup_num_tokens"] = lookup
+    if assistant is not None:
+        assistant.generation_config.num_assistant_tokens = drafts
+        assistant.generation_config.num_assistant_tokens_schedule = "constant"
+        assistant.generation_config.assistant_confidence_threshold = 0
+    ends = sorted(pair.eos_ids)
+    config = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        eos_token_id=ends or None,
+        pad_token_id=ends[0] if ends else None,
+        use_cache=True,
+        **settings,
+    )
+    watch = _Watch(target=model)
+    with torch.random.fork_rng(), torch.inference_mode(), ExitStack() as hooks:
+        torch.manual_seed(seed)
+        for watched in (model, assistant):
+            if watched is not None:
+                hooks.enter_context(watched.register_forward_pre_hook(watch.begin_forward, with_kwargs=True))
+                hooks.enter_context(watched.register_forward_hook(watch.end_forward))
+        ids = prompt_ids[None]
+        model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=config,
+            streamer=watch,
+            assistant_model=assistant,
+        )
+    return watch.token_ids, watch.tally(timed=pair.device.type == "cpu")
+
+
+class _Watch:
+    """A streamer that notes when tokens come, with hooks that time the forwards in between."""
+
+    def __init__(self, target):
+        self.target = target
+        self.steps: list[list[int]] = []  # the prompt, then the new tokens of each target forward
+        self.times: list[float] = []
+        self.widths: list[int] = []  # tokens that each target forward read
+        self.began = self.forward_s = 0.0
+
+    def put(self, tokens: Tensor) -> None:
+        self.times.append(time.perf_counter())
+        self.steps.append(tokens.flatten().tolist())
+
+    def end(self) -> None:
+        pass
+
+    def begin_forward(self, model, args, kwargs) -> None:
+        if model is self.target:
+            self.widths.append(kwargs["input_ids"].shape[1])
+        self.began = time.perf_counter()
+
+    def end_forward(self, model, args, output) -> None:
+        if len(self.steps) > 1:
+            self.forward_s += time.perf_counter() - self.began
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [token for step in self.steps[1:] for token in step]
+
+    def tally(self, timed: bool) -> Tally:
+        """The first new tokens come with the prefill and are not counted. A GPU's forwards are queued
+        rather than waited for, so their own time is known on the CPU alone."""
+        written = [len(step) for step in self.steps[2:]]
+        return Tally(
+            tokens=sum(written),
+            seconds=self.times[-1] - self.times[1],
+            forward_s=self.forward_s if timed else None,
+            rounds=len(written),
+            drafted=sum(self.widths[1 : len(written) + 1]) - len(written),
+            accepted=sum(written) - len(written),
+        )

@@ -1,0 +1,153 @@
+"""The bench: what it writes, and that it counts right. How fast anything is, is no test's business."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toys import tiny_pair
+
+from adaedl.bench import LANES, LOOKUP_TOKENS, bench, summarise
+from adaedl.distill.prompts import mentions_held_out_topic
+from adaedl.errors import UserError
+from adaedl.models.runner import TransformersRunner
+from adaedl.prompts import BENCH_PROMPTS
+
+PROJECT = Path(__file__).parents[1]
+KEYS = {
+    "system",
+    "lane",
+    "temperature",
+    "tokens_per_s",
+    "ms_per_token",
+    "speedup",
+    "acceptance_rate",
+    "block_efficiency",
+    "overhead_share",
+}
+
+
+def assert_finite(value) -> None:
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            assert_finite(part)
+    elif isinstance(value, float):
+        assert math.isfinite(value)
+
+
+def test_a_quick_bench_of_the_default_pair_writes_what_the_contract_says(tmp_path):
+    path = tmp_path / "bench.json"
+    command = [sys.executable, "-m", "adaedl", "bench", "--quick", "--json", str(path)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(path.read_text())
+    assert_finite(result)
+
+    assert result["weights_read_ms"] > 0
+    assert list(result["target_forward_ms"]) == [str(width) for width in range(1, 9)]
+    assert all(ms > 0 for ms in result["target_forward_ms"].values())
+    assert result["draft_step_ms"] > 0
+    assert result["machine"]["cores"] >= 1
+
+    rows = result["results"]
+    assert {(row["system"], row["lane"]) for row in rows} == {
+        *(("adaedl", lane) for lane in LANES),
+        ("transformers_generate", "generate"),
+        ("transformers_prompt_lookup", f"lookup:k={LOOKUP_TOKENS}"),
+    }
+    for row in rows:
+        assert set(row) >= KEYS
+        assert row["tokens_per_s"] > 0
+        assert row["ms_per_token"] == pytest.approx(1000 / row["tokens_per_s"])
+        assert row["speedup"] == pytest.approx(row["tokens_per_s"] / rows[0]["tokens_per_s"])
+        assert 0 <= row["overhead_share"] < 1
+        assert row["block_efficiency"] >= 1
+    assert rows[0]["lane"] == "autoregressive"
+    assert rows[0]["acceptance_rate"] is None
+    # Under shared noise every lane of ours writes the same text.
+    assert len({row["tokens"] for row in rows if row["system"] == "adaedl"}) == 1
+    assert "best fixed k" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def assisted() -> dict:
+    """A tiny target that drafts for itself: every draft is accepted, by any engine, at temperature 0."""
+    pair = tiny_pair("self", runner=TransformersRunner)
+    pair.draft_name = pair.target_name
+    prompts = ["w1 w2 w3", "w4"]
+    return bench(pair, prompts, ["fixed:k=1", "fixed:k=3"], [0, 1.0], max_new_tokens=17, repeats=2)
+
+
+def rows_of(result: dict, system: str, temperature: float) -> dict[str, dict]:
+    rows = [r for r in result["results"] if (r["system"], r["temperature"]) == (system, temperature)]
+    return {row["lane"]: row for row in rows}
+
+
+def test_an_independent_pair_runs_against_transformers_assisted_generation(assisted):
+    ours, theirs = (rows_of(assisted, system, 0) for system in ("adaedl", "transformers_assisted"))
+    assert list(theirs) == ["fixed:k=1", "fixed:k=3"]
+    for lane in theirs:
+        assert ours[lane]["acceptance_rate"] == theirs[lane]["acceptance_rate"] == 1
+    assert theirs["fixed:k=3"]["block_efficiency"] == 4
+    assert ours["fixed:k=1"]["block_efficiency"] == pytest.approx(17 / 9)
+
+
+def test_tokens_are_counted_over_all_prompts_and_repeats(assisted):
+    assert rows_of(assisted, "adaedl", 1.0)["autoregressive"]["tokens"] == 2 * 2 * 17
+    # The first token comes out of transformers with the prefill, which no clock holds.
+    assert rows_of(assisted, "transformers_generate", 1.0)["generate"]["tokens"] == 2 * 2 * 16
+
+
+def test_assisted_generation_needs_a_draft_model():
+    with pytest.raises(UserError, match="feature drafter"):
+        bench(tiny_pair("feature"), ["w1"], ["adaedl"], [0], max_new_tokens=4, assisted=True)
+
+
+def test_a_bench_without_the_baseline_lane_gets_it(assisted):
+    assert assisted["results"][0]["lane"] == "autoregressive"
+    assert [row["temperature"] for row in assisted["summary"]] == [0, 1.0]
+
+
+def row(system: str, lane: str, tokens_per_s: float, temperature: float = 0.7) -> dict:
+    return {"system": system, "lane": lane, "temperature": temperature, "tokens_per_s": tokens_per_s}
+
+
+def test_the_summary_compares_each_temperatures_best():
+    results = [
+        row("adaedl", "autoregressive", 20),
+        row("adaedl", "fixed:k=1", 24),
+        row("adaedl", "fixed:k=2", 25),
+        row("adaedl", "adaedl", 30),
+        row("transformers_generate", "generate", 10),
+        row("transformers_assisted", "fixed:k=1", 12),
+        row("transformers_assisted", "fixed:k=2", 20),
+        row("adaedl", "autoregressive", 20, temperature=1.3),
+        row("adaedl", "fixed:k=2", 18, temperature=1.3),
+    ]
+    assert summarise(results) == [
+        {
+            "temperature": 0.7,
+            "best_lane": "adaedl",
+            "best_lane_over_autoregressive": 1.5,
+            "best_fixed": "fixed:k=2",
+            "adaedl_over_best_fixed": 1.2,
+            "autoregressive_over_transformers": 2.0,
+            "least_fixed_over_assisted": 1.25,
+        },
+        {
+            "temperature": 1.3,
+            "best_lane": "fixed:k=2",
+            "best_lane_over_autoregressive": 0.9,
+            "best_fixed": "fixed:k=2",
+            "adaedl_over_best_fixed": None,
+            "autoregressive_over_transformers": None,
+            "least_fixed_over_assisted": None,
+        },
+    ]
+
+
+def test_the_built_in_prompts_are_held_out_from_the_drafters_training():
+    assert len(BENCH_PROMPTS) == 8
+    assert all(mentions_held_out_topic(prompt) for prompt in BENCH_PROMPTS)

@@ -1,0 +1,214 @@
+"""The command line, run as a user runs it: a process of its own on the real default pair."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adaedl.__main__ import main, make_parser, metrics_table, printable
+from adaedl.metrics import compute_metrics, to_frame
+from adaedl.models.presets import PRESETS
+from adaedl.trace import Trace
+
+PROJECT = Path(__file__).parents[1]
+PROMPT = "Name three colours of the rainbow."
+
+
+def adaedl(*arguments: str, stdin: str | bytes = "") -> subprocess.CompletedProcess:
+    stdin = stdin.encode() if isinstance(stdin, str) else stdin
+    done = subprocess.run(
+        [sys.executable, "-m", "adaedl", *arguments],
+        cwd=PROJECT,
+        input=stdin,
+        capture_output=True,
+        check=False,
+    )
+    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+    return done
+
+
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory) -> tuple[subprocess.CompletedProcess, Trace]:
+    """One short race, its prompt on stdin, and the trace it wrote."""
+    path = tmp_path_factory.mktemp("race") / "trace.json"
+    arguments = [
+        "--lanes",
+        "autoregressive,fixed:k=2,adaedl:threshold=0.3,gamma=0.25",
+        "--max-new-tokens",
+        "16",
+    ]
+    done = adaedl("race", "-", *arguments, "--seed", "7", "--json", str(path), stdin=PROMPT)
+    assert done.returncode == 0, done.stderr
+    return done, Trace.from_json(path.read_bytes())
+
+
+def test_a_race_writes_the_trace_of_what_was_asked(raced):
+    _, trace = raced
+    assert trace.prompt == PROMPT
+    assert (trace.seed, trace.max_new_tokens, trace.sampling.temperature) == (7, 16, 0.7)
+    assert [lane.label for lane in trace.lanes] == [
+        "autoregressive",
+        "fixed:k=2",
+        "adaedl:threshold=0.3,gamma=0.25",
+    ]
+    assert all(lane.rounds and len(lane.token_ids) <= 16 for lane in trace.lanes)
+
+
+def test_the_metrics_in_a_written_trace_are_those_of_its_rounds(raced):
+    _, trace = raced
+    written = to_frame(trace)
+    compute_metrics(trace)
+    assert to_frame(trace).equals(written)
+    assert all(lane.metrics.same_text for lane in trace.lanes)
+
+
+def test_a_race_prints_texts_metrics_and_which_weights_it_used(raced):
+    done, trace = raced
+    assert trace.pair.weights in done.stdout
+    assert metrics_table(to_frame(trace)) in done.stdout
+    for lane in trace.lanes:
+        assert f"{lane.label}:\n{printable(lane.text)}\n" in done.stdout
+
+
+def test_progress_goes_to_stderr_alone(raced):
+    done, _ = raced
+    assert "racing" in done.stderr
+    assert "racing" not in done.stdout
+
+
+def test_pairs_lists_every_preset_and_what_is_cached(raced, tmp_path):
+    path = tmp_path / "pairs.json"
+    done = adaedl("pairs", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    for preset in PRESETS.values():
+        assert any(
+            line.startswith(f"{preset.name} ") and preset.target in line and preset.description in line
+            for line in done.stdout.splitlines()
+        )
+    rows = {row["name"]: row for row in json.loads(path.read_text())}
+    assert rows["smollm2-135m"]["cached"] is True  # the race has fetched it
+
+
+def test_check_measures_every_property(tmp_path):
+    path = tmp_path / "check.json"
+    arguments = ["--prompts-count", "1", "--max-new-tokens", "8", "--draws", "1000", "--json", str(path)]
+    done = adaedl("check", *arguments)
+    result = json.loads(path.read_text())
+    lines = done.stdout.splitlines()
+    for measured in result["measured"]:
+        mark = "holds" if measured["passed"] else "FAILS"
+        assert f"{mark}  {measured['name']}: {measured['found']}" in lines
+    passed = {measured["name"]: measured["passed"] for measured in result["measured"]}
+    assert len(passed) == 6
+    assert all(passed.values()), done.stdout
+    assert done.returncode == 0
+    assert lines[-1] == "lossless: 6 of 6 properties hold"
+
+
+BAD = {
+    "an empty prompt": (["race", "  "], "prompt is empty"),
+    "an empty stdin": (["race", "-"], "prompt is empty"),
+    "a prompt of 100,000 characters": (["race", "a" * 100_000], "100,000 characters; at most 20,000"),
+    "a negative temperature": (["race", PROMPT, "--temperature", "-1"], "temperature is -1.0"),
+    "a temperature that is no number": (["race", PROMPT, "--temperature", "hot"], "hot"),
+    "an endless temperature": (["race", PROMPT, "--temperature", "inf"], "temperature is inf"),
+    "a top-p of 0": (["race", PROMPT, "--top-p", "0"], "top_p is 0.0"),
+    "an unknown lane": (["race", PROMPT, "--lanes", "adaedl,warp:k=3"], "no stopper 'warp'"),
+    "an unknown setting": (["race", PROMPT, "--lanes", "fixed:n=3"], "does not know the setting 'n=3'"),
+    "no lanes": (["race", PROMPT, "--lanes", ""], "no lanes"),
+    "an unknown verification": (["race", PROMPT, "--verification", "hope"], "no verification 'hope'"),
+    "no tokens": (["race", PROMPT, "--max-new-tokens", "0"], "max_new_tokens is 0"),
+    "half a token": (["race", PROMPT, "--max-new-tokens", "2.5"], "2.5"),
+    "a negative seed": (["race", PROMPT, "--seed", "-1"], "seed is -1"),
+    "an unknown pair": (["race", PROMPT, "--pair", "nosuch"], "no pair 'nosuch'"),
+    "an unknown device": (["race", PROMPT, "--device", "abacus"], "no device 'abacus'"),
+    "an unknown dtype": (["race", PROMPT, "--dtype", "int3"], "no dtype 'int3'"),
+    "a file in no folder": (["race", PROMPT, "--json", "/nosuch/out.json"], "Cannot write /nosuch/out.json"),
+    "a folder as the file": (["bench", "--json", "/"], "Cannot write /"),
+    "an unknown command": (["fly"], "fly"),
+    "no command": ([], "COMMAND"),
+    "an unknown flag": (["race", PROMPT, "--fast"], "--fast"),
+    "no prompts to check": (["check", "--prompts-count", "0"], "prompts-count is 0"),
+    "too few draws to check": (["check", "--draws", "5"], "draws is 5"),
+    "bad temperatures": (["bench", "--temperatures", "0,warm"], "temperatures is '0,warm'"),
+    "one token to bench": (["bench", "--max-new-tokens", "1"], "max_new_tokens is 1"),
+    "no repeats": (["bench", "--repeats", "0"], "repeats is 0"),
+    "a missing file of prompts": (["bench", "--prompts", "/nosuch.txt"], "Cannot read /nosuch.txt"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD.values(), ids=BAD)
+def test_bad_input_is_answered_in_one_line_before_anything_is_loaded(arguments, said, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115, closed with the test
+    try:
+        status = main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    out, err = capsys.readouterr()
+    assert status == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["race", "-"], ["race", PROMPT, "--temperature", "hot"], ["race", PROMPT, "--pair", "nosuch"]],
+    ids=["checked by the engine", "checked by the parser", "checked by the presets"],
+)
+def test_a_process_with_bad_input_exits_with_2_and_no_traceback(arguments):
+    done = adaedl(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_bytes_that_are_no_text_are_refused(capsys, monkeypatch, tmp_path):
+    path = tmp_path / "latin-1.txt"
+    path.write_bytes("caf\xe9".encode("latin-1"))
+    with path.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert main(["race", "-"]) == 2
+    assert "not UTF-8" in capsys.readouterr().err
+    assert main(["race", "caf\udce9"]) == 2  # how such bytes arrive as an argument
+    assert "character 4" in capsys.readouterr().err
+    assert main(["bench", "--prompts", str(path)]) == 2
+    assert "not UTF-8" in capsys.readouterr().err
+
+
+def test_asking_whether_a_file_can_be_written_leaves_none_behind(tmp_path, capsys):
+    path = tmp_path / "trace.json"
+    assert main(["race", PROMPT, "--json", str(path), "--pair", "nosuch"]) == 2
+    assert not path.exists()
+    path.write_text("kept")
+    assert main(["race", PROMPT, "--json", str(path), "--pair", "nosuch"]) == 2
+    assert path.read_text() == "kept"
+
+
+def test_ctrl_c_ends_a_race_quietly():
+    command = [sys.executable, "-m", "adaedl", "race", PROMPT, "--max-new-tokens", "2000"]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        said = b""
+        while b"racing" not in said:
+            assert (chunk := process.stderr.read1()), said.decode()
+            said += chunk
+        process.send_signal(signal.SIGINT)
+        out, rest = process.communicate()
+    assert process.returncode == 130
+    assert out == b""
+    assert b"Traceback" not in said + rest
+
+
+def test_the_steps_of_distill_are_there():
+    parser = make_parser()
+    args = parser.parse_args(["distill", "evaluate", "--corpus", "folder"])
+    assert callable(args.func)
+
+
+def test_control_characters_of_a_model_do_not_reach_the_terminal():
+    assert printable("a\x1b[31mb\tc\nd\x07é😀") == "a�[31mb\tc\nd�é😀"

@@ -1,0 +1,435 @@
+"""decode(): its rounds, its ends, its caches; on tiny models with random weights."""
+
+import gc
+import random
+
+import pytest
+import torch
+from toys import random_world, tiny_llama, tiny_pair, world_pair
+
+from adaedl.decoding import Context, decode, read_prompt
+from adaedl.errors import UserError
+from adaedl.models import cpu
+from adaedl.models.cpu import StaticCache
+from adaedl.models.pair import Pair
+from adaedl.models.runner import TransformersCache, TransformersRunner, make_runner
+from adaedl.sampling import (
+    VERIFICATIONS,
+    Sampling,
+    acceptance_lower_bound,
+    acceptance_probability,
+    draft_statistics,
+    warp,
+)
+from adaedl.stopping import STOPPERS, make_stopper
+from adaedl.trace import Round
+
+PROMPT = torch.tensor([3, 14, 15, 9, 2])
+PAIRS = {
+    "feature, packed": lambda: tiny_pair("feature"),
+    "independent, packed": lambda: tiny_pair("independent"),
+    "feature, transformers": lambda: tiny_pair("feature", runner=TransformersRunner),
+    "independent, transformers": lambda: tiny_pair("independent", runner=TransformersRunner),
+    "self, packed": lambda: tiny_pair("self"),
+}
+every_pair = pytest.mark.parametrize("build", PAIRS.values(), ids=PAIRS)
+
+
+def run(pair: Pair, spec: str, temperature: float = 0.8, prompt=PROMPT, **options) -> list[Round]:
+    options = {"max_new_tokens": 24, **options}
+    return list(decode(pair, prompt, make_stopper(spec), Sampling(temperature), **options))
+
+
+def text_of(rounds: list[Round]) -> list[int]:
+    return [token for played in rounds for token in played.token_ids]
+
+
+@torch.inference_mode()
+def reference_logits(pair: Pair, tokens: list[int]) -> torch.Tensor:
+    """The target's logits [V] after tokens, by one forward from scratch."""
+    return pair.target.forward(torch.tensor(tokens), pair.target.new_cache(len(tokens)), "last").logits[0]
+
+
+# One text for all.
+
+
+@every_pair
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_every_stopper_writes_the_autoregressive_text_under_shared_noise(build, temperature):
+    pair = build()
+    for seed in (0, 1):
+        baseline = text_of(run(pair, "autoregressive", temperature, seed=seed))
+        assert len(baseline) == 24
+        for spec in (*STOPPERS, "fixed:k=1", "adaedl:keep_last=false", "margin:keep_last=false"):
+            assert text_of(run(pair, spec, temperature, seed=seed)) == baseline
+
+
+@every_pair
+def test_at_temperature_0_the_text_is_the_targets_argmax_text(build):
+    pair = build()
+    text = text_of(run(pair, "fixed:k=3", 0))
+    for i, token in enumerate(text):
+        assert token == reference_logits(pair, PROMPT.tolist() + text[:i]).argmax()
+
+
+def test_the_seed_decides_the_text():
+    pair = tiny_pair("feature")
+    for verification in VERIFICATIONS:
+        texts = [text_of(run(pair, "adaedl", seed=seed, verification=verification)) for seed in (1, 1, 2)]
+        assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_target_that_drafts_for_itself_has_every_draft_accepted():
+    pair = tiny_pair("self")
+    for verification in VERIFICATIONS:
+        rounds = run(pair, "fixed:k=4", 0.8, verification=verification, max_new_tokens=25)
+        assert [len(r.drafted) for r in rounds] == [4] * 5
+        assert all(r.accepted == 4 and r.emitted.kind == "bonus" for r in rounds)
+
+
+# How rounds end.
+
+
+def test_fixed_drafts_k_until_little_room_is_left():
+    for spec, reason in (("fixed:k=3", "max_draft"), ("fixed:k=60", "length")):
+        rounds = run(tiny_pair("feature"), spec, max_new_tokens=10)
+        written = 0
+        for played in rounds:
+            room = 10 - written - 1
+            k = make_stopper(spec).max_draft
+            assert len(played.drafted) == min(k, room)
+            assert played.stop_reason == ("length" if room < k else "max_draft")
+            written += len(played.token_ids)
+        assert written == 10
+        assert rounds[0].stop_reason == reason
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7])
+@pytest.mark.parametrize("verification", VERIFICATIONS)
+@pytest.mark.parametrize("kind", ["feature", "self"])
+def test_a_text_has_exactly_the_tokens_asked_for(length, verification, kind):
+    for spec in ("autoregressive", "fixed:k=5", "adaedl"):
+        rounds = run(tiny_pair(kind), spec, max_new_tokens=length, verification=verification)
+        assert len(text_of(rounds)) == length
+        assert rounds[-1].emitted is not None
+
+
+def test_a_score_under_the_threshold_ends_the_draft_and_keeps_the_token_in_hand():
+    rounds = run(tiny_pair("feature"), "adaedl:threshold=0.5,adapt=false")
+    assert {"threshold", "length"} >= {r.stop_reason for r in rounds}
+    stopped = [r for r in rounds if r.stop_reason == "threshold"]
+    assert stopped
+    for played in stopped:
+        *before, last = played.drafted
+        assert last.score < last.threshold == 0.5
+        assert all(token.score >= 0.5 for token in before)
+
+
+def test_dropping_the_token_in_hand_leaves_only_tokens_above_the_threshold():
+    rounds = run(tiny_pair("feature"), "adaedl:threshold=0.5,adapt=false,keep_last=false")
+    assert "threshold" in {r.stop_reason for r in rounds}
+    assert all(token.score >= 0.5 for r in rounds for token in r.drafted)
+    assert any(not r.drafted and r.emitted.kind == "plain" for r in rounds)
+
+
+def test_the_autoregressive_lane_emits_plain_tokens_one_a_round():
+    rounds = run(tiny_pair("feature"), "autoregressive")
+    assert all(r.emitted.kind == "plain" and not r.drafted and r.accepted == 0 for r in rounds)
+    assert len(rounds) == 24
+
+
+def test_a_correction_follows_a_rejection_and_a_bonus_a_full_acceptance():
+    rounds = [r for seed in range(5) for r in run(tiny_pair("feature"), "fixed:k=2", seed=seed)]
+    kinds = {"correction": 0, "bonus": 0}
+    for played in rounds:
+        if not played.drafted:
+            continue
+        assert all(token.accepted == (i < played.accepted) for i, token in enumerate(played.drafted))
+        assert played.emitted.kind == ("bonus" if played.accepted == len(played.drafted) else "correction")
+        kinds[played.emitted.kind] += 1
+    assert min(kinds.values()) > 0
+
+
+# The end of a text.
+
+
+@pytest.mark.parametrize("verification", VERIFICATIONS)
+@pytest.mark.parametrize("kind", ["feature", "independent", "self"])
+def test_nothing_is_written_after_the_end_of_a_text(verification, kind):
+    by_draft = by_target = 0
+    for seed in range(12):
+        pair = tiny_pair(kind, eos_ids=tuple(range(0, 32, 5)))
+        rounds = run(pair, "fixed:k=4", seed=seed, verification=verification, max_new_tokens=40)
+        text = text_of(rounds)
+        assert not set(text[:-1]) & pair.eos_ids
+        assert text[-1] in pair.eos_ids or len(text) == 40
+        last = rounds[-1]
+        for played in rounds:  # a draft never goes on behind an end of its own
+            assert not {token.id for token in played.drafted[:-1]} & pair.eos_ids
+            ends = bool(played.drafted) and played.drafted[-1].id in pair.eos_ids
+            assert (played.stop_reason == "eos") is ends
+        by_draft += last.emitted is None
+        by_target += last.emitted is not None and last.emitted.id in pair.eos_ids
+        if last.emitted is None:
+            assert last.drafted[last.accepted - 1].id == text[-1]
+    assert by_target if kind != "self" else by_draft
+
+
+def test_the_end_in_the_middle_of_a_draft_leaves_the_text_of_the_autoregressive_lane():
+    in_a_draft = 0
+    for seed in range(12):
+        pair = tiny_pair("self", eos_ids=(1, 9, 17, 30))
+        baseline = text_of(run(pair, "autoregressive", seed=seed))
+        rounds = run(pair, "fixed:k=6", seed=seed)
+        assert text_of(rounds) == baseline
+        in_a_draft += rounds[-1].emitted is None and rounds[-1].stop_reason == "eos"
+    assert in_a_draft
+
+
+# Prompts.
+
+
+@every_pair
+def test_a_prompt_of_one_token_is_read(build):
+    pair = build()
+    prompt = torch.tensor([7])
+    baseline = text_of(run(pair, "autoregressive", 0, prompt=prompt))
+    assert baseline[0] == reference_logits(pair, [7]).argmax()
+    assert text_of(run(pair, "fixed:k=3", 0, prompt=prompt)) == baseline
+
+
+def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers():
+    pair = tiny_pair("feature")  # reads 128 tokens
+    fits = torch.zeros(120, dtype=torch.long)
+    assert len(text_of(run(pair, "fixed:k=3", prompt=fits, max_new_tokens=8))) == 8
+    with pytest.raises(UserError, match=r"has 120 tokens and 9 new ones .* toy reads at most 128"):
+        run(pair, "fixed:k=3", prompt=fits, max_new_tokens=9)
+    with pytest.raises(UserError, match="has 4000 tokens"):
+        run(pair, "autoregressive", prompt=torch.zeros(4000, dtype=torch.long))
+
+
+def test_the_context_is_the_shorter_one_of_the_two_models():
+    pair = tiny_pair("independent", target=tiny_llama(max_position_embeddings=1000))
+    with pytest.raises(UserError, match="at most 128"):
+        run(pair, "fixed:k=3", prompt=torch.zeros(200, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prompt": PROMPT[:0]}, "prompt is empty"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"max_new_tokens": 2.5}, "max_new_tokens is 2.5"),
+        ({"max_new_tokens": True}, "max_new_tokens is True"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": "x"}, "seed is 'x'"),
+        ({"seed": 2**63}, f"seed is {2**63}"),
+        ({"verification": "hope"}, "no verification 'hope'; there are shared_noise, speculative"),
+    ],
+)
+def test_bad_input_is_refused_with_the_value(options, said):
+    with pytest.raises(UserError, match=said):
+        run(tiny_pair("feature"), "adaedl", **options)
+
+
+# Caches.
+
+
+def assert_caches_hold(pair: Pair, context: Context, text: list[int], read_by_drafter: int) -> None:
+    """The target's cache holds text but for its last token; the drafter's begins with the first
+    read_by_drafter tokens, known to it from the target."""
+    certain = torch.tensor(text[:-1])
+    fresh = pair.target.new_cache(len(text))
+    layers = pair.drafter.feature_layers
+    features = pair.target.forward(certain, fresh, "none", layers).features
+    assert context.target_cache.length == len(certain)
+    assert_same_content(context.target_cache, fresh, len(certain))
+    known = certain[:read_by_drafter]
+    again = pair.drafter.start(known, features[:read_by_drafter] if layers else None, len(text))
+    assert_same_content(context.session.cache, again.cache, read_by_drafter)
+
+
+def assert_same_content(cache, fresh, length: int) -> None:
+    if isinstance(cache, TransformersCache):
+        for layer, other in zip(cache.layers.layers, fresh.layers.layers, strict=True):
+            for kept, expected in ((layer.keys, other.keys), (layer.values, other.values)):
+                assert (kept[:, :, :length] - expected[:, :, :length]).abs().max() < 1e-4
+    else:
+        assert (cache.data[:, :length] - fresh.data[:, :length]).abs().max() < 1e-4
+
+
+@every_pair
+@pytest.mark.parametrize("verification", VERIFICATIONS)
+@pytest.mark.parametrize(
+    "spec", ["fixed:k=4", "adaedl:threshold=0.4", "adaedl:threshold=0.3,keep_last=false"]
+)
+@torch.inference_mode()
+def test_after_any_round_the_caches_are_those_of_a_fresh_prefill(build, spec, verification):
+    pair = build()
+    context = read_prompt(pair, PROMPT, 24)
+    text = PROMPT.tolist()
+    stopper = make_stopper(spec)
+    options = {"max_new_tokens": 24, "verification": verification, "context": context, "seed": 3}
+    rejected = 0
+    for played in decode(pair, None, stopper, Sampling(0.8), **options):
+        before = len(text)
+        text += played.token_ids
+        if pair.drafter.kind == "feature":
+            # What it drafted on its own output is dropped when the next round begins.
+            known = context.session.certain
+            assert known == before or not played.drafted
+        else:
+            # Accepted drafts stay in the cache; the last draft was never read.
+            known = min(context.session.cache.length, before + played.accepted)
+        rejected += len(played.drafted) - played.accepted
+        assert_caches_hold(pair, context, text, known)
+    assert rejected or build is PAIRS["self, packed"]
+
+
+@every_pair
+def test_a_context_is_read_once_and_its_copies_run_apart(build):
+    pair = build()
+    context = read_prompt(pair, PROMPT, 24)
+    first, second = context.copy(), context.copy()
+    expected = text_of(run(pair, "fixed:k=3"))
+    runs = [
+        decode(pair, None, make_stopper(spec), Sampling(0.8), max_new_tokens=24, context=c)
+        for spec, c in (("fixed:k=3", first), ("autoregressive", second), ("adaedl", context))
+    ]
+    texts = [[], [], []]
+    for turn in range(200):  # in turns, as in a race
+        played = next(runs[turn % 3], None)
+        texts[turn % 3] += played.token_ids if played else []
+    assert texts == [expected] * 3
+
+
+def caches_alive() -> int:
+    gc.collect()
+    return sum(isinstance(thing, StaticCache) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2, 3])
+def test_cancelling_between_rounds_frees_the_caches_and_leaves_the_next_run_alone(rounds):
+    pair = tiny_pair("feature")
+    expected = run(pair, "fixed:k=3")
+    alive = caches_alive()
+    running = decode(pair, PROMPT, make_stopper("fixed:k=3"), Sampling(0.8), max_new_tokens=24)
+    cancelled = [next(running) for _ in range(rounds)]
+    assert caches_alive() == alive + 2 * bool(rounds)
+    running.close()
+    assert caches_alive() == alive
+    assert text_of(cancelled) == text_of(expected)[: len(text_of(cancelled))]
+    assert text_of(run(pair, "fixed:k=3")) == text_of(expected)
+
+
+# What a round records.
+
+
+def test_recorded_numbers_are_those_of_both_models():
+    pair, sampling = tiny_pair("feature"), Sampling(0.8, top_k=20)
+    rounds = list(decode(pair, PROMPT, make_stopper("fixed:k=3"), sampling, max_new_tokens=16))
+    vocab = pair.drafter.vocab.tolist()
+    text = PROMPT.tolist()
+    for played in rounds:
+        context = list(text)
+        for token in played.drafted:
+            p = warp(reference_logits(pair, context), sampling)
+            assert token.p == pytest.approx(p[token.id].item(), abs=1e-4)
+            q = torch.zeros(32)
+            for id, _, probability in token.top_q:
+                assert id in vocab
+                q[id] = probability
+            assert token.q == pytest.approx(q[token.id].item(), abs=1e-4) or q[token.id] == 0
+            # top_q lists the ten most probable: β is at most what they share with p plus the rest of q.
+            shared = torch.minimum(p, q).sum().item()
+            assert shared - 1e-4 <= token.beta <= shared + 1 - q.sum().item() + 1e-4
+            assert token.bound == pytest.approx(acceptance_lower_bound(token.entropy))
+            assert token.text == f"w{token.id}"
+            assert [t[2] for t in token.top_p] == sorted((t[2] for t in token.top_p), reverse=True)
+            assert token.u is None
+            context.append(token.id)
+        text += played.token_ids
+        p = warp(reference_logits(pair, text[:-1]), sampling)
+        assert played.emitted.p == pytest.approx(p[played.emitted.id].item(), abs=1e-4)
+
+
+def test_drafts_are_scored_as_they_are_sampled_or_at_the_temperature_asked_for():
+    world = random_world(0)
+    root = world.draft_logits[0]
+    cases = [(0.7, "adaedl", 0.7), (0, "adaedl", 1), (0.7, "adaedl:score_temperature=2", 2)]
+    for temperature, spec, scored_at in cases:
+        rounds = run(world_pair(world), spec, temperature, prompt=torch.tensor([0]), max_new_tokens=5)
+        first = rounds[0].drafted[0]
+        expected = draft_statistics(warp(root, Sampling(scored_at)))
+        assert first.entropy == pytest.approx(expected.entropy.item(), abs=1e-5)
+        assert first.top_prob == pytest.approx(expected.top_prob.item(), abs=1e-5)
+        assert first.bound == first.score == pytest.approx(acceptance_lower_bound(first.entropy))
+
+
+def test_the_bound_is_drawn_with_the_lanes_own_gamma():
+    token = run(tiny_pair("feature"), "adaedl:gamma=0.05")[0].drafted[0]
+    assert token.bound == pytest.approx(acceptance_lower_bound(token.entropy, 0.05))
+    token = run(tiny_pair("feature"), "margin")[0].drafted[0]
+    assert token.bound == pytest.approx(acceptance_lower_bound(token.entropy, 0.2))
+    assert token.score != token.bound
+
+
+def test_beta_is_the_overlap_of_p_and_q():
+    world, sampling = random_world(1, trimmed=True), Sampling(0.7)
+    played = run(world_pair(world), "fixed:k=2", 0.7, prompt=torch.tensor([0]), max_new_tokens=5)[0]
+    node = 0
+    for token in played.drafted:
+        p, q = warp(world.target_logits[node], sampling), warp(world.draft_logits[node], sampling)
+        assert token.beta == pytest.approx(acceptance_probability(p, q, world.draft_vocab).item(), abs=1e-5)
+        node = world.child(node, token.id)
+
+
+def test_under_speculative_sampling_the_uniform_numbers_and_the_verdicts_agree():
+    rounds = run(tiny_pair("feature"), "fixed:k=3", verification="speculative", max_new_tokens=40, seed=5)
+    drawn = random.Random(5)
+    for played in rounds:
+        [drawn.random() for _ in played.drafted]  # the drafts themselves
+        for index, token in enumerate(played.drafted):
+            assert token.u == drawn.random()
+            if index <= played.accepted:
+                assert token.accepted == (token.u * token.q < token.p)
+            assert token.target_id is None
+        drawn.random()  # the correction or bonus
+
+
+def test_under_shared_noise_the_targets_own_choice_is_recorded():
+    for played in run(tiny_pair("feature"), "fixed:k=3"):
+        for index, token in enumerate(played.drafted):
+            if index < played.accepted:
+                assert token.target_id == token.id
+            elif index == played.accepted:
+                assert token.target_id == played.emitted.id != token.id
+
+
+def test_without_recording_the_text_is_the_same_and_nothing_is_kept():
+    pair = tiny_pair("feature")
+    full, bare = (run(pair, "adaedl", record=record) for record in (True, False))
+    assert text_of(full) == text_of(bare)
+    for played in bare:
+        assert all(t.p is None and t.beta is None and not t.top_q and not t.top_p for t in played.drafted)
+        assert played.emitted.p is None
+    assert full[0].emitted.top_p
+
+
+def test_times_are_parts_of_the_rounds_and_the_rounds_follow_one_another():
+    clock = 0.0
+    for played in run(tiny_pair("feature"), "fixed:k=3"):
+        assert played.start_s == clock
+        assert played.draft_s > 0 or not played.drafted
+        assert played.verify_s > 0
+        assert played.draft_s + played.verify_s <= played.duration_s
+        clock += played.duration_s
+
+
+def test_a_torch_without_packed_products_writes_the_same_text(monkeypatch):
+    packed = text_of(run(tiny_pair("feature"), "fixed:k=3", 0))
+    monkeypatch.setattr(cpu, "has_packed_linear", lambda: False)
+    plain = tiny_pair("feature")
+    assert isinstance(plain.target, TransformersRunner)
+    assert text_of(run(plain, "fixed:k=3", 0)) == packed
+    assert make_runner(tiny_llama()).path == "transformers"

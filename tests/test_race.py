@@ -1,0 +1,193 @@
+"""Lanes side by side: each on its own clock, one text, nothing left behind when the race is closed."""
+
+import gc
+
+import pytest
+from toys import tiny_pair
+
+from adaedl.errors import UserError
+from adaedl.models.cpu import StaticCache
+from adaedl.race import MAX_LANES, MAX_PROMPT_CHARACTERS, new_trace, race
+from adaedl.sampling import Sampling
+from adaedl.stopping import STOPPERS
+from adaedl.trace import Trace
+
+PROMPT = "w3 w14 w15 w9 w2"
+LANES = ["autoregressive", "fixed:k=3", "adaedl", "margin:keep_last=false"]
+
+
+@pytest.fixture
+def pair():
+    return tiny_pair("feature")
+
+
+def toy_trace(pair, lanes=LANES, temperature=0.8, **options) -> Trace:
+    return new_trace(pair, PROMPT, lanes, Sampling(temperature), **{"max_new_tokens": 24, **options})
+
+
+def finished(pair, *args, **options) -> Trace:
+    trace = toy_trace(pair, *args, **options)
+    for _ in race(pair, trace):
+        pass
+    return trace
+
+
+# Clocks.
+
+
+def test_a_lanes_clock_is_the_sum_of_its_own_rounds(pair):
+    for lane in finished(pair).lanes:
+        clock = 0.0
+        for played in lane.rounds:
+            assert played.start_s == pytest.approx(clock, abs=1e-12)
+            clock += played.duration_s
+        assert lane.clock_s == pytest.approx(clock)
+
+
+def test_the_lane_that_is_behind_plays_next(pair):
+    trace = toy_trace(pair)
+    order = list(race(pair, trace))
+    last_turn = {number: turn for turn, (number, _) in enumerate(order)}
+    clocks = dict.fromkeys(range(len(LANES)), 0.0)
+    for turn, (number, played) in enumerate(order):
+        assert played.start_s == clocks[number]
+        still_running = [n for n in clocks if last_turn[n] >= turn]
+        assert clocks[number] == min(clocks[n] for n in still_running)
+        clocks[number] = played.end_s
+
+
+def test_rounds_come_as_they_are_played_and_the_trace_grows_with_them(pair):
+    trace = toy_trace(pair)
+    for count, (number, played) in enumerate(race(pair, trace), start=1):
+        assert trace.lanes[number].rounds[-1] is played
+        assert sum(len(lane.rounds) for lane in trace.lanes) == count
+        lane = trace.lanes[number]
+        assert lane.token_ids == [i for r in lane.rounds for i in r.token_ids]
+        assert lane.metrics.tokens == len(lane.token_ids)
+    assert count > len(LANES)
+
+
+# Texts.
+
+
+@pytest.mark.parametrize("temperature", [0, 0.8])
+@pytest.mark.parametrize("kind", ["feature", "independent"])
+def test_all_lanes_write_one_text_under_shared_noise(kind, temperature):
+    trace = finished(tiny_pair(kind), list(STOPPERS), temperature)
+    baseline = trace.lanes[0]
+    assert len(baseline.token_ids) == 24
+    assert baseline.text == " ".join(f"w{i}" for i in baseline.token_ids)
+    for lane in trace.lanes:
+        assert (lane.token_ids, lane.text) == (baseline.token_ids, baseline.text)
+        assert lane.metrics.same_text is True
+
+
+def test_a_lane_writes_what_it_writes_alone(pair):
+    for verification in ("shared_noise", "speculative"):
+        together = finished(pair, verification=verification, seed=4)
+        for number, spec in enumerate(LANES):
+            alone = finished(pair, [spec], verification=verification, seed=4)
+            assert alone.lanes[0].token_ids == together.lanes[number].token_ids
+
+
+def test_under_speculative_sampling_texts_may_differ_and_are_not_compared(pair):
+    trace = finished(pair, verification="speculative")
+    assert [lane.metrics.same_text for lane in trace.lanes] == [None] * len(LANES)
+
+
+def test_two_lanes_of_one_stopper_do_not_share_its_state(pair):
+    trace = finished(pair, ["adaedl", "adaedl", "adaedl:threshold=0.9"])
+    first, second, third = ([t.threshold for r in lane.rounds for t in r.drafted] for lane in trace.lanes)
+    assert first == second
+    assert first[0] == 0.4
+    assert third[0] == 0.9
+
+
+def test_the_end_of_a_text_is_not_part_of_it():
+    pair = tiny_pair("feature", eos_ids=tuple(range(0, 32, 5)))
+    ended = 0
+    for seed in range(5):
+        for lane in finished(pair, seed=seed).lanes:
+            ended += lane.token_ids[-1] in pair.eos_ids
+            assert lane.text == " ".join(f"w{i}" for i in lane.token_ids if i not in pair.eos_ids)
+    assert ended
+
+
+# Stopping a race.
+
+
+def caches_alive() -> int:
+    gc.collect()
+    return sum(isinstance(thing, StaticCache) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 7])
+def test_closing_a_race_frees_every_lane_and_keeps_what_has_run(pair, rounds):
+    alive = caches_alive()
+    trace = toy_trace(pair)
+    running = race(pair, trace)
+    for _ in range(rounds):
+        next(running)
+    assert caches_alive() >= alive + 2
+    running.close()
+    assert caches_alive() == alive
+    assert sum(len(lane.rounds) for lane in trace.lanes) == rounds
+    assert Trace.from_json(trace.to_json()) == trace
+
+
+def test_a_race_after_a_stopped_one_is_unaffected(pair):
+    expected = finished(pair)
+    running = race(pair, toy_trace(pair))
+    next(running)
+    running.close()
+    assert [lane.token_ids for lane in finished(pair).lanes] == [lane.token_ids for lane in expected.lanes]
+
+
+def test_a_finished_race_leaves_no_caches(pair):
+    alive = caches_alive()
+    finished(pair)
+    assert caches_alive() == alive
+
+
+# What a trace says about its race.
+
+
+def test_a_new_trace_holds_what_was_asked_and_no_rounds(pair):
+    trace = new_trace(
+        pair, PROMPT, ["fixed:k=3", "adaedl:gamma=0.1"], Sampling(0.5, 7, 0.9), max_new_tokens=9, seed=11
+    )
+    assert (trace.prompt, trace.prompt_tokens, trace.max_new_tokens, trace.seed) == (PROMPT, 5, 9, 11)
+    assert (trace.sampling.temperature, trace.sampling.top_k, trace.sampling.top_p) == (0.5, 7, 0.9)
+    assert (trace.pair.name, trace.pair.target, trace.pair.weights) == ("toy", "toy target", "random")
+    assert (trace.device, trace.dtype) == ("cpu", "float32")
+    assert [lane.label for lane in trace.lanes] == ["fixed:k=3", "adaedl:gamma=0.1"]
+    assert trace.lanes[0].settings == {"k": 3}
+    assert trace.lanes[1].settings["gamma"] == 0.1
+    assert not any(lane.rounds for lane in trace.lanes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"prompt": ""}, "prompt is empty"),
+        ({"prompt": " \n\t"}, "prompt is empty"),
+        ({"prompt": "w1 " * MAX_PROMPT_CHARACTERS}, "60,000 characters; at most 20,000"),
+        ({"prompt": "half a \ud83d"}, "not valid text"),
+        ({"lanes": []}, "no lanes"),
+        ({"lanes": ["adaedl"] * (MAX_LANES + 1)}, "13 lanes; at most 12"),
+        ({"lanes": ["adaedl", "fastest"]}, "no stopper 'fastest'; there are autoregressive"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"seed": -3}, "seed is -3"),
+        ({"verification": "none"}, "no verification 'none'"),
+    ],
+)
+def test_a_race_that_cannot_be_run_is_refused_with_the_value(pair, changes, said):
+    asked = {"prompt": PROMPT, "lanes": LANES, **changes}
+    with pytest.raises(UserError, match=said):
+        new_trace(pair, asked.pop("prompt"), asked.pop("lanes"), Sampling(), **asked)
+
+
+def test_a_race_whose_prompt_does_not_fit_is_refused_with_both_numbers(pair):
+    trace = new_trace(pair, "w1 " * 100, LANES, Sampling(), max_new_tokens=60)
+    with pytest.raises(UserError, match=r"has 100 tokens and 60 new ones .* at most 128"):
+        next(race(pair, trace))

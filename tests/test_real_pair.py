@@ -1,0 +1,183 @@
+"""The default pair with its real weights: every lane writes the target's own text, token for token."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from adaedl.models.cpu import PackedLlama
+from adaedl.models.loading import fetch_weights, load_model
+from adaedl.models.runner import TransformersRunner
+from adaedl.race import new_trace, race
+from adaedl.sampling import Sampling, SharedNoise, warp_logits
+from adaedl.trace import Trace
+
+NEW_TOKENS = 64
+TIE = 1e-3  # two tokens whose scores are nearer than this may change places by rounding
+
+PROMPTS = (
+    "What is the capital of Portugal, and what is it known for?",
+    "Write a short story about a fox who learns to swim.",
+    "Explain in two sentences why the sky is blue.",
+    "Write a Python function that reverses a linked list.",
+    "List five things to pack for a week in the mountains.",
+    "Translate into French: the library opens at nine.",
+    "What is 17 times 23? Show your steps.",
+    "Give me a recipe for lentil soup.",
+    "Rewrite this politely: send me the report now.",
+    "Who wrote Don Quixote, and when?",
+    "Write a haiku about the first snow.",
+    "How does a bicycle stay upright?",
+)
+# Two drafting lanes a prompt, in turn, so that every stopper runs at every temperature.
+DRAFTING = (
+    ("adaedl", "fixed:k=3"),
+    ("max_confidence", "svip"),
+    ("margin", "heuristic"),
+    ("confidence", "adaedl:threshold=0.6,keep_last=false"),
+)
+
+
+@pytest.fixture(scope="module")
+def reference(default_pair):
+    """The same weights in transformers."""
+    return load_model(fetch_weights(default_pair.target_name).folder, default_pair.device, default_pair.dtype)
+
+
+@pytest.fixture(scope="module")
+def raced(default_pair):
+    """Finished races by prompt number and temperature, each run once."""
+
+    @cache
+    def finished(number: int, temperature: float) -> Trace:
+        lanes = ["autoregressive", *DRAFTING[number % len(DRAFTING)]]
+        trace = new_trace(
+            default_pair,
+            PROMPTS[number],
+            lanes,
+            Sampling(temperature),
+            max_new_tokens=NEW_TOKENS,
+            seed=number,
+        )
+        for _ in race(default_pair, trace, record=False):
+            pass
+        return trace
+
+    return finished
+
+
+@torch.inference_mode()
+def scores_at(pair, reference, trace: Trace, written: list[int]) -> torch.Tensor:
+    """What transformers would choose from after `written`: logits, warped and with the noise of the race."""
+    ids = torch.cat((pair.encode(trace.prompt), torch.tensor(written, dtype=torch.long)))
+    logits = reference(ids[None]).logits[0, -1]
+    sampling = Sampling(trace.sampling.temperature)
+    if sampling.greedy:
+        return logits
+    noise = SharedNoise(trace.seed, NEW_TOKENS, len(logits))
+    return warp_logits(logits, sampling) + noise.at(len(written))[0]
+
+
+def first_difference(pair, reference, trace: Trace, text: list[int], other: list[int]) -> str:
+    """ "none", "tie" where both tokens score the same to `TIE`, else the place in words."""
+    if text == other:
+        return "none"
+    place = next((i for i, both in enumerate(zip(text, other, strict=False)) if both[0] != both[1]), None)
+    if place is None:
+        return f"one ends after {min(len(text), len(other))} tokens, the other after {max(len(text), len(other))}"
+    scores = scores_at(pair, reference, trace, text[:place])
+    here, there = scores[text[place]].item(), scores[other[place]].item()
+    top = scores.max().item()
+    if min(here, there) > top - TIE:
+        return "tie"
+    return f"token {place}: {text[place]} scores {here:.4f}, {other[place]} {there:.4f}, the best {top:.4f}"
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("number", range(len(PROMPTS)))
+def test_every_lane_writes_the_autoregressive_text(number, temperature, default_pair, reference, raced):
+    trace = raced(number, temperature)
+    baseline, *drafting = trace.lanes
+    ended = baseline.token_ids[-1] in default_pair.eos_ids
+    assert len(baseline.token_ids) == NEW_TOKENS or ended
+    for lane in drafting:
+        difference = first_difference(default_pair, reference, trace, baseline.token_ids, lane.token_ids)
+        assert difference in ("none", "tie"), f"{lane.label}: {difference}"
+        assert sum(len(r.drafted) for r in lane.rounds) > 0
+
+
+def test_ties_are_the_exception(raced):
+    """Without it, the test above would pass on texts that part at a tie every time."""
+    lanes = [lane for n in range(len(PROMPTS)) for t in (0.0, 0.8) for lane in raced(n, t).lanes]
+    same = [lane.metrics.same_text for lane in lanes]
+    assert same.count(True) >= len(same) - 2
+    assert sum(len(lane.token_ids) for lane in lanes) > 0.8 * NEW_TOKENS * len(lanes)
+
+
+@pytest.mark.parametrize("number", range(len(PROMPTS)))
+def test_the_greedy_text_is_that_of_transformers_generate(number, default_pair, reference, raced):
+    trace = raced(number, 0.0)
+    prompt = default_pair.encode(trace.prompt)[None]
+    config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=NEW_TOKENS,
+        eos_token_id=sorted(default_pair.eos_ids),
+        pad_token_id=min(default_pair.eos_ids),
+    )
+    with torch.inference_mode():
+        ids = reference.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=config)
+    expected = ids[0, prompt.shape[1] :].tolist()
+    difference = first_difference(default_pair, reference, trace, trace.lanes[0].token_ids, expected)
+    assert difference in ("none", "tie"), difference
+
+
+def test_some_drafts_are_accepted_and_some_are_not(raced):
+    for temperature in (0.0, 0.8):
+        lanes = [lane for n in range(len(PROMPTS)) for lane in raced(n, temperature).lanes[1:]]
+        drafted = sum(len(r.drafted) for lane in lanes for r in lane.rounds)
+        accepted = sum(r.accepted for lane in lanes for r in lane.rounds)
+        assert 0.2 < accepted / drafted < 0.98
+
+
+@torch.inference_mode()
+def test_logits_and_features_are_those_of_transformers(default_pair, reference):
+    plain = TransformersRunner(reference)
+    ids = default_pair.encode(PROMPTS[1])
+    layers = default_pair.drafter.feature_layers
+    caches = default_pair.target.new_cache(len(ids) + 16), plain.new_cache(len(ids) + 16)
+    for chunk in (ids, ids[:1], ids[3:8], ids[5:7]):
+        out, expected = (
+            runner.forward(chunk, cache, "all", layers)
+            for runner, cache in zip((default_pair.target, plain), caches, strict=True)
+        )
+        assert (out.logits - expected.logits).abs().max() < 1e-4
+        assert (out.features - expected.features).abs().max() < 1e-4
+        for cache in caches:
+            cache.rewind(cache.length - len(chunk) // 2)
+
+
+def test_the_pair_says_what_it_runs_on(default_pair):
+    assert default_pair.target.vocab_size == len(default_pair.tokenizer) == 49152
+    assert default_pair.drafter.kind == "feature"
+    assert len(default_pair.drafter.vocab) < 10_000
+    assert "SmolLM2-135M-Instruct" in default_pair.weights
+    assert default_pair.token_text(default_pair.tokenizer.eos_token_id) == "<|im_end|>"
+    if default_pair.device.type == "cpu" and torch.backends.mkldnn.is_available():
+        assert isinstance(default_pair.target, PackedLlama)
+
+
+def test_a_race_on_the_real_pair_saves_and_opens(default_pair, tmp_path):
+    trace = new_trace(
+        default_pair, PROMPTS[0], ["autoregressive", "adaedl"], Sampling(0.7), max_new_tokens=12
+    )
+    for _ in race(default_pair, trace):
+        pass
+    file = Path(tmp_path / "trace.json")
+    file.write_text(trace.to_json(), encoding="utf-8")
+    assert Trace.from_json(file.read_bytes()) == trace
+    drafted = [d for r in json.loads(file.read_text())["lanes"][1]["rounds"] for d in r["drafted"]]
+    assert drafted
+    assert all(len(d["top_q"]) == 10 and 0 <= d["beta"] <= 1.001 for d in drafted)

@@ -1,0 +1,290 @@
+"""The packed CPU runner against transformers', both drafters against a plain forward, caches that rewind."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from toys import tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2
+from transformers import GemmaConfig, GemmaForCausalLM, MistralConfig, MistralForCausalLM
+
+from adaedl.errors import UserError
+from adaedl.models import cpu, drafter
+from adaedl.models.cpu import PackedLinear, PackedLlama, can_pack
+from adaedl.models.drafter import FeatureDrafter, load_feature_drafter
+from adaedl.models.drafter_net import rotary
+from adaedl.models.runner import PREFILL_CHUNK, TransformersRunner, make_runner, prefill
+
+PACKABLE = {
+    "llama, grouped queries": lambda: tiny_llama(),
+    "llama, one key a query": lambda: tiny_llama(num_key_value_heads=4),
+    "llama, biases": lambda: tiny_llama(attention_bias=True),
+    "llama, tied embeddings": lambda: tiny_llama(tie_word_embeddings=True),
+    "llama, wide heads": lambda: tiny_llama(
+        head_dim=12, rope_parameters={"rope_type": "default", "rope_theta": 500.0}
+    ),
+    "qwen2, biases": lambda: tiny_qwen2(),
+    "qwen2, tied embeddings": lambda: tiny_qwen2(tie_word_embeddings=True),
+}
+LAYERS = (0, 1, 3)  # of three: the embedding, a middle one, and the last, normed
+
+
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture
+def without_packed_products(monkeypatch):
+    monkeypatch.setattr(cpu, "has_packed_linear", lambda: False)
+    monkeypatch.setattr(drafter, "has_packed_linear", lambda: False)
+
+
+def token_ids(count: int, seed: int = 0, vocab_size: int = 32) -> torch.Tensor:
+    return torch.randint(vocab_size, (count,), generator=torch.Generator().manual_seed(seed))
+
+
+def largest_difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    assert a.shape == b.shape
+    return (a - b).abs().max().item()
+
+
+def assert_same_model(runner, reference) -> None:
+    """Several forwards of several lengths, with rewinds between them."""
+    caches = runner.new_cache(64), reference.new_cache(64)
+    for index, (count, keep) in enumerate([(7, 7), (1, 8), (5, 9), (1, 10), (4, 14), (2, 5), (12, 17)]):
+        ids = token_ids(count, seed=index)
+        out, expected = (
+            r.forward(ids, c, "all", LAYERS) for r, c in zip((runner, reference), caches, strict=True)
+        )
+        assert largest_difference(out.logits, expected.logits) < 1e-4
+        assert largest_difference(out.features, expected.features) < 1e-4
+        assert out.logits.abs().max() > 1  # large enough for 1e-4 to mean something
+        for cache in caches:
+            cache.rewind(keep)
+            assert cache.length == keep
+
+
+# The packed runner.
+
+
+@pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
+def test_packed_logits_and_features_are_those_of_transformers(build):
+    model = build()
+    runner = make_runner(model)
+    assert isinstance(runner, PackedLlama)
+    assert_same_model(runner, TransformersRunner(model))
+
+
+@pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
+def test_the_fast_layout_agrees_without_packed_products_too(build, without_packed_products):
+    model = build()
+    assert_same_model(PackedLlama(model), TransformersRunner(model))
+
+
+def test_a_torch_without_packed_products_takes_the_plain_path_and_says_so(without_packed_products):
+    pair = tiny_pair("feature")
+    assert isinstance(pair.target, TransformersRunner)
+    assert (pair.target.path, pair.drafter.path) == ("transformers", "torch")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: tiny_llama().double(),
+        lambda: tiny_llama().bfloat16(),
+        lambda: tiny_llama(hidden_act="gelu"),
+        lambda: tiny_llama(mlp_bias=True),
+        lambda: tiny_llama(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}),
+    ],
+    ids=["double", "bfloat16", "gelu", "mlp bias", "scaled rotary"],
+)
+def test_models_that_the_packed_path_does_not_know_take_the_plain_one(build):
+    model = build()
+    assert not can_pack(model)
+    assert isinstance(make_runner(model), TransformersRunner)
+
+
+def test_any_architecture_with_full_attention_runs_on_the_plain_path():
+    torch.manual_seed(0)
+    config = GemmaConfig(
+        vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, max_position_embeddings=64, pad_token_id=0,
+    )  # fmt: skip
+    model = GemmaForCausalLM(config).eval()
+    runner = make_runner(model)
+    cache, ids = runner.new_cache(16), token_ids(6)
+    runner.forward(ids[:4], cache)
+    output = runner.forward(ids[4:], cache)
+    assert runner.path == "transformers"
+    assert largest_difference(output.logits, model(ids[None]).logits[0, 4:]) < 1e-4
+
+
+def test_a_cache_that_cannot_be_rewound_is_refused():
+    config = MistralConfig(
+        vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, sliding_window=8, layer_types=["sliding_attention", "full_attention"],
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"mistral keeps a cache that cannot be rewound .*sliding_attention"):
+        make_runner(MistralForCausalLM(config))
+
+
+@pytest.mark.parametrize("runner", [make_runner, TransformersRunner], ids=["packed", "transformers"])
+def test_logits_come_for_all_rows_the_last_one_or_none(runner):
+    made = runner(tiny_llama())
+    every, last, none = (
+        made.forward(token_ids(5), made.new_cache(8), rows) for rows in ("all", "last", "none")
+    )
+    assert every.logits.shape == (5, 32)
+    assert largest_difference(last.logits, every.logits[-1:]) < 1e-5
+    assert none.logits is None
+    assert every.features is None
+
+
+@pytest.mark.parametrize("runner", [make_runner, TransformersRunner], ids=["packed", "transformers"])
+def test_a_long_prompt_read_in_chunks_leaves_what_one_forward_leaves(runner):
+    made = runner(tiny_llama(max_position_embeddings=2 * PREFILL_CHUNK))
+    ids = token_ids(PREFILL_CHUNK + 40)
+    chunked, whole = made.new_cache(len(ids) + 1), made.new_cache(len(ids) + 1)
+    features = prefill(made, ids, chunked, LAYERS)
+    assert largest_difference(features, made.forward(ids, whole, "none", LAYERS).features) < 1e-4
+    following = [made.forward(token_ids(1), cache).logits for cache in (chunked, whole)]
+    assert largest_difference(*following) < 1e-4
+
+
+@pytest.mark.parametrize("runner", [make_runner, TransformersRunner], ids=["packed", "transformers"])
+@given(turns=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 5)), min_size=1, max_size=6))
+@settings(max_examples=15, deadline=None)
+def test_a_rewound_cache_continues_as_a_fresh_one(runner, turns):
+    made = runner(tiny_llama())
+    cache, text = made.new_cache(40), token_ids(0)
+    for index, (count, dropped) in enumerate(turns):
+        text = torch.cat((text, token_ids(count, seed=index)))
+        made.forward(text[-count:], cache)
+        text = text[: max(len(text) - dropped, 0)]
+        cache.rewind(len(text))
+    text = torch.cat((text, token_ids(1, seed=99)))
+    fresh = made.forward(text, made.new_cache(40), "last").logits
+    assert largest_difference(made.forward(text[-1:], cache, "last").logits, fresh) < 1e-4
+
+
+@pytest.mark.parametrize("runner", [make_runner, TransformersRunner], ids=["packed", "transformers"])
+def test_a_copy_of_a_cache_is_independent_of_it(runner):
+    made = runner(tiny_llama())
+    cache = made.new_cache(16)
+    made.forward(token_ids(5), cache)
+    clone = cache.copy()
+    expected = made.forward(token_ids(3, seed=1), clone.copy()).logits
+    made.forward(token_ids(4, seed=2), cache)
+    cache.rewind(2)
+    assert clone.length == 5
+    assert largest_difference(made.forward(token_ids(3, seed=1), clone).logits, expected) < 1e-6
+
+
+# Packed products.
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 5, 40])
+@pytest.mark.parametrize("bias", [False, True])
+def test_packed_products_with_their_fused_operands_are_plain_products(rows, bias):
+    generator = torch.Generator().manual_seed(rows)
+    weight, x, other = (torch.randn(s, generator=generator) for s in ((24, 16), (rows, 16), (rows, 24)))
+    b = torch.randn(24, generator=generator) if bias else None
+    linear = PackedLinear(weight, b)
+    plain = torch.nn.functional.linear(x, weight, b)
+    for result, expected in (
+        (linear(x), plain),
+        (linear.silu(x), torch.nn.functional.silu(plain)),
+        (linear.plus(x, other), other + plain),
+        (linear.times(x, other), other * plain),
+    ):
+        assert result.shape == expected.shape
+        assert torch.allclose(result, expected, atol=1e-5)
+
+
+# The feature drafter.
+
+
+def drafter_logits(pair, net, ids: torch.Tensor, features: torch.Tensor, certain: int) -> torch.Tensor:
+    """Logits after every position from `certain` − 1 on, by DrafterNet's own pieces and a full attention
+    written out: positions before `certain` read the target's features, later ones the drafter's output."""
+    c = net.config
+    own, rows = None, []
+    keys, values = [], []
+    cos, sin = rotary(torch.arange(len(ids)), c.head_dim, c.rope_theta)
+    for i, token in enumerate(ids):
+        seen = features[i - 1] if i else torch.zeros_like(features[0])
+        embedded = pair.drafter.embeddings[token]
+        x = net.input(embedded, seen, None) if i < certain else net.input(embedded, None, own)
+        q, k, v = net.project_qkv(x, cos[i], sin[i])
+        keys.append(k)
+        values.append(v)
+        group = c.num_heads // c.num_kv_heads
+        k_all, v_all = (torch.stack(t).repeat_interleave(group, 1) for t in (keys, values))  # [T, heads, d]
+        weights = ((q * k_all).sum(-1) / c.head_dim**0.5).softmax(0)
+        own = net.finish(x, (weights[..., None] * v_all).sum(0).flatten())
+        rows.append(net.logits(own))
+    return torch.stack(rows[certain - 1 :])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_feature_drafter_runs_its_network(packed, request):
+    if not packed:
+        request.getfixturevalue("without_packed_products")
+    pair = tiny_pair("feature")
+    net = tiny_drafter_net(tiny_llama(), len(pair.drafter.vocab))
+    ids = token_ids(12)
+    layers = pair.drafter.feature_layers
+    features = pair.target.forward(ids, pair.target.new_cache(16), "none", layers).features
+
+    session = pair.drafter.start(ids[:6], features[:6], capacity=16)
+    first = [session.begin(ids[6:7], features[5:6]), session.extend(ids[7]), session.extend(ids[8])]
+    assert largest_difference(torch.stack(first), drafter_logits(pair, net, ids[:9], features, 7)) < 1e-4
+    # One draft was accepted and the target added a token: two more are certain, the drafts are forgotten.
+    second = [session.begin(ids[7:9], features[6:8]), session.extend(ids[9]), session.extend(ids[10])]
+    assert largest_difference(torch.stack(second), drafter_logits(pair, net, ids[:11], features, 9)) < 1e-4
+
+
+def test_a_copied_session_drafts_apart_from_its_original():
+    for kind in ("feature", "independent"):
+        pair = tiny_pair(kind)
+        layers = pair.drafter.feature_layers
+        ids = token_ids(8)
+        features = None
+        if layers:
+            features = pair.target.forward(ids, pair.target.new_cache(16), "none", layers).features
+        rows = (lambda a, b: features[a:b]) if layers else (lambda a, b: None)  # noqa: B023
+        session = pair.drafter.start(ids[:4], rows(0, 4), 16)
+        clone = session.copy()
+        session.begin(ids[4:6], rows(3, 5))
+        session.extend(ids[6])
+        apart = clone.begin(ids[4:5], rows(3, 4))
+        alone = pair.drafter.start(ids[:4], rows(0, 4), 16).begin(ids[4:5], rows(3, 4))
+        assert largest_difference(apart, alone) < 1e-5
+
+
+def test_a_drafter_file_loads_as_it_was_saved(tmp_path):
+    target, pair = tiny_llama(), tiny_pair("feature")
+    net = tiny_drafter_net(target, 24)
+    path = tmp_path / "drafter.safetensors"
+    tensors = {**net.state_dict(), "vocab": pair.drafter.vocab.int()}
+    save_file({k: v.clone() for k, v in tensors.items()}, path, {"config": json.dumps(net.config.to_dict())})
+    embeddings = target.get_input_embeddings().weight.detach()
+    loaded = load_feature_drafter(path, pair.target, embeddings)
+    assert isinstance(loaded, FeatureDrafter)
+    assert torch.equal(loaded.vocab, pair.drafter.vocab)
+    assert loaded.feature_layers == pair.drafter.feature_layers
+    ids = token_ids(5)
+    features = pair.target.forward(ids, pair.target.new_cache(8), "none", loaded.feature_layers).features
+    drafted = [
+        d.start(ids[:4], features[:4], 8).begin(ids[4:], features[3:4]) for d in (loaded, pair.drafter)
+    ]
+    assert largest_difference(*drafted) < 1e-6
+
+    with pytest.raises(UserError, match="width 32, not 16"):
+        load_feature_drafter(path, pair.target, embeddings[:, :16])
+    with pytest.raises(UserError, match="missing"):
+        load_feature_drafter(tmp_path / "no.safetensors", pair.target, embeddings)

@@ -1,0 +1,269 @@
+"""Every stopper's rule against hand-computed values, and the registry that reads their names."""
+
+import math
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from adaedl.errors import UserError
+from adaedl.stopping import (
+    STOPPERS,
+    DraftStep,
+    Stopper,
+    format_spec,
+    make_stopper,
+    setting_names,
+    split_specs,
+)
+
+quickly = settings(max_examples=100, deadline=None)
+
+
+def step(entropy=0.5, top_prob=0.8, margin=0.6, token_prob=0.8, position=1) -> DraftStep:
+    return DraftStep(entropy, top_prob, margin, token_prob, position)
+
+
+# Each rule.
+
+
+def test_autoregressive_never_drafts():
+    assert make_stopper("autoregressive").max_draft == 0
+
+
+def test_fixed_drafts_k_tokens_and_never_stops_before():
+    stopper = make_stopper("fixed:k=5")
+    assert stopper.max_draft == 5
+    assert not any(stopper.should_stop(step(entropy=9, top_prob=0, margin=0, token_prob=0)) for _ in range(5))
+    assert (stopper.score, stopper.threshold) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "value", "score", "threshold", "stops"),
+    [
+        ("adaedl", {"entropy": 1.7}, 1 - math.sqrt(0.34), 0.4, False),  # 0.4169
+        ("adaedl", {"entropy": 1.9}, 1 - math.sqrt(0.38), 0.4, True),  # 0.3836
+        ("adaedl:gamma=0.1,threshold=0.6", {"entropy": 1.7}, 1 - math.sqrt(0.17), 0.6, True),
+        ("max_confidence", {"top_prob": 0.41}, 0.41, 0.4, False),
+        ("max_confidence", {"top_prob": 0.39}, 0.39, 0.4, True),
+        # √(0.15·H) exceeds 0.3 from H = 0.6 on
+        ("svip", {"entropy": 0.59}, 1 - math.sqrt(0.0885), 0.7, False),
+        ("svip", {"entropy": 0.61}, 1 - math.sqrt(0.0915), 0.7, True),
+        ("margin", {"margin": 0.21}, 0.21, 0.2, False),
+        ("margin", {"margin": 0.19}, 0.19, 0.2, True),
+        ("confidence", {"token_prob": 0.4}, 0.4, 0.4, False),
+        ("confidence", {"token_prob": 0.3999, "top_prob": 0.6}, 0.3999, 0.4, True),
+    ],
+)
+def test_a_score_under_its_threshold_stops_the_draft(spec, value, score, threshold, stops):
+    stopper = make_stopper(spec)
+    stopper.begin_round()
+    assert stopper.should_stop(step(**value)) is stops
+    assert stopper.score == pytest.approx(score)
+    assert stopper.threshold == pytest.approx(threshold)
+
+
+def test_heuristic_follows_the_schedule_of_transformers():
+    stopper = make_stopper("heuristic:k=5,max_draft=8")
+
+    def drafted() -> int:
+        return next(n for n in range(1, 20) if stopper.should_stop(step(position=n)))
+
+    lengths = [drafted()]
+    for accepted_all in (True, True, False, False, True):
+        length = drafted()
+        stopper.observe(length, length if accepted_all else length - 1)
+        lengths.append(drafted())
+    assert lengths == [5, 7, 8, 7, 6, 8]
+    for _ in range(20):
+        stopper.observe(stopper.length, 0)
+    assert drafted() == 1
+
+
+# λ.
+
+
+@pytest.mark.parametrize("name", ["adaedl", "max_confidence"])
+def test_the_threshold_adapts_as_in_the_worked_example(name):
+    stopper = make_stopper(f"{name}:threshold=0.4,max_draft=6")
+    # AR ← 0.5·AR + 0.5·accepted/drafted; λ ← λ + 0.1·(±0.01), and stays where max_draft was reached.
+    worked = [
+        # drafted, accepted, AR, λ
+        (4, 2, 0.25, 0.401),
+        (4, 4, 0.625, 0.402),
+        (6, 6, 0.8125, 0.402),  # all of max_draft: λ stays, AR moves
+        (3, 3, 0.90625, 0.401),  # above α* = 0.9: down
+        (5, 5, 0.953125, 0.4),
+        (2, 0, 0.4765625, 0.401),
+    ]
+    for drafted, accepted, acceptance_rate, threshold in worked:
+        stopper.observe(drafted, accepted)
+        assert stopper.acceptance_rate == pytest.approx(acceptance_rate)
+        assert stopper.threshold == pytest.approx(threshold)
+    assert stopper.settings["threshold"] == 0.4
+
+
+def test_the_parameters_of_the_adaptation_are_those_given():
+    stopper = make_stopper("adaedl:threshold=0.5,epsilon=0.2,beta1=0.25,beta2=0.6,target_rate=0.3")
+    stopper.observe(4, 2)  # AR = 0.75·0.5 = 0.375 > 0.3; λ = 0.6·0.5 + 0.4·0.3
+    assert stopper.acceptance_rate == pytest.approx(0.375)
+    assert stopper.threshold == pytest.approx(0.42)
+
+
+def test_an_acceptance_rate_equal_to_the_wanted_one_raises_the_threshold():
+    stopper = make_stopper("adaedl:threshold=0.5,beta1=0,target_rate=0.5")
+    stopper.observe(4, 2)
+    assert stopper.threshold == pytest.approx(0.501)
+
+
+def test_a_frozen_threshold_stays():
+    stopper = make_stopper("adaedl:adapt=false")
+    stopper.observe(4, 0)
+    assert stopper.threshold == 0.4
+
+
+def test_a_round_without_drafts_teaches_nothing():
+    adaptive, heuristic = make_stopper("adaedl"), make_stopper("heuristic")
+    adaptive.observe(0, 0)
+    heuristic.observe(0, 0)
+    assert (adaptive.threshold, adaptive.acceptance_rate, heuristic.length) == (0.4, 0, 5)
+
+
+@quickly
+@given(st.lists(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), max_size=40))
+def test_the_threshold_moves_by_at_most_a_tenth_of_epsilon_a_round(rounds):
+    stopper = make_stopper("adaedl")
+    for drafted, accepted in rounds:
+        before = stopper.threshold
+        stopper.observe(drafted, accepted)
+        assert abs(stopper.threshold - before) <= 0.001 + 1e-12
+        assert 0 <= stopper.acceptance_rate <= 1
+
+
+# The registry.
+
+
+@pytest.mark.parametrize("name", STOPPERS)
+def test_every_stopper_says_what_it_is_and_where_it_comes_from(name):
+    stopper = make_stopper(name)
+    assert stopper.name == name
+    assert len(stopper.summary) > 10
+    assert stopper.source
+    assert format_spec(stopper) == name
+
+
+def test_defaults_are_the_published_ones():
+    assert make_stopper("adaedl").settings == {
+        "threshold": 0.4,
+        "gamma": 0.2,
+        "adapt": True,
+        "epsilon": 0.01,
+        "beta1": 0.5,
+        "beta2": 0.9,
+        "target_rate": 0.9,
+        "max_draft": 12,
+        "keep_last": True,
+        "score_temperature": None,
+    }
+    assert make_stopper("confidence").threshold == 0.4
+
+
+def test_a_spec_sets_what_it_names():
+    stopper = make_stopper(" adaedl: threshold=0.3, gamma=0.1 ,adapt=false,keep_last=FALSE,max_draft=7 ")
+    assert (stopper.threshold, stopper.gamma, stopper.adapt, stopper.keep_last) == (0.3, 0.1, False, False)
+    assert (stopper.max_draft, stopper.score_temperature) == (7, None)
+    assert make_stopper("svip:score_temperature=none").score_temperature is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("adadel", "no stopper 'adadel'; there are autoregressive, .*confidence. Did you mean adaedl?"),
+        ("", "no stopper ''"),
+        ("fixed:n=3", "fixed does not know the setting 'n=3'; it takes k"),
+        ("fixed:3", "does not know the setting '3'"),
+        ("autoregressive:k=3", "it takes no settings"),
+        ("fixed:k=0", "fixed: k is 0; it must be a number from 1 to 64"),
+        ("fixed:k=2.5", "k is 2.5; it must be a whole number"),
+        ("fixed:k=many", "k is 'many'"),
+        ("fixed:k=true", "k is True"),
+        ("fixed:k=" + "9" * 400, "k is 999"),
+        ("fixed:k=1,k=2", "k twice"),
+        ("adaedl:threshold=nan", "threshold is nan"),
+        ("adaedl:threshold=2", "threshold is 2; it must be a number from -10 to 1"),
+        ("adaedl:gamma=-0.1", "gamma is -0.1"),
+        ("adaedl:adapt=1", "adapt is 1; it must be true or false"),
+        ("adaedl:score_temperature=0", "score_temperature is 0"),
+        ("svip:max_draft=65", "max_draft is 65"),
+        ("confidence:keep_last=false", "keep_last is False; it must be true"),
+    ],
+)
+def test_a_bad_spec_is_refused_with_the_value_and_what_would_do(spec, said):
+    with pytest.raises(UserError, match=said):
+        make_stopper(spec)
+
+
+@quickly
+@given(
+    st.text(max_size=40) | st.from_regex(r"(fixed|svip):(k|h|max_draft)=[-+.eE0-9a-z]{1,8}", fullmatch=True)
+)
+@example("fixed:k=1e400")
+@example("adaedl:=")
+@example("adaedl:,,,")
+def test_any_text_makes_a_stopper_or_one_clear_sentence(spec):
+    try:
+        made = make_stopper(spec)
+    except UserError as refusal:
+        made = refusal
+    assert isinstance(made, Stopper) or str(made).endswith((".", "?"))
+
+
+numbers = {
+    "threshold": st.floats(0, 1),
+    "gamma": st.floats(0, 100),
+    "epsilon": st.floats(0, 1),
+    "beta1": st.floats(0, 1),
+    "beta2": st.floats(0, 1),
+    "target_rate": st.floats(0, 1),
+    "h": st.floats(0, 10),
+    "c": st.floats(0, 100),
+    "k": st.integers(1, 64),
+    "max_draft": st.integers(1, 64),
+    "adapt": st.booleans(),
+    "keep_last": st.just(True),
+    "score_temperature": st.none() | st.floats(0.01, 10),
+}
+
+
+@st.composite
+def stoppers(draw) -> Stopper:
+    cls = STOPPERS[draw(st.sampled_from(sorted(STOPPERS)))]
+    chosen = [name for name in setting_names(cls) if draw(st.booleans())]
+    return cls(**{name: draw(numbers[name]) for name in chosen})
+
+
+@quickly
+@given(stoppers())
+def test_a_spec_rebuilds_its_stopper(stopper):
+    again = make_stopper(format_spec(stopper))
+    assert type(again) is type(stopper)
+    assert again.settings == stopper.settings
+
+
+@quickly
+@given(stoppers())
+def test_settings_rebuild_their_stopper_even_after_it_adapted(stopper):
+    before = stopper.settings
+    stopper.observe(3, 1)
+    assert type(stopper)(**stopper.settings).settings == before
+
+
+@quickly
+@given(st.lists(stoppers(), min_size=1, max_size=5))
+def test_a_list_of_specs_splits_where_the_stoppers_begin(made):
+    specs = [format_spec(stopper) for stopper in made]
+    assert split_specs(",".join(specs)) == specs
+
+
+def test_empty_parts_of_a_list_are_left_out():
+    assert split_specs(" a ,, b:x=1 , y=2 ,c,") == ["a", "b:x=1,y=2", "c"]

@@ -1,0 +1,248 @@
+"""Traces as JSON: what is written reads back equal, and a wrong file is refused with its wrong field."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import tiny_pair
+
+from adaedl.errors import UserError
+from adaedl.race import new_trace, race
+from adaedl.sampling import Sampling
+from adaedl.stopping import STOPPERS
+from adaedl.trace import (
+    MAX_TRACE_BYTES,
+    SCHEMA,
+    DraftedToken,
+    Emitted,
+    Lane,
+    LaneMetrics,
+    PairInfo,
+    Round,
+    SamplingInfo,
+    Trace,
+)
+
+ids = st.integers(0, 200_000)
+shares = st.floats(0, 1)
+seconds = st.floats(0, 1e4)
+numbers = st.floats(-1e6, 1e6)
+texts = st.text(max_size=8)
+top_tokens = st.lists(st.tuples(ids, texts, shares), max_size=3)
+drafts = st.builds(
+    DraftedToken,
+    id=ids,
+    text=texts,
+    entropy=st.floats(0, 20),
+    bound=st.floats(-5, 1),
+    score=st.none() | numbers,
+    threshold=st.none() | numbers,
+    top_prob=shares,
+    q=shares,
+    p=st.none() | shares,
+    beta=st.none() | shares,
+    u=st.none() | shares,
+    accepted=st.booleans(),
+    target_id=st.none() | ids,
+    top_q=top_tokens,
+    top_p=top_tokens,
+)
+emitted = st.builds(
+    Emitted, ids, texts, st.sampled_from(["correction", "bonus", "plain"]), st.none() | shares, top_tokens
+)
+
+
+@st.composite
+def rounds(draw) -> Round:
+    drafted = draw(st.lists(drafts, max_size=3))
+    return Round(
+        start_s=draw(seconds),
+        duration_s=draw(seconds),
+        draft_s=draw(seconds),
+        verify_s=draw(seconds),
+        accepted=draw(st.integers(0, len(drafted))),
+        stop_reason=draw(st.sampled_from(["threshold", "max_draft", "eos", "length"])),
+        drafted=drafted,
+        emitted=draw(st.none() | emitted),
+    )
+
+
+counts = st.integers(0, 10**6)
+metrics = st.builds(
+    LaneMetrics,
+    tokens=counts,
+    same_text=st.none() | st.booleans(),
+    **{
+        name: st.none() | numbers
+        for name in LaneMetrics.__annotations__
+        if name not in ("tokens", "same_text")
+    },
+)
+lanes = st.builds(
+    Lane,
+    stopper=st.sampled_from(sorted(STOPPERS)),
+    settings=st.dictionaries(
+        texts, st.none() | st.booleans() | numbers | st.integers(0, 64) | texts, max_size=3
+    ),
+    label=texts,
+    rounds=st.lists(rounds(), max_size=2),
+    token_ids=st.lists(ids, max_size=4),
+    text=texts,
+    metrics=st.none() | metrics,
+)
+traces = st.builds(
+    Trace,
+    created=texts,
+    versions=st.dictionaries(texts, texts, max_size=2),
+    device=texts,
+    dtype=texts,
+    pair=st.builds(PairInfo, texts, texts, texts, texts),
+    prompt=st.text(max_size=40),
+    prompt_tokens=counts,
+    max_new_tokens=counts,
+    seed=st.integers(0, 2**63 - 1),
+    sampling=st.builds(SamplingInfo, st.floats(0, 10), counts, st.floats(1e-6, 1)),
+    verification=st.sampled_from(["speculative", "shared_noise"]),
+    lanes=st.lists(lanes, max_size=2),
+    schema=st.just(SCHEMA),
+)
+
+
+@given(traces)
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_reads_back_equal(trace):
+    text = trace.to_json()
+    assert Trace.from_json(text) == trace
+    assert Trace.from_json(text.encode()) == trace
+    assert Trace.from_json(text).to_json() == text
+
+
+@given(traces)
+@settings(max_examples=30, deadline=None)
+def test_the_json_is_plain_and_has_the_keys_of_the_fields(trace):
+    data = json.loads(trace.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert data["schema"] == SCHEMA
+    assert data == json.loads(json.dumps(trace.to_dict()))
+
+
+@pytest.fixture(scope="module")
+def raced() -> Trace:
+    pair = tiny_pair("feature", eos_ids=(5,))
+    specs = ["autoregressive", "fixed:k=3", "adaedl:adapt=false,max_draft=6", "heuristic"]
+    trace = new_trace(pair, "w1 <b>w2</b> é 🦊", specs, Sampling(0.8), max_new_tokens=20)
+    for _ in race(pair, trace):
+        pass
+    return trace
+
+
+@pytest.fixture
+def data(raced) -> dict:
+    return json.loads(raced.to_json())
+
+
+def test_a_real_race_reads_back_equal(raced):
+    again = Trace.from_json(raced.to_json())
+    assert again == raced
+    assert again.lanes[1].rounds[0].token_ids == raced.lanes[1].rounds[0].token_ids
+    assert again.lanes[1].clock_s == raced.lanes[1].clock_s
+    assert again.lanes[1].settings == {"k": 3}
+
+
+def test_unknown_keys_are_ignored(data, raced):
+    data["added_later"] = {"anything": [1, 2]}
+    data["lanes"][0]["rounds"][0]["colour"] = "red"
+    assert Trace.from_json(json.dumps(data)) == raced
+
+
+def change(data, path: str, value) -> None:
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    for part in way:
+        data = data[part]
+    if value is ...:
+        del data[last]
+    else:
+        data[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("seed", "zero"),
+        ("seed", 1.5),
+        ("created", None),
+        ("prompt", ...),
+        ("lanes", {}),
+        ("pair.target", 7),
+        ("sampling.temperature", -0.1),
+        ("sampling.top_p", 0),
+        ("verification", "trust"),
+        ("prompt_tokens", -1),
+        ("lanes.1.stopper", ["fixed"]),
+        ("lanes.1.token_ids.0", "5"),
+        ("lanes.1.rounds.0.accepted", 1_000),
+        ("lanes.1.rounds.0.accepted", -1),
+        ("lanes.1.rounds.0.start_s", "now"),
+        ("lanes.1.rounds.0.stop_reason", "tired"),
+        ("lanes.1.rounds.0.drafted.0.q", 1.5),
+        ("lanes.1.rounds.0.drafted.0.entropy", -1),
+        ("lanes.1.rounds.0.drafted.0.bound", 2),
+        ("lanes.1.rounds.0.drafted.0.accepted", "yes"),
+        ("lanes.1.rounds.0.drafted.0.top_q.0", [1, "a"]),
+        ("lanes.1.rounds.0.emitted.kind", "gift"),
+        ("lanes.0.metrics.tokens", -4),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_field(data, path, value):
+    change(data, path, value)
+    with pytest.raises(UserError, match="not a valid trace") as refusal:
+        Trace.from_json(json.dumps(data))
+    assert f"{path}" in str(refusal.value)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_not_finite_are_refused(data, number):
+    data["lanes"][1]["rounds"][0]["drafted"][0]["entropy"] = "HERE"
+    with pytest.raises(UserError, match=r"trace"):
+        Trace.from_json(json.dumps(data).replace('"HERE"', number))
+
+
+@pytest.mark.parametrize("text", ["", "{", "not json", b"\xff\xfe\x00", "[1, 2"])
+def test_a_file_that_is_not_json_is_refused(text):
+    with pytest.raises(UserError, match="not JSON"):
+        Trace.from_json(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "null", "3", '"text"'])
+def test_json_that_is_no_trace_is_refused(text):
+    with pytest.raises(UserError, match="not a valid trace"):
+        Trace.from_json(text)
+
+
+def test_another_schema_is_refused_by_name(data):
+    data["schema"] = "adaedl-trace/99"
+    with pytest.raises(UserError, match="'adaedl-trace/99'; this program reads 'adaedl-trace/1'"):
+        Trace.from_json(json.dumps(data))
+
+
+def test_a_file_that_is_too_large_is_refused_unread():
+    with pytest.raises(UserError, match="a trace has at most 20 MB"):
+        Trace.from_json(" " * (MAX_TRACE_BYTES + 1))
+
+
+def test_deep_nesting_is_refused_too():
+    with pytest.raises(UserError):
+        Trace.from_json('{"lanes":' + "[" * 100_000)
+
+
+def test_the_tokens_of_a_round_are_its_accepted_drafts_and_the_emitted_one():
+    draft = {
+        "text": "", "entropy": 0.0, "bound": 1.0, "score": None, "threshold": None, "top_prob": 1.0, "q": 1.0,
+        "p": None, "beta": None, "u": None,
+    }  # fmt: skip
+    drafted = [DraftedToken(id=4, accepted=True, **draft), DraftedToken(id=5, accepted=False, **draft)]
+    played = Round(1.0, 0.5, 0.1, 0.2, 1, "max_draft", drafted, Emitted(9, "", "correction"))
+    assert played.token_ids == [4, 9]
+    assert played.end_s == 1.5
+    played.emitted = None
+    assert played.token_ids == [4]

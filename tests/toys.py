@@ -1,0 +1,523 @@
+"""Small worlds to test in: language models small enough to know everything about.
+
+A `World` is a target and a draft over a handful of tokens, as tables of logits for every context up to
+a length, so that the exact distribution of its texts is known. `play` runs tens of thousands of texts
+of a world in lockstep, through the functions of `adaedl/sampling.py` and real stoppers; `world_pair`
+makes a `Pair` of the same tables, for `decode()` itself. `tiny_*` build transformers models with random
+weights.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import stats
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
+from adaedl.models.drafter_net import DrafterConfig, DrafterNet
+from adaedl.models.pair import Pair
+from adaedl.models.runner import Output, make_runner
+from adaedl.sampling import (
+    Sampling,
+    choose_with_noise,
+    draft_statistics,
+    draw,
+    verify_by_match,
+    verify_speculative,
+    warp,
+)
+from adaedl.stopping import DraftStep, Stopper, make_stopper
+
+# Worlds: every context is a node of a tree. The root 0 is the prompt; token t leads from node n to
+# node V·n + 1 + t, so that the nodes of one length stand together, in the order of their texts.
+
+
+@dataclass
+class World:
+    """Logits of a target [nodes, V] and a draft [nodes, Vq] after every text of fewer than `length`
+    tokens. `draft_vocab` [Vq] gives the target's ids of the draft's tokens, None where they are the same."""
+
+    length: int
+    target_logits: Tensor
+    draft_logits: Tensor
+    draft_vocab: Tensor | None = None
+    eos_id: int | None = None
+
+    @property
+    def vocab_size(self) -> int:
+        return self.target_logits.shape[1]
+
+    def child(self, node, token):
+        return self.vocab_size * node + 1 + token
+
+    def first_node(self, length: int) -> int:
+        """The first of the nodes whose texts have `length` tokens."""
+        return (self.vocab_size**length - 1) // (self.vocab_size - 1)
+
+    def text_probabilities(self, sampling: Sampling) -> np.ndarray:
+        """The target's exact probability of every text, one axis a token. What follows the end of a text
+        reads as that token again. Computed apart from adaedl.sampling, in float64."""
+        probabilities = np.ones(1)
+        ended = np.zeros(1, dtype=bool)
+        for length in range(self.length):
+            first = self.first_node(length)
+            logits = self.target_logits[first : first + self.vocab_size**length].double().numpy()
+            rows = reference_warp(logits, sampling)
+            if self.eos_id is not None:
+                rows[ended] = np.eye(self.vocab_size)[self.eos_id]
+            is_eos = np.arange(self.vocab_size) == self.eos_id
+            probabilities = (probabilities[:, None] * rows).ravel()
+            ended = (ended[:, None] | is_eos).ravel()
+        return probabilities.reshape((self.vocab_size,) * self.length)
+
+
+def reference_warp(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
+    """What `adaedl.sampling.warp` should give for logits [rows, V], written out token by token."""
+    warped = np.zeros_like(logits, dtype=float)
+    for row, values in zip(warped, logits, strict=True):
+        order = sorted(range(len(values)), key=lambda token: -values[token])
+        if sampling.temperature == 0:
+            row[order[0]] = 1
+            continue
+        weight = {t: math.exp((values[t] - values[order[0]]) / sampling.temperature) for t in order}
+        kept = order
+        if sampling.top_k > 0:
+            kept = kept[: sampling.top_k]
+        total, before, nucleus = sum(weight[t] for t in kept), 0.0, []
+        for token in kept:
+            if before < sampling.top_p:
+                nucleus.append(token)
+            before += weight[token] / total
+        total = sum(weight[t] for t in nucleus)
+        for token in nucleus:
+            row[token] = weight[token] / total
+    return warped
+
+
+def random_world(
+    seed: int, vocab_size: int = 4, length: int = 5, trimmed: bool = False, eos: bool = False
+) -> World:
+    """Random tables; the draft is the target, blurred and disturbed. Trimmed, it lacks a token and
+    counts the others in an order of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    nodes = (vocab_size**length - 1) // (vocab_size - 1)
+    target = 1.5 * torch.randn(nodes, vocab_size, generator=generator)
+    draft = 0.7 * target + 0.9 * torch.randn(nodes, vocab_size, generator=generator)
+    vocab = None
+    if trimmed:
+        vocab = torch.randperm(vocab_size, generator=generator)[: vocab_size - 1]
+        draft = draft[:, vocab]
+    return World(length, target, draft, vocab, eos_id=vocab_size - 1 if eos else None)
+
+
+def world_of_models(target, draft, length: int, prompt: int = 0) -> World:
+    """The tables of two transformers models after the one-token prompt."""
+    vocab_size = target.config.vocab_size
+    texts = torch.cartesian_prod(*[torch.arange(vocab_size)] * (length - 1))
+    texts = torch.cat((torch.full_like(texts[:, :1], prompt), texts), -1)
+
+    @torch.inference_mode()
+    def table(model) -> Tensor:
+        logits = model(texts).logits  # [texts, length, V]
+        levels = [logits[:: vocab_size ** (length - 1 - n), n] for n in range(length)]
+        return torch.cat(levels).float().clone()
+
+    return World(length, table(target), table(draft))
+
+
+# Lockstep: decode()'s loop for many texts at once.
+
+
+@dataclass
+class Randomness:
+    """The random numbers of many runs: under speculative sampling uniforms [runs, n], used up in
+    decode()'s order; under shared noise Gumbel noise [runs, length, V]."""
+
+    uniforms: Tensor | None = None
+    noise: Tensor | None = None
+
+    @classmethod
+    def seeded(cls, seed: int, verification: str, runs: int, world: World) -> "Randomness":
+        generator = torch.Generator().manual_seed(seed)
+        if verification == "speculative":
+            most = 2 * sum(range(1, world.length + 2))
+            return cls(uniforms=torch.rand(runs, most, generator=generator, dtype=torch.float64))
+        shape = (runs, world.length, world.vocab_size)
+        uniforms = torch.rand(shape, generator=generator, dtype=torch.float64).clamp_(min=1e-300)
+        return cls(noise=-torch.log(-torch.log(uniforms)).float())
+
+
+class Played(NamedTuple):
+    """Texts [runs, length], their ends filled with the end-of-sequence token, and the numbers of drafted
+    and of accepted tokens [runs, rounds], −1 where a run had ended."""
+
+    texts: Tensor
+    drafted: Tensor
+    accepted: Tensor
+
+
+@dataclass
+class _StopperStates:
+    """One stopper for all runs with the same past: a state is what was observed so far."""
+
+    stoppers: list[Stopper]
+    after: dict[tuple, int] = field(default_factory=dict)
+    decisions: dict[tuple, bool] = field(default_factory=dict)
+
+    def observe(self, state: int, drafted: int, accepted: int) -> int:
+        key = (state, drafted, accepted)
+        if key not in self.after:
+            stopper = copy.copy(self.stoppers[state])
+            stopper.observe(drafted, accepted)
+            self.stoppers.append(stopper)
+            self.after[key] = len(self.stoppers) - 1
+        return self.after[key]
+
+    def should_stop(self, state: int, position: int, node: int, token: int, numbers: list[float]) -> bool:
+        key = (state, position, node, token)
+        if key not in self.decisions:
+            stopper = self.stoppers[state]
+            if position == 1:
+                stopper.begin_round()
+            self.decisions[key] = stopper.should_stop(DraftStep(*numbers, position=position))
+        return self.decisions[key]
+
+
+def _for_each(columns: tuple[Tensor, ...], function: Callable) -> Tensor:
+    """function(*row) for every row of the integer columns [runs], called once for each different row."""
+    shape = [int(column.max()) + 1 for column in columns]
+    packed = np.ravel_multi_index([column.numpy() for column in columns], shape)
+    different, inverse = np.unique(packed, return_inverse=True)
+    rows = zip(*(values.tolist() for values in np.unravel_index(different, shape)), strict=True)
+    return torch.tensor([function(*row) for row in rows])[torch.from_numpy(inverse)]
+
+
+@torch.inference_mode()
+def play(
+    world: World,
+    stopper: Stopper | str,
+    sampling: Sampling,
+    verification: str,
+    randomness: Randomness,
+    verify: Callable = verify_speculative,
+) -> Played:
+    """Write `world.length` tokens in every run at once. `verify` can be replaced by a broken rule."""
+    stopper = make_stopper(stopper) if isinstance(stopper, str) else stopper
+    matching = sampling.greedy or verification == "shared_noise"
+    vocab = torch.arange(world.vocab_size) if world.draft_vocab is None else world.draft_vocab
+    p_table, q_table = warp(world.target_logits, sampling), warp(world.draft_logits, sampling)
+    scored = q_table
+    if stopper.score_temperature or sampling.greedy:
+        scored = warp(world.draft_logits, Sampling(stopper.score_temperature or 1.0))
+    statistics = draft_statistics(scored)
+    entropy, top_prob, margin = (
+        values.tolist()
+        for values in (statistics.entropy.clamp(min=0), statistics.top_prob, statistics.margin)
+    )
+    token_prob = scored.tolist()
+
+    source = randomness.uniforms if randomness.uniforms is not None else randomness.noise
+    runs = len(source)
+    texts = torch.full((runs, world.length), -1 if world.eos_id is None else world.eos_id)
+    node, written, used, state = (torch.zeros(runs, dtype=torch.long) for _ in range(4))
+    ended = torch.zeros(runs, dtype=torch.bool)
+    states = _StopperStates([stopper])
+    history: list[tuple[Tensor, Tensor]] = []
+
+    def uniforms(rows: Tensor, count: int) -> Tensor:
+        taken = randomness.uniforms[rows[:, None], used[rows, None] + torch.arange(count)]
+        used[rows] += count
+        return taken
+
+    def noise(rows: Tensor, offset: int, count: int) -> Tensor | None:
+        if randomness.noise is None:
+            return None
+        return randomness.noise[rows[:, None], written[rows, None] + offset + torch.arange(count)]
+
+    while not ended.all():
+        over = ended.clone()
+        active = (~over).nonzero().squeeze(-1)
+        room = world.length - written - 1
+        limit = room.clamp(max=stopper.max_draft)
+        count = torch.zeros(runs, dtype=torch.long)
+        drafted = torch.zeros(runs, world.length, dtype=torch.long)  # indices in the draft's vocabulary
+        path = torch.zeros(runs, world.length + 1, dtype=torch.long)
+        path[:, 0] = node
+
+        alive, position = active[limit[active] > 0], 0
+        while len(alive):
+            here = path[alive, position]
+            if matching:
+                gumbel = noise(alive, position, 1)
+                gumbel = None if gumbel is None else gumbel[:, 0, vocab]
+                token = choose_with_noise(world.draft_logits[here], gumbel, sampling)
+            else:
+                token = draw(q_table[here], uniforms(alive, 1)[:, 0])
+
+            def decide(state, node, token, position=position + 1) -> bool:
+                numbers = [entropy[node], top_prob[node], margin[node], token_prob[node][token]]
+                return states.should_stop(state, position, node, token, numbers)
+
+            stop = _for_each((state[alive], here, token), decide)
+            keep = ~stop | stopper.keep_last
+            drafted[alive, position] = token
+            count[alive] += keep.long()
+            path[alive, position + 1] = world.child(here, vocab[token])
+            alive = alive[~stop & (vocab[token] != world.eos_id) & (count[alive] < limit[alive])]
+            position += 1
+
+        accepted = torch.zeros(runs, dtype=torch.long)
+        for drafts in count[active].unique().tolist():
+            rows = active[count[active] == drafts]
+            contexts = path[rows, : drafts + 1]
+            tokens = drafted[rows, :drafts]
+            if matching:
+                choices = choose_with_noise(
+                    world.target_logits[contexts], noise(rows, 0, drafts + 1), sampling
+                )
+                accepted[rows], emitted = verify_by_match(choices, vocab[tokens])
+            else:
+                p, q = p_table[contexts], q_table[contexts[:, :-1]]
+                numbers = uniforms(rows, drafts + 1)
+                accepted[rows], emitted = verify(p, q, tokens, numbers, world.draft_vocab)
+            for row_count in accepted[rows].unique().tolist():
+                chosen = accepted[rows] == row_count
+                some = rows[chosen]
+                certain = vocab[tokens[chosen, :row_count]]
+                by_draft = torch.zeros(len(some), dtype=torch.bool)
+                if row_count:
+                    by_draft = certain[:, -1] == world.eos_id
+                certain = torch.cat((certain, emitted[chosen, None]), -1)
+                # After an accepted end of the text its bonus token is not written.
+                certain[by_draft, -1] = -1 if world.eos_id is None else world.eos_id
+                texts[some[:, None], written[some, None] + torch.arange(row_count + 1)] = certain
+                node[some] = world.child(path[some, row_count], certain[:, -1])
+                written[some] += row_count + 1
+                ended[some] = (certain[:, -1] == world.eos_id) | (written[some] == world.length)
+        state[active] = _for_each((state[active], count[active], accepted[active]), states.observe)
+        history.append((count.where(~over, -1), accepted.where(~over, -1)))
+
+    return Played(texts, *(torch.stack(column, -1) for column in zip(*history, strict=True)))
+
+
+def chi_square(texts: Tensor, probabilities: np.ndarray) -> float:
+    """The p-value of texts [runs, n] having been drawn from probabilities [V]·n (Pearson's test). Cells
+    with fewer than 5 expected are merged; 0 where a text of probability 0 was written."""
+    runs = len(texts)
+    observed = np.zeros_like(probabilities)
+    np.add.at(observed, tuple(texts.T.numpy()), 1)
+    observed, expected = observed.ravel(), runs * probabilities.ravel()
+    if observed[expected == 0].any():
+        return 0.0
+    rare = expected < 5
+    observed = np.append(observed[~rare], observed[rare].sum())
+    expected = np.append(expected[~rare], expected[rare].sum())
+    if expected[-1] < 5:  # still too few: to the rarest of the others
+        rarest = expected[:-1].argmin()
+        observed[rarest] += observed[-1]
+        expected[rarest] += expected[-1]
+        observed, expected = observed[:-1], expected[:-1]
+    if len(expected) == 1:
+        return 1.0 if observed[0] == runs else 0.0
+    return float(stats.chisquare(observed, expected * (runs / expected.sum())).pvalue)
+
+
+# The same tables behind the protocols of the engine.
+
+
+class TableCache:
+    """The nodes that a table has walked through."""
+
+    def __init__(self, nodes: list[int] | None = None):
+        self.nodes = nodes or []
+
+    @property
+    def length(self) -> int:
+        return len(self.nodes)
+
+    def rewind(self, length: int) -> None:
+        del self.nodes[length:]
+
+    def copy(self) -> "TableCache":
+        return TableCache(list(self.nodes))
+
+
+class TableRunner:
+    """A table as a model. The prompt is one token, whichever; the features of a position are its node."""
+
+    hidden_size = 1
+    device = torch.device("cpu")
+    dtype = torch.float32
+    path = "table"
+
+    def __init__(self, world: World, table: Tensor):
+        self.world, self.table = world, table
+        self.vocab_size = table.shape[1]
+        self.max_context = world.length + 1
+
+    def new_cache(self, capacity: int) -> TableCache:
+        return TableCache()
+
+    def forward(self, token_ids, cache, logits="all", feature_layers=()) -> Output:
+        before = cache.length
+        for token in token_ids.tolist():
+            cache.nodes.append(self.world.child(cache.nodes[-1], token) if cache.nodes else 0)
+        nodes = cache.nodes[before:] if logits == "all" else cache.nodes[-1:]
+        features = torch.tensor(cache.nodes[before:]).float()[:, None] if feature_layers else None
+        return Output(self.table[nodes], features)
+
+
+class TableFeatureDrafter:
+    """A table that checks that it is told the target's features of the right positions."""
+
+    kind = "feature"
+    feature_layers = (0,)
+    path = "table"
+
+    def __init__(self, world: World):
+        self.world = world
+        self.vocab = world.draft_vocab
+        self.max_context = world.length + 1
+
+    def start(self, prompt_ids: Tensor, features: Tensor, capacity: int) -> "TableFeatureSession":
+        assert len(prompt_ids) == len(features) == 0
+        return TableFeatureSession(self.world)
+
+
+class TableFeatureSession:
+    def __init__(self, world: World):
+        self.world = world
+        self.certain: int | None = None  # the node of the certain text; None before the prompt's last token
+        self.drafted: int = 0
+
+    def begin(self, token_ids: Tensor, features: Tensor) -> Tensor:
+        for token, feature in zip(token_ids.tolist(), features[:, 0].tolist(), strict=True):
+            assert feature == (self.certain or 0), "the feature is not that of the position before the token"
+            self.certain = 0 if self.certain is None else self.world.child(self.certain, token)
+        self.drafted = self.certain
+        return self.world.draft_logits[self.drafted]
+
+    def extend(self, token_id: Tensor) -> Tensor:
+        self.drafted = self.world.child(self.drafted, int(token_id))
+        return self.world.draft_logits[self.drafted]
+
+    def copy(self) -> "TableFeatureSession":
+        return copy.copy(self)
+
+
+def world_pair(world: World, kind: str = "feature") -> Pair:
+    """A pair of a world's tables; `kind` of drafter "feature" or "independent" (whole vocabulary only)."""
+    target = TableRunner(world, world.target_logits)
+    if kind == "feature":
+        drafter = TableFeatureDrafter(world)
+    else:
+        drafter = IndependentDrafter(TableRunner(world, world.draft_logits))
+        drafter.vocab = world.draft_vocab
+    return toy_pair(target, drafter, eos_ids=() if world.eos_id is None else (world.eos_id,))
+
+
+# Models of transformers with random weights.
+
+
+def tiny_llama(seed: int = 0, vocab_size: int = 32, **changes) -> LlamaForCausalLM:
+    return _tiny(
+        LlamaForCausalLM, LlamaConfig, seed, vocab_size=vocab_size, **{"rms_norm_eps": 1e-5, **changes}
+    )
+
+
+def tiny_qwen2(seed: int = 0, vocab_size: int = 32, **changes) -> Qwen2ForCausalLM:
+    return _tiny(Qwen2ForCausalLM, Qwen2Config, seed, vocab_size=vocab_size, **changes)
+
+
+def _tiny(model_class, config_class, seed: int, **changes):
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 128,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+    }
+    torch.manual_seed(seed)
+    model = model_class(config_class(**{**shape, **changes})).eval().requires_grad_(False)
+    # transformers starts biases at 0, norms at 1 and weights so small that every logit is near 0.
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            parameter.uniform_(0.5, 1.5)
+        elif name.endswith("bias"):
+            parameter.normal_(std=0.3)
+        else:
+            parameter.normal_(std=0.25)
+    return model
+
+
+def tiny_drafter_net(
+    target, vocab_size: int, seed: int = 0, feature_layers: tuple[int, ...] = (0, 2, 3)
+) -> DrafterNet:
+    torch.manual_seed(seed)
+    config = DrafterConfig(
+        hidden_size=target.config.hidden_size,
+        intermediate_size=40,
+        num_heads=4,
+        num_kv_heads=2,
+        head_dim=8,
+        rms_norm_eps=1e-5,
+        rope_theta=10_000.0,
+        feature_layers=feature_layers,
+        vocab_size=vocab_size,
+    )
+    net = DrafterNet(config).eval().requires_grad_(False)
+    for parameter in net.parameters():
+        if parameter.dim() == 1:
+            parameter.uniform_(0.5, 1.5)
+        else:
+            parameter.normal_(std=0.2)
+    return net
+
+
+def tiny_pair(kind: str = "feature", target=None, runner=make_runner, eos_ids: tuple[int, ...] = ()) -> Pair:
+    """A tiny Llama with a drafter: "feature" (trimmed to 24 tokens), "independent" (another tiny Llama),
+    or "self" (the target itself)."""
+    target = target or tiny_llama()
+    made = runner(target)
+    if kind == "feature":
+        vocab = torch.randperm(made.vocab_size, generator=torch.Generator().manual_seed(1))[:24]
+        net = tiny_drafter_net(target, len(vocab))
+        drafter = FeatureDrafter(net, vocab, made, target.get_input_embeddings().weight.detach())
+    else:
+        drafter = IndependentDrafter(
+            made if kind == "self" else runner(tiny_llama(seed=1, num_hidden_layers=1))
+        )
+    return toy_pair(made, drafter, eos_ids)
+
+
+def toy_pair(target, drafter, eos_ids: tuple[int, ...] = ()) -> Pair:
+    return Pair(
+        name="toy",
+        target=target,
+        drafter=drafter,
+        tokenizer=toy_tokenizer(target.vocab_size),
+        device=target.device,
+        dtype=target.dtype,
+        target_name="toy target",
+        draft_name="toy draft",
+        weights="random",
+        eos_ids=frozenset(eos_ids),
+    )
+
+
+def toy_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
+    """Words w0, w1, … with spaces between them."""
+    tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(vocab_size)}, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0")
