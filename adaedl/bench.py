@@ -32,7 +32,7 @@ TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 LANES = (BASELINE, *(f"fixed:k={k}" for k in range(1, 7)), "adaedl", "max_confidence")
 LOOKUP_TOKENS = 3  # drafts of transformers' prompt lookup; more cost a CPU more than they bring
 FORWARD_WIDTHS = range(1, 9)
-TIMINGS = 15  # of one forward or one read of the weights; the best one counts, since noise only adds
+TIMINGS = 10  # of one forward or one read of the weights; the best one counts, since noise only adds
 WARM_UP_TOKENS = 16
 MAX_READ_BYTES = 2**30
 

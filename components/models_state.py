@@ -63,7 +63,7 @@ class ModelsState:
     """
 
     def __init__(self, default: str):
-        self.default = resolve(default).name
+        self.default = default
         self.pair: Pair | None = None
         self.state = LoadState(default, "waiting", "the models load in a moment")
         self._turns: list[Turn] = []
@@ -89,24 +89,19 @@ class ModelsState:
 
     def load(self, name: str) -> Future:
         """Start to load a pair, unless it is loaded; the future's result is the pair. `state` says how
-        far it is.
-
-        Raises:
-            UserError: there is no such pair. What else can go wrong, the future raises.
-        """
-        return self.on_device(self._load, resolve(name).name)
+        far it is. The future raises a UserError where the pair cannot be loaded."""
+        return self.on_device(self._load, name)
 
     def _load(self, name: str) -> Pair:
-        if self.pair and self.pair.name == name:
-            return self.pair
-        if self.pair and self.pair.device.type != "cpu":
-            self.pair = None  # two pairs seldom fit on an accelerator
-
         def progress(sentence: str, fraction: float | None) -> None:
             self.state = LoadState(name, "loading", sentence, fraction)
 
-        progress("importing the libraries", None)
         try:
+            if self.pair and self.pair.name == resolve(name).name:
+                return self.pair
+            if self.pair and self.pair.device.type != "cpu":
+                self.pair = None  # two pairs seldom fit on an accelerator
+            progress("importing the libraries", None)
             from adaedl.models.loading import load_pair
 
             pair = load_pair(name, progress=progress, allow_local=name == self.default)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from toys import tiny_pair
 
-from adaedl.bench import LANES, LOOKUP_TOKENS, bench, summarise
+from adaedl.bench import LOOKUP_TOKENS, bench, summarise
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.errors import UserError
 from adaedl.models.runner import TransformersRunner
@@ -39,7 +39,18 @@ def assert_finite(value) -> None:
 
 def test_a_quick_bench_of_the_default_pair_writes_what_the_contract_says(tmp_path):
     path = tmp_path / "bench.json"
-    command = [sys.executable, "-m", "adaedl", "bench", "--quick", "--json", str(path)]
+    lanes = ["fixed:k=2", "adaedl"]
+    command = [
+        sys.executable,
+        "-m",
+        "adaedl",
+        "bench",
+        "--quick",
+        "--lanes",
+        ",".join(lanes),
+        "--json",
+        str(path),
+    ]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(path.read_text())
@@ -53,7 +64,7 @@ def test_a_quick_bench_of_the_default_pair_writes_what_the_contract_says(tmp_pat
 
     rows = result["results"]
     assert {(row["system"], row["lane"]) for row in rows} == {
-        *(("adaedl", lane) for lane in LANES),
+        *(("adaedl", lane) for lane in ["autoregressive", *lanes]),
         ("transformers_generate", "generate"),
         ("transformers_prompt_lookup", f"lookup:k={LOOKUP_TOKENS}"),
     }
@@ -77,7 +88,7 @@ def assisted() -> dict:
     pair = tiny_pair("self", runner=TransformersRunner)
     pair.draft_name = pair.target_name
     prompts = ["w1 w2 w3", "w4"]
-    return bench(pair, prompts, ["fixed:k=1", "fixed:k=3"], [0, 1.0], max_new_tokens=17, repeats=2)
+    return bench(pair, prompts, ["fixed:k=1", "fixed:k=3"], [0, 1.0], max_new_tokens=16, repeats=2)
 
 
 def rows_of(result: dict, system: str, temperature: float) -> dict[str, dict]:
@@ -89,15 +100,15 @@ def test_an_independent_pair_runs_against_transformers_assisted_generation(assis
     ours, theirs = (rows_of(assisted, system, 0) for system in ("adaedl", "transformers_assisted"))
     assert list(theirs) == ["fixed:k=1", "fixed:k=3"]
     for lane in theirs:
+        k = int(lane[-1])
         assert ours[lane]["acceptance_rate"] == theirs[lane]["acceptance_rate"] == 1
-    assert theirs["fixed:k=3"]["block_efficiency"] == 4
-    assert ours["fixed:k=1"]["block_efficiency"] == pytest.approx(17 / 9)
+        assert ours[lane]["block_efficiency"] == theirs[lane]["block_efficiency"] == k + 1
 
 
 def test_tokens_are_counted_over_all_prompts_and_repeats(assisted):
-    assert rows_of(assisted, "adaedl", 1.0)["autoregressive"]["tokens"] == 2 * 2 * 17
+    assert rows_of(assisted, "adaedl", 1.0)["autoregressive"]["tokens"] == 2 * 2 * 16
     # The first token comes out of transformers with the prefill, which no clock holds.
-    assert rows_of(assisted, "transformers_generate", 1.0)["generate"]["tokens"] == 2 * 2 * 16
+    assert rows_of(assisted, "transformers_generate", 1.0)["generate"]["tokens"] == 2 * 2 * 15
 
 
 def test_assisted_generation_needs_a_draft_model():

@@ -195,7 +195,8 @@ def test_ctrl_c_ends_a_race_quietly():
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         said = b""
         while b"racing" not in said:
-            assert (chunk := process.stderr.read1()), said.decode()
+            chunk = process.stderr.read1()
+            assert chunk, said.decode()
             said += chunk
         process.send_signal(signal.SIGINT)
         out, rest = process.communicate()

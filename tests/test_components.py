@@ -495,3 +495,10 @@ def test_a_default_pair_that_cannot_be_loaded_is_said_on_the_page(tmp_path):
         models.load(models.default).result()
     assert models.state.phase == "failed"
     assert "config.json" in models_html(models.state, models.pair)
+
+
+def test_a_host_who_names_no_pair_of_ours_is_told_on_the_page():
+    models = ModelsState("no-such-pair")
+    with pytest.raises(UserError, match="There is no pair 'no-such-pair'"):
+        models.load(models.default).result()
+    assert "no-such-pair" in models_html(models.state, models.pair)

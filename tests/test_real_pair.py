@@ -87,7 +87,7 @@ def first_difference(pair, reference, trace: Trace, text: list[int], other: list
         return "none"
     place = next((i for i, both in enumerate(zip(text, other, strict=False)) if both[0] != both[1]), None)
     if place is None:
-        return f"one ends after {min(len(text), len(other))} tokens, the other after {max(len(text), len(other))}"
+        return f"one has {len(text)} tokens, the other {len(other)}"
     scores = scores_at(pair, reference, trace, text[:place])
     here, there = scores[text[place]].item(), scores[other[place]].item()
     top = scores.max().item()
@@ -118,6 +118,19 @@ def test_ties_are_the_exception(raced):
 
 
 @pytest.mark.parametrize("number", range(len(PROMPTS)))
+@torch.inference_mode()
+def test_every_token_at_temperature_0_is_the_argmax_of_transformers(number, default_pair, reference, raced):
+    trace = raced(number, 0.0)
+    text = torch.tensor(trace.lanes[0].token_ids)
+    prompt = default_pair.encode(trace.prompt)
+    logits = reference(torch.cat((prompt, text))[None]).logits[0, len(prompt) - 1 : -1]
+    behind = logits.max(-1).values - logits.gather(-1, text[:, None]).squeeze(-1)
+    assert behind.max() < TIE
+    assert (behind > 0).sum() <= 1
+
+
+# The loop of generate itself, which takes its time, on a third of them.
+@pytest.mark.parametrize("number", range(0, len(PROMPTS), 3))
 def test_the_greedy_text_is_that_of_transformers_generate(number, default_pair, reference, raced):
     trace = raced(number, 0.0)
     prompt = default_pair.encode(trace.prompt)[None]
@@ -150,13 +163,13 @@ def test_logits_and_features_are_those_of_transformers(default_pair, reference):
     caches = default_pair.target.new_cache(len(ids) + 16), plain.new_cache(len(ids) + 16)
     for chunk in (ids, ids[:1], ids[3:8], ids[5:7]):
         out, expected = (
-            runner.forward(chunk, cache, "all", layers)
-            for runner, cache in zip((default_pair.target, plain), caches, strict=True)
+            runner.forward(chunk, kept, "all", layers)
+            for runner, kept in zip((default_pair.target, plain), caches, strict=True)
         )
         assert (out.logits - expected.logits).abs().max() < 1e-4
         assert (out.features - expected.features).abs().max() < 1e-4
-        for cache in caches:
-            cache.rewind(cache.length - len(chunk) // 2)
+        for kept in caches:
+            kept.rewind(kept.length - len(chunk) // 2)
 
 
 def test_the_pair_says_what_it_runs_on(default_pair):
