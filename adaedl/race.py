@@ -18,7 +18,7 @@ from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
 from adaedl.models.pair import Pair, check_prompt
 from adaedl.sampling import Sampling, SharedNoise
-from adaedl.stopping import format_spec, make_stopper
+from adaedl.stopping import make_stopper
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
 
 DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl")
@@ -82,7 +82,7 @@ def new_trace(
         seed=seed,
         sampling=SamplingInfo(**sampling.to_dict()),
         verification=verification,
-        lanes=[Lane(s.name, s.settings, format_spec(s)) for s in stoppers],
+        lanes=[Lane(s.name, s.settings, spec.strip()) for s, spec in zip(stoppers, lanes, strict=True)],
     )
 
 

@@ -199,6 +199,10 @@ class Trace:
                         f"This is not a valid trace: lanes.{number}.rounds.{index}.accepted: "
                         f"{played.accepted} of {len(played.drafted)} drafted tokens."
                     )
+            if lane.token_ids != [token for played in lane.rounds for token in played.token_ids]:
+                raise UserError(
+                    f"This is not a valid trace: lanes.{number}.token_ids: not the tokens of its rounds."
+                )
         return trace
 
 
