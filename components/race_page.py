@@ -177,9 +177,9 @@ def _wire(models: ModelsState, session: gr.State, player: Player, controls: Cont
             sentence = "The race failed, and the host's log says why; try again."
             yield player.say(error_html(sentence), running=False)
 
-    def stop(session: Session) -> str:
+    def stop(session: Session) -> None:
+        # No word of its own: it could arrive after the race's last one, and would then stay.
         session.stop_requested = True
-        return status_html("Stopping after this round…")
 
     def choose(session: Session, charted: list[int]) -> dict:
         session.charted = sorted(charted)
@@ -205,7 +205,7 @@ def _wire(models: ModelsState, session: gr.State, player: Player, controls: Cont
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
     inputs = [session, *controls.inputs]
     controls.run.click(run, inputs, player.everything, concurrency_limit=None, **quiet)
-    controls.stop.click(stop, session, player.status, queue=False, **quiet)
+    controls.stop.click(stop, session, queue=False, **quiet)
     player.chosen.input(choose, [session, player.chosen], player.lanes, **quiet)
     player.open_trace.upload(open_trace, [session, player.open_trace], player.everything, **quiet)
 
