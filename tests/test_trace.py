@@ -79,6 +79,13 @@ metrics = st.builds(
         if name not in ("tokens", "same_text")
     },
 )
+
+
+def with_tokens_of_rounds(lane: Lane) -> Lane:
+    lane.token_ids = [token for played in lane.rounds for token in played.token_ids]
+    return lane
+
+
 lanes = st.builds(
     Lane,
     stopper=st.sampled_from(sorted(STOPPERS)),
@@ -87,10 +94,11 @@ lanes = st.builds(
     ),
     label=texts,
     rounds=st.lists(rounds(), max_size=2),
-    token_ids=st.lists(ids, max_size=4),
     text=texts,
     metrics=st.none() | metrics,
-)
+).map(with_tokens_of_rounds)
+
+
 traces = st.builds(
     Trace,
     created=texts,
@@ -246,3 +254,10 @@ def test_the_tokens_of_a_round_are_its_accepted_drafts_and_the_emitted_one():
     assert played.end_s == 1.5
     played.emitted = None
     assert played.token_ids == [4]
+
+
+def test_a_lane_whose_tokens_are_not_those_of_its_rounds_is_refused(raced):
+    wrong = raced.to_dict()
+    wrong["lanes"][1]["token_ids"].append(0)
+    with pytest.raises(UserError, match=r"lanes\.1\.token_ids"):
+        Trace.from_json(json.dumps(wrong))
