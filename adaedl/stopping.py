@@ -7,6 +7,7 @@ says stop is kept and verified, because its draft is already paid for; `keep_las
 
 import difflib
 import inspect
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from adaedl.errors import UserError
@@ -100,8 +101,9 @@ class Fixed(Stopper):
 class ScoreStopper(Stopper):
     """Stops where a score of the draft's distribution falls under a threshold."""
 
+    @abstractmethod
     def score_of(self, step: DraftStep) -> float:
-        raise NotImplementedError
+        """The number that is held against the threshold."""
 
     def should_stop(self, step: DraftStep) -> bool:
         self.score = self.score_of(step)
