@@ -7,7 +7,7 @@ verification rules of `sampling.py`.
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -148,8 +148,8 @@ def decode(
                         logits = state.session.extend(drafted[-1].token_id)
                     else:
                         logits = state.session.begin(new_tokens, features)
-                draft = _read_draft(logits, rule.draft(logits, written + len(drafted)), vocab, scoring)
-                draft.step = replace(draft.step, position=len(drafted) + 1)
+                chosen = rule.draft(logits, written + len(drafted))
+                draft = _read_draft(logits, chosen, vocab, scoring, position=len(drafted) + 1)
                 stop = stopper.should_stop(draft.step)
                 draft.score, draft.threshold = stopper.score, stopper.threshold
                 if stop and not stopper.keep_last:
@@ -327,7 +327,11 @@ def _scoring(stopper: Stopper, sampling: Sampling) -> Sampling | None:
 
 
 def _read_draft(
-    logits: Tensor, chosen: tuple[Tensor, Tensor], vocab: Tensor | None, scoring: Sampling | None
+    logits: Tensor,
+    chosen: tuple[Tensor, Tensor],
+    vocab: Tensor | None,
+    scoring: Sampling | None,
+    position: int,
 ) -> _Draft:
     """A drafted token with its numbers, which cross to the host in one small tensor."""
     index, q = chosen
@@ -343,7 +347,7 @@ def _read_draft(
         q[index],
     )
     token, entropy, top_prob, margin, token_prob, q_token = torch.stack([n.float() for n in numbers]).tolist()
-    step = DraftStep(max(entropy, 0.0), top_prob, margin, token_prob, position=0)
+    step = DraftStep(max(entropy, 0.0), top_prob, margin, token_prob, position)
     return _Draft(int(token), token_id, index, q, q_token, step)
 
 
