@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from adaedl.models.presets import DEFAULT_PAIR
+from components import assets
 from components.models_state import ModelsState
 from components.palette import css_variables, theme
 from components.race_page import build_page
@@ -15,11 +16,13 @@ if __name__ == "__main__":
     demo.queue(max_size=100).launch(
         theme=theme(),
         css=css_variables(),
-        css_paths=[Path(__file__).parent / "assets" / "page.css"],
+        css_paths=sorted((Path(__file__).parent / "assets").glob("*.css")),
+        app_kwargs={"routes": assets.routes()},
         footer_links=["gradio", "settings"],
         max_file_size="20mb",
         show_error=False,
         run_history=False,
+        ssr_mode=False,
         prevent_thread_lock=True,
     )
     models.load(models.default)
