@@ -8,6 +8,7 @@ from components import assets
 from components.models_state import ModelsState
 from components.palette import css_variables, theme
 from components.race_page import build_page
+from components.texts import translations
 
 models = ModelsState(os.environ.get("ADAEDL_PAIR") or DEFAULT_PAIR)
 demo = build_page(models)
@@ -19,7 +20,8 @@ if __name__ == "__main__":
         css_paths=sorted((Path(__file__).parent / "assets").glob("*.css")),
         app_kwargs={"routes": assets.routes()},
         footer_links=["gradio", "settings"],
-        max_file_size="20mb",
+        i18n=translations(),
+        max_file_size="64mb",  # a larger trace than is opened may come, to be told so
         show_error=False,
         run_history=False,
         ssr_mode=False,

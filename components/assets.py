@@ -58,6 +58,15 @@ def routes() -> list[BaseRoute]:
     return [Mount(f"/{address()}", routes=[*folders, vendor])]
 
 
+def module_address(name: str) -> str:
+    """A JavaScript expression: the address of a module of assets/js, wherever the page is mounted."""
+    page = "new URL(window.gradio_config?.root || document.baseURI, location.href)"
+    return (
+        f"((page) => (page.hostname === location.hostname ? location.origin : page.origin) + "
+        f'page.pathname.replace(/\\/$/, "") + "/{address()}/js/{name}")({page})'
+    )
+
+
 def load_module(name: str) -> str:
     """The js_on_load of a gr.HTML that a module of assets/js draws: it imports the module and calls its
     `mount({element, props, watch, trigger, server, upload})`.
@@ -65,9 +74,5 @@ def load_module(name: str) -> str:
     Within a module, other files are found from `import.meta.url`: ../text/en.json, ../examples/index.json,
     ../vendor/plotly.min.js.
     """
-    return f"""
-const page = new URL(window.gradio_config?.root || document.baseURI, location.href);
-const origin = page.hostname === location.hostname ? location.origin : page.origin;
-import(origin + page.pathname.replace(/\\/$/, "") + "/{address()}/js/{name}")
-  .then((module) => module.mount({{ element, props, watch, trigger, server, upload }}));
-"""
+    return f"""import({module_address(name)})
+  .then((module) => module.mount({{ element, props, watch, trigger, server, upload }}));"""

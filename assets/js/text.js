@@ -10,3 +10,8 @@ export function t(key, values = {}) {
   if (!(key in texts)) throw new Error(`no text for ${key}`);
   return texts[key].replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
+
+/** Whether there is a text of that key. */
+export function has(key) {
+  return key in texts;
+}
