@@ -32,13 +32,6 @@ class RaceFeed:
         self.rounds_told = [0] * len(trace.lanes)
         self.text_told = [""] * len(trace.lanes)
 
-    @classmethod
-    def whole(cls, trace: Trace) -> "RaceFeed":
-        """The feed of a trace that grows no more."""
-        feed = cls(trace, live=False)
-        feed.end()
-        return feed
-
     @property
     def text(self) -> str:
         return "".join(self.lines)

@@ -1,27 +1,27 @@
 // The token under the cursor, in words, in formulas with its numbers put in, and as p against q.
 
-import { make, setText } from "./dom.js";
+import { make, setText } from "./make.js";
 import { axis, draw, plain, variable } from "./figures.js";
 import { t } from "./text.js";
 import { titleOf } from "./trace.js";
 import { apart, comparison, compares, stopWords, tokenWords, visible } from "./words.js";
 
-const MOST_BARS = 14;
+const MOST_BARS = 10;
 const PAUSE_MS = 120; // the pointer may run over many tokens; the figure waits until it rests
 
 /** The inspector. show(lane, hit) shows a token, rest(words) what there is to see where none is picked. */
 export function inspectorView(trace) {
-  const node = make("aside", "inspector");
+  const node = make("aside", { className: "inspector" });
   node.setAttribute("aria-label", t("player.inspector"));
   const title = make("h3");
-  const where = make("p", "where");
-  const sentence = make("p", "sentence", t("player.point"));
+  const where = make("p", { className: "where" });
+  const sentence = make("p", { className: "sentence" }, t("player.point"));
   sentence.setAttribute("aria-live", "polite");
   const facts = make("dl");
-  const caption = make("p", "chart-caption");
-  const plot = make("div", "plot");
+  const caption = make("p", { className: "chart-caption" });
+  const plot = make("div", { className: "plot" });
   plot.dataset.figure = "tokens";
-  const note = make("p", "chart-note");
+  const note = make("p", { className: "chart-note" });
   node.append(title, where, sentence, facts, caption, plot, note);
   let waiting = 0;
 
@@ -36,7 +36,7 @@ export function inspectorView(trace) {
     const words = [tokenWords(round, column), last ? stopWords(lane, round) : ""].filter(Boolean);
     setText(sentence, words.map((text) => `${text}.`).join(" "));
     const rows = drafted ? draftedFacts(trace, lane, round, column) : emittedFacts(trace, round, token);
-    facts.replaceChildren(...rows.flatMap(([term, text]) => [make("dt", "", term), make("dd", "", text)]));
+    facts.replaceChildren(...rows.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
     clearTimeout(waiting);
     waiting = setTimeout(() => {
       const figure = tokensFigure(round, column);

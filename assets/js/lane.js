@@ -1,6 +1,6 @@
 // A lane's card: its numbers, what it is doing, its tape of tokens, and its text so far.
 
-import { make, setText } from "./dom.js";
+import { make, setText } from "./make.js";
 import { METRICS } from "./metrics.js";
 import { BARE_HEIGHT, CHART, GAP, HEIGHT, drawRound, svg } from "./tape.js";
 import { t } from "./text.js";
@@ -21,25 +21,25 @@ const ROUNDS_A_FRAME = 24; // drawn for the first time; more wait for the next f
 export function laneView(trace, number, { pick, choose }) {
   const lane = trace.lanes[number];
   const bare = draftsNothing(lane);
-  const node = make("section", "lane");
+  const node = make("section", { className: "lane" });
   node.dataset.lane = number;
   node.setAttribute("aria-label", t("player.lane", { label: titleOf(lane) }));
 
   const head = make("header");
-  const title = make("button", "lane-title", titleOf(lane));
+  const title = make("button", { className: "lane-title" }, titleOf(lane));
   title.type = "button";
   title.title = t("player.step_through");
   title.addEventListener("click", () => choose(number));
-  const numbers = make("div", "numbers");
+  const numbers = make("div", { className: "numbers" });
   head.append(title, numbers);
 
-  const doing = make("div", "doing");
+  const doing = make("div", { className: "doing" });
   const chips = phaseChips(bare);
-  const narration = make("p", "narration");
+  const narration = make("p", { className: "narration" });
   doing.append(chips.node, narration);
 
-  const row = make("div", "tape-row");
-  const tape = make("div", "tape");
+  const row = make("div", { className: "tape-row" });
+  const tape = make("div", { className: "tape" });
   tape.setAttribute("role", "group");
   tape.setAttribute("aria-label", t("player.tape", { label: titleOf(lane) }));
   tape.tabIndex = 0;
@@ -49,7 +49,7 @@ export function laneView(trace, number, { pick, choose }) {
   if (!bare) row.prepend(axis("left").node);
   if (!bare) row.append(entropyAxis.node);
 
-  const written = make("p", "written");
+  const written = make("p", { className: "written" });
   written.setAttribute("aria-label", t("player.written", { label: titleOf(lane) }));
   node.append(head, doing, row, written);
 
@@ -119,7 +119,7 @@ export function laneView(trace, number, { pick, choose }) {
       const columns = columnsOf(lane.rounds[index]).filter(({ kind }) => kind !== "rejected" && kind !== "discarded");
       for (const column of columns.slice(next - textStart(lane, index))) {
         if (next++ === count) break;
-        const span = make("span", column.kind, column.text);
+        const span = make("span", { className: column.kind }, column.text);
         span.dataset.position = textStart(lane, index) + column.offset;
         written.append(span);
       }
@@ -145,7 +145,8 @@ export function laneView(trace, number, { pick, choose }) {
   }
 
   function showNumbers(metrics, isBaseline) {
-    const items = HEAD_METRICS.filter((name) => metrics[name] !== null).map((name) => {
+    const names = isBaseline ? HEAD_METRICS.slice(0, 2) : HEAD_METRICS;
+    const items = names.filter((name) => metrics[name] !== null).map((name) => {
       const { write, short } = METRICS[name];
       return [name, (short ?? write)(metrics[name]), `${t(`player.metric.${name}`)}: ${t(`player.about.${name}`)}`];
     });
@@ -156,7 +157,7 @@ export function laneView(trace, number, { pick, choose }) {
     }
     while (numbers.childElementCount > items.length) numbers.lastElementChild.remove();
     items.forEach(([name, text, about], index) => {
-      const item = numbers.children[index] ?? numbers.appendChild(make("span", "number"));
+      const item = numbers.children[index] ?? numbers.appendChild(make("span", { className: "number" }));
       setText(item, text);
       if (item.dataset.metric === name && name !== "same_text") return;
       item.dataset.metric = name;
@@ -276,10 +277,10 @@ function verdictOf(round, current) {
 }
 
 function phaseChips(bare) {
-  const node = make("ol", "phases");
+  const node = make("ol", { className: "phases" });
   node.setAttribute("aria-hidden", "true"); // the narration beside it says the same in words
   const names = bare ? ["verify", "emit"] : PHASES;
-  const chips = Object.fromEntries(names.map((name) => [name, make("li", "", t(`player.phase_name.${name}`))]));
+  const chips = Object.fromEntries(names.map((name) => [name, make("li", {}, t(`player.phase_name.${name}`))]));
   node.append(...Object.values(chips));
   let lit = null;
   const show = (name) => {

@@ -11,3 +11,8 @@ export function make(tag, properties = {}, ...children) {
   node.append(...children);
   return node;
 }
+
+/** Set a node's text where it differs, so that nothing is laid out again for nothing. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

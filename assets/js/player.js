@@ -1,7 +1,7 @@
 // The player: one trace, one time. A live race, a recorded one and an opened file are all drawn by
 // `picture(trace, time)`; live is a player whose time follows the end of a trace that still grows.
 
-import { make } from "./dom.js";
+import { make } from "./make.js";
 import { plotly } from "./figures.js";
 import { inspectorView } from "./inspector.js";
 import { laneView } from "./lane.js";
@@ -24,9 +24,9 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Draw the player into gradio's component; its value is the text of a RaceFeed (components/player.py). */
 export function mount({ element, props, watch }) {
-  const root = element.querySelector(".player") ?? element.appendChild(make("div", "player"));
+  const root = element.querySelector(".player") ?? element.appendChild(make("div", { className: "player" }));
   if (!document.getElementById("tape-style")) {
-    const style = make("style", "", TAPE_STYLE);
+    const style = make("style", {}, TAPE_STYLE);
     style.id = "tape-style";
     document.head.append(style);
   }
@@ -105,12 +105,12 @@ function makePlayer(root) {
     const timeline = timelineView(trace, act, [save]);
     timeline.tempo.value = tempo;
 
-    const about = make("p", "about-race", aboutRace(trace));
-    const lanesNode = make("div", "lanes");
+    const about = make("p", { className: "about-race" }, aboutRace(trace));
+    const lanesNode = make("div", { className: "lanes" });
     lanesNode.append(...lanes.map(({ node }) => node));
-    const main = make("div", "main");
+    const main = make("div", { className: "main" });
     main.append(lanesNode, inspector.node);
-    const notes = note ? [make("p", "race-note", note)] : [];
+    const notes = note ? [make("p", { className: "race-note" }, note)] : [];
     root.replaceChildren(...notes, about, timeline.node, main, legendView(), speed.node);
     view = { lanes, inspector, speed, timeline };
     numbersAt = -Infinity;

@@ -1,6 +1,6 @@
 // What the page shows, as files: the trace, its metrics, and its drawings. Made in the browser alone.
 
-import { make } from "./dom.js";
+import { make } from "./make.js";
 import { plotly, variable } from "./figures.js";
 import { metricsAt, metricsCsv } from "./metrics.js";
 import { BARE_HEIGHT, GAP, HEIGHT, drawRound, svg } from "./tape.js";
@@ -77,9 +77,9 @@ function download(content, name, type) {
 /** The menu of files. `state()` gives {trace, seed, ended, entropyMax, figures}; `ended` counts each lane's
  * rounds on screen. */
 export function saveMenu(trace, state) {
-  const node = make("details", "save");
-  const summary = make("summary", "", t("player.save"));
-  const list = make("div", "files");
+  const node = make("details", { className: "save" });
+  const summary = make("summary", {}, t("player.save"));
+  const list = make("div", { className: "files" });
   list.append(
     item(t("player.save.trace"), [["JSON", "trace.json", () => traceJson(state().trace, state().seed), "application/json"]]),
     item(t("player.save.metrics"), [["CSV", "metrics.csv", () => metricsCsv(state().trace), "text/csv"]]),
@@ -113,9 +113,9 @@ export function saveMenu(trace, state) {
 
   function item(label, files) {
     const line = make("p");
-    line.append(make("span", "", label));
+    line.append(make("span", {}, label));
     for (const [format, name, content, type] of files) {
-      const button = make("button", "", format);
+      const button = make("button", {}, format);
       button.type = "button";
       button.dataset.file = name;
       button.setAttribute("aria-label", `${label} (${format})`);

@@ -1,7 +1,7 @@
 // How fast the lanes are: speedup, tokens over each lane's own clock, where the time goes, and every
 // metric in a table.
 
-import { make, setText } from "./dom.js";
+import { make, setText } from "./make.js";
 import { axis, draw, plain, variable } from "./figures.js";
 import { METRICS } from "./metrics.js";
 import { t } from "./text.js";
@@ -121,14 +121,14 @@ function laneAxis(trace) {
 
 /** The panel: three figures and the table. show(metrics, time) brings it up to date. */
 export function speedView(trace) {
-  const node = make("section", "speed");
+  const node = make("section", { className: "speed" });
   node.setAttribute("aria-label", t("player.speed"));
   const figures = {};
-  const places = make("div", "figures");
+  const places = make("div", { className: "figures" });
   for (const name of ["speedup", "progress", "time"]) {
     const figure = make("figure");
-    figure.append(make("figcaption", "", t(`player.figure.${name}`)));
-    figures[name] = make("div", "plot");
+    figure.append(make("figcaption", {}, t(`player.figure.${name}`)));
+    figures[name] = make("div", { className: "plot" });
     figures[name].dataset.figure = name;
     figure.append(figures[name]);
     places.append(figure);
@@ -150,7 +150,7 @@ export function speedView(trace) {
 }
 
 function metricsTable(trace) {
-  const node = make("div", "metrics-table");
+  const node = make("div", { className: "metrics-table" });
   node.tabIndex = 0;
   node.setAttribute("role", "region");
   node.setAttribute("aria-label", t("player.table"));
@@ -158,7 +158,7 @@ function metricsTable(trace) {
   const head = make("tr");
   head.append(make("td"));
   for (const lane of trace.lanes) {
-    const cell = make("th", "", titleOf(lane));
+    const cell = make("th", {}, titleOf(lane));
     cell.scope = "col";
     head.append(cell);
   }
@@ -169,10 +169,10 @@ function metricsTable(trace) {
     row.dataset.metric = name;
     const label = make("th");
     label.scope = "row";
-    const term = make("button", "term", t(`player.metric.${name}`));
+    const term = make("button", { className: "term" }, t(`player.metric.${name}`));
     term.type = "button";
     term.title = t(`player.about.${name}`);
-    const about = make("span", "about", t(`player.about.${name}`));
+    const about = make("span", { className: "about" }, t(`player.about.${name}`));
     about.hidden = true;
     term.setAttribute("aria-expanded", "false");
     term.addEventListener("click", () => {
@@ -180,7 +180,7 @@ function metricsTable(trace) {
       term.setAttribute("aria-expanded", String(!about.hidden));
     });
     label.append(term, about);
-    cells[name] = trace.lanes.map(() => make("td", "", "—"));
+    cells[name] = trace.lanes.map(() => make("td", {}, "—"));
     row.append(label, ...cells[name]);
     body.append(row);
   }

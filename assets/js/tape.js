@@ -5,15 +5,15 @@
 import { columnsOf, draftsNothing, textStart } from "./trace.js";
 import { compares, visible } from "./words.js";
 
-export const CHART = { top: 84, bottom: 164 };
-export const HEIGHT = 172;
-export const BARE_HEIGHT = 72; // of a lane that drafts nothing, so has nothing to chart
+export const CHART = { top: 78, bottom: 148 };
+export const HEIGHT = 155;
+export const BARE_HEIGHT = 60; // of a lane that drafts nothing, so has nothing to chart
 export const GAP = 6; // between rounds
 const EDGE = 5;
 const LEAST_WIDTH = 40;
 const MOST_LETTERS = 24;
 const STOP_WIDTH = 18;
-const TOKEN = { top: 22, height: 32, baseline: 44, mark: 70 };
+const TOKEN = { top: 21, height: 30, baseline: 42, mark: 67 };
 
 export const MARKS = { accepted: "✓", rejected: "✗", discarded: "–", correction: "↻", bonus: "+", plain: "" };
 const STOPS = { threshold: "λ", max_draft: "■", eos: "◉", length: "⇥" };
@@ -119,8 +119,8 @@ function drawToken(text, x, width) {
   token.append(
     svg("rect", { class: "box", x: x + 2, y: TOKEN.top, width: width - 4, height: TOKEN.height, rx: 6 }),
     svg("text", { class: "label", x: middle, y: TOKEN.baseline }, text),
-    svg("line", { class: "under", x1: x + 4, x2: x + width - 4, y1: 52, y2: 52 }),
-    svg("line", { class: "strike", x1: x + 5, x2: x + width - 5, y1: 39, y2: 39 }),
+    svg("line", { class: "under", x1: x + 4, x2: x + width - 4, y1: 50, y2: 50 }),
+    svg("line", { class: "strike", x1: x + 5, x2: x + width - 5, y1: 37, y2: 37 }),
     svg("text", { class: "mark", x: middle, y: TOKEN.mark })
   );
   group.append(svg("rect", { class: "light", x, y: 17, width, height: "100%" }), token);
@@ -164,7 +164,7 @@ function addStop(node, lane, round, x) {
 
 function showRound(drawn, stop, title, number, drafts, picture) {
   const { columns, round } = drawn;
-  let right = EDGE + LEAST_WIDTH;
+  let right = EDGE + (stop ? LEAST_WIDTH : 24);
   columns.forEach((column, index) => {
     const state =
       index < drafts ? (picture ? picture.states[index] : column.kind)
@@ -183,8 +183,7 @@ function showRound(drawn, stop, title, number, drafts, picture) {
   const phase = picture ? picture.phase.name : "ended";
   drawn.node.dataset.phase = phase;
   title.textContent = picture || !drafts ? number : `${number} · ${round.accepted}/${drafts}`;
-  right = Math.max(right + EDGE, 14 + textWidth(title.textContent) * 0.6);
-  if (columns.length === 1 && !drafts) right = columns[0].right + EDGE;
+  right = Math.max(right + EDGE, 6 + textWidth(title.textContent) * 0.6);
   if (right !== drawn.width) {
     drawn.width = right;
     drawn.node.setAttribute("width", right);
