@@ -50,10 +50,15 @@ export function variable(name) {
   return getComputedStyle(player).getPropertyValue(name).trim();
 }
 
-/** What all axes have in common. */
+/** What all axes have in common. Margins are given, since plotly draws twice to find them by itself. */
 export function axis(more = {}) {
   const line = variable("--tape-line");
-  return { gridcolor: line, zerolinecolor: line, automargin: true, fixedrange: true, ...more };
+  return { gridcolor: line, zerolinecolor: line, fixedrange: true, ...more };
+}
+
+/** The margin that labels at a bar chart's left need, in pixels. */
+export function labelMargin(labels) {
+  return 14 + 7.2 * Math.max(...labels.map((label) => label.replace(/<[^>]*>|&\w+;/g, "x").length));
 }
 
 function baseLayout() {
@@ -61,7 +66,7 @@ function baseLayout() {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: variable("--tape-text"), family: "system-ui, sans-serif", size: 13 },
-    margin: { l: 8, r: 12, t: 8, b: 8 },
+    margin: { l: 40, r: 14, t: 8, b: 42 },
     hoverlabel: { align: "left" },
     showlegend: false,
   };

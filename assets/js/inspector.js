@@ -1,7 +1,7 @@
 // The token under the cursor, in words, in formulas with its numbers put in, and as p against q.
 
 import { make, setText } from "./make.js";
-import { axis, draw, plain, variable } from "./figures.js";
+import { axis, draw, labelMargin, plain, variable } from "./figures.js";
 import { t } from "./text.js";
 import { titleOf } from "./trace.js";
 import { apart, comparison, compares, stopWords, tokenWords, visible } from "./words.js";
@@ -22,7 +22,8 @@ export function inspectorView(trace) {
   const plot = make("div", { className: "plot" });
   plot.dataset.figure = "tokens";
   const note = make("p", { className: "chart-note" });
-  node.append(title, where, sentence, facts, caption, plot, note);
+  const keys = make("p", { className: "keys" });
+  node.append(title, where, sentence, facts, caption, keys, plot, note);
   let waiting = 0;
 
   function show(lane, { round, roundIndex, column }) {
@@ -41,12 +42,20 @@ export function inspectorView(trace) {
     waiting = setTimeout(() => {
       const figure = tokensFigure(round, column);
       node.classList.toggle("no-figure", !figure);
-      setText(caption, figure ? t(figure.residual ? "player.chart.residual" : "player.chart.tokens") : "");
+      const residual = figure?.series.some(({ key }) => key === "r");
+      setText(caption, figure ? t(residual ? "player.chart.residual" : "player.chart.tokens") : "");
+      keys.replaceChildren(...(figure?.series ?? []).map(seriesKey));
       setText(note, figure && trace.sampling.temperature === 0 ? t("player.chart.greedy") : "");
       if (figure) draw(plot, () => figure);
     }, PAUSE_MS);
   }
   return { node, show, plot };
+}
+
+function seriesKey({ colour, pattern, label }) {
+  const sign = make("i", { className: pattern ? "hatched" : "" });
+  sign.style.setProperty("--colour", `var(${colour})`);
+  return make("span", {}, sign, label);
 }
 
 const number = (value) => value.toFixed(Math.abs(value) < 0.1 ? 4 : 3);
@@ -141,8 +150,10 @@ export function tokensFigure(round, column) {
     marker: { color: variable(colour), pattern: { shape: pattern ?? "", solidity: 0.3 } },
     hovertemplate: "%{x:.4f}",
   }));
+  const labels = bars.map(([id, { text }]) => (id === token.id ? "▸ " : "") + plain(visible(text), 16));
   const layout = {
-    height: 90 + bars.length * (series.length > 2 ? 34 : 26),
+    height: 40 + bars.length * (series.length > 2 ? 34 : 26),
+    margin: { l: labelMargin(labels), r: 14, t: 4, b: 24 },
     barmode: "group",
     bargap: 0.25,
     xaxis: axis({ rangemode: "tozero", tickformat: ".0%", nticks: 5 }),
@@ -151,10 +162,8 @@ export function tokensFigure(round, column) {
       showgrid: false,
       zeroline: false,
       tickvals: rows,
-      ticktext: bars.map(([id, { text }]) => (id === token.id ? `<b>▸ ${plain(visible(text), 16)}</b>` : plain(visible(text), 16))),
+      ticktext: labels,
     }),
-    showlegend: true,
-    legend: { orientation: "h", traceorder: "normal", yref: "container", y: 0, yanchor: "bottom", x: 0 },
   };
-  return { data, layout, residual: series.some(({ key }) => key === "r") };
+  return { data, layout, series };
 }

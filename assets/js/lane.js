@@ -9,13 +9,16 @@ import { phaseWords } from "./words.js";
 
 const HEAD_METRICS = ["speedup", "tokens_per_s", "acceptance_rate", "draft_length", "block_efficiency"];
 const PHASES = ["draft", "compare", "stop", "verify", "judge", "rewind", "emit"];
-const ROUNDS_A_FRAME = 24; // drawn for the first time; more wait for the next frame
+// What a frame may put into a tape, so that a jump to the end of a long race keeps no frame waiting: a
+// round that is drawn for the first time costs more than one that only comes back.
+const BUDGET = 40;
+const [DRAW_COST, RETURN_COST] = [4, 1];
 
 /**
  * A lane's view. `pick(lane, round, column)` is called with indices when the reader points at a token,
  * `choose(lane)` when the lane is chosen to be stepped through.
  *
- * Returns {node, show(lanePicture), showNumbers(metrics, baseline), rescale(entropyMax), light(position),
+ * Returns {node, show(lanePicture), followEnd(), showNumbers(metrics, baseline), rescale(entropyMax), light(position),
  * reveal(position), columnAt(round, column)}; show returns false where more is to be drawn in the next frame.
  */
 export function laneView(trace, number, { pick, choose }) {
@@ -49,9 +52,10 @@ export function laneView(trace, number, { pick, choose }) {
   if (!bare) row.prepend(axis("left").node);
   if (!bare) row.append(entropyAxis.node);
 
-  const written = make("p", { className: "written" });
-  written.setAttribute("aria-label", t("player.written", { label: titleOf(lane) }));
-  node.append(head, doing, row, written);
+  const written = make("p");
+  const textBox = make("div", { className: "written", role: "group" }, written); // keeps to its end by CSS
+  textBox.setAttribute("aria-label", t("player.written", { label: titleOf(lane) }));
+  node.append(head, doing, row, textBox);
 
   const rounds = []; // drawn, by index; kept when the time goes back, to be shown again
   let shown = 0; // how many of them are in the tape
@@ -72,9 +76,9 @@ export function laneView(trace, number, { pick, choose }) {
     while (shown > want) rounds[--shown].node.remove();
     if (partial >= 0 && partial !== picture.ended) rounds[partial].show(null);
     partial = -1;
-    let budget = ROUNDS_A_FRAME;
+    let budget = BUDGET;
     while (shown < want && budget > 0) {
-      if (!rounds[shown]) budget--;
+      budget -= rounds[shown] ? RETURN_COST : DRAW_COST;
       const drawn = at(shown++);
       drawn.show(null);
       tape.append(drawn.node);
@@ -84,13 +88,13 @@ export function laneView(trace, number, { pick, choose }) {
       partial = picture.ended;
       rounds[partial].show(picture.current);
     }
-    followEnd();
     showText(whole ? picture.written : textStart(lane, shown));
     showPhase(picture);
     if (!tabStop?.isConnected) setTabStop(rounds[0]?.columns[0]?.node);
     return whole;
   }
 
+  /** Keep the tape's end in sight. Apart from `show`, so that a frame lays the page out once for all lanes. */
   function followEnd() {
     let width = 0;
     for (let index = 0; index < shown; index++) width += rounds[index].width + GAP;
@@ -125,7 +129,6 @@ export function laneView(trace, number, { pick, choose }) {
       }
       next = Math.min(next, count);
     }
-    written.scrollTop = written.scrollHeight;
   }
 
   function roundOf(position) {
@@ -262,7 +265,7 @@ export function laneView(trace, number, { pick, choose }) {
   }
 
   entropyAxis?.label(entropyMax);
-  return { node, show, showNumbers, rescale, light, reveal, drawn: at };
+  return { node, show, followEnd, showNumbers, rescale, light, reveal, drawn: at };
 }
 
 function verdictOf(round, current) {

@@ -146,6 +146,7 @@ function makePlayer(root) {
     const { trace } = feed;
     const picturesOfLanes = picture(trace, time).lanes;
     const whole = view.lanes.map((each, number) => each.show(picturesOfLanes[number])).every(Boolean);
+    view.lanes.forEach((each) => each.followEnd());
     const rounds = trace.lanes[lane].rounds.length;
     const round = Math.min(picturesOfLanes[lane].ended + 1, rounds);
     view.timeline.show({ time, length: lengthOf(trace), playing, growing: feed.live, following, lane, round, rounds });
@@ -181,7 +182,7 @@ function makePlayer(root) {
     const { trace } = feed;
     const metrics = metricsAt(trace, time);
     view.lanes.forEach((each, number) => each.showNumbers(metrics[number], draftsNothing(trace.lanes[number])));
-    view.speed.show(metrics, time);
+    view.speed.show(metrics, time, !playing && !following);
   }
 
   function recolour() {

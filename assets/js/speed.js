@@ -2,22 +2,28 @@
 // metric in a table.
 
 import { make, setText } from "./make.js";
-import { axis, draw, plain, variable } from "./figures.js";
+import { axis, draw, labelMargin, plain, variable } from "./figures.js";
 import { METRICS } from "./metrics.js";
+import { svg } from "./tape.js";
 import { t } from "./text.js";
-import { clockOf, draftsNothing, endOf, lengthOf, roundsEnded, textStart, titleOf } from "./trace.js";
+import { draftsNothing, endOf, lengthOf, roundsEnded, textStart, titleOf } from "./trace.js";
 
 const COLOURS = ["--lane-1", "--lane-2", "--lane-3", "--lane-4", "--lane-5", "--lane-6"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
-const PARTS = ["verify_share", "draft_share", "wasted_share", "overhead_share"];
+const PARTS = {
+  verify_share: ["--part-verify", ""],
+  draft_share: ["--part-draft", ""],
+  wasted_share: ["--part-wasted", "/"],
+  overhead_share: ["--part-other", "."],
+};
 
-/** A colour for each lane; the baseline is always grey. */
-export function laneColours(trace) {
+// A colour for each lane; the baseline is always grey.
+function laneColourNames(trace) {
   let used = 0;
-  return trace.lanes.map((lane) =>
-    variable(draftsNothing(lane) ? "--lane-baseline" : COLOURS[used++ % COLOURS.length])
-  );
+  return trace.lanes.map((lane) => (draftsNothing(lane) ? "--lane-baseline" : COLOURS[used++ % COLOURS.length]));
 }
+
+const laneColours = (trace) => laneColourNames(trace).map(variable);
 
 /** Bars of walltime speedup, or of tokens a second where the race has no autoregressive lane. */
 export function speedupFigure(trace, metrics) {
@@ -39,6 +45,7 @@ export function speedupFigure(trace, metrics) {
   const most = Math.max(baseline ? 1 : 0, ...values);
   const layout = {
     height: heightFor(trace),
+    margin: { l: labelMargin(laneLabels(trace)), r: 14, t: 8, b: 42 },
     xaxis: axis({ range: [0, 1.25 * most || 1] }),
     yaxis: laneAxis(trace),
     bargap: 0.35,
@@ -62,6 +69,7 @@ export function progressFigure(trace, time) {
       name: plain(titleOf(lane)),
       x: [0, ...rounds.map(endOf)],
       y: [0, ...rounds.map((_, index) => textStart(lane, index + 1))],
+      hoverlabel: { namelength: -1 },
       line: { color: colours[number], width: 3, dash: DASHES[number % DASHES.length], shape: "hv" },
       hovertemplate: `%{y} · %{x:.2f} s`,
     };
@@ -70,11 +78,9 @@ export function progressFigure(trace, time) {
   const line = { color: variable("--tape-text"), width: 1, dash: "dot" };
   const tokens = Math.max(8, ...trace.lanes.map((lane) => lane.token_ids.length));
   const layout = {
-    height: heightFor(trace) + 60,
-    xaxis: axis({ title: { text: t("player.seconds") }, range: [0, (length || 1) * 1.02] }),
+    height: heightFor(trace),
+    xaxis: axis({ title: { text: t("player.seconds"), standoff: 6 }, range: [0, (length || 1) * 1.02] }),
     yaxis: axis({ title: { text: t("player.metric.tokens") }, range: [0, tokens * 1.05] }),
-    showlegend: true,
-    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 },
     shapes: [{ type: "line", x0: time, x1: time, y0: 0, y1: 1, yref: "paper", line }],
   };
   return { data, layout };
@@ -82,34 +88,32 @@ export function progressFigure(trace, time) {
 
 /** Where a token's time goes in each lane, in ms a token, stacked. */
 export function timeFigure(trace, metrics) {
-  const colours = ["--part-verify", "--part-draft", "--part-wasted", "--part-other"];
-  const patterns = ["", "", "/", "."];
-  const data = PARTS.map((part, index) => ({
+  const data = Object.entries(PARTS).map(([part, [colour, shape]]) => ({
     type: "bar",
     orientation: "h",
     name: t(`player.part.${part}`),
     x: metrics.map((lane) => (lane[part] === null ? null : lane[part] * lane.ms_per_token)),
     y: trace.lanes.map((_, number) => number),
     customdata: metrics.map((lane) => 100 * lane[part]),
-    marker: { color: variable(colours[index]), pattern: { shape: patterns[index], solidity: 0.35 } },
+    marker: { color: variable(colour), pattern: { shape, solidity: 0.35 } },
     hovertemplate: "%{x:.1f} ms · %{customdata:.1f}%",
   }));
   const layout = {
-    height: heightFor(trace) + 60,
+    height: heightFor(trace),
+    margin: { l: labelMargin(laneLabels(trace)), r: 14, t: 8, b: 42 },
     barmode: "stack",
     bargap: 0.35,
-    xaxis: axis({ title: { text: t("player.ms_a_token") }, rangemode: "tozero" }),
+    xaxis: axis({ title: { text: t("player.ms_a_token"), standoff: 6 }, rangemode: "tozero" }),
     yaxis: laneAxis(trace),
-    showlegend: true,
-    legend: { orientation: "h", traceorder: "normal", yref: "container", y: 0, yanchor: "bottom", x: 0 },
   };
   return { data, layout };
 }
 
-const heightFor = (trace) => 70 + 40 * trace.lanes.length;
+const heightFor = (trace) => Math.max(210, 60 + 42 * trace.lanes.length);
+const laneLabels = (trace) => trace.lanes.map((lane) => plain(titleOf(lane), 20));
 
 function laneAxis(trace) {
-  const labels = trace.lanes.map((lane) => plain(titleOf(lane), 22));
+  const labels = laneLabels(trace);
   return axis({
     range: [trace.lanes.length - 0.5, -0.5],
     showgrid: false,
@@ -119,7 +123,10 @@ function laneAxis(trace) {
   });
 }
 
-/** The panel: three figures and the table. show(metrics, time) brings it up to date. */
+/**
+ * The panel: three figures and the table. show(metrics, time, all) brings it up to date: the table, and
+ * the figures one after the other, a call a figure; with `all`, every one of them.
+ */
 export function speedView(trace) {
   const node = make("section", { className: "speed" });
   node.setAttribute("aria-label", t("player.speed"));
@@ -130,23 +137,48 @@ export function speedView(trace) {
     figure.append(make("figcaption", {}, t(`player.figure.${name}`)));
     figures[name] = make("div", { className: "plot" });
     figures[name].dataset.figure = name;
-    figure.append(figures[name]);
+    const keys = name === "progress" ? laneKeys(trace) : name === "time" ? partKeys() : [];
+    figure.append(make("p", { className: "keys" }, ...keys), figures[name]);
     places.append(figure);
   }
   const table = metricsTable(trace);
   node.append(places, table.node);
 
-  let drawn = "";
-  function show(metrics, time, force = false) {
+  const draws = {
+    speedup: (metrics) => speedupFigure(trace, metrics),
+    progress: (_, time) => progressFigure(trace, time),
+    time: (metrics) => timeFigure(trace, metrics),
+  };
+  let turn = 0;
+  function show(metrics, time, all) {
     table.show(metrics);
-    const state = JSON.stringify([metrics.map((lane) => [lane.tokens, lane.ms_per_token]), trace.lanes.map(clockOf)]);
-    if (state === drawn && !force) return;
-    drawn = state;
-    draw(figures.speedup, () => speedupFigure(trace, metrics));
-    draw(figures.progress, () => progressFigure(trace, time));
-    draw(figures.time, () => timeFigure(trace, metrics));
+    const names = Object.keys(draws);
+    for (const name of all ? names : [names[turn++ % names.length]]) {
+      draw(figures[name], () => draws[name](metrics, time));
+    }
   }
   return { node, show, figures };
+}
+
+// A figure's key is ours: plotly's own would have it draw everything twice.
+
+function laneKeys(trace) {
+  const svgDashes = { solid: "none", dash: "8 4", dot: "2 3", dashdot: "8 3 2 3", longdash: "12 4", longdashdot: "12 3 2 3" };
+  return trace.lanes.map((lane, number) => {
+    const sign = svg("svg", { width: 34, height: 10, "aria-hidden": "true" });
+    const name = laneColourNames(trace)[number];
+    const dash = svgDashes[DASHES[number % DASHES.length]];
+    sign.append(svg("line", { x1: 1, x2: 33, y1: 5, y2: 5, "stroke-width": 3, "stroke-dasharray": dash, style: `stroke: var(${name})` }));
+    return make("span", {}, sign, titleOf(lane));
+  });
+}
+
+function partKeys() {
+  return Object.entries(PARTS).map(([part, [colour, shape]]) => {
+    const sign = make("i", { className: shape ? "hatched" : "" });
+    sign.style.setProperty("--colour", `var(${colour})`);
+    return make("span", {}, sign, t(`player.part.${part}`));
+  });
 }
 
 function metricsTable(trace) {
