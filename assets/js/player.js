@@ -23,13 +23,9 @@ const STEP_MS = 1100; // a phase at the tempo “step by step”
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Draw the player into gradio's component; its value is the text of a RaceFeed (components/player.py). */
-export function mount({ element, props, watch }) {
+export async function mount({ element, props, watch }) {
   const root = element.querySelector(".player") ?? element.appendChild(make("div", { className: "player" }));
-  if (!document.getElementById("tape-style")) {
-    const style = make("style", {}, TAPE_STYLE);
-    style.id = "tape-style";
-    document.head.append(style);
-  }
+  await addStyle();
   const player = makePlayer(root);
   watch("value", () => player.read(props.value || ""));
   document.addEventListener("adaedl:open", ({ detail }) => player.open(detail));
@@ -39,6 +35,14 @@ export function mount({ element, props, watch }) {
   player.read(props.value || "");
   (window.requestIdleCallback ?? setTimeout)(() => plotly());
   return player;
+}
+
+function addStyle() {
+  const href = new URL("player.css", import.meta.url).href;
+  return new Promise((resolve) => {
+    const link = make("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve });
+    document.head.append(make("style", {}, TAPE_STYLE), link);
+  });
 }
 
 function makePlayer(root) {
@@ -105,7 +109,7 @@ function makePlayer(root) {
     const timeline = timelineView(trace, act, [save]);
     timeline.tempo.value = tempo;
 
-    const about = make("p", { className: "about-race" }, aboutRace(trace));
+    const about = aboutRace(trace);
     const lanesNode = make("div", { className: "lanes" });
     lanesNode.append(...lanes.map(({ node }) => node));
     const main = make("div", { className: "main" });
@@ -287,10 +291,13 @@ function makePlayer(root) {
     view.inspector.show(feed.trace.lanes[number], hit);
   }
 
-  function aboutRace({ prompt, pair, sampling, verification, seed, device, dtype }) {
+  function aboutRace({ prompt, pair, sampling, verification, seed, device, dtype, created, versions }) {
     const rule = t(sampling.temperature === 0 ? "player.rule.greedy" : `player.rule.${verification}`);
-    const values = { prompt, target: pair.target, draft: pair.draft, weights: pair.weights, temperature: sampling.temperature, rule, seed: feed.seed ?? seed, device, dtype };
-    return t("player.race", values);
+    const where = { pair: pair.name, device, dtype, temperature: sampling.temperature, rule, seed: feed.seed ?? seed };
+    const made = Object.entries(versions).map((each) => each.join(" ")).join(", ");
+    const models = { target: pair.target, weights: pair.weights, draft: pair.draft, created, versions: made };
+    const summary = make("summary", {}, t("player.race", { prompt, ...where }));
+    return make("details", { className: "about-race" }, summary, make("p", {}, t("player.race_models", models)));
   }
 
   return { read, open, key, recolour, act, feed: () => feed, time: () => time };

@@ -80,7 +80,7 @@ export function progressFigure(trace, time) {
   const layout = {
     height: heightFor(trace),
     xaxis: axis({ title: { text: t("player.seconds"), standoff: 6 }, range: [0, (length || 1) * 1.02] }),
-    yaxis: axis({ title: { text: t("player.metric.tokens") }, range: [0, tokens * 1.05] }),
+    yaxis: axis({ range: [0, tokens * 1.05] }),
     shapes: [{ type: "line", x0: time, x1: time, y0: 0, y1: 1, yref: "paper", line }],
   };
   return { data, layout };
