@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import gradio as gr
+from gradio.i18n import I18nData
 
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset
 from adaedl.race import DEFAULT_LANES
@@ -137,10 +138,10 @@ def _advanced() -> tuple[gr.components.Component, ...]:
             min_width=280,
         )
         numbers = [
-            _number("top_k", DEFAULTS.top_k),
-            _number("top_p", DEFAULTS.top_p),
-            _number("seed", DEFAULTS.seed),
-            _number("tokens", DEFAULTS.max_new_tokens),
+            _number(text("page.top_k"), DEFAULTS.top_k, "top_k"),
+            _number(text("page.top_p"), DEFAULTS.top_p, "top_p"),
+            _number(text("page.seed"), DEFAULTS.seed, "seed"),
+            _number(text("page.tokens"), DEFAULTS.max_new_tokens, "tokens"),
         ]
     return rule, *numbers
 
@@ -158,6 +159,5 @@ def unchecked(field: gr.components.Component) -> gr.components.Component:
     return field
 
 
-def _number(name: str, value: float) -> gr.components.Component:
-    field = gr.Number(value, label=text(f"page.{name}"), scale=1, min_width=110, elem_id=name)
-    return unchecked(field)
+def _number(label: I18nData, value: float, name: str) -> gr.components.Component:
+    return unchecked(gr.Number(value, label=label, scale=1, min_width=110, elem_id=name))
