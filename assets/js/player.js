@@ -46,7 +46,8 @@ function addStyle() {
 }
 
 function makePlayer(root) {
-  let feed = newFeed();
+  let feed = newFeed(); // what is shown
+  const fed = newFeed(); // what the server sends; shown until another trace is opened
   let view = null; // the parts on screen, made anew for each trace
   let time = 0;
   let playing = false;
@@ -63,8 +64,9 @@ function makePlayer(root) {
 
   function read(text) {
     if (!text) return;
-    const begins = readFeed(feed, text);
-    if (!feed.trace) return;
+    const begins = readFeed(fed, text);
+    if (!fed.trace || (!begins && feed !== fed)) return; // a trace opened during a race stays
+    feed = fed;
     if (begins) begin("");
     if (feed.live && begins) following = true;
     if (!feed.live && begins) time = lengthOf(feed.trace);
