@@ -7,7 +7,7 @@ from toys import tiny_pair
 
 from adaedl.errors import UserError
 from adaedl.models.cpu import StaticCache
-from adaedl.race import MAX_LANES, MAX_PROMPT_CHARACTERS, new_trace, race
+from adaedl.race import MAX_LANES, MAX_PROMPT_CHARACTERS, _GrowingText, new_trace, race
 from adaedl.sampling import Sampling
 from adaedl.stopping import STOPPERS
 from adaedl.trace import Trace
@@ -111,6 +111,25 @@ def test_the_end_of_a_text_is_not_part_of_it():
             ended += lane.token_ids[-1] in pair.eos_ids
             assert lane.text == " ".join(f"w{i}" for i in lane.token_ids if i not in pair.eos_ids)
     assert ended
+
+
+def test_a_growing_text_is_the_whole_text_decoded_whatever_a_character_is_split_into(pair):
+    # Each token is one byte of the text, as in a byte-level tokenizer; half a character reads as �.
+    pair.decode = lambda token_ids: bytes(token_ids).decode(errors="replace")
+    data = list("naïve 🦊 — 水".encode())
+    growing = _GrowingText(pair)
+    texts = [growing.read(data[:length]) for length in range(len(data) + 1)]
+    assert texts == [pair.decode(data[:length]) for length in range(len(data) + 1)]
+
+
+def test_a_growing_text_decodes_a_few_tokens_at_a_time(pair):
+    decoded = []
+    decode = pair.decode
+    pair.decode = lambda token_ids: decoded.append(len(token_ids)) or decode(token_ids)
+    trace = toy_trace(pair, ["autoregressive"], max_new_tokens=100)
+    for _ in race(pair, trace):
+        pass
+    assert sum(decoded) < 6 * 100
 
 
 # Stopping a race.
