@@ -18,7 +18,7 @@ from adaedl.errors import UserError
 from adaedl.metrics import RunningMetrics
 from adaedl.models.pair import Pair, check_prompt
 from adaedl.sampling import Sampling, SharedNoise
-from adaedl.stopping import make_stopper
+from adaedl.stopping import check_live, make_stopper
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
 
 DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl")
@@ -38,7 +38,7 @@ def check_race(prompt: str, lanes: list[str], max_new_tokens: int, seed: int, ve
     if len(lanes) > MAX_LANES:
         raise UserError(f"The race has {len(lanes)} lanes; at most {MAX_LANES} run at once.")
     for spec in lanes:
-        make_stopper(spec)
+        check_live(make_stopper(spec))
     check_prompt(prompt)
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise UserError(
