@@ -30,7 +30,7 @@ from adaedl.sampling import (
     verify_speculative,
     warp,
 )
-from adaedl.stopping import DraftStep, Stopper
+from adaedl.stopping import DraftStep, Stopper, check_live
 from adaedl.trace import DraftedToken, Emitted, Round, TopToken
 
 TOP_TOKENS = 10
@@ -115,9 +115,11 @@ def decode(
         record: keep p, β and the ten most probable tokens too. That is done off the clock.
 
     Raises:
-        UserError: a bad verification or length, or a prompt that does not fit.
+        UserError: a bad verification or length, a stopper that needs a recording, or a prompt that does not
+            fit.
     """
     check_run(max_new_tokens, seed, verification)
+    check_live(stopper)
     drafting = stopper.max_draft > 0
     state = context or read_prompt(pair, prompt_ids, max_new_tokens, drafting)
     vocab = pair.drafter.vocab if drafting else None
