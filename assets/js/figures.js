@@ -58,7 +58,7 @@ export function axis(more = {}) {
 
 /** The margin that labels at a bar chart's left need, in pixels. */
 export function labelMargin(labels) {
-  return 14 + 7.2 * Math.max(...labels.map((label) => label.replace(/<[^>]*>|&\w+;/g, "x").length));
+  return 14 + 7.2 * Math.max(...labels.map((label) => label.replace(/<[^>]*>/g, "").replace(/&\w+;/g, "x").length));
 }
 
 function baseLayout() {

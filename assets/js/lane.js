@@ -18,7 +18,7 @@ const [DRAW_COST, RETURN_COST] = [4, 1];
  * A lane's view. `pick(lane, round, column)` is called with indices when the reader points at a token,
  * `choose(lane)` when the lane is chosen to be stepped through.
  *
- * Returns {node, show(lanePicture), followEnd(), showNumbers(metrics, baseline), rescale(entropyMax), light(position),
+ * Returns {node, show(lanePicture, growing), followEnd(), showNumbers(metrics, baseline), rescale(entropyMax), light(position),
  * reveal(position), columnAt(round, column)}; show returns false where more is to be drawn in the next frame.
  */
 export function laneView(trace, number, { pick, choose }) {
@@ -71,7 +71,7 @@ export function laneView(trace, number, { pick, choose }) {
     return rounds[index];
   }
 
-  function show(picture) {
+  function show(picture, growing) {
     const want = picture.ended + (picture.current ? 1 : 0);
     while (shown > want) rounds[--shown].node.remove();
     if (partial >= 0 && partial !== picture.ended) rounds[partial].show(null);
@@ -89,7 +89,7 @@ export function laneView(trace, number, { pick, choose }) {
       rounds[partial].show(picture.current);
     }
     showText(whole ? picture.written : textStart(lane, shown));
-    showPhase(picture);
+    showPhase(picture, growing);
     if (!tabStop?.isConnected) setTabStop(rounds[0]?.columns[0]?.node);
     return whole;
   }
@@ -137,11 +137,11 @@ export function laneView(trace, number, { pick, choose }) {
     return index;
   }
 
-  function showPhase({ ended, current, done }) {
+  function showPhase({ ended, current, done }, growing) {
     chips.show(current?.phase.name);
     const round = lane.rounds[ended];
     const words = current ? phaseWords(lane, round, current.phase, trace.verification)
-      : done && ended ? t("player.lane_done", { rounds: ended })
+      : done && ended && !growing ? t("player.lane_done", { rounds: ended })
       : "";
     setText(narration, words);
     doing.dataset.verdict = verdictOf(round, current);

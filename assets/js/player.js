@@ -151,7 +151,7 @@ function makePlayer(root) {
     lastFrame = now;
     const { trace } = feed;
     const picturesOfLanes = picture(trace, time).lanes;
-    const whole = view.lanes.map((each, number) => each.show(picturesOfLanes[number])).every(Boolean);
+    const whole = view.lanes.map((each, number) => each.show(picturesOfLanes[number], feed.live)).every(Boolean);
     view.lanes.forEach((each) => each.followEnd());
     const rounds = trace.lanes[lane].rounds.length;
     const round = Math.min(picturesOfLanes[lane].ended + 1, rounds);
