@@ -124,7 +124,7 @@ def decode(
     state = context or read_prompt(pair, prompt_ids, max_new_tokens, drafting)
     vocab = pair.drafter.vocab if drafting else None
     layers = pair.drafter.feature_layers if drafting else ()
-    scoring = _scoring(stopper, sampling)
+    scoring = score_sampling(stopper.score_temperature, sampling)
     if sampling.greedy:
         rule = _Match(sampling, None, vocab)
     elif verification == "shared_noise":
@@ -323,10 +323,10 @@ class _Speculative:
         return torch.tensor(values, dtype=precise, device=like.device)
 
 
-def _scoring(stopper: Stopper, sampling: Sampling) -> Sampling | None:
-    """How q is warped for the stopper; None for as it is sampled from."""
-    if stopper.score_temperature:
-        return Sampling(stopper.score_temperature)
+def score_sampling(score_temperature: float | None, sampling: Sampling) -> Sampling | None:
+    """How q is warped for a stopper with this score temperature; None for as it is sampled from."""
+    if score_temperature:
+        return Sampling(score_temperature)
     return Sampling(1.0) if sampling.greedy else None
 
 

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
 
-from adaedl.trace import LaneMetrics, Round, Trace
+from adaedl.trace import Lane, LaneMetrics, Round, Trace
 
 BASELINE = "autoregressive"
 
@@ -122,6 +122,13 @@ def lane_metrics(lane: Tally, baseline: Tally | None, same_text: bool | None) ->
         overhead_share=_ratio(max(0.0, lane.clock_s - lane.draft_s - lane.verify_s), lane.clock_s),
         same_text=same_text,
     )
+
+
+def percent_of_oracle(lane: Lane, oracle: Lane) -> float:
+    """A lane's tokens per second in percent of those of the oracle, which drafts exactly what will be
+    accepted, on the same text and the same clock. It needs a recording (`adaedl.replay`)."""
+    speeds = [len(each.token_ids) / each.clock_s for each in (lane, oracle)]
+    return 100 * speeds[0] / speeds[1]
 
 
 def to_frame(trace: Trace) -> pd.DataFrame:
