@@ -142,7 +142,7 @@ function scatter(tokens, gamma) {
       y: chosen.map(({ beta }) => beta),
       text: chosen.map(({ text }) => plain(visible(text), 16)),
       marker: { color: colour(fill), symbol, size: 10, opacity: 0.75, line: { width: 1, color: colour("page") } },
-      hovertemplate: "“%{text}”<br>bound %{x:.3f}, β %{y:.3f}<extra></extra>",
+      hovertemplate: `“%{text}”<br>${t("learn.bound")} %{x:.3f}, β %{y:.3f}<extra></extra>`,
     };
   };
   const lowest = Math.min(0, ...tokens.map(({ entropy }) => acceptanceLowerBound(entropy, gamma)));

@@ -34,7 +34,8 @@ export function draftAndVerify() {
       "verify",
       "judge",
       "exact",
-      formula("q(x) · min(1, p(x) / q(x)) + (1 − β) ·", residualLaw),
+      formula("q(x) · min(1, p(x) / q(x))"),
+      formula("+ (1 − β) ·", residualLaw),
       formula("= min(p(x), q(x)) +", below("(p(x) − q(x))", "+"), "= p(x)"),
       "blind",
     ],
@@ -119,7 +120,7 @@ function tokenCard(token, state) {
   card.append(make("b", {}, visible(token.text)), bar("q", token.q));
   if (state === "drafting") return card;
   const sign = token.score < token.threshold ? "<" : "≥";
-  card.append(fact(`${t("learn.bound")}\u00a0${fixed(token.score)} ${sign} λ\u00a0${fixed(token.threshold)}`));
+  card.append(fact(`${t("learn.bound")}\u00a0${fixed(token.score)} ${sign}\u00a0λ\u00a0${fixed(token.threshold)}`));
   if (HIDDEN_BEFORE_VERIFY.includes(state)) return card;
   const chance = Math.min(1, token.p / token.q);
   card.append(bar("p", token.p));

@@ -6,7 +6,7 @@
 // functions below.
 
 const MATHML = "http://www.w3.org/1998/Math/MathML";
-const SYMBOL = /\d+(?:\.\d+)?×?|[A-Za-z]+|\p{L}[₀-₉]?|[^\s]/gu;
+const SYMBOL = /\d+(?:\.\d+)?×?|[A-Za-z]+|\p{L}[*′]?|[^\s]/gu;
 
 function node(tag, ...children) {
   const made = document.createElementNS(MATHML, tag);
@@ -32,9 +32,7 @@ export const group = (...parts) => row("(", ...parts, ")");
 /** Values with the condition that each has, below one another; a condition that is no formula is a node. */
 export function cases(...lines) {
   const cells = (parts) => parts.map((part) => node("mtd", row(part)));
-  const table = node("mtable", ...lines.map((line) => node("mtr", ...cells(line))));
-  table.setAttribute("columnalign", "left left");
-  return row("{", table);
+  return node("mtable", ...lines.map((line) => node("mtr", ...cells(line))));
 }
 
 /** Words in a formula. */
