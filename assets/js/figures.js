@@ -32,7 +32,8 @@ async function drawNext() {
   try {
     const Plotly = await plotly();
     while (queue.size) {
-      await new Promise(requestAnimationFrame);
+      // After the frame rather than in it: the frame has its own work to do.
+      await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
       const [place, make] = queue.entries().next().value;
       queue.delete(place);
       if (!place.isConnected || !place.clientWidth) continue;
@@ -58,7 +59,7 @@ export function axis(more = {}) {
 
 /** The margin that labels at a bar chart's left need, in pixels. */
 export function labelMargin(labels) {
-  return 14 + 7.2 * Math.max(...labels.map((label) => label.replace(/<[^>]*>|&\w+;/g, "x").length));
+  return 14 + 7.2 * Math.max(...labels.map((label) => label.replace(/<[^>]*>/g, "").replace(/&\w+;/g, "x").length));
 }
 
 function baseLayout() {

@@ -10,15 +10,15 @@ import { phaseWords } from "./words.js";
 const HEAD_METRICS = ["speedup", "tokens_per_s", "acceptance_rate", "draft_length", "block_efficiency"];
 const PHASES = ["draft", "compare", "stop", "verify", "judge", "rewind", "emit"];
 // What a frame may put into a tape, so that a jump to the end of a long race keeps no frame waiting: a
-// round that is drawn for the first time costs more than one that only comes back.
+// token that is drawn for the first time costs more than one that only comes back.
 const BUDGET = 40;
-const [DRAW_COST, RETURN_COST] = [4, 1];
+const [DRAW_COST, RETURN_COST] = [2, 1];
 
 /**
  * A lane's view. `pick(lane, round, column)` is called with indices when the reader points at a token,
  * `choose(lane)` when the lane is chosen to be stepped through.
  *
- * Returns {node, show(lanePicture), followEnd(), showNumbers(metrics, baseline), rescale(entropyMax), light(position),
+ * Returns {node, show(lanePicture, growing), followEnd(), showNumbers(metrics, baseline), rescale(entropyMax), light(position),
  * reveal(position), columnAt(round, column)}; show returns false where more is to be drawn in the next frame.
  */
 export function laneView(trace, number, { pick, choose }) {
@@ -53,7 +53,7 @@ export function laneView(trace, number, { pick, choose }) {
   if (!bare) row.append(entropyAxis.node);
 
   const written = make("p");
-  const textBox = make("div", { className: "written", role: "group" }, written); // keeps to its end by CSS
+  const textBox = make("div", { className: "written", role: "group", tabIndex: 0 }, written); // keeps to its end by CSS
   textBox.setAttribute("aria-label", t("player.written", { label: titleOf(lane) }));
   node.append(head, doing, row, textBox);
 
@@ -71,15 +71,16 @@ export function laneView(trace, number, { pick, choose }) {
     return rounds[index];
   }
 
-  function show(picture) {
+  function show(picture, growing) {
     const want = picture.ended + (picture.current ? 1 : 0);
     while (shown > want) rounds[--shown].node.remove();
     if (partial >= 0 && partial !== picture.ended) rounds[partial].show(null);
     partial = -1;
     let budget = BUDGET;
     while (shown < want && budget > 0) {
-      budget -= rounds[shown] ? RETURN_COST : DRAW_COST;
+      const cost = rounds[shown] ? RETURN_COST : DRAW_COST;
       const drawn = at(shown++);
+      budget -= cost * drawn.columns.length;
       drawn.show(null);
       tape.append(drawn.node);
     }
@@ -89,7 +90,7 @@ export function laneView(trace, number, { pick, choose }) {
       rounds[partial].show(picture.current);
     }
     showText(whole ? picture.written : textStart(lane, shown));
-    showPhase(picture);
+    showPhase(picture, growing);
     if (!tabStop?.isConnected) setTabStop(rounds[0]?.columns[0]?.node);
     return whole;
   }
@@ -137,11 +138,11 @@ export function laneView(trace, number, { pick, choose }) {
     return index;
   }
 
-  function showPhase({ ended, current, done }) {
+  function showPhase({ ended, current, done }, growing) {
     chips.show(current?.phase.name);
     const round = lane.rounds[ended];
     const words = current ? phaseWords(lane, round, current.phase, trace.verification)
-      : done && ended ? t("player.lane_done", { rounds: ended })
+      : done && ended && !growing ? t("player.lane_done", { rounds: ended })
       : "";
     setText(narration, words);
     doing.dataset.verdict = verdictOf(round, current);

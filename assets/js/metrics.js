@@ -80,12 +80,14 @@ function sameText(tokens, others) {
   return tokens.slice(0, both).every((id, index) => id === others[index]);
 }
 
-/** The metrics of a whole trace as CSV: a line a lane, "" where a number is not defined. */
+/** The metrics of a whole trace as CSV, as adaedl.metrics.to_frame orders them: a line a lane, "" where a
+ * number is not defined. */
 export function metricsCsv(trace) {
-  const names = Object.keys(METRICS);
-  const lines = metricsAt(trace).map((metrics, number) => [
+  const metrics = metricsAt(trace);
+  const names = Object.keys(metrics[0]);
+  const lines = metrics.map((lane, number) => [
     trace.lanes[number].label,
-    ...names.map((name) => metrics[name] ?? ""),
+    ...names.map((name) => lane[name] ?? ""),
   ]);
   return [["lane", ...names], ...lines].map((line) => line.map(csvCell).join(",")).join("\n") + "\n";
 }

@@ -35,19 +35,18 @@ export function speedupFigure(trace, metrics) {
     orientation: "h",
     x: values,
     y: trace.lanes.map((_, number) => number),
-    text: values.map((value) => (value === null ? "" : value.toFixed(2) + unit)),
-    textposition: "outside",
-    textfont: { size: 17 },
-    cliponaxis: false,
     marker: { color: laneColours(trace) },
     hovertemplate: `%{x:.3f}${unit}<extra></extra>`,
   };
-  const most = Math.max(baseline ? 1 : 0, ...values);
+  const labels = laneLabels(trace).map((label, number) => {
+    const value = values[number];
+    return value === null ? label : `${label}  <b>${value.toFixed(2)}${unit}</b>`;
+  });
   const layout = {
     height: heightFor(trace),
-    margin: { l: labelMargin(laneLabels(trace)), r: 14, t: 8, b: 42 },
-    xaxis: axis({ range: [0, 1.25 * most || 1] }),
-    yaxis: laneAxis(trace),
+    margin: { l: 8 + 1.08 * labelMargin(labels), r: 14, t: 8, b: 42 },
+    xaxis: axis({ range: [0, 1.05 * Math.max(baseline ? 1 : 0, ...values) || 1] }),
+    yaxis: laneAxis(labels),
     bargap: 0.35,
   };
   if (baseline) {
@@ -104,7 +103,7 @@ export function timeFigure(trace, metrics) {
     barmode: "stack",
     bargap: 0.35,
     xaxis: axis({ title: { text: t("player.ms_a_token"), standoff: 6 }, rangemode: "tozero" }),
-    yaxis: laneAxis(trace),
+    yaxis: laneAxis(laneLabels(trace)),
   };
   return { data, layout };
 }
@@ -112,10 +111,9 @@ export function timeFigure(trace, metrics) {
 const heightFor = (trace) => Math.max(210, 60 + 42 * trace.lanes.length);
 const laneLabels = (trace) => trace.lanes.map((lane) => plain(titleOf(lane), 20));
 
-function laneAxis(trace) {
-  const labels = laneLabels(trace);
+function laneAxis(labels) {
   return axis({
-    range: [trace.lanes.length - 0.5, -0.5],
+    range: [labels.length - 0.5, -0.5],
     showgrid: false,
     zeroline: false,
     tickvals: labels.map((_, number) => number),
@@ -123,10 +121,7 @@ function laneAxis(trace) {
   });
 }
 
-/**
- * The panel: three figures and the table. show(metrics, time, all) brings it up to date: the table, and
- * the figures one after the other, a call a figure; with `all`, every one of them.
- */
+/** The panel: three figures and the table. show(metrics, time) brings it up to date. */
 export function speedView(trace) {
   const node = make("section", { className: "speed" });
   node.setAttribute("aria-label", t("player.speed"));
@@ -144,18 +139,11 @@ export function speedView(trace) {
   const table = metricsTable(trace);
   node.append(places, table.node);
 
-  const draws = {
-    speedup: (metrics) => speedupFigure(trace, metrics),
-    progress: (_, time) => progressFigure(trace, time),
-    time: (metrics) => timeFigure(trace, metrics),
-  };
-  let turn = 0;
-  function show(metrics, time, all) {
+  function show(metrics, time) {
     table.show(metrics);
-    const names = Object.keys(draws);
-    for (const name of all ? names : [names[turn++ % names.length]]) {
-      draw(figures[name], () => draws[name](metrics, time));
-    }
+    draw(figures.speedup, () => speedupFigure(trace, metrics));
+    draw(figures.progress, () => progressFigure(trace, time));
+    draw(figures.time, () => timeFigure(trace, metrics));
   }
   return { node, show, figures };
 }
