@@ -1,5 +1,5 @@
-"""The Learn page: five steps from drafting to speedup. It is drawn by assets/js/learn/page.js on the reader's own
-numbers and on the recorded races; the server has no part in it."""
+"""The Learn page: five steps from drafting to speedup. It is drawn by assets/js/learn/page.js on the reader's
+own numbers and on the recorded races; the server has no part in it."""
 
 import gradio as gr
 
