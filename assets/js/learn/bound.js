@@ -152,9 +152,9 @@ function scatter(tokens, gamma) {
     yaxis: titled(t("learn.3.axis_beta"), SHARES),
     shapes: [{ type: "line", x0: 0, y0: 0, x1: 1, y1: 1, line }],
     annotations: [
-      { x: Math.max(0.02, lowest), y: 0.99, text: t("learn.3.side_holds"), xanchor: "left", showarrow: false },
-      { x: 0.98, y: 0.04, text: t("learn.3.side_fails"), xanchor: "right", showarrow: false },
-    ],
+      { x: lowest, y: 1, xanchor: "left", text: t("learn.3.side_holds") },
+      { x: 1, y: 0.06, xanchor: "right", text: t("learn.3.side_fails") },
+    ].map((side) => ({ ...side, showarrow: false, bgcolor: colour("card") })),
   };
   const data = [
     points(true, t("learn.3.side_holds"), "circle", "good"),

@@ -2,6 +2,7 @@
 // the recorded races.
 
 import { make } from "../make.js";
+import { whenSeen } from "../seen.js";
 import { t } from "../text.js";
 import { bound } from "./bound.js";
 import { draftAndVerify } from "./draft_verify.js";
@@ -66,20 +67,6 @@ function goTo(section) {
 function scrollToHash() {
   const section = /^#learn-\d$/.test(location.hash) && document.querySelector(location.hash);
   if (section?.offsetParent) goTo(section);
-}
-
-/** Call `act` each time that a node comes into sight of a hidden tab; true the first time. */
-function whenSeen(node, act) {
-  let seen = false;
-  let first = true;
-  new ResizeObserver(() => {
-    const sees = node.clientWidth > 0;
-    if (sees && !seen) {
-      act(first);
-      first = false;
-    }
-    seen = sees;
-  }).observe(node);
 }
 
 async function showRecordings(root, steps) {
