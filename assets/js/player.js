@@ -9,6 +9,7 @@ import { metricsAt } from "./metrics.js";
 import { legendView } from "./legend.js";
 import { picture, stepTime } from "./picture.js";
 import { saveMenu } from "./save.js";
+import { whenSeen } from "./seen.js";
 import { speedView } from "./speed.js";
 import { TAPE_STYLE } from "./tape_style.js";
 import { entropyScale } from "./tape.js";
@@ -16,7 +17,7 @@ import { t } from "./text.js";
 import { timelineView } from "./timeline.js";
 import { draftsNothing, lengthOf, newFeed, readFeed, roundsEnded } from "./trace.js";
 
-const NUMBERS_MS = 250; // numbers and figures are brought up to date at this pace while time runs
+const NUMBERS_MS = 500; // numbers and figures are brought up to date together, at this pace while time runs
 const LONGEST_FRAME_MS = 500; // what a page that was out of sight may catch up
 const STEP_MS = 1100; // a phase at the tempo “step by step”
 
@@ -30,6 +31,7 @@ export async function mount({ element, props, watch }) {
   watch("value", () => player.read(props.value || ""));
   document.addEventListener("adaedl:open", ({ detail }) => player.open(detail));
   document.addEventListener("keydown", player.key);
+  whenSeen(root, (first) => first || player.recolour());
   new MutationObserver(player.recolour).observe(document.body, { attributeFilter: ["class"] });
   root.dataset.ready = "";
   player.read(props.value || "");
@@ -188,11 +190,11 @@ function makePlayer(root) {
     const { trace } = feed;
     const metrics = metricsAt(trace, time);
     view.lanes.forEach((each, number) => each.showNumbers(metrics[number], draftsNothing(trace.lanes[number])));
-    view.speed.show(metrics, time, !playing && !following);
+    view.speed.show(metrics, time);
   }
 
   function recolour() {
-    if (view) view.speed.show(metricsAt(feed.trace, time), time, true);
+    if (view) view.speed.show(metricsAt(feed.trace, time), time);
     if (picked) view.inspector.show(feed.trace.lanes[picked.lane], picked);
   }
 
@@ -269,7 +271,7 @@ function makePlayer(root) {
   };
 
   function key(event) {
-    if (!view || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!view || !root.clientWidth || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const { target } = event;
     const inside = root.contains(target);
     if (!inside && target !== document.body) return;
