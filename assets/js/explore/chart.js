@@ -16,10 +16,11 @@ export function ticks([low, high], count = 6) {
 }
 
 /**
- * A chart in `place`. draw({x, y, lines, bars, points, rules}) draws it:
+ * A chart in `place`. draw({x, y, lines, bars, points, spans, dots, rules}) draws it:
  *
  * x, y: {range, title, ticks?, format?}; lines: [{points: [[x, y], …], style, wide}]; bars: [{x, from, to, style,
- * outline, hatched}] one unit wide; points: [{x, y, style, shape}], a dot or a "diamond"; rules: [{x} or {y}, style, label].
+ * outline, hatched, label}] one unit wide; points: [{x, y, style, shape}], a dot or a "diamond"; spans: upright
+ * intervals [{x, from, to, style}]; dots: {points, style}, many small ones; rules: [{x} or {y}, style, label].
  * A `style` is that of a stopper: {colour, dash}, a CSS colour and an SVG dash pattern.
  *
  * `onX(value)` is told where on the x axis the pointer is pressed and dragged.
@@ -55,7 +56,7 @@ export function chart(place, { height = 300, label, onX = null }) {
     width = place.clientWidth;
     if (!width) return;
     node.setAttribute("width", width);
-    const { x, y, lines = [], bars = [], points = [], rules = [] } = picture;
+    const { x, y, lines = [], bars = [], points = [], spans = [], dots = null, rules = [] } = picture;
     const right = width - MARGIN.right;
     const bottom = height - MARGIN.bottom;
     const across = (value) => MARGIN.left + ((value - x.range[0]) / (x.range[1] - x.range[0])) * (right - MARGIN.left);
@@ -75,12 +76,20 @@ export function chart(place, { height = 300, label, onX = null }) {
     parts.push(svg("line", { class: "base", x1: MARGIN.left, x2: right, y1: bottom, y2: bottom }));
 
     const unit = across(1) - across(0);
-    for (const { x: at, from, to, style, outline, hatched } of bars) {
+    if (dots) {
+      const d = dots.points.map(([px, py]) => `M${across(px).toFixed(1)} ${up(py).toFixed(1)}h0`).join("");
+      parts.push(svg("path", { class: "dots", d, style: `stroke: ${dots.style.colour}` }));
+    }
+    for (const { x: at, from, to, style } of spans) {
+      parts.push(svg("line", { x1: across(at), x2: across(at), y1: up(from), y2: up(to), style: stroke(style, 3) }));
+    }
+    for (const { x: at, from, to, style, outline, hatched, label: words } of bars) {
       if (to <= from) continue;
       const half = unit * (outline ? 0.45 : 0.36);
       const box = { x: across(at) - half, width: 2 * half, y: up(to), height: up(from) - up(to) };
       const look = outline ? `fill: none; ${stroke(style, 2)}` : `fill: ${style.colour}`;
       parts.push(svg("rect", { ...box, style: look }));
+      if (words) parts.push(svg("text", { x: across(at), y: up(to) - 5, "text-anchor": "middle" }, words));
       if (hatched) parts.push(svg("path", { class: "hatch", d: hatch(box) }));
     }
     for (const { x: at, y: level, style, label: words, strong } of rules) {

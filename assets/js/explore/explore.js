@@ -3,11 +3,10 @@
 
 import { draw as drawFigure, axis, variable } from "../figures.js";
 import { make, setText } from "../make.js";
-import { link } from "../share.js";
 import { formatSpec } from "../lanes_editor.js";
 import { language, t } from "../text.js";
 import { chart } from "./chart.js";
-import { addStyle, onRecording, shipped, show as setRecording } from "./recordings.js";
+import { addStyle, onRecording, raceLink, shipped, show as setRecording } from "./recordings.js";
 import { replay } from "./replay.js";
 import * as model from "./settings.js";
 import { sliders } from "./sliders.js";
@@ -89,7 +88,7 @@ export async function mount({ element, props, watch }) {
       probed: recording.probed,
     };
     setText(about, t("explore.about_recording", values));
-    for (const chip of chips.querySelectorAll("button")) chip.ariaPressed = String(chip === opened.chip);
+    for (const chip of chips.querySelectorAll("button")) chip.ariaPressed = String(chip.dataset.file === (opened.file ?? "own"));
     root.dataset.tokens = recording.token_ids.length;
     change({});
   }
@@ -275,28 +274,28 @@ export async function mount({ element, props, watch }) {
   document.addEventListener("adaedl:measured", ({ detail }) => addMeasured(detail));
   new MutationObserver(() => curves.map && drawMap()).observe(document.body, { attributeFilter: ["class"] });
 
-  let ownChip = null;
-  onRecording((opened) => {
-    if (opened.own && !opened.chip) {
-      ownChip?.remove();
-      const again = { ...opened };
-      ownChip = make("button", { type: "button", onclick: () => setRecording(again) }, t("explore.own", { temperature: opened.recording.sampling.temperature }));
-      again.chip = opened.chip = ownChip;
-      chips.append(ownChip);
+  const ownChip = make("button", { type: "button", hidden: true, onclick: () => setRecording(own) });
+  ownChip.dataset.file = "own";
+  let own = null;
+  const entries = await shipped();
+  chips.append(make("span", { className: "label" }, t("explore.recordings")));
+  for (const entry of entries) {
+    const chip = make("button", { type: "button", title: entry.prompt, onclick: async () => setRecording(await entry.read()) }, entry.title[language]);
+    chip.dataset.file = entry.file;
+    chips.append(chip);
+  }
+  chips.append(ownChip);
+  const shown = onRecording((opened) => {
+    if (opened.own) {
+      own = opened;
+      ownChip.hidden = false;
+      setText(ownChip, t("explore.own", { temperature: own.recording.sampling.temperature }));
     }
     open(opened);
   });
-
-  chips.append(make("span", { className: "label" }, t("explore.recordings")));
-  const entries = await shipped();
-  for (const entry of entries) {
-    const chip = make("button", { type: "button", title: entry.prompt, onclick: async () => setRecording({ ...(await entry.read()), chip }) }, entry.title[language]);
-    entry.chip = chip;
-    chips.append(chip);
-  }
   root.dataset.ready = "";
   if (props.value) take();
-  else if (!recording) setRecording({ ...(await entries[0].read()), chip: entries[0].chip });
+  else if (!shown) setRecording(await entries[1].read());
 }
 
 const wholes = (first, last) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
@@ -312,14 +311,6 @@ const idOf = (recording) => `${recording.created} ${recording.seed} ${recording.
 function raceRequest(recording, spec) {
   const { prompt, pair, sampling, max_new_tokens, seed } = recording;
   return { id: idOf(recording), prompt, pair: pair.name, spec, ...sampling, max_new_tokens, seed: String(seed) };
-}
-
-function raceLink(recording, spec) {
-  const { prompt, pair, sampling, max_new_tokens, seed } = recording;
-  const lanes = JSON.stringify(["autoregressive", spec]);
-  const address = link([prompt, pair.name, lanes, sampling.temperature, max_new_tokens, seed, "shared_noise", sampling.top_k, sampling.top_p]);
-  address.hash = "";
-  return address.href;
 }
 
 /** What every number means: its formula and unit. */

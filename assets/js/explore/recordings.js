@@ -1,6 +1,7 @@
 // The recording that Explore and Calibration show: one of assets/examples/recordings, or the visitor's own.
 
 import { make } from "../make.js";
+import { link } from "../share.js";
 import { prepare } from "./replay.js";
 
 const FOLDER = new URL("../../examples/recordings/", import.meta.url);
@@ -16,7 +17,7 @@ export function shipped() {
 
 function once(file) {
   let reading = null;
-  return () => (reading ??= read(file).then(ready));
+  return () => (reading ??= read(file).then((envelope) => ({ ...ready(envelope), file })));
 }
 
 async function read(file) {
@@ -34,10 +35,20 @@ export function show(opened) {
   for (const listener of listeners) listener(shown);
 }
 
-/** Be told of the recording that is shown, now and whenever it changes. */
+/** Be told of the recording that is shown, now and whenever it changes; whether there is one by now. */
 export function onRecording(listener) {
   listeners.add(listener);
   if (shown) listener(shown);
+  return shown !== null;
+}
+
+/** The address of a race of a recording's prompt, of `spec` beside the target alone. */
+export function raceLink({ prompt, pair, sampling, max_new_tokens, seed }, spec) {
+  const lanes = JSON.stringify(["autoregressive", spec]);
+  const { temperature, top_k, top_p } = sampling;
+  const address = link([prompt, pair.name, lanes, temperature, max_new_tokens, seed, "shared_noise", top_k, top_p]);
+  address.hash = "";
+  return address.href;
 }
 
 /** Link the style of these pages, and the player's, whose colours they share. */

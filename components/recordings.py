@@ -1,0 +1,106 @@
+"""Recordings as Explore and Calibration take them: with real races of the same text beside, and with what
+calibration says.
+
+`python -m components.recordings` remakes the shipped ones (assets/examples/recordings); run it on a quiet
+machine, since the times in them are what the page replays.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import numpy as np
+
+from adaedl.calibration import calibrate, drafts_of_recording
+from adaedl.recording import Recording
+from adaedl.sampling import Sampling
+from adaedl.trace import Trace
+from components.assets import ASSETS
+
+FOLDER = ASSETS / "examples" / "recordings"
+PROMPT = "Explain how the water cycle works, step by step."
+TEMPERATURES = (0.0, 0.7, 1.0)
+TOKENS = 256
+DEPTH = 16
+MEASURED = ("fixed", "adaedl", "max_confidence", "svip", "margin", "confidence")
+
+
+def envelope(recording: Recording, measured: list[dict]) -> str:
+    """The JSON that the page is given: {"recording", "calibration", "measured"}."""
+    told = {"calibration": describe_calibration(recording), "measured": measured}
+    # The recording is JSON already, as its own checks want it.
+    return f'{{"recording":{recording.to_json()},{json.dumps(told)[1:]}'.replace("<", "\\u003c")
+
+
+def describe_calibration(recording: Recording) -> dict | None:
+    """adaedl.calibration's findings for γ = 0.2, as JSON takes them; None where nothing was drafted.
+
+    `drafts` are [entropy, β] of every drafted token that the text reaches."""
+    drafts = drafts_of_recording(recording)
+    if drafts.empty:
+        return None
+    found = asdict(calibrate(drafts))
+    bins = found.pop("bins")
+    found["count"] = found.pop("drafts")
+    found["bins"] = bins.astype(object).where(bins.notna(), None).to_dict("records")
+    found["rank_correlations"] = {
+        name: None if np.isnan(rho) else rho for name, rho in found["rank_correlations"].items()
+    }
+    found["drafts"] = drafts[["entropy", "beta"]].round(5).to_numpy().tolist()
+    return found
+
+
+def measured_lanes(trace: Trace) -> list[dict]:
+    """What a real race measured of its drafting lanes, for a trace whose metrics are computed."""
+    return [
+        {
+            "stopper": lane.stopper,
+            "settings": lane.settings,
+            "label": lane.label,
+            "speedup": lane.metrics.speedup,
+        }
+        for lane in trace.lanes
+        if lane.metrics and lane.metrics.speedup is not None and lane.stopper != "autoregressive"
+    ]
+
+
+def make_shipped() -> Iterator[str]:
+    """Record the shipped recordings and race on each; yields the name of each file as it is written."""
+    from adaedl.models.loading import load_pair
+    from adaedl.race import new_trace, race
+    from adaedl.recorder import record
+
+    pair = load_pair()
+    for temperature in TEMPERATURES:
+        sampling = Sampling(temperature)
+        recording = record(pair, PROMPT, sampling, max_new_tokens=TOKENS, depth=DEPTH)
+        trace = new_trace(
+            pair, PROMPT, ["autoregressive", *MEASURED], sampling, max_new_tokens=TOKENS, seed=0
+        )
+        for _ in race(pair, trace):
+            pass
+        file = FOLDER / f"temperature-{temperature:g}.json"
+        file.write_text(envelope(recording, measured_lanes(trace)) + "\n", "utf-8")
+        yield file.name
+
+
+def write_index() -> None:
+    """The list of shipped recordings that the page reads."""
+    entries = [
+        {
+            "file": f"temperature-{temperature:g}.json",
+            "temperature": temperature,
+            "prompt": PROMPT,
+            "title": {"en": f"temperature {temperature:g}", "zh": f"温度 {temperature:g}"},
+        }
+        for temperature in TEMPERATURES
+    ]
+    text = json.dumps(entries, ensure_ascii=False, indent=2)
+    (FOLDER / "index.json").write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name in make_shipped():
+        print(name, flush=True)
+    write_index()
