@@ -61,7 +61,6 @@ def explore_view(models: ModelsState) -> None:
     status = browser_part("explore-status", say("explore.status_ready"), module="status")
     measured = browser_part("measured", "", module="explore/measured")
     explored = browser_part("explore", "", module="explore/explore")
-    asked = gr.State("")
 
     def run_recording(session: ExploreSession, prompt, temperature, tokens, seed):
         settings = replace(
@@ -113,7 +112,7 @@ def explore_view(models: ModelsState) -> None:
     module = module_address("explore/explore.js")
     measure.click(
         run_measurement,
-        [session, asked],
+        [session, measured],  # what is sent for the latter is what the browser asks
         [measured, *shown],
         js=f"async (session) => [session, (await import({module})).request()]",
         concurrency_limit=None,

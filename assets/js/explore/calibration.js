@@ -11,6 +11,7 @@ import { LINE, PRESENT } from "./styles.js";
 
 const SCORES = ["bound", "top_prob", "margin", "token_prob"];
 const SCORE_STYLE = { colour: "var(--lane-1)", dash: "none" };
+const MOST_GAMMA = 10; // the slider's end where a fit lies beyond 1
 const NUMBERS = ["count", "beta", "bound", "coverage", "gamma", "gamma_for_coverage", ...SCORES.map((name) => `rho_${name}`)];
 
 export async function mount({ element }) {
@@ -63,14 +64,14 @@ export async function mount({ element }) {
   }
 
   function set(next) {
-    gamma = Math.min(1, Math.max(0, next));
+    gamma = Math.min(MOST_GAMMA, Math.max(0, next));
     if (!frame) frame = requestAnimationFrame(draw);
   }
 
   function open(next) {
     opened = next;
     const { recording, calibration } = opened;
-    setText(about, t("calibration.about_recording", { prompt: recording.prompt, temperature: recording.sampling.temperature, scored: recording.score_temperature, pair: recording.pair.name }));
+    setText(about, t("calibration.about_recording", { prompt: recording.prompt, temperature: recording.sampling.temperature, scored: recording.score_temperature ?? (recording.sampling.temperature || 1), pair: recording.pair.name }));
     for (const button of chips.querySelectorAll("button")) button.ariaPressed = String(button.dataset.file === opened.file);
     setButton(fitted, "calibration.fitted", calibration?.gamma);
     setButton(covering, "calibration.covering", calibration?.gamma_for_coverage);
@@ -79,12 +80,13 @@ export async function mount({ element }) {
   }
 
   function setButton(button, key, fit) {
-    button.disabled = fit === null || fit === undefined || fit > 1;
+    button.disabled = fit === null || fit === undefined || fit > MOST_GAMMA;
     setText(button, t(key, { gamma: fit === null || fit === undefined ? "—" : fit.toFixed(3) }));
   }
 
   function draw() {
     frame = 0;
+    input.max = gamma > 1 ? MOST_GAMMA : 1;
     input.value = gamma;
     setText(value, gamma.toFixed(3));
     for (const row of rows) showRow(row);

@@ -68,7 +68,9 @@ export function chart(place, { height = 300, label, onX = null }) {
       parts.push(svg("line", { class: "grid", x1: MARGIN.left, x2: right, y1: up(value), y2: up(value) }));
       parts.push(svg("text", { class: "tick", x: MARGIN.left - 6, y: up(value) + 4, "text-anchor": "end" }, (y.format ?? String)(value)));
     }
-    for (const value of x.ticks ?? ticks(x.range, width < 420 ? 5 : 10)) {
+    const narrow = width < 480;
+    const marked = x.ticks ? x.ticks.filter((_, index) => !narrow || x.ticks.length < 10 || index % 3 === 0) : ticks(x.range, narrow ? 5 : 10);
+    for (const value of marked) {
       parts.push(svg("line", { class: "grid", x1: across(value), x2: across(value), y1: bottom, y2: bottom + 4 }));
       parts.push(svg("text", { class: "tick", x: across(value), y: bottom + 18, "text-anchor": "middle" }, (x.format ?? String)(value)));
     }

@@ -46,8 +46,8 @@ export async function mount({ element, props, watch }) {
   const lengths = figure("lengths", make("p", { className: "keys" }, barKey("var(--tape-accepted)", "explore.whole"), barKey("var(--tape-rejected)", "explore.rejected", true), key("oracle")));
   const map = figure("map", make("p", { className: "keys" }, t("explore.map_key")));
   const charts = {
-    lambda: chart(overLambda.place, { height: 340, label: t("explore.figure.lambda"), onX: (x) => change({ lambda: Number(x.toFixed(2)) }) }),
-    k: chart(overK.place, { height: 260, label: t("explore.figure.k"), onX: (x) => change({ k: Math.round(x) }) }),
+    lambda: chart(overLambda.place, { height: 300, label: t("explore.figure.lambda"), onX: (x) => change({ lambda: Number(x.toFixed(2)) }) }),
+    k: chart(overK.place, { height: 300, label: t("explore.figure.k"), onX: (x) => change({ k: Math.round(x) }) }),
     lengths: chart(lengths.place, { height: 260, label: t("explore.figure.lengths") }),
   };
   const race = make("a", { className: "race-link" }, t("explore.race"));
