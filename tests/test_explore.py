@@ -123,6 +123,7 @@ def visit(browser: Browser, address: str, part: str = "explore", **options):
 def page(browser, address) -> Page:
     with visit(browser, address) as page:
         page.wait_for_selector("#explore [data-curves]")
+        page.wait_for_selector("#explore [data-figure=map] .main-svg")
         yield page
 
 

@@ -31,8 +31,10 @@ export async function mount({ element, props, watch }) {
   let recording = null;
   let controls = { ...model.DEFAULTS };
   let curves = {};
-  let curvesFor = "";
-  let work = null;
+  let wanted = ""; // what the curves are to be of (curvesKey)
+  let overtaken = false; // whether that has changed since they were begun
+  let work = null; // the curves in the making
+  let workFrame = 0;
   let frame = 0;
   let measured = []; // [{stopper, settings, speedup}], real races of this recording
 
@@ -73,7 +75,7 @@ export async function mount({ element, props, watch }) {
     measured = opened.measured;
     controls.k = Math.min(controls.k, recording.depth);
     controls.max_draft = Math.min(controls.max_draft, recording.depth);
-    curvesFor = "";
+    [wanted, work, curves] = ["", null, {}];
     text.open(recording);
     const { temperature } = recording.sampling;
     const values = {
@@ -97,9 +99,11 @@ export async function mount({ element, props, watch }) {
     frame = 0;
     if (!recording) return;
     const key = model.curvesKey(controls);
-    if (key !== curvesFor) {
-      curvesFor = key;
-      work = model.compute(recording, controls, (curves = { lambda: curves.lambda, k: curves.k, map: curves.map }));
+    if (key !== wanted) {
+      wanted = key;
+      // A slider that keeps moving must not keep the curves from ever being whole.
+      if (work) overtaken = true;
+      else begin();
     }
     const results = model.compare(recording, controls);
     panel.show(controls, recording);
@@ -112,31 +116,38 @@ export async function mount({ element, props, watch }) {
     drawLengths(lane, results.oracle.lane);
     drawCurves(results);
     showLink(stopper);
-    if (work) requestAnimationFrame(() => compute(work));
     root.dataset.drawn = key + JSON.stringify([controls.lambda, controls.k, controls.stopper]);
   }
 
+  /** Compute the curves anew, from the next frame on. */
+  function begin() {
+    overtaken = false;
+    work = model.compute(recording, controls, curves);
+    goOn();
+  }
+
+  function goOn() {
+    workFrame ||= requestAnimationFrame(compute);
+  }
+
   /** Go on with the curves for a part of a frame. */
-  function compute(running) {
-    if (running !== work) return; // a slider has moved on
+  function compute() {
+    workFrame = 0;
     const until = performance.now() + BUDGET_MS;
-    let finished = [];
-    while (performance.now() < until) {
-      const { value, done } = running.next();
-      if (done) {
-        work = null;
-        break;
-      }
-      if (value) finished.push(value);
+    let drawn = true;
+    while (work && performance.now() < until) {
+      const { value, done } = work.next();
+      if (value) drawn = false;
+      // The map takes longest; it is left out where the sliders have moved on.
+      if (done || (overtaken && value === "k")) work = null;
     }
-    if (finished.length) {
-      const results = model.compare(recording, controls);
-      drawCurves(results);
+    if (!drawn) {
+      drawCurves(model.compare(recording, controls));
       table.showBest(curves);
     }
-    if (finished.includes("map")) drawMap();
-    if (work) requestAnimationFrame(() => compute(running));
-    else root.dataset.curves = curvesFor;
+    if (work) goOn();
+    else if (overtaken) begin();
+    else root.dataset.curves = wanted;
   }
 
   /** A real race's speedup beside the modelled one, where one was run with just these settings. */
@@ -272,6 +283,7 @@ export async function mount({ element, props, watch }) {
   }
 
   document.addEventListener("adaedl:measured", ({ detail }) => addMeasured(detail));
+  new ResizeObserver(() => curves.map && drawMap()).observe(map.place); // as when the tab is opened
   new MutationObserver(() => curves.map && drawMap()).observe(document.body, { attributeFilter: ["class"] });
 
   const ownChip = make("button", { type: "button", hidden: true, onclick: () => setRecording(own) });
