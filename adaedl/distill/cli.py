@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--decay", type=float, default=Recipe.decay, help="share of it with falling rates")
     training.add_argument("--checkpoint", type=Path, required=True, help="file, made or continued")
     training.add_argument("--output", type=Path, default=DRAFTER)
+    training.add_argument("--start-from", type=Path, help="a trained drafter to begin a new run with")
     training.set_defaults(func=_train)
 
     measuring = steps.add_parser("evaluate", help="greedy agreement and β on held-out prompts")
@@ -86,6 +87,7 @@ def _train(args) -> None:
         args.checkpoint,
         args.output,
         lambda line: print(line, flush=True),
+        start_from=read_drafter(args.start_from) if args.start_from else None,
     )
 
 
