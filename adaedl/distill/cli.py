@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--checkpoint", type=Path, required=True, help="file, made or continued")
     training.add_argument("--output", type=Path, default=DRAFTER)
     training.add_argument("--start-from", type=Path, help="a trained drafter to begin a new run with")
+    training.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     training.set_defaults(func=_train)
 
     measuring = steps.add_parser("evaluate", help="greedy agreement and β on held-out prompts")
@@ -77,7 +78,8 @@ def _train(args) -> None:
         prompt = tokenizer.decode(corpus.tokens[start : start + length].tolist())
         return corpus.length[number] - length >= 4 and not mentions_held_out_topic(prompt)
 
-    recipe = Recipe(minutes=args.minutes, decay=args.decay)
+    rates = {"matrix_rate": args.rate * Recipe.matrix_rate, "head_rate": args.rate * Recipe.head_rate}
+    recipe = Recipe(minutes=args.minutes, decay=args.decay, **rates)
     train(
         corpora,
         usable,
