@@ -16,7 +16,7 @@ from adaedl.models.pair import Pair
 from adaedl.models.runner import TransformersRunner
 from adaedl.race import new_trace, race
 from adaedl.sampling import Sampling, SharedNoise, draw, verify_speculative, warp, warp_logits
-from adaedl.stopping import STOPPERS
+from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
 
 NOISE_TEMPERATURES = (0.7, 1.0)
@@ -85,7 +85,9 @@ def _races(pair: Pair, prompts: list[str], sampling: Sampling, max_new_tokens: i
     """One race of every stopper for each prompt, run to its end."""
     traces = []
     for prompt in tqdm(prompts, f"racing at {sampling.temperature:g}", leave=False, file=sys.stderr):
-        trace = new_trace(pair, prompt, list(STOPPERS), sampling, max_new_tokens=max_new_tokens, seed=seed)
+        trace = new_trace(
+            pair, prompt, list(LIVE_STOPPERS), sampling, max_new_tokens=max_new_tokens, seed=seed
+        )
         for _ in race(pair, trace, record=False):
             pass
         traces.append(trace)

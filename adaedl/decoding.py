@@ -29,7 +29,7 @@ from adaedl.sampling import (
     verify_speculative,
     warp,
 )
-from adaedl.stopping import DraftStep, Stopper
+from adaedl.stopping import DraftStep, Stopper, check_live
 from adaedl.trace import DraftedToken, Emitted, Round, TopToken
 
 TOP_TOKENS = 10
@@ -114,14 +114,16 @@ def decode(
         record: keep p, β and the ten most probable tokens too. That is done off the clock.
 
     Raises:
-        UserError: a bad verification or length, or a prompt that does not fit.
+        UserError: a bad verification or length, a stopper that needs a recording, or a prompt that does not
+            fit.
     """
     check_run(max_new_tokens, seed, verification)
+    check_live(stopper)
     drafting = stopper.max_draft > 0
     state = context or read_prompt(pair, prompt_ids, max_new_tokens, drafting)
     vocab = pair.drafter.vocab if drafting else None
     layers = pair.drafter.feature_layers if drafting else ()
-    scoring = _scoring(stopper, sampling)
+    scoring = score_sampling(stopper.score_temperature, sampling)
     if sampling.greedy:
         rule = _Match(sampling, None, vocab)
     elif verification == "shared_noise":
@@ -319,10 +321,10 @@ class _Speculative:
         return torch.tensor(values, dtype=precise, device=like.device)
 
 
-def _scoring(stopper: Stopper, sampling: Sampling) -> Sampling | None:
-    """How q is warped for the stopper; None for as it is sampled from."""
-    if stopper.score_temperature:
-        return Sampling(stopper.score_temperature)
+def score_sampling(score_temperature: float | None, sampling: Sampling) -> Sampling | None:
+    """How q is warped for a stopper with this score temperature; None for as it is sampled from."""
+    if score_temperature:
+        return Sampling(score_temperature)
     return Sampling(1.0) if sampling.greedy else None
 
 

@@ -19,53 +19,116 @@
 Prefill is in no lane's clock: it is done once a race and is the same for all.
 """
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
 
-from adaedl.trace import Lane, LaneMetrics, Trace
+from adaedl.trace import Lane, LaneMetrics, Round, Trace
 
 BASELINE = "autoregressive"
 
 
+@dataclass
+class Tally:
+    """Sums over the rounds of a lane: all that its metrics are made of. A round is added in the time that
+    its own tokens take, so that a race need not go over a lane again after each of them."""
+
+    rounds: int = 0
+    tokens: int = 0
+    clock_s: float = 0.0
+    drafted: int = 0
+    accepted: int = 0
+    draft_s: float = 0.0
+    verify_s: float = 0.0
+    useful_s: float = 0.0
+    reached: int = 0
+    beta: float = 0.0
+
+    def add(self, played: Round) -> None:
+        drafted = len(played.drafted)
+        self.rounds += 1
+        self.tokens += len(played.token_ids)
+        self.clock_s = played.end_s
+        self.drafted += drafted
+        self.accepted += played.accepted
+        self.draft_s += played.draft_s
+        self.verify_s += played.verify_s
+        self.useful_s += played.draft_s * played.accepted / drafted if drafted else 0.0
+        # What follows a rejection in its round was conditioned on a text that was never written.
+        for token in played.drafted[: played.accepted + 1]:
+            if token.beta is not None:
+                self.reached += 1
+                self.beta += token.beta
+
+
 def compute_metrics(trace: Trace) -> None:
     """Set the metrics of every lane of a trace, finished or still growing."""
-    baseline = next((lane for lane in trace.lanes if lane.stopper == BASELINE), None)
-    comparable = trace.verification == "shared_noise" or trace.sampling.temperature == 0
-    for lane in trace.lanes:
-        lane.metrics = lane_metrics(lane, baseline, comparable)
+    running = RunningMetrics(trace)
+    for number, lane in enumerate(trace.lanes):
+        for played in lane.rounds:
+            running.add(number, played)
+    running.update()
 
 
-def lane_metrics(lane: Lane, baseline: Lane | None, comparable: bool) -> LaneMetrics:
+class RunningMetrics:
+    """The metrics of a trace that still grows, at the cost of what is new."""
+
+    def __init__(self, trace: Trace):
+        self.trace = trace
+        self.tallies = [Tally() for _ in trace.lanes]
+        lanes = range(len(trace.lanes))
+        self.baseline = next((n for n in lanes if trace.lanes[n].stopper == BASELINE), None)
+        # Whether the rule makes all lanes write the same text, so that they can be compared.
+        self.comparable = trace.verification == "shared_noise" or trace.sampling.temperature == 0
+        self.compared = [0 for _ in lanes]  # tokens of each lane that have been held against the baseline's
+        self.same_text = [True for _ in lanes]
+
+    def add(self, number: int, played: Round) -> None:
+        """Count a round that lane `number` has played; it is in the trace already."""
+        self.tallies[number].add(played)
+
+    def update(self) -> None:
+        """Set the metrics of every lane from the rounds added so far."""
+        baseline = None if self.baseline is None else self.tallies[self.baseline]
+        for number, (lane, tally) in enumerate(zip(self.trace.lanes, self.tallies, strict=True)):
+            lane.metrics = lane_metrics(tally, baseline, self._is_same_text(number))
+
+    def _is_same_text(self, number: int) -> bool | None:
+        if self.baseline is None or not self.comparable:
+            return None
+        ours, theirs = (self.trace.lanes[n].token_ids for n in (number, self.baseline))
+        new = slice(self.compared[number], min(len(ours), len(theirs)))
+        self.same_text[number] &= ours[new] == theirs[new]
+        self.compared[number] = new.stop
+        return self.same_text[number]
+
+
+def lane_metrics(lane: Tally, baseline: Tally | None, same_text: bool | None) -> LaneMetrics:
     """One lane's numbers; None where they are not defined (yet). `baseline` is the autoregressive lane
-    of the same race. `comparable` says whether the rule makes all lanes write the same text."""
-    rounds = lane.rounds
-    tokens = len(lane.token_ids)
-    clock = lane.clock_s
-    drafted = sum(len(r.drafted) for r in rounds)
-    accepted = sum(r.accepted for r in rounds)
-    draft_s = sum(r.draft_s for r in rounds)
-    verify_s = sum(r.verify_s for r in rounds)
-    useful_s = sum(r.draft_s * r.accepted / len(r.drafted) for r in rounds if r.drafted)
-    # What follows a rejection in its round was conditioned on a text that was never written.
-    reached = [token.beta for r in rounds for token in r.drafted[: r.accepted + 1] if token.beta is not None]
-
+    of the same race."""
     return LaneMetrics(
-        tokens=tokens,
-        tokens_per_s=_ratio(tokens, clock),
-        ms_per_token=_ratio(1000 * clock, tokens),
+        tokens=lane.tokens,
+        tokens_per_s=_ratio(lane.tokens, lane.clock_s),
+        ms_per_token=_ratio(1000 * lane.clock_s, lane.tokens),
         speedup=_ratio(_per_token(baseline), _per_token(lane)),
-        acceptance_rate=_ratio(accepted, drafted),
-        draft_length=_ratio(drafted, len(rounds)),
-        block_efficiency=_ratio(tokens, len(rounds)),
-        mean_beta=_ratio(sum(reached), len(reached)),
-        cost_ratio=_ratio(_ratio(draft_s, drafted), _target_step(baseline)),
-        draft_share=_ratio(useful_s, clock),
-        verify_share=_ratio(verify_s, clock),
-        wasted_share=_ratio(draft_s - useful_s, clock),
-        overhead_share=_ratio(max(0.0, clock - draft_s - verify_s), clock),
-        same_text=_same_text(lane, baseline) if comparable else None,
+        acceptance_rate=_ratio(lane.accepted, lane.drafted),
+        draft_length=_ratio(lane.drafted, lane.rounds),
+        block_efficiency=_ratio(lane.tokens, lane.rounds),
+        mean_beta=_ratio(lane.beta, lane.reached),
+        cost_ratio=_ratio(_ratio(lane.draft_s, lane.drafted), _target_step(baseline)),
+        draft_share=_ratio(lane.useful_s, lane.clock_s),
+        verify_share=_ratio(lane.verify_s, lane.clock_s),
+        wasted_share=_ratio(lane.draft_s - lane.useful_s, lane.clock_s),
+        overhead_share=_ratio(max(0.0, lane.clock_s - lane.draft_s - lane.verify_s), lane.clock_s),
+        same_text=same_text,
     )
+
+
+def percent_of_oracle(lane: Lane, oracle: Lane) -> float:
+    """A lane's tokens per second in percent of those of the oracle, which drafts exactly what will be
+    accepted, on the same text and the same clock. It needs a recording (`adaedl.replay`)."""
+    speeds = [len(each.token_ids) / each.clock_s for each in (lane, oracle)]
+    return 100 * speeds[0] / speeds[1]
 
 
 def to_frame(trace: Trace) -> pd.DataFrame:
@@ -79,16 +142,9 @@ def _ratio(numerator: float | None, denominator: float | None) -> float | None:
     return numerator / denominator if numerator is not None and denominator else None
 
 
-def _per_token(lane: Lane | None) -> float | None:
-    return _ratio(lane.clock_s, len(lane.token_ids)) if lane and lane.token_ids else None
+def _per_token(lane: Tally | None) -> float | None:
+    return _ratio(lane.clock_s, lane.tokens) if lane else None
 
 
-def _target_step(baseline: Lane | None) -> float | None:
-    return _ratio(sum(r.verify_s for r in baseline.rounds), len(baseline.rounds)) if baseline else None
-
-
-def _same_text(lane: Lane, baseline: Lane | None) -> bool | None:
-    if baseline is None:
-        return None
-    both = min(len(lane.token_ids), len(baseline.token_ids))
-    return lane.token_ids[:both] == baseline.token_ids[:both]
+def _target_step(baseline: Tally | None) -> float | None:
+    return _ratio(baseline.verify_s, baseline.rounds) if baseline else None

@@ -15,10 +15,10 @@ import torch
 from adaedl import __version__
 from adaedl.decoding import check_run, decode, read_prompt
 from adaedl.errors import UserError
-from adaedl.metrics import compute_metrics
+from adaedl.metrics import RunningMetrics
 from adaedl.models.pair import Pair, check_prompt
 from adaedl.sampling import Sampling, SharedNoise
-from adaedl.stopping import make_stopper
+from adaedl.stopping import check_live, make_stopper
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
 
 DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl")
@@ -38,7 +38,7 @@ def check_race(prompt: str, lanes: list[str], max_new_tokens: int, seed: int, ve
     if len(lanes) > MAX_LANES:
         raise UserError(f"The race has {len(lanes)} lanes; at most {MAX_LANES} run at once.")
     for spec in lanes:
-        make_stopper(spec)
+        check_live(make_stopper(spec))
     check_prompt(prompt)
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise UserError(
@@ -89,7 +89,8 @@ def new_trace(
 def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int, Round]]:
     """Run the race a trace describes, filling it in: yields (lane number, its new round) as they come.
 
-    Close the generator to stop: what has run stays in the trace. Metrics are up to date at every yield.
+    Close the generator to stop: what has run stays in the trace. Texts and metrics are up to date at every
+    yield, at the cost of what is new.
 
     Raises:
         UserError: the prompt and the answer do not fit the model's context.
@@ -102,6 +103,8 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
     if trace.verification == "shared_noise" and not sampling.greedy:
         with torch.inference_mode():
             noise = SharedNoise(trace.seed, trace.max_new_tokens, pair.target.vocab_size, pair.device)
+    metrics = RunningMetrics(trace)
+    texts = [_GrowingText(pair) for _ in trace.lanes]
     running = {}
     try:
         for number, stopper in enumerate(stoppers):
@@ -127,9 +130,30 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
             lane = trace.lanes[number]
             lane.rounds.append(played)
             lane.token_ids.extend(played.token_ids)
-            lane.text = pair.decode(lane.token_ids)
-            compute_metrics(trace)
+            lane.text = texts[number].read(lane.token_ids)
+            metrics.add(number, played)
+            metrics.update()
             yield number, played
     finally:
         for generator in running.values():
             generator.close()
+        for lane in trace.lanes:
+            lane.text = pair.decode(lane.token_ids)
+
+
+class _GrowingText:
+    """The text of a growing list of tokens, decoding only its end: the tokens since the last whole
+    character, after the few before them that a tokenizer may look at for the spaces between."""
+
+    def __init__(self, pair: Pair):
+        self.pair = pair
+        self.text = ""
+        self.context = self.settled = 0  # where the decoded end begins, and up to where `text` holds
+
+    def read(self, token_ids: list[int]) -> str:
+        known = self.pair.decode(token_ids[self.context : self.settled])
+        end = self.pair.decode(token_ids[self.context :])
+        text = self.text + end[len(known) :]
+        if not end.endswith("�"):  # half a character may yet be completed
+            self.text, self.context, self.settled = text, self.settled, len(token_ids)
+        return text

@@ -7,6 +7,7 @@ says stop is kept and verified, because its draft is already paid for; `keep_las
 
 import difflib
 import inspect
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ class Stopper:
     name: str
     summary: str
     source: str
+    replay_only = False  # whether it knows what only a recording can tell
     gamma = 0.2  # AdaEDL's, to draw the acceptance lower bound of any stopper
 
     def __init__(
@@ -241,10 +243,100 @@ class Confidence(ScoreStopper):
         return step.token_prob
 
 
+class Bandit(Stopper):
+    """TapOut's sequence-level bandit: each round is drafted by one of several training-free rules, chosen
+    by UCB1 from what each has brought so far.
+
+    As in the paper: one choice a round; UCB1, mean reward + √(2·ln t / n) (Auer et al., 2002), each arm once
+    first; the reward blends the accepted length and the acceptance rate,
+    α·accepted/max_draft + (1 − α)·accepted/drafted, with α = 0.5. Not as in the paper: the arms are this
+    registry's rules, which judge entropy, top probability and margin, each with its published threshold,
+    frozen, so that an arm has no state and its rewards are those of one rule; the paper's arm of differences
+    of entropies (SVIP-Difference) is not among them; and every text starts afresh, where the paper learns
+    over a whole set of prompts.
+    """
+
+    name = "bandit"
+    summary = "Picks AdaEDL, top probability, SVIP or margin each round by UCB1, from what each has brought."
+    source = "Sridhar et al. (TapOut), arXiv 2511.02017"
+
+    def __init__(self, blend: float = 0.5, **common):
+        super().__init__(**common)
+        self.blend = _number(self, "blend", blend, 0, 1)
+        self.arms = (AdaEDL(adapt=False), MaxConfidence(adapt=False), SVIP(), Margin())
+        self.plays = (0,) * len(self.arms)
+        self.rewards = (0.0,) * len(self.arms)
+
+    @property
+    def arm(self) -> int:
+        """The arm of this round: the first that was never played, else that of the highest bound."""
+        if 0 in self.plays:
+            return self.plays.index(0)
+        explore = 2 * math.log(sum(self.plays))
+        bounds = [r / n + math.sqrt(explore / n) for r, n in zip(self.rewards, self.plays, strict=True)]
+        return bounds.index(max(bounds))
+
+    def should_stop(self, step: DraftStep) -> bool:
+        arm = self.arms[self.arm]
+        stop = arm.should_stop(step)
+        self.score, self.threshold = arm.score, arm.threshold
+        return stop
+
+    def observe(self, drafted: int, accepted: int) -> None:
+        # A round whose first token was dropped brought nothing, which is a reward too.
+        rate = accepted / drafted if drafted else 0.0
+        reward = self.blend * accepted / self.max_draft + (1 - self.blend) * rate
+        # New tuples, so that a copy of a stopper goes its own way.
+        played = range(len(self.arms))
+        arm = self.arm
+        self.rewards = tuple(self.rewards[n] + reward * (n == arm) for n in played)
+        self.plays = tuple(self.plays[n] + (n == arm) for n in played)
+
+
+class Oracle(Stopper):
+    """Drafts what will be accepted and not a token more, so that no draft is wasted: the ceiling for every
+    rule where a draft costs less than the target's step that it saves. Only a recording knows that number;
+    a replay sets `acceptable` before each round."""
+
+    name = "oracle"
+    summary = "Drafts exactly what will be accepted: the ceiling. It knows the text, so it is replay only."
+    source = "—"
+    replay_only = True
+
+    def __init__(self, max_draft: int = DEFAULT_MAX_DRAFT):
+        super().__init__(max_draft=max_draft)
+        self.acceptable = 0
+
+    def should_stop(self, step: DraftStep) -> bool:
+        return step.position >= self.acceptable
+
+
 STOPPERS: dict[str, type[Stopper]] = {
     stopper.name: stopper
-    for stopper in (Autoregressive, Fixed, AdaEDL, MaxConfidence, SVIP, Margin, Heuristic, Confidence)
+    for stopper in (
+        Autoregressive,
+        Fixed,
+        AdaEDL,
+        MaxConfidence,
+        SVIP,
+        Margin,
+        Heuristic,
+        Confidence,
+        Bandit,
+        Oracle,
+    )
 }
+# Those that can run: what menus offer, and what `check` measures.
+LIVE_STOPPERS = {name: stopper for name, stopper in STOPPERS.items() if not stopper.replay_only}
+
+
+def check_live(stopper: Stopper) -> None:
+    """Raises UserError where a stopper needs a recording, so that it cannot run live."""
+    if stopper.replay_only:
+        raise UserError(
+            f"{stopper.name} knows what the target will accept, so it can only be replayed from a recording; "
+            f"choose one of {', '.join(LIVE_STOPPERS)}."
+        )
 
 
 def setting_names(stopper: type[Stopper]) -> dict[str, object]:

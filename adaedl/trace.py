@@ -173,21 +173,7 @@ class Trace:
             UserError: it is too large, not JSON, of another schema, or a field is wrong (which one, and
                 what is wrong with it, is in the message).
         """
-        if len(text) > MAX_TRACE_BYTES:
-            raise UserError(
-                f"This file has {len(text) / 2**20:.0f} MB; a trace has at most "
-                f"{MAX_TRACE_BYTES // 2**20} MB."
-            )
-        try:
-            trace = _TRACE.validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            if first["type"] == "json_invalid":
-                raise UserError(
-                    "This file is not JSON, so it is not a trace; open a file that this program saved."
-                ) from None
-            where = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"This is not a valid trace: {where or 'the file'}: {first['msg']}.") from None
+        trace = read_checked(_TRACE, text, "trace")
         if trace.schema != SCHEMA:
             raise UserError(
                 f"This trace has the schema {trace.schema[:60]!r}; this program reads {SCHEMA!r}."
@@ -206,7 +192,30 @@ class Trace:
         return trace
 
 
-_STRICT = ConfigDict(allow_inf_nan=False, strict=True, extra="ignore")
+def read_checked(form: TypeAdapter, text: str | bytes, noun: str):
+    """The object of a form in a JSON text; `noun` is what a user calls it.
+
+    Raises:
+        UserError: it is too large, not JSON, or a field is wrong (which one, and what is wrong with it, is in
+            the message).
+    """
+    if len(text) > MAX_TRACE_BYTES:
+        raise UserError(
+            f"This file has {len(text) / 2**20:.0f} MB; a {noun} has at most {MAX_TRACE_BYTES // 2**20} MB."
+        )
+    try:
+        return form.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise UserError(
+                f"This file is not JSON, so it is not a {noun}; open a file that this program saved."
+            ) from None
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"This is not a valid {noun}: {where or 'the file'}: {first['msg']}.") from None
+
+
+STRICT = ConfigDict(allow_inf_nan=False, strict=True, extra="ignore")
 for _part in (DraftedToken, Emitted, Round, LaneMetrics, Lane, PairInfo, SamplingInfo, Trace):
-    _part.__pydantic_config__ = _STRICT
+    _part.__pydantic_config__ = STRICT
 _TRACE = TypeAdapter(Trace)

@@ -7,7 +7,7 @@ import gradio as gr
 from adaedl.errors import UserError
 from adaedl.models.presets import PRESETS
 from adaedl.race import DEFAULT_LANES
-from adaedl.stopping import STOPPERS, AdaEDL, format_spec, make_stopper, setting_names
+from adaedl.stopping import LIVE_STOPPERS, AdaEDL, format_spec, make_stopper, setting_names
 from components.messages import error_html
 from components.settings import MAX_LANES, RaceSettings, whole
 
@@ -116,13 +116,13 @@ def _unchecked(field: gr.components.Component) -> gr.components.Component:
 
 
 def _lane_choices() -> list[str]:
-    others = [name for name in STOPPERS if name not in DEFAULT_LANES and name != "fixed"]
+    others = [name for name in LIVE_STOPPERS if name not in DEFAULT_LANES and name != "fixed"]
     return [*DEFAULT_LANES, "fixed:k=2", "fixed:k=8", *others]
 
 
 def _add_any_lane(lanes: gr.Dropdown) -> None:
     add = gr.Dropdown(
-        [(f"{name}: {stopper.summary}", name) for name, stopper in STOPPERS.items()],
+        [(f"{name}: {stopper.summary}", name) for name, stopper in LIVE_STOPPERS.items()],
         value=None,
         label="add a lane",
         info="Every stopper with its published defaults.",

@@ -117,6 +117,8 @@ BAD = {
     "an endless temperature": (["race", PROMPT, "--temperature", "inf"], "temperature is inf"),
     "a top-p of 0": (["race", PROMPT, "--top-p", "0"], "top_p is 0.0"),
     "an unknown lane": (["race", PROMPT, "--lanes", "adaedl,warp:k=3"], "no stopper 'warp'"),
+    "a lane that needs a recording": (["race", PROMPT, "--lanes", "oracle"], "only be replayed"),
+    "a bench of what needs a recording": (["bench", "--lanes", "oracle"], "only be replayed"),
     "an unknown setting": (["race", PROMPT, "--lanes", "fixed:n=3"], "does not know the setting 'n=3'"),
     "no lanes": (["race", PROMPT, "--lanes", ""], "no lanes"),
     "an unknown verification": (["race", PROMPT, "--verification", "hope"], "no verification 'hope'"),

@@ -21,7 +21,7 @@ from adaedl.sampling import (
     draft_statistics,
     warp,
 )
-from adaedl.stopping import STOPPERS, make_stopper
+from adaedl.stopping import LIVE_STOPPERS, make_stopper
 from adaedl.trace import Round
 
 PROMPT = torch.tensor([3, 14, 15, 9, 2])
@@ -60,7 +60,7 @@ def test_every_stopper_writes_the_autoregressive_text_under_shared_noise(build, 
     for seed in (0, 1):
         baseline = text_of(run(pair, "autoregressive", temperature, seed=seed))
         assert len(baseline) == 24
-        for spec in (*STOPPERS, "fixed:k=1", "adaedl:keep_last=false", "margin:keep_last=false"):
+        for spec in (*LIVE_STOPPERS, "fixed:k=1", "adaedl:keep_last=false", "margin:keep_last=false"):
             assert text_of(run(pair, spec, temperature, seed=seed)) == baseline
 
 
@@ -85,6 +85,11 @@ def test_a_target_that_drafts_for_itself_has_every_draft_accepted():
         rounds = run(pair, "fixed:k=4", 0.8, verification=verification, max_new_tokens=25)
         assert [len(r.drafted) for r in rounds] == [4] * 5
         assert all(r.accepted == 4 and r.emitted.kind == "bonus" for r in rounds)
+
+
+def test_a_stopper_that_needs_a_recording_is_refused():
+    with pytest.raises(UserError, match=r"oracle knows what .* only be replayed"):
+        run(tiny_pair("feature"), "oracle")
 
 
 # How rounds end.

@@ -38,7 +38,7 @@ from adaedl.decoding import decode
 from adaedl.models.drafter import IndependentDrafter
 from adaedl.models.runner import make_runner
 from adaedl.sampling import VERIFICATIONS, Sampling, SharedNoise
-from adaedl.stopping import STOPPERS, make_stopper
+from adaedl.stopping import LIVE_STOPPERS, make_stopper
 
 RUNS = 20_000
 MIN_P_VALUE = 1e-4
@@ -54,12 +54,14 @@ SPECS = (
     "margin:threshold=0.3",
     "heuristic:k=2",
     "confidence:threshold=0.4",
+    "bandit",
 )
 DROPPING = (
     f"adaedl:threshold=0.6,keep_last=false,{ADAPT}",
     f"max_confidence:threshold=0.6,keep_last=false,{ADAPT}",
     "svip:h=0.35,keep_last=false",
     "margin:threshold=0.3,keep_last=false",
+    "bandit:keep_last=false",
 )
 WARPS = ((0, 1.0), (3, 1.0), (0, 0.8), (3, 0.8))  # top_k, top_p
 TEMPERATURES = (0.7, 1.3)
@@ -282,7 +284,7 @@ def test_decode_writes_texts_as_often_as_the_target_does(spec, verification, kin
 
 
 def test_every_stopper_is_tested_here():
-    assert {spec.partition(":")[0] for spec in SPECS} == set(STOPPERS)
+    assert {spec.partition(":")[0] for spec in SPECS} == set(LIVE_STOPPERS)
 
 
 def test_exact_text_probabilities_add_up_and_stop_at_the_end_of_a_text():

@@ -144,3 +144,12 @@ def test_a_table_of_lanes_that_have_not_begun_has_all_columns():
     assert frame["lane"].tolist() == ["fixed:k=2"]
     assert "block_efficiency" in frame.columns
     assert frame["tokens"].isna().all()
+
+
+def test_metrics_of_a_growing_race_are_those_of_its_rounds_at_every_moment():
+    pair = tiny_pair("feature")
+    trace = new_trace(pair, "w1 w2 w3", ["fixed:k=3", "autoregressive"], Sampling(0.8), max_new_tokens=24)
+    for _ in race(pair, trace):
+        running = to_frame(trace)
+        compute_metrics(trace)
+        assert to_frame(trace).equals(running)

@@ -7,9 +7,9 @@ from toys import tiny_pair
 
 from adaedl.errors import UserError
 from adaedl.models.cpu import StaticCache
-from adaedl.race import MAX_LANES, MAX_PROMPT_CHARACTERS, new_trace, race
+from adaedl.race import MAX_LANES, MAX_PROMPT_CHARACTERS, _GrowingText, new_trace, race
 from adaedl.sampling import Sampling
-from adaedl.stopping import STOPPERS
+from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
 
 PROMPT = "w3 w14 w15 w9 w2"
@@ -73,7 +73,7 @@ def test_rounds_come_as_they_are_played_and_the_trace_grows_with_them(pair):
 @pytest.mark.parametrize("temperature", [0, 0.8])
 @pytest.mark.parametrize("kind", ["feature", "independent"])
 def test_all_lanes_write_one_text_under_shared_noise(kind, temperature):
-    trace = finished(tiny_pair(kind), list(STOPPERS), temperature)
+    trace = finished(tiny_pair(kind), list(LIVE_STOPPERS), temperature)
     baseline = trace.lanes[0]
     assert len(baseline.token_ids) == 24
     assert baseline.text == " ".join(f"w{i}" for i in baseline.token_ids)
@@ -111,6 +111,25 @@ def test_the_end_of_a_text_is_not_part_of_it():
             ended += lane.token_ids[-1] in pair.eos_ids
             assert lane.text == " ".join(f"w{i}" for i in lane.token_ids if i not in pair.eos_ids)
     assert ended
+
+
+def test_a_growing_text_is_the_whole_text_decoded_whatever_a_character_is_split_into(pair):
+    # Each token is one byte of the text, as in a byte-level tokenizer; half a character reads as �.
+    pair.decode = lambda token_ids: bytes(token_ids).decode(errors="replace")
+    data = list("naïve 🦊 — 水".encode())
+    growing = _GrowingText(pair)
+    texts = [growing.read(data[:length]) for length in range(len(data) + 1)]
+    assert texts == [pair.decode(data[:length]) for length in range(len(data) + 1)]
+
+
+def test_a_growing_text_decodes_a_few_tokens_at_a_time(pair):
+    decoded = []
+    decode = pair.decode
+    pair.decode = lambda token_ids: decoded.append(len(token_ids)) or decode(token_ids)
+    trace = toy_trace(pair, ["autoregressive"], max_new_tokens=100)
+    for _ in race(pair, trace):
+        pass
+    assert sum(decoded) < 6 * 100
 
 
 # Stopping a race.
@@ -176,6 +195,7 @@ def test_a_new_trace_holds_what_was_asked_and_no_rounds(pair):
         ({"lanes": []}, "no lanes"),
         ({"lanes": ["adaedl"] * (MAX_LANES + 1)}, "13 lanes; at most 12"),
         ({"lanes": ["adaedl", "fastest"]}, "no stopper 'fastest'; there are autoregressive"),
+        ({"lanes": ["adaedl", "oracle"]}, "oracle knows what .* only be replayed"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"seed": -3}, "seed is -3"),
         ({"verification": "none"}, "no verification 'none'"),

@@ -249,6 +249,35 @@ def test_the_feature_drafter_runs_its_network(packed, request):
     assert largest_difference(torch.stack(second), drafter_logits(pair, net, ids[:11], features, 9)) < 1e-4
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_positions_unrolled_side_by_side_draft_as_each_does_alone(packed, request):
+    if not packed:
+        request.getfixturevalue("without_packed_products")
+    pair = tiny_pair("feature")
+    ids, drafts = token_ids(30), token_ids(24).view(4, 6) % pair.target.vocab_size
+    layers = pair.drafter.feature_layers
+    features = pair.target.forward(ids, pair.target.new_cache(40), "none", layers).features
+    for first, count in ((1, 6), (9, 6), (20, 1)):
+        session = pair.drafter.start(ids[:first], features[:first], capacity=40)
+        alone = session.copy()
+        rows, before = slice(first, first + count), features[first - 1 : first - 1 + count]
+        unrolled = session.unroll(ids[rows], before)
+        together = [unrolled.logits, *(unrolled.extend(step[:count]) for step in drafts)]
+        for row in range(count):
+            expected = [alone.begin(ids[rows][row : row + 1], before[row : row + 1])]
+            expected += [alone.extend(step[row]) for step in drafts]
+            made = torch.stack([logits[row] for logits in together])
+            assert largest_difference(made, torch.stack(expected)) < 1e-4
+        # The unrolled tokens are certain: the session goes on after them.
+        after = session.begin(ids[first + count][None], features[first + count - 1][None])
+        assert (
+            largest_difference(
+                after, alone.begin(ids[first + count][None], features[first + count - 1][None])
+            )
+            < 1e-4
+        )
+
+
 def test_a_copied_session_drafts_apart_from_its_original():
     for kind in ("feature", "independent"):
         pair = tiny_pair(kind)

@@ -1,5 +1,6 @@
 """Every stopper's rule against hand-computed values, and the registry that reads their names."""
 
+import copy
 import math
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import strategies as st
 
 from adaedl.errors import UserError
 from adaedl.stopping import (
+    LIVE_STOPPERS,
     STOPPERS,
     DraftStep,
     Stopper,
+    check_live,
     format_spec,
     make_stopper,
     setting_names,
@@ -78,6 +81,63 @@ def test_heuristic_follows_the_schedule_of_transformers():
     for _ in range(20):
         stopper.observe(stopper.length, 0)
     assert drafted() == 1
+
+
+def test_the_bandit_plays_every_arm_once_and_then_the_one_of_the_highest_bound():
+    stopper = make_stopper("bandit:max_draft=10")
+    chosen = []
+    # r = 0.5·accepted/10 + 0.5·accepted/drafted: 0.15 + 0.5 = 0.65, 0.05 + 0.125, 0, 0.1 + 0.25
+    for drafted, accepted in ((3, 3), (4, 1), (5, 0), (4, 2)):
+        chosen.append(stopper.arm)
+        stopper.observe(drafted, accepted)
+    assert chosen == [0, 1, 2, 3]
+    assert stopper.rewards == pytest.approx((0.65, 0.175, 0, 0.35))
+    # All were played once, so the best mean leads; then √(2·ln 5 / n): 1.794 for those, 1.269 for arm 0.
+    assert stopper.arm == 0
+    stopper.observe(2, 0)
+    assert stopper.rewards[0] / 2 + math.sqrt(math.log(5)) == pytest.approx(0.325 + 1.2686, abs=1e-4)
+    assert stopper.arm == 3  # 0.35 + 1.7941
+
+
+def test_the_bandit_decides_as_its_arm_does_and_shows_what_the_arm_compared():
+    stopper = make_stopper("bandit")
+    numbers = step(entropy=2.0, top_prob=0.3, margin=0.1)
+    for arm, score, threshold in (
+        (0, 1 - math.sqrt(0.4), 0.4), (1, 0.3, 0.4), (2, 1 - math.sqrt(0.3), 0.7), (3, 0.1, 0.2)
+    ):  # fmt: skip
+        assert stopper.arm == arm
+        assert stopper.should_stop(numbers)
+        assert (stopper.score, stopper.threshold) == (pytest.approx(score), pytest.approx(threshold))
+        stopper.observe(1, 1)
+
+
+def test_a_copy_of_a_bandit_goes_its_own_way():
+    stopper = make_stopper("bandit")
+    clone = copy.copy(stopper)
+    clone.observe(3, 3)
+    assert (stopper.arm, clone.arm) == (0, 1)
+
+
+def test_a_round_whose_only_draft_was_dropped_is_a_play_without_reward():
+    stopper = make_stopper("bandit:keep_last=false")
+    stopper.observe(0, 0)
+    assert (stopper.plays, stopper.rewards) == ((1, 0, 0, 0), (0, 0, 0, 0))
+
+
+def test_the_oracle_stops_after_what_is_acceptable():
+    stopper = make_stopper("oracle")
+    stopper.acceptable = 3
+    assert [stopper.should_stop(step(position=n)) for n in (1, 2, 3)] == [False, False, True]
+
+
+def test_what_needs_a_recording_is_not_among_the_live_stoppers_and_is_refused_live():
+    assert set(STOPPERS) - set(LIVE_STOPPERS) == {"oracle"}
+    with pytest.raises(
+        UserError, match=r"oracle knows what the target will accept, .* choose one of autoreg"
+    ):
+        check_live(make_stopper("oracle"))
+    for name in LIVE_STOPPERS:
+        check_live(make_stopper(name))
 
 
 # λ.
@@ -178,7 +238,7 @@ def test_a_spec_sets_what_it_names():
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("adadel", "no stopper 'adadel'; there are autoregressive, .*confidence. Did you mean adaedl?"),
+        ("adadel", "no stopper 'adadel'; there are autoregressive, .*confidence.*. Did you mean adaedl?"),
         ("", "no stopper ''"),
         ("fixed:n=3", "fixed does not know the setting 'n=3'; it takes k"),
         ("fixed:3", "does not know the setting '3'"),
@@ -227,6 +287,7 @@ numbers = {
     "target_rate": st.floats(0, 1),
     "h": st.floats(0, 10),
     "c": st.floats(0, 100),
+    "blend": st.floats(0, 1),
     "k": st.integers(1, 64),
     "max_draft": st.integers(1, 64),
     "adapt": st.booleans(),

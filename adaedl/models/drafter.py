@@ -21,6 +21,7 @@ from adaedl.models.cpu import (
     Rotary,
     StaticCache,
     attend,
+    causal_mask,
     has_packed_linear,
     pair_rotary_rows,
 )
@@ -149,22 +150,28 @@ class FeatureDrafter:
     def append(self, cache: StaticCache, token_ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Write keys and values of token_ids [T]; seen [T, H] is the projected feature or own output
         one position back. Returns the stream [T, H] and the rotated queries [T, heads, d]."""
-        c = self.config
         start, end = cache.length, cache.length + len(token_ids)
+        x, queries, keys, values = self.project(token_ids, seen, start)
+        kept = cache.data[0, start:end]
+        kept[:, 0] = keys
+        kept[:, 1] = values
+        cache.length = end
+        return x, queries
+
+    def project(self, token_ids: Tensor, seen: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The stream [T, H] of token_ids [T] at the positions first, first + 1, …, and their rotated queries
+        [T, heads, d], rotated keys and values [T, kv_heads, d]."""
+        c = self.config
         embedded = unit_rms(F.embedding(token_ids, self.embeddings).float(), 1e-12)
         x = self.from_token.plus(embedded, seen)
         heads = self.qkv(unit_rms(x, c.rms_norm_eps)).view(len(token_ids), -1, c.head_dim)
         rotating = c.num_heads + c.num_kv_heads
-        rotated = Rotary.apply(heads[:, :rotating], self.rotary(start, len(token_ids)))
-        kept = cache.data[0, start:end]
-        kept[:, 0] = rotated[:, c.num_heads :]
-        kept[:, 1] = heads[:, rotating:]
-        cache.length = end
-        return x, rotated[:, : c.num_heads]
+        rotated = Rotary.apply(heads[:, :rotating], self.rotary(first, len(token_ids)))
+        return x, rotated[:, : c.num_heads], rotated[:, c.num_heads :], heads[:, rotating:]
 
-    def finish(self, cache: StaticCache, x: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Own output [1, H] and logits [1, Vq] of the last position."""
-        x = self.attention_out.plus(attend(queries[-1:], cache.data[0, : cache.length], None), x[-1:])
+    def finish(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
+        """Own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T, heads·d]."""
+        x = self.attention_out.plus(attended, x)
         normed = unit_rms(x, self.config.rms_norm_eps)
         x = self.down.plus(self.up.times(normed, self.gate.silu(normed)), x)
         own = unit_rms(x, self.config.rms_norm_eps)
@@ -192,13 +199,63 @@ class FeatureSession:
         )
 
     def _finish(self, x: Tensor, queries: Tensor) -> Tensor:
-        self.own, logits = self.drafter.finish(self.cache, x, queries)
+        attended = attend(queries[-1:], self.cache.data[0, : self.cache.length], None)
+        self.own, logits = self.drafter.finish(x[-1:], attended)
         return logits[0]
+
+    def unroll(self, token_ids: Tensor, features: Tensor) -> "FeatureUnroll":
+        """`begin` at each of token_ids [N] at once: drafts on from every one of them, side by side, each as
+        if the text ended there. They are certain from then on; arguments are those of `begin`."""
+        self.cache.rewind(self.certain)
+        x, queries = self.drafter.append(self.cache, token_ids, self.drafter.from_features(features))
+        self.certain = self.cache.length
+        return FeatureUnroll(self.drafter, self.cache, x, queries)
 
     def copy(self) -> "FeatureSession":
         clone = FeatureSession(self.drafter, self.cache.copy())
         clone.certain, clone.own = self.certain, self.own
         return clone
+
+
+class FeatureUnroll:
+    """Drafts from the last N positions of a cache, side by side: each sees the cache up to its own position,
+    and its own drafts after. `logits` [N, Vq] are those for the next token of each."""
+
+    def __init__(self, drafter: FeatureDrafter, cache: StaticCache, x: Tensor, queries: Tensor):
+        self.drafter = drafter
+        self.shared = cache.data[0, : cache.length]
+        self.rows = len(x)
+        self.first = cache.length - self.rows
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+        group = drafter.config.num_heads // drafter.config.num_kv_heads
+        mask = causal_mask(self.rows, cache.length, group)
+        mask = None if mask is None else mask.to(x.device)
+        self.own, self.logits = drafter.finish(x, attend(queries, self.shared, mask))
+
+    def extend(self, token_ids: Tensor) -> Tensor:
+        """Append a drafted token to each, token_ids [N], and return the logits [N, Vq] for the next."""
+        position = self.first + len(self.keys) + 1
+        x, queries, keys, values = self.drafter.project(token_ids, self.drafter.from_own(self.own), position)
+        self.keys.append(keys)
+        self.values.append(values)
+        self.own, self.logits = self.drafter.finish(x, self._attend(queries))
+        return self.logits
+
+    def _attend(self, queries: Tensor) -> Tensor:
+        c = self.drafter.config
+        queries = queries.unflatten(1, (c.num_kv_heads, -1)) / c.head_dim**0.5  # [N, kv_heads, group, d]
+        own_keys, own_values = torch.stack(self.keys, 1), torch.stack(self.values, 1)
+        shared_keys, shared_values = self.shared.unbind(1)
+        places = torch.arange(len(self.shared), device=queries.device)
+        later = places > self.first + torch.arange(self.rows, device=queries.device)[:, None]
+        scores = torch.einsum("nkgd,lkd->nkgl", queries, shared_keys)
+        scores = scores.masked_fill(later[:, None, None], -torch.inf)
+        own_scores = torch.einsum("nkgd,njkd->nkgj", queries, own_keys)
+        weights = torch.cat((scores, own_scores), -1).softmax(-1)
+        attended = torch.einsum("nkgl,lkd->nkgd", weights[..., : len(self.shared)], shared_values)
+        attended += torch.einsum("nkgj,njkd->nkgd", weights[..., len(self.shared) :], own_values)
+        return attended.flatten(1)
 
 
 def read_drafter(path: Path | str) -> tuple[DrafterNet, Tensor]:

@@ -1,0 +1,322 @@
+"""Makes a recording: the target writes its text once, and the drafter drafts on from every position of it.
+
+Positions draft side by side, as one batch over the shared prefix, where the drafter can; else in turn. So a
+recording costs about twice what the target alone takes for the text (`Recording.plain_s`,
+`Recording.recording_s`), however many settings are replayed from it.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from adaedl.decoding import decode, read_prompt, score_sampling
+from adaedl.errors import UserError
+from adaedl.models.drafter import DraftSession
+from adaedl.models.pair import Pair
+from adaedl.models.runner import PREFILL_CHUNK
+from adaedl.race import new_trace
+from adaedl.recording import Chain, Recording
+from adaedl.replay import replay
+from adaedl.sampling import (
+    Sampling,
+    SharedNoise,
+    acceptance_probability,
+    choose_with_noise,
+    draft_statistics,
+    warp,
+    warp_logits,
+)
+from adaedl.stopping import DEFAULT_MAX_DRAFT, MAX_DRAFT_LIMIT, AdaEDL, DraftStep, Stopper
+from adaedl.times import fit_times
+from adaedl.trace import Round
+
+MAX_TOKENS = 1024  # the target's probabilities at every position are in memory at once
+UNROLL_ROWS = 256  # positions that draft side by side
+DIGITS = 7  # significant ones that are kept of a float32
+
+
+@torch.inference_mode()
+def record(
+    pair: Pair,
+    prompt: str,
+    sampling: Sampling,
+    *,
+    max_new_tokens: int = 96,
+    seed: int = 0,
+    depth: int = DEFAULT_MAX_DRAFT,
+    score_temperature: float | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Recording:
+    """Record the target's text after a prompt, under shared noise or at temperature 0.
+
+    Args:
+        depth: drafts from each position; stoppers with a `max_draft` up to it can be replayed.
+        score_temperature: as a stopper's setting; stoppers that judge q at another cannot be replayed.
+        progress: told the share done, from 0 to 1; may raise to stop.
+
+    Raises:
+        UserError: a value that will not do, or a prompt that does not fit.
+    """
+    check_record(max_new_tokens, depth)
+    score_temperature = AdaEDL(score_temperature=score_temperature).score_temperature  # checked, a float
+    scoring = score_sampling(score_temperature, sampling)
+    trace = new_trace(
+        pair, prompt, ["autoregressive"], sampling, max_new_tokens=max_new_tokens, seed=seed
+    )  # checks every value
+    began = time.perf_counter()
+    context = read_prompt(pair, pair.encode(prompt), max_new_tokens)
+    noise = None
+    if not sampling.greedy:
+        noise = SharedNoise(seed, max_new_tokens, pair.target.vocab_size, pair.device)
+
+    # The target alone writes the text; beside it, so that drift hits both alike, rounds of every length.
+    def running(stopper: Stopper) -> Iterator[Round]:
+        return decode(
+            pair,
+            None,
+            stopper,
+            sampling,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            context=context.copy(),
+            noise=noise,
+            record=False,
+        )
+
+    plain, probed = [], []
+    for alone, probe in zip_longest(running(Probe(0)), running(Probe(depth))):
+        plain += [alone] if alone else []
+        probed += [probe] if probe else []
+        progress(0.7 * len(plain) / max_new_tokens)
+    token_ids = [token for played in plain for token in played.token_ids]
+
+    # What both models have read where each token of the text is the next.
+    read = torch.cat((context.next_token, context.next_token.new_tensor(token_ids[:-1])))
+    layers = pair.drafter.feature_layers
+    cache = context.target_cache.copy()
+    outputs = [pair.target.forward(chunk, cache, "all", layers) for chunk in read.split(PREFILL_CHUNK)]
+    logits = torch.cat([output.logits for output in outputs])
+    features = None
+    if layers:
+        features = torch.cat((context.features, *(output.features for output in outputs)))[:-1]
+    target = _Choice(sampling, noise, None)
+    p = warp(logits, sampling)
+    text = read.new_tensor(token_ids)
+    progress(0.75)
+
+    drafting = _Drafting(pair, sampling, scoring, noise, p, text, depth, max_new_tokens)
+    chains: list[Chain] = []
+    for first, source in _sources(context.session, read, features):
+        chains += drafting.chains(first, source)
+        progress(0.75 + 0.25 * len(chains) / len(token_ids))
+
+    used = {*token_ids, *(token for chain in chains for token in chain.ids)}
+    recording = Recording(
+        created=trace.created,
+        versions=trace.versions,
+        device=trace.device,
+        dtype=trace.dtype,
+        pair=trace.pair,
+        prompt=prompt,
+        prompt_tokens=trace.prompt_tokens,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        sampling=trace.sampling,
+        depth=depth,
+        score_temperature=score_temperature,
+        token_ids=token_ids,
+        target_p=_rounded(p.gather(-1, text[:, None]).squeeze(-1)),
+        target_gap=_rounded(target.gap(logits, 0, text)),
+        eos_ids=sorted(pair.eos_ids),
+        text=pair.decode(token_ids),
+        texts={token: pair.token_text(token) for token in sorted(used)},
+        chains=chains,
+        times=fit_times(plain, probed, depth),
+        plain_s=plain[-1].end_s,
+        recording_s=0.0,
+        probed=len(probed),
+    )
+    again = replay(recording, Probe(depth)).rounds
+    pairs = enumerate(zip(probed, again, strict=False))
+    different = (number for number, rounds in pairs if len({_outcome(played) for played in rounds}) == 2)
+    recording.probed_alike = next(different, len(probed))
+    recording.recording_s = time.perf_counter() - began
+    return recording
+
+
+def _outcome(played: Round) -> tuple:
+    """What a round did, without what it took."""
+    return *(token.id for token in played.drafted), played.accepted, played.stop_reason, *played.token_ids
+
+
+def check_record(max_new_tokens: int, depth: int) -> None:
+    """Raises UserError where a recording of this length or depth is not possible."""
+    if not isinstance(depth, int) or not 1 <= depth <= MAX_DRAFT_LIMIT:
+        raise UserError(f"depth is {depth!r}; it must be a whole number from 1 to {MAX_DRAFT_LIMIT}.")
+    if isinstance(max_new_tokens, int) and max_new_tokens > MAX_TOKENS:
+        raise UserError(f"max_new_tokens is {max_new_tokens}; a recording holds at most {MAX_TOKENS:,}.")
+
+
+class Probe(Stopper):
+    """Drafts 1, 2, … `depth` tokens in turn, so that a run of it has rounds of every length; none at 0."""
+
+    name = "probe"
+
+    def __init__(self, depth: int):
+        super().__init__(max_draft=max(depth, 1))
+        self.max_draft = self.depth = depth
+        self.length = 1
+
+    def should_stop(self, step: DraftStep) -> bool:
+        return step.position >= self.length
+
+    def observe(self, drafted: int, accepted: int) -> None:
+        self.length = self.length % self.depth + 1 if self.depth else 1
+
+
+class _Source(Protocol):
+    """Drafts from N positions side by side: logits [N, Vq] for the next token of each."""
+
+    logits: Tensor
+
+    def extend(self, token_ids: Tensor) -> Tensor:
+        """Append a drafted token to each, token_ids [N]; returns the logits [N, Vq] for the next."""
+
+
+class _InTurn:
+    """One position of a session that cannot unroll several."""
+
+    def __init__(self, session: DraftSession, token_ids: Tensor, features: Tensor | None):
+        self.session = session
+        self.logits = session.begin(token_ids, features)[None]
+
+    def extend(self, token_ids: Tensor) -> Tensor:
+        return self.session.extend(token_ids)[None]
+
+
+def _sources(session: DraftSession, read: Tensor, features: Tensor | None) -> Iterator[tuple[int, _Source]]:
+    """Where drafts come from, and the first position of each: many positions at once where the drafter can.
+    `read` [N] are the tokens before each position, `features` [N, F] the target's one before each."""
+    session = session.copy()
+    start, rows = (session.unroll, UNROLL_ROWS) if hasattr(session, "unroll") else (None, 1)
+    for first in range(0, len(read), rows):
+        part = slice(first, first + rows)
+        before = None if features is None else features[part]
+        yield first, start(read[part], before) if start else _InTurn(session, read[part], before)
+
+
+@dataclass
+class _Choice:
+    """How a model chooses a token at each of several positions, as decode() does."""
+
+    sampling: Sampling
+    noise: SharedNoise | None
+    vocab: Tensor | None
+
+    def noise_at(self, first: int, count: int) -> Tensor | None:
+        """Noise [count, Vq] for the positions from `first`; zeros after the last that can be written."""
+        if self.noise is None:
+            return None
+        rows = self.noise.at(first, count)
+        rows = rows if self.vocab is None else rows[:, self.vocab]
+        return torch.cat((rows, rows.new_zeros(count - len(rows), rows.shape[1])))
+
+    def token(self, logits: Tensor, first: int) -> Tensor:
+        """Indices [N] chosen from logits [N, Vq] at the positions first, first + 1, …"""
+        return choose_with_noise(logits, self.noise_at(first, len(logits)), self.sampling)
+
+    def gap(self, logits: Tensor, first: int, chosen: Tensor) -> Tensor:
+        """By how much the chosen tokens [N] lead the best other, [N]; 0 where they do not."""
+        scores = logits.float()
+        if not self.sampling.greedy:
+            scores = warp_logits(logits, self.sampling) + self.noise_at(first, len(logits))
+        own = scores.gather(-1, chosen[:, None])
+        others = scores.scatter(-1, chosen[:, None], -torch.inf)
+        lead = own.squeeze(-1) - others.max(-1).values
+        return lead.clamp(min=0, max=1e6)  # alone in its nucleus, it leads without bound
+
+
+@dataclass
+class _Drafting:
+    """Drafts chains from sources, and reads off what stoppers and pictures need."""
+
+    pair: Pair
+    sampling: Sampling
+    scoring: Sampling | None
+    noise: SharedNoise | None
+    p: Tensor  # [tokens, V]
+    text: Tensor  # [tokens]
+    depth: int
+    max_new_tokens: int
+
+    def chains(self, first: int, source: _Source) -> list[Chain]:
+        """Of the positions from `first`, one for each row of the source."""
+        vocab = self.pair.drafter.vocab
+        choice = _Choice(self.sampling, self.noise, vocab)
+        rows = len(source.logits)
+        positions = torch.arange(first, first + rows, device=self.p.device)
+        eos = torch.tensor(sorted(self.pair.eos_ids), dtype=torch.long, device=self.p.device)
+        open_, reached = (torch.ones_like(positions, dtype=torch.bool) for _ in range(2))
+        columns: list[dict[str, list]] = []
+        logits = source.logits
+        for step in range(self.depth):
+            here = positions + step
+            open_ = open_ & (here < self.max_new_tokens - 1)
+            if not open_.any():
+                break
+            index = choice.token(logits, first + step)
+            ids = index if vocab is None else vocab[index]
+            reached = reached & open_ & (here < len(self.text))
+            columns.append(self._column(logits, choice, index, ids, first + step, open_, reached))
+            reached = reached & (self.text[here.clamp(max=len(self.text) - 1)] == ids)
+            open_ = open_ & ~torch.isin(ids, eos)
+            if step + 1 < self.depth and open_.any():
+                logits = source.extend(ids)
+        return [self._chain(columns, row) for row in range(rows)]
+
+    def _column(self, logits, choice, index, ids, first, open_, reached) -> dict[str, list]:
+        """The numbers of one draft of every row; p and β only where the draft is `reached`."""
+        q = warp(logits, self.sampling)
+        scored = warp(logits, self.scoring) if self.scoring else q
+        statistics = draft_statistics(scored)
+        p, beta = (torch.zeros_like(statistics.entropy) for _ in range(2))
+        places = reached.nonzero().squeeze(-1)
+        target = self.p[first + places]
+        p[places] = target.gather(-1, ids[places, None]).squeeze(-1).to(p)
+        beta[places] = acceptance_probability(target, q[places], choice.vocab).to(beta)
+        column = {
+            "open": open_,
+            "reached": reached,
+            "ids": ids,
+            "q": q.gather(-1, index[:, None]).squeeze(-1),
+            "entropy": statistics.entropy.clamp(min=0),
+            "top_prob": statistics.top_prob,
+            "margin": statistics.margin,
+            "token_prob": scored.gather(-1, index[:, None]).squeeze(-1),
+            "gap": choice.gap(logits, first, index),
+            "p": p,
+            "beta": beta,
+        }
+        return {name: _plain(values) for name, values in column.items()}
+
+    @staticmethod
+    def _chain(columns: list[dict[str, list]], row: int) -> Chain:
+        length = sum(column["open"][row] for column in columns)
+        reached = sum(column["reached"][row] for column in columns)
+        lengths = dict.fromkeys(("ids", "q", "entropy", "top_prob", "margin", "token_prob", "gap"), length)
+        lengths |= {"p": reached, "beta": reached}
+        return Chain(**{name: [c[name][row] for c in columns[:count]] for name, count in lengths.items()})
+
+
+def _plain(values: Tensor) -> list:
+    return _rounded(values) if values.is_floating_point() else values.tolist()
+
+
+def _rounded(values: Tensor) -> list[float]:
+    """As they are written to JSON, so that a recording that was saved replays as it did before."""
+    return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]

@@ -1,0 +1,214 @@
+"""Any stopper on a recorded text, exactly and in milliseconds: the rounds of `decode()` without a model.
+
+Rounds, drafts, accepted counts and stop reasons are those of a real run (see `adaedl.recording` for why, and
+for the one thing that a recording cannot know). Time is modelled: each round takes what rounds of its
+length took when the text was recorded, and `model_error` says how far that is from a real run.
+"""
+
+from dataclasses import dataclass
+
+from adaedl.errors import UserError
+from adaedl.metrics import compute_metrics
+from adaedl.metrics import percent_of_oracle as percent
+from adaedl.recording import Chain, Recording
+from adaedl.sampling import acceptance_lower_bound
+from adaedl.stopping import Bandit, Oracle, ScoreStopper, Stopper, format_spec, make_stopper
+from adaedl.times import Times
+from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace
+
+SCORE_TIE = 1e-3  # as near to its threshold, a score may fall on either side of it by rounding
+
+
+def replay(recording: Recording, stopper: Stopper | str, times: Times | None = None) -> Lane:
+    """The lane that a stopper would have had on the recorded text.
+
+    Args:
+        stopper: a fresh one, or its spec; `oracle` too.
+        times: what rounds cost; None for what they cost when the text was recorded.
+
+    Raises:
+        UserError: the recording lacks what the stopper needs: it drafts deeper, or judges q at another
+            temperature.
+    """
+    stopper = make_stopper(stopper) if isinstance(stopper, str) else stopper
+    check_replay(recording, stopper)
+    times = times or recording.times
+    lane = Lane(stopper.name, stopper.settings, format_spec(stopper))
+    written, clock_s, ended = 0, 0.0, False
+    while written < recording.max_new_tokens and not ended:
+        draft = _draft(recording, stopper, written)
+        played = _verify(recording, stopper, draft, written)
+        played.start_s = clock_s
+        played.draft_s = times.draft_s(draft.steps)
+        played.verify_s = times.verify_s[len(played.drafted)]
+        played.duration_s = played.draft_s + played.verify_s + times.overhead_s(draft.steps)
+        stopper.observe(len(played.drafted), played.accepted)
+        lane.rounds.append(played)
+        clock_s += played.duration_s
+        written += len(played.token_ids)
+        ended = recording.token_ids[written - 1] in recording.eos_ids
+    lane.token_ids = list(recording.token_ids)
+    lane.text = recording.text
+    return lane
+
+
+def replay_trace(recording: Recording, specs: list[str], times: Times | None = None) -> Trace:
+    """Several stoppers on the recorded text as a race, with metrics; its clocks are modelled ones.
+
+    Raises:
+        UserError: a spec that will not do, or that the recording cannot replay.
+    """
+    trace = Trace(
+        created=recording.created,
+        versions=recording.versions,
+        device=recording.device,
+        dtype=recording.dtype,
+        pair=recording.pair,
+        prompt=recording.prompt,
+        prompt_tokens=recording.prompt_tokens,
+        max_new_tokens=recording.max_new_tokens,
+        seed=recording.seed,
+        sampling=recording.sampling,
+        verification="shared_noise",
+        lanes=[replay(recording, spec, times) for spec in specs],
+    )
+    compute_metrics(trace)
+    return trace
+
+
+def check_replay(recording: Recording, stopper: Stopper) -> None:
+    """Raises UserError where a recording lacks what a stopper needs."""
+    if stopper.max_draft > recording.depth:
+        raise UserError(
+            f"{format_spec(stopper)} drafts up to {stopper.max_draft} tokens and this recording has "
+            f"{recording.depth} at each position; set a smaller maximum or record deeper."
+        )
+    judges = isinstance(stopper, ScoreStopper | Bandit)
+    if judges and stopper.score_temperature != recording.score_temperature:
+        wanted, held = (
+            "the default temperature" if value is None else f"temperature {value:g}"
+            for value in (stopper.score_temperature, recording.score_temperature)
+        )
+        raise UserError(
+            f"{format_spec(stopper)} judges q at {wanted} and this recording holds it at {held}; "
+            "score_temperature must be the same in both."
+        )
+
+
+def model_error(recording: Recording, lane: Lane) -> float:
+    """How far the modelled clock of a lane is from its real one: (modelled − real) / real.
+
+    Args:
+        lane: a real run of the recorded prompt, temperature and seed.
+    """
+    return replay(recording, lane.label).clock_s / lane.clock_s - 1
+
+
+def percent_of_oracle(recording: Recording, lane: Lane, times: Times | None = None) -> float:
+    """The speed of a replayed lane in percent of the oracle's, at the same times and greatest draft."""
+    depth = lane.settings.get("max_draft") or lane.settings.get("k") or recording.depth
+    oracle = replay(recording, Oracle(max_draft=min(max(int(depth), 1), recording.depth)), times)
+    return percent(lane, oracle)
+
+
+def near_ties(recording: Recording, lane: Lane) -> int:
+    """Choices of a replayed lane that hang on rounding: the lead of a drafted token or of the target's own,
+    or the distance of a score from its threshold, is too small for a real run to be sure to choose alike."""
+    ties = sum(gap < recording.tie for gap in recording.target_gap)
+    written = 0
+    for played in lane.rounds:
+        for gap, token in zip(recording.chains[written].gap, played.drafted, strict=False):
+            near_score = token.score is not None and abs(token.score - token.threshold) < SCORE_TIE
+            ties += gap < recording.tie or near_score
+        written += len(played.token_ids)
+    return ties
+
+
+@dataclass
+class _Drafted:
+    """What a stopper drafted: the numbers of kept tokens and of draft steps paid for."""
+
+    kept: int
+    steps: int
+    stop_reason: str
+    compared: list[tuple[float | None, float | None]]
+
+
+def _draft(recording: Recording, stopper: Stopper, written: int) -> _Drafted:
+    """The draft phase of decode(), on the chain of a position."""
+    chain = recording.chains[written]
+    room = recording.max_new_tokens - written - 1
+    limit = min(stopper.max_draft, room)
+    stop_reason = "max_draft" if stopper.max_draft <= room else "length"
+    if isinstance(stopper, Oracle):
+        stopper.acceptable = recording.acceptable[written]
+        if stopper.acceptable < limit:
+            limit, stop_reason = stopper.acceptable, "threshold"
+    stopper.begin_round()
+    compared: list[tuple[float | None, float | None]] = []
+    for step in chain.steps[:limit]:
+        stop = stopper.should_stop(step)
+        if stop and not stopper.keep_last:
+            return _Drafted(len(compared), step.position, "threshold", compared)
+        compared.append((stopper.score, stopper.threshold))
+        if chain.ids[step.position - 1] in recording.eos_ids:
+            stop_reason = "eos"
+            break
+        if stop:
+            stop_reason = "threshold"
+            break
+    return _Drafted(len(compared), len(compared), stop_reason, compared)
+
+
+def _verify(recording: Recording, stopper: Stopper, draft: _Drafted, written: int) -> Round:
+    """The round that the target makes of a draft; its times are not set."""
+    chain = recording.chains[written]
+    accepted = min(draft.kept, recording.acceptable[written])
+    ended_by_draft = accepted > 0 and chain.ids[accepted - 1] in recording.eos_ids
+    place = written + accepted
+    emitted = None
+    if not ended_by_draft:
+        token = recording.token_ids[place]
+        kind = "plain" if draft.kept == 0 else "bonus" if accepted == draft.kept else "correction"
+        emitted = Emitted(token, recording.texts[token], kind, recording.target_p[place])
+    return Round(
+        start_s=0.0,
+        duration_s=0.0,
+        draft_s=0.0,
+        verify_s=0.0,
+        accepted=accepted,
+        stop_reason=draft.stop_reason,
+        drafted=[
+            _describe(recording, chain, written, index, stopper.gamma, accepted, *compared)
+            for index, compared in enumerate(draft.compared)
+        ],
+        emitted=emitted,
+    )
+
+
+def _describe(
+    recording: Recording,
+    chain: Chain,
+    written: int,
+    index: int,
+    gamma: float,
+    accepted: int,
+    score: float | None,
+    threshold: float | None,
+) -> DraftedToken:
+    reached = index < len(chain.beta)
+    return DraftedToken(
+        id=chain.ids[index],
+        text=recording.texts[chain.ids[index]],
+        entropy=chain.entropy[index],
+        bound=acceptance_lower_bound(chain.entropy[index], gamma),
+        score=score,
+        threshold=threshold,
+        top_prob=chain.top_prob[index],
+        q=chain.q[index],
+        p=chain.p[index] if reached else None,
+        beta=chain.beta[index] if reached else None,
+        u=None,
+        accepted=index < accepted,
+        target_id=recording.token_ids[written + index] if reached else None,
+    )

@@ -1,0 +1,123 @@
+"""Calibration of the bound: against scipy, and against drafts whose numbers are known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import optimize, stats
+from toys import tiny_pair
+
+from adaedl import calibration
+from adaedl.calibration import COLUMNS, calibrate, drafts_of_recording, drafts_of_trace
+from adaedl.errors import UserError
+from adaedl.race import new_trace, race
+from adaedl.recorder import record
+from adaedl.sampling import Sampling, acceptance_lower_bound
+
+PROMPT = "w3 w14 w15 w9 w2"
+
+
+def made(entropy, beta, **columns) -> pd.DataFrame:
+    frame = pd.DataFrame({"entropy": entropy, "beta": beta, **columns})
+    return frame.reindex(columns=COLUMNS).assign(lane="made")
+
+
+@pytest.fixture
+def noisy() -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    entropy = generator.gamma(1.0, 1.5, 400)
+    beta = (1 - np.sqrt(0.12 * entropy) + 0.1 * generator.normal(size=400)).clip(0, 1)
+    top_prob, margin = np.exp(-entropy), np.exp(-entropy) - generator.uniform(0, 0.1, 400)
+    return made(entropy, beta, top_prob=top_prob, margin=margin, token_prob=generator.uniform(size=400))
+
+
+def test_the_bound_is_the_one_that_stoppers_compare(noisy):
+    expected = [acceptance_lower_bound(entropy, 0.3) for entropy in noisy["entropy"]]
+    assert calibration.lower_bound(noisy["entropy"], 0.3) == pytest.approx(expected)
+
+
+def test_the_fitted_gamma_is_that_of_scipys_least_squares(noisy):
+    def errors(gamma):
+        return 1 - np.sqrt(gamma[0] * noisy["entropy"]) - noisy["beta"]
+
+    expected = optimize.least_squares(errors, [0.2], bounds=(1e-9, 10), xtol=1e-12, ftol=1e-12).x[0]
+    assert calibration.fit_gamma(noisy) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_gamma_that_was_put_in_is_found():
+    entropy = np.linspace(0.1, 3, 50)
+    assert calibration.fit_gamma(made(entropy, 1 - np.sqrt(0.17 * entropy))) == pytest.approx(0.17)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 1.0])
+def test_the_gamma_for_a_coverage_is_the_least_that_reaches_it(noisy, share):
+    gamma = calibration.fit_gamma_for_coverage(noisy, share)
+    assert calibration.coverage(noisy, gamma * (1 + 1e-9)) >= share
+    assert calibration.coverage(noisy, gamma * 0.999) < share
+
+
+def test_without_entropy_there_is_no_gamma():
+    certain = made([0.0, 0.0], [1.0, 0.4])
+    assert calibration.fit_gamma(certain) is None
+    assert calibration.fit_gamma_for_coverage(certain) is None
+    assert calibration.fit_gamma_for_coverage(certain, 0.5) == 0
+
+
+def test_rank_correlations_are_spearmans(noisy):
+    found = calibration.rank_correlations(noisy)
+    assert found["bound"] == pytest.approx(-stats.spearmanr(noisy["entropy"], noisy["beta"]).statistic)
+    for name in ("top_prob", "margin", "token_prob"):
+        assert found[name] == pytest.approx(stats.spearmanr(noisy[name], noisy["beta"]).statistic)
+    assert math.isnan(calibration.rank_correlations(noisy.assign(margin=np.nan))["margin"])
+
+
+def test_bins_hold_every_draft_once_and_their_mean_beta(noisy):
+    table = calibration.binned(noisy, gamma=0.2, bins=5)
+    bound = calibration.lower_bound(noisy["entropy"], 0.2)
+    assert table["drafts"].sum() == len(noisy)
+    expected = stats.binned_statistic(bound.clip(0, 1), noisy["beta"], "mean", bins=5, range=(0, 1)).statistic
+    assert table["beta"].to_numpy() == pytest.approx(expected)
+    assert (table["beta_low"] <= table["beta"]).all()
+    assert (table["beta"] <= table["beta_high"]).all()
+
+
+def test_coverage_counts_the_drafts_whose_bound_is_not_above_beta():
+    # Bounds at γ = 0.2: 1, 0.5528, 0.1056
+    drafts = made([0.0, 1.0, 4.0], [1.0, 0.55, 0.2])
+    assert calibration.coverage(drafts) == pytest.approx(2 / 3)
+
+
+def test_a_recordings_drafts_are_those_that_the_text_reaches():
+    recording = record(tiny_pair("feature"), PROMPT, Sampling(0.8), max_new_tokens=24)
+    drafts = drafts_of_recording(recording)
+    assert len(drafts) == sum(len(chain.beta) for chain in recording.chains)
+    assert drafts["accepted"].sum() == sum(recording.acceptable)
+    first = drafts[drafts["draft"] == 1]
+    assert first["beta"].tolist() == [chain.beta[0] for chain in recording.chains if chain.beta]
+    result = calibrate(drafts)
+    assert result.drafts == len(drafts)
+    assert 0 <= result.coverage <= 1
+    assert result.bins["drafts"].sum() == len(drafts)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_a_races_drafts_have_the_numbers_of_the_recording(temperature):
+    pair = tiny_pair("feature")
+    trace = new_trace(pair, PROMPT, ["autoregressive", "fixed:k=3"], Sampling(temperature), max_new_tokens=24)
+    for _ in race(pair, trace):
+        pass
+    drafts = drafts_of_trace(trace)
+    assert set(drafts["lane"]) == {"fixed:k=3"}
+    played = trace.lanes[1].rounds
+    assert len(drafts) == sum(min(r.accepted + 1, len(r.drafted)) for r in played)
+    if temperature:
+        chain = record(pair, PROMPT, Sampling(temperature), max_new_tokens=24).chains[0]
+        first = drafts.iloc[0]
+        for name in ("beta", "entropy", "top_prob", "margin", "token_prob"):
+            assert first[name] == pytest.approx(getattr(chain, name)[0], abs=1e-3)
+
+
+def test_nothing_to_calibrate_is_said_in_a_sentence():
+    with pytest.raises(UserError, match="no drafts with a known β"):
+        calibrate(made([], []))

@@ -1,0 +1,414 @@
+"""A recording replays any stopper as it would have run: rounds, drafts, acceptances and stop reasons."""
+
+import json
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import random_world, tiny_pair, world_pair
+
+from adaedl.decoding import decode
+from adaedl.errors import UserError
+from adaedl.metrics import compute_metrics
+from adaedl.models.runner import TransformersRunner
+from adaedl.prompts import BENCH_PROMPTS
+from adaedl.race import new_trace, race
+from adaedl.recorder import MAX_TOKENS, record
+from adaedl.recording import Recording
+from adaedl.replay import model_error, near_ties, percent_of_oracle, replay, replay_trace
+from adaedl.sampling import Sampling
+from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
+from adaedl.trace import Lane, Round
+
+PROMPT = "w3 w14 w15 w9 w2"
+EOS = (3, 8, 13, 18)
+SPECS = [
+    *LIVE_STOPPERS,
+    "fixed:k=1",
+    "fixed:k=12",
+    "adaedl:threshold=0.7,epsilon=0.3,beta2=0.2",
+    "adaedl:threshold=0.7,keep_last=false",
+    "max_confidence:threshold=0.5,max_draft=5",
+    "svip:h=0.5,keep_last=false",
+    "margin:threshold=0.3,keep_last=false",
+    "bandit:keep_last=false,max_draft=6",
+    "heuristic:k=1",
+]
+PAIRS = {
+    "feature": lambda: tiny_pair("feature"),
+    "feature with ends": lambda: tiny_pair("feature", eos_ids=EOS),
+    "independent": lambda: tiny_pair("independent"),
+    "independent with ends": lambda: tiny_pair("independent", eos_ids=EOS),
+    "transformers": lambda: tiny_pair("feature", runner=TransformersRunner),
+    "self": lambda: tiny_pair("self", eos_ids=(31,)),
+}
+
+
+def real_rounds(pair, spec: str, temperature: float, **options) -> list[Round]:
+    return list(
+        decode(pair, pair.encode(PROMPT), make_stopper(spec), Sampling(temperature), record=True, **options)
+    )
+
+
+def outcome(rounds: list[Round]) -> list[tuple]:
+    """What rounds did, without what they took."""
+    return [
+        (
+            [(token.id, token.text, token.accepted) for token in played.drafted],
+            played.accepted,
+            played.stop_reason,
+            played.emitted and (played.emitted.id, played.emitted.text, played.emitted.kind),
+        )
+        for played in rounds
+    ]
+
+
+def assert_same_numbers(real: list[Round], replayed: list[Round]) -> None:
+    def near(name: str, ours, theirs) -> bool:
+        return ours is None or math.isclose(ours, getattr(theirs, name), abs_tol=2e-3)
+
+    for played, again in zip(real, replayed, strict=True):
+        for token, theirs in zip(again.drafted, played.drafted, strict=True):
+            for name in ("entropy", "bound", "score", "threshold", "top_prob", "q", "p", "beta"):
+                assert near(name, getattr(token, name), theirs), (name, token, theirs)
+            assert token.target_id in (None, theirs.target_id)
+        reached = [token for token in again.drafted if token.beta is not None]
+        assert len(reached) == min(played.accepted + 1, len(played.drafted))
+
+
+# Toys.
+
+
+@pytest.mark.parametrize("build", PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize("temperature", [0, 0.7, 1.0])
+def test_a_replay_is_the_real_run(build, temperature):
+    pair = build()
+    for seed, length in ((0, 30), (1, 7))[: 2 if temperature == 0.7 else 1]:
+        options = {"seed": seed, "max_new_tokens": length}
+        recording = record(pair, PROMPT, Sampling(temperature), **options)
+        assert recording.probed_alike == recording.probed > 0
+        for spec in SPECS:
+            real, again = real_rounds(pair, spec, temperature, **options), replay(recording, spec)
+            assert outcome(again.rounds) == outcome(real), spec
+            assert_same_numbers(real, again.rounds)
+            assert again.token_ids == [token for played in real for token in played.token_ids]
+            assert again.text == pair.decode(again.token_ids)
+
+
+def test_ends_are_drafted_and_accepted_in_these_texts():
+    """Without it, the test above might never see one."""
+    reasons, kinds = set(), set()
+    for seed in range(4):
+        recording = record(
+            tiny_pair("self", eos_ids=EOS), PROMPT, Sampling(1.0), max_new_tokens=30, seed=seed
+        )
+        for played in replay(recording, "fixed:k=5").rounds:
+            reasons.add(played.stop_reason)
+            kinds.add(played.emitted.kind if played.emitted else None)
+    assert reasons >= {"eos", "max_draft"}
+    assert kinds >= {None, "bonus"}
+
+
+@pytest.mark.parametrize("kind", ["feature", "independent"])
+@pytest.mark.parametrize(("top_k", "top_p"), [(5, 1.0), (0, 0.8)])
+def test_a_replay_is_the_real_run_under_top_k_and_top_p(kind, top_k, top_p):
+    pair, sampling = tiny_pair(kind), Sampling(0.9, top_k, top_p)
+    recording = record(pair, PROMPT, sampling, max_new_tokens=20)
+    for spec in ("fixed:k=4", "adaedl", "bandit"):
+        real = decode(pair, pair.encode(PROMPT), make_stopper(spec), sampling, max_new_tokens=20)
+        assert outcome(replay(recording, spec).rounds) == outcome(list(real))
+
+
+def test_drafters_that_cannot_unroll_are_recorded_in_turn():
+    for world in (random_world(seed=1, trimmed=True), random_world(seed=2, eos=True)):
+        pair = world_pair(world)
+        pair.encode = lambda prompt: torch.tensor([0])
+        for seed in range(20):
+            recording = record(pair, "w0", Sampling(0.7), max_new_tokens=5, depth=4, seed=seed)
+            for spec in (
+                "fixed:k=3",
+                "adaedl:threshold=0.6,max_draft=4",
+                "margin:keep_last=false,max_draft=2",
+            ):
+                real = decode(
+                    pair, torch.tensor([0]), make_stopper(spec), Sampling(0.7), max_new_tokens=5, seed=seed
+                )
+                assert outcome(replay(recording, spec).rounds) == outcome(list(real))
+
+
+made_settings = {
+    "threshold": st.floats(0, 1),
+    "gamma": st.floats(0, 2),
+    "adapt": st.booleans(),
+    "epsilon": st.floats(0, 1),
+    "beta1": st.floats(0, 1),
+    "beta2": st.floats(0, 1),
+    "target_rate": st.floats(0, 1),
+    "h": st.floats(0, 2),
+    "c": st.floats(0, 2),
+    "blend": st.floats(0, 1),
+    "max_draft": st.integers(1, 12),
+}
+TAKEN = {
+    "adaedl": ("threshold", "gamma", "adapt", "epsilon", "beta1", "beta2", "target_rate", "max_draft"),
+    "max_confidence": ("threshold", "adapt", "epsilon", "beta1", "beta2", "target_rate", "max_draft"),
+    "svip": ("h", "c", "max_draft"),
+    "margin": ("threshold", "max_draft"),
+    "confidence": ("threshold", "max_draft"),
+    "bandit": ("blend", "max_draft"),
+}
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    pair = tiny_pair("feature", eos_ids=(30,))
+    return pair, record(pair, PROMPT, Sampling(0.8), max_new_tokens=24, seed=2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_setting_replays_as_it_runs(recorded, data):
+    pair, recording = recorded
+    name = data.draw(st.sampled_from(sorted(TAKEN)))
+    chosen = {key: data.draw(made_settings[key]) for key in TAKEN[name]}
+    if name != "confidence":
+        chosen["keep_last"] = data.draw(st.booleans())
+    stopper, again = STOPPERS[name](**chosen), STOPPERS[name](**chosen)
+    real = list(
+        decode(
+            pair, pair.encode(PROMPT), stopper, Sampling(0.8), max_new_tokens=24, seed=2, record=False
+        )
+    )  # fmt: skip
+    lane = replay(recording, again)
+    scores = [
+        abs(token.score - token.threshold)
+        for played in real
+        for token in played.drafted
+        if token.score is not None
+    ]
+    if not scores or min(scores) > 1e-4:  # else rounding may decide, which `near_ties` says
+        assert outcome(lane.rounds) == outcome(real)
+        assert (stopper.threshold, stopper.settings) == (pytest.approx(again.threshold), again.settings)
+
+
+def test_a_choice_that_hangs_on_rounding_is_counted(recorded):
+    _, recording = recorded
+    lane = replay(recording, "fixed:k=3")
+    assert near_ties(recording, lane) == 0
+    recording = Recording.from_json(recording.to_json())
+    recording.target_gap[0] = recording.chains[0].gap[1] = 1e-5
+    assert near_ties(recording, lane) == 2
+    first = lane.rounds[0].drafted[0]
+    first.score, first.threshold = 0.4, 0.4 + 1e-5
+    assert near_ties(recording, lane) == 3
+
+
+# The oracle.
+
+
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_the_oracle_has_every_draft_accepted_and_no_stopper_needs_fewer_rounds(temperature):
+    recording = record(tiny_pair("feature"), PROMPT, Sampling(temperature), max_new_tokens=40)
+    oracle = replay(recording, "oracle")
+    assert all(played.accepted == len(played.drafted) for played in oracle.rounds)
+    assert oracle.token_ids == recording.token_ids
+    for spec in SPECS:
+        assert len(replay(recording, spec).rounds) >= len(oracle.rounds)
+
+
+def test_percent_of_oracle_is_100_for_the_oracle_and_less_for_a_lane_that_wastes_drafts(recorded):
+    _, recording = recorded
+    times = recording.times.with_cost_ratio(0.1)
+    assert percent_of_oracle(recording, replay(recording, "oracle", times), times) == pytest.approx(100)
+    lane, oracle = (replay(recording, spec, times) for spec in ("fixed:k=12", "oracle"))
+    expected = 100 * oracle.clock_s / lane.clock_s
+    assert percent_of_oracle(recording, lane, times) == pytest.approx(expected)
+    assert expected < 100
+
+
+# Time.
+
+
+def test_a_modelled_clock_is_the_sum_of_its_rounds_parts(recorded):
+    _, recording = recorded
+    times = recording.times
+    lane = replay(recording, "adaedl:threshold=0.6,keep_last=false")
+    clock = 0.0
+    for played in lane.rounds:
+        kept = len(played.drafted)
+        steps = kept + (played.stop_reason == "threshold")  # the dropped draft is paid for too
+        assert played.start_s == pytest.approx(clock)
+        assert played.draft_s == pytest.approx(times.draft_s(steps))
+        assert played.verify_s == times.verify_s[kept]
+        clock += played.draft_s + played.verify_s + times.overhead_s(steps)
+    assert lane.clock_s == pytest.approx(clock)
+
+
+def test_the_error_of_the_model_is_relative_to_the_real_clock(recorded):
+    _, recording = recorded
+    lane = replay(recording, "fixed:k=3")
+    assert model_error(recording, lane) == pytest.approx(0)
+    for played in lane.rounds:
+        played.start_s, played.duration_s = 2 * played.start_s, 2 * played.duration_s
+    assert model_error(recording, lane) == pytest.approx(-0.5)
+
+
+def test_a_cheaper_draft_changes_clocks_and_nothing_else(recorded):
+    _, recording = recorded
+    cheaper = recording.times.with_cost_ratio(recording.times.cost_ratio / 10)
+    now, then = (replay(recording, "fixed:k=4", times) for times in (None, cheaper))
+    assert outcome(now.rounds) == outcome(then.rounds)
+    for played, again in zip(now.rounds, then.rounds, strict=True):
+        assert again.draft_s == pytest.approx(played.draft_s / 10)
+        assert again.verify_s == played.verify_s
+
+
+def test_replayed_lanes_make_a_trace_with_the_metrics_of_a_race(recorded):
+    pair, recording = recorded
+    specs = ["autoregressive", "fixed:k=3", "adaedl"]
+    trace = replay_trace(recording, specs)
+    real = new_trace(pair, PROMPT, specs, Sampling(0.8), max_new_tokens=24, seed=2)
+    for _ in race(pair, real):
+        pass
+    for lane, raced in zip(trace.lanes, real.lanes, strict=True):
+        assert lane.settings == raced.settings
+        assert lane.text == raced.text
+        assert lane.metrics.same_text is True
+        for name in ("tokens", "acceptance_rate", "draft_length", "block_efficiency"):
+            assert getattr(lane.metrics, name) == getattr(raced.metrics, name)
+        assert lane.metrics.mean_beta == pytest.approx(raced.metrics.mean_beta, abs=1e-4)
+    assert trace.lanes[0].metrics.speedup == 1
+    again = type(trace).from_json(trace.to_json())
+    compute_metrics(again)
+    assert again == trace
+
+
+# What cannot be recorded or replayed.
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("fixed:k=13", "drafts up to 13 tokens and this recording has 12"),
+        ("adaedl:max_draft=20", "drafts up to 20"),
+        (
+            "adaedl:score_temperature=1.5",
+            "judges q at temperature 1.5 and this recording holds it at the default temp",
+        ),
+        ("nosuch", "no stopper 'nosuch'"),
+    ],
+)
+def test_a_stopper_that_the_recording_cannot_serve_is_refused(recorded, spec, said):
+    with pytest.raises(UserError, match=said):
+        replay(recorded[1], spec)
+
+
+def test_a_score_temperature_is_replayed_where_it_was_recorded():
+    pair = tiny_pair("feature")
+    for temperature in (0, 0.8):
+        recording = record(pair, PROMPT, Sampling(temperature), max_new_tokens=20, score_temperature=1.7)
+        spec = "adaedl:score_temperature=1.7,threshold=0.5"
+        real = real_rounds(pair, spec, temperature, max_new_tokens=20)
+        assert outcome(replay(recording, spec).rounds) == outcome(real)
+        assert len(replay(recording, "heuristic").rounds) > 1  # which does not look at q
+        with pytest.raises(UserError, match="judges q at the default temperature"):
+            replay(recording, "adaedl")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"depth": 0}, "depth is 0"),
+        ({"depth": 65}, "depth is 65"),
+        ({"max_new_tokens": MAX_TOKENS + 1}, "at most 1,024"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"score_temperature": 0}, "score_temperature is 0"),
+        ({"prompt": " "}, "prompt is empty"),
+    ],
+)
+def test_a_recording_that_cannot_be_made_is_refused_with_the_value(changes, said):
+    asked = {"prompt": PROMPT, "max_new_tokens": 8, **changes}
+    with pytest.raises(UserError, match=said):
+        record(tiny_pair("feature"), asked.pop("prompt"), Sampling(0.8), **asked)
+
+
+# JSON.
+
+
+def test_a_recording_reads_back_equal_and_replays_alike(recorded):
+    _, recording = recorded
+    again = Recording.from_json(recording.to_json())
+    assert again == recording
+    assert replay(again, "adaedl") == replay(recording, "adaedl")
+
+
+def change(data, path: str, value) -> None:
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    for part in way:
+        data = data[part]
+    data[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("schema", "adaedl-trace/1", "has the schema 'adaedl-trace/1'"),
+        ("seed", "0", "seed"),
+        ("depth", 0, "depth"),
+        ("token_ids", [], "token_ids"),
+        ("target_gap", [1.0], "target_gap: 1 entries"),
+        ("token_ids.0", 31_000, "31000"),
+        ("chains.0.ids", [1], "chains.0.ids: 1 drafts"),
+        ("chains.0.ids.0", 31_000, "none for token 31000"),
+        ("chains.1.entropy", [], "chains.1.entropy: 0 entries"),
+        ("chains.1.entropy.0", -1, "chains.1.entropy.0"),
+        ("chains.1.beta", [], "chains.1.beta: 0 entries"),
+        ("chains.1.q.0", "NaN", "chains.1.q.0"),
+        ("times.verify_s", [1.0], "times.verify_s"),
+        ("times.verify_s.0", -1.0, "times.verify_s.0"),
+        ("texts", {"zero": "a"}, "texts"),
+    ],
+)
+def test_a_wrong_recording_is_refused_with_its_field(recorded, path, value, said):
+    data = json.loads(recorded[1].to_json())
+    change(data, path, value)
+    with pytest.raises(UserError, match="recording") as refusal:
+        Recording.from_json(json.dumps(data))
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", b"\xff", "[]", "null", "{}", " " * (21 * 2**20)])
+def test_what_is_no_recording_is_refused_in_one_sentence(text):
+    with pytest.raises(UserError, match="recording") as refusal:
+        Recording.from_json(text)
+    assert str(refusal.value).count("\n") == 0
+
+
+# The real pair.
+
+REAL_TOKENS = 24
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("number", range(len(BENCH_PROMPTS)))
+def test_a_replay_is_the_real_run_on_the_real_pair(number, temperature, default_pair):
+    prompt, options = BENCH_PROMPTS[number], {"max_new_tokens": REAL_TOKENS, "seed": number}
+    recording = record(default_pair, prompt, Sampling(temperature), **options)
+    trace = new_trace(default_pair, prompt, list(LIVE_STOPPERS), Sampling(temperature), **options)
+    for _ in race(default_pair, trace, record=False):
+        pass
+    assert replay_alike(recording, trace.lanes)
+    assert sum(len(played.drafted) for lane in trace.lanes for played in lane.rounds) > REAL_TOKENS
+
+
+def replay_alike(recording: Recording, lanes: list[Lane]) -> bool:
+    """Whether every lane replays as it ran, but for lanes where the recording itself says that a choice hangs
+    on rounding."""
+    replayed = [replay(recording, lane.label) for lane in lanes]
+    return all(
+        outcome(again.rounds) == outcome(lane.rounds) or near_ties(recording, again) > 0
+        for again, lane in zip(replayed, lanes, strict=True)
+    )

@@ -1,0 +1,63 @@
+"""The cost of a round, fitted to rounds whose cost is known."""
+
+import pytest
+
+from adaedl.times import fit_times
+from adaedl.trace import DraftedToken, Emitted, Round
+
+
+def played(drafts: int, verify_s: float, draft_s: float, overhead_s: float) -> Round:
+    token = DraftedToken(1, "", 0.0, 1.0, None, None, 1.0, 1.0, None, None, None, False)
+    duration_s = verify_s + draft_s + overhead_s
+    return Round(
+        0.0, duration_s, draft_s, verify_s, 0, "max_draft", [token] * drafts, Emitted(1, "", "plain")
+    )
+
+
+def costing(drafts: int) -> Round:
+    """30 ms for the target and 2 ms for each token more; 3 ms for the first draft, 2 for each later one."""
+    draft_s = 0.003 + 0.002 * (drafts - 1) if drafts else 0.0
+    overhead_s = 0.0005 + 0.0001 * drafts if drafts else 0.0002
+    return played(drafts, 0.030 + 0.002 * drafts, draft_s, overhead_s)
+
+
+def test_known_costs_are_found_and_lengths_that_did_not_occur_are_interpolated():
+    times = fit_times([costing(0)] * 5, [costing(k) for k in (1, 2, 4, 8)] * 3, depth=8)
+    assert times.verify_s == pytest.approx([0.030 + 0.002 * k for k in range(9)])
+    assert (times.first_draft_s, times.next_draft_s) == (pytest.approx(0.003), pytest.approx(0.002))
+    assert times.plain_overhead_s == pytest.approx(0.0002)
+    for steps in (1, 3, 8):
+        assert times.draft_s(steps) == pytest.approx(0.003 + 0.002 * (steps - 1))
+        assert times.overhead_s(steps) == pytest.approx(0.0005 + 0.0001 * steps)
+    assert times.cost_ratio == pytest.approx(2 / 30)
+
+
+def test_a_moment_in_which_the_machine_was_busy_does_not_count():
+    slow = played(3, 5.0, 4.0, 3.0)
+    times = fit_times([costing(0)] * 5, [*(costing(k) for k in (1, 2, 3, 4) * 3), slow], depth=4)
+    assert times.verify_s[3] == pytest.approx(0.036)
+    assert times.next_draft_s == pytest.approx(0.002)
+
+
+def test_without_drafts_nothing_is_known_of_drafts():
+    times = fit_times([costing(0)], [costing(0)], depth=3)
+    assert times.verify_s == pytest.approx([0.030] * 4)
+    assert (times.first_draft_s, times.next_draft_s, times.draft_s(2)) == (0, 0, 0)
+    assert times.with_cost_ratio(0.1).draft_s(2) == pytest.approx(0.006)
+
+
+@pytest.mark.parametrize("rounds", [[(2, 0.004)], [(1, 0.004), (2, 0.003)], [(1, 0.001), (4, 0.010)]])
+def test_times_are_never_negative_however_few_or_noisy_the_rounds(rounds):
+    drafting = [played(drafts, 0.03, seconds, 0.001) for drafts, seconds in rounds]
+    times = fit_times([costing(0)], drafting, depth=4)
+    assert times.next_draft_s > 0
+    assert min(times.first_draft_s, times.round_overhead_s, times.draft_overhead_s) >= 0
+
+
+def test_a_cost_ratio_scales_the_draft_steps_alone():
+    times = fit_times([costing(0)] * 2, [costing(k) for k in (1, 2, 3)], depth=3)
+    cheaper = times.with_cost_ratio(0.01)
+    assert cheaper.cost_ratio == pytest.approx(0.01)
+    assert cheaper.draft_s(3) / times.draft_s(3) == pytest.approx(0.01 * 30 / 2)
+    assert (cheaper.verify_s, cheaper.overhead_s(3)) == (times.verify_s, times.overhead_s(3))
+    assert times.with_cost_ratio(0).draft_s(5) == 0
