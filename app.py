@@ -1,26 +1,21 @@
 """The page, launched: `python app.py`. The models load once it is up."""
 
 import os
-from pathlib import Path
+import sys
 
+from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
+from components.launch import launch
 from components.models_state import ModelsState
-from components.palette import css_variables, theme
 from components.race_page import build_page
 
 models = ModelsState(os.environ.get("ADAEDL_PAIR") or DEFAULT_PAIR)
 demo = build_page(models)
 
 if __name__ == "__main__":
-    demo.queue(max_size=100).launch(
-        theme=theme(),
-        css=css_variables(),
-        css_paths=[Path(__file__).parent / "assets" / "page.css"],
-        footer_links=["gradio", "settings"],
-        max_file_size="20mb",
-        show_error=False,
-        run_history=False,
-        prevent_thread_lock=True,
-    )
+    try:
+        launch(demo)
+    except UserError as error:
+        sys.exit(f"error: {error}")
     models.load(models.default)
     demo.block_thread()

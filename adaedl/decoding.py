@@ -25,6 +25,7 @@ from adaedl.sampling import (
     choose_with_noise,
     draft_statistics,
     draw,
+    residual,
     verify_by_match,
     verify_speculative,
     warp,
@@ -195,7 +196,7 @@ def decode(
                 emitted=None if ended_by_draft else _describe_emitted(pair, len(drafted), verdict),
             )
             if record:
-                _record_probabilities(pair, played, drafted, warp(output.logits, sampling), vocab)
+                _record_probabilities(pair, played, drafted, output.logits, sampling, vocab)
             clock_s += duration_s
             written += len(played.token_ids)
             yield played
@@ -254,6 +255,7 @@ class _Draft:
     id: int
     token_id: Tensor  # [1]
     index: Tensor
+    logits: Tensor  # [Vq], before warping
     q: Tensor  # [Vq]
     q_token: float
     step: DraftStep
@@ -350,10 +352,11 @@ def _read_draft(
     )
     token, entropy, top_prob, margin, token_prob, q_token = torch.stack([n.float() for n in numbers]).tolist()
     step = DraftStep(max(entropy, 0.0), top_prob, margin, token_prob, position)
-    return _Draft(int(token), token_id, index, q, q_token, step)
+    return _Draft(int(token), token_id, index, logits, q, q_token, step)
 
 
 def _describe_draft(pair: Pair, draft: _Draft, gamma: float, index: int, verdict: _Verdict) -> DraftedToken:
+    choice = verdict.choices[index] if verdict.choices else None
     return DraftedToken(
         id=draft.id,
         text=pair.token_text(draft.id),
@@ -367,28 +370,43 @@ def _describe_draft(pair: Pair, draft: _Draft, gamma: float, index: int, verdict
         beta=None,
         u=verdict.draws[index] if verdict.draws else None,
         accepted=index < verdict.accepted,
-        target_id=verdict.choices[index] if verdict.choices else None,
+        target_id=choice,
+        target_text=None if choice is None else pair.token_text(choice),
     )
 
 
 def _describe_emitted(pair: Pair, drafted: int, verdict: _Verdict) -> Emitted:
     kind = "plain" if drafted == 0 else "bonus" if verdict.accepted == drafted else "correction"
-    return Emitted(verdict.emitted_id, pair.token_text(verdict.emitted_id), kind)
+    text = pair.token_text(verdict.emitted_id)
+    return Emitted(verdict.emitted_id, text, kind, u=verdict.draws[-1] if verdict.draws else None)
 
 
 def _record_probabilities(
-    pair: Pair, played: Round, drafted: list[_Draft], p: Tensor, vocab: Tensor | None
+    pair: Pair,
+    played: Round,
+    drafted: list[_Draft],
+    logits: Tensor,
+    sampling: Sampling,
+    vocab: Tensor | None,
 ) -> None:
-    """Add p, β and the most probable tokens to a round, for the picture; p is [k + 1, V]."""
-    for row, token, draft in zip(p, played.drafted, drafted, strict=False):
-        token.p = row[token.id].item()
-        token.beta = acceptance_probability(row, draft.q, vocab).item()
-        token.top_q = _top_tokens(pair, draft.q, vocab)
-        token.top_p = _top_tokens(pair, row, None)
-    if played.emitted:
-        row = p[played.accepted]
-        played.emitted.p = row[played.emitted.id].item()
-        played.emitted.top_p = _top_tokens(pair, row, None)
+    """Add p, β and the most probable tokens to a round, for the picture; logits are the target's
+    [k + 1, V]. A point says nothing in a picture, so at temperature 0 the models' own softmax is shown."""
+    p = warp(logits, sampling)
+    shown = Sampling(1.0) if sampling.greedy else sampling
+    shown_p = warp(logits, shown) if sampling.greedy else p
+    for row, token, draft in zip(range(len(drafted)), played.drafted, drafted, strict=True):
+        token.p = p[row, token.id].item()
+        token.beta = acceptance_probability(p[row], draft.q, vocab).item()
+        token.top_q = _top_tokens(pair, warp(draft.logits, shown) if sampling.greedy else draft.q, vocab)
+        token.top_p = _top_tokens(pair, shown_p[row], None)
+    if played.emitted is None:
+        return
+    row = played.accepted
+    played.emitted.p = p[row, played.emitted.id].item()
+    played.emitted.top_p = _top_tokens(pair, shown_p[row], None)
+    if played.emitted.kind == "correction" and played.emitted.u is not None:
+        rest = residual(p[row], drafted[row].q, vocab)
+        played.emitted.top_residual = _top_tokens(pair, rest / rest.sum(), None)
 
 
 def _top_tokens(pair: Pair, probs: Tensor, vocab: Tensor | None) -> list[TopToken]:

@@ -30,7 +30,9 @@ class DraftedToken:
     `score` and `threshold` are the stopper's own (None where it compares nothing). `q` and `p` are the
     draft's and the target's probability of this token, `beta` its position's acceptance probability
     Σ min(p, q), `u` the uniform number of the acceptance test (None where nothing was drawn).
-    `target_id` is the target's choice here, where the rule fixes one (shared noise, temperature 0).
+    `target_id` and `target_text` are the target's choice here, where the rule fixes one (shared noise,
+    temperature 0). `top_q` and `top_p` are the ten most probable tokens of q and p; at temperature 0,
+    where both are points, of the models' own softmax (temperature 1) instead.
     p, beta, top_q and top_p are None or empty where the run was not recorded in detail.
     """
 
@@ -47,19 +49,27 @@ class DraftedToken:
     u: Share | None
     accepted: bool
     target_id: Count | None = None
+    target_text: str | None = None
     top_q: list[TopToken] = field(default_factory=list)
     top_p: list[TopToken] = field(default_factory=list)
 
 
 @dataclass
 class Emitted:
-    """The token that the target itself adds at the end of a round."""
+    """The token that the target itself adds at the end of a round.
+
+    `p` is the target's probability of it and `top_p` as in `DraftedToken`. `u` is the uniform number it
+    was drawn with under speculative sampling. `top_residual` holds the ten most probable tokens of the
+    normalised residual (p − q)+ that a correction was drawn from under that rule.
+    """
 
     id: Count
     text: str
     kind: Literal["correction", "bonus", "plain"]
     p: Probability | None = None
     top_p: list[TopToken] = field(default_factory=list)
+    u: Share | None = None
+    top_residual: list[TopToken] = field(default_factory=list)
 
 
 @dataclass

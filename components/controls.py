@@ -3,48 +3,58 @@
 from dataclasses import dataclass
 
 import gradio as gr
+from gradio.i18n import I18nData
 
-from adaedl.errors import UserError
-from adaedl.models.presets import PRESETS
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset
 from adaedl.race import DEFAULT_LANES
-from adaedl.stopping import LIVE_STOPPERS, AdaEDL, format_spec, make_stopper, setting_names
-from components.messages import error_html
-from components.settings import MAX_LANES, RaceSettings, whole
+from components.browser_part import browser_part
+from components.lanes_editor import lanes_editor
+from components.settings import RaceSettings, read_lanes, whole
+from components.texts import text
 
-EXAMPLES = [
+EXAMPLES = (
     "Explain how the water cycle works, step by step.",
+    "Count from 1 to 40 in words, separated by commas.",
     "Write a Python function that checks whether a number is prime, with a docstring.",
     "Write a short story about a fox who learns to swim.",
     "List ten things to pack for a week of hiking, each with one reason.",
-]
-
-ADAEDL_LABELS = {
-    "threshold": "initial threshold λ₀",
-    "gamma": "γ",
-    "adapt": "adapt λ",
-    "max_draft": "max draft",
-    "epsilon": "ε, step of λ",
-    "beta1": "β₁, memory of the acceptance rate",
-    "beta2": "β₂, memory of λ",
-    "target_rate": "α*, acceptance rate aimed at",
-}
+)
+DEFAULTS = RaceSettings(
+    prompt=EXAMPLES[0],
+    pair=DEFAULT_PAIR,
+    lanes=list(DEFAULT_LANES),
+    temperature=0.7,
+    top_k=0,
+    top_p=1.0,
+    max_new_tokens=96,
+    seed=0,
+    verification="shared_noise",
+)
 
 
 @dataclass
 class Controls:
-    """The components, and their values as RaceSettings."""
+    """The components, and their values as RaceSettings. `inputs` are in the order of `read`, which is also
+    that of the names in assets/js/share.js."""
 
     inputs: list[gr.components.Component]
     run: gr.Button
     stop: gr.Button
+    share: gr.Button
+    open_trace: gr.UploadButton
+    link: gr.HTML  # says "copied" beside the buttons; holds whether a link asked for a race
 
     @staticmethod
     def read(prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p) -> RaceSettings:
-        """The settings from the values of `inputs`, in their order."""
+        """The settings from the values of `inputs`.
+
+        Raises:
+            UserError: the lanes are not a list of specs.
+        """
         return RaceSettings(
             prompt=prompt,
             pair=pair or "",
-            lanes=lanes or [],
+            lanes=read_lanes(lanes),
             temperature=temperature,
             top_k=whole(top_k),
             top_p=top_p,
@@ -54,120 +64,100 @@ class Controls:
         )
 
 
-def controls_view(default_pair: str, status: gr.HTML) -> Controls:
-    """The controls. `status` is where a bad lane is said."""
-    narrow = {"min_width": 96}
-    with gr.Row(elem_classes="controls"):
-        with gr.Column(scale=3, min_width=300):
-            prompt = gr.Textbox(EXAMPLES[0], label="prompt", lines=3, max_lines=8, elem_id="prompt")
-            gr.Examples(EXAMPLES, prompt, label="examples")
-            lanes = gr.Dropdown(
-                _lane_choices(),
-                value=list(DEFAULT_LANES),
-                multiselect=True,
-                allow_custom_value=True,
-                label="lanes",
-                info=f"Up to {MAX_LANES}. Type another, such as adaedl:threshold=0.5, and press Enter.",
-                elem_id="lanes",
+def controls_view(default_pair: str) -> Controls:
+    """The controls, set to DEFAULTS with the host's pair."""
+    with gr.Row(elem_id="controls"):
+        with gr.Column(scale=5, min_width=300, elem_id="prompt-box"):
+            prompt = gr.Textbox(
+                DEFAULTS.prompt, label=text("page.prompt"), lines=3, max_lines=6, elem_id="prompt"
             )
-        with gr.Column(scale=2, min_width=300):
-            pair = gr.Dropdown(
-                [(f"{name}: {preset.description}", name) for name, preset in PRESETS.items()]
-                + ([] if default_pair in PRESETS else [default_pair]),
-                value=default_pair,
-                allow_custom_value=True,
-                label="pair: target and draft model",
-                info="Or type two Hugging Face models that share a tokenizer, as org/target:org/draft.",
-                elem_id="pair",
-            )
+            examples = browser_part("examples", prompts=list(EXAMPLES))
+        with gr.Column(scale=4, min_width=300):
             with gr.Row():
-                temperature = gr.Number(0.7, label="temperature", step=0.1, **narrow, elem_id="temperature")
-                tokens = gr.Number(96, label="max tokens", precision=0, **narrow, elem_id="tokens")
-                seed = gr.Number(0, label="seed", precision=0, **narrow, elem_id="seed")
-            with gr.Row():
-                run = gr.Button("Run", variant="primary", min_width=120, elem_id="run")
-                stop = gr.Button("Stop", interactive=False, min_width=120, elem_id="stop")
-    with gr.Accordion("Advanced: verification, sampling, more lanes", open=False, elem_id="advanced"):
-        with gr.Row():
-            rule = gr.Radio(
-                [
-                    ("shared noise: all lanes write the same text", "shared_noise"),
-                    ("speculative sampling: each lane writes its own", "speculative"),
-                ],
-                value="shared_noise",
-                label="verification rule (both exact)",
-                elem_id="rule",
-                scale=2,
-                min_width=280,
-            )
-            top_k = gr.Number(0, label="top-k (0: off)", precision=0, min_width=120)
-            top_p = gr.Number(1.0, label="top-p (1: off)", min_width=120)
-        _add_any_lane(lanes)
-        _add_adaedl_lane(lanes, status)
-    for field in (temperature, tokens, seed, top_k, top_p):
-        _unchecked(field)
-    return Controls([prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p], run, stop)
+                pair = gr.Dropdown(
+                    [(pair_label(preset), name) for name, preset in PRESETS.items()]
+                    + ([] if default_pair in PRESETS else [default_pair]),
+                    value=default_pair,
+                    allow_custom_value=True,
+                    label=text("page.pair"),
+                    scale=3,
+                    min_width=180,
+                    elem_id="pair",
+                )
+                temperature = unchecked(
+                    gr.Slider(
+                        0,
+                        2,
+                        DEFAULTS.temperature,
+                        step=0.05,
+                        label=text("page.temperature"),
+                        buttons=[],
+                        scale=2,
+                        min_width=150,
+                        elem_id="temperature",
+                    )
+                )
+            with gr.Row(elem_id="buttons"):
+                small = {"size": "md", "min_width": 80}
+                run = gr.Button(text("page.run"), variant="primary", elem_id="run", **small)
+                stop = gr.Button(text("page.stop"), interactive=False, elem_id="stop", **small)
+                share = gr.Button(text("page.share"), elem_id="share", **small)
+                open_trace = gr.UploadButton(
+                    text("page.open"),
+                    file_types=[".json"],
+                    type="binary",
+                    elem_id="open-trace",
+                    **small,
+                )
+    link = browser_part("shared", "", module="share")
+    with gr.Row(elem_id="choices"):
+        with gr.Column(scale=5, min_width=300):
+            lanes = lanes_editor()
+        with gr.Column(scale=4, min_width=300):
+            rule, top_k, top_p, seed, tokens = _advanced()
+    # The menu hands its prompt over within the browser.
+    examples.input(
+        None, examples, prompt, js="(chosen) => chosen", show_progress="hidden", api_visibility="private"
+    )
+    inputs = [prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p]
+    return Controls(inputs, run, stop, share, open_trace, link)
 
 
-def _unchecked(field: gr.components.Component) -> gr.components.Component:
+def _advanced() -> tuple[gr.components.Component, ...]:
+    """What is seldom changed: the verification rule, top-k, top-p, the seed and the length."""
+    with gr.Accordion(text("page.advanced"), open=False, elem_id="advanced"), gr.Row():
+        rule = gr.Radio(
+            [
+                (text("page.rule_shared"), "shared_noise"),
+                (text("page.rule_speculative"), "speculative"),
+            ],
+            value=DEFAULTS.verification,
+            label=text("page.rule"),
+            elem_id="rule",
+            scale=3,
+            min_width=280,
+        )
+        numbers = [
+            _number(text("page.top_k"), DEFAULTS.top_k, "top_k"),
+            _number(text("page.top_p"), DEFAULTS.top_p, "top_p"),
+            _number(text("page.seed"), DEFAULTS.seed, "seed"),
+            _number(text("page.tokens"), DEFAULTS.max_new_tokens, "tokens"),
+        ]
+    return rule, *numbers
+
+
+def pair_label(preset: Preset) -> str:
+    """A pair in the menu: its name, its models, and the memory it needs."""
+    models = " + ".join(name.rpartition("/")[2] for name in (preset.target, preset.draft or preset.drafter))
+    memory = f" · {preset.min_memory_gib:g} GiB" if preset.min_memory_gib else ""
+    return f"{preset.name} · {models}{memory}"
+
+
+def unchecked(field: gr.components.Component) -> gr.components.Component:
     """Let a field's value reach the engine as it came: its errors are sentences, gradio's are not."""
     field.preprocess = lambda payload: payload
     return field
 
 
-def _lane_choices() -> list[str]:
-    others = [name for name in LIVE_STOPPERS if name not in DEFAULT_LANES and name != "fixed"]
-    return [*DEFAULT_LANES, "fixed:k=2", "fixed:k=8", *others]
-
-
-def _add_any_lane(lanes: gr.Dropdown) -> None:
-    add = gr.Dropdown(
-        [(f"{name}: {stopper.summary}", name) for name, stopper in LIVE_STOPPERS.items()],
-        value=None,
-        label="add a lane",
-        info="Every stopper with its published defaults.",
-    )
-
-    def chosen(name: str | None, now: list[str] | None):
-        return (_with(now, name) if name else now), None
-
-    add.input(
-        chosen, [add, lanes], [lanes, add], queue=False, show_progress="hidden", api_visibility="private"
-    )
-
-
-def _add_adaedl_lane(lanes: gr.Dropdown, status: gr.HTML) -> None:
-    defaults = setting_names(AdaEDL)
-    fields = {}
-    with gr.Row():
-        for name, label in ADAEDL_LABELS.items():
-            fields[name] = (
-                gr.Checkbox(defaults[name], label=label, min_width=140)
-                if isinstance(defaults[name], bool)
-                else _unchecked(gr.Number(defaults[name], label=label, min_width=140))
-            )
-    add = gr.Button("Add an AdaEDL lane with these settings", size="sm", elem_id="add-adaedl")
-
-    def built(now: list[str] | None, *values):
-        try:
-            return _with(now, adaedl_spec(dict(zip(fields, values, strict=True)))), ""
-        except UserError as error:
-            return gr.skip(), error_html(str(error))
-
-    inputs = [lanes, *fields.values()]
-    add.click(built, inputs, [lanes, status], queue=False, show_progress="hidden", api_visibility="private")
-
-
-def adaedl_spec(settings: dict) -> str:
-    """The shortest spec of an AdaEDL lane with these settings.
-
-    Raises:
-        UserError: a setting is out of range, or missing.
-    """
-    text = ",".join(f"{name}={value}" for name, value in settings.items())
-    return format_spec(make_stopper(f"adaedl:{text}"))
-
-
-def _with(lanes: list[str] | None, spec: str) -> list[str]:
-    lanes = lanes or []
-    return lanes if spec in lanes else [*lanes, spec]
+def _number(label: I18nData, value: float, name: str) -> gr.components.Component:
+    return unchecked(gr.Number(value, label=label, scale=1, min_width=110, elem_id=name))

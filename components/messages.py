@@ -1,33 +1,33 @@
-"""Sentences for the visitor, as escaped HTML."""
+"""What the status line and the models line are told: data, which assets/js/status.js and models.js put into
+the visitor's language."""
 
-from html import escape
+import json
 
 from adaedl.models.pair import Pair
 from components.models_state import LoadState
+from components.texts import texts
 
 
-def status_html(sentence: str) -> str:
-    """What is going on with the race."""
-    return f'<p class="status" role="status">{escape(sentence)}</p>'
+def say(key: str, **values) -> str:
+    """A text of assets/text for the status line.
+
+    Raises:
+        KeyError: there is no such text.
+    """
+    texts()[key]
+    return json.dumps({"key": key, "values": values})
 
 
-def error_html(sentence: str) -> str:
-    """What will not do, and what would."""
-    return f'<p class="status error" role="alert"><span aria-hidden="true">⚠ </span>{escape(sentence)}</p>'
+def say_error(sentence: str) -> str:
+    """What will not do, and what would, for the status line."""
+    return json.dumps({"error": sentence})
 
 
-def models_html(state: LoadState, pair: Pair | None) -> str:
+def tell_models(state: LoadState, pair: Pair | None) -> str:
     """Which models are here, or how far they are; once loaded, which weights they have."""
+    told = {"phase": state.phase, "sentence": state.sentence, "fraction": state.fraction}
     if state.phase == "ready" and pair:
-        said = f"{escape(state.sentence)}: {escape(pair.target_name)} and {escape(pair.draft_name)}"
-        detail = f'<span class="weights">weights: {escape(pair.weights)}</span>'
-    elif state.phase == "failed":
-        said, detail = escape(state.sentence), "Run tries again."
-    else:
-        said = escape(state.sentence)
-        share = "" if state.fraction is None else f' value="{state.fraction:.2f}"'
-        detail = f'<progress max="1"{share} aria-label="loading the models"></progress>'
-    return (
-        f'<p class="models" role="status" data-phase="{state.phase}">'
-        f"<strong>Models:</strong> <span>{said}</span> {detail}</p>"
-    )
+        dtype = str(pair.dtype).removeprefix("torch.")
+        told |= {"device": f"{pair.device}/{dtype}", "target": pair.target_name, "draft": pair.draft_name}
+        told["weights"] = pair.weights
+    return json.dumps(told)

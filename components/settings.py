@@ -1,11 +1,14 @@
 """What a visitor can set, and the check that turns a bad value into one sentence at once."""
 
+import json
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 from adaedl.errors import UserError
 from adaedl.models.presets import resolve
 from adaedl.race import check_race
 from adaedl.sampling import Sampling
+from adaedl.stopping import split_specs
 
 MAX_LANES = 6
 MAX_NEW_TOKENS = 512  # a page is shared; the command line has no such limit
@@ -41,7 +44,47 @@ class RaceSettings:
             )
         resolve(self.pair)
 
+    @classmethod
+    def from_query(cls, query: str, default: "RaceSettings") -> "RaceSettings | None":
+        """The settings in the query of a shared link (assets/js/share.js writes it), unchecked; what it
+        leaves out is as in `default`. None where it holds no setting at all."""
+        given = {key: values[-1] for key, values in parse_qs(query.lstrip("?"), True).items()}
+        known = {name: given[name] for name in cls.__dataclass_fields__ if name in given}
+        if not known:
+            return None
+        for name in ("temperature", "top_p", "top_k", "max_new_tokens", "seed"):
+            if name in known:
+                known[name] = _number(known[name])
+        if "lanes" in known:
+            known["lanes"] = split_specs(known["lanes"])
+        return cls(**{**default.__dict__, **known})
+
 
 def whole(value):
     """A number field's value as an int where it is one; the check names whatever else it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def read_lanes(text: str | None) -> list[str]:
+    """The specs in the value of the lanes editor, a JSON list.
+
+    Raises:
+        UserError: it is no list of texts.
+    """
+    try:
+        specs = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        specs = None
+    if not isinstance(specs, list) or not all(isinstance(spec, str) for spec in specs):
+        raise UserError('The lanes are not a JSON list of stoppers, such as ["autoregressive", "adaedl"].')
+    return specs
+
+
+def _number(text: str):
+    """The number a text holds, or the text, which the check then names."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

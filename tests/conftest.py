@@ -1,7 +1,12 @@
-"""What all tests share: the real default pair, and one thread for models that are too small for two."""
+"""What all tests share: the real default pair, one browser, and one thread for models that are too small for
+two."""
+
+import os
+import shutil
 
 import pytest
 import torch
+from playwright.sync_api import Browser, sync_playwright
 
 from adaedl.models.pair import Pair
 
@@ -12,6 +17,17 @@ def default_pair() -> Pair:
     from adaedl.models.loading import load_pair
 
     return load_pair()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Browser:
+    """A headless Chromium: the one that CHROMIUM names, the machine's own, or playwright's."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,27 +1,32 @@
 """The page in a real browser: the app runs as its users start it, with the real default pair."""
 
-import csv
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from gradio_client import Client
+from playwright.sync_api import Browser, Page, expect
 
-from adaedl.trace import Trace
-from components.metrics_table import FORMATS
-from components.words import lane_title, stop_words, token_marks
+from adaedl.metrics import compute_metrics
+from adaedl.trace import LaneMetrics, Trace
+from components.lanes_editor import live_stoppers
+from components.texts import texts
 
 PROJECT = Path(__file__).resolve().parents[1]
+EXAMPLES = PROJECT / "assets" / "examples"
 PATIENCE = 300_000  # milliseconds; a first start downloads the model
 HOSTILE = "<img src=x onerror=window.hacked=1>"
-SHORT = 32  # new tokens
+SHORT = 12  # new tokens
 
 
 @pytest.fixture(scope="module")
@@ -54,299 +59,492 @@ def address(log) -> str:
         app.wait(30)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Browser:
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=found, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser, address) -> Page:
-    """The page with its models ready. What the browser complains about fails the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+@contextmanager
+def visit(browser: Browser, address: str, query: str = "", **options):
+    """A visitor's page. What the browser complains about fails the test."""
+    page = browser.new_page(**{"viewport": {"width": 1440, "height": 900}, **options})
     page.set_default_timeout(PATIENCE)
     complaints = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    open_page(page, address)
-    yield page
-    page.close()
+    page.goto(f"{address}/{query}")
+    try:
+        expect(page.locator("#lanes .chip").first).to_be_visible(timeout=PATIENCE)
+        yield page
+    finally:
+        page.close()
     assert complaints == []
 
 
-def open_page(page: Page, address: str) -> None:
-    page.goto(address)
-    expect(page.locator("#introduction")).to_contain_text("draft model", timeout=PATIENCE)
-    expect(page.locator(".models")).to_have_attribute("data-phase", "ready", timeout=PATIENCE)
-
-
-def start(page: Page, tokens: int = SHORT, prompt: str | None = None) -> None:
-    page.fill("#tokens input", str(tokens))
-    if prompt is not None:
-        page.fill("#prompt textarea", prompt)
-    page.click("#run")
+@pytest.fixture
+def page(browser, address) -> Page:
+    """The page as it opens, playing its recorded race."""
+    with visit(browser, address) as page:
+        yield page
 
 
 def says(page: Page, words: str) -> None:
     expect(page.locator("#status")).to_contain_text(words, timeout=PATIENCE)
 
 
-def finish(page: Page, tokens: int = SHORT) -> Trace:
-    """Run a race to its end and download its trace."""
-    start(page, tokens)
+def advanced(page: Page) -> None:
+    if not page.locator("#tokens input").is_visible():
+        page.click("#advanced > button")
+        expect(page.locator("#tokens input")).to_be_visible()
+
+
+def start(page: Page, tokens: object = SHORT, prompt: str | None = None) -> None:
+    advanced(page)
+    page.fill("#tokens input", str(tokens))
+    if prompt is not None:
+        page.fill("#prompt textarea", prompt)
+    page.click("#run")
+
+
+def finish(page: Page, tokens: int = SHORT, prompt: str | None = None) -> Trace:
+    """Run a race to its end and save its trace."""
+    start(page, tokens, prompt)
+    says(page, f"up to {tokens} tokens each")
     says(page, "Finished")
-    return saved_trace(page)
+    return saved(page)
 
 
-def saved_trace(page: Page) -> Trace:
-    expect(page.locator("#save-trace")).to_be_enabled(timeout=PATIENCE)
+def saved(page: Page) -> Trace:
+    page.evaluate("document.querySelector('#player details.save').open = true")
     with page.expect_download() as download:
-        page.click("#save-trace")
+        page.click("#player [data-file='trace.json']")
+    page.evaluate("document.querySelector('#player details.save').open = false")
     return Trace.from_json(download.value.path().read_bytes())
 
 
-def drawn(page: Page, kind: str) -> list[list]:
-    """What stands in the strips: [lane, round, index or reason, kind, text, words] of each mark."""
-    return page.eval_on_selector_all(
-        f"#strips .{kind}",
-        "all => all.map(({dataset: d, textContent, title}) => "
-        "[+d.lane, +d.round, d.index ? +d.index : d.reason, d.kind ?? null, textContent, title])",
+def written(page: Page) -> list[str]:
+    """The text of each lane as it stands on the page."""
+    return page.locator("#player .written").all_inner_texts()
+
+
+def lanes(page: Page) -> list[str]:
+    """The specs in the lanes editor."""
+    return page.locator("#lanes .chip .open").all_inner_texts()
+
+
+def open_file(page: Page, file: Path) -> None:
+    page.set_input_files("input[type=file]", file)
+
+
+def test_on_arrival_a_recorded_race_plays_and_a_line_says_what_it_is(page):
+    entries = json.loads((EXAMPLES / "index.json").read_text("utf-8"))
+    expect(page.locator("#recorded button[aria-pressed=true]")).to_have_text(entries[0]["title"]["en"])
+    expect(page.locator("#recorded .line")).to_have_text(entries[0]["line"]["en"])
+    expect(page.locator("#player .lane")).to_have_count(4)
+    recorded = Trace.from_json((EXAMPLES / entries[0]["file"]).read_bytes())
+    expect(page.locator("#player .about-race")).to_contain_text(recorded.prompt)
+    before = len("".join(written(page)))
+    page.wait_for_function(
+        "before => [...document.querySelectorAll('#player .written')]"
+        ".reduce((sum, lane) => sum + lane.innerText.length, 0) > before",
+        arg=before,
     )
 
 
-def drawn_like(trace: Trace) -> tuple[list, list]:
-    """What the strips should hold of a trace."""
-    tokens, stops = [], []
-    for number, lane in enumerate(trace.lanes):
-        for index, played in enumerate(lane.rounds):
-            tokens += [[number, index, m.index, m.kind, m.text, m.words] for m in token_marks(played)]
-            if words := stop_words(played, lane.stopper):
-                stops.append([number, index, played.stop_reason, None, "", words])
-    return tokens, stops
+def test_every_recorded_race_opens(page):
+    entries = json.loads((EXAMPLES / "index.json").read_text("utf-8"))
+    for entry in entries[1:]:
+        page.click(f"#recorded button:has-text('{entry['title']['en']}')")
+        prompt = Trace.from_json((EXAMPLES / entry["file"]).read_bytes()).prompt
+        expect(page.locator("#player .about-race")).to_contain_text(prompt)
+        expect(page.locator("#recorded .line")).to_have_text(entry["line"]["en"])
+        expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(1)
 
 
-def add_lane(page: Page, spec: str) -> None:
-    page.fill("#lanes input", spec)
-    page.press("#lanes input", "Enter")
-    expect(page.locator("#lanes")).to_contain_text(spec)
-
-
-def test_the_page_says_what_it_is_and_which_weights_it_runs(page):
-    expect(page.locator("#models")).to_contain_text("SmolLM2-135M-Instruct")
-    expect(page.locator("#models")).to_contain_text("weights:")
+def test_the_page_says_which_models_and_weights_it_runs(page):
+    expect(page.locator(".models")).to_have_attribute("data-phase", "ready", timeout=PATIENCE)
+    expect(page.locator(".models")).to_contain_text("SmolLM2-135M-Instruct")
+    page.click(".models summary")
+    expect(page.locator(".models")).to_contain_text("Weights:")
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#stop")).to_be_disabled()
 
 
-def test_tokens_stream_while_the_race_runs(page):
-    start(page, 200)
-    count, grown = 0, []
-    while len(grown) < 3:
-        page.wait_for_function(f"document.querySelectorAll('#strips .token').length > {count}")
-        count = page.locator("#strips .token").count()
-        assert "Racing" in page.inner_text("#status"), "the race ended before it was seen to grow"
-        grown.append(count)
-    assert grown == sorted(set(grown))
-    page.click("#stop")
-    says(page, "Stopped")
+def test_a_race_streams_and_its_numbers_are_those_of_the_trace(page):
+    start(page, 40)
+    says(page, "Racing")
+    expect(page.locator("#run")).to_be_disabled()
+    expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(0)
+    lengths = set()
+    while "Racing" in page.inner_text("#status"):
+        lengths.add(sum(map(len, written(page))))
+    assert len(lengths) > 4, "the text came in one piece"
+    says(page, "Finished: 3 lanes, up to 40 tokens each")
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#stop")).to_be_disabled()
+
+    trace = saved(page)
+    assert [len(lane.token_ids) for lane in trace.lanes] == [40] * 3
+    told = [asdict(lane.metrics) for lane in trace.lanes]
+    compute_metrics(trace)
+    for lane, metrics in zip(trace.lanes, told, strict=True):
+        assert metrics == pytest.approx(asdict(lane.metrics), rel=1e-12)
+    for name in LaneMetrics.__dataclass_fields__:
+        row = page.locator(f"#player tr[data-metric={name}] td")
+        expect(row).to_have_count(3)
+        shown = row.evaluate_all("all => all.map(cell => cell.dataset.value)")
+        for text, lane in zip(shown, trace.lanes, strict=True):
+            value = getattr(lane.metrics, name)
+            if value is None:
+                assert text == ""
+            elif isinstance(value, bool):
+                assert text == str(value).lower()
+            else:
+                assert float(text) == pytest.approx(value, rel=1e-12)
+    texts_shown = written(page)
+    for lane, shown in zip(trace.lanes, texts_shown, strict=True):
+        assert "".join(shown.split()) == "".join(lane.text.split())
 
 
-def test_strips_table_charts_and_files_all_show_the_same_trace(page):
-    trace = finish(page)
-    assert [len(lane.token_ids) for lane in trace.lanes] == [SHORT] * 3
-
-    tokens, stops = drawn_like(trace)
-    assert drawn(page, "lane .token") == tokens
-    assert drawn(page, "lane .stop") == stops
-    assert {kind for _, _, _, kind, _, _ in tokens} >= {"accepted", "rejected", "correction", "plain"}
-    assert page.locator("#strips h2").all_inner_texts() == [lane_title(lane) for lane in trace.lanes]
-
-    for name in FORMATS:
-        shown = page.eval_on_selector_all(
-            f"#metrics tr[data-metric={name}] td", "all => all.map(cell => cell.dataset.value)"
-        )
-        values = [getattr(lane.metrics, name) for lane in trace.lanes]
-        assert shown == [
-            "" if v is None else json.dumps(v) if isinstance(v, bool) else repr(v) for v in values
-        ]
-    for lane, head in zip(trace.lanes, page.locator("#strips .numbers").all(), strict=True):
-        expect(head).to_contain_text(f"{lane.metrics.speedup:.2f}×")
-
-    with page.expect_download() as download:
-        page.click("#save-csv")
-    rows = list(csv.DictReader(download.value.path().read_text("utf-8").splitlines()))
-    assert [float(row["tokens_per_s"]) for row in rows] == [lane.metrics.tokens_per_s for lane in trace.lanes]
-
-    expect(page.locator("#chart-0 .js-plotly-plot")).to_have_count(0)
-    for number in (1, 2):
-        plot = f"#chart-{number} .js-plotly-plot"
-        page.wait_for_selector(plot)
-        drafted = [token for played in trace.lanes[number].rounds for token in played.drafted]
-        accepted = page.eval_on_selector(plot, "p => p.data.find(part => part.name === 'accepted').x.length")
-        assert accepted == sum(token.accepted for token in drafted)
-    speedups = page.eval_on_selector("#speedup .js-plotly-plot", "p => Array.from(p.data[0].x)")
-    assert speedups == [lane.metrics.speedup for lane in trace.lanes]
-
-
-def test_a_lanes_chart_goes_and_comes_with_its_box(page):
-    finish(page, 8)
-    page.wait_for_selector("#chart-2 .js-plotly-plot")
-    page.get_by_label("adaedl", exact=True).uncheck()
-    expect(page.locator("#chart-2 .js-plotly-plot")).to_have_count(0)
-    page.get_by_label("adaedl", exact=True).check()
-    page.wait_for_selector("#chart-2 .js-plotly-plot")
-
-
-def test_stop_ends_the_race_early_and_the_next_one_runs(page):
+def test_stop_keeps_what_has_run_and_the_next_race_runs(page):
     start(page, 400)
-    page.wait_for_selector("#strips .token")
+    says(page, "Racing")
     page.click("#stop")
     says(page, "Stopped after")
-    trace = saved_trace(page)
-    assert 0 < max(len(lane.token_ids) for lane in trace.lanes) < 400
-    assert drawn(page, "lane .token") == drawn_like(trace)[0]
-    again = finish(page, 8)
-    assert [len(lane.token_ids) for lane in again.lanes] == [8] * 3
-    assert drawn(page, "lane .token") == drawn_like(again)[0]
+    expect(page.locator("#run")).to_be_enabled()
+    assert 0 < max(len(lane.token_ids) for lane in saved(page).lanes) < 400
+    assert [len(lane.token_ids) for lane in finish(page).lanes] == [SHORT] * 3
 
 
-def test_a_race_asked_for_by_a_second_visitor_waits_and_starts_when_the_first_leaves(page, browser, address):
-    other = browser.new_page()
-    other.set_default_timeout(PATIENCE)
-    open_page(other, address)
-    start(other, 500)
-    says(other, "Racing")
-    start(page, 8)
-    says(page, "1 race before yours")
-    other.close()
-    says(page, "Finished: 3 lanes, up to 8 tokens each")
+def test_a_second_visitor_sees_the_queue_may_open_recorded_races_and_races_when_the_first_leaves(
+    page, browser, address
+):
+    with visit(browser, address) as other:
+        start(other, 500)
+        says(other, "Racing")
+        start(page, SHORT)
+        says(page, "Races before yours: 1.")
+        page.click("#recorded button >> nth=2")
+        expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(1)
+        expect(page.locator("#player .lane")).to_have_count(4)
+    says(page, "Finished")
+    assert [len(lane.token_ids) for lane in saved(page).lanes] == [SHORT] * 3
+
+
+def test_a_recorded_race_that_is_opened_during_a_live_one_stays(page):
+    start(page, 60)
+    says(page, "Racing")
+    page.click("#recorded button >> nth=1")
+    about = page.locator("#player .about-race")
+    expect(about).to_contain_text("Count from 1 to 50")
+    says(page, "Finished")
+    expect(about).to_contain_text("Count from 1 to 50")
+    assert saved(page).prompt.startswith("Count from 1 to 50")
+
+
+def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, browser, address):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    prompt = "Name a fruit & a colour: “red” + 1?"
+    advanced(page)
+    page.fill("#seed input", "5")
+    page.fill("#top_k input", "50")
+    trace = finish(page, SHORT, prompt)
+    assert parse_qs(urlsplit(page.url).query)["prompt"] == [prompt]
+    page.click("#share")
+    expect(page.locator("#shared")).to_contain_text("Link copied")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link == page.url
+    with visit(browser, address, "?" + urlsplit(link).query) as other:
+        says(other, "Finished")
+        assert other.input_value("#prompt textarea") == prompt
+        advanced(other)
+        shown = [other.input_value(f"#{name} input") for name in ("tokens", "seed", "top_k", "top_p")]
+        assert shown == [str(SHORT), "5", "50", "1"]
+        assert lanes(other) == ["autoregressive", "fixed k=4", "adaedl"]
+        again = saved(other)
+    assert [lane.token_ids for lane in again.lanes] == [lane.token_ids for lane in trace.lanes]
+    assert [lane.label for lane in again.lanes] == [lane.label for lane in trace.lanes]
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"temperature": "hot"}, "temperature is 'hot'"),
+        ({"lanes": HOSTILE}, f"There is no stopper '{HOSTILE}'"),
+        ({"pair": "/etc:/etc", "prompt": "a", "max_new_tokens": "9999"}, "the page writes at most 512"),
+    ],
+)
+def test_a_link_with_a_bad_value_says_so_and_runs_nothing(browser, address, query, sentence):
+    with visit(browser, address, f"?{urlencode(query)}") as page:
+        says(page, sentence)
+        expect(page.locator("#run")).to_be_enabled()
+        assert page.locator("#status img").count() == 0
+        assert page.locator("#player .lane").count() == 0
 
 
 def test_hostile_text_shows_as_text(page, tmp_path):
-    start(page, 8, prompt=HOSTILE)
-    says(page, "Finished")
-    trace = saved_trace(page)
+    trace = finish(page, 6, HOSTILE)
     assert trace.prompt == HOSTILE
+    expect(page.locator("#player .about-race")).to_contain_text(HOSTILE)
     trace.lanes[1].label = HOSTILE
     for lane in trace.lanes:
+        lane.text = HOSTILE
         lane.rounds[0].emitted.text = HOSTILE
         for token in lane.rounds[0].drafted:
             token.text = f"{HOSTILE}</script><script>window.hacked=1</script>"
     trace.pair.name = HOSTILE
     file = tmp_path / "hostile.json"
     file.write_text(trace.to_json())
-    page.set_input_files("#open-trace input, input[type=file]", file)
+    open_file(page, file)
     says(page, "Opened a race of")
     says(page, HOSTILE)
-    assert drawn(page, "lane .token") == drawn_like(trace)[0]
-    expect(page.locator("#strips h2").nth(1)).to_contain_text(HOSTILE)
-    expect(page.locator("#metrics thead")).to_contain_text(HOSTILE)
-    page.wait_for_selector("#chart-1 .js-plotly-plot")
+    expect(page.locator("#player")).to_contain_text(HOSTILE)
     assert page.evaluate("window.hacked") is None
-    assert page.locator("#strips img, #status img, #metrics img, .js-plotly-plot image").count() == 0
+    assert page.locator("#player img, #status img, #lanes img").count() == 0
 
 
 def test_a_saved_trace_opens_again_as_it_was(page, tmp_path):
-    trace = finish(page, 16)
-    before = drawn(page, "lane .token"), page.inner_text("#metrics")
+    trace = finish(page)
     file = tmp_path / "trace.json"
     file.write_text(trace.to_json())
+    before = written(page)
     page.reload()
-    page.wait_for_selector("#open-trace")
-    page.set_input_files("#open-trace input, input[type=file]", file)
+    expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(0)  # the address holds a race
+    says(page, "Finished")
+    open_file(page, file)
     says(page, "Opened a race of")
-    page.wait_for_selector("#metrics")
-    assert (drawn(page, "lane .token"), page.inner_text("#metrics")) == before
+    page.keyboard.press("End")
+    assert saved(page).to_dict() == trace.to_dict()
+    assert written(page) == before
 
 
-def test_a_file_that_is_no_trace_is_refused_in_one_sentence(page, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"not json", "This file is not JSON"),
+        (b'{"schema": 1}', "This is not a valid trace"),
+        (b"[" * 100_000, "This file is not JSON"),
+        (b" " * (50 * 2**20), "This file has 50 MB; a trace has at most 20 MB."),
+        (b'{"schema": "adaedl-trace/9"', "This file is not JSON"),
+    ],
+)
+def test_a_file_that_is_no_trace_is_refused_in_one_sentence(page, tmp_path, content, sentence):
     file = tmp_path / "other.json"
-    file.write_text('{"schema": 1}')
-    page.set_input_files("#open-trace input, input[type=file]", file)
-    says(page, "This is not a valid trace")
+    file.write_bytes(content)
+    open_file(page, file)
+    says(page, sentence)
+    assert page.locator("#status p").count() == 1
+
+
+def test_a_trace_with_a_bad_number_or_schema_is_refused(page, tmp_path):
+    good = (EXAMPLES / "counting.json").read_text("utf-8")
+    for wrong, sentence in (
+        (good.replace('"start_s":0.0', '"start_s":NaN', 1), "This file is not JSON"),
+        (good.replace('"start_s":0.0', '"start_s":-1', 1), "start_s"),
+        (good.replace("adaedl-trace/1", "adaedl-trace/9", 1), "'adaedl-trace/9'"),
+    ):
+        assert wrong != good
+        file = tmp_path / "wrong.json"
+        file.write_text(wrong)
+        open_file(page, file)
+        says(page, sentence)
 
 
 def test_bad_input_is_said_in_one_sentence_and_the_next_race_runs(page):
     prompt = page.input_value("#prompt textarea")
-    start(page, 8, prompt="")
+    start(page, SHORT, prompt="")
     says(page, "The prompt is empty; type a question or the beginning of a text.")
-    start(page, 8, prompt="a" * 100_000)
-    says(page, "The prompt has 100,000 characters; at most 20,000 are read.")
+    start(page, SHORT, prompt="a" * 30_000)
+    says(page, "The prompt has 30,000 characters; at most 20,000 are read.")
     start(page, 0, prompt=prompt)
     says(page, "max_new_tokens is 0; it must be a whole number from 1.")
-    page.fill("#tokens input", "")
-    page.click("#run")
+    start(page, "")
     says(page, "max_new_tokens is None")
     page.fill("#seed input", "-1")
-    start(page, 8)
+    start(page)
     says(page, "The seed is -1")
     page.fill("#seed input", "0")
-    page.fill("#temperature input", "-1")
-    start(page, 8)
-    says(page, "temperature is -1; it must be between 0 and 10")
-    page.fill("#temperature input", "0.7")
-    add_lane(page, "warp:speed=9")
-    start(page, 8)
-    says(page, "There is no stopper 'warp'")
-    assert page.locator("#status p").count() == 1
-    assert "Traceback" not in page.content()
-    page.locator("#lanes .token-remove").nth(3).click()
-    start(page, 8)
-    says(page, "Finished: 3 lanes, up to 8 tokens each")
-
-
-def test_a_pair_that_does_not_exist_is_said_and_the_loaded_one_stays(page):
+    page.fill("#top_p input", "0")
+    start(page)
+    says(page, "top_p is 0")
+    page.fill("#top_p input", "1")
     page.fill("#pair input", "nobody-at-all/nothing-here:nobody-at-all/nothing-here")
     page.press("#pair input", "Enter")
-    start(page, 8)
-    expect(page.locator("#status .error, #status.error, .status.error")).to_be_visible()
+    start(page)
     says(page, "nobody-at-all/nothing-here")
+    expect(page.locator("#status .error")).to_have_count(1, timeout=PATIENCE)
     expect(page.locator(".models")).to_have_attribute("data-phase", "ready")
-    page.reload()
-    open_page(page, page.url)
-    finish(page, 8)
+    assert "Traceback" not in page.content()
+    page.fill("#pair input", "smollm2-135m")
+    page.press("#pair input", "Enter")
+    finish(page)
 
 
-def test_another_lane_can_be_typed_and_races_along(page):
-    add_lane(page, "adaedl:threshold=0.6,adapt=false")
-    trace = finish(page, 8)
-    assert trace.lanes[3].settings["threshold"] == 0.6
-    assert trace.lanes[3].settings["adapt"] is False
-    assert page.locator("#strips .lane").count() == 4
+def test_lanes_are_added_set_duplicated_moved_and_removed(page):
+    page.click("#lanes .add")
+    offered = page.locator("#lanes .menu strong").all_inner_texts()
+    assert offered == [stopper.name for stopper in live_stoppers()]
+    page.click("#lanes .menu button:has-text('max_confidence')")
+    assert lanes(page) == ["autoregressive", "fixed k=4", "adaedl", "max_confidence"]
+    page.fill("#lanes [name=threshold]", "0.6")
+    page.uncheck("#lanes [name=adapt]")
+    expect(page.locator("#lanes .chip >> nth=3")).to_contain_text("threshold=0.6 adapt=false")
+
+    page.fill("#lanes [name=threshold]", "7")
+    page.press("#lanes [name=threshold]", "Tab")
+    expect(page.locator("#lanes .complaint")).to_have_text(
+        "max_confidence: threshold is 7; it must be a number from -10 to 1."
+    )
+    start(page)
+    says(page, "max_confidence: threshold is 7")
+    page.fill("#lanes [name=threshold]", "0.3")
+    page.press("#lanes [name=threshold]", "Tab")
+    expect(page.locator("#lanes .complaint")).to_be_hidden()
+
+    page.click("#lanes .duplicate")
+    page.fill("#lanes [name=threshold]", "0.5")
+    page.press("#lanes [name=threshold]", "Tab")
+    page.click("#lanes .earlier")
+    page.click("#lanes .chip .remove >> nth=1")
+    page.drag_and_drop("#lanes .chip >> nth=3", "#lanes .chip >> nth=1")
+    trace = finish(page)
+    assert [lane.label for lane in trace.lanes] == [
+        "autoregressive",
+        "max_confidence:threshold=0.3,adapt=false",
+        "adaedl",
+        "max_confidence:threshold=0.5,adapt=false",
+    ]
+    assert page.locator("#player .lane").count() == 4
 
 
-def test_the_arrow_keys_say_what_happened_to_each_token(page):
-    trace = finish(page, 8)
-    strip = page.locator("#strips .strip").nth(1)
-    strip.focus()
-    marks = token_marks(trace.lanes[1].rounds[0])
-    details = page.locator("#strips .details").nth(1)
-    page.keyboard.press("ArrowRight")
-    expect(details).to_have_text(marks[0].words)
-    page.keyboard.press("ArrowRight")
-    second = marks[1].words if len(trace.lanes[1].rounds[0].drafted) > 1 else None
-    expect(details).to_have_text(second or stop_words(trace.lanes[1].rounds[0], "fixed"))
-    page.keyboard.press("ArrowLeft")
-    expect(details).to_have_text(marks[0].words)
+def test_six_lanes_are_the_most(page):
+    for _ in range(3):
+        page.click("#lanes .add")
+        page.click("#lanes .menu button:has-text('fixed')")
+    expect(page.locator("#lanes .add")).to_be_disabled()
+    expect(page.locator("#lanes .duplicate")).to_be_disabled()
+    for _ in range(6):
+        page.click("#lanes .chip .remove >> nth=0")
+    start(page)
+    says(page, "The race has no lanes")
 
 
+def test_everything_can_be_done_by_keyboard(page):
+    page.focus("#prompt textarea")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Say hello.")
+    reached = []
+    while "run" not in reached:
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+        assert len(reached) < 30, reached
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.className") == "add":
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("#lanes .menu button >> nth=0")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#lanes .add")).to_be_focused()
+    page.keyboard.press("Enter")
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert len(lanes(page)) == 4
+    page.keyboard.press("Escape")
+    page.focus("#run")
+    page.keyboard.press("Enter")
+    says(page, "Racing: 4 lanes")
+    page.focus("#stop")
+    page.keyboard.press("Space")
+    says(page, "Stopped")
+
+
+def test_an_example_prompt_is_put_into_the_prompt(page):
+    page.select_option("#examples select", index=2)
+    expect(page.locator("#prompt textarea")).to_have_value(
+        page.locator("#examples option >> nth=2").get_attribute("value")
+    )
+
+
+def test_with_reduced_motion_a_recorded_race_stands_still(browser, address):
+    with visit(browser, address, reduced_motion="reduce") as page:
+        expect(page.locator("#player .lane")).to_have_count(4)
+        before = written(page)
+        page.wait_for_timeout(400)
+        assert written(page) == before
+        assert all(before)
+
+
+@pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_narrow_page_does_not_scroll_sideways(page, address, theme):
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{address}/?__theme={theme}")
-    expect(page.locator(".models")).to_have_attribute("data-phase", "ready")
-    finish(page, 16)
-    page.get_by_text("What the numbers mean").click()
-    page.get_by_text("Advanced: verification").click()
-    expect(page.locator("#add-adaedl")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(browser, address, theme, width):
+    viewport = {"width": width, "height": 900}
+    options = {"viewport": viewport, "reduced_motion": "reduce"}
+    with visit(browser, address, f"?__theme={theme}", **options) as page:
+        expect(page.locator("#player .lane")).to_have_count(4)
+        expect(page.locator(".models")).to_have_attribute("data-phase", "ready", timeout=PATIENCE)
+        advanced(page)
+        page.click("#lanes .chip .open >> nth=2")
+        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"], "resultTypes": ["violations"]}
+        found = Axe().run(page, context={"exclude": [["footer"]]}, options=rules).response["violations"]
+        assert [
+            (rule["id"], node["target"], node["failureSummary"]) for rule in found for node in rule["nodes"]
+        ] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_chinese_browser_gets_a_chinese_page(browser, address):
+    with visit(browser, address, locale="zh-CN") as page:
+        expect(page.locator("#run")).to_have_text("运行")
+        expect(page.locator("#introduction")).to_contain_text("草稿模型")
+        expect(page.locator(".models")).to_have_attribute("data-phase", "ready", timeout=PATIENCE)
+        advanced(page)
+        page.click("#lanes .add")
+        shown = page.inner_text("body")
+        english, chinese = texts("en"), texts("zh")
+        leftovers = [
+            key
+            for key, words in english.items()
+            if key.startswith("page.") and words != chinese[key] and len(words) > 3 and words in shown
+        ]
+        assert leftovers == []
+        for stopper in live_stoppers():
+            assert stopper.summary not in shown
+        page.keyboard.press("Escape")
+        page.fill("#tokens input", "6")
+        page.click("#run")
+        says(page, "比赛结束：3 条赛道")
+
+
+def test_the_api_names_two_endpoints_and_streams_a_race(address):
+    client = Client(address, verbose=False)
+    named = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(named) == {"/race", "/pairs"}
+    parameters = [parameter["parameter_name"] for parameter in named["/race"]["parameters"]]
+    assert parameters == [
+        *(
+            "prompt",
+            "lanes",
+            "temperature",
+            "max_new_tokens",
+            "seed",
+            "verification",
+            "top_k",
+            "top_p",
+            "pair",
+        )
+    ]
+    assert "smollm2-135m" in [pair["name"] for pair in client.predict(api_name="/pairs")]
+    job = client.submit("Say hello.", "autoregressive,adaedl", 0.7, SHORT, api_name="/race")
+    last = job.result(timeout=PATIENCE / 1000)
+    told = job.outputs()
+    assert len(told) > 2
+    assert last["state"] == "finished"
+    trace = Trace.from_json(json.dumps(last["trace"]))
+    assert [len(lane.token_ids) for lane in trace.lanes] == [SHORT] * 2
+    assert [lane["text"] for lane in last["lanes"]] == [lane.text for lane in trace.lanes]
+    with pytest.raises(Exception, match="There is no stopper 'warp'"):
+        client.predict("Say hello.", "warp", api_name="/race")
+    client.close()
 
 
 def test_nothing_in_the_host_log_is_a_traceback(page, log):
-    start(page, 8, prompt="")
+    start(page, SHORT, prompt="")
     says(page, "The prompt is empty")
     assert "Traceback" not in log.read_text()

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Remakes every recorded race of the page, with the commands that index.json lists.
+# Run it on a quiet machine: the times in these files are what the page plays.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python - <<'PY' | while read -r command; do
+import json
+
+for entry in json.load(open("assets/examples/index.json", encoding="utf-8")):
+    print(entry["command"])
+PY
+  echo "$command" >&2
+  eval "$command" >/dev/null </dev/null
+done

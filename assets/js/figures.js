@@ -1,0 +1,81 @@
+// plotly, loaded when it is first needed out of the installed plotly package, and drawn with the page's
+// colours and fonts. Figures wait for one another: at most one is drawn a frame.
+
+let loading = null;
+
+/** plotly.js itself, once it is here. */
+export function plotly() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = new URL("../vendor/plotly.min.js", import.meta.url);
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => reject(new Error("plotly.min.js did not load"));
+    document.head.append(script);
+  });
+  return loading;
+}
+
+const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true, doubleClick: false };
+
+const queue = new Map(); // place → the function that makes its figure
+let drawing = false;
+
+/** Draw the figure that `make` returns ({data, layout}) into a place, when its turn comes. Of several
+ * calls for the same place only the last is drawn. */
+export function draw(place, make) {
+  queue.set(place, make);
+  if (!drawing) drawNext();
+}
+
+async function drawNext() {
+  drawing = true;
+  try {
+    const Plotly = await plotly();
+    while (queue.size) {
+      await new Promise(requestAnimationFrame);
+      const [place, make] = queue.entries().next().value;
+      queue.delete(place);
+      if (!place.isConnected || !place.clientWidth) continue;
+      const { data, layout } = make();
+      await Plotly.react(place, data, { ...baseLayout(), ...layout }, CONFIG);
+    }
+  } finally {
+    drawing = false;
+  }
+}
+
+/** A colour or other CSS variable of the player, as it is now. */
+export function variable(name) {
+  const player = document.querySelector(".player") ?? document.documentElement;
+  return getComputedStyle(player).getPropertyValue(name).trim();
+}
+
+/** What all axes have in common. Margins are given, since plotly draws twice to find them by itself. */
+export function axis(more = {}) {
+  const line = variable("--tape-line");
+  return { gridcolor: line, zerolinecolor: line, fixedrange: true, ...more };
+}
+
+/** The margin that labels at a bar chart's left need, in pixels. */
+export function labelMargin(labels) {
+  return 14 + 7.2 * Math.max(...labels.map((label) => label.replace(/<[^>]*>/g, "").replace(/&\w+;/g, "x").length));
+}
+
+function baseLayout() {
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: variable("--tape-text"), family: "system-ui, sans-serif", size: 13 },
+    margin: { l: 40, r: 14, t: 8, b: 42 },
+    hoverlabel: { align: "left" },
+    showlegend: false,
+  };
+}
+
+const NO_MARKUP = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
+
+/** Text for plotly, which reads a little markup: made harmless, and no longer than `most`. */
+export function plain(text, most = 28) {
+  const short = text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  return short.replace(/[&<>]/g, (letter) => NO_MARKUP[letter]);
+}

@@ -1,0 +1,18 @@
+/**
+ * An element. `properties` are set as properties where the element has them, else as attributes;
+ * `children` are nodes or texts. Text is text here, never HTML.
+ */
+export function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in node) node[name] = value;
+    else if (value !== false && value != null) node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** Set a node's text where it differs, so that nothing is laid out again for nothing. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

@@ -1,0 +1,100 @@
+// The metrics of a trace at a time: adaedl/metrics.py again, in the browser, for the numbers that change
+// while one scrubs. tests/test_player.py holds the two against each other.
+
+import { endOf, roundsEnded, textStart } from "./trace.js";
+
+/** Every metric in the order of the table, and how its number is written (shorter in a lane's head). */
+export const METRICS = {
+  speedup: { write: (x) => `${x.toFixed(2)}×` },
+  tokens_per_s: { write: (x) => `${x.toFixed(1)} tok/s` },
+  ms_per_token: { write: (x) => `${x.toFixed(1)} ms` },
+  tokens: { write: (x) => String(x) },
+  acceptance_rate: { write: (x) => x.toFixed(3), short: (x) => `α ${x.toFixed(2)}` },
+  draft_length: { write: (x) => x.toFixed(2), short: (x) => `k̄ ${x.toFixed(1)}` },
+  block_efficiency: { write: (x) => x.toFixed(2), short: (x) => `τ ${x.toFixed(1)}` },
+  mean_beta: { write: (x) => x.toFixed(3) },
+  cost_ratio: { write: (x) => x.toFixed(3) },
+  draft_share: { write: percent },
+  wasted_share: { write: percent },
+  verify_share: { write: percent },
+  overhead_share: { write: percent },
+  same_text: { write: String },
+};
+
+function percent(share) {
+  return `${(100 * share).toFixed(1)}%`;
+}
+
+/** The metrics of every lane, counting the rounds that have ended by `time` (all, if it is left out). */
+export function metricsAt(trace, time = Infinity) {
+  const cut = trace.lanes.map((lane) => cutLane(lane, roundsEnded(lane, time)));
+  const baseline = cut[trace.lanes.findIndex((lane) => lane.stopper === "autoregressive")] ?? null;
+  const comparable = trace.verification === "shared_noise" || trace.sampling.temperature === 0;
+  return cut.map((lane) => laneMetrics(lane, baseline, comparable));
+}
+
+function cutLane(lane, ended) {
+  const rounds = lane.rounds.slice(0, ended);
+  return {
+    rounds,
+    clock: ended ? endOf(rounds[ended - 1]) : 0,
+    tokens: lane.token_ids.slice(0, textStart(lane, ended)),
+  };
+}
+
+function laneMetrics({ rounds, clock, tokens }, baseline, comparable) {
+  const drafted = sum(rounds, (r) => r.drafted.length);
+  const accepted = sum(rounds, (r) => r.accepted);
+  const draft_s = sum(rounds, (r) => r.draft_s);
+  const verify_s = sum(rounds, (r) => r.verify_s);
+  const useful_s = sum(rounds, (r) => (r.drafted.length ? (r.draft_s * r.accepted) / r.drafted.length : 0));
+  // What follows a rejection in its round was conditioned on a text that was never written.
+  const reached = rounds
+    .flatMap((r) => r.drafted.slice(0, r.accepted + 1))
+    .filter((token) => token.beta !== null);
+  return {
+    tokens: tokens.length,
+    tokens_per_s: ratio(tokens.length, clock),
+    ms_per_token: ratio(1000 * clock, tokens.length),
+    speedup: ratio(baseline && perToken(baseline), perToken({ clock, tokens })),
+    acceptance_rate: ratio(accepted, drafted),
+    draft_length: ratio(drafted, rounds.length),
+    block_efficiency: ratio(tokens.length, rounds.length),
+    mean_beta: ratio(sum(reached, (token) => token.beta), reached.length),
+    cost_ratio: ratio(ratio(draft_s, drafted), baseline && targetStep(baseline)),
+    draft_share: ratio(useful_s, clock),
+    verify_share: ratio(verify_s, clock),
+    wasted_share: ratio(draft_s - useful_s, clock),
+    overhead_share: ratio(Math.max(0, clock - draft_s - verify_s), clock),
+    same_text: comparable && baseline ? sameText(tokens, baseline.tokens) : null,
+  };
+}
+
+const sum = (items, value) => items.reduce((total, item) => total + value(item), 0);
+const ratio = (numerator, denominator) => (numerator !== null && denominator ? numerator / denominator : null);
+const perToken = ({ clock, tokens }) => (tokens.length ? ratio(clock, tokens.length) : null);
+const targetStep = ({ rounds }) => ratio(sum(rounds, (r) => r.verify_s), rounds.length);
+
+function sameText(tokens, others) {
+  const both = Math.min(tokens.length, others.length);
+  return tokens.slice(0, both).every((id, index) => id === others[index]);
+}
+
+/** The metrics of a whole trace as CSV, as adaedl.metrics.to_frame orders them: a line a lane, "" where a
+ * number is not defined. */
+export function metricsCsv(trace) {
+  const metrics = metricsAt(trace);
+  const names = Object.keys(metrics[0]);
+  const lines = metrics.map((lane, number) => [
+    trace.lanes[number].label,
+    ...names.map((name) => lane[name] ?? ""),
+  ]);
+  return [["lane", ...names], ...lines].map((line) => line.map(csvCell).join(",")).join("\n") + "\n";
+}
+
+function csvCell(value) {
+  let text = String(value);
+  // A spreadsheet takes a text that begins with one of these for a formula.
+  if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

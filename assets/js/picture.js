@@ -1,0 +1,80 @@
+// What a trace looks like at a time: pure functions, no DOM. Everything on screen that moves is drawn
+// from a picture, so that scrubbing to a time shows exactly what playing to it did.
+
+import { clockOf, phasesOf, roundsEnded, textStart, tokenIds } from "./trace.js";
+
+/**
+ * The picture of a trace at `time` (seconds on the lanes' own clocks), a lane a picture:
+ *
+ *     ended    how many rounds have ended; they are drawn whole
+ *     current  the round in progress, or null: {phase, states, stopped, emitted, fell}
+ *     written  tokens of the text so far
+ *     done     whether all of the lane's rounds have ended
+ */
+export function picture(trace, time) {
+  return { time, lanes: trace.lanes.map((lane) => lanePicture(lane, time)) };
+}
+
+/** One lane's picture; see `picture`. */
+export function lanePicture(lane, time) {
+  const ended = roundsEnded(lane, time);
+  const round = lane.rounds[ended];
+  const before = textStart(lane, ended);
+  if (!round || time < round.start_s) {
+    return { ended, current: null, written: before, done: !round };
+  }
+  const phase = phasesOf(round).findLast(({ start }) => start <= time);
+  const current = roundPicture(round, phase);
+  return { ended, current, written: before + current.added, done: false };
+}
+
+/**
+ * A round in one of its phases:
+ *
+ *     states   of each drafted token: absent, drafting, comparing, scored, verifying, judging-accepted,
+ *              judging-rejected, accepted, rejected or discarded
+ *     stopped  whether the end of the draft shows
+ *     emitted  whether the target's own token shows
+ *     added    tokens that the round has added to the text so far
+ */
+export function roundPicture(round, phase) {
+  const { name, index } = phase;
+  const states = round.drafted.map((_, number) => tokenState(round, phase, number));
+  const added =
+    name === "judge" ? Math.min(index + 1, round.accepted)
+    : name === "rewind" ? round.accepted
+    : name === "emit" ? tokenIds(round).length
+    : 0;
+  const drafting = name === "draft" || name === "compare";
+  return { phase, states, stopped: !drafting, emitted: name === "emit", added };
+}
+
+function tokenState(round, { name, index }, number) {
+  const verdict = number < round.accepted ? "accepted" : number === round.accepted ? "rejected" : "discarded";
+  switch (name) {
+    case "draft":
+      return number < index ? "scored" : number === index ? "drafting" : "absent";
+    case "compare":
+      return number < index ? "scored" : number === index ? "comparing" : "absent";
+    case "stop":
+      return "scored";
+    case "verify":
+      return "verifying";
+    case "judge":
+      return number < index ? verdict : number === index ? `judging-${verdict}` : "verifying";
+    default:
+      return verdict;
+  }
+}
+
+/** The phase or round boundaries of a lane after (`direction` 1) or before (−1) a time: the nearest one,
+ * or the end of its clock, or 0. `unit` is "phase" or "round". */
+export function stepTime(lane, time, direction, unit) {
+  const here = roundsEnded(lane, time);
+  const near = lane.rounds.slice(Math.max(0, here - 2), here + 2);
+  const starts = near.flatMap((round) =>
+    unit === "round" ? [round.start_s] : phasesOf(round).map(({ start }) => start)
+  );
+  if (direction > 0) return starts.find((start) => start > time) ?? Math.max(time, clockOf(lane));
+  return starts.findLast((start) => start < time) ?? 0;
+}

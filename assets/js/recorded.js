@@ -1,0 +1,69 @@
+// Recorded races: the list of assets/examples, made by this program. On arrival the first one plays, unless
+// the address asks for a race of its own.
+
+import { make } from "./make.js";
+import { isShared } from "./share.js";
+import { language, t } from "./text.js";
+
+const FOLDER = new URL("../examples/", import.meta.url);
+
+export async function mount({ element }) {
+  const list = make("div", { className: "recorded", role: "group", ariaLabel: t("page.recorded") });
+  const line = make("p", { className: "line" });
+  element.replaceChildren(list, line);
+
+  const entries = await read("index.json");
+  const buttons = entries.map((entry) =>
+    make(
+      "button",
+      { type: "button", title: entry.line[language], onclick: () => open(entry) },
+      entry.title[language],
+    ),
+  );
+  list.append(make("span", { className: "label" }, t("page.recorded")), ...buttons);
+  // Whatever else the player shows next, no button is pressed any longer.
+  document.addEventListener("adaedl:opened", (event) => {
+    if (event.detail?.source !== "recorded") press(null);
+  });
+
+  async function open(entry) {
+    press(entry);
+    line.textContent = entry.line[language];
+    try {
+      const trace = await read(entry.file);
+      const note = `${t("page.recorded_note", { title: entry.title[language] })}`;
+      document.dispatchEvent(
+        new CustomEvent("adaedl:open", { detail: { trace, note, source: "recorded" } }),
+      );
+    } catch (error) {
+      line.textContent = t("page.recorded_failed", { error: error.message });
+    }
+  }
+
+  function press(entry) {
+    buttons.forEach((button, index) => {
+      button.ariaPressed = String(entries[index] === entry);
+    });
+    if (!entry) line.textContent = "";
+  }
+
+  press(null);
+  if (isShared()) return;
+  await playerReady();
+  open(entries[0]);
+}
+
+async function read(file) {
+  const response = await fetch(new URL(file, FOLDER));
+  if (!response.ok) throw new Error(`${file}: ${response.status}`);
+  return response.json();
+}
+
+/** The player may be drawn after this list. */
+function playerReady() {
+  return new Promise((resolve) => {
+    const look = () =>
+      document.querySelector("#player [data-ready]") ? resolve() : requestAnimationFrame(look);
+    look();
+  });
+}

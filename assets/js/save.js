@@ -1,0 +1,130 @@
+// What the page shows, as files: the trace, its metrics, and its drawings. Made in the browser alone.
+
+import { make } from "./make.js";
+import { plotly, variable } from "./figures.js";
+import { metricsAt, metricsCsv } from "./metrics.js";
+import { BARE_HEIGHT, GAP, HEIGHT, drawRound, svg } from "./tape.js";
+import { TAPE_STYLE } from "./tape_style.js";
+import { t } from "./text.js";
+import { draftsNothing, titleOf } from "./trace.js";
+
+const MOST_PIXELS = 16000; // of a canvas' width; browsers refuse more
+
+/**
+ * A trace as adaedl.trace.Trace.from_json reads it, its metrics computed anew. `seed` is the seed's digits:
+ * a seed may be larger than a number of JavaScript can tell.
+ */
+export function traceJson(trace, seed = String(trace.seed)) {
+  const metrics = metricsAt(trace);
+  const lanes = trace.lanes.map((lane, number) => ({ ...lane, metrics: metrics[number] }));
+  return JSON.stringify({ ...trace, seed: null, lanes }).replace('"seed":null', `"seed":${seed}`);
+}
+
+/** A lane's tape as one SVG document, `ended` rounds of it. */
+export function tapeSvg(lane, ended, entropyMax) {
+  const height = draftsNothing(lane) ? BARE_HEIGHT : HEIGHT;
+  const sheet = svg("svg", { xmlns: "http://www.w3.org/2000/svg", class: "tape-round" });
+  sheet.append(svg("style", {}, withValues(TAPE_STYLE)));
+  sheet.append(svg("rect", { width: "100%", height: "100%", fill: variable("--tape-page") }));
+  sheet.append(svg("text", { x: 8, y: 20, "font-size": 15 }, titleOf(lane)));
+  let x = 8;
+  for (let index = 0; index < ended; index++) {
+    const drawn = drawRound(lane, index, entropyMax);
+    drawn.node.setAttribute("x", x);
+    drawn.node.setAttribute("y", 30);
+    drawn.node.querySelectorAll(".light").forEach((rect) => rect.remove());
+    sheet.append(drawn.node);
+    x += drawn.width + GAP;
+  }
+  sheet.setAttribute("width", x + 2);
+  sheet.setAttribute("height", height + 38);
+  return new XMLSerializer().serializeToString(sheet);
+}
+
+function withValues(style) {
+  return style.replace(/var\((--[\w-]+)\)/g, (_, name) => variable(name) || "currentColor");
+}
+
+async function svgToPng(text) {
+  const image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+  await image.decode();
+  const scale = Math.min(2, MOST_PIXELS / image.width);
+  const canvas = make("canvas");
+  canvas.width = image.width * scale;
+  canvas.height = image.height * scale;
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+async function figureFile(plot, format) {
+  const Plotly = await plotly();
+  const layout = { ...plot.layout, paper_bgcolor: variable("--tape-page") };
+  const size = { width: Math.max(plot.clientWidth, 480), height: plot.clientHeight, scale: format === "png" ? 2 : 1 };
+  const address = await Plotly.toImage({ data: plot.data, layout }, { format, ...size });
+  return (await fetch(address)).blob();
+}
+
+function download(content, name, type) {
+  const blob = content instanceof Blob ? content : new Blob([content], { type });
+  const link = make("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** The menu of files. `state()` gives {trace, seed, ended, entropyMax, figures}; `ended` counts each lane's
+ * rounds on screen. */
+export function saveMenu(trace, state) {
+  const node = make("details", { className: "save" });
+  const summary = make("summary", {}, t("player.save"));
+  const list = make("div", { className: "files" });
+  list.append(
+    item(t("player.save.trace"), [["JSON", "trace.json", () => traceJson(state().trace, state().seed), "application/json"]]),
+    item(t("player.save.metrics"), [["CSV", "metrics.csv", () => metricsCsv(state().trace), "text/csv"]]),
+    ...trace.lanes.map((lane, number) => {
+      const draw = () => tapeSvg(lane, state().ended[number], state().entropyMax);
+      const name = `tape-${number + 1}-${lane.stopper.replace(/\W/g, "")}`;
+      return item(t("player.save.tape", { label: titleOf(lane) }), [
+        ["SVG", `${name}.svg`, draw, "image/svg+xml"],
+        ["PNG", `${name}.png`, async () => svgToPng(draw()), "image/png"],
+      ]);
+    }),
+    ...["speedup", "progress", "time", "tokens"].map((name) =>
+      item(
+        t(`player.figure.${name}`),
+        ["svg", "png"].map((format) => [
+          format.toUpperCase(),
+          `${name}.${format}`,
+          () => (state().figures[name].data ? figureFile(state().figures[name], format) : null),
+          "",
+        ])
+      )
+    )
+  );
+  node.append(summary, list);
+  node.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    node.open = false;
+    summary.focus();
+  });
+  return node;
+
+  function item(label, files) {
+    const line = make("p");
+    line.append(make("span", {}, label));
+    for (const [format, name, content, type] of files) {
+      const button = make("button", {}, format);
+      button.type = "button";
+      button.dataset.file = name;
+      button.setAttribute("aria-label", `${label} (${format})`);
+      button.addEventListener("click", async () => {
+        const made = await content();
+        if (made) download(made, `adaedl-${name}`, type);
+      });
+      line.append(button);
+    }
+    return line;
+  }
+}

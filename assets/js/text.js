@@ -1,0 +1,17 @@
+// The page's words, in the language that gradio has picked (it writes it to <html lang>).
+
+export const language = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
+
+const response = await fetch(new URL(`../text/${language}.json`, import.meta.url));
+const texts = await response.json();
+
+/** The text of a key, its {placeholders} filled in. The result is text, never HTML. */
+export function t(key, values = {}) {
+  if (!(key in texts)) throw new Error(`no text for ${key}`);
+  return texts[key].replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+/** Whether there is a text of that key. */
+export function has(key) {
+  return key in texts;
+}

@@ -1,0 +1,158 @@
+// The trace (schema adaedl-trace/1, see adaedl/trace.py) as the player reads it: out of a feed that only
+// grows, as one column a token, and as the phases of a round on the lane's own clock. No DOM here.
+
+/** A feed that has not begun. `trace` is null until its first line has come; `seed` holds the digits of its
+ * seed, which may be larger than a number of JavaScript can tell. */
+export function newFeed() {
+  return { text: "", trace: null, live: false, seed: undefined };
+}
+
+/**
+ * Bring a feed up to `text`, which holds lines of JSON: {trace, live, seed}, then {lane, round} and
+ * {lane, drop, text} as they come, then {end}. Only what is new since the last call is parsed.
+ * Returns true where another trace has begun, so that everything drawn so far is of no use.
+ */
+export function readFeed(feed, text) {
+  const begins = !feed.trace || !text.startsWith(feed.text);
+  if (begins) Object.assign(feed, newFeed());
+  for (const line of text.slice(feed.text.length).split("\n")) {
+    if (line) readLine(feed, JSON.parse(line));
+  }
+  feed.text = text;
+  return begins;
+}
+
+function readLine(feed, line) {
+  if (line.trace) {
+    feed.trace = line.trace;
+    feed.live = line.live;
+    feed.seed = line.seed;
+    for (const lane of feed.trace.lanes) Object.assign(lane, { rounds: [], token_ids: [], text: "" });
+  } else if (line.round) {
+    const lane = feed.trace.lanes[line.lane];
+    lane.rounds.push(line.round);
+    lane.token_ids.push(...tokenIds(line.round));
+  } else if (line.end) {
+    feed.live = false;
+  } else {
+    const lane = feed.trace.lanes[line.lane];
+    lane.text = lane.text.slice(0, lane.text.length - line.drop) + line.text;
+  }
+}
+
+/** The ids of the tokens that a round added to the text. */
+export function tokenIds(round) {
+  const ids = round.drafted.slice(0, round.accepted).map((token) => token.id);
+  return round.emitted ? [...ids, round.emitted.id] : ids;
+}
+
+export const endOf = (round) => round.start_s + round.duration_s;
+
+/** Seconds that a lane has run, its own rounds alone. */
+export const clockOf = (lane) => (lane.rounds.length ? endOf(lane.rounds.at(-1)) : 0);
+
+/** Seconds until the last lane of a trace ends. */
+export const lengthOf = (trace) => Math.max(0, ...trace.lanes.map(clockOf));
+
+export const draftsNothing = (lane) => lane.stopper === "autoregressive";
+
+/** A lane's label, with its draft length even where that is the default. */
+export function titleOf(lane) {
+  const k = lane.settings?.k;
+  return k === undefined || k === null || lane.label.includes("k=") ? lane.label : `${lane.label}:k=${k}`;
+}
+
+/**
+ * A round's tokens in the order in which they came, each {kind, text, index, token}. `index` counts
+ * within the round, the emitted token last. kind is accepted, rejected, discarded (drafted after a rejected token),
+ * correction, bonus or plain. `offset` is where in the round's text the token stands or would have stood.
+ */
+export function columnsOf(round) {
+  const columns = round.drafted.map((token, index) => ({
+    kind: index < round.accepted ? "accepted" : index === round.accepted ? "rejected" : "discarded",
+    text: token.text,
+    index,
+    offset: index,
+    token,
+  }));
+  if (round.emitted) {
+    const { kind, text } = round.emitted;
+    columns.push({ kind, text, index: columns.length, offset: round.accepted, token: round.emitted });
+  }
+  return columns;
+}
+
+const writtenBefore = new WeakMap(); // lane → tokens of the text before each round
+
+/** Tokens of the text before a lane's round of this index. */
+export function textStart(lane, index) {
+  let starts = writtenBefore.get(lane);
+  if (!starts) writtenBefore.set(lane, (starts = [0]));
+  while (starts.length <= index) starts.push(starts.at(-1) + tokenIds(lane.rounds[starts.length - 1]).length);
+  return starts[index];
+}
+
+/** How many of a lane's rounds have ended by `time`: O(log n). */
+export function roundsEnded(lane, time) {
+  let low = 0;
+  let high = lane.rounds.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (endOf(lane.rounds[middle]) <= time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+// Comparing, stopping, judging, rewinding and emitting take next to no time. To be seen at all, they are
+// given at least this share of their round together; drafting and verifying keep their proportion.
+const LEAST_SHARE_BETWEEN = 0.1;
+
+const phasesOfRound = new WeakMap();
+
+/**
+ * A round as phases {name, index, start, end}, one after the other, from its start to its end in seconds
+ * on the lane's clock:
+ *
+ *     draft 0, compare 0, draft 1, compare 1, …, stop, verify, judge 0, judge 1, …, rewind, emit
+ *
+ * Every drafted token takes the same part of the round's draft_s, since only their sum was measured.
+ * Tokens are judged up to the first rejected one; rewind is there where something was rejected, emit
+ * where the target added a token.
+ */
+export function phasesOf(round) {
+  let phases = phasesOfRound.get(round);
+  if (!phases) phasesOfRound.set(round, (phases = spread(round)));
+  return phases;
+}
+
+function spread(round) {
+  const { duration_s, draft_s, verify_s, drafted, accepted, emitted } = round;
+  const names = [];
+  drafted.forEach((_, index) => names.push(["draft", index], ["compare", index]));
+  if (drafted.length) names.push(["stop", drafted.length - 1]);
+  names.push(["verify", -1]);
+  drafted.slice(0, accepted + 1).forEach((_, index) => names.push(["judge", index]));
+  if (accepted < drafted.length) names.push(["rewind", accepted]);
+  if (emitted) names.push(["emit", drafted.length]);
+
+  const instants = names.filter(([name]) => name !== "draft" && name !== "verify").length;
+  const forwards = draft_s + verify_s;
+  let between = Math.max(duration_s - forwards, LEAST_SHARE_BETWEEN * duration_s);
+  if (!instants) between = 0;
+  if (!forwards) between = duration_s;
+  const scale = forwards ? (duration_s - between) / forwards : 0;
+  const length = {
+    draft: drafted.length ? (scale * draft_s) / drafted.length : 0,
+    verify: scale * verify_s,
+  };
+  let start = round.start_s;
+  const phases = names.map(([name, index]) => {
+    const end = start + (length[name] ?? between / instants);
+    const phase = { name, index, start, end };
+    start = end;
+    return phase;
+  });
+  phases.at(-1).end = endOf(round);
+  return phases;
+}

@@ -1,0 +1,103 @@
+// What happened, in words: sentences about tokens, drafts and phases, from assets/text. Text only; whoever
+// shows it sets it as text.
+
+import { t } from "./text.js";
+import { draftsNothing } from "./trace.js";
+
+/** A token's text as it can be seen: line breaks and tabs as arrows, a blank as ␣. */
+export function visible(text) {
+  const shown = text.replaceAll("\r", "").replaceAll("\n", "↵").replaceAll("\t", "⇥");
+  return shown.trim() || shown.replaceAll(" ", "␣") || "∅";
+}
+
+export function percent(share) {
+  if (share > 0 && share < 0.005) return t("player.under_1");
+  if (share >= 0.995 && share < 0.9995) return t("player.over_99");
+  return `${(100 * share).toFixed(0)}%`;
+}
+
+/** Two numbers with as many decimals as it takes to tell them apart, from two to five. */
+export function apart(a, b) {
+  for (let digits = 2; digits < 5; digits++) {
+    const both = [a.toFixed(digits), b.toFixed(digits)];
+    if (both[0] !== both[1]) return both;
+  }
+  return [a.toFixed(5), b.toFixed(5)];
+}
+
+const NAMED_SCORES = ["adaedl", "max_confidence", "svip", "margin", "confidence"];
+
+/** What a lane's stopper compares with λ. */
+export function scoreName(lane) {
+  return t(`player.score.${NAMED_SCORES.includes(lane.stopper) ? lane.stopper : "other"}`);
+}
+
+/** Whether a stopper compared something for this token. */
+export const compares = (token) => token.score !== null && token.threshold !== null;
+
+/** “bound 0.41 < λ 0.50” or the like, both numbers as compared. */
+export function comparison(lane, token) {
+  const [score, threshold] = apart(token.score, token.threshold);
+  const sign = token.score < token.threshold ? "<" : "≥";
+  return `${scoreName(lane)} ${score} ${sign} λ ${threshold}`;
+}
+
+/** Why drafting ended in a round; "" where a lane drafts nothing at all. */
+export function stopWords(lane, round) {
+  if (draftsNothing(lane)) return "";
+  const count = round.drafted.length;
+  const last = round.drafted.at(-1);
+  if (round.stop_reason !== "threshold") return t(`player.stop.${round.stop_reason}`, { count });
+  if (last && compares(last) && last.score < last.threshold) {
+    return t("player.stop.threshold", { comparison: comparison(lane, last) });
+  }
+  return t(lane.stopper === "heuristic" ? "player.stop.heuristic" : "player.stop.dropped", { count });
+}
+
+/** What became of a token, for a column of `columnsOf`. */
+export function tokenWords(round, { kind, token }) {
+  const values = {
+    q: token.q === undefined ? "" : percent(token.q),
+    p: token.p === null || token.p === undefined ? "" : percent(token.p),
+    replacement: round.emitted ? visible(round.emitted.text) : "",
+  };
+  return t(`player.token.${kind}${values.p ? "" : ".bare"}`, values);
+}
+
+/** What a round's phase does, in one sentence. */
+export function phaseWords(lane, round, { name, index }, rule) {
+  const token = round.drafted[index];
+  const text = token ? visible(token.text) : "";
+  switch (name) {
+    case "draft":
+      return t("player.phase.draft", { number: index + 1, text });
+    case "compare":
+      if (!compares(token)) return t("player.phase.compare.none", { bound: token.bound.toFixed(2) });
+      return t(token.score < token.threshold ? "player.phase.compare.below" : "player.phase.compare.above", {
+        comparison: comparison(lane, token),
+      });
+    case "stop":
+      return stopWords(lane, round);
+    case "verify":
+      return t(round.drafted.length ? "player.phase.verify" : "player.phase.verify.none", {
+        count: round.drafted.length,
+      });
+    case "judge":
+      return judgeWords(round, index, text, rule);
+    case "rewind":
+      return t("player.phase.rewind", { count: round.drafted.length - round.accepted });
+    default:
+      return t(`player.phase.emit.${round.emitted.kind}`, { text: visible(round.emitted.text) });
+  }
+}
+
+function judgeWords(round, index, text, rule) {
+  const token = round.drafted[index];
+  const verdict = index < round.accepted ? "accepted" : "rejected";
+  if (rule === "speculative" && token.u !== null && token.p !== null && token.q > 0) {
+    const [u, chance] = apart(token.u, Math.min(1, token.p / token.q));
+    return t(`player.phase.judge.${verdict}.drawn`, { text, u, chance });
+  }
+  const choice = verdict === "accepted" ? text : visible(token.target_text ?? round.emitted?.text ?? "");
+  return t(`player.phase.judge.${verdict}.matched`, { text, choice });
+}

@@ -1,0 +1,104 @@
+"""The page's named endpoints, for gradio_client, curl and, where the host asks for it, MCP."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict
+
+import gradio as gr
+
+from adaedl.errors import UserError
+from adaedl.models.presets import PRESETS
+from adaedl.stopping import split_specs
+from components.controls import DEFAULTS
+from components.live import Session, play
+from components.models_state import ModelsState
+from components.settings import RaceSettings
+
+
+def add_api(models: ModelsState) -> None:
+    """Add /race and /pairs to the page that is being built."""
+
+    def pairs() -> list[dict]:
+        """The pairs of a target and a draft model that can be named.
+
+        Returns:
+            For each: name, target, draft, memory it needs in GiB, whether it is gated, a line about it, and
+            whether it is loaded now.
+        """
+        loaded = models.pair.name if models.pair else None
+        return [
+            {
+                "name": preset.name,
+                "target": preset.target,
+                "draft": preset.draft_name,
+                "min_memory_gib": preset.min_memory_gib,
+                "gated": preset.gated,
+                "description": preset.description,
+                "loaded": preset.name == loaded,
+            }
+            for preset in PRESETS.values()
+        ]
+
+    def race(
+        prompt: str,
+        lanes: str = ",".join(DEFAULTS.lanes),
+        temperature: float = DEFAULTS.temperature,
+        max_new_tokens: int = DEFAULTS.max_new_tokens,
+        seed: int = DEFAULTS.seed,
+        verification: str = DEFAULTS.verification,
+        top_k: int = DEFAULTS.top_k,
+        top_p: float = DEFAULTS.top_p,
+        pair: str = models.default,
+    ) -> Iterator[dict]:
+        """Race several stopping rules of speculative decoding on one prompt, streaming.
+
+        Args:
+            prompt: what the models answer.
+            lanes: stoppers with their settings, such as autoregressive,fixed:k=4,adaedl:threshold=0.5.
+            temperature: 0 is argmax.
+            max_new_tokens: for each lane.
+            seed: of the noise; under shared_noise the text depends on prompt and seed alone.
+            verification: shared_noise (all lanes write the same text) or speculative; both are exact.
+            top_k: 0 switches it off.
+            top_p: 1 switches it off.
+            pair: a name that /pairs lists, or two Hub models that share a tokenizer, target:draft.
+
+        Returns:
+            {"state", "lanes": [{"label", "text", "metrics"}]} a few times a second; state is waiting, racing
+            or finished. The last one has "trace" too: the whole race, which the page opens.
+        """
+        settings = RaceSettings(
+            prompt=prompt,
+            pair=pair,
+            lanes=split_specs(lanes),
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            max_new_tokens=max_new_tokens,
+            seed=seed,
+            verification=verification,
+        )
+        session = Session()
+        try:
+            with closing(play(models, settings, session)) as moments:
+                for moment in moments:
+                    yield report(session, moment.ended)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    gr.api(pairs, api_name="pairs", concurrency_limit=None)
+    gr.api(race, api_name="race", concurrency_limit=None)
+
+
+def report(session: Session, ended: bool) -> dict:
+    """What /race yields of a race, see there."""
+    trace = session.trace
+    if trace is None:
+        return {"state": "waiting", "lanes": []}
+    lanes = [
+        {"label": lane.label, "text": lane.text, "metrics": asdict(lane.metrics) if lane.metrics else None}
+        for lane in trace.lanes
+    ]
+    if ended:
+        return {"state": "finished", "lanes": lanes, "trace": trace.to_dict()}
+    return {"state": "racing", "lanes": lanes}

@@ -1,0 +1,225 @@
+"""What the page costs, measured: python -m components.bench --json FILE
+
+The app runs in this process and a headless Chromium opens it, so that the same race can be run in turn with
+and without the page, on the same weights in the same thread. Needs playwright and a Chromium (CHROMIUM names
+one that is not on the path).
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from urllib.parse import urlencode
+
+from playwright.sync_api import Page, sync_playwright
+
+from adaedl.errors import UserError
+from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.race import new_trace, race
+from adaedl.sampling import Sampling
+from adaedl.trace import Trace
+from components.controls import DEFAULTS
+from components.launch import launch
+from components.live import Session, play
+from components.models_state import ModelsState
+from components.race_page import build_page
+from components.settings import RaceSettings
+
+LANES = ["autoregressive", "fixed:k=4", "adaedl", "max_confidence"]
+PATIENCE_MS = 600_000
+
+# Runs before anything of the page: when the first token is on screen, and which tasks were long.
+WATCH = """
+window.bench = { tasks: [], shown: null };
+new PerformanceObserver((list) => window.bench.tasks.push(...list.getEntries().map((task) => task.duration)))
+  .observe({ type: "longtask", buffered: true });
+window.bench.whenShown = (prompt) => new Promise((resolve) => {
+  const look = () => {
+    const about = document.querySelector("#player .about-race")?.textContent ?? "";
+    const written = [...document.querySelectorAll("#player .written")].some((lane) => lane.textContent);
+    if (written && about.includes(prompt)) resolve(performance.now());
+    else requestAnimationFrame(look);
+  };
+  look();
+});
+window.bench.whenShown("").then((at) => { window.bench.shown = at; });
+"""
+
+
+def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: int) -> dict:
+    """All figures of the page, `repeats` times each, a race alone and on the page in turn."""
+    run_alone(models, replace(DEFAULTS, max_new_tokens=8))
+    visible = [open_page(page, address) for _ in range(repeats)]
+    page.wait_for_selector(".models[data-phase=ready]")
+    alone, on_page = [], []
+    for number in range(repeats):
+        prompt = f"{DEFAULTS.prompt} ({number})"
+        settings = replace(DEFAULTS, prompt=prompt, lanes=LANES, max_new_tokens=tokens)
+        alone.append(run_alone(models, settings))
+        on_page.append(run_on_page(page, address, settings))
+    ratios = [
+        there["tokens_per_s"] / here["tokens_per_s"] for there, here in zip(on_page, alone, strict=True)
+    ]
+    return {
+        "lanes": LANES,
+        "tokens_a_lane": tokens,
+        "alone": alone,
+        "on_page": on_page,
+        "tokens_per_s_with_page_over_without": median(ratios),
+        "first_token_on_screen_ms": median(run["first_token_ms"] for run in on_page),
+        "recorded_race_visible_ms": median(visible),
+        "longest_browser_task_ms": max(run["longest_task_ms"] for run in on_page),
+        "rounds_after_stop": [rounds_after_stop(models, after_s) for after_s in (0.2, 0.5, 0.9)],
+        "stop_shown_ms": stop_shown(page, address),
+    }
+
+
+def open_page(page: Page, address: str) -> float:
+    """Open the page; milliseconds from navigation until the recorded race shows a token."""
+    page.goto(address, wait_until="commit")
+    return page.wait_for_function("window.bench?.shown").json_value()
+
+
+def run_alone(models: ModelsState, settings: RaceSettings) -> dict:
+    """The race without a page, in the same thread."""
+
+    def whole() -> Trace:
+        trace = new_trace(
+            models.pair,
+            settings.prompt,
+            settings.lanes,
+            Sampling(settings.temperature),
+            max_new_tokens=settings.max_new_tokens,
+            seed=settings.seed,
+        )
+        for _ in race(models.pair, trace):
+            pass
+        return trace
+
+    began = time.perf_counter()
+    trace = models.on_device(whole).result()
+    return {"tokens_per_s": speed(trace), "wall_s": time.perf_counter() - began}
+
+
+def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
+    """The race as a visitor runs it, on a page that a link to a race of one token has set."""
+    link = {"prompt": "Hello", "lanes": ",".join(settings.lanes), "max_new_tokens": 1}
+    page.goto(f"{address}/?{urlencode(link)}")
+    wait_until_finished(page, 1)
+    page.click("#advanced > button")
+    page.fill("#tokens input", str(settings.max_new_tokens))
+    page.fill("#prompt textarea", settings.prompt)
+    page.evaluate("window.bench.tasks.length = 0")
+    began = time.perf_counter()
+    first = page.evaluate(
+        "(prompt) => { const began = performance.now(); document.querySelector('#run').click(); "
+        "return window.bench.whenShown(prompt).then((at) => at - began); }",
+        settings.prompt,
+    )
+    wait_until_finished(page, settings.max_new_tokens)
+    wall = time.perf_counter() - began
+    page.wait_for_timeout(1500)  # for what is drawn last
+    return {
+        "tokens_per_s": speed(saved(page)),
+        "wall_s": wall,
+        "first_token_ms": first,
+        "longest_task_ms": page.evaluate("Math.max(0, ...window.bench.tasks)"),
+    }
+
+
+def wait_until_finished(page: Page, tokens: int) -> None:
+    page.wait_for_function(
+        "(tokens) => { const said = document.querySelector('#status')?.innerText ?? ''; "
+        "return said.includes('Finished') && said.includes(` ${tokens} tokens`); }",
+        arg=tokens,
+    )
+
+
+def saved(page: Page) -> Trace:
+    """The trace on screen, as its file."""
+    page.evaluate("document.querySelector('#player details.save').open = true")
+    with page.expect_download() as download:
+        page.click("#player [data-file='trace.json']")
+    return Trace.from_json(download.value.path().read_bytes())
+
+
+def speed(trace: Trace) -> float:
+    """Tokens a second over all lanes, on the lanes' own clocks."""
+    return sum(len(lane.token_ids) for lane in trace.lanes) / sum(lane.clock_s for lane in trace.lanes)
+
+
+def rounds_after_stop(models: ModelsState, after_s: float) -> int:
+    """Rounds that a race still plays once it has been asked to stop."""
+    session = Session()
+    asked = []
+
+    def stop() -> None:
+        asked.append(sum(len(lane.rounds) for lane in session.trace.lanes))
+        session.stop_requested = True
+
+    timer = threading.Timer(after_s, stop)
+    with closing(play(models, replace(DEFAULTS, max_new_tokens=256), session)) as moments:
+        for _ in moments:
+            if session.trace is not None and not timer.is_alive() and not asked:
+                timer.start()
+    timer.join()
+    return sum(len(lane.rounds) for lane in session.trace.lanes) - asked[0]
+
+
+def stop_shown(page: Page, address: str) -> float:
+    """Milliseconds from a click on Stop until the page says that the race has stopped."""
+    page.goto(f"{address}/?{urlencode({'max_new_tokens': 400})}")
+    page.wait_for_function("document.querySelector('#status')?.innerText.includes('Racing')")
+    page.wait_for_timeout(700)
+    return page.evaluate(
+        "() => new Promise((resolve) => { const began = performance.now(); "
+        "document.querySelector('#stop').click(); const look = () => "
+        "document.querySelector('#status').innerText.includes('Stopped') "
+        "? resolve(performance.now() - began) : requestAnimationFrame(look); look(); })"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m components.bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of everything (default 3)")
+    parser.add_argument("--tokens", type=int, default=128, metavar="N", help="for each lane (default 128)")
+    args = parser.parse_args()
+    if args.repeats < 1 or args.tokens < 2:
+        print("error: --repeats must be at least 1 and --tokens at least 2", file=sys.stderr)
+        return 2
+
+    models = ModelsState(DEFAULT_PAIR)
+    demo = build_page(models)
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        _, address, _ = launch(demo, quiet=True)
+        models.load(models.default).result()
+        with sync_playwright() as playwright:
+            arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+            page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
+            page.set_default_timeout(PATIENCE_MS)
+            page.add_init_script(WATCH)
+            result = bench(models, page, address.rstrip("/"), args.repeats, args.tokens)
+            browser.close()
+    except UserError as error:
+        print("error:", error, file=sys.stderr)
+        return 2
+    finally:
+        demo.close()
+    print(json.dumps(result, indent=2))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""How the page is served: its look, its files, its languages, its limits."""
+
+import os
+from importlib.util import find_spec
+
+import gradio as gr
+
+from adaedl.errors import UserError
+from components import assets
+from components.palette import css_variables, theme
+from components.texts import translations
+
+
+def launch(page: gr.Blocks, **options) -> tuple:
+    """Serve the page and return at once, with what gradio's `launch` returns. ADAEDL_MCP=1 makes the named
+    endpoints tools of an MCP server too.
+
+    Raises:
+        UserError: MCP is asked for and its package is not there.
+    """
+    mcp = os.environ.get("ADAEDL_MCP") == "1"
+    if mcp and find_spec("mcp") is None:
+        raise UserError("ADAEDL_MCP=1 needs the package mcp; install it with: pip install 'gradio[mcp]'")
+    return page.queue(max_size=100).launch(
+        theme=theme(),
+        css=css_variables(),
+        css_paths=sorted(assets.ASSETS.glob("*.css")),
+        app_kwargs={"routes": assets.routes()},
+        i18n=translations(),
+        footer_links=["gradio", "settings"],
+        max_file_size="64mb",  # a trace that is too large for the page may come, to be told so
+        mcp_server=mcp,
+        show_error=False,
+        run_history=False,
+        ssr_mode=False,
+        prevent_thread_lock=True,
+        **options,
+    )
