@@ -1,4 +1,4 @@
-"""The engine without the page: python -m adaedl pairs | race | check | bench | distill.
+"""The engine without the page: python -m adaedl pairs | race | record | sweep | check | bench | distill.
 
 Results go to stdout, progress to stderr. Exit status: 0; 1 where `check` finds a property that does not
 hold; 2 on bad input, with one line that says what would do; 130 on Ctrl-C.
@@ -33,7 +33,14 @@ HEADERS = {
     "verify_share": "verify %",
     "overhead_share": "overhead %",
     "same_text": "same text",
+    "percent_of_oracle": "% of oracle",
+    "near_ties": "near ties",
+    "temperature": "temperature",
+    "prompts": "prompts",
+    "speedup_low": "95% from",
+    "speedup_high": "to",
 }
+COUNTS = ("tokens", "near_ties", "prompts")
 
 
 class Parser(argparse.ArgumentParser):
@@ -98,6 +105,44 @@ def make_parser(with_distill: bool = True) -> Parser:
         help="shared_noise (default: one text on all lanes) or speculative",
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the trace, which the page opens")
+
+    command = add("record", record, "Record a text once, then replay every stopper on it in milliseconds.")
+    command.add_argument("prompt", metavar="PROMPT", help="what to answer; - reads it from stdin")
+    command.add_argument("--lanes", help="stoppers to replay (default: all, oracle too)")
+    command.add_argument("--temperature", type=float, default=0.7, help="0 is argmax (default 0.7)")
+    command.add_argument("--top-k", type=int, default=0, help="0 switches it off (default)")
+    command.add_argument("--top-p", type=float, default=1.0, help="1 switches it off (default)")
+    command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
+    command.add_argument("--seed", type=int, default=0, help="default 0")
+    command.add_argument(
+        "--depth", type=int, default=12, metavar="N", help="drafts from each position (default 12)"
+    )
+    command.add_argument(
+        "--cost-ratio",
+        type=float,
+        metavar="C",
+        help="time of a draft step / time of a target step (default: as measured)",
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the recording")
+
+    command = add("sweep", sweep, "Measure speed over prompts, temperatures, seeds and stoppers.")
+    command.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line")
+    command.add_argument(
+        "--kinds",
+        metavar="KIND,…",
+        help="built-in prompts (default all: chat,summary,translation,code,story)",
+    )
+    command.add_argument("--count", type=int, metavar="N", help="built-in prompts of each kind (default all)")
+    command.add_argument("--temperatures", metavar="T,T,…", help="default 0,0.7,1.0")
+    command.add_argument("--lanes", help="stoppers (default: a few of each sort)")
+    command.add_argument("--seeds", metavar="S,S,…", default="0", help="default 0")
+    command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
+    command.add_argument(
+        "--verification", default="shared_noise", help="shared_noise (default) or speculative"
+    )
+    command.add_argument("--csv", type=Path, metavar="FILE", help="append rows as they come")
+    command.add_argument("--resume", action="store_true", help="go on with the CSV file that is there")
+    command.add_argument("--parquet", type=Path, metavar="FILE", help="write all rows at the end")
 
     command = add("check", check, "Measure on a pair that decoding is lossless.")
     command.add_argument(
@@ -222,6 +267,117 @@ def race(args: argparse.Namespace) -> None:
         write_text(args.json, trace.to_json())
 
 
+def record(args: argparse.Namespace) -> None:
+    """Record, then print the text and every replayed lane's metrics."""
+    from adaedl import recorder
+    from adaedl.metrics import to_frame
+    from adaedl.race import check_race
+    from adaedl.replay import near_ties, percent_of_oracle, replay_trace
+    from adaedl.sampling import Sampling
+    from adaedl.stopping import STOPPERS, make_stopper, split_specs
+
+    prompt = read_stdin() if args.prompt == "-" else args.prompt
+    sampling = Sampling(args.temperature, args.top_k, args.top_p)
+    lanes = list(STOPPERS) if args.lanes is None else split_specs(args.lanes)
+    if not lanes:
+        raise UserError("There are no lanes to replay; name at least one stopper, such as adaedl.")
+    for lane in lanes:
+        make_stopper(lane)
+    if args.cost_ratio is not None and not 0 <= args.cost_ratio <= 10:
+        raise UserError(f"cost-ratio is {args.cost_ratio}; it must be from 0 to 10, such as 0.05.")
+    recorder.check_record(args.max_new_tokens, args.depth)
+    check_race(prompt, ["autoregressive"], args.max_new_tokens, args.seed, "shared_noise")
+    check_writable(args.json)
+
+    pair = load(args)
+    with share_bar("recording") as progress:
+        recording = recorder.record(
+            pair,
+            prompt,
+            sampling,
+            max_new_tokens=args.max_new_tokens,
+            seed=args.seed,
+            depth=args.depth,
+            progress=progress,
+        )
+    times = None if args.cost_ratio is None else recording.times.with_cost_ratio(args.cost_ratio)
+    trace = replay_trace(recording, lanes, times)
+    frame = to_frame(trace)
+    frame.insert(1, "percent_of_oracle", [percent_of_oracle(recording, lane, times) for lane in trace.lanes])
+    frame.insert(2, "near_ties", [near_ties(recording, lane) for lane in trace.lanes])
+    print(describe(pair))
+    print(f"\n{printable(recording.text)}\n")
+    print(
+        f"recorded in {recording.recording_s / recording.plain_s:.2f}× the time of the target alone; "
+        f"{recording.probed_alike} of {recording.probed} real rounds replay alike; "
+        f"clocks are modelled, cost ratio {(times or recording.times).cost_ratio:.3f}\n"
+    )
+    print(metrics_table(frame))
+    if args.json:
+        write_text(args.json, recording.to_json())
+
+
+def sweep(args: argparse.Namespace) -> None:
+    """Run the grid, appending to the CSV file as results come, then print a summary."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from adaedl import sweep as sweeps
+    from adaedl.prompts import PROMPT_SETS
+    from adaedl.stopping import split_specs
+
+    if args.resume and args.csv is None:
+        raise UserError("--resume goes on with a CSV file; name it with --csv.")
+    if args.prompts is not None:
+        prompts = sweeps.prompts_from_lines(read_text(args.prompts))
+    else:
+        kinds = list(PROMPT_SETS) if args.kinds is None else [k.strip() for k in args.kinds.split(",")]
+        prompts = sweeps.built_in_prompts(kinds, args.count)
+    grid = sweeps.Grid(
+        prompts,
+        tuple(
+            sweeps.TEMPERATURES
+            if args.temperatures is None
+            else read_numbers("temperatures", args.temperatures)
+        ),
+        sweeps.LANES if args.lanes is None else tuple(split_specs(args.lanes)),
+        tuple(read_whole_numbers("seeds", args.seeds)),
+        args.max_new_tokens,
+        args.verification,
+    )
+    check_writable(args.csv)
+    check_writable(args.parquet)
+
+    pair = load(args)
+    done: set[tuple] = set()
+    if args.csv is not None:
+        setup = {
+            "pair": pair.name,
+            "device": str(pair.device),
+            "dtype": str(pair.dtype).removeprefix("torch."),
+        }
+        done = sweeps.open_csv(args.csv, grid, setup, args.resume)
+    rows: list[sweeps.Row] = []
+    with (
+        closing(sweeps.run_sweep(pair, grid, done)) as cells,
+        tqdm(total=len(grid.cells), initial=len(done), desc="sweeping", unit="cell", file=sys.stderr) as bar,
+    ):
+        for cell in cells:
+            if args.csv is not None:
+                sweeps.append_csv(args.csv, cell)
+            rows += cell
+            bar.update()
+
+    frame = sweeps.to_frame(rows) if args.csv is None else sweeps.read_rows(args.csv)
+    print(describe(pair))
+    print(f"\n{metrics_table(sweeps.summarise(frame).sort_values('temperature', kind='stable'))}")
+    if frame["kind"].nunique() > 1:
+        for kind, part in frame.groupby("kind", sort=False):
+            print(f"\n{kind}\n{metrics_table(sweeps.summarise(pd.DataFrame(part)))}")
+    if args.parquet is not None:
+        sweeps.write_parquet(frame, args.parquet)
+
+
 def check(args: argparse.Namespace) -> int:
     """Print one line for each property, and a verdict; 1 where one does not hold."""
     from adaedl import check as checks
@@ -322,9 +478,10 @@ def metrics_table(frame) -> str:
     """A table of metrics as text: rounded, units in the headers, shares in percent, – for none."""
     shown = frame.copy()
     for column in shown:
-        if column in ("tokens", "same_text"):
-            words = {True: "yes", False: "no"}
-            shown[column] = [words.get(v, "–") if column == "same_text" else f"{v:d}" for v in frame[column]]
+        if column == "same_text":
+            shown[column] = [{True: "yes", False: "no"}.get(v, "–") for v in frame[column]]
+        elif column in COUNTS:
+            shown[column] = [f"{v:d}" for v in frame[column]]
         elif column not in ("lane", "system"):
             scale, digits = (100, 1) if column.endswith(("_share", "_rate")) else (1, 2)
             shown[column] = ["–" if v is None or v != v else f"{scale * v:.{digits}f}" for v in frame[column]]
@@ -385,6 +542,16 @@ def loading_bar() -> Iterator:
         yield progress
 
 
+@contextmanager
+def share_bar(desc: str) -> Iterator:
+    """A bar on stderr behind a callback that is told the share done."""
+    from tqdm import tqdm
+
+    form = "{desc} {percentage:3.0f}% |{bar}| {elapsed}"
+    with tqdm(total=1.0, desc=desc, bar_format=form, leave=False, file=sys.stderr) as bar:
+        yield lambda share: bar.update(share - bar.n)
+
+
 def read_stdin() -> str:
     try:
         return sys.stdin.buffer.read().decode()
@@ -393,13 +560,16 @@ def read_stdin() -> str:
 
 
 def read_prompts(path: Path) -> list[str]:
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+
+
+def read_text(path: Path) -> str:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        return path.read_text("utf-8")
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; --prompts needs one prompt a line.") from None
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-    return [line.strip() for line in lines if line.strip()]
 
 
 def read_numbers(name: str, text: str) -> list[float]:
@@ -407,6 +577,13 @@ def read_numbers(name: str, text: str) -> list[float]:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise UserError(f"{name} is {text!r}; write numbers with commas, such as 0,0.7.") from None
+
+
+def read_whole_numbers(name: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UserError(f"{name} is {text!r}; write whole numbers with commas, such as 0,1.") from None
 
 
 def check_writable(path: Path | None) -> None:

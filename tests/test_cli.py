@@ -138,6 +138,14 @@ BAD = {
     "bad temperatures": (["bench", "--temperatures", "0,warm"], "temperatures is '0,warm'"),
     "one token to bench": (["bench", "--max-new-tokens", "1"], "max_new_tokens is 1"),
     "no repeats": (["bench", "--repeats", "0"], "repeats is 0"),
+    "temperatures to sweep": (["sweep", "--temperatures", "0,abc"], "temperatures is '0,abc'"),
+    "a lane to sweep twice": (["sweep", "--lanes", "adaedl,adaedl"], "lanes has adaedl twice"),
+    "half a seed": (["sweep", "--seeds", "0,1.5"], "seeds is '0,1.5'"),
+    "an unknown kind of prompts": (["sweep", "--kinds", "poems"], "no kind 'poems'"),
+    "a sweep to go on with, unnamed": (["sweep", "--resume"], "name it with --csv"),
+    "a recording too deep": (["record", PROMPT, "--depth", "99"], "depth is 99"),
+    "a recording too long": (["record", PROMPT, "--max-new-tokens", "5000"], "at most 1,024"),
+    "a negative cost ratio": (["record", PROMPT, "--cost-ratio", "-1"], "cost-ratio is -1.0"),
     "a missing file of prompts": (["bench", "--prompts", "/nosuch.txt"], "Cannot read /nosuch.txt"),
 }
 

@@ -1,0 +1,390 @@
+"""Speed measured over a grid: prompts × temperatures × seeds × lanes, each really run.
+
+A cell of the grid is one prompt at one temperature and seed. All its lanes run in one race: the lane whose
+own clock is behind plays next, so all lanes are at the same point of their clocks at every moment, and a
+machine that slows down does so for all alike, within a cell and not only on average over the prompts. The
+order of the lanes moves on by one with every cell, because the first round after a prefill and every tie of
+clocks fall to the lanes in their order.
+
+The speedup of a lane is against the autoregressive lane of its own cell, and intervals are over prompts:
+they are the sample, and seeds of one prompt are not independent of each other.
+"""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from adaedl.decoding import check_run
+from adaedl.errors import UserError
+from adaedl.metrics import BASELINE
+from adaedl.models.pair import Pair
+from adaedl.prompts import PROMPT_SETS
+from adaedl.race import MAX_LANES, check_race, new_trace, race
+from adaedl.sampling import Sampling
+from adaedl.statistics import bootstrap_mean
+from adaedl.stopping import format_spec, make_stopper
+from adaedl.trace import LaneMetrics
+
+TEMPERATURES = (0.0, 0.7, 1.0)
+LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit")
+MAX_PROMPTS = 1000
+MAX_PROMPT_LIST_BYTES = 512 * 2**10
+MEANS = ("tokens_per_s", "acceptance_rate", "draft_length", "block_efficiency", "mean_beta", "wasted_share")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text to answer, its kind (such as "story") and its number within the kind, from 1."""
+
+    kind: str
+    number: int
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """Tells in a table whether two prompts are the same."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a sweep runs.
+
+    Raises:
+        UserError: naming the value that will not do, and what would.
+    """
+
+    prompts: tuple[Prompt, ...]
+    temperatures: tuple[float, ...] = TEMPERATURES
+    lanes: tuple[str, ...] = LANES
+    seeds: tuple[int, ...] = (0,)
+    max_new_tokens: int = 96
+    verification: str = "shared_noise"
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self):
+        lanes = [format_spec(make_stopper(lane)) for lane in self.lanes]
+        for name, values in (("lanes", lanes), ("temperatures", self.temperatures), ("seeds", self.seeds)):
+            if not values:
+                raise UserError(f"The sweep has no {name}; give at least one.")
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise UserError(f"{name} has {twice} twice; a sweep runs each once.")
+        if BASELINE not in lanes:  # every speedup is against it
+            lanes.insert(0, BASELINE)
+        object.__setattr__(self, "lanes", tuple(lanes))
+        if len(lanes) > MAX_LANES:
+            raise UserError(
+                f"The sweep has {len(lanes)} lanes with {BASELINE}; at most {MAX_LANES} run at once."
+            )
+        for temperature in self.temperatures:
+            Sampling(temperature, self.top_k, self.top_p)
+        if not self.prompts:
+            raise UserError("There are no prompts; give at least one, one on each line.")
+        if len(self.prompts) > MAX_PROMPTS:
+            raise UserError(
+                f"There are {len(self.prompts):,} prompts; a sweep takes at most {MAX_PROMPTS:,}."
+            )
+        for seed in self.seeds:
+            check_run(self.max_new_tokens, seed, self.verification)
+        for prompt in self.prompts:
+            check_race(prompt.text, lanes, self.max_new_tokens, self.seeds[0], self.verification)
+
+    @property
+    def cells(self) -> list["Cell"]:
+        """Every cell, each prompt's temperatures and seeds together, so that partial results are of whole
+        prompts."""
+        return [
+            Cell(prompt, temperature, seed)
+            for prompt in self.prompts
+            for temperature in self.temperatures
+            for seed in self.seeds
+        ]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One prompt at one temperature and seed."""
+
+    prompt: Prompt
+    temperature: float
+    seed: int
+
+    @property
+    def key(self) -> tuple:
+        prompt = self.prompt
+        return prompt.kind, prompt.number, prompt.digest, float(self.temperature), self.seed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One lane in one cell: what was run, and `adaedl.metrics`' numbers of it."""
+
+    pair: str
+    device: str
+    dtype: str
+    verification: str
+    top_k: int
+    top_p: float
+    max_new_tokens: int
+    kind: str
+    prompt: int
+    prompt_digest: str
+    temperature: float
+    seed: int
+    lane: str
+    stopper: str
+    metrics: LaneMetrics
+
+    def to_dict(self) -> dict:
+        values = asdict(self)
+        return values | values.pop("metrics")
+
+
+COLUMNS = [f.name for f in fields(Row) if f.name != "metrics"] + [f.name for f in fields(LaneMetrics)]
+SETUP = COLUMNS[:7]  # what all rows of one sweep share
+CELL = ["kind", "prompt", "prompt_digest", "temperature", "seed"]
+
+
+def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[list[Row]]:
+    """Run every cell of a grid, yielding the rows of each as it is finished, one row a lane.
+
+    Close the generator to cancel: between two cells at once, within a cell at the end of a round.
+
+    Args:
+        done: keys of cells that are not to be run again, such as `read_rows` finds.
+
+    Raises:
+        UserError: a prompt that does not fit the model's context.
+    """
+    done = set(done)
+    for number, cell in enumerate(grid.cells):
+        if cell.key not in done:
+            yield _run_cell(pair, grid, cell, turn=number % len(grid.lanes))
+
+
+def _run_cell(pair: Pair, grid: Grid, cell: Cell, turn: int) -> list[Row]:
+    trace = new_trace(
+        pair,
+        cell.prompt.text,
+        [*grid.lanes[turn:], *grid.lanes[:turn]],
+        Sampling(cell.temperature, grid.top_k, grid.top_p),
+        max_new_tokens=grid.max_new_tokens,
+        seed=cell.seed,
+        verification=grid.verification,
+    )
+    for _ in race(pair, trace):
+        pass
+    rows = {
+        lane.label: Row(
+            pair=pair.name,
+            device=trace.device,
+            dtype=trace.dtype,
+            verification=grid.verification,
+            top_k=grid.top_k,
+            top_p=grid.top_p,
+            max_new_tokens=grid.max_new_tokens,
+            kind=cell.prompt.kind,
+            prompt=cell.prompt.number,
+            prompt_digest=cell.prompt.digest,
+            temperature=cell.temperature,
+            seed=cell.seed,
+            lane=lane.label,
+            stopper=lane.stopper,
+            metrics=lane.metrics,
+        )
+        for lane in trace.lanes
+    }
+    return [rows[label] for label in grid.lanes]
+
+
+def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows as a table, metrics in columns of their own."""
+    return pd.DataFrame([row.to_dict() for row in rows], columns=COLUMNS)
+
+
+def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
+    """For each lane and temperature (and kind of text) the mean speedup over prompts with its 95% bootstrap
+    interval, and the means of other metrics.
+
+    Args:
+        frame: rows as `to_frame` or `read_rows` gives them, of a whole sweep or of a part.
+
+    Returns:
+        Columns lane, temperature, (kind,) prompts, speedup, speedup_low, speedup_high, and `MEANS`.
+    """
+    groups = ["lane", "temperature", *(["kind"] if by_kind else [])]
+    columns = [*groups, "prompts", "speedup", "speedup_low", "speedup_high", *MEANS]
+    numbers = ["speedup", *MEANS]
+    if frame.empty:
+        return pd.DataFrame(columns=columns)
+    # Seeds of one prompt are one observation.
+    keys = list(dict.fromkeys([*groups, "kind", "prompt", "prompt_digest"]))
+    prompts = frame.astype(dict.fromkeys(numbers, float)).groupby(keys, sort=False)[numbers].mean()
+    rows = []
+    for group, part in prompts.groupby(groups, sort=False):
+        mean, low, high = bootstrap_mean(part["speedup"].dropna())
+        means = part[list(MEANS)].mean()
+        rows.append([*group, len(part), mean, low, high, *means])
+    return pd.DataFrame(rows, columns=columns)
+
+
+# The CSV file of a sweep, which can be killed at any moment and gone on with.
+
+
+def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tuple]:
+    """Make a CSV file ready for rows to be appended; returns the keys of the cells that it has.
+
+    A cell that was cut off is taken out of the file. `pair_setup` are the pair's name, device and dtype.
+
+    Raises:
+        UserError: the file is there and `resume` is false; or it is of another sweep; or it cannot be read
+            or written.
+    """
+    done: set[tuple] = set()
+    try:
+        kept = _csv([COLUMNS])
+        if path.exists() and path.stat().st_size:
+            if not resume:
+                raise UserError(f"{path} is there already; add --resume to go on with it, or choose another.")
+            frame = read_rows(path)
+            setup = {**pair_setup, **{name: getattr(grid, name) for name in SETUP[3:]}}
+            for name, value in setup.items():
+                other = next((kept for kept in frame[name] if kept != value), None)
+                if other is not None:
+                    raise UserError(
+                        f"{path} has a sweep with {name} {other}, not {value}; choose another file."
+                    )
+            frame = _whole_cells(frame, grid, path)
+            done = set(frame[CELL].itertuples(index=False, name=None))
+            kept = frame.to_csv(index=False)
+        unfinished = path.with_name(path.name + ".unfinished")
+        unfinished.write_text(kept, "utf-8")
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+    return done
+
+
+def append_csv(path: Path, rows: list[Row]) -> None:
+    """Append the rows of one cell, so that they are on the disk before the next cell begins.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    values = [[row.to_dict()[name] for name in COLUMNS] for row in rows]
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            file.write(_csv(values))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows of a sweep's CSV file; a last line that was cut off is left out.
+
+    Raises:
+        UserError: it cannot be read or is not a sweep's.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not a sweep's CSV file: it is not UTF-8 text.") from None
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+    whole = text[: text.rfind("\n") + 1]
+    strings = dict.fromkeys(("pair", "device", "dtype", "verification", "kind", "prompt_digest"), str)
+    try:
+        frame = pd.read_csv(io.StringIO(whole), dtype=strings, keep_default_na=False, na_values=[""])
+    except (ValueError, pd.errors.ParserError):
+        frame = pd.DataFrame()
+    if list(frame.columns) != COLUMNS:
+        raise UserError(f"{path} is not a sweep's CSV file: its first line is not the columns of one.")
+    try:
+        return frame.astype({"temperature": float, "top_p": float, "prompt": int, "seed": int, "top_k": int})
+    except ValueError:
+        raise UserError(f"{path} is not a sweep's CSV file: a number in it is not one.") from None
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet.
+
+    Raises:
+        UserError: pyarrow is not installed, or the file cannot be written.
+    """
+    try:
+        frame.to_parquet(path, engine="pyarrow", index=False)
+    except ImportError:
+        raise UserError("Parquet needs the package pyarrow; pip install pyarrow, or write CSV.") from None
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
+    """One prompt a line, blank lines left out.
+
+    Raises:
+        UserError: the list is too long.
+    """
+    size = len(text.encode(errors="replace"))
+    if size > MAX_PROMPT_LIST_BYTES:
+        raise UserError(
+            f"The list of prompts has {size / 2**20:.1f} MB; at most "
+            f"{MAX_PROMPT_LIST_BYTES // 2**10} KB are read."
+        )
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return tuple(Prompt("list", number, line) for number, line in enumerate(lines, 1))
+
+
+def built_in_prompts(kinds: list[str], count: int | None = None) -> tuple[Prompt, ...]:
+    """The first `count` built-in prompts of each kind (None: all), the kinds in turn, so that a part of a
+    sweep has some of each.
+
+    Raises:
+        UserError: there is no such kind, or not that many prompts of it.
+    """
+    for kind in kinds:
+        if kind not in PROMPT_SETS:
+            raise UserError(f"There is no kind {kind!r} of prompts; there are {', '.join(PROMPT_SETS)}.")
+    twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
+    if twice is not None:
+        raise UserError(f"kinds has {twice} twice; a sweep runs each once.")
+    most = max((len(PROMPT_SETS[kind]) for kind in kinds), default=0)
+    if count is not None and not 1 <= count <= most:
+        raise UserError(f"count is {count}; it must be a whole number from 1 to {most}.")
+    return tuple(
+        Prompt(kind, number + 1, PROMPT_SETS[kind][number])
+        for number in range(count or most)
+        for kind in kinds
+        if number < len(PROMPT_SETS[kind])
+    )
+
+
+def _whole_cells(frame: pd.DataFrame, grid: Grid, path: Path) -> pd.DataFrame:
+    """The rows of the cells that have all lanes of a grid; the last cell may have been cut off."""
+    cells = [(part, tuple(part["lane"])) for _, part in frame.groupby(CELL, sort=False)]
+    for number, (part, lanes) in enumerate(cells):
+        if lanes != grid.lanes:
+            cut_off = number == len(cells) - 1 and lanes == grid.lanes[: len(lanes)]
+            if not cut_off:
+                raise UserError(
+                    f"{path} has a sweep with the lanes {', '.join(lanes)}, not {', '.join(grid.lanes)}; "
+                    "choose another file."
+                )
+            return frame.drop(part.index)
+    return frame
+
+
+def _csv(rows: list[list]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

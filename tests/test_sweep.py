@@ -1,0 +1,258 @@
+"""Sweeps: every cell really run, rows kept as they come, cut off and gone on with, summed up over prompts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from toys import tiny_pair
+
+from adaedl import sweep
+from adaedl.distill.prompts import mentions_held_out_topic
+from adaedl.errors import UserError
+from adaedl.metrics import compute_metrics
+from adaedl.prompts import PROMPT_SETS
+from adaedl.race import new_trace, race
+from adaedl.sampling import Sampling
+from adaedl.sweep import Grid, Prompt, built_in_prompts, open_csv, prompts_from_lines, read_rows, run_sweep
+
+PROMPTS = (Prompt("chat", 1, "w1 w2 w3"), Prompt("story", 1, "w9 w4"), Prompt("story", 2, "w7"))
+SETUP = {"pair": "toy", "device": "cpu", "dtype": "float32"}
+
+
+def small_grid(**changes) -> Grid:
+    options = {"temperatures": (0.0, 0.8), "lanes": ("fixed:k=2", "adaedl"), "max_new_tokens": 8}
+    return Grid(PROMPTS, **{**options, **changes})
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return tiny_pair("feature")
+
+
+@pytest.fixture(scope="module")
+def swept(pair):
+    return [row for cell in run_sweep(pair, small_grid()) for row in cell]
+
+
+# Running.
+
+
+def test_every_lane_runs_in_every_cell_beside_the_autoregressive_one(swept):
+    frame = sweep.to_frame(swept)
+    assert len(frame) == 3 * 2 * 3
+    assert not frame.duplicated(["kind", "prompt", "temperature", "seed", "lane"]).any()
+    assert set(frame["lane"]) == {"autoregressive", "fixed:k=2", "adaedl"}
+    assert (frame[frame["lane"] == "autoregressive"]["speedup"] == 1).all()
+    assert frame["same_text"].all()
+
+
+def test_a_row_has_the_numbers_of_its_race(pair, swept):
+    row = next(r for r in swept if (r.kind, r.prompt, r.temperature, r.lane) == ("story", 2, 0.8, "adaedl"))
+    trace = new_trace(pair, "w7", ["adaedl"], Sampling(0.8), max_new_tokens=8)
+    for _ in race(pair, trace):
+        pass
+    compute_metrics(trace)
+    for name in ("tokens", "acceptance_rate", "draft_length", "block_efficiency"):
+        assert getattr(row.metrics, name) == getattr(trace.lanes[0].metrics, name)
+
+
+def test_the_order_of_the_lanes_moves_on_with_every_cell(pair, monkeypatch):
+    orders = []
+    monkeypatch.setattr(
+        sweep, "new_trace", lambda *args, **kw: orders.append(args[2]) or new_trace(*args, **kw)
+    )
+    for _ in run_sweep(pair, small_grid(temperatures=(0.8,))):
+        pass
+    lanes = ["autoregressive", "fixed:k=2", "adaedl"]
+    assert orders == [lanes[turn:] + lanes[:turn] for turn in range(3)]
+
+
+def test_rows_come_cell_by_cell_and_closing_keeps_what_is_done(pair):
+    cells = run_sweep(pair, small_grid())
+    first, second = next(cells), next(cells)
+    cells.close()
+    assert [row.lane for row in first] == ["autoregressive", "fixed:k=2", "adaedl"]
+    assert (first[0].temperature, second[0].temperature) == (0.0, 0.8)
+
+
+def test_cells_that_are_done_are_not_run_again(pair):
+    grid = small_grid(seeds=(0, 5))
+    done = [cell.key for cell in grid.cells[:-2]]
+    rows = [row for cell in run_sweep(pair, grid, done) for row in cell]
+    assert {(row.kind, row.prompt, row.temperature, row.seed) for row in rows} == {
+        ("story", 2, 0.8, 0),
+        ("story", 2, 0.8, 5),
+    }
+
+
+# The file.
+
+
+def write(pair, grid: Grid, path, cells: int) -> None:
+    done = open_csv(path, grid, SETUP, resume=path.exists())
+    for rows, _ in zip(run_sweep(pair, grid, done), range(cells), strict=False):
+        sweep.append_csv(path, rows)
+
+
+def without_times(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[[*sweep.CELL, "lane", "tokens", "acceptance_rate", "draft_length"]]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 25, 400], ids=lambda cut: f"{cut} characters cut off")
+def test_a_sweep_that_was_killed_goes_on_where_it_was(pair, swept, tmp_path, cut):
+    path, grid = tmp_path / "sweep.csv", small_grid()
+    write(pair, grid, path, cells=3)
+    text = path.read_text()
+    path.write_text(text[: len(text) - cut])
+    done = open_csv(path, grid, SETUP, resume=True)
+    assert len(done) == (3 if cut == 0 else 2)
+    write(pair, grid, path, cells=9)
+    frame = read_rows(path)
+    pd.testing.assert_frame_equal(
+        without_times(frame), without_times(sweep.to_frame(swept)), check_dtype=False
+    )
+
+
+def test_a_file_with_nothing_but_a_cut_off_cell_starts_again(pair, tmp_path):
+    path, grid = tmp_path / "sweep.csv", small_grid()
+    write(pair, grid, path, cells=1)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:3]))
+    assert open_csv(path, grid, SETUP, resume=True) == set()
+    assert path.read_text() == lines[0]
+
+
+def test_a_file_that_is_there_is_not_written_over(pair, tmp_path):
+    path = tmp_path / "sweep.csv"
+    write(pair, small_grid(), path, cells=1)
+    text = path.read_text()
+    with pytest.raises(UserError, match="is there already; add --resume"):
+        open_csv(path, small_grid(), SETUP, resume=False)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"max_new_tokens": 9}, "max_new_tokens 8, not 9"),
+        ({"verification": "speculative"}, "verification shared_noise, not speculative"),
+        (
+            {"lanes": ("fixed:k=2", "svip")},
+            "lanes autoregressive, fixed:k=2, adaedl, not autoregressive, fixed",
+        ),
+    ],
+)
+def test_a_file_of_another_sweep_is_not_gone_on_with(pair, tmp_path, changes, said):
+    path = tmp_path / "sweep.csv"
+    write(pair, small_grid(), path, cells=2)
+    text = path.read_text()
+    with pytest.raises(UserError, match=said):
+        open_csv(path, small_grid(**changes), SETUP, resume=True)
+    with pytest.raises(UserError, match="pair toy, not other"):
+        open_csv(path, small_grid(), {**SETUP, "pair": "other"}, resume=True)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\n", b"no table", b'"\n'])
+def test_a_file_that_is_no_sweep_is_refused_and_kept(tmp_path, content):
+    path = tmp_path / "other.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="not a sweep's CSV file"):
+        open_csv(path, small_grid(), SETUP, resume=True)
+    assert path.read_bytes() == content
+
+
+def test_parquet_without_pyarrow_is_one_sentence(swept, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(UserError, match="needs the package pyarrow"):
+        sweep.write_parquet(sweep.to_frame(swept), tmp_path / "rows.parquet")
+
+
+# Summing up.
+
+
+def speeds(values: dict[tuple[str, int, int], float]) -> pd.DataFrame:
+    """Rows of one lane and temperature by (kind, prompt, seed)."""
+    rows = [
+        {"lane": "adaedl", "temperature": 0.7, "kind": kind, "prompt": prompt,
+         "prompt_digest": f"{kind}{prompt}",
+         "seed": seed, "speedup": speedup}
+        for (kind, prompt, seed), speedup in values.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows).reindex(columns=sweep.COLUMNS)
+
+
+def test_the_mean_speedup_is_over_prompts_and_its_interval_that_of_scipy():
+    drawn = np.random.default_rng(0).normal(1.5, 0.2, size=(30, 2))
+    frame = speeds({("chat", n, seed): drawn[n, seed] for n in range(30) for seed in range(2)})
+    row = sweep.summarise(frame).iloc[0]
+    by_prompt = drawn.mean(1)
+    expected = stats.bootstrap((by_prompt,), np.mean, method="percentile", rng=np.random.default_rng(1))
+    assert row["prompts"] == 30
+    assert row["speedup"] == pytest.approx(by_prompt.mean())
+    assert row["speedup_low"] == pytest.approx(expected.confidence_interval.low, abs=0.01)
+    assert row["speedup_high"] == pytest.approx(expected.confidence_interval.high, abs=0.01)
+
+
+def test_kinds_are_summed_up_apart_where_that_is_asked():
+    frame = speeds({("chat", 1, 0): 1.0, ("chat", 2, 0): 2.0, ("story", 1, 0): 3.0})
+    together, apart = sweep.summarise(frame), sweep.summarise(frame, by_kind=True)
+    assert together["speedup"].tolist() == [2.0]
+    assert dict(zip(apart["kind"], apart["speedup"], strict=True)) == {"chat": 1.5, "story": 3.0}
+
+
+def test_a_sweep_that_has_not_begun_has_an_empty_summary_with_all_columns():
+    summary = sweep.summarise(sweep.to_frame([]))
+    assert summary.empty
+    assert {"lane", "temperature", "speedup", "speedup_low", "speedup_high"} <= set(summary.columns)
+
+
+def test_a_real_sweep_sums_up_to_a_row_for_each_lane_and_temperature(swept):
+    summary = sweep.summarise(sweep.to_frame(swept))
+    assert len(summary) == 3 * 2
+    assert (summary["prompts"] == 3).all()
+    assert (summary["speedup_low"] <= summary["speedup"]).all()
+
+
+# What is asked for.
+
+
+def test_there_are_twenty_prompts_of_each_kind_that_are_new_to_the_drafter():
+    assert list(PROMPT_SETS) == ["chat", "summary", "translation", "code", "story"]
+    everything = [prompt for prompts in PROMPT_SETS.values() for prompt in prompts]
+    assert min(map(len, PROMPT_SETS.values())) >= 20
+    assert len(set(everything)) == len(everything)
+    assert not [prompt for prompt in everything if mentions_held_out_topic(prompt)]
+
+
+def test_built_in_prompts_take_the_kinds_in_turn():
+    chosen = built_in_prompts(["code", "story"], 2)
+    assert [(p.kind, p.number) for p in chosen] == [("code", 1), ("story", 1), ("code", 2), ("story", 2)]
+    assert chosen[0].text == PROMPT_SETS["code"][0]
+    assert len(built_in_prompts(["chat"])) == len(PROMPT_SETS["chat"])
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: small_grid(lanes=("adaedl", "adaedl:gamma=0.2")), "lanes has adaedl twice"),
+        (lambda: small_grid(lanes=()), "no lanes"),
+        (lambda: small_grid(lanes=("oracle",)), "only be replayed"),
+        (lambda: small_grid(lanes=tuple(f"fixed:k={k}" for k in range(1, 14))), "14 lanes .* at most 12"),
+        (lambda: small_grid(temperatures=(0.0, 0.0)), "temperatures has 0.0 twice"),
+        (lambda: small_grid(temperatures=(-1.0,)), "temperature is -1.0"),
+        (lambda: small_grid(seeds=()), "no seeds"),
+        (lambda: small_grid(seeds=(-1,)), "seed is -1"),
+        (lambda: small_grid(max_new_tokens=0), "max_new_tokens is 0"),
+        (lambda: Grid(()), "no prompts"),
+        (lambda: Grid(PROMPTS[:1] * 1001), "1,001 prompts; a sweep takes at most 1,000"),
+        (lambda: Grid(prompts_from_lines("w1\n" + "a" * 30_000)), "30,000 characters"),
+        (lambda: prompts_from_lines("a prompt\n" * 120_000), "has 1.0 MB; at most 512 KB"),
+        (lambda: built_in_prompts(["poems"]), "no kind 'poems' of prompts; there are chat"),
+        (lambda: built_in_prompts(["chat", "chat"]), "kinds has chat twice"),
+        (lambda: built_in_prompts(["chat"], 0), "count is 0"),
+    ],
+)
+def test_a_sweep_that_cannot_be_run_is_refused_with_the_value(make, said):
+    with pytest.raises(UserError, match=said):
+        make()
