@@ -37,13 +37,13 @@ def build_page(models: ModelsState) -> gr.Blocks:
         controls = controls_view(models.default)
         with gr.Row(elem_id="lines"):
             status = browser_part("status", say("page.status_ready"))
-            models_line = browser_part("models", lambda: tell_models(models.state, models.pair))
+            models_line = browser_part("models", tell_models(models.state, models.pair))
         recorded_view()
         player = player_view()
         _wire_race(models, session, controls, status, models_line, player)
         _wire_link(page, models, controls, status)
         _wire_open(controls, status, player)
-        _wire_models(models, models_line)
+        _wire_models(page, models, models_line)
         add_api(models)
     return page
 
@@ -180,7 +180,7 @@ def _wire_open(controls: Controls, status: gr.HTML, player: gr.HTML) -> None:
     controls.open_trace.upload(open_trace, controls.open_trace, [status, player], **PRIVATE)
 
 
-def _wire_models(models: ModelsState, models_line: gr.HTML) -> None:
+def _wire_models(page: gr.Blocks, models: ModelsState, models_line: gr.HTML) -> None:
     """How far the models are, until they are there."""
     timer = gr.Timer(0.5)
 
@@ -188,4 +188,5 @@ def _wire_models(models: ModelsState, models_line: gr.HTML) -> None:
         settled = models.state.phase in ("ready", "failed")
         return tell_models(models.state, models.pair), gr.Timer(active=not settled)
 
+    page.load(poll, None, [models_line, timer], queue=False, **PRIVATE)
     timer.tick(poll, None, [models_line, timer], queue=False, **PRIVATE)

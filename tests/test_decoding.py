@@ -19,6 +19,7 @@ from adaedl.sampling import (
     acceptance_lower_bound,
     acceptance_probability,
     draft_statistics,
+    residual,
     warp,
 )
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
@@ -399,7 +400,44 @@ def test_under_speculative_sampling_the_uniform_numbers_and_the_verdicts_agree()
             if index <= played.accepted:
                 assert token.accepted == (token.u * token.q < token.p)
             assert token.target_id is None
-        drawn.random()  # the correction or bonus
+            assert token.target_text is None
+        assert played.emitted.u == drawn.random()
+
+
+def test_the_residual_that_a_correction_was_drawn_from_is_recorded():
+    world, sampling = random_world(1, trimmed=True), Sampling(0.7)
+    corrections = 0
+    for seed in range(12):
+        played = run(
+            world_pair(world), "fixed:k=1", 0.7, verification="speculative", seed=seed,
+            prompt=torch.tensor([0]), max_new_tokens=2,
+        )[0]  # fmt: skip
+        if played.emitted.kind != "correction":
+            assert played.emitted.top_residual == []
+            continue
+        corrections += 1
+        p, q = warp(world.target_logits[0], sampling), warp(world.draft_logits[0], sampling)
+        rest = residual(p, q, world.draft_vocab)
+        expected = rest / rest.sum()
+        recorded = played.emitted.top_residual
+        assert played.emitted.id in [id for id, _, _ in recorded]
+        for id, _, share in recorded:
+            assert share == pytest.approx(expected[id].item(), abs=1e-5)
+    assert corrections > 0
+
+
+def test_at_temperature_0_the_pictures_probabilities_are_the_models_own_softmax():
+    world = random_world(0)
+    played = run(world_pair(world), "fixed:k=1", 0, prompt=torch.tensor([0]), max_new_tokens=3)[0]
+    token, own = played.drafted[0], Sampling(1.0)
+    p, q = warp(world.target_logits[0], own), warp(world.draft_logits[0], own)
+    for top, probs in ((token.top_p, p), (token.top_q, q)):
+        assert len(top) > 1
+        for id, _, share in top:
+            assert share == pytest.approx(probs[id].item(), abs=1e-5)
+    assert token.q == 1
+    assert token.p in (0, 1)
+    assert token.beta == token.p
 
 
 def test_under_shared_noise_the_targets_own_choice_is_recorded():
@@ -407,6 +445,7 @@ def test_under_shared_noise_the_targets_own_choice_is_recorded():
         for index, token in enumerate(played.drafted):
             if index < played.accepted:
                 assert token.target_id == token.id
+                assert token.target_text == token.text
             elif index == played.accepted:
                 assert token.target_id == played.emitted.id != token.id
 

@@ -721,5 +721,5 @@ def test_a_long_race_keeps_every_task_of_the_browser_under_100_ms(page, browser)
         if (event["pid"], event["tid"]) in main and event["name"].endswith("RunTask") and "tdur" in event
     ]
     assert len(tasks) > 100
-    # One task is the test's own: starting and ending the recording.
-    assert sorted(tasks)[-3:][0] < 100, sorted(tasks)[-8:]
+    # The longest is plotly's first figure, before which it sets itself up, once a visit.
+    assert sorted(tasks)[-2] < 100, sorted(tasks)[-8:]

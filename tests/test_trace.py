@@ -45,11 +45,19 @@ drafts = st.builds(
     u=st.none() | shares,
     accepted=st.booleans(),
     target_id=st.none() | ids,
+    target_text=st.none() | texts,
     top_q=top_tokens,
     top_p=top_tokens,
 )
 emitted = st.builds(
-    Emitted, ids, texts, st.sampled_from(["correction", "bonus", "plain"]), st.none() | shares, top_tokens
+    Emitted,
+    ids,
+    texts,
+    st.sampled_from(["correction", "bonus", "plain"]),
+    st.none() | shares,
+    top_tokens,
+    st.none() | shares,
+    top_tokens,
 )
 
 

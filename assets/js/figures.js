@@ -32,7 +32,8 @@ async function drawNext() {
   try {
     const Plotly = await plotly();
     while (queue.size) {
-      await new Promise(requestAnimationFrame);
+      // After the frame rather than in it: the frame has its own work to do.
+      await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
       const [place, make] = queue.entries().next().value;
       queue.delete(place);
       if (!place.isConnected || !place.clientWidth) continue;

@@ -10,9 +10,9 @@ import { phaseWords } from "./words.js";
 const HEAD_METRICS = ["speedup", "tokens_per_s", "acceptance_rate", "draft_length", "block_efficiency"];
 const PHASES = ["draft", "compare", "stop", "verify", "judge", "rewind", "emit"];
 // What a frame may put into a tape, so that a jump to the end of a long race keeps no frame waiting: a
-// round that is drawn for the first time costs more than one that only comes back.
+// token that is drawn for the first time costs more than one that only comes back.
 const BUDGET = 40;
-const [DRAW_COST, RETURN_COST] = [4, 1];
+const [DRAW_COST, RETURN_COST] = [2, 1];
 
 /**
  * A lane's view. `pick(lane, round, column)` is called with indices when the reader points at a token,
@@ -53,7 +53,7 @@ export function laneView(trace, number, { pick, choose }) {
   if (!bare) row.append(entropyAxis.node);
 
   const written = make("p");
-  const textBox = make("div", { className: "written", role: "group" }, written); // keeps to its end by CSS
+  const textBox = make("div", { className: "written", role: "group", tabIndex: 0 }, written); // keeps to its end by CSS
   textBox.setAttribute("aria-label", t("player.written", { label: titleOf(lane) }));
   node.append(head, doing, row, textBox);
 
@@ -78,8 +78,9 @@ export function laneView(trace, number, { pick, choose }) {
     partial = -1;
     let budget = BUDGET;
     while (shown < want && budget > 0) {
-      budget -= rounds[shown] ? RETURN_COST : DRAW_COST;
+      const cost = rounds[shown] ? RETURN_COST : DRAW_COST;
       const drawn = at(shown++);
+      budget -= cost * drawn.columns.length;
       drawn.show(null);
       tape.append(drawn.node);
     }

@@ -195,7 +195,8 @@ export function mount({ element, props, watch, server }) {
           title: range,
         });
     input.name = setting.name;
-    input.addEventListener("change", () => onSet(setting.switch ? String(input.checked) : input.value));
+    // At every keystroke, not when the field is left: what then moves would slip from under the pointer.
+    input.addEventListener("input", () => onSet(setting.switch ? String(input.checked) : input.value));
     return make("label", { className: setting.switch ? "switch" : "" }, make("span", {}, words), input);
   }
 

@@ -97,6 +97,7 @@ export function timelineView(trace, act, extra) {
   function labelled(key, control) {
     const label = make("label");
     label.append(make("span", {}, t(key)), control);
+    control.setAttribute("aria-label", t(key)); // narrow pages have no room for the label
     return label;
   }
 }
