@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from adaedl.distill.corpus import Corpus
+from adaedl.distill.generate import export_text
 from adaedl.distill.prompts import HELD_OUT_PROMPTS, mentions_held_out_topic
 from adaedl.distill.train import (
     BETA_WEIGHT,
@@ -185,6 +187,15 @@ def test_an_interrupted_write_leaves_the_corpus_as_it_was(corpus):
     assert features[2].eq(0.5).all()
     assert features[3].eq(0).all()
     assert json.loads(reopened.index_file.read_text().splitlines()[-1])["length"] == 4
+
+
+def test_exported_text_is_read_back_as_it_was(corpus, tmp_path):
+    export_text([corpus, corpus], tmp_path / "text.safetensors")
+    text = load_file(tmp_path / "text.safetensors")
+    assert text["length"].tolist() == corpus.length * 2
+    assert text["prompt_length"].tolist() == corpus.prompt_length * 2
+    assert text["temperature"].tolist() == corpus.temperature * 2
+    assert text["tokens"].tolist() == corpus.tokens.tolist() * 2
 
 
 def test_every_held_out_prompt_that_names_a_topic_is_kept_out_of_training():

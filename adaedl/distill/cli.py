@@ -1,4 +1,4 @@
-"""`python -m adaedl distill generate | train | evaluate`."""
+"""`python -m adaedl distill generate | export | train | evaluate`."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ import torch
 
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.evaluate import evaluate, write_answers
-from adaedl.distill.generate import FEATURE_LAYERS, generate, import_text
+from adaedl.distill.generate import FEATURE_LAYERS, export_text, generate, import_text
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.distill.train import Recipe, Teacher, train
 from adaedl.models.drafter import read_drafter
@@ -21,7 +21,7 @@ DRAFTER = Path(__file__).parents[2] / "assets" / "drafter.safetensors"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the three steps of the recipe; each sets `func`, to be called with the parsed arguments."""
+    """Declare the steps of the recipe; each sets `func`, to be called with the parsed arguments."""
     steps = parser.add_subparsers(dest="step", required=True)
 
     writing = steps.add_parser("generate", help="write teacher text into a folder; goes on where it stopped")
@@ -34,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--import", dest="imported", type=Path, help="instead: take token sequences from a safetensors file"
     )
     writing.set_defaults(func=_generate)
+
+    exporting = steps.add_parser("export", help="the token sequences of corpora as one safetensors file")
+    exporting.add_argument(
+        "--corpus", type=Path, required=True, action="append", help="folder; may be repeated"
+    )
+    exporting.add_argument("--output", type=Path, required=True)
+    exporting.set_defaults(func=_export)
 
     training = steps.add_parser("train", help="train a drafter; goes on from its checkpoint")
     training.add_argument(
@@ -66,6 +73,11 @@ def _generate(args) -> None:
         import_text(model, args.imported, args.corpus)
     else:
         generate(model, tokenizer, args.corpus, args.tokens, args.rows, args.answer_tokens, args.seed)
+
+
+def _export(args) -> None:
+    hidden_size = _target()[0].config.hidden_size
+    export_text([Corpus(folder, FEATURE_LAYERS, hidden_size) for folder in args.corpus], args.output)
 
 
 def _train(args) -> None:

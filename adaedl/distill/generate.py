@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -191,6 +191,21 @@ def generate(model, tokenizer, folder: Path, tokens: int, rows: int, answer_toke
                 (row.tokens, row.prompt_length, row.temperature, np.stack(row.features)) for row in batch
             )
             bar.update(corpus.answer_tokens - before)
+
+
+def export_text(corpora: list[Corpus], path: Path) -> None:
+    """Write the token sequences of corpora to a safetensors file that `import_text` reads: text takes hours
+    to write, its features minutes to take again."""
+    tokens = np.concatenate([corpus.tokens for corpus in corpora])
+    save_file(
+        {
+            "tokens": torch.from_numpy(tokens),
+            "length": torch.tensor([n for c in corpora for n in c.length], dtype=torch.int32),
+            "prompt_length": torch.tensor([n for c in corpora for n in c.prompt_length], dtype=torch.int32),
+            "temperature": torch.tensor([t for c in corpora for t in c.temperature], dtype=torch.float32),
+        },
+        path,
+    )
 
 
 @torch.inference_mode()
