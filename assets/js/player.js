@@ -16,7 +16,7 @@ import { t } from "./text.js";
 import { timelineView } from "./timeline.js";
 import { draftsNothing, lengthOf, newFeed, readFeed, roundsEnded } from "./trace.js";
 
-const NUMBERS_MS = 250; // numbers and figures are brought up to date at this pace while time runs
+const NUMBERS_MS = 500; // numbers and figures are brought up to date together, at this pace while time runs
 const LONGEST_FRAME_MS = 500; // what a page that was out of sight may catch up
 const STEP_MS = 1100; // a phase at the tempo “step by step”
 
@@ -188,11 +188,11 @@ function makePlayer(root) {
     const { trace } = feed;
     const metrics = metricsAt(trace, time);
     view.lanes.forEach((each, number) => each.showNumbers(metrics[number], draftsNothing(trace.lanes[number])));
-    view.speed.show(metrics, time, !playing && !following);
+    view.speed.show(metrics, time);
   }
 
   function recolour() {
-    if (view) view.speed.show(metricsAt(feed.trace, time), time, true);
+    if (view) view.speed.show(metricsAt(feed.trace, time), time);
     if (picked) view.inspector.show(feed.trace.lanes[picked.lane], picked);
   }
 

@@ -31,10 +31,7 @@ export async function mount({ element }) {
     line.textContent = entry.line[language];
     try {
       const trace = await read(entry.file);
-      const note = `${t("page.recorded_note", { title: entry.title[language] })}`;
-      document.dispatchEvent(
-        new CustomEvent("adaedl:open", { detail: { trace, note, source: "recorded" } }),
-      );
+      document.dispatchEvent(new CustomEvent("adaedl:open", { detail: { trace, source: "recorded" } }));
     } catch (error) {
       line.textContent = t("page.recorded_failed", { error: error.message });
     }

@@ -121,10 +121,7 @@ function laneAxis(labels) {
   });
 }
 
-/**
- * The panel: three figures and the table. show(metrics, time, all) brings it up to date: the table, and
- * the figures one after the other, a call a figure; with `all`, every one of them.
- */
+/** The panel: three figures and the table. show(metrics, time) brings it up to date. */
 export function speedView(trace) {
   const node = make("section", { className: "speed" });
   node.setAttribute("aria-label", t("player.speed"));
@@ -142,18 +139,11 @@ export function speedView(trace) {
   const table = metricsTable(trace);
   node.append(places, table.node);
 
-  const draws = {
-    speedup: (metrics) => speedupFigure(trace, metrics),
-    progress: (_, time) => progressFigure(trace, time),
-    time: (metrics) => timeFigure(trace, metrics),
-  };
-  let turn = 0;
-  function show(metrics, time, all) {
+  function show(metrics, time) {
     table.show(metrics);
-    const names = Object.keys(draws);
-    for (const name of all ? names : [names[turn++ % names.length]]) {
-      draw(figures[name], () => draws[name](metrics, time));
-    }
+    draw(figures.speedup, () => speedupFigure(trace, metrics));
+    draw(figures.progress, () => progressFigure(trace, time));
+    draw(figures.time, () => timeFigure(trace, metrics));
   }
   return { node, show, figures };
 }
