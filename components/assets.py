@@ -10,52 +10,53 @@ from functools import cache
 from pathlib import Path
 
 import plotly
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount
-from starlette.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 SERVED = ("js", "text", "examples")  # the drafter's weights lie in assets/ too, and no browser needs them
-PLOTLY = Path(plotly.__path__[0]) / "package_data"
+PLOTLY = Path(plotly.__path__[0]) / "package_data" / "plotly.min.js"
+# Said here, because a machine's own table of types may be wrong, and a module of another type will not run.
 TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
-FOR_GOOD = "public, max-age=31536000, immutable"
 
 
-class _Files(StaticFiles):
-    """Static files with their right types, whatever the machine's own table of types says."""
-
-    def file_response(self, full_path, *arguments, **options) -> Response:
-        response = super().file_response(full_path, *arguments, **options)
-        response.headers["cache-control"] = FOR_GOOD
-        kind = TYPES.get(Path(full_path).suffix)
-        if kind and "content-type" in response.headers:
-            response.headers["content-type"] = f"{kind}; charset=utf-8"
-        return response
-
-
-class _Plotly(_Files):
-    """plotly.min.js alone, out of all that its package holds."""
-
-    def lookup_path(self, path: str):
-        return super().lookup_path(path if path == "plotly.min.js" else "")
+@cache
+def files() -> dict[str, Path]:
+    """All that is served: its name below the address, and where it lies."""
+    found = {
+        path.relative_to(ASSETS).as_posix(): path
+        for folder in SERVED
+        for path in sorted((ASSETS / folder).rglob("*"))
+        if path.suffix in TYPES
+    }
+    return {**found, "vendor/plotly.min.js": PLOTLY}
 
 
 @cache
 def address() -> str:
     """Where the files are, relative to the page's root: adaedl/<digest>."""
     digest = hashlib.sha256(plotly.__version__.encode())
-    for folder in SERVED:
-        for file in sorted(path for path in (ASSETS / folder).rglob("*") if path.is_file()):
-            digest.update(str(file.relative_to(ASSETS)).encode())
-            digest.update(file.read_bytes())
+    for name, path in files().items():
+        digest.update(name.encode())
+        if path != PLOTLY:
+            digest.update(path.read_bytes())
     return f"adaedl/{digest.hexdigest()[:16]}"
 
 
-def routes() -> list[BaseRoute]:
-    """The routes to give to gradio's app; they must come before gradio's own."""
-    folders = [Mount(f"/{folder}", _Files(directory=ASSETS / folder, check_dir=False)) for folder in SERVED]
-    vendor = Mount("/vendor", _Plotly(directory=PLOTLY))
-    return [Mount(f"/{address()}", routes=[*folders, vendor])]
+def routes() -> list[Route]:
+    """The routes to give to gradio's app. One flat route: within mounted ones, Starlette loses its way where
+    the page is served below a path of a proxy."""
+    return [Route(f"/{address()}/{{name:path}}", _serve)]
+
+
+def _serve(request: Request) -> FileResponse:
+    path = files().get(request.path_params["name"])
+    if path is None:
+        raise HTTPException(404)
+    headers = {"cache-control": "public, max-age=31536000, immutable"}
+    return FileResponse(path, media_type=TYPES[path.suffix], headers=headers)
 
 
 def module_address(name: str) -> str:

@@ -251,6 +251,7 @@ def served() -> TestClient:
     ("file", "kind"),
     [
         ("js/text.js", "text/javascript"),
+        ("js/player.css", "text/css"),
         ("text/zh.json", "application/json"),
         ("examples/index.json", "application/json"),
         ("vendor/plotly.min.js", "text/javascript"),
@@ -259,7 +260,7 @@ def served() -> TestClient:
 def test_files_of_the_browser_have_their_type_and_are_kept_for_good(served, file, kind):
     answer = served.get(f"/{assets.address()}/{file}")
     assert answer.status_code == 200
-    assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
+    assert answer.headers["content-type"].split(";")[0] == kind
     assert "immutable" in answer.headers["cache-control"]
 
 
@@ -275,6 +276,12 @@ def test_files_of_the_browser_have_their_type_and_are_kept_for_good(served, file
 )
 def test_nothing_else_is_served(served, file):
     assert served.get(f"/{assets.address()}/{file}").status_code == 404
+
+
+def test_files_are_found_where_a_proxy_serves_the_page_below_a_path():
+    app = Starlette(routes=assets.routes())
+    below = TestClient(app, root_path="/spaces/one")
+    assert below.get(f"/{assets.address()}/js/text.js").status_code == 200
 
 
 def test_recorded_races_are_there_small_and_say_how_they_were_made():
