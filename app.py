@@ -7,7 +7,7 @@ from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
 from components.launch import launch
 from components.models_state import ModelsState
-from components.race_page import build_page
+from components.page import build_page
 
 models = ModelsState(os.environ.get("ADAEDL_PAIR") or DEFAULT_PAIR)
 demo = build_page(models)

@@ -29,7 +29,7 @@ from components.controls import DEFAULTS
 from components.launch import launch
 from components.live import Session, play
 from components.models_state import ModelsState
-from components.race_page import build_page
+from components.page import build_page
 from components.settings import RaceSettings
 
 LANES = ["autoregressive", "fixed:k=4", "adaedl", "max_confidence"]

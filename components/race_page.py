@@ -28,24 +28,22 @@ PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 log = logging.getLogger(__name__)
 
 
-def build_page(models: ModelsState) -> gr.Blocks:
-    """The whole page. Nothing is loaded by building it."""
-    with gr.Blocks(title="AdaEDL live", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        session = gr.State(Session(), time_to_live=3600)
-        with gr.Row(elem_id="introduction"):
-            gr.Markdown(text("page.introduction"))
-        controls = controls_view(models.default)
-        with gr.Row(elem_id="lines"):
-            status = browser_part("status", say("page.status_ready"))
-            models_line = browser_part("models", tell_models(models.state, models.pair))
-        recorded_view()
-        player = player_view()
-        _wire_race(models, session, controls, status, models_line, player)
-        _wire_link(page, models, controls, status)
-        _wire_open(controls, status, player)
-        _wire_models(page, models, models_line)
-        add_api(models)
-    return page
+def race_view(page: gr.Blocks, models: ModelsState) -> None:
+    """The race page's parts, for a tab of the page. Nothing is loaded by building it."""
+    session = gr.State(Session(), time_to_live=3600)
+    with gr.Row(elem_id="introduction"):
+        gr.Markdown(text("page.introduction"))
+    controls = controls_view(models.default)
+    with gr.Row(elem_id="lines"):
+        status = browser_part("status", say("page.status_ready"))
+        models_line = browser_part("models", tell_models(models.state, models.pair))
+    recorded_view()
+    player = player_view()
+    _wire_race(models, session, controls, status, models_line, player)
+    _wire_link(page, models, controls, status)
+    _wire_open(controls, status, player)
+    _wire_models(page, models, models_line)
+    add_api(models)
 
 
 def _wire_race(

@@ -16,7 +16,7 @@ sys.path.insert(0, str(PROJECT))
 from adaedl.models.presets import DEFAULT_PAIR  # noqa: E402
 from components.launch import launch  # noqa: E402
 from components.models_state import ModelsState  # noqa: E402
-from components.race_page import build_page  # noqa: E402
+from components.page import build_page  # noqa: E402
 
 FOLDER = PROJECT / "assets" / "screenshots"
 SIZES = {1440: 1400, 390: 1500}  # width: height

@@ -9,6 +9,7 @@ import { metricsAt } from "./metrics.js";
 import { legendView } from "./legend.js";
 import { picture, stepTime } from "./picture.js";
 import { saveMenu } from "./save.js";
+import { whenSeen } from "./seen.js";
 import { speedView } from "./speed.js";
 import { TAPE_STYLE } from "./tape_style.js";
 import { entropyScale } from "./tape.js";
@@ -30,6 +31,7 @@ export async function mount({ element, props, watch }) {
   watch("value", () => player.read(props.value || ""));
   document.addEventListener("adaedl:open", ({ detail }) => player.open(detail));
   document.addEventListener("keydown", player.key);
+  whenSeen(root, (first) => first || player.recolour());
   new MutationObserver(player.recolour).observe(document.body, { attributeFilter: ["class"] });
   root.dataset.ready = "";
   player.read(props.value || "");
@@ -269,7 +271,7 @@ function makePlayer(root) {
   };
 
   function key(event) {
-    if (!view || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!view || !root.clientWidth || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const { target } = event;
     const inside = root.contains(target);
     if (!inside && target !== document.body) return;

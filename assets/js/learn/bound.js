@@ -1,0 +1,164 @@
+// Step 3: from Pinsker's inequality to 1 − √(γH), on the reader's own p and q and on the recorded races.
+
+import { make, setText } from "../make.js";
+import { t } from "../text.js";
+import { titleOf } from "../trace.js";
+import { percent, visible } from "../words.js";
+import { plain } from "../figures.js";
+import { colour, draw, SHARES, titled } from "./figure.js";
+import { formula, fraction, group, root } from "./formulas.js";
+import { figurePlace, fixed, menu, slider, stepOf, tellingLine } from "./parts.js";
+import { acceptanceLowerBound, crossEntropy, divergence, entropy, overlap, pinskerBound, shareHolding } from "./rules.js";
+
+export function bound(shared) {
+  let race = null;
+  const races = menu(t("learn.race_menu"), (chosen) => {
+    race = chosen;
+    drawRace();
+  });
+  const gamma = slider("γ", {
+    min: 0,
+    max: 1,
+    step: 0.01,
+    value: shared.values.gamma,
+    write: (value) => fixed(value),
+    change: (value) => shared.set({ gamma: value }),
+  });
+  const implied = make("p", { className: "note" });
+  const own = make("dl", { className: "facts" });
+  const place = figurePlace(t("learn.3.figure"));
+  const told = tellingLine();
+  const about = make("p", { className: "note" });
+  const node = stepOf(3, {
+    words: ["why", derivation(), "estimate", "reads"],
+    toy: [
+      gamma.node,
+      implied,
+      make("h4", {}, t("learn.3.own")),
+      own,
+      make("h4", {}, t("learn.3.real")),
+      races.node,
+      place,
+      told,
+      about,
+    ],
+    race: {
+      prompt: "Explain how the water cycle works, step by step.",
+      lanes: "autoregressive,adaedl:gamma=0.05,adaedl:gamma=0.2,adaedl:gamma=0.8",
+      temperature: 0.7,
+      verification: "shared_noise",
+    },
+  });
+
+  shared.watch(({ p, q, gamma }) => {
+    setText(implied, t("learn.3.implied", { factor: fixed(1 + 2 * gamma) }));
+    const facts = ownFacts(p, q, gamma);
+    own.replaceChildren(
+      ...facts.map(({ name, value, holds }) => {
+        const entry = make("div", {}, make("dt", {}, name), make("dd", {}, value));
+        if (holds !== undefined) entry.dataset.holds = holds;
+        return entry;
+      }),
+    );
+    drawRace();
+  });
+
+  function show(all) {
+    const usable = all.map(tokensOf).filter(({ tokens }) => tokens.length);
+    // At temperature 0, β is 0 or 1; the first picture is one with all there is between.
+    const telling = ({ temperature, tokens }) => (temperature > 0 ? tokens.length : 0);
+    race = usable.reduce((best, each) => (telling(each) > telling(best) ? each : best));
+    races.fill(usable.map((each) => ({ label: raceLabel(each), value: each })), usable.indexOf(race));
+    drawRace();
+  }
+
+  function drawRace() {
+    if (!race) return;
+    const { gamma } = shared.values;
+    const holding = shareHolding(race.tokens, gamma);
+    const values = { share: percent(holding), count: race.tokens.length, gamma: fixed(gamma) };
+    setText(told, t("learn.3.told", values));
+    const lane = titleOf(race.lane);
+    setText(about, `${t("learn.3.about", { lane })} ${race.temperature === 0 ? t("learn.3.greedy") : ""}`);
+    draw(place, () => scatter(race.tokens, gamma));
+  }
+
+  return { node, show };
+}
+
+/** The drafted tokens that the target reached, in a lane that drafts a fixed number whatever the bound says (a
+ * lane that stops by the bound would have picked them by it). One lane, since lanes share positions. */
+function tokensOf({ title, trace }) {
+  const lanes = trace.lanes.filter(({ stopper }) => stopper === "fixed");
+  const lane = lanes.reduce((most, each) => (each.settings.k > most.settings.k ? each : most), lanes[0]);
+  const reached = lane?.rounds.flatMap(({ drafted, accepted }) => drafted.slice(0, accepted + 1)) ?? [];
+  const tokens = reached.filter(({ beta }) => beta !== null);
+  return { title, lane, tokens, temperature: trace.sampling.temperature };
+}
+
+const raceLabel = ({ title, temperature }) => t("learn.3.race", { title, temperature });
+
+function derivation() {
+  const lines = [
+    ["exact", formula("β = 1 − TVD(p, q)")],
+    ["inequality", formula("β ≥ 1 −", root(fraction("1", "2"), "KL(q ‖ p)"))],
+    ["needs_p", formula("KL(q ‖ p) = H(q, p) − H(q)")],
+    ["approximation", formula(fraction("1", "2"), group("H(q, p) − H(q)"), "≈ γ · H(q)")],
+    ["result", formula("1 −", root("γ · H(q)"))],
+  ];
+  const items = lines.map(([kind, line]) => {
+    const item = make("li", {}, make("span", { className: "kind" }, t(`learn.3.kind.${kind}`)), line);
+    item.append(make("span", { className: "remark" }, t(`learn.3.remark.${kind}`)));
+    item.dataset.kind = kind;
+    return item;
+  });
+  return make("ol", { className: "derivation" }, ...items);
+}
+
+function ownFacts(p, q, gamma) {
+  const beta = overlap(p, q);
+  const nats = entropy(q);
+  const pinsker = pinskerBound(p, q);
+  const estimate = acceptanceLowerBound(nats, gamma);
+  const mark = (holds) => t(holds ? "learn.3.below" : "learn.3.above");
+  return [
+    { name: "β = Σ min(p, q)", value: fixed(beta, 3) },
+    { name: "H(q)", value: `${fixed(nats, 3)} nats` },
+    { name: "H(q, p)", value: `${fixed(crossEntropy(q, p), 3)} nats` },
+    { name: "KL(q ‖ p)", value: `${fixed(divergence(q, p), 3)} nats` },
+    { name: "1 − √(KL/2)", value: `${fixed(pinsker, 3)} ${mark(true)}`, holds: true },
+    { name: "1 − √(γ·H)", value: `${fixed(estimate, 3)} ${mark(estimate <= beta)}`, holds: estimate <= beta },
+  ];
+}
+
+function scatter(tokens, gamma) {
+  const points = (holds, name, symbol, fill) => {
+    const chosen = tokens.filter(({ entropy, beta }) => acceptanceLowerBound(entropy, gamma) <= beta === holds);
+    return {
+      type: "scatter",
+      mode: "markers",
+      name,
+      x: chosen.map(({ entropy }) => acceptanceLowerBound(entropy, gamma)),
+      y: chosen.map(({ beta }) => beta),
+      text: chosen.map(({ text }) => plain(visible(text), 16)),
+      marker: { color: colour(fill), symbol, size: 10, opacity: 0.75, line: { width: 1, color: colour("page") } },
+      hovertemplate: `“%{text}”<br>${t("learn.bound")} %{x:.3f}, β %{y:.3f}<extra></extra>`,
+    };
+  };
+  const lowest = Math.min(0, ...tokens.map(({ entropy }) => acceptanceLowerBound(entropy, gamma)));
+  const line = { color: colour("text"), width: 2, dash: "dash" };
+  const layout = {
+    xaxis: titled(t("learn.3.axis_bound"), { range: [lowest - 0.03, 1.03] }),
+    yaxis: titled(t("learn.3.axis_beta"), SHARES),
+    shapes: [{ type: "line", x0: 0, y0: 0, x1: 1, y1: 1, line }],
+    annotations: [
+      { x: lowest, y: 1, xanchor: "left", text: t("learn.3.side_holds") },
+      { x: 1, y: 0.06, xanchor: "right", text: t("learn.3.side_fails") },
+    ].map((side) => ({ ...side, showarrow: false, bgcolor: colour("card") })),
+  };
+  const data = [
+    points(true, t("learn.3.side_holds"), "circle", "good"),
+    points(false, t("learn.3.side_fails"), "x", "bad"),
+  ];
+  return { data, layout };
+}

@@ -1,0 +1,81 @@
+// The Learn page: five steps, each with a toy that computes in the browser, on the reader's own numbers or on
+// the recorded races.
+
+import { make } from "../make.js";
+import { whenSeen } from "../seen.js";
+import { t } from "../text.js";
+import { bound } from "./bound.js";
+import { draftAndVerify } from "./draft_verify.js";
+import { redraw } from "./figure.js";
+import { minimum } from "./minimum.js";
+import { sharedValues } from "./parts.js";
+import { pays } from "./pays.js";
+import { recordings } from "./recordings.js";
+import { threshold } from "./threshold.js";
+
+const STEPS = [draftAndVerify, minimum, bound, threshold, pays];
+const P = [0.45, 0.25, 0.15, 0.1, 0.05];
+const Q = [0.25, 0.4, 0.05, 0.2, 0.1];
+
+/** Draw the page into gradio's component; it has no value. */
+export async function mount({ element }) {
+  const root = element.querySelector(".learn");
+  await addStyle();
+  const shared = sharedValues({ p: P, q: Q, gamma: 0.2 });
+  const steps = STEPS.map((step) => step(shared));
+  root.replaceChildren(heading(), overview(steps), ...steps.map(({ node }) => node));
+  new MutationObserver(redraw).observe(document.body, { attributeFilter: ["class"] });
+  whenSeen(root, (first) => {
+    redraw();
+    if (first) showRecordings(root, steps);
+    scrollToHash();
+  });
+  addEventListener("hashchange", scrollToHash);
+  root.dataset.ready = "";
+}
+
+function addStyle() {
+  const href = new URL("learn.css", import.meta.url).href;
+  return new Promise((resolve) => {
+    document.head.append(make("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve }));
+  });
+}
+
+function heading() {
+  return make("header", {}, make("h1", {}, t("learn.title")), make("p", {}, t("learn.lead")));
+}
+
+function overview(steps) {
+  const links = steps.map(({ node }, index) => {
+    const link = make("a", { href: `#${node.id}` }, t(`learn.${index + 1}.title`));
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      history.replaceState(history.state, "", `#${node.id}`);
+      goTo(node);
+    });
+    return make("li", {}, link);
+  });
+  const list = make("ol", {}, ...links);
+  return make("nav", { ariaLabel: t("learn.steps") }, list);
+}
+
+function goTo(section) {
+  section.scrollIntoView({ block: "start" });
+  section.querySelector("h2").focus({ preventScroll: true });
+}
+
+function scrollToHash() {
+  const section = /^#learn-\d$/.test(location.hash) && document.querySelector(location.hash);
+  if (section?.offsetParent) goTo(section);
+}
+
+async function showRecordings(root, steps) {
+  try {
+    const races = await recordings();
+    for (const { show } of steps) show?.(races);
+    root.dataset.recorded = "";
+    scrollToHash();
+  } catch (error) {
+    root.prepend(make("p", { role: "alert" }, t("page.recorded_failed", { error: error.message })));
+  }
+}

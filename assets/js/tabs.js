@@ -1,0 +1,20 @@
+// The tab in sight and the address belong together: #learn opens the tab Learn, #learn-3 the third step of it.
+// The first tab has no hash.
+
+const named = () => location.hash.slice(1).split("-")[0];
+
+/** Open the tab that the address names, and put the tab that is opened into the address. */
+export function follow() {
+  const tabs = document.querySelector("#tabs");
+  const buttons = [...tabs.querySelectorAll(':scope > .tab-wrapper [role="tab"]')];
+  const open = () => (named() ? buttons.find(({ dataset }) => dataset.tabId === named()) : buttons[0])?.click();
+  tabs.addEventListener("click", ({ target }) => {
+    const button = buttons.find((each) => each.contains(target));
+    if (!button || button.dataset.tabId === named()) return;
+    const address = new URL(location.href);
+    address.hash = button === buttons[0] ? "" : button.dataset.tabId;
+    history.replaceState(history.state, "", address);
+  });
+  addEventListener("hashchange", open);
+  if (named()) open();
+}

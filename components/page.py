@@ -1,0 +1,32 @@
+"""The whole page, a tab for each of its parts. The tab in sight is in the address (#learn), so that a link
+can open it; assets/js/tabs.js keeps the two together."""
+
+from contextlib import contextmanager
+
+import gradio as gr
+
+from components.assets import module_address
+from components.learn_page import learn_view
+from components.models_state import ModelsState
+from components.race_page import race_view
+from components.texts import text
+
+
+def build_page(models: ModelsState) -> gr.Blocks:
+    """The page, ready to launch. Nothing is loaded by building it."""
+    with gr.Blocks(title="AdaEDL live", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
+            with _tab("race"):
+                race_view(page, models)
+            with _tab("learn"):
+                learn_view()
+        follow = f"() => {{ import({module_address('tabs.js')}).then((tabs) => tabs.follow()); }}"
+        page.load(None, js=follow, api_visibility="private")
+    return page
+
+
+@contextmanager
+def _tab(name: str):
+    """A tab that #name in the address opens, with the text page.tab.name as its title."""
+    with gr.Tab(text(f"page.tab.{name}"), id=name, elem_id=f"tab-{name}"):
+        yield
