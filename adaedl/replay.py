@@ -197,6 +197,7 @@ def _describe(
     threshold: float | None,
 ) -> DraftedToken:
     reached = index < len(chain.beta)
+    target = recording.token_ids[written + index] if reached else None
     return DraftedToken(
         id=chain.ids[index],
         text=recording.texts[chain.ids[index]],
@@ -210,5 +211,6 @@ def _describe(
         beta=chain.beta[index] if reached else None,
         u=None,
         accepted=index < accepted,
-        target_id=recording.token_ids[written + index] if reached else None,
+        target_id=target,
+        target_text=None if target is None else recording.texts[target],
     )

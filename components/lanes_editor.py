@@ -11,10 +11,9 @@ import re
 
 import gradio as gr
 
-from adaedl import stopping
 from adaedl.errors import UserError
 from adaedl.race import DEFAULT_LANES
-from adaedl.stopping import Stopper, format_spec, make_stopper, setting_names
+from adaedl.stopping import LIVE_STOPPERS, Stopper, format_spec, make_stopper, setting_names
 from components.browser_part import browser_part
 from components.settings import MAX_LANES
 
@@ -25,15 +24,10 @@ def lanes_editor() -> gr.HTML:
         "lanes",
         json.dumps(DEFAULT_LANES),
         module="lanes_editor",
-        stoppers=[describe(stopper) for stopper in live_stoppers()],
+        stoppers=[describe(stopper) for stopper in LIVE_STOPPERS.values()],
         most=MAX_LANES,
         server_functions=[check_lane],
     )
-
-
-def live_stoppers() -> list[type[Stopper]]:
-    """The stoppers that can race, in the registry's order; some of it may only replay a recording."""
-    return list(getattr(stopping, "LIVE_STOPPERS", stopping.STOPPERS).values())
 
 
 def check_lane(spec: str) -> dict[str, object]:

@@ -76,7 +76,11 @@ def _wire_race(
             yield {status: say_error(str(error)), models_line: tell_models(models.state, models.pair)}
         except Exception:
             log.exception("a race failed")
-            yield {status: say_error("The race failed, and the host's log says why; try again.")}
+            changes = {status: say_error("The race failed, and the host's log says why; try again.")}
+            if feed is not None:
+                feed.end()  # what has run is kept, and grows no more
+                changes[player] = feed.text
+            yield changes
 
     def stop(session: Session) -> None:
         # No word of its own: it could arrive after the race's last one, and would then stay.

@@ -15,11 +15,11 @@ from adaedl.metrics import to_frame
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 from adaedl.race import new_trace, race
 from adaedl.sampling import Sampling
-from adaedl.stopping import STOPPERS, make_stopper
+from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
 from components import assets
 from components.api import report
 from components.controls import DEFAULTS, EXAMPLES, Controls, pair_label
-from components.lanes_editor import check_lane, describe, live_stoppers
+from components.lanes_editor import check_lane, describe
 from components.live import Session, play
 from components.messages import say, say_error, tell_models
 from components.models_state import MAX_WAITING, LoadState, ModelsState
@@ -28,7 +28,7 @@ from components.settings import RaceSettings, read_lanes
 from components.texts import LANGUAGES, text, texts, translations
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
-SOURCES = [*assets.ASSETS.glob("js/*.js"), *(assets.ASSETS.parent / "components").glob("*.py")]
+SOURCES = [*assets.ASSETS.glob("js/**/*.js"), *(assets.ASSETS.parent / "components").glob("*.py")]
 
 
 def settings(**changes) -> RaceSettings:
@@ -153,8 +153,7 @@ def test_a_pair_in_the_menu_names_both_models():
 
 
 def test_the_lanes_editor_offers_every_stopper_that_can_race_with_all_its_settings():
-    assert [stopper.name for stopper in live_stoppers()][:3] == ["autoregressive", "fixed", "adaedl"]
-    for stopper in live_stoppers():
+    for stopper in LIVE_STOPPERS.values():
         described = describe(stopper)
         assert described["summary"] == stopper.summary
         assert {setting["name"] for setting in described["settings"]} == set(
@@ -163,7 +162,7 @@ def test_the_lanes_editor_offers_every_stopper_that_can_race_with_all_its_settin
 
 
 def test_every_number_setting_has_a_range_whose_ends_will_do():
-    for stopper in live_stoppers():
+    for stopper in LIVE_STOPPERS.values():
         for setting in describe(stopper)["settings"]:
             if setting["switch"]:
                 continue
@@ -205,11 +204,15 @@ def test_both_languages_have_the_same_texts_with_the_same_placeholders():
 
 def test_no_text_is_missing_and_none_is_unused():
     source = "\n".join(file.read_text("utf-8") for file in SOURCES)
-    named = set(re.findall(r"""["'`]((?:page|player)\.[\w.]+)["'`]""", source))
+    named = set(re.findall(r"""["'`]((?:page|player|learn)\.[\w.]+)["'`]""", source))
     used = {key for key in named if not key.endswith((".js", ".css"))}
-    made = set(re.findall(r"""["'`]((?:page|player)\.\w[\w.]*)(?=\$?\{)""", source))
+    made = set(re.findall(r"""["'`]((?:page|player|learn)\.\w[\w.]*)(?=\$?\{)""", source))
     english = texts("en")
-    assert {key for key in used if key not in english} == set()
+    steps = {key for key in used if re.fullmatch(r"learn\.\d", key)}  # what a step's texts begin with
+    # …and end with: `${key}.title`, or `${key}.${word}` with words that the step names.
+    ends = set(re.findall(r"\$\{[^}]*\}\.([\w.]+)", source)) | set(re.findall(r'"(\w+)"', source))
+    assert {key for key in used - steps if key not in english} == set()
+    used |= {key for key in english if re.sub(r"^learn\.\d\.", "", key) in ends}
     unused = {key for key in english if key not in used and not key.startswith(tuple(made))}
     assert unused == set()
 

@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from adaedl.distill.corpus import Corpus
+from adaedl.distill.generate import export_text
 from adaedl.distill.prompts import HELD_OUT_PROMPTS, mentions_held_out_topic
 from adaedl.distill.train import (
     BETA_WEIGHT,
@@ -17,7 +19,7 @@ from adaedl.distill.train import (
     train,
     unroll,
 )
-from adaedl.models.drafter import FeatureDrafter, load_feature_drafter
+from adaedl.models.drafter import FeatureDrafter, load_feature_drafter, read_drafter
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet
 from adaedl.models.runner import TransformersRunner
 
@@ -151,6 +153,29 @@ def test_training_goes_on_from_its_checkpoint_and_writes_a_drafter_that_loads(ta
     assert torch.allclose(drafter.head(torch.ones(1, 48)), expected, atol=1e-2)
 
 
+def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(target, corpus, tmp_path):
+    teacher = Teacher.of(target)
+    vocab = torch.arange(0, 96, 3)
+    trained = initialise([corpus], teacher, LAYERS, vocab)
+    weights = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+
+    def run(minutes: float) -> dict:
+        checkpoint, output = tmp_path / f"{minutes}.safetensors", tmp_path / "drafter.safetensors"
+        recipe = Recipe(minutes=minutes, sequences_a_step=4, draft_steps=2, rounds_a_sequence=4)
+        usable = lambda corpus, number: True  # noqa: E731
+        train(
+            *([corpus], usable, teacher, LAYERS, recipe, checkpoint, output, lambda line: None),
+            start_from=(trained, vocab),
+        )
+        net, kept = read_drafter(output)
+        assert torch.equal(kept, vocab)
+        return net.state_dict()
+
+    untouched = run(1e-9)
+    assert all(torch.allclose(untouched[name], weights[name], atol=1e-2) for name in weights)
+    assert not torch.allclose(run(0.02)["head.weight"], untouched["head.weight"], atol=1e-6)
+
+
 def test_an_interrupted_write_leaves_the_corpus_as_it_was(corpus):
     before = corpus.sequences
     with (corpus.folder / "tokens.bin").open("ab") as file:
@@ -162,6 +187,15 @@ def test_an_interrupted_write_leaves_the_corpus_as_it_was(corpus):
     assert features[2].eq(0.5).all()
     assert features[3].eq(0).all()
     assert json.loads(reopened.index_file.read_text().splitlines()[-1])["length"] == 4
+
+
+def test_exported_text_is_read_back_as_it_was(corpus, tmp_path):
+    export_text([corpus, corpus], tmp_path / "text.safetensors")
+    text = load_file(tmp_path / "text.safetensors")
+    assert text["length"].tolist() == corpus.length * 2
+    assert text["prompt_length"].tolist() == corpus.prompt_length * 2
+    assert text["temperature"].tolist() == corpus.temperature * 2
+    assert text["tokens"].tolist() == corpus.tokens.tolist() * 2
 
 
 def test_every_held_out_prompt_that_names_a_topic_is_kept_out_of_training():

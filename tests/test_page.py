@@ -18,8 +18,8 @@ from gradio_client import Client
 from playwright.sync_api import Browser, Page, expect
 
 from adaedl.metrics import compute_metrics
+from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import LaneMetrics, Trace
-from components.lanes_editor import live_stoppers
 from components.texts import texts
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -381,7 +381,7 @@ def test_bad_input_is_said_in_one_sentence_and_the_next_race_runs(page):
 def test_lanes_are_added_set_duplicated_moved_and_removed(page):
     page.click("#lanes .add")
     offered = page.locator("#lanes .menu strong").all_inner_texts()
-    assert offered == [stopper.name for stopper in live_stoppers()]
+    assert offered == list(LIVE_STOPPERS)
     page.click("#lanes .menu button:has-text('max_confidence')")
     assert lanes(page) == ["autoregressive", "fixed k=4", "adaedl", "max_confidence"]
     page.fill("#lanes [name=threshold]", "0.6")
@@ -506,7 +506,7 @@ def test_a_chinese_browser_gets_a_chinese_page(browser, address):
             if key.startswith("page.") and words != chinese[key] and len(words) > 3 and words in shown
         ]
         assert leftovers == []
-        for stopper in live_stoppers():
+        for stopper in LIVE_STOPPERS.values():
             assert stopper.summary not in shown
         page.keyboard.press("Escape")
         page.fill("#tokens input", "6")

@@ -1,4 +1,4 @@
-"""`python -m adaedl distill generate | train | evaluate`."""
+"""`python -m adaedl distill generate | export | train | evaluate`."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ import torch
 
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.evaluate import evaluate, write_answers
-from adaedl.distill.generate import FEATURE_LAYERS, generate, import_text
+from adaedl.distill.generate import FEATURE_LAYERS, export_text, generate, import_text
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.distill.train import Recipe, Teacher, train
 from adaedl.models.drafter import read_drafter
@@ -21,7 +21,7 @@ DRAFTER = Path(__file__).parents[2] / "assets" / "drafter.safetensors"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the three steps of the recipe; each sets `func`, to be called with the parsed arguments."""
+    """Declare the steps of the recipe; each sets `func`, to be called with the parsed arguments."""
     steps = parser.add_subparsers(dest="step", required=True)
 
     writing = steps.add_parser("generate", help="write teacher text into a folder; goes on where it stopped")
@@ -35,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     writing.set_defaults(func=_generate)
 
+    exporting = steps.add_parser("export", help="the token sequences of corpora as one safetensors file")
+    exporting.add_argument(
+        "--corpus", type=Path, required=True, action="append", help="folder; may be repeated"
+    )
+    exporting.add_argument("--output", type=Path, required=True)
+    exporting.set_defaults(func=_export)
+
     training = steps.add_parser("train", help="train a drafter; goes on from its checkpoint")
     training.add_argument(
         "--corpus", type=Path, required=True, action="append", help="folder; may be repeated"
@@ -43,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--decay", type=float, default=Recipe.decay, help="share of it with falling rates")
     training.add_argument("--checkpoint", type=Path, required=True, help="file, made or continued")
     training.add_argument("--output", type=Path, default=DRAFTER)
+    training.add_argument("--start-from", type=Path, help="a trained drafter to begin a new run with")
+    training.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     training.set_defaults(func=_train)
 
     measuring = steps.add_parser("evaluate", help="greedy agreement and β on held-out prompts")
@@ -66,6 +75,11 @@ def _generate(args) -> None:
         generate(model, tokenizer, args.corpus, args.tokens, args.rows, args.answer_tokens, args.seed)
 
 
+def _export(args) -> None:
+    hidden_size = _target()[0].config.hidden_size
+    export_text([Corpus(folder, FEATURE_LAYERS, hidden_size) for folder in args.corpus], args.output)
+
+
 def _train(args) -> None:
     model, tokenizer = _target()
     teacher = Teacher.of(model)
@@ -76,7 +90,8 @@ def _train(args) -> None:
         prompt = tokenizer.decode(corpus.tokens[start : start + length].tolist())
         return corpus.length[number] - length >= 4 and not mentions_held_out_topic(prompt)
 
-    recipe = Recipe(minutes=args.minutes, decay=args.decay)
+    rates = {"matrix_rate": args.rate * Recipe.matrix_rate, "head_rate": args.rate * Recipe.head_rate}
+    recipe = Recipe(minutes=args.minutes, decay=args.decay, **rates)
     train(
         corpora,
         usable,
@@ -86,6 +101,7 @@ def _train(args) -> None:
         args.checkpoint,
         args.output,
         lambda line: print(line, flush=True),
+        start_from=read_drafter(args.start_from) if args.start_from else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 A chat model that is given an empty user turn writes a plausible one (Magpie, Xu et al.,
 arXiv 2406.08464), so prompts come as varied as the model's own training was, with no list of topics.
+Half of them are given their first word or two, because this model left alone mostly asks for rewriting.
 All rows of a batch stand at the same position, which keeps the batched forward free of masks. The
 features that the drafter reads are by-products of that forward and are stored with the tokens.
 """
@@ -12,23 +13,30 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from adaedl.distill.corpus import Corpus
+from adaedl.distill.prompts import OPENINGS
 from adaedl.models.cpu import Rotary, pair_rotary_rows
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 TEMPERATURE_SHARES = (0.4, 0.27, 0.23, 0.1)
-PROMPT_TEMPERATURE = 0.85  # varied, and mostly sensible
+PROMPT_TEMPERATURE = 0.9  # varied, and mostly sensible
 PROMPT_TOKENS = 64  # a longer invented prompt is cut off
 NOISE_TABLE = 2**24
 FEATURE_LAYERS = (8, 15, 22, 29, 30)
 
 
+def product_dtype() -> torch.dtype:
+    """What this processor multiplies matrices fastest in: bfloat16 where it has instructions for it
+    (there it is twice as fast as float32, elsewhere nine times as slow), else float32."""
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
 class BatchedTeacher:
-    """The target in bfloat16 for many sequences at once, all at the same position.
+    """The target for many sequences at once, all at the same position, in `product_dtype`.
 
     Text that is written in bfloat16 is as good a teacher as any: the drafter is judged, and decoding
     is verified, in float32."""
@@ -38,12 +46,13 @@ class BatchedTeacher:
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim, self.eps = config.head_dim, config.rms_norm_eps
         self.rotary = Rotary(self.head_dim, config.rope_parameters["rope_theta"])
+        self.dtype = product_dtype()
         self.embeddings = model.get_input_embeddings().weight.detach()
-        self.head = self.embeddings.bfloat16()
+        self.head = self.embeddings.to(self.dtype)
         self.final_norm = model.model.norm.weight.detach()
         self.layers = [self._weights(layer) for layer in model.model.layers]
         shape = (len(self.layers), 2, rows, self.kv_heads, capacity, self.head_dim)
-        self.cache = torch.zeros(shape, dtype=torch.bfloat16)
+        self.cache = torch.zeros(shape, dtype=self.dtype)
         self.length = 0
 
     def _weights(self, layer) -> tuple[Tensor, ...]:
@@ -57,7 +66,7 @@ class BatchedTeacher:
             gate_up * layer.post_attention_layernorm.weight.detach(),
             mlp.down_proj.weight.detach(),
         )
-        return tuple(w.bfloat16() for w in weights)
+        return tuple(w.to(self.dtype) for w in weights)
 
     def keep(self, rows: Tensor) -> None:
         """Make the batch of these rows [B] of the present one; a row may be taken many times."""
@@ -75,8 +84,8 @@ class BatchedTeacher:
             normed = F.rms_norm(x, x.shape[-1:], eps=self.eps)
             if index in FEATURE_LAYERS:
                 features.append(normed.half())
-            heads = F.linear(normed.bfloat16(), qkv).view(rows, -1, self.head_dim)
-            rotated = Rotary.apply(heads[:, :rotating].float(), factors).bfloat16()
+            heads = F.linear(normed.to(self.dtype), qkv).view(rows, -1, self.head_dim)
+            rotated = Rotary.apply(heads[:, :rotating].float(), factors).to(self.dtype)
             keys, values = self.cache[index, :, :rows]
             keys[:, :, position] = rotated[:, self.heads :]
             values[:, :, position] = heads[:, rotating:]
@@ -84,13 +93,13 @@ class BatchedTeacher:
             end = position + 1
             attended = F.scaled_dot_product_attention(queries, keys[:, :, :end], values[:, :, :end])
             x = x + F.linear(attended.reshape(rows, -1), attention_out).float()
-            normed = F.rms_norm(x, x.shape[-1:], eps=self.eps).bfloat16()
+            normed = F.rms_norm(x, x.shape[-1:], eps=self.eps).to(self.dtype)
             gate, up = F.linear(normed, gate_up).chunk(2, -1)
             x = x + F.linear(F.silu(gate) * up, down).float()
         self.length += 1
         hidden = F.rms_norm(x, x.shape[-1:], self.final_norm, self.eps)
         features.append(F.rms_norm(hidden, x.shape[-1:], eps=1e-5).half())
-        return F.linear(hidden.bfloat16(), self.head).float(), torch.stack(features, 1)
+        return F.linear(hidden.to(self.dtype), self.head).float(), torch.stack(features, 1)
 
 
 @dataclass
@@ -121,12 +130,17 @@ def write_batch(model, tokenizer, rows: int, answer_tokens: int, seed: int) -> l
     closing = tokenizer(after, add_special_tokens=False).input_ids
     end_of_turn = closing[0]
     capacity = len(opening) + PROMPT_TOKENS + len(closing) + answer_tokens
+    words = [tokenizer(word, add_special_tokens=False).input_ids for word in OPENINGS]
     teacher = BatchedTeacher(model, 1, capacity)
     opened = [teacher.step(torch.tensor([token])) for token in opening]
     opened_features = [features[0].numpy() for _, features in opened]
     teacher.keep(torch.zeros(rows, dtype=torch.long))
     logits = opened[-1][0].expand(rows, -1)
-    writing = [Row(list(opening), list(opened_features), [], TEMPERATURES[c]) for c in chosen]
+    given = torch.randint(2 * len(words), (rows,), generator=generator).tolist()
+    writing = [
+        Row(list(opening), list(opened_features), list(words[g]) if g < len(words) else [], TEMPERATURES[c])
+        for g, c in zip(given, chosen, strict=True)
+    ]
     finished: list[Row] = []
     while writing:
         # The prompt is invented at its own temperature, the answer written at the row's.
@@ -179,6 +193,21 @@ def generate(model, tokenizer, folder: Path, tokens: int, rows: int, answer_toke
             bar.update(corpus.answer_tokens - before)
 
 
+def export_text(corpora: list[Corpus], path: Path) -> None:
+    """Write the token sequences of corpora to a safetensors file that `import_text` reads: text takes hours
+    to write, its features minutes to take again."""
+    tokens = np.concatenate([corpus.tokens for corpus in corpora])
+    save_file(
+        {
+            "tokens": torch.from_numpy(tokens),
+            "length": torch.tensor([n for c in corpora for n in c.length], dtype=torch.int32),
+            "prompt_length": torch.tensor([n for c in corpora for n in c.prompt_length], dtype=torch.int32),
+            "temperature": torch.tensor([t for c in corpora for t in c.temperature], dtype=torch.float32),
+        },
+        path,
+    )
+
+
 @torch.inference_mode()
 def import_text(model, path: Path, folder: Path) -> None:
     """Add token sequences from a safetensors file (`tokens` end to end, `length`, `prompt_length` and
@@ -193,7 +222,7 @@ def import_text(model, path: Path, folder: Path) -> None:
     ):
         ids = sequences[start : start + chunk]
         padded = torch.nn.utils.rnn.pad_sequence([i.long() for i in ids], batch_first=True)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=product_dtype() == torch.bfloat16):
             hidden = model.model(padded, output_hidden_states=True, use_cache=False).hidden_states
         features = [
             F.rms_norm(hidden[layer].float(), (corpus.shape[1],), eps=1e-5) for layer in FEATURE_LAYERS

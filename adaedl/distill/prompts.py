@@ -1,4 +1,18 @@
-"""Prompts that measure the drafter, and the topics that no training text may touch."""
+"""How invented prompts may begin, the prompts that measure the drafter, and the topics that no training
+text may touch."""
+
+# First words only: what is asked for, and about what, the target makes up.
+OPENINGS = (
+    *("What", "What is", "What are", "What does", "How", "How do", "How can I", "How does", "Why", "Why do"),
+    *("Who", "When", "Where", "Which", "Is", "Are", "Can", "Can you", "Could you", "Do", "Does", "Should"),
+    *("Explain", "Describe", "Write", "Write a", "Write a short", "Create", "Create a", "List", "Give me"),
+    *("Name", "Tell me", "Suggest", "Recommend", "Compare", "Define", "Plan", "Design", "Draft", "Compose"),
+    *("Imagine", "Invent", "Generate", "Develop", "Propose", "Outline", "Discuss", "Analyze", "Translate"),
+    *("Convert", "Rewrite", "Summarize", "Edit", "Correct", "Classify", "Identify", "Find", "Calculate"),
+    *("Solve", "Help me", "I want", "I need", "I have", "I am", "I'm", "My", "We", "In", "The", "A", "If"),
+    *("Please", "Hi", "Hello", "Let's", "Make", "Provide", "Show", "Teach", "Using", "For", "Write Python"),
+    *("Python", "Code", "SQL", "Is it", "Are there", "What happened", "What should", "Advise", "Continue"),
+)
 
 HELD_OUT_TOPICS = (
     "lighthouse",

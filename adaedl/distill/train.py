@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adaedl.distill.corpus import Corpus
+from adaedl.distill.generate import product_dtype
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet, rotary, unit_rms
 
 VOCAB_SIZE = 8192
@@ -287,22 +288,33 @@ def train(
     output: Path,
     report: Callable[[str], None] = print,
     vocab_size: int = VOCAB_SIZE,
+    start_from: tuple[DrafterNet, Tensor] | None = None,
 ) -> DrafterNet:
     """Train, or go on training, for `recipe.minutes` in all; checkpoints hold everything needed to go on.
 
     Args:
         usable: whether a sequence may be trained on (held-out topics are not).
         output: where the averaged weights are saved, at every checkpoint.
+        start_from: a trained drafter and its vocabulary to begin with, in place of the closed-form start.
     """
     generator = torch.Generator().manual_seed(0)
     saved_run = Checkpoint.read(checkpoint) if checkpoint.exists() else None
-    vocab = saved_run.vocab if saved_run else choose_vocab(corpora, teacher, vocab_size, generator)
-    net = initialise(corpora, teacher, feature_layers, vocab)
+    if start_from:
+        net, vocab = start_from
+        net = net.train().requires_grad_(True)
+    else:
+        vocab = saved_run.vocab if saved_run else choose_vocab(corpora, teacher, vocab_size, generator)
+        net = initialise(corpora, teacher, feature_layers, vocab)
     average = copy.deepcopy(net).requires_grad_(False)
     matrices = [p for name, p in net.named_parameters() if p.dim() == 2 and not name.startswith("head")]
     norms = [p for p in net.parameters() if p.dim() == 1]
-    muon = torch.optim.Muon(
-        matrices, lr=recipe.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+    dtype = product_dtype()
+    # torch's Muon orthogonalises in bfloat16, which takes longer than the training itself on a processor
+    # that has no instructions for it; at rates matched to AdamW's, AdamW stands in for it there.
+    muon = (
+        torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+        if dtype == torch.bfloat16
+        else torch.optim.AdamW(matrices, lr=recipe.matrix_rate, betas=(0.9, 0.95), weight_decay=0.01)
     )
     adam = torch.optim.AdamW(
         [{"params": [net.head.weight], "lr": recipe.head_rate}, {"params": norms, "lr": recipe.matrix_rate}],
@@ -316,7 +328,7 @@ def train(
     groups = [*muon.param_groups, *adam.param_groups]
     rates = [recipe.matrix_rate, recipe.head_rate, recipe.matrix_rate]
     items = [(c, n) for c in corpora for n in range(c.sequences) if usable(c, n)]
-    head_rows = teacher.embeddings[vocab].bfloat16()
+    head_rows = teacher.embeddings[vocab].to(dtype)
     random = np.random.default_rng(step)
     order: list[int] = []
     sums: list[list[float]] = []
@@ -337,13 +349,13 @@ def train(
             order = random.permutation(len(items)).tolist()
         batch = Batch.of([items[order.pop()] for _ in range(recipe.sequences_a_step)])
         betas, loss = [], 0.0
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             drafts = unroll(
                 net, batch, teacher.embeddings, recipe.draft_steps, recipe.rounds_a_sequence, generator
             )
             for number, (own, row, position) in enumerate(drafts):
                 with torch.no_grad():
-                    wanted = teacher.hidden(batch.features[row, position, -1]).bfloat16() @ head_rows.T
+                    wanted = teacher.hidden(batch.features[row, position, -1]).to(dtype) @ head_rows.T
                 part, beta = DistillationLoss.apply(net.logits(own), wanted)
                 loss = loss + part * (1.0 if number == 0 else 0.4)
                 betas.append(beta.item())

@@ -16,7 +16,7 @@ export async function mount({ element }) {
   const buttons = entries.map((entry) =>
     make(
       "button",
-      { type: "button", title: entry.line[language], onclick: () => open(entry) },
+      { type: "button", title: entry.line[language], onclick: (event) => chosen(event, entry) },
       entry.title[language],
     ),
   );
@@ -25,6 +25,12 @@ export async function mount({ element }) {
   document.addEventListener("adaedl:opened", (event) => {
     if (event.detail?.source !== "recorded") press(null);
   });
+
+  function chosen({ currentTarget, detail }, entry) {
+    // After a click the space bar is for the player; after a key, focus stays where it was.
+    if (detail > 0) currentTarget.blur();
+    open(entry);
+  }
 
   async function open(entry) {
     press(entry);
