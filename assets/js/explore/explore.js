@@ -5,6 +5,7 @@ import { draw as drawFigure, axis, variable } from "../figures.js";
 import { make, setText } from "../make.js";
 import { formatSpec } from "../lanes_editor.js";
 import { language, t } from "../text.js";
+import { whenSeen } from "../seen.js";
 import { chart } from "./chart.js";
 import { addStyle, onRecording, raceLink, shipped, show as setRecording } from "./recordings.js";
 import { replay } from "./replay.js";
@@ -283,7 +284,7 @@ export async function mount({ element, props, watch }) {
   }
 
   document.addEventListener("adaedl:measured", ({ detail }) => addMeasured(detail));
-  new ResizeObserver(() => curves.map && drawMap()).observe(map.place); // as when the tab is opened
+  whenSeen(map.place, () => curves.map && drawMap());
   new MutationObserver(() => curves.map && drawMap()).observe(document.body, { attributeFilter: ["class"] });
 
   const ownChip = make("button", { type: "button", hidden: true, onclick: () => setRecording(own) });
