@@ -94,11 +94,7 @@ def make_parser(with_distill: bool = True) -> Parser:
     command = add("race", race, "Race several stoppers on one prompt.")
     command.add_argument("prompt", metavar="PROMPT", help="what to answer; - reads it from stdin")
     command.add_argument("--lanes", help="stoppers, such as autoregressive,fixed:k=5,adaedl:gamma=0.2")
-    command.add_argument("--temperature", type=float, default=0.7, help="0 is argmax (default 0.7)")
-    command.add_argument("--top-k", type=int, default=0, help="0 switches it off (default)")
-    command.add_argument("--top-p", type=float, default=1.0, help="1 switches it off (default)")
-    command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
-    command.add_argument("--seed", type=int, default=0, help="default 0")
+    add_text_arguments(command)
     command.add_argument(
         "--verification",
         default="shared_noise",
@@ -109,11 +105,7 @@ def make_parser(with_distill: bool = True) -> Parser:
     command = add("record", record, "Record a text once, then replay every stopper on it in milliseconds.")
     command.add_argument("prompt", metavar="PROMPT", help="what to answer; - reads it from stdin")
     command.add_argument("--lanes", help="stoppers to replay (default: all, oracle too)")
-    command.add_argument("--temperature", type=float, default=0.7, help="0 is argmax (default 0.7)")
-    command.add_argument("--top-k", type=int, default=0, help="0 switches it off (default)")
-    command.add_argument("--top-p", type=float, default=1.0, help="1 switches it off (default)")
-    command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
-    command.add_argument("--seed", type=int, default=0, help="default 0")
+    add_text_arguments(command)
     command.add_argument(
         "--depth", type=int, default=12, metavar="N", help="drafts from each position (default 12)"
     )
@@ -187,6 +179,15 @@ def make_parser(with_distill: bool = True) -> Parser:
 
         cli.add_arguments(distill)
     return parser
+
+
+def add_text_arguments(command: Parser) -> None:
+    """What decides one text, beside its prompt."""
+    command.add_argument("--temperature", type=float, default=0.7, help="0 is argmax (default 0.7)")
+    command.add_argument("--top-k", type=int, default=0, help="0 switches it off (default)")
+    command.add_argument("--top-p", type=float, default=1.0, help="1 switches it off (default)")
+    command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
+    command.add_argument("--seed", type=int, default=0, help="default 0")
 
 
 def pairs(args: argparse.Namespace) -> None:

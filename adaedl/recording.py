@@ -126,11 +126,7 @@ class Recording:
             UserError: it is too large, not JSON, of another schema, or a field is wrong; the message says
                 which one.
         """
-        recording = read_checked(_RECORDING, text, "recording")
-        if recording.schema != SCHEMA:
-            raise UserError(
-                f"This recording has the schema {recording.schema[:60]!r}; this program reads {SCHEMA!r}."
-            )
+        recording = read_checked(_RECORDING, text, "recording", SCHEMA)
         wrong = next(recording._wrong_fields(), None)
         if wrong:
             raise UserError(f"This is not a valid recording: {wrong}.")

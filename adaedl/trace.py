@@ -183,11 +183,7 @@ class Trace:
             UserError: it is too large, not JSON, of another schema, or a field is wrong (which one, and
                 what is wrong with it, is in the message).
         """
-        trace = read_checked(_TRACE, text, "trace")
-        if trace.schema != SCHEMA:
-            raise UserError(
-                f"This trace has the schema {trace.schema[:60]!r}; this program reads {SCHEMA!r}."
-            )
+        trace = read_checked(_TRACE, text, "trace", SCHEMA)
         for number, lane in enumerate(trace.lanes):
             for index, played in enumerate(lane.rounds):
                 if played.accepted > len(played.drafted):
@@ -202,19 +198,19 @@ class Trace:
         return trace
 
 
-def read_checked(form: TypeAdapter, text: str | bytes, noun: str):
-    """The object of a form in a JSON text; `noun` is what a user calls it.
+def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
+    """The object of a form in a JSON text; `noun` is what a user calls it, `schema` what it must name.
 
     Raises:
-        UserError: it is too large, not JSON, or a field is wrong (which one, and what is wrong with it, is in
-            the message).
+        UserError: it is too large, not JSON, of another schema, or a field is wrong (which one, and what is
+            wrong with it, is in the message).
     """
     if len(text) > MAX_TRACE_BYTES:
         raise UserError(
             f"This file has {len(text) / 2**20:.0f} MB; a {noun} has at most {MAX_TRACE_BYTES // 2**20} MB."
         )
     try:
-        return form.validate_json(text)
+        found = form.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
@@ -223,6 +219,9 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str):
             ) from None
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"This is not a valid {noun}: {where or 'the file'}: {first['msg']}.") from None
+    if found.schema != schema:
+        raise UserError(f"This {noun} has the schema {found.schema[:60]!r}; this program reads {schema!r}.")
+    return found
 
 
 STRICT = ConfigDict(allow_inf_nan=False, strict=True, extra="ignore")

@@ -157,6 +157,8 @@ def test_some_drafts_are_accepted_and_some_are_not(raced):
 
 @torch.inference_mode()
 def test_logits_and_features_are_those_of_transformers(default_pair, reference):
+    """Up to rounding, which differs between processors: float32 is within some 4e-6 of the largest value of
+    float64, and a wrong formula or a reduced precision would be a hundred times further away."""
     plain = TransformersRunner(reference)
     ids = default_pair.encode(PROMPTS[1])
     layers = default_pair.drafter.feature_layers
@@ -166,12 +168,8 @@ def test_logits_and_features_are_those_of_transformers(default_pair, reference):
             runner.forward(chunk, kept, "all", layers)
             for runner, kept in zip((default_pair.target, plain), caches, strict=True)
         )
-        apart = (out.logits - expected.logits).abs()
-        # Logits reach 39 here, where transformers' own float32 is up to 0.9e-4 from its float64: a few of
-        # the millions that are compared may be a little further apart.
-        assert (apart < 1e-4).float().mean() > 0.9999
-        assert apart.max() < 2e-4
-        assert (out.features - expected.features).abs().max() < 1e-4
+        for ours, theirs in ((out.logits, expected.logits), (out.features, expected.features)):
+            assert (ours - theirs).abs().max() < 2e-5 * theirs.abs().max()
         for kept in caches:
             kept.rewind(kept.length - len(chunk) // 2)
 

@@ -307,6 +307,18 @@ def play(
     return Played(texts, *(torch.stack(column, -1) for column in zip(*history, strict=True)))
 
 
+def differing(found: dict, expected: dict, rel: float = 1e-9, absolute: float = 1e-12) -> dict[str, tuple]:
+    """The entries of two flat dictionaries that are not the same, numbers to `rel` or `absolute`."""
+
+    def same(a, b) -> bool:
+        if any(value is None or isinstance(value, (str, bool)) for value in (a, b)):
+            return a == b
+        return math.isclose(a, b, rel_tol=rel, abs_tol=absolute)
+
+    names = sorted(found.keys() | expected.keys())
+    return {n: (found.get(n), expected.get(n)) for n in names if not same(found.get(n), expected.get(n))}
+
+
 def chi_square(texts: Tensor, probabilities: np.ndarray) -> float:
     """The p-value of texts [runs, n] having been drawn from probabilities [V]·n (Pearson's test). Cells
     with fewer than 5 expected are merged; 0 where a text of probability 0 was written."""
