@@ -1,5 +1,6 @@
 """Calibration: its γ slider in the browser against adaedl.calibration, over the shipped recordings."""
 
+import json
 from dataclasses import fields, replace
 from urllib.parse import urlsplit
 
@@ -19,16 +20,34 @@ from components.settings import RaceSettings
 GAMMAS = (0.0, 0.03, 0.2, 0.77, 1.0, 6.0)
 
 
-@pytest.fixture
-def page(browser, address) -> Page:  # noqa: F811
+@pytest.fixture(scope="module")
+def opened(browser, address) -> Page:  # noqa: F811
     with visit(browser, address, "calibration") as page:
         page.wait_for_selector("#calibration [data-ready]")
         yield page
 
 
+@pytest.fixture
+def page(opened) -> Page:
+    """The one page, with the second of the shipped recordings and γ where it is at first."""
+    opened.click(f"#calibration .recorded [data-file='{FILES[1]}']")
+    opened.click("#calibration .presets button >> nth=0")
+    settle(opened)
+    return opened
+
+
 def set_gamma(page: Page, gamma: float) -> None:
     page.locator("#calibration input[name=gamma]").evaluate(
         "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", gamma
+    )
+    settle(page)
+
+
+def show(page: Page, told: str) -> None:
+    """Show a recording as Explore does for a visitor's own."""
+    page.evaluate(
+        "async ([at, text]) => (await import(at)).show({ ...JSON.parse(text), own: true })",
+        [f"/{assets.address()}/js/explore/recordings.js", told],
     )
     settle(page)
 
@@ -88,10 +107,36 @@ def test_gamma_moves_the_bound_at_once_and_a_fitted_one_is_a_click_away(page):
     page.click("#calibration .presets button >> nth=1")
     fitted = told["calibration"]["gamma"]
     expect(page.locator("#calibration output")).to_have_text(f"{fitted:.3f}")
-    link = page.locator("#calibration .actions a").get_attribute("href")
-    settings = RaceSettings.from_query(urlsplit(link).query, DEFAULTS)
-    settings.check()
-    assert make_stopper(settings.lanes[1]).gamma == pytest.approx(fitted, abs=1e-4)
+    set_gamma(page, 0.3)
+    for link, gamma in (("race-fitted", fitted), ("race-this", 0.3)):
+        href = page.locator(f"#calibration .{link}").get_attribute("href")
+        settings = RaceSettings.from_query(urlsplit(href).query, DEFAULTS)
+        settings.check()
+        assert settings.prompt == recording.prompt
+        assert settings.temperature == recording.sampling.temperature
+        assert make_stopper(settings.lanes[1]).gamma == pytest.approx(gamma, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "cover", "sentence"),
+    [
+        (0.3, 0.9, ""),
+        (3.25, 0.9, "γ = 3.25 is beyond the usual range"),
+        (0.3, 240.0, "γ = 240 is beyond 100, the most that adaedl takes"),
+        (0.3, None, "No γ makes the bound hold for 95%"),
+        (None, 0.9, "No γ can be fitted"),
+    ],
+)
+def test_a_fitted_gamma_out_of_range_is_told_in_a_sentence(page, gamma, cover, sentence):
+    _, told = shipped(FILES[1])
+    told["calibration"] |= {"gamma": gamma, "gamma_for_coverage": cover}
+    show(page, json.dumps(told))
+    expect(page.locator("#calibration .gamma-range")).to_contain_text(sentence)
+    assert (page.locator("#calibration .gamma-range").text_content() == "") == (sentence == "")
+    expect(page.locator("#calibration .race-fitted")).to_be_visible(visible=gamma is not None)
+    if gamma:
+        page.click("#calibration .presets button >> nth=1")
+        expect(page.locator("#calibration output")).to_have_text(f"{gamma:.3f}")
 
 
 def test_another_recording_is_a_click_away(page):
@@ -107,10 +152,7 @@ def test_a_recording_without_drafts_and_hostile_words_do_no_harm(page):
         whole, prompt=HOSTILE, token_ids=whole.token_ids[:1], max_new_tokens=1, chains=[nothing]
     )
     assert describe_calibration(recording) is None
-    page.evaluate(
-        "async ([at, text]) => (await import(at)).show({ ...JSON.parse(text), own: true })",
-        [f"/{assets.address()}/js/explore/recordings.js", envelope(recording, [])],
-    )
+    show(page, envelope(recording, []))
     expect(page.locator("#calibration .headline")).to_have_text("Nothing was drafted in this recording.")
     expect(page.locator("#calibration .about-recording")).to_contain_text(HOSTILE)
     assert page.evaluate("window.hacked") is None

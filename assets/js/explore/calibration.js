@@ -11,7 +11,7 @@ import { LINE, PRESENT } from "./styles.js";
 
 const SCORES = ["bound", "top_prob", "margin", "token_prob"];
 const SCORE_STYLE = { colour: "var(--lane-1)", dash: "none" };
-const MOST_GAMMA = 10; // the slider's end where a fit lies beyond 1
+const GAMMAS = [1, 10, 100]; // ends of the slider; adaedl takes no γ beyond the last
 const NUMBERS = ["count", "beta", "bound", "coverage", "gamma", "gamma_for_coverage", ...SCORES.map((name) => `rho_${name}`)];
 
 export async function mount({ element }) {
@@ -32,7 +32,9 @@ export async function mount({ element }) {
   const paper = make("button", { type: "button", onclick: () => set(0.2) }, t("calibration.paper"));
   fitted.title = t("calibration.about.gamma");
   covering.title = t("calibration.about.gamma_for_coverage");
-  const race = make("a", {}, t("calibration.race"));
+  const race = make("a", { className: "race-this" }, t("calibration.race"));
+  const raceFitted = make("a", { className: "race-fitted" });
+  const range = make("p", { className: "small gamma-range" });
   const headline = make("p", { className: "headline", role: "status" });
   const verdict = make("p", {});
   const about = make("p", { className: "small about-recording" });
@@ -47,7 +49,7 @@ export async function mount({ element }) {
   const head = make("tr", {}, make("td"), ...NUMBERS.map((name) => make("th", { scope: "col", title: t(`calibration.about.${name}`) }, t(`calibration.column.${name}`))));
   const table = make("div", { className: "stoppers-table", tabIndex: 0, role: "region", ariaLabel: t("calibration.table") }, make("table", {}, make("thead", {}, head), body));
   const notes = make("dl", {}, ...NUMBERS.flatMap((name) => [make("dt", {}, t(`calibration.column.${name}`)), make("dd", {}, t(`calibration.about.${name}`))]));
-  const panel = make("div", { className: "sliders" }, field, make("div", { className: "presets", role: "group", ariaLabel: "γ" }, paper, fitted, covering), make("p", { className: "actions" }, race), headline, verdict);
+  const panel = make("div", { className: "sliders" }, field, make("div", { className: "presets", role: "group", ariaLabel: "γ" }, paper, fitted, covering), range, headline, verdict, make("p", { className: "actions" }, raceFitted, race));
   root.append(
     chips,
     about,
@@ -64,7 +66,7 @@ export async function mount({ element }) {
   }
 
   function set(next) {
-    gamma = Math.min(MOST_GAMMA, Math.max(0, next));
+    gamma = Math.min(GAMMAS.at(-1), Math.max(0, next));
     if (!frame) frame = requestAnimationFrame(draw);
   }
 
@@ -73,25 +75,35 @@ export async function mount({ element }) {
     const { recording, calibration } = opened;
     setText(about, t("calibration.about_recording", { prompt: recording.prompt, temperature: recording.sampling.temperature, scored: recording.score_temperature ?? (recording.sampling.temperature || 1), pair: recording.pair.name }));
     for (const button of chips.querySelectorAll("button")) button.ariaPressed = String(button.dataset.file === opened.file);
-    setButton(fitted, "calibration.fitted", calibration?.gamma);
-    setButton(covering, "calibration.covering", calibration?.gamma_for_coverage);
-    if (opened.own) addRow(t("explore.own", { temperature: recording.sampling.temperature }), opened, true);
+    const fit = calibration?.gamma ?? null;
+    const cover = calibration?.gamma_for_coverage ?? null;
+    setButton(fitted, "calibration.fitted", fit);
+    setButton(covering, "calibration.covering", cover);
+    raceFitted.hidden = !canRun(fit);
+    if (!raceFitted.hidden) {
+      raceFitted.href = raceAt(fit);
+      setText(raceFitted, t("calibration.race_fitted", { gamma: fit.toFixed(3) }));
+    }
+    setText(range, calibration ? [rangeWords("fitted", fit), rangeWords("covering", cover)].filter(Boolean).join(" ") : "");
+    if (opened.own) addRow(t("explore.own", { temperature: recording.sampling.temperature }), opened);
     set(gamma);
   }
 
   function setButton(button, key, fit) {
-    button.disabled = fit === null || fit === undefined || fit > MOST_GAMMA;
-    setText(button, t(key, { gamma: fit === null || fit === undefined ? "—" : fit.toFixed(3) }));
+    button.disabled = !canRun(fit);
+    setText(button, t(key, { gamma: fit === null ? "—" : fit.toFixed(3) }));
   }
+
+  const raceAt = (value) => raceLink(opened.recording, formatSpec({ name: "adaedl", settings: { gamma: Number(value.toFixed(4)) } }));
 
   function draw() {
     frame = 0;
-    input.max = gamma > 1 ? MOST_GAMMA : 1;
+    input.max = GAMMAS.find((end) => gamma <= end);
     input.value = gamma;
     setText(value, gamma.toFixed(3));
     for (const row of rows) showRow(row);
-    const { calibration, recording } = opened;
-    race.href = raceLink(recording, formatSpec({ name: "adaedl", settings: { gamma: Number(gamma.toFixed(4)) } }));
+    const { calibration } = opened;
+    race.href = raceAt(gamma);
     root.dataset.drawn = gamma.toFixed(4);
     if (!calibration) {
       setText(headline, t("calibration.nothing"));
@@ -131,13 +143,15 @@ export async function mount({ element }) {
     });
   }
 
-  function addRow(title, envelope, own = false) {
+  /** A recording's row; one of the same title gives way to it. */
+  function addRow(title, envelope) {
     if (!envelope.calibration) return;
-    if (own) rows.filter((row) => row.own).forEach((row) => (row.node.remove(), rows.splice(rows.indexOf(row), 1)));
+    const before = rows.findIndex((row) => row.title === title);
+    if (before >= 0) rows.splice(before, 1)[0].node.remove();
     const cells = Object.fromEntries(NUMBERS.map((name) => [name, make("td", {}, "—")]));
     const node = make("tr", {}, make("th", { scope: "row" }, title), ...NUMBERS.map((name) => cells[name]));
     body.append(node);
-    const row = { calibration: envelope.calibration, cells, node, own };
+    const row = { title, calibration: envelope.calibration, cells, node };
     rows.push(row);
     showRow(row);
   }
@@ -164,4 +178,13 @@ export async function mount({ element }) {
   const shown = onRecording(open);
   if (!shown) setRecording(await entries[1].read());
   root.dataset.ready = "";
+}
+
+const canRun = (gamma) => gamma !== null && gamma <= GAMMAS.at(-1);
+
+/** What to say of a fitted γ that is not within the slider's usual range; nothing of one that is. */
+function rangeWords(fit, gamma) {
+  if (gamma === null) return t(`calibration.${fit}_none`);
+  if (gamma <= 1) return "";
+  return t(canRun(gamma) ? "calibration.gamma_large" : "calibration.gamma_too_large", { gamma: gamma.toPrecision(3), most: GAMMAS.at(-1) });
 }

@@ -30,6 +30,7 @@ export async function mount({ element, props, watch }) {
   await addStyle();
 
   let recording = null;
+  let opened = null; // {recording, measured, …} as it was given
   let controls = { ...model.DEFAULTS };
   let curves = {};
   let wanted = ""; // what the curves are to be of (curvesKey)
@@ -37,12 +38,12 @@ export async function mount({ element, props, watch }) {
   let work = null; // the curves in the making
   let workFrame = 0;
   let frame = 0;
-  let measured = []; // [{stopper, settings, speedup}], real races of this recording
 
   const chips = make("div", { className: "recorded", role: "group", ariaLabel: t("explore.recordings") });
   const about = make("p", { className: "small about-recording" });
   const panel = sliders(change);
   const text = strip();
+  const errors = make("p", { className: "small model-error" });
   const table = stoppersTable(model.SHOWN, (stopper) => change({ stopper }));
   const overLambda = figure("lambda", keys([...model.OVER_LAMBDA, "bandit", "oracle"], presentKey(), measuredKey()));
   const overK = figure("k", keys([...model.OVER_K, "oracle"]));
@@ -57,7 +58,7 @@ export async function mount({ element, props, watch }) {
   race.title = t("explore.race_about");
   const strong = make("p", { className: "headline", role: "status" });
   const figures = make("div", { className: "figures" }, overLambda.node, overK.node, lengths.node, map.node);
-  root.append(chips, about, make("div", { className: "bench" }, panel.node, make("div", {}, strong, make("p", { className: "actions" }, race), text.node)), table.node, figures, notes());
+  root.append(chips, about, make("div", { className: "bench" }, panel.node, make("div", {}, strong, make("p", { className: "actions" }, race), text.node)), table.node, errors, figures, notes());
 
   function figure(name, above) {
     const place = make("div", { className: "plot" });
@@ -68,14 +69,13 @@ export async function mount({ element, props, watch }) {
 
   function change(changes) {
     controls = { ...controls, ...changes };
+    if (recording) controls = model.within(controls, recording.depth);
     if (!frame) frame = requestAnimationFrame(draw);
   }
 
-  function open(opened) {
+  function open(given) {
+    opened = given;
     recording = opened.recording;
-    measured = opened.measured;
-    controls.k = Math.min(controls.k, recording.depth);
-    controls.max_draft = Math.min(controls.max_draft, recording.depth);
     [wanted, work, curves] = ["", null, {}];
     text.open(recording);
     const { temperature } = recording.sampling;
@@ -93,6 +93,7 @@ export async function mount({ element, props, watch }) {
     setText(about, t("explore.about_recording", values));
     for (const chip of chips.querySelectorAll("button")) chip.ariaPressed = String(chip.dataset.file === (opened.file ?? "own"));
     root.dataset.tokens = recording.token_ids.length;
+    sayErrors();
     change({});
   }
 
@@ -155,16 +156,23 @@ export async function mount({ element, props, watch }) {
   function measuredHere(results) {
     if (controls.c !== null || controls.ideal) return {};
     const found = {};
-    for (const each of measured) {
+    for (const each of opened.measured) {
       const { name, settings } = model.stopperAt(each.stopper, controls, recording.depth);
       if (same(settings, each.settings)) found[name] = { speedup: each.speedup, error: results[name].speedup / each.speedup - 1 };
     }
     return found;
   }
 
+  /** How far the modelled speedup is from that of all real races of this text. */
+  function sayErrors() {
+    const off = model.modelErrors(recording, opened.measured).map((error) => 100 * Math.abs(error));
+    const values = { count: off.length, mean: mean(off).toFixed(1), most: Math.max(0, ...off).toFixed(1) };
+    setText(errors, off.length ? t("explore.model_error", values) : t("explore.model_error_none"));
+  }
+
   function measuredPoints() {
     if (controls.c !== null || controls.ideal) return [];
-    return measured.flatMap((each) => {
+    return opened.measured.flatMap((each) => {
       if (!model.OVER_LAMBDA.includes(each.stopper)) return [];
       const lambda = each.stopper === "svip" ? 1 - each.settings.h : each.settings.threshold;
       const { settings } = model.stopperAt(each.stopper, { ...controls, lambda }, recording.depth);
@@ -263,6 +271,14 @@ export async function mount({ element, props, watch }) {
     }));
   }
 
+  // plotly gives a place its `on` with the first figure.
+  let mapListens = false;
+  map.place.addEventListener("pointerover", () => {
+    if (mapListens || !map.place.on) return;
+    mapListens = true;
+    map.place.on("plotly_click", ({ points: [{ x, y }] }) => change({ gamma: x, lambda: y, stopper: "adaedl" }));
+  });
+
   /** The Race page with this prompt and this setting. */
   function showLink({ name, settings }) {
     race.hidden = name === "oracle";
@@ -277,10 +293,10 @@ export async function mount({ element, props, watch }) {
   }
 
   function addMeasured({ measured_for: made, measured: more }) {
-    if (recording && made === idOf(recording)) {
-      measured = [...more, ...measured];
-      change({});
-    }
+    if (!recording || made !== idOf(recording)) return;
+    opened.measured = [...more, ...opened.measured];
+    sayErrors();
+    change({});
   }
 
   document.addEventListener("adaedl:measured", ({ detail }) => addMeasured(detail));
@@ -298,18 +314,20 @@ export async function mount({ element, props, watch }) {
     chips.append(chip);
   }
   chips.append(ownChip);
-  const shown = onRecording((opened) => {
-    if (opened.own) {
-      own = opened;
+  const shown = onRecording((given) => {
+    if (given.own) {
+      own = given;
       ownChip.hidden = false;
       setText(ownChip, t("explore.own", { temperature: own.recording.sampling.temperature }));
     }
-    open(opened);
+    open(given);
   });
   root.dataset.ready = "";
   if (props.value) take();
   else if (!shown) setRecording(await entries[1].read());
 }
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 const wholes = (first, last) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
 

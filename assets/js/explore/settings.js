@@ -27,6 +27,9 @@ export const LAMBDAS = steps(0, 0.025, 41);
 export const MAP_LAMBDAS = steps(0, 0.05, 21);
 export const MAP_GAMMAS = steps(0, 0.05, 21);
 
+/** The controls with no draft longer than a recording's. */
+export const within = (controls, depth) => ({ ...controls, k: Math.min(controls.k, depth), max_draft: Math.min(controls.max_draft, depth) });
+
 /** The stopper of that name as the sliders set it: {name, settings} with the engine's names. */
 export function stopperAt(name, { lambda, gamma, k, max_draft, adapt }, depth) {
   const settings = {
@@ -64,6 +67,12 @@ export function compare(recording, controls) {
   const all = Object.fromEntries(lanes);
   for (const each of Object.values(all)) each.ofOracle = each.speedup / all.oracle.speedup;
   return all;
+}
+
+/** modelled / measured − 1 of the speedup of every real race [{stopper, settings, speedup}] of the recorded text. */
+export function modelErrors(recording, measured) {
+  const baseline = replay(recording, { name: "autoregressive" });
+  return measured.map((each) => speedup(replay(recording, { name: each.stopper, settings: each.settings }), baseline) / each.speedup - 1);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
-import { SHOWN, costAt } from "./settings.js";
+import { DEFAULTS, SHOWN, costAt } from "./settings.js";
 
 const LEAST_COST = 0.001;
 
@@ -36,6 +36,10 @@ export function sliders(change) {
   const measured = make("button", { type: "button", onclick: () => change({ c: null }) });
   const cheaper = make("button", { type: "button", onclick: () => change({ c: Math.max(LEAST_COST, 0.1 * measuredCost) }) }, t("explore.cheaper"));
   presets.prepend(measured, cheaper);
+  const here = make("option"); // this machine's cost ratio among the marks
+  const ticks = make("datalist", { id: "cost-ratios" }, here, ...[...marks.values()].map((c) => make("option", { value: Math.log10(c) })));
+  cost.input.setAttribute("list", ticks.id);
+  const reset = make("button", { type: "button", className: "reset", onclick: () => change(DEFAULTS) }, t("explore.reset"));
   let measuredCost = 0;
 
   const node = make(
@@ -44,8 +48,9 @@ export function sliders(change) {
     make("label", { className: "field" }, make("span", {}, t("explore.stopper")), stopper),
     ...Object.values(numbers).map((each) => each.node),
     adapt.node,
-    make("div", { className: "costs" }, cost.node, presets, make("p", { className: "small" }, t("explore.presets_source")), ideal.node),
+    make("div", { className: "costs" }, cost.node, ticks, presets, make("p", { className: "small" }, t("explore.presets_source")), ideal.node),
     about,
+    make("p", { className: "actions" }, reset),
   );
 
   function slider(name, min, max, step, told = (value) => change({ [name]: value })) {
@@ -79,6 +84,7 @@ export function sliders(change) {
     adapt.input.checked = controls.adapt;
     ideal.input.checked = controls.ideal;
     measuredCost = costAt(recording, { c: null });
+    here.value = Math.log10(Math.max(LEAST_COST, measuredCost));
     const c = costAt(recording, controls);
     cost.input.value = Math.log10(Math.max(LEAST_COST, c));
     cost.input.setAttribute("aria-valuetext", c.toFixed(3));
