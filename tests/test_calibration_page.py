@@ -121,8 +121,8 @@ def test_gamma_moves_the_bound_at_once_and_a_fitted_one_is_a_click_away(page):
     ("gamma", "cover", "sentence"),
     [
         (0.3, 0.9, ""),
-        (3.25, 0.9, "γ = 3.25 is beyond the usual range"),
-        (0.3, 240.0, "γ = 240 is beyond 100, the most that adaedl takes"),
+        (3.25, 0.9, "γ = 3.250 is beyond the usual range"),
+        (0.3, 240.0, "γ = 240.000 is beyond 100, the most that adaedl takes"),
         (0.3, None, "No γ makes the bound hold for 95%"),
         (None, 0.9, "No γ can be fitted"),
     ],

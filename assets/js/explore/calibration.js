@@ -49,7 +49,7 @@ export async function mount({ element }) {
   const head = make("tr", {}, make("td"), ...NUMBERS.map((name) => make("th", { scope: "col", title: t(`calibration.about.${name}`) }, t(`calibration.column.${name}`))));
   const table = make("div", { className: "stoppers-table", tabIndex: 0, role: "region", ariaLabel: t("calibration.table") }, make("table", {}, make("thead", {}, head), body));
   const notes = make("dl", {}, ...NUMBERS.flatMap((name) => [make("dt", {}, t(`calibration.column.${name}`)), make("dd", {}, t(`calibration.about.${name}`))]));
-  const panel = make("div", { className: "sliders" }, field, make("div", { className: "presets", role: "group", ariaLabel: "γ" }, paper, fitted, covering), range, headline, verdict, make("p", { className: "actions" }, raceFitted, race));
+  const panel = make("div", { className: "sliders" }, field, make("div", { className: "presets", role: "group", ariaLabel: "γ" }, paper, fitted, covering), range, headline, verdict, make("div", { className: "actions" }, raceFitted, race));
   root.append(
     chips,
     about,
@@ -143,6 +143,14 @@ export async function mount({ element }) {
     });
   }
 
+  async function openShipped(entry) {
+    try {
+      setRecording(await entry.read());
+    } catch {
+      setText(about, t("explore.unread"));
+    }
+  }
+
   /** A recording's row; one of the same title gives way to it. */
   function addRow(title, envelope) {
     if (!envelope.calibration) return;
@@ -170,13 +178,13 @@ export async function mount({ element }) {
 
   const entries = await shipped();
   for (const entry of entries) {
-    const chip = make("button", { type: "button", onclick: async () => setRecording(await entry.read()) }, entry.title[language]);
+    const chip = make("button", { type: "button", onclick: () => openShipped(entry) }, entry.title[language]);
     chip.dataset.file = entry.file;
     chips.append(chip);
-    addRow(entry.title[language], await entry.read());
+    addRow(entry.title[language], await entry.read().catch(() => ({})));
   }
   const shown = onRecording(open);
-  if (!shown) setRecording(await entries[1].read());
+  if (!shown) await openShipped(entries[1]);
   root.dataset.ready = "";
 }
 
@@ -186,5 +194,5 @@ const canRun = (gamma) => gamma !== null && gamma <= GAMMAS.at(-1);
 function rangeWords(fit, gamma) {
   if (gamma === null) return t(`calibration.${fit}_none`);
   if (gamma <= 1) return "";
-  return t(canRun(gamma) ? "calibration.gamma_large" : "calibration.gamma_too_large", { gamma: gamma.toPrecision(3), most: GAMMAS.at(-1) });
+  return t(canRun(gamma) ? "calibration.gamma_large" : "calibration.gamma_too_large", { gamma: gamma.toFixed(3), most: GAMMAS.at(-1) });
 }

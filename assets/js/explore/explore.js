@@ -57,8 +57,16 @@ export async function mount({ element, props, watch }) {
   const race = make("a", { className: "race-link" }, t("explore.race"));
   race.title = t("explore.race_about");
   const strong = make("p", { className: "headline", role: "status" });
-  const figures = make("div", { className: "figures" }, overLambda.node, overK.node, lengths.node, map.node);
-  root.append(chips, about, make("div", { className: "bench" }, panel.node, make("div", {}, strong, make("p", { className: "actions" }, race), text.node)), table.node, errors, figures, notes());
+  // What a slider moves is beside the sliders, so that both are in sight.
+  const beside = make(
+    "div",
+    { className: "beside" },
+    make("div", { className: "actions" }, strong, race),
+    make("div", { className: "figures" }, overLambda.node, lengths.node),
+    text.node,
+  );
+  const below = make("div", { className: "figures" }, overK.node, map.node);
+  root.append(chips, about, make("div", { className: "bench" }, panel.node, beside), table.node, errors, below, notes());
 
   function figure(name, above) {
     const place = make("div", { className: "plot" });
@@ -108,7 +116,7 @@ export async function mount({ element, props, watch }) {
       else begin();
     }
     const results = model.compare(recording, controls);
-    panel.show(controls, recording);
+    panel.show(controls, recording, opened.own);
     const stopper = model.stopperAt(controls.stopper, controls, recording.depth);
     const lane = replay(recording, stopper, model.timesAt(recording, controls), true);
     text.show(lane, controls.stopper);
@@ -303,13 +311,21 @@ export async function mount({ element, props, watch }) {
   whenSeen(map.place, () => curves.map && drawMap());
   new MutationObserver(() => curves.map && drawMap()).observe(document.body, { attributeFilter: ["class"] });
 
+  async function openShipped(entry) {
+    try {
+      setRecording(await entry.read());
+    } catch {
+      setText(about, t("explore.unread"));
+    }
+  }
+
   const ownChip = make("button", { type: "button", hidden: true, onclick: () => setRecording(own) });
   ownChip.dataset.file = "own";
   let own = null;
   const entries = await shipped();
   chips.append(make("span", { className: "label" }, t("explore.recordings")));
   for (const entry of entries) {
-    const chip = make("button", { type: "button", title: entry.prompt, onclick: async () => setRecording(await entry.read()) }, entry.title[language]);
+    const chip = make("button", { type: "button", title: entry.prompt, onclick: () => openShipped(entry) }, entry.title[language]);
     chip.dataset.file = entry.file;
     chips.append(chip);
   }
@@ -324,7 +340,7 @@ export async function mount({ element, props, watch }) {
   });
   root.dataset.ready = "";
   if (props.value) take();
-  else if (!shown) setRecording(await entries[1].read());
+  else if (!shown) await openShipped(entries[1]);
 }
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;

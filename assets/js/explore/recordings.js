@@ -17,7 +17,11 @@ export function shipped() {
 
 function once(file) {
   let reading = null;
-  return () => (reading ??= read(file).then((envelope) => ({ ...ready(envelope), file })));
+  return () => {
+    reading ??= read(file).then((envelope) => ({ ...ready(envelope), file }));
+    reading.catch(() => (reading = null)); // so that another try is one
+    return reading;
+  };
 }
 
 async function read(file) {

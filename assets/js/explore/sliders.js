@@ -57,13 +57,15 @@ export function sliders(change) {
     const value = make("output");
     const input = make("input", { type: "range", min, max, step, name });
     input.addEventListener("input", () => told(Number(input.value)));
-    const label = make("label", { className: "field", title: t(`explore.about.${name}`) }, make("span", {}, t(`explore.slider.${name}`), " ", value), input);
-    return { node: label, input, value };
+    const unused = make("small");
+    const label = make("label", { className: "field", title: t(`explore.about.${name}`) }, make("span", {}, t(`explore.slider.${name}`), " ", value, " ", unused), input);
+    return { node: label, input, value, unused };
   }
 
   function check(name) {
     const input = make("input", { type: "checkbox", name, onchange: () => change({ [name]: input.checked }) });
-    return { node: make("label", { className: "check", title: t(`explore.about.${name}`) }, input, make("span", {}, t(`explore.slider.${name}`))), input };
+    const unused = make("small");
+    return { node: make("label", { className: "check", title: t(`explore.about.${name}`) }, input, make("span", {}, t(`explore.slider.${name}`), " ", unused)), input, unused };
   }
 
   function mark(name, c, title) {
@@ -72,8 +74,8 @@ export function sliders(change) {
     presets.append(button);
   }
 
-  /** Bring every control to where `controls` are, for this recording. */
-  function show(controls, recording) {
+  /** Bring every control to where `controls` are, for this recording; `own` is one made on this page's machine. */
+  function show(controls, recording, own) {
     stopper.value = controls.stopper;
     setText(about, t(`explore.rule.${controls.stopper}`));
     for (const name of ["k", "max_draft"]) numbers[name].input.max = recording.depth;
@@ -89,13 +91,15 @@ export function sliders(change) {
     cost.input.value = Math.log10(Math.max(LEAST_COST, c));
     cost.input.setAttribute("aria-valuetext", c.toFixed(3));
     setText(cost.value, c.toFixed(3));
-    setText(measured, t("explore.as_measured", { c: measuredCost.toFixed(3) }));
+    setText(measured, t(own ? "explore.this_machine" : "explore.as_measured", { c: measuredCost.toFixed(3) }));
     measured.title = t("explore.as_measured_about", { device: recording.device, pair: recording.pair.name });
     measured.ariaPressed = String(controls.c === null);
     for (const [button, value] of marks) button.ariaPressed = String(controls.c === value);
     for (const [name, stoppers] of Object.entries(USED_BY)) {
-      const { node: field } = name === "adapt" ? adapt : numbers[name];
-      field.classList.toggle("unused", !stoppers.includes(controls.stopper));
+      const { node: field, unused } = name === "adapt" ? adapt : numbers[name];
+      const used = stoppers.includes(controls.stopper);
+      field.classList.toggle("unused", !used);
+      setText(unused, used ? "" : t("explore.unused", { stopper: controls.stopper }));
     }
   }
   return { node, show };
