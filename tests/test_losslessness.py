@@ -55,6 +55,7 @@ SPECS = (
     "heuristic:k=2",
     "confidence:threshold=0.4",
     "bandit",
+    "throughput",
 )
 DROPPING = (
     f"adaedl:threshold=0.6,keep_last=false,{ADAPT}",
@@ -62,6 +63,7 @@ DROPPING = (
     "svip:h=0.35,keep_last=false",
     "margin:threshold=0.3,keep_last=false",
     "bandit:keep_last=false",
+    "throughput:keep_last=false",
 )
 WARPS = ((0, 1.0), (3, 1.0), (0, 0.8), (3, 0.8))  # top_k, top_p
 TEMPERATURES = (0.7, 1.3)
