@@ -9,7 +9,7 @@ import difflib
 import inspect
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from adaedl.errors import UserError
 from adaedl.sampling import acceptance_lower_bound
@@ -316,7 +316,9 @@ class Throughput(Stopper):
     source = "ours, docs/throughput.md"
     BINS = 6  # of the bound from 0 to 1
     PRIOR = 20.0  # drafts
-    MEMORY = 0.98  # of what was seen of acceptance, kept each round: a rule that gave up will try again
+    MEMORY = 0.98  # of every sum, kept each round
+    FIRST = 8  # rounds, that draft in any case
+    RETRY = 16  # rounds, of which one drafts in any case
 
     def __init__(self, gamma: float = 0.2, **common):
         super().__init__(**common)
@@ -324,11 +326,15 @@ class Throughput(Stopper):
         self.drafts = self.accepted = (0.0,) * self.BINS  # verified so far, by bin of the bound
         self.bins: tuple[int, ...] = ()  # of this round's drafts
         self.certainty = 1.0  # that all of them are accepted
+        self.tried = self.rested = 0  # rounds that drafted, and rounds without since the last of those
         self.costs = Costs()
 
     def begin_round(self) -> bool:
         self.bins, self.certainty = (), 1.0
-        return self._gain() >= self.costs.of_a_draft
+        worth_it = self._gain() >= self.costs.of_a_draft
+        drafts = worth_it or self.tried < self.FIRST or self.rested + 1 == self.RETRY
+        self.tried, self.rested = self.tried + drafts, 0 if drafts else self.rested + 1
+        return drafts
 
     def should_stop(self, step: DraftStep) -> bool:
         bound = min(max(acceptance_lower_bound(step.entropy, self.gamma), 0.0), 1.0)
@@ -350,33 +356,24 @@ class Throughput(Stopper):
         self.accepted = tuple(self.MEMORY * n + taken.count(b) for b, n in enumerate(self.accepted))
 
     def observe_times(self, tokens: int, verify_s: float, duration_s: float) -> None:
-        self.costs = self.costs.after(len(self.bins), tokens, verify_s, duration_s)
+        steps = len(self.bins)
+        drafting_s = duration_s - verify_s if steps else 0.0
+        new = (1, steps, steps**2, tokens, duration_s, drafting_s, verify_s, steps * verify_s)
+        self.costs = Costs(*(self.MEMORY * a + b for a, b in zip(astuple(self.costs), new, strict=True)))
 
 
 @dataclass(frozen=True)
 class Costs:
     """Sums over the rounds so far of what tells the cost of one more draft, in tokens."""
 
-    rounds: int = 0
-    steps: int = 0  # of drafting
-    steps_squared: int = 0
-    tokens: int = 0
+    rounds: float = 0.0
+    steps: float = 0.0  # of drafting
+    steps_squared: float = 0.0
+    tokens: float = 0.0
     seconds: float = 0.0
-    drafting_s: float = 0.0
+    drafting_s: float = 0.0  # all but verification, of rounds that drafted
     verify_s: float = 0.0
     steps_verify_s: float = 0.0
-
-    def after(self, steps: int, tokens: int, verify_s: float, duration_s: float) -> "Costs":
-        return Costs(
-            self.rounds + 1,
-            self.steps + steps,
-            self.steps_squared + steps**2,
-            self.tokens + tokens,
-            self.seconds + duration_s,
-            self.drafting_s + (duration_s - verify_s if steps else 0.0),
-            self.verify_s + verify_s,
-            self.steps_verify_s + steps * verify_s,
-        )
 
     @property
     def of_a_draft(self) -> float:

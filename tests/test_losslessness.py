@@ -22,8 +22,10 @@ import pytest
 import torch
 from toys import (
     Randomness,
+    Resting,
     World,
     chi_square,
+    on_toy_time,
     play,
     random_world,
     reference_warp,
@@ -131,6 +133,18 @@ def test_dropping_the_token_in_hand_at_the_stop_is_lossless(spec, world, tempera
 
 
 @pytest.mark.parametrize("verification", VERIFICATIONS)
+@pytest.mark.parametrize("world", ["whole", "trimmed", "eos"])
+def test_rounds_without_drafts_between_others_are_lossless(world, verification):
+    world = WORLDS[world]
+    randomness = seeded(world, "resting", verification)
+    played = play(world, Resting(), Sampling(0.9), verification, randomness)
+    assert min(p_values(world, played.texts, Sampling(0.9))) > MIN_P_VALUE
+    assert played.drafted[:, 0].eq(2).all()
+    assert played.drafted[:, 1].le(0).all()
+    assert played.drafted[:, 2].gt(0).any()
+
+
+@pytest.mark.parametrize("verification", VERIFICATIONS)
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("spec", SPECS)
 def test_texts_that_end_early_end_as_often_as_the_targets_do(spec, temperature, verification):
@@ -229,7 +243,7 @@ def test_decode_plays_the_rounds_of_the_lockstep_player(spec, verification, worl
             decode(
                 world_pair(world),
                 torch.tensor([0]),
-                make_stopper(spec),
+                on_toy_time(make_stopper(spec)),
                 sampling,
                 max_new_tokens=world.length,
                 seed=seed,

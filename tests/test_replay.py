@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import random_world, tiny_pair, world_pair
+from toys import Resting, random_world, tiny_pair, world_pair
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
@@ -111,6 +111,17 @@ def test_a_replay_is_the_real_run(build, temperature):
             assert_same_numbers(real, again.rounds)
             assert again.token_ids == [token for played in real for token in played.token_ids]
             assert again.text == pair.decode(again.token_ids)
+
+
+@pytest.mark.parametrize("build", PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize("temperature", [0, 0.7])
+def test_after_rounds_without_drafts_the_drafter_has_read_the_whole_text(build, temperature):
+    pair, sampling = build(), Sampling(temperature)
+    recording = record(pair, PROMPT, sampling, max_new_tokens=24)
+    real = list(decode(pair, pair.encode(PROMPT), Resting(), sampling, max_new_tokens=24))
+    assert [len(played.drafted) for played in real[:4]] == [2, 0, 2, 0]
+    assert outcome(replay(recording, Resting()).rounds) == outcome(real)
+    assert [token for played in real for token in played.token_ids] == recording.token_ids
 
 
 def test_ends_are_drafted_and_accepted_in_these_texts():

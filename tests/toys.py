@@ -163,10 +163,35 @@ class Played(NamedTuple):
     accepted: Tensor
 
 
+class Resting(Stopper):
+    """Drafts two tokens in every second round, and none in the others."""
+
+    name = "resting"
+
+    def __init__(self):
+        super().__init__(max_draft=2)
+        self.drafts = False
+
+    def begin_round(self) -> bool:
+        self.drafts = not self.drafts
+        return self.drafts
+
+
+def on_toy_time(stopper: Stopper) -> Stopper:
+    """A stopper for which every round takes the target a second, and a tenth of one for each draft."""
+    observe, observe_times = stopper.observe, stopper.observe_times
+
+    def told(drafted: int, accepted: int) -> None:
+        observe(drafted, accepted)
+        observe_times(accepted + 1, 1.0, 1.0 + drafted / 10)
+
+    stopper.observe, stopper.observe_times = told, lambda *_: None
+    return stopper
+
+
 @dataclass
 class _StopperStates:
-    """One stopper for all runs with the same past: a state is everything it was told so far. Rounds take a
-    second for the target and a tenth of one for each draft."""
+    """One stopper for all runs with the same past: a state is everything it was told so far, on toy time."""
 
     stoppers: list[Stopper]
     after: dict[tuple, int] = field(default_factory=dict)
