@@ -177,6 +177,8 @@ def decode(
             # Emit, rewind, observe.
             accepted, emitted_id = verdict.accepted, verdict.emitted_id
             state.target_cache.rewind(state.target_cache.length - len(drafted) + accepted)
+            if limit:
+                state.session.rewind(accepted)
             certain = torch.cat((ids[1 : 1 + accepted], ids.new_tensor([emitted_id])))
             seen = output.features[: 1 + accepted] if layers else None
             if drafting and not limit:  # the drafter has not read the last ones yet

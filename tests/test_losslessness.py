@@ -139,7 +139,7 @@ def test_rounds_without_drafts_between_others_are_lossless(world, verification):
     randomness = seeded(world, "resting", verification)
     played = play(world, Resting(), Sampling(0.9), verification, randomness)
     assert min(p_values(world, played.texts, Sampling(0.9))) > MIN_P_VALUE
-    assert played.drafted[:, 0].eq(2).all()
+    assert played.drafted[:, 0].ge(1).all()
     assert played.drafted[:, 1].le(0).all()
     assert played.drafted[:, 2].gt(0).any()
 

@@ -455,6 +455,9 @@ class TableFeatureSession:
         self.drafted = self.world.child(self.drafted, int(token_id))
         return self.world.draft_logits[self.drafted]
 
+    def rewind(self, accepted: int) -> None:
+        self.drafted = self.certain
+
     def copy(self) -> "TableFeatureSession":
         return copy.copy(self)
 
