@@ -14,6 +14,7 @@ import numpy as np
 from adaedl.calibration import calibrate, drafts_of_recording
 from adaedl.recording import Recording
 from adaedl.sampling import Sampling
+from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
 from components.assets import ASSETS
 
@@ -22,7 +23,6 @@ PROMPT = "Explain how the water cycle works, step by step."
 TEMPERATURES = (0.0, 0.7, 1.0)
 TOKENS = 256
 DEPTH = 16
-MEASURED = ("fixed", "adaedl", "max_confidence", "svip", "margin", "confidence")
 
 
 def envelope(recording: Recording, measured: list[dict]) -> str:
@@ -71,12 +71,11 @@ def make_shipped() -> Iterator[str]:
     from adaedl.recorder import record
 
     pair = load_pair()
+    specs = list(LIVE_STOPPERS)  # the baseline is the first
     for temperature in TEMPERATURES:
         sampling = Sampling(temperature)
         recording = record(pair, PROMPT, sampling, max_new_tokens=TOKENS, depth=DEPTH)
-        trace = new_trace(
-            pair, PROMPT, ["autoregressive", *MEASURED], sampling, max_new_tokens=TOKENS, seed=0
-        )
+        trace = new_trace(pair, PROMPT, specs, sampling, max_new_tokens=TOKENS, seed=0)
         for _ in race(pair, trace):
             pass
         file = FOLDER / f"temperature-{temperature:g}.json"

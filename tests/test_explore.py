@@ -59,6 +59,9 @@ SPECS = [
     *(f"confidence:threshold={threshold}" for threshold in (0, 0.8)),
     *(f"bandit:blend={blend},max_draft=16" for blend in (0, 1)),
     "bandit:keep_last=false",
+    "throughput:gamma=0.6,max_draft=3",
+    "throughput:gamma=0,max_draft=16",
+    "throughput:keep_last=false",
     *(f"oracle:max_draft={most}" for most in (1, 5, 16)),
 ]
 # Every stopper is replayed on every recording, all further settings on one of them each.
@@ -204,7 +207,7 @@ def test_the_browser_replays_every_stopper_as_the_engine_does(page, file, specs)
 
 def test_the_browser_keeps_other_clocks_as_the_engine_does(page):
     recording = shown_recording()
-    specs = ["autoregressive", "fixed", "adaedl", "adaedl:keep_last=false,threshold=0.6"]
+    specs = ["autoregressive", "fixed", "adaedl", "adaedl:keep_last=false,threshold=0.6", "throughput"]
     asked = [
         {"name": stopper.name, "settings": stopper.settings} for stopper in (make_stopper(s) for s in specs)
     ]

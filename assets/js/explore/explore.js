@@ -45,7 +45,7 @@ export async function mount({ element, props, watch }) {
   const text = strip();
   const errors = make("p", { className: "small model-error" });
   const table = stoppersTable(model.SHOWN, (stopper) => change({ stopper }));
-  const overLambda = figure("lambda", keys([...model.OVER_LAMBDA, "bandit", "oracle"], presentKey(), measuredKey()));
+  const overLambda = figure("lambda", keys([...model.OVER_LAMBDA, ...model.FLAT], presentKey(), measuredKey()));
   const overK = figure("k", keys([...model.OVER_K, "oracle"]));
   const lengths = figure("lengths", make("p", { className: "keys" }, barKey("var(--tape-accepted)", "explore.whole"), barKey("var(--tape-rejected)", "explore.rejected", true), key("oracle")));
   const map = figure("map", make("p", { className: "keys" }, t("explore.map_key")));
@@ -204,7 +204,7 @@ export async function mount({ element, props, watch }) {
     const chosen = controls.stopper;
     if (curves.lambda) {
       const lines = model.OVER_LAMBDA.map((name) => ({ points: curves.lambda[name], style: STYLES[name], wide: name === chosen }));
-      lines.push(...["bandit", "oracle"].map((name) => ({ points: flat(name), style: STYLES[name], wide: name === chosen })));
+      lines.push(...model.FLAT.map((name) => ({ points: flat(name), style: STYLES[name], wide: name === chosen })));
       lines.sort((a, b) => a.wide - b.wide);
       const points = model.OVER_LAMBDA.filter((name) => name === chosen).map((name) => ({ x: controls.lambda, y: results[name].speedup, style: STYLES[name] }));
       charts.lambda.draw({

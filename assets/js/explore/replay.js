@@ -45,6 +45,7 @@ export function replay(recording, stopper, times = recording.times, detailed = f
     round.start_s = lane.clock_s;
     round.duration_s = draft_s + verify_s + overheadSeconds(times, round.steps);
     rule.observe(round.drafted, round.accepted);
+    rule.observeTimes(round.tokens, verify_s, round.duration_s);
     lane.rounds.push(round);
     lane.clock_s += round.duration_s;
     lane.tokens += round.tokens;
@@ -67,6 +68,7 @@ function draft(recording, rule, written, detailed) {
     rule.acceptable = chain.acceptable;
     if (rule.acceptable < limit) [limit, reason] = [rule.acceptable, "threshold"];
   }
+  if (!rule.beginRound() && limit) [limit, reason] = [0, "threshold"];
   const compared = detailed ? [] : null;
   const most = Math.min(limit, chain.steps.length);
   let drafted = 0;

@@ -16,8 +16,9 @@ export const DEFAULTS = {
 };
 
 /** Every stopper that is shown, in the registry's order. */
-export const SHOWN = ["fixed", "adaedl", "max_confidence", "svip", "margin", "heuristic", "confidence", "bandit", "oracle"];
+export const SHOWN = ["fixed", "adaedl", "max_confidence", "svip", "margin", "heuristic", "confidence", "bandit", "throughput", "oracle"];
 export const OVER_LAMBDA = ["adaedl", "max_confidence", "svip", "margin", "confidence"];
+export const FLAT = ["bandit", "throughput", "oracle"]; // have no λ
 export const OVER_K = ["fixed", "heuristic"];
 
 const steps = (first, step, count) => Array.from({ length: count }, (_, n) => tidy(first + n * step));
@@ -41,6 +42,7 @@ export function stopperAt(name, { lambda, gamma, k, max_draft, adapt }, depth) {
     heuristic: { k, max_draft },
     confidence: { threshold: lambda, max_draft },
     bandit: { max_draft },
+    throughput: { gamma, max_draft },
     oracle: { max_draft: depth },
     autoregressive: {},
   }[name];

@@ -108,8 +108,8 @@ export function sliders(change) {
 // Which highlighted stopper each control matters to; for the others it is dimmed.
 const USED_BY = {
   lambda: ["adaedl", "max_confidence", "svip", "margin", "confidence"],
-  gamma: ["adaedl"],
+  gamma: ["adaedl", "throughput"],
   k: ["fixed", "heuristic"],
-  max_draft: ["adaedl", "max_confidence", "svip", "margin", "heuristic", "confidence", "bandit"],
+  max_draft: ["adaedl", "max_confidence", "svip", "margin", "heuristic", "confidence", "bandit", "throughput"],
   adapt: ["adaedl", "max_confidence"],
 };

@@ -16,6 +16,11 @@ class Stopper {
     this.keep_last = keep_last;
   }
 
+  /** Called before the first draft of a round; says whether to draft in it at all. */
+  beginRound() {
+    return true;
+  }
+
   /** Called after each drafted token with its {entropy, top_prob, margin, token_prob, position}. */
   shouldStop() {
     return false;
@@ -23,6 +28,9 @@ class Stopper {
 
   /** Called after verification with the numbers of drafted and accepted tokens of the round. */
   observe() {}
+
+  /** Called after `observe` with the tokens that the round wrote and the seconds it took. */
+  observeTimes() {}
 }
 
 class Autoregressive extends Stopper {
@@ -165,6 +173,79 @@ class Bandit extends Stopper {
   }
 }
 
+const FIRST_COST = 0.25; // of a draft, in tokens, before the first was timed
+const BINS = 6; // of the bound from 0 to 1
+const PRIOR = 20; // drafts
+const MEMORY = 0.98; // of every sum, kept each round
+const FIRST = 8; // rounds, that draft in any case
+const RETRY = 16; // rounds, of which one drafts in any case
+const NOISE = 1e-9; // what rounding leaves of a spread that is none
+
+/** Drafts on while one more token is expected to bring more text than its time would at the present speed
+ * (docs/throughput.md). */
+class Throughput extends Stopper {
+  constructor(settings = {}) {
+    super(settings);
+    this.gamma = settings.gamma ?? 0.2;
+    this.drafts = Array(BINS).fill(0);
+    this.accepted = Array(BINS).fill(0);
+    this.tried = 0;
+    this.rested = 0;
+    this.costs = { rounds: 0, steps: 0, stepsSquared: 0, tokens: 0, seconds: 0, drafting: 0, verifying: 0, stepsVerifying: 0 };
+  }
+
+  beginRound() {
+    [this.bins, this.certainty] = [[], 1];
+    const drafts = this.gain() >= this.costOfDraft() || this.tried < FIRST || this.rested + 1 === RETRY;
+    this.tried += drafts;
+    this.rested = drafts ? 0 : this.rested + 1;
+    return drafts;
+  }
+
+  shouldStop(step) {
+    const bound = Math.min(Math.max(acceptanceLowerBound(step.entropy, this.gamma), 0), 1);
+    const here = Math.min(Math.floor(bound * BINS), BINS - 1);
+    this.bins.push(here);
+    this.certainty *= (this.accepted[here] + PRIOR * bound) / (this.drafts[here] + PRIOR);
+    [this.score, this.threshold] = [this.gain(), this.costOfDraft()];
+    return this.score < this.threshold;
+  }
+
+  /** Tokens that one more draft is expected to bring. */
+  gain() {
+    return (this.certainty * (sum(this.accepted) + 1)) / (sum(this.drafts) + 2);
+  }
+
+  /** Tokens that the target would write at the speed so far in the time of one more draft. */
+  costOfDraft() {
+    const { rounds, steps, stepsSquared, tokens, seconds, drafting, verifying, stepsVerifying } = this.costs;
+    if (!steps) return FIRST_COST;
+    const spread = rounds * stepsSquared - steps * steps;
+    const together = rounds * stepsVerifying - steps * verifying;
+    const verifyingOne = spread > NOISE * rounds * stepsSquared ? Math.max(0, together / spread) : 0;
+    return ((drafting / steps + verifyingOne) * tokens) / seconds;
+  }
+
+  observe(drafted, accepted) {
+    this.drafts = this.drafts.map((n) => MEMORY * n);
+    this.accepted = this.accepted.map((n) => MEMORY * n);
+    // The drafts after the first rejected one were not judged.
+    this.bins.slice(0, Math.min(accepted + 1, drafted)).forEach((bin, index) => {
+      this.drafts[bin] += 1;
+      this.accepted[bin] += index < accepted;
+    });
+  }
+
+  observeTimes(tokens, verifying, seconds) {
+    const steps = this.bins.length;
+    const drafting = steps ? seconds - verifying : 0;
+    const now = { rounds: 1, steps, stepsSquared: steps * steps, tokens, seconds, drafting, verifying, stepsVerifying: steps * verifying };
+    for (const [name, value] of Object.entries(now)) this.costs[name] = MEMORY * this.costs[name] + value;
+  }
+}
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+
 /** Drafts what will be accepted and not a token more; a replay sets `acceptable` before each round. */
 class Oracle extends Stopper {
   acceptable = 0;
@@ -184,6 +265,7 @@ const STOPPERS = {
   heuristic: Heuristic,
   confidence: Confidence,
   bandit: Bandit,
+  throughput: Throughput,
   oracle: Oracle,
 };
 

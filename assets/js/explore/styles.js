@@ -13,6 +13,7 @@ export const STYLES = {
   fixed: { colour: "var(--tape-text)", dash: "none" },
   heuristic: { colour: "var(--lane-6)", dash: "5 3" },
   bandit: { colour: "var(--tape-score)", dash: "12 3 2 3 2 3" },
+  throughput: { colour: "var(--tape-rejected)", dash: "none" },
   oracle: { colour: "var(--tape-soft)", dash: "6 4" },
 };
 export const LINE = { colour: "var(--tape-soft)", dash: "2 3" };
