@@ -43,22 +43,24 @@ def explore_view(models: ModelsState) -> None:
     """The page, inside a tab."""
     session = gr.State(ExploreSession(), time_to_live=3600)
     gr.Markdown(text("explore.introduction"), elem_id="explore-introduction")
-    with gr.Row(elem_id="explore-controls"):
-        prompt = gr.Textbox(
-            PROMPT, label=text("explore.prompt"), lines=2, max_lines=4, scale=5, min_width=260
-        )
-        temperature = unchecked(
-            gr.Slider(
-                0, 2, 0.7, step=0.05, label=text("page.temperature"), buttons=[], scale=2, min_width=150
+    with gr.Accordion(text("explore.record_own"), open=False, elem_id="explore-controls"):
+        with gr.Row():
+            prompt = gr.Textbox(
+                PROMPT, label=text("explore.prompt"), lines=2, max_lines=4, scale=5, min_width=260
             )
-        )
-        tokens = unchecked(gr.Number(128, label=text("page.tokens"), scale=1, min_width=110))
-        seed = unchecked(gr.Number(0, label=text("page.seed"), scale=1, min_width=90))
-    with gr.Row(elem_id="explore-buttons"):
-        record = gr.Button(text("explore.record"), variant="primary", elem_id="record", min_width=120)
-        measure = gr.Button(text("explore.measure"), elem_id="measure", min_width=120)
-        stop = gr.Button(text("explore.stop"), interactive=False, elem_id="stop-recording", min_width=80)
-    status = browser_part("explore-status", say("explore.status_ready"), module="status")
+            temperature = unchecked(
+                gr.Slider(
+                    0, 2, 0.7, step=0.05, label=text("page.temperature"), buttons=[], scale=2, min_width=150
+                )
+            )
+            tokens = unchecked(gr.Number(128, label=text("page.tokens"), scale=1, min_width=110))
+            seed = unchecked(gr.Number(0, label=text("page.seed"), scale=1, min_width=90))
+        record = gr.Button(text("explore.record"), variant="primary", elem_id="record")
+    with gr.Row(elem_id="explore-buttons", equal_height=True):
+        with gr.Column(scale=5, min_width=280):
+            status = browser_part("explore-status", say("explore.status_ready"), module="status")
+        measure = gr.Button(text("explore.measure"), elem_id="measure", min_width=160)
+        stop = gr.Button(text("explore.stop"), interactive=False, elem_id="stop-recording", min_width=90)
     measured = browser_part("measured", "", module="explore/measured")
     explored = browser_part("explore", "", module="explore/explore")
 

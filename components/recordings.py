@@ -13,6 +13,7 @@ import numpy as np
 
 from adaedl.calibration import calibrate, drafts_of_recording
 from adaedl.recording import Recording
+from adaedl.replay import replay
 from adaedl.sampling import Sampling
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
@@ -64,8 +65,16 @@ def measured_lanes(trace: Trace) -> list[dict]:
     ]
 
 
+def model_errors(recording: Recording, measured: list[dict]) -> list[float]:
+    """How far the modelled speedup of each measured lane is from the real one: |modelled / measured − 1|."""
+    baseline_s = replay(recording, "autoregressive").clock_s
+    return [
+        abs(baseline_s / replay(recording, lane["label"]).clock_s / lane["speedup"] - 1) for lane in measured
+    ]
+
+
 def make_shipped() -> Iterator[str]:
-    """Record the shipped recordings and race on each; yields the name of each file as it is written."""
+    """Record the shipped recordings and race on each; yields a line about each file as it is written."""
     from adaedl.models.loading import load_pair
     from adaedl.race import new_trace, race
     from adaedl.recorder import record
@@ -79,8 +88,13 @@ def make_shipped() -> Iterator[str]:
         for _ in race(pair, trace):
             pass
         file = FOLDER / f"temperature-{temperature:g}.json"
-        file.write_text(envelope(recording, measured_lanes(trace)) + "\n", "utf-8")
-        yield file.name
+        measured = measured_lanes(trace)
+        file.write_text(envelope(recording, measured) + "\n", "utf-8")
+        errors = model_errors(recording, measured)
+        yield (
+            f"{file.name}: {len(recording.token_ids)} tokens, model error {np.mean(errors):.1%} on average, "
+            f"{max(errors):.1%} at most; {recording.probed_alike} of {recording.probed} rounds replayed alike"
+        )
 
 
 def write_index() -> None:
@@ -100,6 +114,6 @@ def write_index() -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for name in make_shipped():
-        print(name, flush=True)
+    for line in make_shipped():
+        print(line, flush=True)
     write_index()

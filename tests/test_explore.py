@@ -31,7 +31,7 @@ from components.launch import launch
 from components.models_state import LoadState, ModelsState
 from components.page import build_page
 from components.palette import css_variables
-from components.recordings import DEPTH, FOLDER, describe_calibration, envelope
+from components.recordings import DEPTH, FOLDER, describe_calibration, envelope, model_errors
 from components.settings import RaceSettings
 
 WAIT = 120_000  # milliseconds, on a busy machine
@@ -416,16 +416,27 @@ def test_a_real_race_stands_beside_the_model_only_where_its_settings_are_set(pag
     expect(cell).to_contain_text("1.25×")  # it stays with its recording
 
 
+def test_a_recording_whose_times_are_uneven_is_called_rough(page):
+    recording = shown_recording()
+    recording.times.verify_s = [0.03 + 0.001 * k for k in range(DEPTH + 1)]
+    page.evaluate("text => feed(text)", envelope(recording, []))
+    expect(page.locator("#explore .rough")).to_be_hidden()
+    recording.times.verify_s[4] = 0.06
+    page.evaluate("text => feed(text)", envelope(recording, []))
+    expect(page.locator("#explore .rough")).to_contain_text(f"up to {100 * (0.06 / 0.035 - 1):.0f}% faster")
+
+
 def test_the_model_error_is_that_of_all_real_races_of_the_text(page):
     recording = shown_recording()
     base = replay(recording, "autoregressive").clock_s
-    errors, measured = [], []
+    measured = []
     for spec, speedup in (("adaedl:threshold=0.6", 1.2), ("fixed:k=3", 1.5), ("svip", 1.1)):
-        errors.append(abs(100 * (base / replay(recording, spec).clock_s / speedup - 1)))
         settings = make_stopper(spec).settings
         measured.append(
             {"stopper": spec.split(":")[0], "settings": settings, "label": spec, "speedup": speedup}
         )
+    errors = [100 * error for error in model_errors(recording, measured)]
+    assert errors[1] == pytest.approx(100 * abs(base / replay(recording, "fixed:k=3").clock_s / 1.5 - 1))
     page.evaluate("text => feed(text)", envelope(recording, measured))
     expect(page.locator("#explore .model-error")).to_contain_text(
         f"{len(errors)} real races of this text, each at its own setting, the modelled speedup is "
@@ -519,6 +530,7 @@ def test_a_visitor_records_a_prompt_explores_it_and_measures_a_setting(browser, 
     page.goto(f"{app}#explore")
     page.wait_for_selector("#explore [data-ready]")
     status = page.locator("#explore-status")
+    page.click("#explore-controls > button")
     prompt = page.locator("#explore-controls textarea")
     prompt.fill("")
     page.click("#record")

@@ -192,7 +192,7 @@ const canRun = (gamma) => gamma !== null && gamma <= GAMMAS.at(-1);
 
 /** What to say of a fitted γ that is not within the slider's usual range; nothing of one that is. */
 function rangeWords(fit, gamma) {
-  if (gamma === null) return t(`calibration.${fit}_none`);
+  if (gamma === null) return t(`calibration.none.${fit}`);
   if (gamma <= 1) return "";
   return t(canRun(gamma) ? "calibration.gamma_large" : "calibration.gamma_too_large", { gamma: gamma.toFixed(3), most: GAMMAS.at(-1) });
 }

@@ -16,6 +16,7 @@ import { LINE, PRESENT, STYLES, barKey, key, keys } from "./styles.js";
 import { stoppersTable } from "./table.js";
 
 const BUDGET_MS = 12; // of a frame, for curves
+const ROUGH = 0.25; // unevenness of measured times that is told
 
 let current = null; // for the button that measures
 
@@ -41,6 +42,7 @@ export async function mount({ element, props, watch }) {
 
   const chips = make("div", { className: "recorded", role: "group", ariaLabel: t("explore.recordings") });
   const about = make("p", { className: "small about-recording" });
+  const rough = make("p", { className: "rough" });
   const panel = sliders(change);
   const text = strip();
   const errors = make("p", { className: "small model-error" });
@@ -50,7 +52,7 @@ export async function mount({ element, props, watch }) {
   const lengths = figure("lengths", make("p", { className: "keys" }, barKey("var(--tape-accepted)", "explore.whole"), barKey("var(--tape-rejected)", "explore.rejected", true), key("oracle")));
   const map = figure("map", make("p", { className: "keys" }, t("explore.map_key")));
   const charts = {
-    lambda: chart(overLambda.place, { height: 300, label: t("explore.figure.lambda"), onX: (x) => change({ lambda: Number(x.toFixed(2)) }) }),
+    lambda: chart(overLambda.place, { height: 260, label: t("explore.figure.lambda"), onX: (x) => change({ lambda: Number(x.toFixed(2)) }) }),
     k: chart(overK.place, { height: 300, label: t("explore.figure.k"), onX: (x) => change({ k: Math.round(x) }) }),
     lengths: chart(lengths.place, { height: 260, label: t("explore.figure.lengths") }),
   };
@@ -66,7 +68,7 @@ export async function mount({ element, props, watch }) {
     text.node,
   );
   const below = make("div", { className: "figures" }, overK.node, map.node);
-  root.append(chips, about, make("div", { className: "bench" }, panel.node, beside), table.node, errors, below, notes());
+  root.append(chips, about, rough, make("div", { className: "bench" }, panel.node, beside), table.node, errors, below, notes());
 
   function figure(name, above) {
     const place = make("div", { className: "plot" });
@@ -100,6 +102,8 @@ export async function mount({ element, props, watch }) {
     };
     setText(about, t("explore.about_recording", values));
     for (const chip of chips.querySelectorAll("button")) chip.ariaPressed = String(chip.dataset.file === (opened.file ?? "own"));
+    const uneven = model.unevenness(recording.times);
+    setText(rough, uneven > ROUGH ? `⚠ ${t("explore.rough", { percent: (100 * uneven).toFixed(0) })}` : "");
     root.dataset.tokens = recording.token_ids.length;
     sayErrors();
     change({});

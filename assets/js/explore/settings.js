@@ -71,6 +71,13 @@ export function compare(recording, controls) {
   return all;
 }
 
+/** How much faster than fewer tokens more of them seemed to be verified, at most: (fewer − more) / more. It is no
+ * property of a device, but of a busy one, or of too few rounds to time. */
+export function unevenness({ verify_s }) {
+  let slowest = 0;
+  return Math.max(...verify_s.map((seconds) => (slowest = Math.max(slowest, seconds)) / seconds - 1));
+}
+
 /** modelled / measured − 1 of the speedup of every real race [{stopper, settings, speedup}] of the recorded text. */
 export function modelErrors(recording, measured) {
   const baseline = replay(recording, { name: "autoregressive" });
