@@ -59,7 +59,7 @@ def explore_view(models: ModelsState) -> None:
     with gr.Row(elem_id="explore-buttons", equal_height=True):
         with gr.Column(scale=5, min_width=280):
             status = browser_part("explore-status", say("explore.status_ready"), module="status")
-        measure = gr.Button(text("explore.measure"), elem_id="measure", min_width=160)
+        measure = gr.Button(text("explore.measure"), elem_id="measure", min_width=230)
         stop = gr.Button(text("explore.stop"), interactive=False, elem_id="stop-recording", min_width=90)
     measured = browser_part("measured", "", module="explore/measured")
     explored = browser_part("explore", "", module="explore/explore")
