@@ -36,13 +36,13 @@ def check_race(prompt: str, lanes: list[str], max_new_tokens: int, seed: int, ve
     if not lanes:
         raise UserError("The race has no lanes; name at least one stopper, such as adaedl.")
     if len(lanes) > MAX_LANES:
-        raise UserError(f"The race has {len(lanes)} lanes; at most {MAX_LANES} run at once.")
+        raise UserError("The race has {} lanes; at most {} run at once.", len(lanes), MAX_LANES)
     for spec in lanes:
         check_live(make_stopper(spec))
     check_prompt(prompt)
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise UserError(
-            f"The prompt has {len(prompt):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are read."
+            "The prompt has {:,} characters; at most {:,} are read.", len(prompt), MAX_PROMPT_CHARACTERS
         )
 
 

@@ -28,11 +28,16 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self):
-        _check_number("temperature", self.temperature, 0, 10, "between 0 and 10, such as 0.7")
-        _check_number("top_p", self.top_p, 1e-6, 1, "above 0 and at most 1; 1 switches it off")
-        _check_number("top_k", self.top_k, 0, 10**6, "a whole number; 0 switches it off")
+        _check_number(
+            self.temperature, 0, 10, "temperature is {!r}; it must be between 0 and 10, such as 0.7."
+        )
+        _check_number(
+            self.top_p, 1e-6, 1, "top_p is {!r}; it must be above 0 and at most 1; 1 switches it off."
+        )
+        whole = "top_k is {!r}; it must be a whole number; 0 switches it off."
+        _check_number(self.top_k, 0, 10**6, whole)
         if self.top_k != int(self.top_k):
-            raise UserError(f"top_k is {self.top_k!r}; it must be a whole number; 0 switches it off.")
+            raise UserError(whole, self.top_k)
         object.__setattr__(self, "top_k", int(self.top_k))  # 40.0 is fine, but torch wants 40
 
     @property
@@ -43,10 +48,10 @@ class Sampling:
         return asdict(self)
 
 
-def _check_number(name: str, value, low: float, high: float, what_would_do: str) -> None:
+def _check_number(value, low: float, high: float, refusal: str) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
-        raise UserError(f"{name} is {value!r}; it must be {what_would_do}.")
+        raise UserError(refusal, value)
 
 
 def warp_logits(logits: Tensor, sampling: Sampling) -> Tensor:

@@ -136,7 +136,7 @@ def open_file(page: Page, file: Path) -> None:
 def test_on_arrival_a_recorded_race_plays_and_a_line_says_what_it_is(page):
     entries = json.loads((EXAMPLES / "index.json").read_text("utf-8"))
     expect(page.locator("#recorded button[aria-pressed=true]")).to_have_text(entries[0]["title"]["en"])
-    expect(page.locator("#recorded .line")).to_have_text(entries[0]["line"]["en"])
+    expect(page.locator("#player .race-note")).to_have_text(entries[0]["line"]["en"])
     expect(page.locator("#player .lane")).to_have_count(4)
     recorded = Trace.from_json((EXAMPLES / entries[0]["file"]).read_bytes())
     expect(page.locator("#player .about-race")).to_contain_text(recorded.prompt)
@@ -154,7 +154,7 @@ def test_every_recorded_race_opens(page):
         page.click(f"#recorded button:has-text('{entry['title']['en']}')")
         prompt = Trace.from_json((EXAMPLES / entry["file"]).read_bytes()).prompt
         expect(page.locator("#player .about-race")).to_contain_text(prompt)
-        expect(page.locator("#recorded .line")).to_have_text(entry["line"]["en"])
+        expect(page.locator("#player .race-note")).to_have_text(entry["line"]["en"])
         expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(1)
 
 

@@ -119,7 +119,8 @@ function makePlayer(root) {
     const main = make("div", { className: "main" });
     main.append(lanesNode, inspector.node);
     const notes = note ? [make("p", { className: "race-note" }, note)] : [];
-    root.replaceChildren(...notes, about, timeline.node, main, legendView(), speed.node);
+    const head = make("div", { className: "race-head" }, ...notes, about);
+    root.replaceChildren(head, timeline.node, main, legendView(), speed.node);
     view = { lanes, inspector, speed, timeline };
     numbersAt = -Infinity;
     markLane();
