@@ -54,34 +54,39 @@ def _wire_race(
     status = controls.status
 
     def run(session: Session, *values):
-        feed = None
-        yield {**_buttons(controls, running=True), status: say("page.status_starting")}
+        said = say("page.status_starting")
+        yield {**_buttons(controls, running=True), status: said}
         try:
             with closing(play(models, controls.read(*values), session)) as moments:
                 for moment in moments:
-                    changes = {status: moment.words}
-                    if feed is None:
+                    changes = {status: moment.words} if moment.words != said else {}
+                    said = moment.words
+                    if session.feed is None:
                         changes[models_line] = tell_models(models.state, models.pair)
-                    if session.trace is not None:
-                        feed = feed or RaceFeed(session.trace)
-                        feed.add_new_rounds()
+                    else:
                         if moment.ended:
-                            feed.end()
-                        changes[player] = feed.text
+                            session.feed.end()
+                        changes[player] = session.feed.new_text()
                     yield changes
         except UserError as error:
             yield {status: say_error(error), models_line: tell_models(models.state, models.pair)}
         except Exception:
             log.exception("a race failed")
             changes = {status: say_error(FAILED)}
-            if feed is not None:
-                feed.end()  # what has run is kept, and grows no more
-                changes[player] = feed.text
+            if session.feed is not None:
+                session.feed.end()  # what has run is kept, and grows no more
+                changes[player] = session.feed.new_text()
             yield changes
 
     def stop(session: Session) -> None:
         # No word of its own: it could arrive after the race's last one, and would then stay.
         session.stop_requested = True
+
+    def whole(session: Session):
+        return session.feed.text if session.feed else gr.skip()
+
+    # The player asks where lines are missing, see RaceFeed.
+    player.input(whole, session, player, queue=False, **PRIVATE)
 
     shown = [status, models_line, player, controls.run, controls.stop]
     address = module_address("share.js")
@@ -166,7 +171,6 @@ def _wire_open(controls: Controls, player: gr.HTML) -> None:
             return {controls.status: say_error(error)}
         compute_metrics(trace)  # what is shown is computed, whatever the file says
         feed = RaceFeed(trace, live=False)
-        feed.add_new_rounds()
         feed.end()
         words = say(
             "page.status_opened",

@@ -26,7 +26,7 @@ from adaedl.sampling import Sampling
 from adaedl.trace import Lane, Round, Trace
 from components import assets
 from components.palette import css_variables
-from components.player import RaceFeed
+from components.player import KEPT, WINDOW, RaceFeed
 
 LANES = ["autoregressive", "fixed:k=3", "adaedl:threshold=0.6", "max_confidence"]
 EXAMPLES = sorted(file for file in (assets.ASSETS / "examples").glob("*.json") if file.name != "index.json")
@@ -40,12 +40,14 @@ PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>pla
 <script type="module">
 const at = (name) => import("/{assets.address()}/js/" + name);
 const props = {{ value: "" }};
+window.asked = [];
+const trigger = (name) => asked.push(name);
 let changed;
 const watch = (_, call) => {{ changed = call; }};
 const {{ mount }} = await at("player.js");
 window.modules = Object.assign({{}}, ...await Promise.all(
   ["trace.js", "picture.js", "metrics.js", "save.js", "words.js"].map(at)));
-window.player = await mount({{ element: document.getElementById("player"), props, watch }});
+window.player = await mount({{ element: document.getElementById("player"), props, watch, trigger }});
 window.feed = (text) => {{ props.value = text; changed(); }};
 </script></body></html>"""
 
@@ -405,7 +407,7 @@ def test_every_lanes_chart_has_the_same_scales(page, trace):
       })"""
     )
     inside = [(bound, y) for bound, y in bounds if 0 <= bound <= 1]
-    top, bottom = 78, 148
+    top, bottom = 69, 121
     assert all(y == pytest.approx(bottom - bound * (bottom - top)) for bound, y in inside)
 
 
@@ -447,6 +449,38 @@ def test_a_race_that_runs_is_followed_until_paused_and_again_when_asked(page, tr
     assert page.evaluate("player.feed().trace.lanes.map((lane) => lane.text)") == [
         lane.text for lane in growing.lanes
     ]
+
+
+def test_a_value_stays_small_holds_the_last_updates_and_a_player_that_missed_some_asks_for_all(page, trace):
+    long = stretched(trace, 400)
+    growing = replace(long, lanes=[Lane(lane.stopper, lane.settings, lane.label) for lane in long.lanes])
+    feed = RaceFeed(growing)
+    values = []
+    while any(len(lane.rounds) < len(full.rounds) for lane, full in zip(growing.lanes, long.lanes, strict=True)):
+        for lane, full in zip(growing.lanes, long.lanes, strict=True):
+            lane.rounds = full.rounds[: len(lane.rounds) + 2]
+        values.append(feed.new_text())
+    update = len(feed.text) / len(values)
+    assert max(map(len, values)) < WINDOW + 2 * (KEPT + 1) * update < len(feed.text)
+    assert sum(not after.startswith(before) for before, after in pairwise(values)) > 2
+    for before, after in zip(values, values[KEPT:], strict=False):
+        assert json.loads(after.splitlines()[0])["from"] <= before.count("\n")
+
+    rounds = "player.feed().trace.lanes.map((lane) => lane.rounds.length)"
+    for value in values[::KEPT]:
+        page.evaluate("text => feed(text)", value)
+    found = page.evaluate(rounds)
+    assert page.evaluate("asked") == []
+    feed.end()
+    last = feed.new_text()
+    other = RaceFeed(growing)
+    other.add_new_rounds()
+    page.evaluate("text => feed(text)", other.text)
+    page.evaluate("text => feed(text)", last)
+    page.evaluate("text => feed(text)", last)
+    assert page.evaluate("asked") == ["input"]
+    page.evaluate("text => feed(text)", feed.text)
+    assert page.evaluate(rounds) == [len(lane.rounds) for lane in long.lanes] >= found
 
 
 def test_the_feed_sends_each_round_once_and_no_angle_bracket(trace):
@@ -683,7 +717,8 @@ def test_a_long_race_keeps_every_task_of_the_browser_under_100_ms(page, browser)
     rounds = sum(len(lane.rounds) for lane in trace.lanes)
     feed = RaceFeed(trace)
     feed.end()
-    head, *lines = feed.lines
+    name, head, *lines = feed.text.splitlines(keepends=True)
+    head = name + head
     page.evaluate("text => { window.lines = text.split('\\n').map((line) => line + '\\n'); }", "".join(lines))
     page.wait_for_function("window.Plotly")
     browser.start_tracing(page=page, categories=["toplevel"])
