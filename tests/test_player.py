@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
@@ -108,10 +108,19 @@ def address() -> str:
     thread.join(10)
 
 
+@pytest.fixture(scope="module")
+def context(browser) -> BrowserContext:
+    """Where all pages are, so that the browser fetches and compiles their files once."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
 @contextmanager
-def visit(browser: Browser, address: str, **options):
+def visit(context: BrowserContext, address: str, motion: bool = True):
     """A page with the player. What the browser complains about fails the test."""
-    page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+    page = context.new_page()
+    page.emulate_media(reduced_motion="no-preference" if motion else "reduce")
     page.set_default_timeout(WAIT)
     complaints = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -124,8 +133,8 @@ def visit(browser: Browser, address: str, **options):
 
 
 @pytest.fixture
-def page(browser, address):
-    with visit(browser, address) as page:
+def page(context, address):
+    with visit(context, address) as page:
         yield page
 
 
@@ -342,7 +351,7 @@ def test_steps_by_round_land_on_the_beginning_of_each(page, trace):
     assert page.evaluate("player.time()") == trace.lanes[1].rounds[2].start_s
 
 
-def test_scrubbing_to_a_time_shows_what_playing_to_it_did(page, browser, address, trace):
+def test_scrubbing_to_a_time_shows_what_playing_to_it_did(page, context, address, trace):
     show(page, trace)
     times = [length_of(trace) * share for share in (0.2, 0.63, 0.631, 0.9)]
     page.evaluate("player.act('start')")
@@ -360,7 +369,7 @@ def test_scrubbing_to_a_time_shows_what_playing_to_it_did(page, browser, address
         seek(page, seconds)
         scrubbed.append(drawing(page))
     assert scrubbed[::-1] == played
-    with visit(browser, address) as fresh:
+    with visit(context, address) as fresh:
         show(fresh, trace)
         seek(fresh, times[1])
         assert drawing(fresh) == played[1]
@@ -527,8 +536,8 @@ def test_a_recorded_race_plays_from_its_beginning_and_says_that_it_is_drawn(page
     assert page.locator('.lane[data-lane="0"] .written span').count() == len(trace.lanes[0].token_ids)
 
 
-def test_where_motion_is_not_wanted_nothing_moves_by_itself_and_steps_still_work(browser, address, trace):
-    with visit(browser, address, reduced_motion="reduce") as page:
+def test_where_motion_is_not_wanted_nothing_moves_by_itself_and_steps_still_work(context, address, trace):
+    with visit(context, address, motion=False) as page:
         opening = "new CustomEvent('adaedl:open', { detail: { trace } })"
         page.evaluate(f"trace => document.dispatchEvent({opening})", json.loads(trace.to_json()))
         settle(page)
