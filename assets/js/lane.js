@@ -147,6 +147,7 @@ export function laneView(trace, number, { pick, choose }) {
       : done && ended && !growing ? t("player.lane_done", { rounds: ended })
       : "";
     setText(narration, words);
+    doing.classList.toggle("idle", !current);
     doing.dataset.verdict = verdictOf(round, current);
   }
 
