@@ -4,14 +4,18 @@ import os
 from importlib.util import find_spec
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from adaedl.errors import UserError
 from components import assets
+from components.guard import SecurityHeaders
+from components.health import health_route
+from components.models_state import ModelsState
 from components.palette import css_variables, theme
 from components.texts import translations
 
 
-def launch(page: gr.Blocks, **options) -> tuple:
+def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
     """Serve the page and return at once, with what gradio's `launch` returns. ADAEDL_MCP=1 makes the named
     endpoints tools of an MCP server too.
 
@@ -25,7 +29,10 @@ def launch(page: gr.Blocks, **options) -> tuple:
         theme=theme(),
         css=css_variables(),
         css_paths=sorted(assets.ASSETS.glob("*.css")),
-        app_kwargs={"routes": assets.routes()},
+        app_kwargs={
+            "routes": [*assets.routes(), health_route(models)],
+            "middleware": [Middleware(SecurityHeaders, on_spaces="SPACE_ID" in os.environ)],
+        },
         i18n=translations(),
         footer_links=["gradio", "settings"],
         max_file_size="64mb",  # a trace that is too large for the page may come, to be told so

@@ -9,9 +9,9 @@ from adaedl.models.presets import resolve
 from adaedl.race import check_race
 from adaedl.sampling import Sampling
 from adaedl.stopping import split_specs
+from components.hosting import host
 
 MAX_LANES = 6
-MAX_NEW_TOKENS = 512  # a page is shared; the command line has no such limit
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class RaceSettings:
         if len(self.lanes) > MAX_LANES:
             raise UserError(f"The race has {len(self.lanes)} lanes; the page shows at most {MAX_LANES}.")
         Sampling(self.temperature, self.top_k, self.top_p)
-        if self.max_new_tokens > MAX_NEW_TOKENS:
+        most = host().max_tokens  # a page is shared; the command line has no such limit
+        if self.max_new_tokens > most:
             raise UserError(
-                f"{self.max_new_tokens} new tokens were asked for; the page writes at most {MAX_NEW_TOKENS}."
+                f"{self.max_new_tokens} new tokens were asked for; the page writes at most {most}."
             )
         resolve(self.pair)
 
