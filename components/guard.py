@@ -2,10 +2,8 @@
 answer, and no requests of the server's to places that a visitor names."""
 
 import gradio as gr
-from gradio_client.utils import is_http_url_like
+from gradio import processing_utils
 from starlette.datastructures import MutableHeaders
-
-from adaedl.errors import UserError
 
 # gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
 # left to forbid is that anything is fetched from, sent to or shown from elsewhere.
@@ -53,16 +51,11 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def refuse_addresses(page: gr.Blocks) -> None:
-    """Let no input of the page be a file at an address, which gradio would have the server fetch."""
-    for block in page.blocks.values():
-        block.async_move_resource_to_block_cache = _uploads_alone(block.async_move_resource_to_block_cache)
+def fetch_nothing() -> None:
+    """Let gradio fetch no file for a visitor: it takes {"path": "https://…"} in place of any input for a file
+    at that address, which the server would then ask for."""
+    processing_utils.async_ssrf_protected_download = _refuse_address
 
 
-def _uploads_alone(move):
-    async def move_upload(url_or_file_path):
-        if url_or_file_path is not None and is_http_url_like(str(url_or_file_path)):
-            raise UserError("A file at an address is not read here; upload it.")
-        return await move(url_or_file_path)
-
-    return move_upload
+async def _refuse_address(url: str, *_, **__) -> str:
+    raise gr.Error("A file at an address is not read here; upload it.", print_exception=False)

@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 
 from adaedl.errors import UserError
 from components import assets
-from components.guard import SecurityHeaders
+from components.guard import SecurityHeaders, fetch_nothing
 from components.health import health_route
 from components.models_state import ModelsState
 from components.palette import css_variables, theme
@@ -25,6 +25,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
     mcp = os.environ.get("ADAEDL_MCP") == "1"
     if mcp and find_spec("mcp") is None:
         raise UserError("ADAEDL_MCP=1 needs the package mcp; install it with: pip install 'gradio[mcp]'")
+    fetch_nothing()
     return page.queue(max_size=100).launch(
         theme=theme(),
         css=css_variables(),

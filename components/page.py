@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import gradio as gr
 
 from components.assets import module_address
-from components.guard import refuse_addresses
 from components.health import about_view
 from components.learn_page import learn_view
 from components.models_state import ModelsState
@@ -25,7 +24,6 @@ def build_page(models: ModelsState) -> gr.Blocks:
         about_view()
         follow = f"() => {{ import({module_address('tabs.js')}).then((tabs) => tabs.follow()); }}"
         page.load(None, js=follow, api_visibility="private")
-    refuse_addresses(page)
     return page
 
 
