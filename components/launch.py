@@ -27,6 +27,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
         raise UserError("ADAEDL_MCP=1 needs the package mcp; install it with: pip install 'gradio[mcp]'")
     fetch_nothing()
     return page.queue(max_size=100).launch(
+        max_threads=128,  # whoever waits for the device holds one, asleep
         theme=theme(),
         css=css_variables(),
         css_paths=sorted(assets.ASSETS.glob("*.css")),

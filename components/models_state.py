@@ -20,7 +20,7 @@ from adaedl.models.presets import DEFAULT_PAIR, resolve
 from components.hosting import host
 from components.zero_gpu import lend, on_zero_gpu
 
-MAX_WAITING = 20
+MAX_WAITING = 60
 
 log = logging.getLogger(__name__)
 

@@ -34,6 +34,9 @@ class RaceSettings:
         Raises:
             UserError: naming the value that will not do, and what would.
         """
+        for name in ("prompt", "pair", "verification"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise UserError(f"{name} is {value!r:.60}; it must be a text.")
         check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
         if len(self.lanes) > MAX_LANES:
             raise UserError(f"The race has {len(self.lanes)} lanes; the page shows at most {MAX_LANES}.")
