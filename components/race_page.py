@@ -126,7 +126,7 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls, status:
     default = replace(DEFAULTS, pair=models.default)
 
     def open_link(query: str):
-        settings = RaceSettings.from_query(query or "", default)
+        settings = RaceSettings.from_query(str(query or ""), default)
         if settings is None:
             return {controls.link: ""}
         try:
@@ -160,7 +160,7 @@ def _wire_open(controls: Controls, status: gr.HTML, player: gr.HTML) -> None:
 
     def open_trace(content: bytes):
         try:
-            trace = Trace.from_json(content)
+            trace = Trace.from_json(content or b"")
             if len(trace.lanes) > MAX_LANES:
                 raise UserError(
                     f"This trace has {len(trace.lanes)} lanes; the page shows at most {MAX_LANES}."
