@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from hosted import hosted_models
+from huggingface_hub import SpaceCard
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
@@ -281,3 +283,26 @@ def test_the_log_tells_how_races_ended(lines):
         list(play(models, replace(SETTINGS, prompt="w1 " * 200), Session()))
     assert [line["outcome"] for line in lines] == ["left", "stopped", "refused"]
     assert "\n" not in json.dumps(lines[0])
+
+
+# The Space
+
+
+def test_the_front_matter_of_the_space_is_whole():
+    readme = (TESTS.parent / "README.md").read_text("utf-8")
+    card = SpaceCard(readme).data
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert card.sdk == "gradio"
+    assert {card.colorFrom, card.colorTo} <= colours
+    assert (TESTS.parent / card.app_file).is_file()
+    assert len(card.short_description) <= 60
+    assert card.sdk_version.split(".")[0] == version("gradio").split(".")[0]
+    assert card.models == [PRESETS[DEFAULT_PAIR].target]
+
+
+def test_the_readme_names_every_variable_of_the_host():
+    readme = (TESTS.parent / "README.md").read_text("utf-8")
+    for name in ("PAIR", "MAX_TOKENS", "RACE_SECONDS", "CONCURRENCY", "CACHE"):
+        assert f"| `ADAEDL_{name}` |" in readme
+    for limit in (Host.max_tokens, Host.race_seconds, Host.concurrency):
+        assert f"| {limit} |" in readme
