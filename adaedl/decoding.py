@@ -145,9 +145,11 @@ def decode(
             # Draft until the stopper says stop.
             drafted: list[_Draft] = []
             room = max_new_tokens - written - 1  # the target adds a token of its own
+            limit = min(stopper.max_draft, room)
             stop_reason = "max_draft" if stopper.max_draft <= room else "length"
-            stopper.begin_round()
-            while len(drafted) < min(stopper.max_draft, room):
+            if not stopper.begin_round() and limit:
+                limit, stop_reason = 0, "threshold"
+            while len(drafted) < limit:
                 with clock.drafting:
                     if drafted:
                         logits = state.session.extend(drafted[-1].token_id)
@@ -181,12 +183,19 @@ def decode(
             # Emit, rewind, observe.
             accepted, emitted_id = verdict.accepted, verdict.emitted_id
             state.target_cache.rewind(state.target_cache.length - len(drafted) + accepted)
-            new_tokens = torch.cat((ids[1 : 1 + accepted], ids.new_tensor([emitted_id])))
-            features = output.features[: 1 + accepted] if layers else None
+            if limit:
+                state.session.rewind(accepted)
+            certain = torch.cat((ids[1 : 1 + accepted], ids.new_tensor([emitted_id])))
+            seen = output.features[: 1 + accepted] if layers else None
+            if drafting and not limit:  # the drafter has not read the last ones yet
+                certain = torch.cat((new_tokens, certain))
+                seen = torch.cat((features, seen)) if layers else None
+            new_tokens, features = certain, seen
             stopper.observe(len(drafted), accepted)
             ended_by_draft = accepted > 0 and drafted[accepted - 1].id in pair.eos_ids
             ended = ended_by_draft or emitted_id in pair.eos_ids
             duration_s = clock.elapsed()
+            stopper.observe_times(accepted + (not ended_by_draft), clock.verifying.seconds, duration_s)
 
             played = Round(
                 start_s=clock_s,

@@ -1,7 +1,8 @@
 """Any stopper on a recorded text, exactly and in milliseconds: the rounds of `decode()` without a model.
 
 Rounds, drafts, accepted counts and stop reasons are those of a real run (see `adaedl.recording` for why, and
-for the one thing that a recording cannot know). Time is modelled: each round takes what rounds of its
+for the one thing that a recording cannot know); of `throughput`, which goes by the clock, those of a real run
+that takes the modelled times. Time is modelled: each round takes what rounds of its
 length took when the text was recorded, and `model_error` says how far that is from a real run.
 """
 
@@ -12,7 +13,7 @@ from adaedl.metrics import compute_metrics
 from adaedl.metrics import percent_of_oracle as percent
 from adaedl.recording import Chain, Recording
 from adaedl.sampling import acceptance_lower_bound
-from adaedl.stopping import Bandit, Oracle, ScoreStopper, Stopper, format_spec, make_stopper
+from adaedl.stopping import Bandit, Oracle, ScoreStopper, Stopper, Throughput, format_spec, make_stopper
 from adaedl.times import Times
 from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace
 
@@ -43,6 +44,7 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
         played.verify_s = times.verify_s[len(played.drafted)]
         played.duration_s = played.draft_s + played.verify_s + times.overhead_s(draft.steps)
         stopper.observe(len(played.drafted), played.accepted)
+        stopper.observe_times(len(played.token_ids), played.verify_s, played.duration_s)
         lane.rounds.append(played)
         clock_s += played.duration_s
         written += len(played.token_ids)
@@ -83,7 +85,7 @@ def check_replay(recording: Recording, stopper: Stopper) -> None:
             f"{format_spec(stopper)} drafts up to {stopper.max_draft} tokens and this recording has "
             f"{recording.depth} at each position; set a smaller maximum or record deeper."
         )
-    judges = isinstance(stopper, ScoreStopper | Bandit)
+    judges = isinstance(stopper, ScoreStopper | Bandit | Throughput)
     if judges and stopper.score_temperature != recording.score_temperature:
         wanted, held = (
             "the default temperature" if value is None else f"temperature {value:g}"
@@ -144,7 +146,8 @@ def _draft(recording: Recording, stopper: Stopper, written: int) -> _Drafted:
         stopper.acceptable = recording.acceptable[written]
         if stopper.acceptable < limit:
             limit, stop_reason = stopper.acceptable, "threshold"
-    stopper.begin_round()
+    if not stopper.begin_round() and limit:
+        limit, stop_reason = 0, "threshold"
     compared: list[tuple[float | None, float | None]] = []
     for step in chain.steps[:limit]:
         stop = stopper.should_stop(step)

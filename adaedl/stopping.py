@@ -9,13 +9,14 @@ import difflib
 import inspect
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from adaedl.errors import UserError
 from adaedl.sampling import acceptance_lower_bound
 
 DEFAULT_MAX_DRAFT = 12
 MAX_DRAFT_LIMIT = 64
+FIRST_COST = 0.25  # of a draft, in tokens, before the first was timed
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ class Stopper:
         self.score: float | None = None
         self.threshold: float | None = None
 
-    def begin_round(self) -> None:
-        """Called before the first draft of a round."""
+    def begin_round(self) -> bool:
+        """Called before the first draft of a round; says whether to draft in it at all."""
+        return True
 
     def should_stop(self, step: DraftStep) -> bool:
         """Called after each drafted token. Sets `score` and `threshold` where the rule has them."""
@@ -73,6 +75,10 @@ class Stopper:
 
     def observe(self, drafted: int, accepted: int) -> None:
         """Called after verification with the numbers of drafted and accepted tokens of the round."""
+
+    def observe_times(self, tokens: int, verify_s: float, duration_s: float) -> None:
+        """Called after `observe` with the tokens that the round wrote, and the seconds that verification and
+        the whole round took."""
 
     @property
     def settings(self) -> dict:
@@ -293,6 +299,93 @@ class Bandit(Stopper):
         self.plays = tuple(self.plays[n] + (n == arm) for n in played)
 
 
+class Throughput(Stopper):
+    """Drafts on while one more token is expected to bring more text than its time would at the present speed.
+    There is no threshold to set; docs/throughput.md derives the rule.
+
+    The score is the gain of one more draft in expected tokens: the probability that all drafts in hand are
+    accepted, times the share of drafts accepted so far. For a draft in hand that probability is AdaEDL's
+    lower bound (arXiv 2410.18351), calibrated: the share accepted among earlier drafts of like bounds, the
+    bound itself counting as `PRIOR` of them. The threshold is the cost in tokens: the time of a draft step
+    and of verifying one token more, as measured so far, times the tokens per second so far. A round whose
+    first draft would not be worth it drafts none.
+    """
+
+    name = "throughput"
+    summary = "Drafts on while one more token is expected to bring more than its time would at this speed."
+    source = "ours, docs/throughput.md"
+    BINS = 6  # of the bound from 0 to 1
+    PRIOR = 20.0  # drafts
+    MEMORY = 0.98  # of every sum, kept each round
+    FIRST = 8  # rounds, that draft in any case
+    RETRY = 16  # rounds, of which one drafts in any case
+
+    def __init__(self, gamma: float = 0.2, **common):
+        super().__init__(**common)
+        self.gamma = _number(self, "gamma", gamma, 0, 100)
+        self.drafts = self.accepted = (0.0,) * self.BINS  # verified so far, by bin of the bound
+        self.bins: tuple[int, ...] = ()  # of this round's drafts
+        self.certainty = 1.0  # that all of them are accepted
+        self.tried = self.rested = 0  # rounds that drafted, and rounds without since the last of those
+        self.costs = Costs()
+
+    def begin_round(self) -> bool:
+        self.bins, self.certainty = (), 1.0
+        worth_it = self._gain() >= self.costs.of_a_draft
+        drafts = worth_it or self.tried < self.FIRST or self.rested + 1 == self.RETRY
+        self.tried, self.rested = self.tried + drafts, 0 if drafts else self.rested + 1
+        return drafts
+
+    def should_stop(self, step: DraftStep) -> bool:
+        bound = min(max(acceptance_lower_bound(step.entropy, self.gamma), 0.0), 1.0)
+        here = min(int(bound * self.BINS), self.BINS - 1)
+        self.bins += (here,)
+        self.certainty *= (self.accepted[here] + self.PRIOR * bound) / (self.drafts[here] + self.PRIOR)
+        self.score, self.threshold = self._gain(), self.costs.of_a_draft
+        return self.score < self.threshold
+
+    def _gain(self) -> float:
+        """Tokens that one more draft is expected to bring."""
+        return self.certainty * (sum(self.accepted) + 1) / (sum(self.drafts) + 2)
+
+    def observe(self, drafted: int, accepted: int) -> None:
+        # The drafts after the first rejected one were not judged.
+        judged = self.bins[: min(accepted + 1, drafted)]
+        taken = judged[:accepted]
+        self.drafts = tuple(self.MEMORY * n + judged.count(b) for b, n in enumerate(self.drafts))
+        self.accepted = tuple(self.MEMORY * n + taken.count(b) for b, n in enumerate(self.accepted))
+
+    def observe_times(self, tokens: int, verify_s: float, duration_s: float) -> None:
+        steps = len(self.bins)
+        drafting_s = duration_s - verify_s if steps else 0.0
+        new = (1, steps, steps**2, tokens, duration_s, drafting_s, verify_s, steps * verify_s)
+        self.costs = Costs(*(self.MEMORY * a + b for a, b in zip(astuple(self.costs), new, strict=True)))
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Sums over the rounds so far of what tells the cost of one more draft, in tokens."""
+
+    rounds: float = 0.0
+    steps: float = 0.0  # of drafting
+    steps_squared: float = 0.0
+    tokens: float = 0.0
+    seconds: float = 0.0
+    drafting_s: float = 0.0  # all but verification, of rounds that drafted
+    verify_s: float = 0.0
+    steps_verify_s: float = 0.0
+
+    @property
+    def of_a_draft(self) -> float:
+        """Tokens that the target would write at the speed so far in the time of one more draft."""
+        if not self.steps:
+            return FIRST_COST
+        spread = self.rounds * self.steps_squared - self.steps**2
+        together = self.rounds * self.steps_verify_s - self.steps * self.verify_s
+        verifying_s = max(0.0, together / spread) if spread else 0.0
+        return (self.drafting_s / self.steps + verifying_s) * self.tokens / self.seconds
+
+
 class Oracle(Stopper):
     """Drafts what will be accepted and not a token more, so that no draft is wasted: the ceiling for every
     rule where a draft costs less than the target's step that it saves. Only a recording knows that number;
@@ -323,6 +416,7 @@ STOPPERS: dict[str, type[Stopper]] = {
         Heuristic,
         Confidence,
         Bandit,
+        Throughput,
         Oracle,
     )
 }

@@ -32,7 +32,7 @@ from adaedl.stopping import format_spec, make_stopper
 from adaedl.trace import LaneMetrics
 
 TEMPERATURES = (0.0, 0.7, 1.0)
-LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit")
+LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit", "throughput")
 MAX_PROMPTS = 1000
 MAX_PROMPT_LIST_BYTES = 512 * 2**10
 MEANS = ("tokens_per_s", "acceptance_rate", "draft_length", "block_efficiency", "mean_beta", "wasted_share")

@@ -11,6 +11,15 @@ from playwright.sync_api import Browser, sync_playwright
 from adaedl.models.pair import Pair
 
 
+# Files that take longest, which start first where several processes share the tests.
+LONGEST = ("test_page", "test_losslessness", "test_real_pair", "test_player", "test_learn", "test_replay")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def default_pair() -> Pair:
     """The default pair with its real weights, from the user's cache (fetched the first time)."""

@@ -37,4 +37,7 @@ export CHROMIUM="$chromium"
 
 ruff check .
 ruff format --check --quiet .
-python -m pytest "$@"
+
+# Two processes share the tests, file by file, each with its half of the cores.
+export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 3 ? $(getconf _NPROCESSORS_ONLN) / 2 : 1 ))
+python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -22,8 +22,10 @@ import pytest
 import torch
 from toys import (
     Randomness,
+    Resting,
     World,
     chi_square,
+    on_toy_time,
     play,
     random_world,
     reference_warp,
@@ -55,6 +57,7 @@ SPECS = (
     "heuristic:k=2",
     "confidence:threshold=0.4",
     "bandit",
+    "throughput",
 )
 DROPPING = (
     f"adaedl:threshold=0.6,keep_last=false,{ADAPT}",
@@ -62,6 +65,7 @@ DROPPING = (
     "svip:h=0.35,keep_last=false",
     "margin:threshold=0.3,keep_last=false",
     "bandit:keep_last=false",
+    "throughput:keep_last=false",
 )
 WARPS = ((0, 1.0), (3, 1.0), (0, 0.8), (3, 0.8))  # top_k, top_p
 TEMPERATURES = (0.7, 1.3)
@@ -126,6 +130,18 @@ def test_every_stopper_writes_texts_as_often_as_the_target_does(
 @pytest.mark.parametrize("spec", DROPPING)
 def test_dropping_the_token_in_hand_at_the_stop_is_lossless(spec, world, temperature, verification):
     assert_lossless(WORLDS[world], spec, Sampling(temperature), verification)
+
+
+@pytest.mark.parametrize("verification", VERIFICATIONS)
+@pytest.mark.parametrize("world", ["whole", "trimmed", "eos"])
+def test_rounds_without_drafts_between_others_are_lossless(world, verification):
+    world = WORLDS[world]
+    randomness = seeded(world, "resting", verification)
+    played = play(world, Resting(), Sampling(0.9), verification, randomness)
+    assert min(p_values(world, played.texts, Sampling(0.9))) > MIN_P_VALUE
+    assert played.drafted[:, 0].ge(1).all()
+    assert played.drafted[:, 1].le(0).all()
+    assert played.drafted[:, 2].gt(0).any()
 
 
 @pytest.mark.parametrize("verification", VERIFICATIONS)
@@ -227,7 +243,7 @@ def test_decode_plays_the_rounds_of_the_lockstep_player(spec, verification, worl
             decode(
                 world_pair(world),
                 torch.tensor([0]),
-                make_stopper(spec),
+                on_toy_time(make_stopper(spec)),
                 sampling,
                 max_new_tokens=world.length,
                 seed=seed,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import random_world, tiny_pair, world_pair
+from toys import Resting, random_world, tiny_pair, world_pair
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
@@ -19,7 +19,7 @@ from adaedl.recorder import MAX_TOKENS, record
 from adaedl.recording import Recording
 from adaedl.replay import model_error, near_ties, percent_of_oracle, replay, replay_trace
 from adaedl.sampling import Sampling
-from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
+from adaedl.stopping import LIVE_STOPPERS, STOPPERS, Stopper, make_stopper
 from adaedl.trace import Lane, Round
 
 PROMPT = "w3 w14 w15 w9 w2"
@@ -34,6 +34,7 @@ SPECS = [
     "svip:h=0.5,keep_last=false",
     "margin:threshold=0.3,keep_last=false",
     "bandit:keep_last=false,max_draft=6",
+    "throughput:gamma=0.5,keep_last=false",
     "heuristic:k=1",
 ]
 PAIRS = {
@@ -50,6 +51,20 @@ def real_rounds(pair, spec: str, temperature: float, **options) -> list[Round]:
     return list(
         decode(pair, pair.encode(PROMPT), make_stopper(spec), Sampling(temperature), record=True, **options)
     )
+
+
+def told(spec: str, rounds: list[Round]) -> Stopper:
+    """A stopper that is told the times of a real run in place of modelled ones."""
+    stopper = make_stopper(spec)
+    observe, times = stopper.observe_times, iter(rounds)
+
+    def observe_times(tokens: int, *_) -> None:
+        played = next(times, None)
+        if played is not None:
+            observe(tokens, played.verify_s, played.duration_s)
+
+    stopper.observe_times = observe_times
+    return stopper
 
 
 def outcome(rounds: list[Round]) -> list[tuple]:
@@ -90,11 +105,23 @@ def test_a_replay_is_the_real_run(build, temperature):
         recording = record(pair, PROMPT, Sampling(temperature), **options)
         assert recording.probed_alike == recording.probed > 0
         for spec in SPECS:
-            real, again = real_rounds(pair, spec, temperature, **options), replay(recording, spec)
+            real = real_rounds(pair, spec, temperature, **options)
+            again = replay(recording, told(spec, real))
             assert outcome(again.rounds) == outcome(real), spec
             assert_same_numbers(real, again.rounds)
             assert again.token_ids == [token for played in real for token in played.token_ids]
             assert again.text == pair.decode(again.token_ids)
+
+
+@pytest.mark.parametrize("build", PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize("temperature", [0, 0.7])
+def test_after_rounds_without_drafts_the_drafter_has_read_the_whole_text(build, temperature):
+    pair, sampling = build(), Sampling(temperature)
+    recording = record(pair, PROMPT, sampling, max_new_tokens=24)
+    real = list(decode(pair, pair.encode(PROMPT), Resting(), sampling, max_new_tokens=24))
+    assert [len(played.drafted) > 0 for played in real[:4]] == [True, False, True, False][: len(real)]
+    assert outcome(replay(recording, Resting()).rounds) == outcome(real)
+    assert [token for played in real for token in played.token_ids] == recording.token_ids
 
 
 def test_ends_are_drafted_and_accepted_in_these_texts():
@@ -407,7 +434,7 @@ def test_a_replay_is_the_real_run_on_the_real_pair(number, temperature, default_
 def replay_alike(recording: Recording, lanes: list[Lane]) -> bool:
     """Whether every lane replays as it ran, but for lanes where the recording itself says that a choice hangs
     on rounding."""
-    replayed = [replay(recording, lane.label) for lane in lanes]
+    replayed = [replay(recording, told(lane.label, lane.rounds)) for lane in lanes]
     return all(
         outcome(again.rounds) == outcome(lane.rounds) or near_ties(recording, again) > 0
         for again, lane in zip(replayed, lanes, strict=True)

@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -122,6 +123,76 @@ def test_a_round_whose_only_draft_was_dropped_is_a_play_without_reward():
     stopper = make_stopper("bandit:keep_last=false")
     stopper.observe(0, 0)
     assert (stopper.plays, stopper.rewards) == ((1, 0, 0, 0), (0, 0, 0, 0))
+
+
+def test_throughput_calibrates_the_bound_on_what_was_verified():
+    stopper = make_stopper("throughput")
+    assert stopper.begin_round()
+    for entropy in (0.05, 1.25, 0.45):  # bounds 0.9, 0.5 and 0.7
+        stopper.should_stop(step(entropy=entropy))
+    assert stopper.certainty == pytest.approx(0.9 * 0.5 * 0.7)
+    stopper.observe(3, 1)  # the first accepted, the second rejected, the third never judged
+    stopper.begin_round()
+    stopper.should_stop(step(entropy=1.25))
+    assert stopper.certainty == pytest.approx((0 + 20 * 0.5) / (1 + 20))
+    stopper.should_stop(step(entropy=0.05))
+    assert stopper.certainty == pytest.approx(10 / 21 * (1 + 20 * 0.9) / (1 + 20))
+    # Two drafts were verified and one accepted, beside the one in two that it starts from.
+    assert stopper.score == pytest.approx(stopper.certainty * (1 + 1) / (2 + 2))
+
+
+def test_throughput_forgets_slowly():
+    stopper = make_stopper("throughput")
+    for _ in range(3):
+        stopper.begin_round()
+        stopper.should_stop(step(entropy=0.0))
+        stopper.observe(1, 1)
+    assert sum(stopper.drafts) == sum(stopper.accepted) == pytest.approx(1 + 0.98 + 0.98**2)
+
+
+def test_throughput_holds_the_gain_against_what_a_draft_costs_at_the_speed_so_far():
+    stopper = make_stopper("throughput")
+    for drafts, tokens, verify_s, duration_s in ((1, 2, 0.5, 0.6), (3, 2, 0.7, 1.0)):
+        stopper.begin_round()
+        for _ in range(drafts):
+            stopper.should_stop(step(entropy=0.1))
+        stopper.observe(drafts, 1)
+        stopper.observe_times(tokens, verify_s, duration_s)
+    # The first round counts for 0.98. A draft step takes (0.98·0.1 + 0.3) s / 3.98, and one token more to
+    # verify 0.2 s / 2; 3.96 tokens took 1.588 s.
+    cost = (0.398 / 3.98 + 0.1) * 3.96 / 1.588
+    assert stopper.costs.of_a_draft == pytest.approx(cost)
+    stopper.begin_round()
+    stopper.should_stop(step(entropy=0.1))
+    assert stopper.threshold == pytest.approx(cost)
+    assert stopper.should_stop(step(entropy=5.0))
+
+
+def test_throughput_drafts_none_where_the_first_would_not_be_worth_it_and_tries_again_later():
+    stopper = make_stopper("throughput")
+    drafting = []
+    for _ in range(200):
+        drafting.append(stopper.begin_round())
+        if drafting[-1]:
+            stopper.should_stop(step(entropy=4.0))
+            stopper.observe(1, 0)
+            stopper.observe_times(1, 1.0, 1.4)
+        else:
+            stopper.observe(0, 0)
+            stopper.observe_times(1, 1.0, 1.0)
+    assert all(drafting[:8])
+    later = [number for number, drafts in enumerate(drafting) if drafts][8:]
+    assert set(np.diff(later)) == {16}
+
+
+def test_a_copy_of_throughput_goes_its_own_way():
+    stopper = make_stopper("throughput")
+    clone = copy.copy(stopper)
+    clone.begin_round()
+    clone.should_stop(step(entropy=1.0))
+    clone.observe(1, 1)
+    clone.observe_times(2, 1.0, 1.1)
+    assert (sum(stopper.drafts), stopper.bins, stopper.costs.rounds) == (0, (), 0)
 
 
 def test_the_oracle_stops_after_what_is_acceptable():

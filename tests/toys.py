@@ -163,31 +163,61 @@ class Played(NamedTuple):
     accepted: Tensor
 
 
+class Resting(Stopper):
+    """Drafts two tokens in every second round, and none in the others."""
+
+    name = "resting"
+
+    def __init__(self):
+        super().__init__(max_draft=2)
+        self.drafts = False
+
+    def begin_round(self) -> bool:
+        self.drafts = not self.drafts
+        return self.drafts
+
+
+def on_toy_time(stopper: Stopper) -> Stopper:
+    """A stopper for which every round takes the target a second, and a tenth of one for each draft."""
+    observe, observe_times = stopper.observe, stopper.observe_times
+
+    def told(drafted: int, accepted: int) -> None:
+        observe(drafted, accepted)
+        observe_times(accepted + 1, 1.0, 1.0 + drafted / 10)
+
+    stopper.observe, stopper.observe_times = told, lambda *_: None
+    return stopper
+
+
 @dataclass
 class _StopperStates:
-    """One stopper for all runs with the same past: a state is what was observed so far."""
+    """One stopper for all runs with the same past: a state is everything it was told so far, on toy time."""
 
     stoppers: list[Stopper]
     after: dict[tuple, int] = field(default_factory=dict)
-    decisions: dict[tuple, bool] = field(default_factory=dict)
+    answers: dict[int, bool] = field(default_factory=dict)  # the last one, by state
 
-    def observe(self, state: int, drafted: int, accepted: int) -> int:
-        key = (state, drafted, accepted)
+    def _advance(self, state: int, told: tuple, tell: Callable[[Stopper], bool | None]) -> int:
+        key = (state, *told)
         if key not in self.after:
             stopper = copy.copy(self.stoppers[state])
-            stopper.observe(drafted, accepted)
+            self.after[key] = len(self.stoppers)
+            self.answers[self.after[key]] = bool(tell(stopper))
             self.stoppers.append(stopper)
-            self.after[key] = len(self.stoppers) - 1
         return self.after[key]
 
-    def should_stop(self, state: int, position: int, node: int, token: int, numbers: list[float]) -> bool:
-        key = (state, position, node, token)
-        if key not in self.decisions:
-            stopper = self.stoppers[state]
-            if position == 1:
-                stopper.begin_round()
-            self.decisions[key] = stopper.should_stop(DraftStep(*numbers, position=position))
-        return self.decisions[key]
+    def begin_round(self, state: int) -> int:
+        return self._advance(state, ("begin",), lambda stopper: stopper.begin_round())
+
+    def should_stop(self, state: int, node: int, token: int, step: DraftStep) -> int:
+        return self._advance(state, (node, token), lambda stopper: stopper.should_stop(step))
+
+    def observe(self, state: int, drafted: int, accepted: int) -> int:
+        def tell(stopper: Stopper) -> None:
+            stopper.observe(drafted, accepted)
+            stopper.observe_times(accepted + 1, 1.0, 1.0 + drafted / 10)
+
+        return self._advance(state, ("observe", drafted, accepted), tell)
 
 
 def _for_each(columns: tuple[Tensor, ...], function: Callable) -> Tensor:
@@ -251,7 +281,9 @@ def play(
         path = torch.zeros(runs, world.length + 1, dtype=torch.long)
         path[:, 0] = node
 
-        alive, position = active[limit[active] > 0], 0
+        state[active] = _for_each((state[active],), states.begin_round)
+        willing = _for_each((state[active],), states.answers.__getitem__)
+        alive, position = active[(limit[active] > 0) & willing], 0
         while len(alive):
             here = path[alive, position]
             if matching:
@@ -261,11 +293,14 @@ def play(
             else:
                 token = draw(q_table[here], uniforms(alive, 1)[:, 0])
 
-            def decide(state, node, token, position=position + 1) -> bool:
-                numbers = [entropy[node], top_prob[node], margin[node], token_prob[node][token]]
-                return states.should_stop(state, position, node, token, numbers)
+            def judge(state, node, token, position=position + 1) -> int:
+                step = DraftStep(
+                    entropy[node], top_prob[node], margin[node], token_prob[node][token], position
+                )
+                return states.should_stop(state, node, token, step)
 
-            stop = _for_each((state[alive], here, token), decide)
+            state[alive] = _for_each((state[alive], here, token), judge)
+            stop = _for_each((state[alive],), states.answers.__getitem__)
             keep = ~stop | stopper.keep_last
             drafted[alive, position] = token
             count[alive] += keep.long()
@@ -419,6 +454,9 @@ class TableFeatureSession:
     def extend(self, token_id: Tensor) -> Tensor:
         self.drafted = self.world.child(self.drafted, int(token_id))
         return self.world.draft_logits[self.drafted]
+
+    def rewind(self, accepted: int) -> None:
+        self.drafted = self.certain
 
     def copy(self) -> "TableFeatureSession":
         return copy.copy(self)

@@ -34,12 +34,16 @@ class DraftSession(Protocol):
 
     def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
         """Start a round. token_ids [m] are the tokens that became certain since the last call (accepted
-        drafts, then the target's own token), features [m, F] the target's features one position before
-        each (zeros before the very first token). Drops what was drafted and not accepted. Returns the
-        logits [Vq] for the next token."""
+        drafts, then the target's own token, then those of rounds without drafts), features [m, F] the
+        target's features one position before each (zeros before the very first token). Drops what was
+        drafted and not accepted. Returns the logits [Vq] for the next token."""
 
     def extend(self, token_id: Tensor) -> Tensor:
         """Append a drafted token (a tensor of one element) and return the logits [Vq] for the next."""
+
+    def rewind(self, accepted: int) -> None:
+        """End a round: drop its drafts but for the first `accepted`. Without it `begin` takes them from its
+        token_ids, which must then be those of one round."""
 
     def copy(self) -> "DraftSession":
         """An independent session in the same state."""
@@ -100,6 +104,9 @@ class IndependentSession:
 
     def extend(self, token_id: Tensor) -> Tensor:
         return self.runner.forward(token_id.view(1), self.cache, "last").logits[0]
+
+    def rewind(self, accepted: int) -> None:
+        self.cache.rewind(min(self.cache.length, self.certain + accepted))
 
     def copy(self) -> "IndependentSession":
         return IndependentSession(self.runner, self.cache.copy(), self.certain)
@@ -197,6 +204,9 @@ class FeatureSession:
         return self._finish(
             *self.drafter.append(self.cache, token_id.view(1), self.drafter.from_own(self.own))
         )
+
+    def rewind(self, accepted: int) -> None:
+        self.cache.rewind(self.certain)  # even accepted ones were read without the target's features
 
     def _finish(self, x: Tensor, queries: Tensor) -> Tensor:
         attended = attend(queries[-1:], self.cache.data[0, : self.cache.length], None)
