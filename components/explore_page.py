@@ -131,10 +131,10 @@ class _errors_told(list):
 
     def __exit__(self, kind, error, traceback) -> bool:
         if isinstance(error, UserError):
-            self.append(say_error(str(error)))
+            self.append(say_error(error))
         elif isinstance(error, Exception):
             log.error("Explore failed", exc_info=error)
-            self.append(say_error("That failed, and the host's log says why; try again."))
+            self.append(say_error(UserError("That failed, and the host's log says why; try again.")))
         return isinstance(error, Exception)
 
 
