@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from adaedl.decoding import check_run
@@ -29,7 +30,7 @@ from adaedl.race import MAX_LANES, check_race, new_trace, race
 from adaedl.sampling import Sampling
 from adaedl.statistics import bootstrap_mean
 from adaedl.stopping import format_spec, make_stopper
-from adaedl.trace import LaneMetrics
+from adaedl.trace import LaneMetrics, Trace
 
 TEMPERATURES = (0.0, 0.7, 1.0)
 LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit")
@@ -108,6 +109,11 @@ class Grid:
             for seed in self.seeds
         ]
 
+    def lanes_of(self, number: int) -> list[str]:
+        """The lanes of the cell of that number in the order in which they race, which moves on with each."""
+        turn = number % len(self.lanes)
+        return [*self.lanes[turn:], *self.lanes[:turn]]
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -151,6 +157,9 @@ class Row:
 COLUMNS = [f.name for f in fields(Row) if f.name != "metrics"] + [f.name for f in fields(LaneMetrics)]
 SETUP = COLUMNS[:7]  # what all rows of one sweep share
 CELL = ["kind", "prompt", "prompt_digest", "temperature", "seed"]
+TEXTS = ["pair", "device", "dtype", "verification", "kind", "prompt_digest", "lane", "stopper"]
+WHOLE = ["top_k", "max_new_tokens", "prompt", "seed"]
+NUMBERS = ["top_p", "temperature", *(f.name for f in fields(LaneMetrics) if f.name != "same_text")]
 
 
 def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[list[Row]]:
@@ -167,14 +176,14 @@ def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[li
     done = set(done)
     for number, cell in enumerate(grid.cells):
         if cell.key not in done:
-            yield _run_cell(pair, grid, cell, turn=number % len(grid.lanes))
+            yield _run_cell(pair, grid, cell, grid.lanes_of(number))
 
 
-def _run_cell(pair: Pair, grid: Grid, cell: Cell, turn: int) -> list[Row]:
+def _run_cell(pair: Pair, grid: Grid, cell: Cell, lanes: list[str]) -> list[Row]:
     trace = new_trace(
         pair,
         cell.prompt.text,
-        [*grid.lanes[turn:], *grid.lanes[:turn]],
+        lanes,
         Sampling(cell.temperature, grid.top_k, grid.top_p),
         max_new_tokens=grid.max_new_tokens,
         seed=cell.seed,
@@ -182,9 +191,14 @@ def _run_cell(pair: Pair, grid: Grid, cell: Cell, turn: int) -> list[Row]:
     )
     for _ in race(pair, trace):
         pass
+    return rows_of(trace, grid, cell)
+
+
+def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
+    """The rows of a cell from its finished race, in the order of the grid's lanes."""
     rows = {
         lane.label: Row(
-            pair=pair.name,
+            pair=trace.pair.name,
             device=trace.device,
             dtype=trace.dtype,
             verification=grid.verification,
@@ -254,16 +268,8 @@ def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tupl
         if path.exists() and path.stat().st_size:
             if not resume:
                 raise UserError(f"{path} is there already; add --resume to go on with it, or choose another.")
-            frame = read_rows(path)
-            setup = {**pair_setup, **{name: getattr(grid, name) for name in SETUP[3:]}}
-            for name, value in setup.items():
-                other = next((kept for kept in frame[name] if kept != value), None)
-                if other is not None:
-                    raise UserError(
-                        f"{path} has a sweep with {name} {other}, not {value}; choose another file."
-                    )
-            frame = _whole_cells(frame, grid, path)
-            done = set(frame[CELL].itertuples(index=False, name=None))
+            frame = rows_to_keep(read_rows(path), grid, pair_setup, str(path))
+            done = cells_in(frame)
             kept = frame.to_csv(index=False)
         unfinished = path.with_name(path.name + ".unfinished")
         unfinished.write_text(kept, "utf-8")
@@ -296,23 +302,68 @@ def read_rows(path: Path) -> pd.DataFrame:
         UserError: it cannot be read or is not a sweep's.
     """
     try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not a sweep's CSV file: it is not UTF-8 text.") from None
+        return rows_from_csv(path.read_bytes(), str(path))
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-    whole = text[: text.rfind("\n") + 1]
-    strings = dict.fromkeys(("pair", "device", "dtype", "verification", "kind", "prompt_digest"), str)
+
+
+def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
+    """The rows in the content of a sweep's CSV file, which errors call `name`.
+
+    Raises:
+        UserError: it is not a sweep's.
+    """
     try:
-        frame = pd.read_csv(io.StringIO(whole), dtype=strings, keep_default_na=False, na_values=[""])
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise UserError(f"{name} is not a sweep's CSV file: it is not UTF-8 text.") from None
+    whole = text[: text.rfind("\n") + 1]
+    try:
+        frame = pd.read_csv(
+            io.StringIO(whole), dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""]
+        )
     except (ValueError, pd.errors.ParserError):
         frame = pd.DataFrame()
     if list(frame.columns) != COLUMNS:
-        raise UserError(f"{path} is not a sweep's CSV file: its first line is not the columns of one.")
+        raise UserError(f"{name} is not a sweep's CSV file: its first line is not the columns of one.")
     try:
-        return frame.astype({"temperature": float, "top_p": float, "prompt": int, "seed": int, "top_k": int})
+        frame = frame.astype(dict.fromkeys(WHOLE, int) | dict.fromkeys(NUMBERS, float))
     except ValueError:
-        raise UserError(f"{path} is not a sweep's CSV file: a number in it is not one.") from None
+        frame = None
+    if frame is None or np.isinf(frame[NUMBERS]).any(axis=None):
+        raise UserError(f"{name} is not a sweep's CSV file: a number in it is not one.")
+    return frame
+
+
+def rows_to_keep(
+    frame: pd.DataFrame, grid: Grid, pair_setup: dict, name: str, advice: str = "choose another file"
+) -> pd.DataFrame:
+    """The rows of whole cells, where they are of the sweep that is asked for.
+
+    Raises:
+        UserError: they are of another one, with `name` and `advice`.
+    """
+    setup = {**pair_setup, **{name: getattr(grid, name) for name in SETUP[3:]}}
+    for setting, value in setup.items():
+        other = next((kept for kept in frame[setting] if kept != value), None)
+        if other is not None:
+            raise UserError(f"{name} has a sweep with {setting} {other}, not {value}; {advice}.")
+    cells = [(part, tuple(part["lane"])) for _, part in frame.groupby(CELL, sort=False)]
+    for number, (part, lanes) in enumerate(cells):
+        if lanes != grid.lanes:
+            cut_off = number == len(cells) - 1 and lanes == grid.lanes[: len(lanes)]
+            if not cut_off:
+                raise UserError(
+                    f"{name} has a sweep with the lanes {', '.join(lanes)}, not {', '.join(grid.lanes)}; "
+                    f"{advice}."
+                )
+            return frame.drop(part.index)
+    return frame
+
+
+def cells_in(frame: pd.DataFrame) -> set[tuple]:
+    """The keys of the cells that a table has."""
+    return set(frame[CELL].itertuples(index=False, name=None))
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
@@ -367,21 +418,6 @@ def built_in_prompts(kinds: list[str], count: int | None = None) -> tuple[Prompt
         for kind in kinds
         if number < len(PROMPT_SETS[kind])
     )
-
-
-def _whole_cells(frame: pd.DataFrame, grid: Grid, path: Path) -> pd.DataFrame:
-    """The rows of the cells that have all lanes of a grid; the last cell may have been cut off."""
-    cells = [(part, tuple(part["lane"])) for _, part in frame.groupby(CELL, sort=False)]
-    for number, (part, lanes) in enumerate(cells):
-        if lanes != grid.lanes:
-            cut_off = number == len(cells) - 1 and lanes == grid.lanes[: len(lanes)]
-            if not cut_off:
-                raise UserError(
-                    f"{path} has a sweep with the lanes {', '.join(lanes)}, not {', '.join(grid.lanes)}; "
-                    "choose another file."
-                )
-            return frame.drop(part.index)
-    return frame
 
 
 def _csv(rows: list[list]) -> str:

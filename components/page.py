@@ -9,6 +9,7 @@ from components.assets import module_address
 from components.learn_page import learn_view
 from components.models_state import ModelsState
 from components.race_page import race_view
+from components.sweep_page import sweep_view
 from components.texts import text
 
 
@@ -18,6 +19,8 @@ def build_page(models: ModelsState) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with _tab("race"):
                 race_view(page, models)
+            with _tab("sweep"):
+                sweep_view(models)
             with _tab("learn"):
                 learn_view()
         follow = f"() => {{ import({module_address('tabs.js')}).then((tabs) => tabs.follow()); }}"
