@@ -32,7 +32,8 @@ def tell_results(rows: pd.DataFrame, key: str, **values) -> str:
             name: first[name].item() if hasattr(first[name], "item") else first[name]
             for name in ("pair", "device", "dtype", "verification", "max_new_tokens")
         },
-        "lanes": list(dict.fromkeys(rows["lane"])),
+        "lanes": (lanes := list(dict.fromkeys(rows["lane"]))),
+        "titles": {lane: title_of(lane) for lane in lanes},
         "summary": _records(summarise(rows)),
         "kinds": _records(summarise(rows, by_kind=True)),
         "csv": rows.to_csv(index=False),
@@ -102,6 +103,12 @@ def parquet(csv: str) -> dict[str, str]:
     except UserError as error:
         return {"error": str(error)}
     return {"base64": base64.b64encode(content.getvalue()).decode()}
+
+
+def title_of(lane: str) -> str:
+    """A lane as the other pages write it: a draft length is named even where it is the default one."""
+    k = make_stopper(lane).settings.get("k")
+    return lane if k is None or "k=" in lane else f"{lane}:k={k}"
 
 
 def _records(table: pd.DataFrame) -> list[dict]:

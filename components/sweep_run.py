@@ -90,7 +90,7 @@ def play_sweep(
         moment = None
         for moment in _play_cell(models, pair, grid, number, cell, session, pace):
             if not moment.ended:
-                yield progress(_words(moment, cell))
+                yield progress(_words(moment, grid, cell))
         if moment is None or moment.key in ("page.status_stopped", "page.status_stopped_early"):
             yield progress(say("sweep.status_stopped", done=runs), ended=True)
             return
@@ -99,7 +99,7 @@ def play_sweep(
             return
         session.add(rows_of(session.race.trace, grid, cell))
         runs += lanes
-        yield progress(_words(moment, cell), new_rows=True)
+        yield progress(_words(moment, grid, cell), new_rows=True)
     yield progress(say("sweep.status_finished", runs=total), ended=True)
 
 
@@ -131,13 +131,13 @@ def _play_cell(
                 yield moment
 
 
-def _words(moment: Moment, cell: Cell) -> str:
+def _words(moment: Moment, grid: Grid, cell: Cell) -> str:
     """What is going on: that the sweep waits for the device, or which cell it is at."""
     if moment.key not in ("page.status_racing", "page.status_finished"):
         return moment.words
     return say(
         "sweep.status_running",
-        kind=cell.prompt.kind,
-        number=cell.prompt.number,
+        number=1 + grid.prompts.index(cell.prompt),
+        prompts=len(grid.prompts),
         temperature=f"{cell.temperature:g}",
     )

@@ -14,11 +14,12 @@ export const MEASURES = {
 };
 
 /** Mean speedup of each lane over temperature with its 95% interval as a band; a line marks 1.0×. */
-export function speedupFigure({ lanes, summary }) {
+export function speedupFigure(results) {
+  const { lanes, summary } = results;
   const drafting = lanes.filter((lane) => lane !== "autoregressive");
   const data = drafting.flatMap((lane) => {
     const rows = rowsOf(summary, lane);
-    const style = styleOf(lane, lanes);
+    const style = styleOf(lane, results);
     const x = rows.map((row) => row.temperature);
     const around = {
       type: "scatter",
@@ -58,15 +59,17 @@ export function speedupFigure({ lanes, summary }) {
 }
 
 /** Bars of speedup for each kind of text at one temperature, with their intervals. */
-export function kindsFigure({ lanes, kinds }, temperature) {
+export function kindsFigure(results, temperature) {
+  const { lanes, kinds } = results;
   const rows = kinds.filter((row) => row.temperature === temperature);
   const names = [...new Set(rows.map((row) => row.kind))];
   const data = lanes
     .filter((lane) => lane !== "autoregressive")
     .map((lane) => {
       const own = names.map((kind) => rows.find((row) => row.lane === lane && row.kind === kind));
-      const style = styleOf(lane, lanes);
-      const distance = (end) => own.map((row) => (row?.speedup ? Math.abs(row[end] - row.speedup) : 0));
+      const style = styleOf(lane, results);
+      // One prompt alone has no interval.
+      const distance = (end) => own.map((row) => (row?.prompts > 1 ? Math.abs(row[end] - row.speedup) : null));
       return {
         type: "bar",
         name: style.name,
@@ -95,12 +98,13 @@ export function kindsFigure({ lanes, kinds }, temperature) {
 }
 
 /** The mean of one of MEASURES over temperature. */
-export function measureFigure({ lanes, summary }, name) {
+export function measureFigure(results, name) {
+  const { lanes, summary } = results;
   const data = lanes
     .filter((lane) => rowsOf(summary, lane).some((row) => row[name] !== null))
     .map((lane) => {
       const rows = rowsOf(summary, lane);
-      const style = styleOf(lane, lanes);
+      const style = styleOf(lane, results);
       return {
         type: "scatter",
         mode: "lines+markers",

@@ -22,25 +22,25 @@ export function lookOf(lane, lanes) {
 }
 
 /** Lanes with their looks, as a line of keys. */
-export function keys(lanes) {
-  return make("p", { className: "keys" }, ...lanes.map((lane) => key(lane, lanes)));
+export function keys({ lanes, titles }) {
+  return make("p", { className: "keys" }, ...lanes.map((lane) => key(lane, lanes, titles[lane])));
 }
 
-function key(lane, lanes) {
+function key(lane, lanes, title) {
   const { colour, dash } = lookOf(lane, lanes);
   const sign = svg("svg", { width: 34, height: 10, "aria-hidden": "true" });
   const line = svg("line", { x1: 1, x2: 33, y1: 5, y2: 5, "stroke-width": 3, "stroke-dasharray": STROKES[dash] });
   line.style.stroke = `var(${colour})`;
   sign.append(line);
-  return make("span", { className: "key" }, sign, lane);
+  return make("span", { className: "key" }, sign, title);
 }
 
 /** What plotly needs to draw a lane's line and its bars. */
-export function styleOf(lane, lanes) {
+export function styleOf(lane, { lanes, titles }) {
   const { colour, dash, sign, hatching } = lookOf(lane, lanes);
   const value = variable(colour);
   return {
-    name: plain(lane, 40),
+    name: plain(titles[lane], 40),
     colour: value,
     line: { color: value, width: 3, dash },
     marker: { color: value, size: 9, symbol: sign },

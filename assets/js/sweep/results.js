@@ -34,7 +34,7 @@ function addStyle() {
 
 function resultsView(server) {
   let results = null;
-  const about = make("p", { className: "about" });
+  const about = make("p", { className: "whence" });
   const legend = make("div");
   const table = tableView();
   const temperature = choice("sweep.at_temperature");
@@ -50,8 +50,8 @@ function resultsView(server) {
   const files = make(
     "p",
     { className: "files" },
-    file("CSV", "sweep.csv", () => download(results.csv, "adaedl-sweep.csv", "text/csv")),
-    file("Parquet", "sweep.parquet", saveParquet),
+    file("CSV", "csv", () => download(results.csv, "adaedl-sweep.csv", "text/csv")),
+    file("Parquet", "parquet", saveParquet),
   );
 
   async function saveParquet() {
@@ -81,7 +81,7 @@ function resultsView(server) {
       results = next;
       const { key, values } = next.about;
       about.replaceChildren(make("strong", {}, t(key, values)), " ", setupWords(next.setup));
-      legend.replaceChildren(keys(next.lanes));
+      legend.replaceChildren(keys(next));
       temperature.offer(temperaturesOf(next).map((value) => [String(value), String(value)]));
       table.show(next);
       redraw();

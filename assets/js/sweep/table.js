@@ -58,7 +58,7 @@ export function tableView() {
     const swatch = make("i", { ariaHidden: "true" });
     swatch.style.background = `var(${lookOf(values.lane, results.lanes).colour})`;
     const cells = Object.entries(COLUMNS).map(([column, written]) => {
-      if (column === "lane") return make("th", { scope: "row" }, swatch, values.lane);
+      if (column === "lane") return make("th", { scope: "row" }, swatch, results.titles[values.lane]);
       if (column === "speedup") return speedupCell(values);
       return make("td", {}, written(values[column]));
     });
@@ -77,9 +77,9 @@ export function tableView() {
   };
 }
 
-function speedupCell({ lane, speedup, speedup_low, speedup_high }) {
+function speedupCell({ lane, prompts, speedup, speedup_low, speedup_high }) {
   if (speedup === null) return make("td", {}, NONE);
-  const interval = lane === "autoregressive" ? "" : ` (${speedup_low.toFixed(2)} – ${speedup_high.toFixed(2)})`;
+  const interval = lane === "autoregressive" || prompts < 2 ? "" : ` (${speedup_low.toFixed(2)} – ${speedup_high.toFixed(2)})`;
   const cell = make("td", {}, make("strong", {}, `${speedup.toFixed(2)}×`), interval);
   cell.dataset.value = speedup;
   return cell;
