@@ -240,8 +240,8 @@ def cells(page: Page, column: int) -> list[str]:
 def test_on_arrival_a_measured_example_is_there_and_says_when_and_where_it_was_measured(page):
     about = json.loads(EXAMPLE.with_suffix(".json").read_text("utf-8"))
     said = f"measured on {about['date']} on {about['processor']}"
-    expect(page.locator("#sweep .whence")).to_contain_text(said)
-    expect(page.locator("#sweep .plot .main-svg").first).to_be_visible()
+    expect(page.locator("#sweep .whence")).to_contain_text(said, timeout=SOON)
+    expect(page.locator("#sweep .plot .main-svg").first).to_be_visible(timeout=SOON)
     summary = summarise(rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name))
     assert page.locator("#sweep tbody tr").count() == len(summary)
     shown = page.locator("#sweep tr[data-lane=adaedl][data-temperature='1.3'] [data-value]")
@@ -252,10 +252,10 @@ def test_on_arrival_a_measured_example_is_there_and_says_when_and_where_it_was_m
 def test_a_bad_list_is_told_before_and_at_start_and_the_results_stay(page):
     rows = page.locator("#sweep tbody tr").count()
     page.fill("#sweep-temperatures :is(input, textarea)", "0,abc")
-    expect(page.locator("#sweep-plan")).to_contain_text("temperatures is '0,abc'")
+    expect(page.locator("#sweep-plan")).to_contain_text("temperatures is '0,abc'", timeout=SOON)
     page.click("#sweep-start")
-    expect(page.locator("#sweep-status .error")).to_contain_text("write numbers with commas")
-    expect(page.locator("#sweep-start")).to_be_enabled()
+    expect(page.locator("#sweep-status .error")).to_contain_text("write numbers with commas", timeout=SOON)
+    expect(page.locator("#sweep-start")).to_be_enabled(timeout=SOON)
     assert page.locator("#sweep tbody tr").count() == rows
 
 
@@ -264,11 +264,11 @@ def test_a_sweep_runs_on_the_page_and_its_files_have_what_it_shows(page):
     page.fill("#sweep-list textarea", f"w1 w2\n{HOSTILE}")
     page.click("#sweep-presets button >> nth=0")
     page.fill("#sweep-tokens input", "8")
-    expect(page.locator("#sweep-plan")).to_contain_text("24 runs")
+    expect(page.locator("#sweep-plan")).to_contain_text("24 runs", timeout=SOON)
     page.click("#sweep-start")
     expect(page.locator("#sweep-status")).to_contain_text("Finished: 24 runs", timeout=SOON)
-    expect(page.locator("#sweep .whence")).to_contain_text("Measured here")
-    expect(page.locator("#sweep-plan")).to_contain_text("as this machine was measured")
+    expect(page.locator("#sweep .whence")).to_contain_text("Measured here", timeout=SOON)
+    expect(page.locator("#sweep-plan")).to_contain_text("as this machine was measured", timeout=SOON)
     assert cells(page, 2) == [temperature for temperature in ("0", "0.7", "1.3") for _ in range(4)]
     with page.expect_download() as csv:
         page.click("#sweep [data-file=csv]")
@@ -283,7 +283,9 @@ def test_a_sweep_runs_on_the_page_and_its_files_have_what_it_shows(page):
     page.click("#sweep th[data-column=speedup] button")
     speedups = [float(text.split("×")[0]) for text in cells(page, 4)]
     assert speedups == sorted(speedups, reverse=True)
-    expect(page.locator("#sweep th[data-column=speedup]")).to_have_attribute("aria-sort", "descending")
+    expect(page.locator("#sweep th[data-column=speedup]")).to_have_attribute(
+        "aria-sort", "descending", timeout=SOON
+    )
     assert page.evaluate("window.hacked") is None
 
 
@@ -291,24 +293,24 @@ def test_an_opened_file_sets_the_controls_and_is_gone_on_with(page, swept, model
     part = tmp_path / "part.csv"
     part.write_text(swept[:6].to_csv(index=False))
     page.set_input_files("#sweep-open input[type=file], input[type=file][accept='.csv']", part)
-    expect(page.locator("#sweep-status")).to_contain_text("Opened 6 rows")
+    expect(page.locator("#sweep-status")).to_contain_text("Opened 6 rows", timeout=SOON)
     assert page.locator("#sweep-lanes .chip .open").all_inner_texts() == [
         "autoregressive",
         "fixed k=2",
         "adaedl",
     ]
     page.fill("#sweep-list textarea", "w1 w2\nw3 w4")
-    expect(page.locator("#sweep-plan")).to_contain_text("12 runs")
+    expect(page.locator("#sweep-plan")).to_contain_text("12 runs", timeout=SOON)
     page.click("#sweep-go-on")
     expect(page.locator("#sweep-status")).to_contain_text("Finished: 12 runs", timeout=SOON)
-    expect(page.locator("#sweep tbody tr").first.locator(":nth-child(3)")).to_have_text("2")
+    expect(page.locator("#sweep tbody tr").first.locator(":nth-child(3)")).to_have_text("2", timeout=SOON)
     page.fill("#sweep-tokens input", "9")
     page.click("#sweep-go-on")
-    expect(page.locator("#sweep-status .error")).to_contain_text("max_new_tokens 8, not 9")
+    expect(page.locator("#sweep-status .error")).to_contain_text("max_new_tokens 8, not 9", timeout=SOON)
     assert len(page.locator("#sweep tbody tr").all()) == 6
     page.click("#tabs [role=tab] >> nth=0")
     page.click("#tabs [role=tab] >> nth=1")
-    expect(page.locator("#sweep tbody tr")).to_have_count(6)
+    expect(page.locator("#sweep tbody tr")).to_have_count(6, timeout=SOON)
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
@@ -328,5 +330,5 @@ def test_a_chinese_browser_gets_a_chinese_sweep(browser, address):
     page = browser.new_page(locale="zh-CN")
     page.goto(f"{address}/#sweep")
     expect(page.locator("#sweep h2")).to_have_text("测量结果", timeout=SOON)
-    expect(page.locator("#sweep-start")).to_have_text("开始")
+    expect(page.locator("#sweep-start")).to_have_text("开始", timeout=SOON)
     page.close()
