@@ -15,6 +15,7 @@ from pathlib import Path
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
+from adaedl.number_lists import read_numbers, read_whole_numbers
 
 # What the tables call adaedl.metrics' numbers, with their units.
 HEADERS = {
@@ -571,20 +572,6 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path} is not UTF-8 text; --prompts needs one prompt a line.") from None
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-
-
-def read_numbers(name: str, text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise UserError(f"{name} is {text!r}; write numbers with commas, such as 0,0.7.") from None
-
-
-def read_whole_numbers(name: str, text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise UserError(f"{name} is {text!r}; write whole numbers with commas, such as 0,1.") from None
 
 
 def check_writable(path: Path | None) -> None:

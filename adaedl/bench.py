@@ -356,7 +356,7 @@ def _machine(pair: Pair) -> dict:
     gpu = torch.cuda.get_device_name(pair.device) if pair.device.type == "cuda" else None
     return {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": usable,
         "threads": torch.get_num_threads(),
         "gpu": gpu,
@@ -369,7 +369,8 @@ def _machine(pair: Pair) -> dict:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What this machine's processor is called."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

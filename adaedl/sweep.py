@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from adaedl.decoding import check_run
@@ -29,7 +30,7 @@ from adaedl.race import MAX_LANES, check_race, new_trace, race
 from adaedl.sampling import Sampling
 from adaedl.statistics import bootstrap_mean
 from adaedl.stopping import format_spec, make_stopper
-from adaedl.trace import LaneMetrics
+from adaedl.trace import LaneMetrics, Trace
 
 TEMPERATURES = (0.0, 0.7, 1.0)
 LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit", "throughput")
@@ -73,16 +74,16 @@ class Grid:
         lanes = [format_spec(make_stopper(lane)) for lane in self.lanes]
         for name, values in (("lanes", lanes), ("temperatures", self.temperatures), ("seeds", self.seeds)):
             if not values:
-                raise UserError(f"The sweep has no {name}; give at least one.")
+                raise UserError("The sweep has no {}; give at least one.", name)
             twice = next((value for value in values if values.count(value) > 1), None)
             if twice is not None:
-                raise UserError(f"{name} has {twice} twice; a sweep runs each once.")
+                raise UserError("{} has {} twice; a sweep runs each once.", name, twice)
         if BASELINE not in lanes:  # every speedup is against it
             lanes.insert(0, BASELINE)
         object.__setattr__(self, "lanes", tuple(lanes))
         if len(lanes) > MAX_LANES:
             raise UserError(
-                f"The sweep has {len(lanes)} lanes with {BASELINE}; at most {MAX_LANES} run at once."
+                "The sweep has {} lanes with {}; at most {} run at once.", len(lanes), BASELINE, MAX_LANES
             )
         for temperature in self.temperatures:
             Sampling(temperature, self.top_k, self.top_p)
@@ -90,7 +91,7 @@ class Grid:
             raise UserError("There are no prompts; give at least one, one on each line.")
         if len(self.prompts) > MAX_PROMPTS:
             raise UserError(
-                f"There are {len(self.prompts):,} prompts; a sweep takes at most {MAX_PROMPTS:,}."
+                "There are {:,} prompts; a sweep takes at most {:,}.", len(self.prompts), MAX_PROMPTS
             )
         for seed in self.seeds:
             check_run(self.max_new_tokens, seed, self.verification)
@@ -107,6 +108,11 @@ class Grid:
             for temperature in self.temperatures
             for seed in self.seeds
         ]
+
+    def lanes_of(self, number: int) -> list[str]:
+        """The lanes of the cell of that number in the order in which they race, which moves on with each."""
+        turn = number % len(self.lanes)
+        return [*self.lanes[turn:], *self.lanes[:turn]]
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,9 @@ class Row:
 COLUMNS = [f.name for f in fields(Row) if f.name != "metrics"] + [f.name for f in fields(LaneMetrics)]
 SETUP = COLUMNS[:7]  # what all rows of one sweep share
 CELL = ["kind", "prompt", "prompt_digest", "temperature", "seed"]
+TEXTS = ["pair", "device", "dtype", "verification", "kind", "prompt_digest", "lane", "stopper"]
+WHOLE = ["top_k", "max_new_tokens", "prompt", "seed"]
+NUMBERS = ["top_p", "temperature", *(f.name for f in fields(LaneMetrics) if f.name != "same_text")]
 
 
 def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[list[Row]]:
@@ -167,14 +176,14 @@ def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[li
     done = set(done)
     for number, cell in enumerate(grid.cells):
         if cell.key not in done:
-            yield _run_cell(pair, grid, cell, turn=number % len(grid.lanes))
+            yield _run_cell(pair, grid, cell, grid.lanes_of(number))
 
 
-def _run_cell(pair: Pair, grid: Grid, cell: Cell, turn: int) -> list[Row]:
+def _run_cell(pair: Pair, grid: Grid, cell: Cell, lanes: list[str]) -> list[Row]:
     trace = new_trace(
         pair,
         cell.prompt.text,
-        [*grid.lanes[turn:], *grid.lanes[:turn]],
+        lanes,
         Sampling(cell.temperature, grid.top_k, grid.top_p),
         max_new_tokens=grid.max_new_tokens,
         seed=cell.seed,
@@ -182,9 +191,14 @@ def _run_cell(pair: Pair, grid: Grid, cell: Cell, turn: int) -> list[Row]:
     )
     for _ in race(pair, trace):
         pass
+    return rows_of(trace, grid, cell)
+
+
+def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
+    """The rows of a cell from its finished race, in the order of the grid's lanes."""
     rows = {
         lane.label: Row(
-            pair=pair.name,
+            pair=trace.pair.name,
             device=trace.device,
             dtype=trace.dtype,
             verification=grid.verification,
@@ -253,23 +267,17 @@ def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tupl
         kept = _csv([COLUMNS])
         if path.exists() and path.stat().st_size:
             if not resume:
-                raise UserError(f"{path} is there already; add --resume to go on with it, or choose another.")
-            frame = read_rows(path)
-            setup = {**pair_setup, **{name: getattr(grid, name) for name in SETUP[3:]}}
-            for name, value in setup.items():
-                other = next((kept for kept in frame[name] if kept != value), None)
-                if other is not None:
-                    raise UserError(
-                        f"{path} has a sweep with {name} {other}, not {value}; choose another file."
-                    )
-            frame = _whole_cells(frame, grid, path)
-            done = set(frame[CELL].itertuples(index=False, name=None))
+                raise UserError(
+                    "{} is there already; add --resume to go on with it, or choose another.", path
+                )
+            frame = rows_to_keep(read_rows(path), grid, pair_setup, str(path))
+            done = cells_in(frame)
             kept = frame.to_csv(index=False)
         unfinished = path.with_name(path.name + ".unfinished")
         unfinished.write_text(kept, "utf-8")
         os.replace(unfinished, path)
     except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+        raise UserError("Cannot write {}: {}.", path, error.strerror) from None
     return done
 
 
@@ -286,7 +294,7 @@ def append_csv(path: Path, rows: list[Row]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+        raise UserError("Cannot write {}: {}.", path, error.strerror) from None
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -296,23 +304,71 @@ def read_rows(path: Path) -> pd.DataFrame:
         UserError: it cannot be read or is not a sweep's.
     """
     try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not a sweep's CSV file: it is not UTF-8 text.") from None
+        return rows_from_csv(path.read_bytes(), str(path))
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-    whole = text[: text.rfind("\n") + 1]
-    strings = dict.fromkeys(("pair", "device", "dtype", "verification", "kind", "prompt_digest"), str)
+        raise UserError("Cannot read {}: {}.", path, error.strerror) from None
+
+
+def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
+    """The rows in the content of a sweep's CSV file, which errors call `name`.
+
+    Raises:
+        UserError: it is not a sweep's.
+    """
     try:
-        frame = pd.read_csv(io.StringIO(whole), dtype=strings, keep_default_na=False, na_values=[""])
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise UserError("{} is not a sweep's CSV file: it is not UTF-8 text.", name) from None
+    whole = text[: text.rfind("\n") + 1]
+    try:
+        frame = pd.read_csv(
+            io.StringIO(whole), dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""]
+        )
     except (ValueError, pd.errors.ParserError):
         frame = pd.DataFrame()
     if list(frame.columns) != COLUMNS:
-        raise UserError(f"{path} is not a sweep's CSV file: its first line is not the columns of one.")
+        raise UserError("{} is not a sweep's CSV file: its first line is not the columns of one.", name)
     try:
-        return frame.astype({"temperature": float, "top_p": float, "prompt": int, "seed": int, "top_k": int})
+        frame = frame.astype(dict.fromkeys(WHOLE, int) | dict.fromkeys(NUMBERS, float))
     except ValueError:
-        raise UserError(f"{path} is not a sweep's CSV file: a number in it is not one.") from None
+        frame = None
+    if frame is None or np.isinf(frame[NUMBERS]).any(axis=None):
+        raise UserError("{} is not a sweep's CSV file: a number in it is not one.", name)
+    return frame
+
+
+def rows_to_keep(
+    frame: pd.DataFrame, grid: Grid, pair_setup: dict, name: str, advice: str = "choose another file"
+) -> pd.DataFrame:
+    """The rows of whole cells, where they are of the sweep that is asked for.
+
+    Raises:
+        UserError: they are of another one, with `name` and `advice`.
+    """
+    setup = {**pair_setup, **{name: getattr(grid, name) for name in SETUP[3:]}}
+    for setting, value in setup.items():
+        other = next((kept for kept in frame[setting] if kept != value), None)
+        if other is not None:
+            raise UserError("{} has a sweep with {} {}, not {}; {}.", name, setting, other, value, advice)
+    cells = [(part, tuple(part["lane"])) for _, part in frame.groupby(CELL, sort=False)]
+    for number, (part, lanes) in enumerate(cells):
+        if lanes != grid.lanes:
+            cut_off = number == len(cells) - 1 and lanes == grid.lanes[: len(lanes)]
+            if not cut_off:
+                raise UserError(
+                    "{} has a sweep with the lanes {}, not {}; {}.",
+                    name,
+                    ", ".join(lanes),
+                    ", ".join(grid.lanes),
+                    advice,
+                )
+            return frame.drop(part.index)
+    return frame
+
+
+def cells_in(frame: pd.DataFrame) -> set[tuple]:
+    """The keys of the cells that a table has."""
+    return set(frame[CELL].itertuples(index=False, name=None))
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
@@ -326,7 +382,7 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     except ImportError:
         raise UserError("Parquet needs the package pyarrow; pip install pyarrow, or write CSV.") from None
     except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+        raise UserError("Cannot write {}: {}.", path, error.strerror) from None
 
 
 def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
@@ -338,8 +394,9 @@ def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
     size = len(text.encode(errors="replace"))
     if size > MAX_PROMPT_LIST_BYTES:
         raise UserError(
-            f"The list of prompts has {size / 2**20:.1f} MB; at most "
-            f"{MAX_PROMPT_LIST_BYTES // 2**10} KB are read."
+            "The list of prompts has {:.1f} MB; at most {} KB are read.",
+            size / 2**20,
+            MAX_PROMPT_LIST_BYTES // 2**10,
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return tuple(Prompt("list", number, line) for number, line in enumerate(lines, 1))
@@ -354,34 +411,19 @@ def built_in_prompts(kinds: list[str], count: int | None = None) -> tuple[Prompt
     """
     for kind in kinds:
         if kind not in PROMPT_SETS:
-            raise UserError(f"There is no kind {kind!r} of prompts; there are {', '.join(PROMPT_SETS)}.")
+            raise UserError("There is no kind {!r} of prompts; there are {}.", kind, ", ".join(PROMPT_SETS))
     twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
     if twice is not None:
-        raise UserError(f"kinds has {twice} twice; a sweep runs each once.")
+        raise UserError("kinds has {} twice; a sweep runs each once.", twice)
     most = max((len(PROMPT_SETS[kind]) for kind in kinds), default=0)
     if count is not None and not 1 <= count <= most:
-        raise UserError(f"count is {count}; it must be a whole number from 1 to {most}.")
+        raise UserError("count is {}; it must be a whole number from 1 to {}.", count, most)
     return tuple(
         Prompt(kind, number + 1, PROMPT_SETS[kind][number])
         for number in range(count or most)
         for kind in kinds
         if number < len(PROMPT_SETS[kind])
     )
-
-
-def _whole_cells(frame: pd.DataFrame, grid: Grid, path: Path) -> pd.DataFrame:
-    """The rows of the cells that have all lanes of a grid; the last cell may have been cut off."""
-    cells = [(part, tuple(part["lane"])) for _, part in frame.groupby(CELL, sort=False)]
-    for number, (part, lanes) in enumerate(cells):
-        if lanes != grid.lanes:
-            cut_off = number == len(cells) - 1 and lanes == grid.lanes[: len(lanes)]
-            if not cut_off:
-                raise UserError(
-                    f"{path} has a sweep with the lanes {', '.join(lanes)}, not {', '.join(grid.lanes)}; "
-                    "choose another file."
-                )
-            return frame.drop(part.index)
-    return frame
 
 
 def _csv(rows: list[list]) -> str:

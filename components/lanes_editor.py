@@ -8,6 +8,7 @@ the registry, so that a new stopper needs nothing here.
 import inspect
 import json
 import re
+from collections.abc import Sequence
 
 import gradio as gr
 
@@ -19,11 +20,11 @@ from components.settings import MAX_LANES
 from components.texts import in_all_languages
 
 
-def lanes_editor() -> gr.HTML:
-    """The component."""
+def lanes_editor(name: str = "lanes", lanes: Sequence[str] = DEFAULT_LANES) -> gr.HTML:
+    """The component, with the elem_id `name`, holding `lanes` at first."""
     return browser_part(
-        "lanes",
-        json.dumps(DEFAULT_LANES),
+        name,
+        json.dumps(list(lanes)),
         module="lanes_editor",
         stoppers=[describe(stopper) for stopper in LIVE_STOPPERS.values()],
         most=MAX_LANES,

@@ -1,5 +1,6 @@
 """A race as the page plays it: wait for the device, load the pair, run, and report now and then."""
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import wait
@@ -35,6 +36,11 @@ class Moment:
 
     words: str
     ended: bool = False
+
+    @property
+    def key(self) -> str:
+        """Which text of assets/text the words are."""
+        return json.loads(self.words)["key"]
 
 
 def play(models: ModelsState, settings: RaceSettings, session: Session) -> Iterator[Moment]:

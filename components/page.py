@@ -12,6 +12,7 @@ from components.health import about_view
 from components.learn_page import learn_view
 from components.models_state import ModelsState
 from components.race_page import race_view
+from components.sweep_page import sweep_view
 from components.texts import text
 
 
@@ -23,6 +24,8 @@ def build_page(models: ModelsState) -> gr.Blocks:
                 race_view(page, models)
             with _tab("explore"):
                 explore_view(models)
+            with _tab("sweep"):
+                sweep_view(models)
             with _tab("calibration"):
                 calibration_view()
             with _tab("learn"):

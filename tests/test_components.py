@@ -214,7 +214,7 @@ def test_no_text_is_missing_and_none_is_unused():
     source = "\n".join(file.read_text("utf-8") for file in SOURCES)
     parts = "|".join(sorted({key.partition(".")[0] for key in texts("en")}))
     named = set(re.findall(rf"""["'`]((?:{parts})\.[\w.]+)["'`]""", source))
-    used = {key for key in named if not key.endswith((".js", ".css"))}
+    used = {key for key in named if not key.endswith((".js", ".css", ".csv"))}
     made = set(re.findall(rf"""["'`]((?:{parts})\.\w[\w.]*)(?=\$?\{{)""", source))
     english = texts("en")
     steps = {key for key in used if re.fullmatch(r"learn\.\d", key)}  # what a step's texts begin with
@@ -237,7 +237,7 @@ def test_a_label_without_a_text_is_an_error_at_once():
 
 def templates() -> set[str]:
     """What UserError and Sentence are given in all of the engine that the page runs, and in the page."""
-    shell_only = {"__main__.py", "bench.py", "check.py", "sweep.py", "launch.py"}
+    shell_only = {"__main__.py", "bench.py", "check.py", "launch.py"}
     found = set()
     for file in [*PROJECT.glob("adaedl/*.py"), *PROJECT.glob("adaedl/models/*.py"), *COMPONENTS]:
         if file.name in shell_only:

@@ -57,17 +57,19 @@ async function svgToPng(text) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-async function figureFile(plot, format) {
+/** A figure on screen as a file, its layout changed by `more`; null where nothing is drawn. */
+export async function figureFile(plot, format, more = {}) {
   await settle(plot);
   if (!plot.data) return null;
   const Plotly = await plotly();
-  const layout = { ...plot.layout, paper_bgcolor: variable("--tape-page") };
+  const layout = { ...plot.layout, paper_bgcolor: variable("--tape-page"), ...more };
   const size = { width: Math.max(plot.clientWidth, 480), height: plot.clientHeight, scale: format === "png" ? 2 : 1 };
   const address = await Plotly.toImage({ data: plot.data, layout }, { format, ...size });
   return (await fetch(address)).blob();
 }
 
-function download(content, name, type) {
+/** Have the browser keep a text or a Blob as a file. */
+export function download(content, name, type) {
   const blob = content instanceof Blob ? content : new Blob([content], { type });
   const link = make("a");
   link.href = URL.createObjectURL(blob);

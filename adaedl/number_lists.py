@@ -1,0 +1,27 @@
+"""Numbers as people write them in one line, with commas between them."""
+
+from adaedl.errors import UserError
+
+
+def read_numbers(name: str, text: str) -> list[float]:
+    """The numbers in a text such as "0,0.7".
+
+    Raises:
+        UserError: one of them is no number.
+    """
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UserError("{} is {!r}; write numbers with commas, such as 0,0.7.", name, text) from None
+
+
+def read_whole_numbers(name: str, text: str) -> list[int]:
+    """The whole numbers in a text such as "0,1".
+
+    Raises:
+        UserError: one of them is no whole number.
+    """
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UserError("{} is {!r}; write whole numbers with commas, such as 0,1.", name, text) from None

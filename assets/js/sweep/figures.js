@@ -1,0 +1,159 @@
+// The figures of a sweep, as plotly's {data, layout}: speedup over temperature, speedup by kind of text, and any
+// other number over temperature.
+
+import { axis, plain, variable } from "../figures.js";
+import { has, t } from "../text.js";
+import { styleOf } from "./lanes.js";
+
+export const MEASURES = {
+  tokens_per_s: { digits: 1 },
+  draft_length: { digits: 2 },
+  acceptance_rate: { digits: 3 },
+  block_efficiency: { digits: 2 },
+  wasted_share: { digits: 3 },
+};
+
+/** Mean speedup of each lane over temperature with its 95% interval as a band; a line marks 1.0×. */
+export function speedupFigure(results) {
+  const { lanes, summary } = results;
+  const drafting = lanes.filter((lane) => lane !== "autoregressive");
+  const data = drafting.flatMap((lane) => {
+    const rows = rowsOf(summary, lane);
+    const style = styleOf(lane, results);
+    const x = rows.map((row) => row.temperature);
+    const around = {
+      type: "scatter",
+      x: [...x, ...x.toReversed()],
+      y: [...rows.map((row) => row.speedup_high), ...rows.map((row) => row.speedup_low).toReversed()],
+      fill: "toself",
+      fillcolor: style.colour,
+      opacity: 0.16,
+      line: { width: 0 },
+      mode: "lines",
+      hoverinfo: "skip",
+      showlegend: false,
+    };
+    const mean = {
+      type: "scatter",
+      mode: "lines+markers",
+      name: style.name,
+      x,
+      y: rows.map((row) => row.speedup),
+      customdata: rows.map((row) => [row.speedup_low, row.speedup_high]),
+      line: style.line,
+      marker: style.marker,
+      hovertemplate: "%{y:.2f}× (%{customdata[0]:.2f} – %{customdata[1]:.2f})",
+      hoverlabel: { namelength: -1 },
+    };
+    return [around, mean];
+  });
+  const values = summary.flatMap((row) => [row.speedup_low, row.speedup_high]).filter((value) => value !== null);
+  return {
+    data,
+    layout: {
+      ...overTemperature(summary),
+      yaxis: axis({ title: { text: t("sweep.speedup_axis"), standoff: 6 }, range: around([1, ...values]), ticksuffix: "×" }),
+      shapes: [evenLine()],
+    },
+  };
+}
+
+/** Bars of speedup for each kind of text at one temperature, with their intervals. */
+export function kindsFigure(results, temperature) {
+  const { lanes, kinds } = results;
+  const rows = kinds.filter((row) => row.temperature === temperature);
+  const names = [...new Set(rows.map((row) => row.kind))];
+  const data = lanes
+    .filter((lane) => lane !== "autoregressive")
+    .map((lane) => {
+      const own = names.map((kind) => rows.find((row) => row.lane === lane && row.kind === kind));
+      const style = styleOf(lane, results);
+      // One prompt alone has no interval.
+      const distance = (end) => own.map((row) => (row?.prompts > 1 ? Math.abs(row[end] - row.speedup) : null));
+      return {
+        type: "bar",
+        name: style.name,
+        x: names.map((_, index) => index),
+        y: own.map((row) => row?.speedup ?? null),
+        customdata: own.map((row) => [row?.speedup_low, row?.speedup_high, row?.prompts]),
+        marker: style.bar,
+        error_y: { type: "data", symmetric: false, array: distance("speedup_high"), arrayminus: distance("speedup_low"), color: variable("--tape-text"), thickness: 1.5 },
+        hovertemplate: `%{y:.2f}× (%{customdata[0]:.2f} – %{customdata[1]:.2f}), ${t("sweep.prompts_hover")}`,
+        hoverlabel: { namelength: -1 },
+      };
+    });
+  const top = Math.max(1, ...rows.map((row) => row.speedup_high ?? 0));
+  return {
+    data,
+    layout: {
+      height: 340,
+      margin: { l: 58, r: 14, t: 8, b: 42 },
+      barmode: "group",
+      bargap: 0.25,
+      xaxis: axis({ showgrid: false, tickvals: names.map((_, index) => index), ticktext: names.map(kindName) }),
+      yaxis: axis({ title: { text: t("sweep.speedup_axis"), standoff: 6 }, range: [0, 1.06 * top], ticksuffix: "×" }),
+      shapes: [evenLine()],
+    },
+  };
+}
+
+/** The mean of one of MEASURES over temperature. */
+export function measureFigure(results, name) {
+  const { lanes, summary } = results;
+  const data = lanes
+    .filter((lane) => rowsOf(summary, lane).some((row) => row[name] !== null))
+    .map((lane) => {
+      const rows = rowsOf(summary, lane);
+      const style = styleOf(lane, results);
+      return {
+        type: "scatter",
+        mode: "lines+markers",
+        name: style.name,
+        x: rows.map((row) => row.temperature),
+        y: rows.map((row) => row[name]),
+        line: style.line,
+        marker: style.marker,
+        hovertemplate: `%{y:.${MEASURES[name].digits}f}`,
+        hoverlabel: { namelength: -1 },
+      };
+    });
+  return {
+    data,
+    layout: { ...overTemperature(summary), yaxis: axis({ title: { text: t(`player.metric.${name}`), standoff: 6 }, rangemode: "tozero" }) },
+  };
+}
+
+/** A kind of text in the reader's language, where it is one of the built-in ones. */
+export function kindName(kind) {
+  return has(`sweep.kind.${kind}`) ? t(`sweep.kind.${kind}`) : plain(kind);
+}
+
+/** The temperatures of a sweep, from low to high. */
+export const temperaturesOf = ({ summary }) => [...new Set(summary.map((row) => row.temperature))].sort((a, b) => a - b);
+
+const rowsOf = (summary, lane) => summary.filter((row) => row.lane === lane).sort((a, b) => a.temperature - b.temperature);
+
+function overTemperature(summary) {
+  const ticks = temperaturesOf({ summary });
+  const reach = ticks.at(-1) - ticks[0] || 1;
+  return {
+    height: 340,
+    margin: { l: 58, r: 14, t: 8, b: 46 },
+    xaxis: axis({
+      title: { text: t("page.temperature"), standoff: 6 },
+      range: [ticks[0] - 0.05 * reach, ticks.at(-1) + 0.05 * reach],
+      ...(ticks.length < 9 ? { tickvals: ticks } : {}),
+    }),
+  };
+}
+
+function around(values) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const room = 0.07 * (high - low || 1);
+  return [low - room, high + room];
+}
+
+function evenLine() {
+  const line = { color: variable("--tape-text"), width: 1.5, dash: "dot" };
+  return { type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, line };
+}

@@ -1,0 +1,341 @@
+"""The Sweep page: prompts × temperatures × seeds × lanes, really run, and what came of it
+(assets/js/sweep)."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import gradio as gr
+import pandas as pd
+
+from adaedl.errors import UserError
+from adaedl.prompts import PROMPT_SETS
+from adaedl.sweep import Grid, rows_to_keep, to_frame
+from components.browser_part import browser_part
+from components.controls import unchecked
+from components.lanes_editor import lanes_editor
+from components.messages import say, say_error
+from components.models_state import ModelsState
+from components.settings import read_lanes, whole
+from components.sweep_results import example, open_rows, parquet, tell_results
+from components.sweep_run import Pace, Progress, SweepSession, play_sweep
+from components.sweep_settings import SweepSettings, runs_of
+from components.texts import text
+
+PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
+DEFAULTS = SweepSettings(
+    kinds=list(PROMPT_SETS),
+    count=1,
+    listed="",
+    temperatures="0, 0.7, 1.3",
+    lanes=["autoregressive", "fixed:k=4", "adaedl", "max_confidence"],
+    seeds="0",
+    max_new_tokens=48,
+    verification="shared_noise",
+)
+PRESETS = ("0, 0.7, 1.3", "0, 0.7, 1.0, 1.3, 1.7", "0.7")
+
+log = logging.getLogger(__name__)
+
+FAILED = UserError("The sweep failed, and the host's log says why; what is done is kept.")
+NOT_TEXT = UserError("The file is not UTF-8 text; a list has one prompt on each line.")
+
+
+@dataclass
+class SweepControls:
+    """The components; `inputs` are in the order of `read`."""
+
+    inputs: list[gr.components.Component]
+    start: gr.Button
+    go_on: gr.Button
+    stop: gr.Button
+    open_csv: gr.UploadButton
+    open_list: gr.UploadButton
+    presets: list[gr.Button]
+
+    @staticmethod
+    def read(kinds, count, listed, temperatures, lanes, seeds, tokens, rule) -> SweepSettings:
+        """The settings from the values of `inputs`.
+
+        Raises:
+            UserError: the lanes are not a list of specs.
+        """
+        return SweepSettings(
+            kinds=kinds,
+            count=whole(count),
+            listed=listed,
+            temperatures=temperatures,
+            lanes=read_lanes(lanes),
+            seeds=seeds,
+            max_new_tokens=whole(tokens),
+            verification=rule,
+        )
+
+
+def sweep_view(models: ModelsState) -> None:
+    """The page, inside a tab."""
+    session = gr.State(SweepSession(), time_to_live=3600)
+    pace = Pace()
+    gr.Markdown(text("sweep.introduction"), elem_id="sweep-introduction")
+    controls = _controls()
+    plan = browser_part("sweep-plan", _plan(DEFAULTS, models, pace), module="status")
+    status = browser_part("sweep-status", say("sweep.status_ready"), module="status")
+    progress = browser_part("sweep-progress", "", module="sweep/progress")
+    results = browser_part("sweep", example(), module="sweep/results", server_functions=[parquet])
+    _wire_run(models, pace, session, controls, plan, status, progress, results)
+    _wire_plan(models, pace, controls, plan)
+    _wire_files(session, controls, status, results)
+
+
+def _controls() -> SweepControls:
+    """What is to be run."""
+    with gr.Row(elem_id="sweep-controls"):
+        with gr.Column(scale=5, min_width=300):
+            with gr.Row():
+                kinds = gr.CheckboxGroup(
+                    [(text(f"sweep.kind.{kind}"), kind) for kind in PROMPT_SETS],
+                    value=DEFAULTS.kinds,
+                    label=text("sweep.kinds"),
+                    scale=4,
+                    min_width=240,
+                    elem_id="sweep-kinds",
+                )
+                count = _number(text("sweep.count"), DEFAULTS.count, "sweep-count")
+            with gr.Accordion(text("sweep.own"), open=False, elem_id="sweep-own"):
+                listed = gr.Textbox(label=text("sweep.list"), lines=4, max_lines=10, elem_id="sweep-list")
+                open_list = gr.UploadButton(
+                    text("sweep.open_list"),
+                    file_types=[".txt"],
+                    type="binary",
+                    size="sm",
+                    elem_id="sweep-open-list",
+                )
+            lanes = lanes_editor("sweep-lanes", DEFAULTS.lanes)
+        with gr.Column(scale=4, min_width=300):
+            temperatures = gr.Textbox(
+                DEFAULTS.temperatures,
+                label=text("sweep.temperatures"),
+                max_lines=1,
+                elem_id="sweep-temperatures",
+            )
+            with gr.Row(elem_id="sweep-presets"):
+                presets = [gr.Button(preset, size="sm", min_width=60) for preset in PRESETS]
+            with gr.Row():
+                seeds = gr.Textbox(
+                    DEFAULTS.seeds,
+                    label=text("sweep.seeds"),
+                    max_lines=1,
+                    min_width=90,
+                    elem_id="sweep-seeds",
+                )
+                tokens = _number(text("page.tokens"), DEFAULTS.max_new_tokens, "sweep-tokens")
+            rule = gr.Radio(
+                [
+                    (text("page.rule_shared"), "shared_noise"),
+                    (text("page.rule_speculative"), "speculative"),
+                ],
+                value=DEFAULTS.verification,
+                label=text("page.rule"),
+                elem_id="sweep-rule",
+            )
+    with gr.Row(elem_id="sweep-buttons"):
+        small = {"size": "md", "min_width": 90}
+        start = gr.Button(text("sweep.start"), variant="primary", elem_id="sweep-start", **small)
+        stop = gr.Button(text("sweep.stop"), interactive=False, elem_id="sweep-stop", **small)
+        go_on = gr.Button(text("sweep.go_on"), interactive=False, elem_id="sweep-go-on", **small)
+        open_csv = gr.UploadButton(
+            text("sweep.open"), file_types=[".csv"], type="binary", elem_id="sweep-open", **small
+        )
+    inputs = [kinds, count, listed, temperatures, lanes, seeds, tokens, rule]
+    return SweepControls(inputs, start, go_on, stop, open_csv, open_list, presets)
+
+
+def _wire_run(
+    models: ModelsState,
+    pace: Pace,
+    session: gr.State,
+    controls: SweepControls,
+    plan: gr.HTML,
+    status: gr.HTML,
+    progress: gr.HTML,
+    results: gr.HTML,
+) -> None:
+    """Start, Continue and Stop."""
+
+    def run(session: SweepSession, goes_on: bool, *values) -> Iterator[dict]:
+        kept, session.stop_requested = session.rows, False
+        yield {**_buttons(controls, True, session), status: say("page.status_starting")}
+        last = say("sweep.status_ready")
+        try:
+            pair = _pair_name(models)
+            grid = controls.read(*values).grid(pair)
+            session.rows = _rows_of_same_sweep(kept, grid, pair, models) if goes_on else to_frame([])
+            with closing(play_sweep(models, pair, grid, session, pace)) as moments:
+                for moment in moments:
+                    last = moment.words
+                    changes = {status: last, progress: _tell(moment)}
+                    if moment.new_rows:
+                        changes[results] = tell_results(session.rows, "sweep.about_measured")
+                    yield changes
+        except UserError as error:
+            last = say_error(error)
+        except Exception:
+            log.exception("a sweep failed")
+            last = say_error(FAILED)
+        finally:
+            if session.rows.empty:
+                session.rows = kept
+        yield {**_buttons(controls, False, session), status: last, progress: ""}
+
+    def stop(session: SweepSession) -> None:
+        session.stop_requested = True
+
+    shown = [status, progress, results, controls.start, controls.go_on, controls.stop]
+    for button, goes_on in ((controls.start, False), (controls.go_on, True)):
+        asked = gr.State(goes_on)
+        button.click(run, [session, asked, *controls.inputs], shown, concurrency_limit=None, **PRIVATE).then(
+            # However a sweep ended, a lost connection included, the browser itself gives Start back.
+            None,
+            None,
+            [controls.start, controls.stop],
+            js="() => [true, false].map((interactive) => ({ __type__: 'update', interactive }))",
+            **PRIVATE,
+        ).then(lambda *values: _plan_of(values, models, pace), controls.inputs, plan, queue=False, **PRIVATE)
+    controls.stop.click(stop, session, queue=False, **PRIVATE)
+
+
+def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: gr.HTML) -> None:
+    """The sentence that says how much is to be run, whatever is changed."""
+    gr.on(
+        [part.change for part in controls.inputs],
+        lambda *values: _plan_of(values, models, pace),
+        controls.inputs,
+        plan,
+        queue=False,
+        trigger_mode="always_last",
+        **PRIVATE,
+    )
+    temperatures = controls.inputs[3]
+    for preset in controls.presets:
+        preset.click(None, preset, temperatures, js="(preset) => preset", **PRIVATE)
+
+
+def _wire_files(session: gr.State, controls: SweepControls, status: gr.HTML, results: gr.HTML) -> None:
+    """A sweep from a CSV file, to look at or to go on with, and prompts from a text file."""
+
+    def open_csv(session: SweepSession, content: bytes) -> dict:
+        try:
+            rows = open_rows(content)
+        except UserError as error:
+            return {status: say_error(error)}
+        session.rows = rows
+        return {
+            status: say("sweep.status_opened", rows=len(rows)),
+            results: tell_results(rows, "sweep.about_opened"),
+            controls.go_on: gr.Button(interactive=True),
+            **dict(zip(controls.inputs, _settings_in(rows), strict=True)),
+        }
+
+    def open_list(content: bytes) -> dict:
+        try:
+            return {controls.inputs[2]: content.decode()}
+        except UnicodeDecodeError:
+            return {status: say_error(NOT_TEXT)}
+
+    controls.open_csv.upload(
+        open_csv,
+        [session, controls.open_csv],
+        [status, results, controls.go_on, *controls.inputs],
+        **PRIVATE,
+    )
+    controls.open_list.upload(open_list, controls.open_list, [status, controls.inputs[2]], **PRIVATE)
+
+
+def _settings_in(rows: pd.DataFrame) -> tuple:
+    """The values of the inputs with which an opened sweep was run, as far as its rows tell."""
+    built_in = rows[rows["kind"].isin(list(PROMPT_SETS))]
+    prompts = (gr.skip(), gr.skip(), gr.skip())  # the texts of a list are not in the file
+    if not built_in.empty:
+        count = min(int(built_in["prompt"].max()), max(map(len, PROMPT_SETS.values())))
+        prompts = (list(dict.fromkeys(built_in["kind"])), count, "")
+    first = rows.iloc[0]
+    return (
+        *prompts,
+        ", ".join(f"{value:g}" for value in dict.fromkeys(rows["temperature"])),
+        json.dumps(list(dict.fromkeys(rows["lane"]))),
+        ", ".join(str(value) for value in dict.fromkeys(rows["seed"])),
+        int(first["max_new_tokens"]),
+        first["verification"] if first["verification"] == "speculative" else "shared_noise",
+    )
+
+
+def _rows_of_same_sweep(rows: pd.DataFrame, grid: Grid, pair: str, models: ModelsState) -> pd.DataFrame:
+    """The rows that a sweep goes on with.
+
+    Raises:
+        UserError: they are of another sweep, pair or device.
+    """
+    loaded = models.load(pair).result()
+    setup = {
+        "pair": loaded.name,
+        "device": str(loaded.device),
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+    }
+    return rows_to_keep(rows, grid, setup, "The table", "set it so again, or press Start for a new sweep")
+
+
+def _plan_of(values: tuple, models: ModelsState, pace: Pace) -> str:
+    try:
+        return _plan(SweepControls.read(*values), models, pace)
+    except UserError as error:
+        return say_error(error)
+
+
+def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
+    """How many runs settings make, and how long they will take where that was measured."""
+    pair = _pair_name(models)
+    grid = settings.grid(pair)
+    runs = runs_of(grid)
+    about = {
+        "runs": runs,
+        "prompts": len(grid.prompts),
+        "temperatures": len(grid.temperatures),
+        "seeds": len(grid.seeds),
+        "lanes": len(grid.lanes),
+        "tokens": grid.max_new_tokens,
+        "pair": pair,
+    }
+    seconds = pace.seconds_for(pair, runs * grid.max_new_tokens)
+    if seconds is None:
+        return say("sweep.plan", **about)
+    return say("sweep.plan_timed", time=_clock(seconds), **about)
+
+
+def _tell(moment: Progress) -> str:
+    """What the progress line is told."""
+    left = None if moment.seconds_left is None else _clock(moment.seconds_left)
+    return json.dumps({"done": moment.done, "total": moment.total, "left": left})
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def _pair_name(models: ModelsState) -> str:
+    return models.pair.name if models.pair else models.default
+
+
+def _buttons(controls: SweepControls, running: bool, session: SweepSession) -> dict:
+    return {
+        controls.start: gr.Button(interactive=not running),
+        controls.go_on: gr.Button(interactive=not running and not session.rows.empty),
+        controls.stop: gr.Button(interactive=running),
+    }
+
+
+def _number(label, value: float, name: str) -> gr.components.Component:
+    return unchecked(gr.Number(value, label=label, scale=1, min_width=100, elem_id=name))

@@ -1,0 +1,121 @@
+"""What a sweep found, as assets/js/sweep/results.js draws it: the rows summed up by pandas, and the file they
+are kept in."""
+
+import base64
+import io
+import json
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from adaedl.errors import UserError
+from adaedl.race import MAX_LANES
+from adaedl.stopping import make_stopper
+from adaedl.sweep import rows_from_csv, summarise, write_parquet
+from components.assets import ASSETS
+from components.texts import texts
+
+EXAMPLE = ASSETS / "examples" / "sweep" / "sweep.csv"
+MOST_BYTES = 4 * 2**20
+MOST_ROWS = 6000
+MOST_VALUES = 50  # of temperatures and of kinds: more cannot be told apart in a figure
+
+
+def tell_results(rows: pd.DataFrame, key: str, **values) -> str:
+    """The value of the results part: rows as `adaedl.sweep.to_frame` gives them, summed up, and below which
+    words (`key` of assets/text) they stand."""
+    texts()[key]
+    first = rows.iloc[0]
+    told = {
+        "about": {"key": key, "values": values},
+        "setup": {
+            name: first[name].item() if hasattr(first[name], "item") else first[name]
+            for name in ("pair", "device", "dtype", "verification", "max_new_tokens")
+        },
+        "lanes": (lanes := list(dict.fromkeys(rows["lane"]))),
+        "titles": {lane: title_of(lane) for lane in lanes},
+        "summary": _records(summarise(rows)),
+        "kinds": _records(summarise(rows, by_kind=True)),
+        "csv": rows.to_csv(index=False),
+    }
+    # No < ever leaves the server as such, so that this text is harmless even where it is read as HTML.
+    return json.dumps(told, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def example() -> str:
+    """The results that ship, with when and where they were measured; assets/examples/make.sh remakes them."""
+    about = json.loads(EXAMPLE.with_suffix(".json").read_text("utf-8"))
+    return tell_results(rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name), "sweep.about_example", **about)
+
+
+def describe_example() -> None:
+    """Write down when and where the example that has just been measured was."""
+    import torch
+
+    from adaedl.bench import processor
+
+    device = rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name)["device"][0]
+    about = {
+        "date": datetime.fromtimestamp(EXAMPLE.stat().st_mtime, UTC).date().isoformat(),
+        "processor": torch.cuda.get_device_name(device) if device.startswith("cuda") else processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    EXAMPLE.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+
+
+def open_rows(content: bytes) -> pd.DataFrame:
+    """The rows in an uploaded CSV file.
+
+    Raises:
+        UserError: it is too large or not a sweep's.
+    """
+    if len(content) > MOST_BYTES:
+        raise UserError(
+            "The file has {:.1f} MB; the page opens sweeps of at most {} MB.",
+            len(content) / 2**20,
+            MOST_BYTES // 2**20,
+        )
+    rows = rows_from_csv(content, "The file")
+    if rows.empty:
+        raise UserError("The file has no rows of a sweep.")
+    for count, most, what in (
+        (len(rows), MOST_ROWS, "rows"),
+        (rows["lane"].nunique(), MAX_LANES, "lanes"),
+        (rows["temperature"].nunique(), MOST_VALUES, "temperatures"),
+        (rows["kind"].nunique(), MOST_VALUES, "kinds of prompts"),
+    ):
+        if count > most:
+            raise UserError("The file has {:,} {}; the page shows at most {:,}.", count, what, most)
+    missing = rows.drop(columns=["same_text"]).isna().any()
+    empty = [name for name in ("pair", "device", "lane", "kind", "speedup") if missing[name]]
+    if empty:
+        raise UserError("The file has a row without {}.", empty[0])
+    for lane in rows["lane"].unique():
+        make_stopper(lane)
+    return rows
+
+
+def parquet(csv: str) -> dict[str, str]:
+    """Rows as CSV to the same as a Parquet file, in base64; or what is wrong with them, in a sentence."""
+    try:
+        content = io.BytesIO()
+        write_parquet(open_rows(str(csv).encode(errors="replace")), content)
+    except UserError as error:
+        return {"error": str(error)}
+    return {"base64": base64.b64encode(content.getvalue()).decode()}
+
+
+def title_of(lane: str) -> str:
+    """A lane as the other pages write it: a draft length is named even where it is the default one."""
+    k = make_stopper(lane).settings.get("k")
+    return lane if k is None or "k=" in lane else f"{lane}:k={k}"
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    """A table's rows, None where a number is not defined."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+if __name__ == "__main__":
+    describe_example()

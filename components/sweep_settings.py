@@ -1,0 +1,94 @@
+"""What a visitor can set for a sweep, and the check that turns a bad value into one sentence at once."""
+
+import os
+from dataclasses import dataclass
+
+from adaedl.errors import UserError
+from adaedl.number_lists import read_numbers, read_whole_numbers
+from adaedl.sweep import Cell, Grid, Prompt, built_in_prompts, prompts_from_lines
+from components.settings import RaceSettings
+
+MOST_RUNS = 400  # a page is shared; the command line has no such limit
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """The controls' values as they came, unchecked. A run is one lane on one prompt at one temperature and
+    seed; `listed` are prompts of the visitor's own, one a line, which take the place of the built-in ones."""
+
+    kinds: list[str]
+    count: int
+    listed: str
+    temperatures: str
+    lanes: list[str]
+    seeds: str
+    max_new_tokens: int
+    verification: str
+
+    def grid(self, pair: str) -> Grid:
+        """What is to be run, on the pair of that name.
+
+        Raises:
+            UserError: naming the value that will not do, and what would.
+        """
+        grid = Grid(
+            self._prompts(),
+            tuple(read_numbers("temperatures", (self.temperatures or "").replace("，", ","))),
+            tuple(self.lanes),
+            tuple(read_whole_numbers("seeds", (self.seeds or "").replace("，", ","))),
+            self.max_new_tokens,
+            self.verification,
+        )
+        race_of(grid, grid.cells[0], list(grid.lanes), pair).check()
+        runs, most = runs_of(grid), most_runs()
+        if runs > most:
+            raise UserError(
+                "This sweep has {:,} runs ({:,} × {} lanes); the page does at most {:,}. Take fewer "
+                "prompts, temperatures, seeds or lanes.",
+                runs,
+                len(grid.cells),
+                len(grid.lanes),
+                most,
+            )
+        return grid
+
+    def _prompts(self) -> tuple[Prompt, ...]:
+        if (self.listed or "").strip():
+            return prompts_from_lines(self.listed)
+        if not self.kinds:
+            raise UserError("No kind of prompts is chosen; tick one, or type prompts of your own.")
+        return built_in_prompts(list(self.kinds), self.count)
+
+
+def race_of(grid: Grid, cell: Cell, lanes: list[str], pair: str) -> RaceSettings:
+    """The race that runs a cell."""
+    return RaceSettings(
+        prompt=cell.prompt.text,
+        pair=pair,
+        lanes=lanes,
+        temperature=cell.temperature,
+        top_k=grid.top_k,
+        top_p=grid.top_p,
+        max_new_tokens=grid.max_new_tokens,
+        seed=cell.seed,
+        verification=grid.verification,
+    )
+
+
+def runs_of(grid: Grid) -> int:
+    """How many runs a grid has."""
+    return len(grid.cells) * len(grid.lanes)
+
+
+def most_runs() -> int:
+    """The most runs that a visitor may ask for: the host's ADAEDL_SWEEP_RUNS, or MOST_RUNS.
+
+    Raises:
+        UserError: the variable is not a whole number above 0.
+    """
+    text = os.environ.get("ADAEDL_SWEEP_RUNS", "").strip()
+    if not text:
+        return MOST_RUNS
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError("ADAEDL_SWEEP_RUNS is {!r}; it must be a whole number of at least 1.", text)
+    return int(text)

@@ -1,0 +1,334 @@
+"""The Sweep page: what it is asked for, how it runs between other visitors' races, and what it shows, in a
+browser, on a tiny pair."""
+
+import base64
+import io
+import json
+import threading
+from contextlib import closing
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+from toys import tiny_pair
+
+from adaedl.errors import UserError
+from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.sweep import COLUMNS, rows_from_csv, rows_to_keep, run_sweep, summarise, to_frame
+from components.live import Session, play
+from components.models_state import LoadState, ModelsState
+from components.page import build_page
+from components.sweep_page import DEFAULTS
+from components.sweep_results import EXAMPLE, open_rows, parquet, tell_results
+from components.sweep_run import Pace, SweepSession, play_sweep
+from components.sweep_settings import SweepSettings, most_runs, race_of
+
+SOON = 60_000
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+
+
+def settings(**changes) -> SweepSettings:
+    values = {"listed": "w1 w2\nw3 w4", "temperatures": "0, 0.8", "max_new_tokens": 8}
+    return replace(DEFAULTS, **{**values, "lanes": ["autoregressive", "fixed:k=2", "adaedl"], **changes})
+
+
+@pytest.fixture(scope="module")
+def models() -> ModelsState:
+    """A process whose default pair, a tiny one here, is loaded."""
+    state = ModelsState(DEFAULT_PAIR)
+    state.pair = replace(tiny_pair("self"), name=DEFAULT_PAIR)
+    state.state = LoadState(DEFAULT_PAIR, "ready", "ready on cpu/float32", 1.0)
+    return state
+
+
+@pytest.fixture(scope="module")
+def swept(models) -> pd.DataFrame:
+    grid = settings().grid(DEFAULT_PAIR)
+    return to_frame(row for cell in run_sweep(models.pair, grid) for row in cell)
+
+
+# What is asked for
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"temperatures": "0,abc"}, "temperatures is '0,abc'; write numbers with commas"),
+        ({"temperatures": ""}, "no temperatures"),
+        ({"temperatures": "nan"}, "temperature is nan"),
+        ({"seeds": "1.5"}, "seeds is '1.5'; write whole numbers"),
+        ({"lanes": ["adaedl", "adaedl"]}, "lanes has adaedl twice"),
+        ({"lanes": ["teleport"]}, "teleport"),
+        ({"listed": "w1 w2\n" * 180_000}, "has 1.0 MB; at most 512 KB"),
+        ({"listed": "w1\n" * 900}, "5,400 runs .* at most 400"),
+        ({"listed": "", "kinds": []}, "No kind of prompts is chosen"),
+        ({"listed": "", "count": 99}, "count is 99"),
+        ({"max_new_tokens": 100_000}, "at most 512"),
+        ({"max_new_tokens": None}, "max_new_tokens is None"),
+    ],
+)
+def test_a_sweep_that_will_not_do_is_refused_in_one_sentence(changes, said):
+    with pytest.raises(UserError, match=said) as refused:
+        settings(**changes).grid(DEFAULT_PAIR)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_host_says_how_many_runs_a_visitor_may_ask_for(monkeypatch):
+    monkeypatch.setenv("ADAEDL_SWEEP_RUNS", "11")
+    with pytest.raises(UserError, match=r"12 runs \(4 × 3 lanes\); the page does at most 11"):
+        settings().grid(DEFAULT_PAIR)
+    monkeypatch.setenv("ADAEDL_SWEEP_RUNS", "12")
+    assert len(settings().grid(DEFAULT_PAIR).cells) == 4
+    monkeypatch.setenv("ADAEDL_SWEEP_RUNS", "many")
+    with pytest.raises(UserError, match="ADAEDL_SWEEP_RUNS is 'many'"):
+        most_runs()
+
+
+def test_prompts_of_ones_own_take_the_place_of_the_built_in_ones():
+    assert {prompt.kind for prompt in settings().grid(DEFAULT_PAIR).prompts} == {"list"}
+    built_in = settings(listed=" \n", kinds=["code", "story"], count=2).grid(DEFAULT_PAIR)
+    assert [(prompt.kind, prompt.number) for prompt in built_in.prompts] == [
+        ("code", 1), ("story", 1), ("code", 2), ("story", 2),
+    ]  # fmt: skip
+
+
+# Running
+
+
+def run(models, grid, session, pace=None) -> list:
+    return list(play_sweep(models, DEFAULT_PAIR, grid, session, pace or Pace()))
+
+
+def without_times(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[["prompt", "temperature", "seed", "lane", "tokens", "acceptance_rate", "draft_length"]]
+
+
+def test_a_sweep_on_the_page_finds_what_one_on_the_command_line_finds(models, swept):
+    session, pace = SweepSession(), Pace()
+    moments = run(models, settings().grid(DEFAULT_PAIR), session, pace)
+    pd.testing.assert_frame_equal(without_times(session.rows), without_times(swept))
+    assert [moment.done for moment in moments if moment.new_rows] == [3, 6, 9, 12]
+    assert moments[0].seconds_left is None
+    assert moments[-1].ended
+    assert moments[-1].seconds_left == 0
+    assert pace.seconds_for(DEFAULT_PAIR, 100) == pytest.approx(2 * pace.seconds_for(DEFAULT_PAIR, 50))
+
+
+def test_a_sweep_that_is_stopped_keeps_what_is_done_and_goes_on_with_the_rest(models, swept):
+    session, grid = SweepSession(), settings().grid(DEFAULT_PAIR)
+    for moment in play_sweep(models, DEFAULT_PAIR, grid, session, Pace()):
+        session.stop_requested = session.stop_requested or moment.done == 6
+    assert json.loads(moment.words) == {"key": "sweep.status_stopped", "values": {"done": 6}}
+    assert len(session.rows) == 6
+    session.stop_requested = False
+    assert run(models, grid, session)[0].done >= 6
+    pd.testing.assert_frame_equal(without_times(session.rows), without_times(swept))
+
+
+def test_another_visitors_race_comes_in_between_two_runs(models):
+    grid, session = settings(temperatures="0, 0.5, 0.8", max_new_tokens=40).grid(DEFAULT_PAIR), SweepSession()
+    done_when_raced = []
+
+    def visitor() -> None:
+        race = race_of(grid, grid.cells[0], list(grid.lanes), DEFAULT_PAIR)
+        for _ in play(models, race, Session()):
+            pass
+        done_when_raced.append(len(session.rows))
+
+    other = threading.Thread(target=visitor)
+    with closing(play_sweep(models, DEFAULT_PAIR, grid, session, Pace())) as moments:
+        for moment in moments:
+            if moment.new_rows and not other.ident:
+                other.start()
+    other.join()
+    assert len(session.rows) == len(grid.cells) * 3
+    assert done_when_raced[0] < len(session.rows)
+
+
+# What is shown
+
+
+def test_the_results_are_those_of_pandas_and_harmless_as_html(swept):
+    frame = swept.assign(kind=HOSTILE)
+    told = tell_results(frame, "sweep.about_measured")
+    assert "<" not in told
+    shown = json.loads(told)
+    assert shown["summary"][0]["speedup"] == summarise(frame).iloc[0]["speedup"]
+    assert shown["kinds"][0]["kind"] == HOSTILE
+    assert pd.read_csv(io.StringIO(shown["csv"]))["tokens"].tolist() == frame["tokens"].tolist()
+    assert shown["titles"] == {lane: lane for lane in ("autoregressive", "fixed:k=2", "adaedl")}
+
+
+def test_rows_come_back_from_their_csv_and_parquet_as_they_were(swept):
+    csv = swept.to_csv(index=False)
+    pd.testing.assert_frame_equal(open_rows(csv.encode()), swept, check_dtype=False)
+    kept = pd.read_parquet(io.BytesIO(base64.b64decode(parquet(csv)["base64"])))
+    pd.testing.assert_frame_equal(kept, swept, check_dtype=False)
+    grid = settings().grid(DEFAULT_PAIR)
+    device = {"pair": DEFAULT_PAIR, "device": "cpu", "dtype": "float32"}
+    assert len(rows_to_keep(swept, grid, device, "The table")) == len(swept)
+    with pytest.raises(UserError, match="The table has a sweep with device cpu, not cuda; start anew"):
+        rows_to_keep(swept, grid, {**device, "device": "cuda"}, "The table", "start anew")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda frame: frame.assign(lane=HOSTILE), "img"),
+        (lambda frame: frame.assign(speedup="fast"), "a number in it is not one"),
+        (lambda frame: frame.assign(speedup=float("inf")), "a number in it is not one"),
+        (lambda frame: frame.assign(speedup=None), "a row without speedup"),
+        (lambda frame: frame[:0], "no rows"),
+        (lambda frame: frame.assign(temperature=range(len(frame))), None),
+        (lambda frame: pd.concat([frame] * 501), "6,012 rows"),
+        (lambda frame: frame.drop(columns="kind"), "not the columns of one"),
+    ],
+)
+def test_a_file_that_is_no_sweep_is_refused_in_one_sentence(swept, change, said):
+    content = change(swept).to_csv(index=False)
+    if said is None:
+        assert len(open_rows(content.encode())) == len(swept)
+        return
+    with pytest.raises(UserError, match=said):
+        open_rows(content.encode())
+    assert said in parquet(content)["error"]
+
+
+def test_the_example_is_a_sweep_of_every_kind_from_0_to_1_7():
+    rows = rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name)
+    assert list(rows.columns) == COLUMNS
+    assert {0.0, 1.7} <= set(rows["temperature"])
+    assert set(rows["kind"]) == {"chat", "summary", "translation", "code", "story"}
+    assert rows["same_text"].all()
+    assert not rows.duplicated(["kind", "prompt", "temperature", "seed", "lane"]).any()
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def address(models) -> str:
+    from components.launch import launch
+
+    page = build_page(models)
+    _, address, _ = launch(page, quiet=True)
+    yield address.rstrip("/")
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser, address) -> Page:
+    """The page as it opens at this tab. What the browser complains about fails the test."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, reduced_motion="reduce", locale="en-US")
+    page.set_default_timeout(SOON)
+    complaints = []
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{address}/#sweep")
+    expect(page.locator("#sweep tbody tr").first).to_be_visible(timeout=SOON)
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def cells(page: Page, column: int) -> list[str]:
+    return page.locator(f"#sweep tbody tr > :nth-child({column})").all_inner_texts()
+
+
+def test_on_arrival_a_measured_example_is_there_and_says_when_and_where_it_was_measured(page):
+    about = json.loads(EXAMPLE.with_suffix(".json").read_text("utf-8"))
+    said = f"measured on {about['date']} on {about['processor']}"
+    expect(page.locator("#sweep .whence")).to_contain_text(said, timeout=SOON)
+    expect(page.locator("#sweep .plot .main-svg").first).to_be_visible(timeout=SOON)
+    summary = summarise(rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name))
+    assert page.locator("#sweep tbody tr").count() == len(summary)
+    shown = page.locator("#sweep tr[data-lane=adaedl][data-temperature='1.3'] [data-value]")
+    expected = summary[(summary["lane"] == "adaedl") & (summary["temperature"] == 1.3)]["speedup"].item()
+    assert float(shown.get_attribute("data-value")) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_bad_list_is_told_before_and_at_start_and_the_results_stay(page):
+    rows = page.locator("#sweep tbody tr").count()
+    page.fill("#sweep-temperatures :is(input, textarea)", "0,abc")
+    expect(page.locator("#sweep-plan")).to_contain_text("temperatures is '0,abc'", timeout=SOON)
+    page.click("#sweep-start")
+    expect(page.locator("#sweep-status .error")).to_contain_text("write numbers with commas", timeout=SOON)
+    expect(page.locator("#sweep-start")).to_be_enabled(timeout=SOON)
+    assert page.locator("#sweep tbody tr").count() == rows
+
+
+def test_a_sweep_runs_on_the_page_and_its_files_have_what_it_shows(page):
+    page.click("#sweep-own > button")
+    page.fill("#sweep-list textarea", f"w1 w2\n{HOSTILE}")
+    page.click("#sweep-presets button >> nth=0")
+    page.fill("#sweep-tokens input", "8")
+    expect(page.locator("#sweep-plan")).to_contain_text("24 runs", timeout=SOON)
+    page.click("#sweep-start")
+    expect(page.locator("#sweep-status")).to_contain_text("Finished: 24 runs", timeout=SOON)
+    expect(page.locator("#sweep .whence")).to_contain_text("Measured here", timeout=SOON)
+    expect(page.locator("#sweep-plan")).to_contain_text("as this machine was measured", timeout=SOON)
+    assert cells(page, 2) == [temperature for temperature in ("0", "0.7", "1.3") for _ in range(4)]
+    with page.expect_download() as csv:
+        page.click("#sweep [data-file=csv]")
+    rows = open_rows(csv.value.path().read_bytes())
+    assert len(rows) == 24
+    with page.expect_download() as file:
+        page.click("#sweep [data-file=parquet]")
+    assert pd.read_parquet(file.value.path())["tokens"].tolist() == rows["tokens"].tolist()
+    with page.expect_download() as drawing:
+        page.click("#sweep [data-file='speedup.svg']")
+    assert "adaedl" in drawing.value.path().read_text("utf-8")
+    page.click("#sweep th[data-column=speedup] button")
+    speedups = [float(text.split("×")[0]) for text in cells(page, 4)]
+    assert speedups == sorted(speedups, reverse=True)
+    expect(page.locator("#sweep th[data-column=speedup]")).to_have_attribute(
+        "aria-sort", "descending", timeout=SOON
+    )
+    assert page.evaluate("window.hacked") is None
+
+
+def test_an_opened_file_sets_the_controls_and_is_gone_on_with(page, swept, models, tmp_path):
+    part = tmp_path / "part.csv"
+    part.write_text(swept[:6].to_csv(index=False))
+    page.set_input_files("#sweep-open input[type=file], input[type=file][accept='.csv']", part)
+    expect(page.locator("#sweep-status")).to_contain_text("Opened 6 rows", timeout=SOON)
+    assert page.locator("#sweep-lanes .chip .open").all_inner_texts() == [
+        "autoregressive",
+        "fixed k=2",
+        "adaedl",
+    ]
+    page.fill("#sweep-list textarea", "w1 w2\nw3 w4")
+    expect(page.locator("#sweep-plan")).to_contain_text("12 runs", timeout=SOON)
+    page.click("#sweep-go-on")
+    expect(page.locator("#sweep-status")).to_contain_text("Finished: 12 runs", timeout=SOON)
+    expect(page.locator("#sweep tbody tr").first.locator(":nth-child(3)")).to_have_text("2", timeout=SOON)
+    page.fill("#sweep-tokens input", "9")
+    page.click("#sweep-go-on")
+    expect(page.locator("#sweep-status .error")).to_contain_text("max_new_tokens 8, not 9", timeout=SOON)
+    assert len(page.locator("#sweep tbody tr").all()) == 6
+    page.click("#tabs [role=tab] >> nth=0")
+    page.click("#tabs [role=tab] >> nth=1")
+    expect(page.locator("#sweep tbody tr")).to_have_count(6, timeout=SOON)
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
+def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(page, theme, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", theme == "dark")
+    page.wait_for_timeout(600)
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"], "resultTypes": ["violations"]}
+    found = Axe().run(page, context={"exclude": [["footer"]]}, options=rules).response["violations"]
+    assert [
+        (rule["id"], node["target"], node["failureSummary"]) for rule in found for node in rule["nodes"]
+    ] == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_chinese_browser_gets_a_chinese_sweep(browser, address):
+    page = browser.new_page(locale="zh-CN")
+    page.goto(f"{address}/#sweep")
+    expect(page.locator("#sweep h2")).to_have_text("测量结果", timeout=SOON)
+    expect(page.locator("#sweep-start")).to_have_text("开始", timeout=SOON)
+    page.close()
