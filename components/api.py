@@ -93,7 +93,7 @@ def add_api(models: ModelsState) -> None:
 
 def _specs(lanes: object) -> list[str]:
     if not isinstance(lanes, str):
-        raise UserError(f"lanes is {lanes!r:.60}; it must be a text such as autoregressive,fixed:k=4.")
+        raise UserError("{} is {:.60}; it must be a text.", "lanes", repr(lanes))
     return split_specs(lanes)
 
 

@@ -10,6 +10,7 @@ from adaedl.errors import UserError
 from components import assets
 from components.guard import SecurityHeaders, fetch_nothing
 from components.health import health_route
+from components.language import ChineseBrowsers
 from components.models_state import ModelsState
 from components.palette import css_variables, theme
 from components.texts import translations
@@ -33,7 +34,10 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
         css_paths=sorted(assets.ASSETS.glob("*.css")),
         app_kwargs={
             "routes": [*assets.routes(), health_route(models)],
-            "middleware": [Middleware(SecurityHeaders, on_spaces="SPACE_ID" in os.environ)],
+            "middleware": [
+                Middleware(SecurityHeaders, on_spaces="SPACE_ID" in os.environ),
+                Middleware(ChineseBrowsers),
+            ],
         },
         i18n=translations(),
         footer_links=["gradio", "settings"],

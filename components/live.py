@@ -9,6 +9,7 @@ from adaedl.errors import UserError
 from adaedl.trace import Trace
 from components.messages import say
 from components.models_state import ModelsState, Turn
+from components.player import RaceFeed
 from components.race_log import RaceRecord
 from components.running import RaceHere, RaceOnZeroGpu
 from components.settings import RaceSettings
@@ -19,10 +20,11 @@ POLL_S = 0.3
 
 @dataclass
 class Session:
-    """What one visitor's page has: the race that it runs, and whether it was asked to stop. `visitor` tells
-    sessions of one visitor from others in the queue, where they are many."""
+    """What one visitor's page has: the race that it runs, what its player is told of it, and whether it was
+    asked to stop. `visitor` tells sessions of one visitor from others in the queue, where they are many."""
 
     trace: Trace | None = None
+    feed: RaceFeed | None = None
     stop_requested: bool = False
     visitor: str | None = None
 
@@ -46,7 +48,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         UserError: the settings will not do, or the pair cannot be loaded.
     """
     settings.check()
-    session.trace, session.stop_requested = None, False
+    session.trace, session.feed, session.stop_requested = None, None, False
     turn = models.take_turn(
         work=len(settings.lanes) * settings.max_new_tokens, visitor=session.visitor or id(session)
     )
@@ -71,6 +73,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         running = RaceOnZeroGpu(settings) if on_zero_gpu() else RaceHere(models, pair, settings)
         must_end = _End(session, running.seconds)
         trace = session.trace = running.trace
+        session.feed = RaceFeed(trace)
         about = {
             "lanes": len(trace.lanes),
             "tokens": trace.max_new_tokens,

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
 from adaedl.models.presets import DEFAULT_PAIR, resolve
 from components.hosting import host
@@ -31,7 +31,7 @@ class LoadState:
 
     pair_name: str
     phase: Literal["waiting", "loading", "ready", "failed"]
-    sentence: str
+    sentence: Sentence
     fraction: float | None = None
 
 
@@ -95,7 +95,7 @@ class ModelsState:
     def __init__(self, default: str):
         self.default = default
         self.pair: Pair | None = None
-        self.state = LoadState(default, "waiting", "the models load in a moment")
+        self.state = LoadState(default, "waiting", Sentence("the models load in a moment"))
         self._turns: list[Turn] = []
         self._at_once = host().concurrency
         self._seconds_per_token: float | None = None
@@ -116,7 +116,7 @@ class ModelsState:
         turn = Turn(self, work, object() if visitor is None else visitor)
         with self._changed:
             if len(self._turns) >= MAX_WAITING + self._at_once:
-                raise UserError(f"{MAX_WAITING} races wait for this device already; try again in a minute.")
+                raise UserError("{} races wait for this device already; try again in a minute.", MAX_WAITING)
             self._turns.insert(self._place_of(turn.visitor), turn)
         return turn
 
@@ -167,8 +167,9 @@ class ModelsState:
         else:
             found.set_exception(
                 UserError(
-                    "This Space runs on ZeroGPU, where one pair is loaded for everybody: choose "
-                    f"{self.default}, or duplicate the Space and set ADAEDL_PAIR there."
+                    "This Space runs on ZeroGPU, where one pair is loaded for everybody: choose {}, or "
+                    "duplicate the Space and set ADAEDL_PAIR there.",
+                    self.default,
                 )
             )
         return found
@@ -192,7 +193,7 @@ class ModelsState:
                 return self.pair
             if self.pair and self.pair.device.type != "cpu":
                 self.pair = None  # two pairs seldom fit on an accelerator
-            progress("importing the libraries", None)
+            progress(Sentence("importing the libraries"), None)
             from adaedl.models.loading import load_pair
 
             pair = load_pair(
@@ -201,8 +202,8 @@ class ModelsState:
         except Exception as error:
             if not isinstance(error, UserError):
                 log.exception("loading %r failed", name)
-                error = UserError(f"The pair {name!r} could not be loaded; the host's log says why.")
-            self.state = _ready(self.pair) if self.pair else LoadState(name, "failed", str(error))
+                error = UserError("The pair {!r} could not be loaded; the host's log says why.", name)
+            self.state = _ready(self.pair) if self.pair else LoadState(name, "failed", error.sentence)
             raise error from None
         self.pair = pair
         self.state = _ready(pair)
@@ -211,4 +212,4 @@ class ModelsState:
 
 def _ready(pair: Pair) -> LoadState:
     dtype = str(pair.dtype).removeprefix("torch.")
-    return LoadState(pair.name, "ready", f"ready on {pair.device}/{dtype}", 1.0)
+    return LoadState(pair.name, "ready", Sentence("ready on {}/{}", pair.device, dtype), 1.0)

@@ -36,15 +36,15 @@ class RaceSettings:
         """
         for name in ("prompt", "pair", "verification"):
             if not isinstance(value := getattr(self, name), str | None):
-                raise UserError(f"{name} is {value!r:.60}; it must be a text.")
+                raise UserError("{} is {:.60}; it must be a text.", name, repr(value))
         check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
         if len(self.lanes) > MAX_LANES:
-            raise UserError(f"The race has {len(self.lanes)} lanes; the page shows at most {MAX_LANES}.")
+            raise UserError("The race has {} lanes; the page shows at most {}.", len(self.lanes), MAX_LANES)
         Sampling(self.temperature, self.top_k, self.top_p)
         most = host().max_tokens  # a page is shared; the command line has no such limit
         if self.max_new_tokens > most:
             raise UserError(
-                f"{self.max_new_tokens} new tokens were asked for; the page writes at most {most}."
+                "{} new tokens were asked for; the page writes at most {}.", self.max_new_tokens, most
             )
         resolve(self.pair)
 
