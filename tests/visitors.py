@@ -64,6 +64,7 @@ def memory_over(address: str, pid: int, races: int, tokens: int) -> list[float]:
         own_race(address, "Name a colour.", number, tokens)
         if (number + 1) % max(races // 10, 1) == 0:
             found.append(round(memory_mib(pid), 1))
+            print(f"{number + 1} of {races} races, {found[-1]} MiB", file=sys.stderr)
     return found
 
 
@@ -94,6 +95,7 @@ def main() -> None:
         before = memory_mib(app.pid)
         prompts = [f"Say something about the number {number}." for number in range(options.visitors)]
         took = sorted(visit_together(address, prompts, options.tokens))
+        print(f"{len(took)} visitors in {took[-1]:.0f} s", file=sys.stderr)
         memory = memory_over(address, app.pid, options.races, options.tokens)
         found = {
             "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
