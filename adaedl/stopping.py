@@ -17,6 +17,7 @@ from adaedl.sampling import acceptance_lower_bound
 DEFAULT_MAX_DRAFT = 12
 MAX_DRAFT_LIMIT = 64
 FIRST_COST = 0.25  # of a draft, in tokens, before the first was timed
+NOISE = 1e-9  # what rounding leaves of a spread that is none, relative
 
 
 @dataclass(frozen=True)
@@ -382,7 +383,8 @@ class Costs:
             return FIRST_COST
         spread = self.rounds * self.steps_squared - self.steps**2
         together = self.rounds * self.steps_verify_s - self.steps * self.verify_s
-        verifying_s = max(0.0, together / spread) if spread else 0.0
+        varies = spread > NOISE * self.rounds * self.steps_squared
+        verifying_s = max(0.0, together / spread) if varies else 0.0
         return (self.drafting_s / self.steps + verifying_s) * self.tokens / self.seconds
 
 

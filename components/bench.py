@@ -27,6 +27,7 @@ from adaedl.race import new_trace, race
 from adaedl.sampling import Sampling
 from adaedl.trace import Trace
 from components.controls import DEFAULTS
+from components.explore_bench import explore_figures
 from components.launch import launch
 from components.live import Session, play
 from components.models_state import ModelsState
@@ -82,6 +83,7 @@ def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: i
         "longest_browser_task_cpu_ms": max(run["longest_task_cpu_ms"] for run in on_page),
         "rounds_after_stop": [rounds_after_stop(models, after_s) for after_s in (0.2, 0.5, 0.9)],
         "stop_shown_ms": stop_shown(page, address),
+        "explore": explore_figures(page, address),
     }
 
 

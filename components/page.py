@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import gradio as gr
 
 from components.assets import module_address
+from components.calibration_page import calibration_view
+from components.explore_page import explore_view
 from components.health import about_view
 from components.learn_page import learn_view
 from components.models_state import ModelsState
@@ -19,6 +21,10 @@ def build_page(models: ModelsState) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with _tab("race"):
                 race_view(page, models)
+            with _tab("explore"):
+                explore_view(models)
+            with _tab("calibration"):
+                calibration_view()
             with _tab("learn"):
                 learn_view()
         about_view()

@@ -14,8 +14,8 @@ import gradio as gr
 from adaedl.trace import Trace
 from components.assets import load_module
 
-WINDOW = 50_000  # characters that a value may grow to
-KEPT = 8  # updates that it holds at least, for a browser that skips some
+WINDOW = 50_000  # characters that a value may have, and more where the last updates are large
+KEPT = 8  # updates that it holds at least, so that a browser may skip all of them but the last
 
 
 class RaceFeed:
@@ -52,9 +52,10 @@ class RaceFeed:
         self.add_new_rounds()
         self._updates.append(len(self.lines))
         value = self._value(self._first)
-        if len(value) > WINDOW and len(self._updates) > KEPT and self._updates[-KEPT] > self._first:
-            self._first = self._updates[-KEPT]
-            value = self._value(self._first)
+        if len(value) > WINDOW and len(self._updates) > KEPT:
+            end = self._value(self._updates[-KEPT - 1])
+            if len(value) > 3 * len(end):  # what is kept is sent once more, so seldom
+                self._first, value = self._updates[-KEPT - 1], end
         return value
 
     def add_new_rounds(self) -> None:

@@ -168,6 +168,19 @@ def test_throughput_holds_the_gain_against_what_a_draft_costs_at_the_speed_so_fa
     assert stopper.should_stop(step(entropy=5.0))
 
 
+@pytest.mark.parametrize("drafts", [3, 7, 12])
+def test_throughput_learns_nothing_of_longer_verifications_from_rounds_of_one_length(drafts):
+    stopper = make_stopper("throughput")
+    for number in range(60):
+        stopper.begin_round()
+        for _ in range(drafts):
+            stopper.should_stop(step(entropy=0.0))
+        stopper.observe(drafts, drafts)
+        stopper.observe_times(drafts + 1, 0.1 + 0.001 * (number % 7), 0.15)
+    costs = stopper.costs
+    assert costs.of_a_draft == pytest.approx(costs.drafting_s / costs.steps * costs.tokens / costs.seconds)
+
+
 def test_throughput_drafts_none_where_the_first_would_not_be_worth_it_and_tries_again_later():
     stopper = make_stopper("throughput")
     drafting = []

@@ -12,3 +12,4 @@ PY
   echo "$command" >&2
   eval "$command" >/dev/null </dev/null
 done
+python -m components.recordings >&2

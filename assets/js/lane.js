@@ -147,6 +147,7 @@ export function laneView(trace, number, { pick, choose }) {
       : done && ended && !growing ? t("player.lane_done", { rounds: ended })
       : "";
     setText(narration, words);
+    doing.classList.toggle("idle", !current);
     doing.dataset.verdict = verdictOf(round, current);
   }
 
@@ -300,8 +301,8 @@ function phaseChips(bare) {
 
 // The scales beside a tape: bound, score, λ and β from 0 to 1 on the left, entropy in nats on the right.
 function axis(side) {
-  const node = svg("svg", { class: `tape-axis ${side}`, width: 34, height: HEIGHT, "aria-hidden": "true" });
-  const x = side === "left" ? 30 : 4;
+  const node = svg("svg", { class: `tape-axis ${side}`, width: 38, height: HEIGHT, "aria-hidden": "true" });
+  const x = side === "left" ? 35 : 4;
   const heights = [CHART.top + 5, (CHART.top + CHART.bottom) / 2 + 4, CHART.bottom + 3];
   const ticks = heights.map((y) => svg("text", { x, y, class: "tick" }));
   const name = svg("text", { x, y: CHART.top - 10, class: "name" }, side === "left" ? t("player.axis_bound") : t("player.axis_entropy"));

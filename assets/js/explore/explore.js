@@ -1,0 +1,374 @@
+// Explore: one recording, and every stopper replayed on it as the sliders move. What a slider changes at once (the
+// present setting) is drawn in the next frame; curves that it moves are computed over the frames after it.
+
+import { draw as drawFigure, axis, variable } from "../figures.js";
+import { make, setText } from "../make.js";
+import { formatSpec } from "../lanes_editor.js";
+import { language, t } from "../text.js";
+import { whenSeen } from "../seen.js";
+import { chart } from "./chart.js";
+import { addStyle, onRecording, raceLink, shipped, show as setRecording } from "./recordings.js";
+import { replay } from "./replay.js";
+import * as model from "./settings.js";
+import { sliders } from "./sliders.js";
+import { strip } from "./strip.js";
+import { LINE, PRESENT, STYLES, barKey, key, keys } from "./styles.js";
+import { stoppersTable } from "./table.js";
+
+const BUDGET_MS = 12; // of a frame, for curves
+const ROUGH = 0.25; // unevenness of measured times that is told
+
+let current = null; // for the button that measures
+
+/** What the button that measures asks the server for: the race that the present setting stands for. */
+export function request() {
+  return current ? JSON.stringify(current()) : "";
+}
+
+export async function mount({ element, props, watch }) {
+  const root = make("div", { className: "player explore" });
+  element.replaceChildren(root);
+  await addStyle();
+
+  let recording = null;
+  let opened = null; // {recording, measured, …} as it was given
+  let controls = { ...model.DEFAULTS };
+  let curves = {};
+  let wanted = ""; // what the curves are to be of (curvesKey)
+  let overtaken = false; // whether that has changed since they were begun
+  let work = null; // the curves in the making
+  let workFrame = 0;
+  let frame = 0;
+
+  const chips = make("div", { className: "recorded", role: "group", ariaLabel: t("explore.recordings") });
+  const about = make("p", { className: "small about-recording" });
+  const rough = make("p", { className: "rough" });
+  const panel = sliders(change);
+  const text = strip();
+  const errors = make("p", { className: "small model-error" });
+  const table = stoppersTable(model.SHOWN, (stopper) => change({ stopper }));
+  const overLambda = figure("lambda", keys([...model.OVER_LAMBDA, ...model.FLAT], presentKey(), measuredKey()));
+  const overK = figure("k", keys([...model.OVER_K, "oracle"]));
+  const lengths = figure("lengths", make("p", { className: "keys" }, barKey("var(--tape-accepted)", "explore.whole"), barKey("var(--tape-rejected)", "explore.rejected", true), key("oracle")));
+  const map = figure("map", make("p", { className: "keys" }, t("explore.map_key")));
+  const charts = {
+    lambda: chart(overLambda.place, { height: 260, label: t("explore.figure.lambda"), onX: (x) => change({ lambda: Number(x.toFixed(2)) }) }),
+    k: chart(overK.place, { height: 300, label: t("explore.figure.k"), onX: (x) => change({ k: Math.round(x) }) }),
+    lengths: chart(lengths.place, { height: 260, label: t("explore.figure.lengths") }),
+  };
+  const race = make("a", { className: "race-link" }, t("explore.race"));
+  race.title = t("explore.race_about");
+  const strong = make("p", { className: "headline", role: "status" });
+  // What a slider moves is beside the sliders, so that both are in sight.
+  const beside = make(
+    "div",
+    { className: "beside" },
+    make("div", { className: "actions" }, strong, race),
+    make("div", { className: "figures" }, overLambda.node, lengths.node),
+    text.node,
+  );
+  const below = make("div", { className: "figures" }, overK.node, map.node);
+  root.append(chips, about, rough, make("div", { className: "bench" }, panel.node, beside), table.node, errors, below, notes());
+
+  function figure(name, above) {
+    const place = make("div", { className: "plot" });
+    place.dataset.figure = name;
+    const caption = make("figcaption", { title: t(`explore.about.figure_${name}`) }, t(`explore.figure.${name}`));
+    return { place, node: make("figure", {}, caption, above, place) };
+  }
+
+  function change(changes) {
+    controls = { ...controls, ...changes };
+    if (recording) controls = model.within(controls, recording.depth);
+    if (!frame) frame = requestAnimationFrame(draw);
+  }
+
+  function open(given) {
+    opened = given;
+    recording = opened.recording;
+    [wanted, work, curves] = ["", null, {}];
+    text.open(recording);
+    const { temperature } = recording.sampling;
+    const values = {
+      prompt: recording.prompt,
+      temperature,
+      tokens: recording.token_ids.length,
+      pair: recording.pair.name,
+      device: `${recording.device}/${recording.dtype}`,
+      seed: recording.seed,
+      ratio: (recording.recording_s / recording.plain_s).toFixed(1),
+      alike: recording.probed_alike,
+      probed: recording.probed,
+    };
+    setText(about, t("explore.about_recording", values));
+    for (const chip of chips.querySelectorAll("button")) chip.ariaPressed = String(chip.dataset.file === (opened.file ?? "own"));
+    const uneven = model.unevenness(recording.times);
+    setText(rough, uneven > ROUGH ? `⚠ ${t("explore.rough", { percent: (100 * uneven).toFixed(0) })}` : "");
+    root.dataset.tokens = recording.token_ids.length;
+    sayErrors();
+    change({});
+  }
+
+  function draw() {
+    frame = 0;
+    if (!recording) return;
+    const key = model.curvesKey(controls);
+    if (key !== wanted) {
+      wanted = key;
+      // A slider that keeps moving must not keep the curves from ever being whole.
+      if (work) overtaken = true;
+      else begin();
+    }
+    const results = model.compare(recording, controls);
+    panel.show(controls, recording, opened.own);
+    const stopper = model.stopperAt(controls.stopper, controls, recording.depth);
+    const lane = replay(recording, stopper, model.timesAt(recording, controls), true);
+    text.show(lane, controls.stopper);
+    table.show(results, controls.stopper, measuredHere(results));
+    const { speedup, ofOracle } = results[controls.stopper];
+    setText(strong, t("explore.headline", { stopper: controls.stopper, speedup: speedup.toFixed(2), share: (100 * ofOracle).toFixed(0) }));
+    drawLengths(lane, results.oracle.lane);
+    drawCurves(results);
+    showLink(stopper);
+    root.dataset.drawn = key + JSON.stringify([controls.lambda, controls.k, controls.stopper]);
+  }
+
+  /** Compute the curves anew, from the next frame on. */
+  function begin() {
+    overtaken = false;
+    work = model.compute(recording, controls, curves);
+    goOn();
+  }
+
+  function goOn() {
+    workFrame ||= requestAnimationFrame(compute);
+  }
+
+  /** Go on with the curves for a part of a frame. */
+  function compute() {
+    workFrame = 0;
+    const until = performance.now() + BUDGET_MS;
+    let drawn = true;
+    while (work && performance.now() < until) {
+      const { value, done } = work.next();
+      if (value) drawn = false;
+      // The map takes longest; it is left out where the sliders have moved on.
+      if (done || (overtaken && value === "k")) work = null;
+    }
+    if (!drawn) {
+      drawCurves(model.compare(recording, controls));
+      table.showBest(curves);
+    }
+    if (work) goOn();
+    else if (overtaken) begin();
+    else root.dataset.curves = wanted;
+  }
+
+  /** A real race's speedup beside the modelled one, where one was run with just these settings. */
+  function measuredHere(results) {
+    if (controls.c !== null || controls.ideal) return {};
+    const found = {};
+    for (const each of opened.measured) {
+      const { name, settings } = model.stopperAt(each.stopper, controls, recording.depth);
+      if (same(settings, each.settings)) found[name] = { speedup: each.speedup, error: results[name].speedup / each.speedup - 1 };
+    }
+    return found;
+  }
+
+  /** How far the modelled speedup is from that of all real races of this text. */
+  function sayErrors() {
+    const off = model.modelErrors(recording, opened.measured).map((error) => 100 * Math.abs(error));
+    const values = { count: off.length, mean: mean(off).toFixed(1), most: Math.max(0, ...off).toFixed(1) };
+    setText(errors, off.length ? t("explore.model_error", values) : t("explore.model_error_none"));
+  }
+
+  function measuredPoints() {
+    if (controls.c !== null || controls.ideal) return [];
+    return opened.measured.flatMap((each) => {
+      if (!model.OVER_LAMBDA.includes(each.stopper)) return [];
+      const lambda = each.stopper === "svip" ? 1 - each.settings.h : each.settings.threshold;
+      const { settings } = model.stopperAt(each.stopper, { ...controls, lambda }, recording.depth);
+      if (!same(settings, each.settings)) return [];
+      return [{ x: lambda, y: each.speedup, style: STYLES[each.stopper], shape: "diamond", name: `${each.stopper}: ${each.speedup.toFixed(2)}×` }];
+    });
+  }
+
+  function range(...series) {
+    const values = series.flat().flatMap((curve) => (curve ? curve.map(([, y]) => y) : []));
+    const high = Math.max(1.1, ...values, ...measuredPoints().map(({ y }) => y));
+    const low = Math.min(1, ...values);
+    const unit = high - low > 2 ? 0.5 : 0.2;
+    return [Math.floor((low - 0.02) / unit) * unit, Math.ceil((high * 1.03) / unit) * unit];
+  }
+
+  function drawCurves(results) {
+    const flat = (name) => [[0, results[name].speedup], [1, results[name].speedup]];
+    const y = (series) => ({ range: range(series), format: (value) => `${Number(value.toFixed(2))}×` });
+    const one = { y: 1, style: LINE, label: "" };
+    const chosen = controls.stopper;
+    if (curves.lambda) {
+      const lines = model.OVER_LAMBDA.map((name) => ({ points: curves.lambda[name], style: STYLES[name], wide: name === chosen }));
+      lines.push(...model.FLAT.map((name) => ({ points: flat(name), style: STYLES[name], wide: name === chosen })));
+      lines.sort((a, b) => a.wide - b.wide);
+      const points = model.OVER_LAMBDA.filter((name) => name === chosen).map((name) => ({ x: controls.lambda, y: results[name].speedup, style: STYLES[name] }));
+      charts.lambda.draw({
+        x: { range: [0, 1], title: t("explore.axis.lambda") },
+        y: y(lines.map(({ points: path }) => path)),
+        lines,
+        rules: [one, { x: controls.lambda, style: PRESENT, strong: true, label: `λ ${controls.lambda.toFixed(2)}` }],
+        points: [...points, ...measuredPoints()],
+      });
+    }
+    if (curves.k) {
+      const lines = model.OVER_K.map((name) => ({ points: curves.k[name], style: STYLES[name], wide: name === chosen }));
+      const oracle = results.oracle.speedup;
+      lines.push({ points: [[1, oracle], [recording.depth, oracle]], style: STYLES.oracle });
+      const points = model.OVER_K.filter((name) => name === chosen).map((name) => ({ x: controls.k, y: results[name].speedup, style: STYLES[name] }));
+      charts.k.draw({
+        x: { range: [0.5, recording.depth + 0.5], title: t("explore.axis.k"), ticks: wholes(1, recording.depth) },
+        y: y(lines.map(({ points: path }) => path)),
+        lines,
+        rules: [one, { x: controls.k, style: PRESENT, strong: true, label: `k ${controls.k}` }],
+        points,
+      });
+    }
+    if (curves.map) drawMap();
+  }
+
+  function drawLengths(lane, oracle) {
+    const depth = recording.depth;
+    const ours = model.draftLengths(lane, depth);
+    const theirs = model.draftLengths(oracle, depth);
+    const bars = ours.flatMap(([whole, cut], x) => [
+      { x, from: 0, to: whole, style: { colour: "var(--tape-accepted)" } },
+      { x, from: whole, to: whole + cut, style: { colour: "var(--tape-rejected)" }, hatched: true },
+      { x, from: 0, to: theirs[x][0] + theirs[x][1], style: STYLES.oracle, outline: true },
+    ]);
+    const most = Math.max(...ours.map(([a, b]) => a + b), ...theirs.map(([a, b]) => a + b));
+    charts.lengths.draw({
+      x: { range: [-0.6, depth + 0.6], title: t("explore.axis.lengths"), ticks: wholes(0, depth) },
+      y: { range: [0, most * 1.05] },
+      bars,
+    });
+  }
+
+  function drawMap() {
+    const heat = curves.map;
+    drawFigure(map.place, () => ({
+      data: [
+        {
+          type: "heatmap",
+          x: model.MAP_GAMMAS,
+          y: model.MAP_LAMBDAS,
+          z: heat,
+          colorscale: "Cividis",
+          colorbar: { thickness: 12, ticksuffix: "×", outlinewidth: 0 },
+          hovertemplate: "γ %{x:.2f}, λ %{y:.2f}: %{z:.2f}×<extra></extra>",
+        },
+        {
+          type: "scatter",
+          mode: "markers",
+          x: [controls.gamma],
+          y: [controls.lambda],
+          hoverinfo: "skip",
+          marker: { size: 15, color: "rgba(0,0,0,0)", line: { color: variable("--tape-page") === "#ffffff" ? "#d55e00" : "#ff8f45", width: 4 } },
+        },
+      ],
+      layout: {
+        height: 260,
+        margin: { l: 46, r: 10, t: 8, b: 42 },
+        xaxis: axis({ title: { text: t("explore.axis.gamma"), standoff: 6 }, showgrid: false, zeroline: false, range: [-0.025, 1.025] }),
+        yaxis: axis({ title: { text: "λ", standoff: 4 }, showgrid: false, zeroline: false, range: [-0.025, 1.025] }),
+      },
+    }));
+  }
+
+  // plotly gives a place its `on` with the first figure.
+  let mapListens = false;
+  map.place.addEventListener("pointerover", () => {
+    if (mapListens || !map.place.on) return;
+    mapListens = true;
+    map.place.on("plotly_click", ({ points: [{ x, y }] }) => change({ gamma: x, lambda: y, stopper: "adaedl" }));
+  });
+
+  /** The Race page with this prompt and this setting. */
+  function showLink({ name, settings }) {
+    race.hidden = name === "oracle";
+    race.href = raceLink(recording, formatSpec({ name, settings }));
+    current = name === "oracle" ? null : () => raceRequest(recording, formatSpec({ name, settings }));
+  }
+
+  watch("value", take);
+  function take() {
+    if (!props.value) return;
+    setRecording({ ...JSON.parse(props.value), own: true });
+  }
+
+  function addMeasured({ measured_for: made, measured: more }) {
+    if (!recording || made !== idOf(recording)) return;
+    opened.measured = [...more, ...opened.measured];
+    sayErrors();
+    change({});
+  }
+
+  document.addEventListener("adaedl:measured", ({ detail }) => addMeasured(detail));
+  whenSeen(map.place, () => curves.map && drawMap());
+  new MutationObserver(() => curves.map && drawMap()).observe(document.body, { attributeFilter: ["class"] });
+
+  async function openShipped(entry) {
+    try {
+      setRecording(await entry.read());
+    } catch {
+      setText(about, t("explore.unread"));
+    }
+  }
+
+  const ownChip = make("button", { type: "button", hidden: true, onclick: () => setRecording(own) });
+  ownChip.dataset.file = "own";
+  let own = null;
+  const entries = await shipped();
+  chips.append(make("span", { className: "label" }, t("explore.recordings")));
+  for (const entry of entries) {
+    const chip = make("button", { type: "button", title: entry.prompt, onclick: () => openShipped(entry) }, entry.title[language]);
+    chip.dataset.file = entry.file;
+    chips.append(chip);
+  }
+  chips.append(ownChip);
+  const shown = onRecording((given) => {
+    if (given.own) {
+      own = given;
+      ownChip.hidden = false;
+      setText(ownChip, t("explore.own", { temperature: own.recording.sampling.temperature }));
+    }
+    open(given);
+  });
+  root.dataset.ready = "";
+  if (props.value) take();
+  else if (!shown) await openShipped(entries[1]);
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+const wholes = (first, last) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
+
+const same = (wanted, settings) => Object.entries(wanted).every(([name, value]) => Math.abs(Number(settings[name]) - Number(value)) < 1e-9);
+
+const presentKey = () => make("span", { className: "key" }, "┃ ", t("explore.present"));
+const measuredKey = () => make("span", { className: "key" }, "◆ ", t("explore.measured_key"));
+
+/** What tells recordings apart. */
+const idOf = (recording) => `${recording.created} ${recording.seed} ${recording.sampling.temperature}`;
+
+function raceRequest(recording, spec) {
+  const { prompt, pair, sampling, max_new_tokens, seed } = recording;
+  return { id: idOf(recording), prompt, pair: pair.name, spec, ...sampling, max_new_tokens, seed: String(seed) };
+}
+
+/** What every number means: its formula and unit. */
+function notes() {
+  const list = make("dl");
+  for (const name of ["speedup", "oracle", "draft_length", "acceptance_rate", "waste", "best", "measured", "cost", "ideal"]) {
+    list.append(make("dt", {}, t(name === "cost" || name === "ideal" ? `explore.slider.${name}` : `explore.column.${name}`)), make("dd", {}, t(`explore.about.${name}`)));
+  }
+  return make("details", { className: "explore-notes" }, make("summary", {}, t("explore.notes")), list);
+}

@@ -1,0 +1,69 @@
+// The recording that Explore and Calibration show: one of assets/examples/recordings, or the visitor's own.
+
+import { make } from "../make.js";
+import { link } from "../share.js";
+import { prepare } from "./replay.js";
+
+const FOLDER = new URL("../../examples/recordings/", import.meta.url);
+let shown = null;
+const listeners = new Set();
+let list = null;
+
+/** The shipped ones: [{title, prompt, read()}]; `read` gives {recording, measured, calibration}. */
+export function shipped() {
+  list ??= read("index.json").then((entries) => entries.map((entry) => ({ ...entry, read: once(entry.file) })));
+  return list;
+}
+
+function once(file) {
+  let reading = null;
+  return () => {
+    reading ??= read(file).then((envelope) => ({ ...ready(envelope), file }));
+    reading.catch(() => (reading = null)); // so that another try is one
+    return reading;
+  };
+}
+
+async function read(file) {
+  const response = await fetch(new URL(file, FOLDER));
+  if (!response.ok) throw new Error(`${file}: ${response.status}`);
+  return response.json();
+}
+
+/** A recording as it came, made ready for replays. */
+export const ready = (envelope) => ({ ...envelope, recording: prepare(envelope.recording) });
+
+/** Show a recording, {recording, measured, calibration, …}, in every part that listens. */
+export function show(opened) {
+  shown = opened.recording.chains[0].steps ? opened : ready(opened);
+  for (const listener of listeners) listener(shown);
+}
+
+/** Be told of the recording that is shown, now and whenever it changes; whether there is one by now. */
+export function onRecording(listener) {
+  listeners.add(listener);
+  if (shown) listener(shown);
+  return shown !== null;
+}
+
+/** The address of a race of a recording's prompt, of `spec` beside the target alone. */
+export function raceLink({ prompt, pair, sampling, max_new_tokens, seed }, spec) {
+  const lanes = JSON.stringify(["autoregressive", spec]);
+  const { temperature, top_k, top_p } = sampling;
+  const address = link([prompt, pair.name, lanes, temperature, max_new_tokens, seed, "shared_noise", top_k, top_p]);
+  address.hash = "";
+  return address.href;
+}
+
+/** Link the style of these pages, and the player's, whose colours they share. */
+export function addStyle() {
+  return Promise.all(["../player.css", "explore.css"].map(addSheet));
+}
+
+function addSheet(file) {
+  const { href } = new URL(file, import.meta.url);
+  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return null;
+  return new Promise((resolve) => {
+    document.head.append(make("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve }));
+  });
+}

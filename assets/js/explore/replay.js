@@ -1,0 +1,137 @@
+// Any stopper on a recorded text: adaedl/replay.py and the clock of adaedl/times.py again, in the browser.
+// tests/test_explore.py holds the two against each other. No DOM here.
+
+import { makeStopper } from "./stoppers.js";
+
+/** A recording (adaedl/recording.py) made ready: `steps` of every chain, and how many of its drafts the target
+ * would accept. */
+export function prepare(recording) {
+  const eos = new Set(recording.eos_ids);
+  const chains = recording.chains.map((chain, position) => {
+    const agree = chain.ids.findIndex((id, index) => id !== recording.token_ids[position + index]);
+    return {
+      ...chain,
+      acceptable: agree >= 0 ? agree : chain.ids.length,
+      ends: chain.ids.map((id) => eos.has(id)),
+      steps: chain.ids.map((_, index) => ({
+        entropy: chain.entropy[index],
+        top_prob: chain.top_prob[index],
+        margin: chain.margin[index],
+        token_prob: chain.token_prob[index],
+        position: index + 1,
+      })),
+    };
+  });
+  return { ...recording, chains, ended: recording.token_ids.map((id) => eos.has(id)) };
+}
+
+/**
+ * The lane that a stopper {name, settings} would have had.
+ *
+ * Returns {rounds, tokens, clock_s, drafted, accepted, steps, draft_s, verify_s, useful_s}; a round is
+ * {start, drafted, steps, accepted, reason, tokens, kind, start_s, duration_s}: `start` counts the tokens of the
+ * text before it, `steps` the draft steps that were paid for, `kind` is the emitted token's. Every round has
+ * `compared`, [score, threshold] a draft, where `detailed` is set.
+ */
+export function replay(recording, stopper, times = recording.times, detailed = false) {
+  const rule = makeStopper(stopper);
+  const lane = { rounds: [], tokens: 0, clock_s: 0, drafted: 0, accepted: 0, draft_s: 0, verify_s: 0, useful_s: 0 };
+  let ended = false;
+  while (lane.tokens < recording.max_new_tokens && !ended) {
+    const round = draft(recording, rule, lane.tokens, detailed);
+    verify(recording, round);
+    const draft_s = draftSeconds(times, round.steps);
+    const verify_s = times.verify_s[round.drafted];
+    round.start_s = lane.clock_s;
+    round.duration_s = draft_s + verify_s + overheadSeconds(times, round.steps);
+    rule.observe(round.drafted, round.accepted);
+    rule.observeTimes(round.tokens, verify_s, round.duration_s);
+    lane.rounds.push(round);
+    lane.clock_s += round.duration_s;
+    lane.tokens += round.tokens;
+    lane.drafted += round.drafted;
+    lane.accepted += round.accepted;
+    lane.draft_s += draft_s;
+    lane.verify_s += verify_s;
+    lane.useful_s += round.drafted ? (draft_s * round.accepted) / round.drafted : 0;
+    ended = recording.ended[lane.tokens - 1];
+  }
+  return lane;
+}
+
+function draft(recording, rule, written, detailed) {
+  const chain = recording.chains[written];
+  const room = recording.max_new_tokens - written - 1;
+  let limit = Math.min(rule.max_draft, room);
+  let reason = rule.max_draft <= room ? "max_draft" : "length";
+  if (rule.name === "oracle") {
+    rule.acceptable = chain.acceptable;
+    if (rule.acceptable < limit) [limit, reason] = [rule.acceptable, "threshold"];
+  }
+  if (!rule.beginRound() && limit) [limit, reason] = [0, "threshold"];
+  const compared = detailed ? [] : null;
+  const most = Math.min(limit, chain.steps.length);
+  let drafted = 0;
+  let steps = 0;
+  while (steps < most) {
+    const stop = rule.shouldStop(chain.steps[steps++]);
+    if (stop && !rule.keep_last) {
+      reason = "threshold";
+      break;
+    }
+    drafted = steps;
+    if (compared) compared.push([rule.score, rule.threshold]);
+    if (chain.ends[steps - 1]) {
+      reason = "eos";
+      break;
+    }
+    if (stop) {
+      reason = "threshold";
+      break;
+    }
+  }
+  return { start: written, drafted, steps, accepted: 0, reason, tokens: 0, kind: null, start_s: 0, duration_s: 0, compared };
+}
+
+function verify(recording, round) {
+  const chain = recording.chains[round.start];
+  round.accepted = Math.min(round.drafted, chain.acceptable);
+  const endedByDraft = round.accepted > 0 && chain.ends[round.accepted - 1];
+  if (!endedByDraft) {
+    round.kind = round.drafted === 0 ? "plain" : round.accepted === round.drafted ? "bonus" : "correction";
+  }
+  round.tokens = round.accepted + (endedByDraft ? 0 : 1);
+}
+
+const draftSeconds = (times, steps) => (steps ? times.first_draft_s + (steps - 1) * times.next_draft_s : 0);
+
+const overheadSeconds = (times, steps) =>
+  steps ? times.round_overhead_s + steps * times.draft_overhead_s : times.plain_overhead_s;
+
+/** c: time of one draft step / time of one target step. */
+export const costRatio = (times) => times.next_draft_s / times.verify_s[0];
+
+/** The same machine with draft steps of `c` target steps each. */
+export function withCostRatio(times, c) {
+  if (!times.next_draft_s) {
+    return { ...times, first_draft_s: c * times.verify_s[0], next_draft_s: c * times.verify_s[0] };
+  }
+  const factor = c / costRatio(times);
+  return { ...times, first_draft_s: factor * times.first_draft_s, next_draft_s: factor * times.next_draft_s };
+}
+
+/** The textbook's device (Leviathan et al., arXiv 2211.17192, theorem 3.8): verifying takes one target step at
+ * any length, all draft steps take the same, and nothing else takes time. */
+export function idealTimes(times) {
+  return {
+    verify_s: times.verify_s.map(() => times.verify_s[0]),
+    first_draft_s: times.next_draft_s,
+    next_draft_s: times.next_draft_s,
+    plain_overhead_s: 0,
+    round_overhead_s: 0,
+    draft_overhead_s: 0,
+  };
+}
+
+/** Tokens per second of a lane over those of another on the same text: its speedup. */
+export const speedup = (lane, baseline) => baseline.clock_s / baseline.tokens / (lane.clock_s / lane.tokens);

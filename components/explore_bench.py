@@ -1,0 +1,63 @@
+"""What Explore's sliders cost, measured in the browser; components.bench prints it beside the others."""
+
+from playwright.sync_api import Locator, Page, expect
+
+# Moves every slider over its range and waits for the frame that shows it: how long each took, and how long
+# the browser's tasks were, those of the curves that follow included.
+MOVE = """async () => {
+  const root = document.querySelector("#explore .explore");
+  const frame = () => new Promise(requestAnimationFrame);
+  const curves = async () => {
+    while (!root.dataset.drawn.startsWith(root.dataset.curves)) await frame();
+  };
+  await curves();
+  for (let n = 0; n < 30; n++) await frame();
+  const tasks = [];
+  const keep = (list) => tasks.push(...list.getEntries().map((task) => task.duration));
+  const watch = new PerformanceObserver(keep);
+  watch.observe({ type: "longtask" });
+  const answers = {};
+  for (const input of root.querySelectorAll(".sliders input[type=range]")) {
+    const [low, high] = [Number(input.min), Number(input.max)];
+    answers[input.name] = 0;
+    for (const share of [0.05, 0.3, 0.55, 0.8, 1, 0.45]) {
+      const before = root.dataset.drawn;
+      const began = performance.now();
+      input.value = low + share * (high - low);
+      input.dispatchEvent(new Event("input"));
+      while (root.dataset.drawn === before) await frame();
+      answers[input.name] = Math.max(answers[input.name], performance.now() - began);
+      for (let n = 0; n < 5; n++) await frame();
+    }
+  }
+  const began = performance.now();
+  await curves();
+  const whole = performance.now() - began;
+  for (let n = 0; n < 30; n++) await frame();
+  watch.disconnect();
+  return {
+    tokens: Number(root.dataset.tokens),
+    stoppers: root.querySelectorAll("[data-stopper]").length,
+    slowest_answer_ms: answers,
+    longest_task_ms: Math.max(0, ...tasks),
+    curves_whole_after_ms: whole,
+  };
+}"""
+
+
+def explore_figures(page: Page, address: str) -> dict:
+    """All in milliseconds: from a slider's move to the frame that shows it, the slowest of several moves for
+    each slider; the browser's longest task meanwhile (0 where none took 50 ms); and how long after the last
+    move the curves are whole again."""
+    page.goto(f"{address}/#explore")
+    page.wait_for_selector("#explore [data-curves]")
+    chips = page.locator("#explore .recorded button[data-file]:visible").all()
+    max(chips, key=lambda chip: tokens_of(page, chip)).click()
+    return page.evaluate(MOVE)
+
+
+def tokens_of(page: Page, chip: Locator) -> int:
+    """Show a recording; the tokens of its text."""
+    chip.click()
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    return int(page.locator("#explore .explore").get_attribute("data-tokens"))

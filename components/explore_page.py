@@ -1,0 +1,231 @@
+"""The Explore page: record a prompt once, then every slider answers in the browser (assets/js/explore)."""
+
+import json
+import logging
+from collections.abc import Iterator
+from concurrent.futures import wait
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import gradio as gr
+
+from adaedl.errors import UserError
+from adaedl.recording import Recording
+from adaedl.sampling import Sampling
+from components.assets import module_address
+from components.browser_part import browser_part
+from components.controls import DEFAULTS, unchecked
+from components.live import POLL_S, Session, play
+from components.messages import say, say_error
+from components.models_state import ModelsState
+from components.recordings import DEPTH, PROMPT, envelope, measured_lanes
+from components.settings import RaceSettings, whole
+from components.texts import text
+from components.zero_gpu import on_zero_gpu
+
+PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class ExploreSession(Session):
+    """What one visitor's Explore has made."""
+
+    recording: Recording | None = None
+    progress: float = 0.0
+
+
+class _Stopped(Exception):
+    """The visitor asked for it, or left."""
+
+
+def explore_view(models: ModelsState) -> None:
+    """The page, inside a tab."""
+    session = gr.State(ExploreSession(), time_to_live=3600)
+    gr.Markdown(text("explore.introduction"), elem_id="explore-introduction")
+    with gr.Accordion(text("explore.record_own"), open=False, elem_id="explore-controls"):
+        with gr.Row():
+            prompt = gr.Textbox(
+                PROMPT, label=text("explore.prompt"), lines=2, max_lines=4, scale=5, min_width=260
+            )
+            temperature = unchecked(
+                gr.Slider(
+                    0, 2, 0.7, step=0.05, label=text("page.temperature"), buttons=[], scale=2, min_width=150
+                )
+            )
+            tokens = unchecked(gr.Number(128, label=text("page.tokens"), scale=1, min_width=110))
+            seed = unchecked(gr.Number(0, label=text("page.seed"), scale=1, min_width=90))
+        record = gr.Button(text("explore.record"), variant="primary", elem_id="record")
+    with gr.Row(elem_id="explore-buttons", equal_height=True):
+        with gr.Column(scale=5, min_width=280):
+            status = browser_part("explore-status", say("explore.status_ready"), module="status")
+        measure = gr.Button(text("explore.measure"), elem_id="measure", min_width=230)
+        stop = gr.Button(text("explore.stop"), interactive=False, elem_id="stop-recording", min_width=90)
+    measured = browser_part("measured", "", module="explore/measured")
+    explored = browser_part("explore", "", module="explore/explore")
+
+    def run_recording(session: ExploreSession, prompt, temperature, tokens, seed):
+        settings = replace(
+            DEFAULTS,
+            prompt=prompt,
+            pair=models.pair.name if models.pair else models.default,
+            lanes=["autoregressive"],
+            temperature=temperature,
+            max_new_tokens=whole(tokens),
+            seed=whole(seed),
+        )
+        yield {status: say("explore.status_starting"), **_buttons(running=True)}
+        with _errors_told() as told, closing(make_recording(models, settings, session)) as moments:
+            for words in moments:
+                yield {status: words}
+            if session.recording:
+                yield {explored: envelope(session.recording, [])}
+        yield {**_buttons(running=False), **({status: told[0]} if told else {})}
+
+    def run_measurement(session: ExploreSession, request: str):
+        yield {status: say("explore.status_starting"), **_buttons(running=True)}
+        with _errors_told() as told:
+            settings, recorded = read_request(request)
+            with closing(play(models, settings, session)) as moments:
+                for moment in moments:
+                    yield {status: moment.words}
+            found = measured_lanes(session.trace) if session.trace and not session.stop_requested else []
+            words = say("explore.status_unmeasured")
+            if found:
+                values = {"spec": found[0]["label"], "speedup": f"{found[0]['speedup']:.2f}"}
+                where = f"{session.trace.device}/{session.trace.dtype}"
+                words = say("explore.status_measured", device=where, **values)
+            yield {status: words, measured: json.dumps({"measured_for": recorded, "measured": found})}
+        yield {**_buttons(running=False), **({status: told[0]} if told else {})}
+
+    def _buttons(running: bool) -> dict:
+        return {
+            record: gr.Button(interactive=not running),
+            measure: gr.Button(interactive=not running),
+            stop: gr.Button(interactive=running),
+        }
+
+    def _stop(session: ExploreSession) -> None:
+        session.stop_requested = True
+
+    shown = [status, record, measure, stop]
+    inputs = [session, prompt, temperature, tokens, seed]
+    record.click(run_recording, inputs, [explored, *shown], concurrency_limit=None, **PRIVATE)
+    module = module_address("explore/explore.js")
+    measure.click(
+        run_measurement,
+        [session, measured],  # what is sent for the latter is what the browser asks
+        [measured, *shown],
+        js=f"async (session) => [session, (await import({module})).request()]",
+        concurrency_limit=None,
+        **PRIVATE,
+    )
+    stop.click(_stop, session, queue=False, **PRIVATE)
+
+
+class _errors_told(list):
+    """Keeps what went wrong as words for the status line, and lets nothing else out."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback) -> bool:
+        if isinstance(error, UserError):
+            self.append(say_error(str(error)))
+        elif isinstance(error, Exception):
+            log.error("Explore failed", exc_info=error)
+            self.append(say_error("That failed, and the host's log says why; try again."))
+        return isinstance(error, Exception)
+
+
+def make_recording(models: ModelsState, settings: RaceSettings, session: ExploreSession) -> Iterator[str]:
+    """Record into `session.recording`, yielding words for the status line. Close it to free the device.
+
+    Raises:
+        UserError: the settings will not do, or the pair cannot be loaded.
+    """
+    settings.check()
+    if on_zero_gpu():
+        raise UserError(
+            "Recordings are not made on ZeroGPU; race there, or run this page on a machine of yours."
+        )
+    session.recording, session.stop_requested, session.progress = None, False, 0.0
+    turn = models.take_turn()
+    running = None
+    try:
+        while not turn.wait(POLL_S):
+            if session.stop_requested:
+                yield say("explore.status_stopped")
+                return
+            yield say("page.status_queue", ahead=turn.ahead)
+        loading = models.load(settings.pair)
+        while not wait([loading], POLL_S).done:
+            if session.stop_requested:
+                yield say("explore.status_stopped")
+                return
+            yield say("page.status_loading", sentence=models.state.sentence)
+        pair = loading.result()
+        where = f"{pair.device}/{str(pair.dtype).removeprefix('torch.')}"
+        running = models.on_device(_record, pair, settings, session)
+        while not wait([running], POLL_S).done:
+            yield say("explore.status_recording", device=where, percent=round(100 * session.progress))
+        try:
+            session.recording = running.result()
+        except _Stopped:
+            yield say("explore.status_stopped")
+            return
+        ratio = f"{session.recording.recording_s / session.recording.plain_s:.1f}"
+        count = len(session.recording.token_ids)
+        yield say("explore.status_recorded", device=where, tokens=count, ratio=ratio)
+    finally:
+        session.stop_requested = True  # a recording that nobody waits for ends within a round
+        if running is not None:
+            wait([running])
+        turn.leave()
+
+
+def _record(pair, settings: RaceSettings, session: ExploreSession) -> Recording:
+    from adaedl.recorder import record
+
+    def progress(share: float) -> None:
+        session.progress = share
+        if session.stop_requested:
+            raise _Stopped
+
+    return record(
+        pair,
+        settings.prompt,
+        Sampling(settings.temperature, settings.top_k, settings.top_p),
+        max_new_tokens=settings.max_new_tokens,
+        seed=settings.seed,
+        depth=DEPTH,
+        progress=progress,
+    )
+
+
+def read_request(request: str) -> tuple[RaceSettings, str]:
+    """The race that the browser asks for (`request` in assets/js/explore/explore.js), unchecked, and which
+    recording it is to be held against.
+
+    Raises:
+        UserError: there is no setting that can be measured, or it is not such a request.
+    """
+    if not request:
+        raise UserError("There is no setting to measure: the oracle cannot run; highlight another stopper.")
+    try:
+        asked = json.loads(request)
+        settings = RaceSettings(
+            prompt=str(asked["prompt"]),
+            pair=str(asked["pair"]),
+            lanes=["autoregressive", str(asked["spec"])],
+            temperature=asked["temperature"],
+            top_k=whole(asked["top_k"]),
+            top_p=asked["top_p"],
+            max_new_tokens=whole(asked["max_new_tokens"]),
+            seed=int(str(asked["seed"])[:20]),
+            verification="shared_noise",
+        )
+        return settings, str(asked["id"])[:200]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError("This setting could not be read; reload the page and measure again.") from None

@@ -1,0 +1,561 @@
+"""Explore: its replay in the browser against the engine's, its controls over the shipped recordings, and the
+page recording and measuring on the real pair."""
+
+import json
+import re
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from adaedl.errors import UserError
+from adaedl.metrics import percent_of_oracle
+from adaedl.recording import Recording
+from adaedl.replay import replay
+from adaedl.stopping import STOPPERS, make_stopper
+from components import assets
+from components.controls import DEFAULTS
+from components.explore_page import ExploreSession, make_recording, read_request
+from components.launch import launch
+from components.models_state import LoadState, ModelsState
+from components.page import build_page
+from components.palette import css_variables
+from components.recordings import DEPTH, FOLDER, describe_calibration, envelope, model_errors
+from components.settings import RaceSettings
+
+WAIT = 120_000  # milliseconds, on a busy machine
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+CLOSE = {"rtol": 1e-9, "atol": 1e-12}
+FILES = [entry["file"] for entry in json.loads((FOLDER / "index.json").read_text("utf-8"))]
+SPECS = [
+    *STOPPERS,
+    *(f"fixed:k={k}" for k in (1, 2, 7, 16)),
+    *(
+        f"adaedl:threshold={threshold},gamma={gamma},adapt={adapt},max_draft={most}"
+        for threshold in (-0.5, 0.2, 0.55, 1)
+        for gamma in (0, 0.07, 0.9)
+        for adapt in ("true", "false")
+        for most in (3, 16)
+    ),
+    "adaedl:keep_last=false,threshold=0.6",
+    "adaedl:epsilon=0.2,beta1=0.9,beta2=0.1,target_rate=0.5",
+    "max_confidence:threshold=0.7,max_draft=16",
+    "max_confidence:threshold=0.9,keep_last=false",
+    *(f"svip:h={h},c=0.4" for h in (0.1, 0.8)),
+    "svip:keep_last=false",
+    *(f"margin:threshold={threshold},max_draft=9" for threshold in (0, 0.5, 1)),
+    *(f"heuristic:k={k},max_draft=6" for k in (1, 5, 20)),
+    *(f"confidence:threshold={threshold}" for threshold in (0, 0.8)),
+    *(f"bandit:blend={blend},max_draft=16" for blend in (0, 1)),
+    "bandit:keep_last=false",
+    "throughput:gamma=0.6,max_draft=3",
+    "throughput:gamma=0,max_draft=16",
+    "throughput:keep_last=false",
+    *(f"oracle:max_draft={most}" for most in (1, 5, 16)),
+]
+# Every stopper is replayed on every recording, all further settings on one of them each.
+REPLAYED = [
+    (file, [*STOPPERS, *SPECS[len(STOPPERS) :][number :: len(FILES)]]) for number, file in enumerate(FILES)
+]
+
+# Explore and Calibration as the page mounts them, with values that the tests set in gradio's place.
+PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>explore</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<style>{css_variables()} body {{ margin: 0; }}</style></head><body><main>
+<div id="explore"></div><div id="calibration"></div></main>
+<script type="module">
+const at = (name) => import("/{assets.address()}/js/explore/" + name);
+window.modules = Object.assign({{}}, ...await Promise.all(["replay.js", "bound.js", "settings.js"].map(at)));
+const part = new URLSearchParams(location.search).get("part");
+const props = {{ value: "" }};
+let changed = () => {{}};
+await (await at(part + ".js")).mount({{
+  element: document.getElementById(part), props, watch: (_, call) => {{ changed = call; }},
+}});
+window.feed = (text) => {{ props.value = text; changed(); }};
+</script></body></html>"""
+
+
+@contextmanager
+def serve_modules():
+    """A server of the browser's files and PAGE; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = Starlette(routes=[Route("/", lambda _: HTMLResponse(PAGE)), *assets.routes()])
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def address() -> str:
+    with serve_modules() as served:
+        yield served
+
+
+@contextmanager
+def visit(browser: Browser, address: str, part: str = "explore", **options):
+    """One of the pages over the shipped recordings. What the browser complains about fails the test."""
+    page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+    page.set_default_timeout(WAIT)
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{address}?part={part}")
+    page.wait_for_function("() => Boolean(window.feed)")
+    page.wait_for_selector(f"#{part} [data-drawn]")
+    yield page
+    page.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def opened(browser, address) -> Page:
+    with visit(browser, address) as page:
+        page.wait_for_selector("#explore [data-curves]")
+        page.wait_for_selector("#explore [data-figure=map] .main-svg")
+        yield page
+
+
+@pytest.fixture
+def page(opened) -> Page:
+    """The one page, with the second of the shipped recordings and every control where it is at first."""
+    opened.click("#explore .reset")
+    opened.click(f"#explore .recorded [data-file='{FILES[1]}']")
+    settle(opened)
+    expect(opened.locator("#explore .recorded [aria-pressed=true]")).to_have_attribute("data-file", FILES[1])
+    return opened
+
+
+def shipped(file: str) -> tuple[Recording, dict]:
+    """A shipped recording, checked, and all of its file."""
+    told = json.loads((FOLDER / file).read_text("utf-8"))
+    return Recording.from_json(json.dumps(told["recording"])), told
+
+
+def shown_recording() -> Recording:
+    return shipped(FILES[1])[0]
+
+
+def settle(page: Page) -> None:
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def set_slider(page: Page, name: str, value: float) -> None:
+    page.locator(f"#explore input[name={name}]").evaluate(
+        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }", value
+    )
+    settle(page)
+
+
+def ideal(times):
+    """The textbook's device: verifying takes one target step, and nothing but steps takes time."""
+    return replace(
+        times,
+        verify_s=[times.verify_s[0]] * len(times.verify_s),
+        first_draft_s=times.next_draft_s,
+        plain_overhead_s=0.0,
+        round_overhead_s=0.0,
+        draft_overhead_s=0.0,
+    )
+
+
+@pytest.mark.parametrize(("file", "specs"), REPLAYED, ids=FILES)
+def test_the_browser_replays_every_stopper_as_the_engine_does(page, file, specs):
+    recording, _ = shipped(file)
+    stoppers = [make_stopper(spec) for spec in specs]
+    asked = [{"name": stopper.name, "settings": stopper.settings} for stopper in stoppers]
+    ours = page.evaluate(
+        """async ([file, asked]) => {
+            const { recording } = await (await fetch(file)).json();
+            const ready = modules.prepare(recording);
+            return asked.map((stopper) => modules.replay(ready, stopper, recording.times, true));
+        }""",
+        [f"/{assets.address()}/examples/recordings/{file}", asked],
+    )
+    for spec, lane in zip(specs, ours, strict=True):
+        theirs = replay(recording, spec)
+        assert [
+            (len(r.drafted), r.accepted, r.stop_reason, r.emitted.kind if r.emitted else None)
+            for r in theirs.rounds
+        ] == [(r["drafted"], r["accepted"], r["reason"], r["kind"]) for r in lane["rounds"]], spec
+        starts = [played.start_s for played in theirs.rounds]
+        np.testing.assert_allclose([r["start_s"] for r in lane["rounds"]], starts, **CLOSE)
+        np.testing.assert_allclose(lane["clock_s"], theirs.clock_s, **CLOSE)
+        compared = [(token.score, token.threshold) for r in theirs.rounds for token in r.drafted]
+        told = [pair for r in lane["rounds"] for pair in r["compared"]]
+        np.testing.assert_allclose(np.array(told, float), np.array(compared, float), **CLOSE)
+
+
+def test_the_browser_keeps_other_clocks_as_the_engine_does(page):
+    recording = shown_recording()
+    specs = ["autoregressive", "fixed", "adaedl", "adaedl:keep_last=false,threshold=0.6", "throughput"]
+    asked = [
+        {"name": stopper.name, "settings": stopper.settings} for stopper in (make_stopper(s) for s in specs)
+    ]
+    ours = page.evaluate(
+        """async ([file, asked]) => {
+            const { prepare, replay, withCostRatio, idealTimes } = modules;
+            const { recording } = await (await fetch(file)).json();
+            const { times } = recording;
+            const ready = prepare(recording);
+            const clocks = [withCostRatio(times, 0.02), idealTimes(times)];
+            return clocks.map((clock) => asked.map((stopper) => replay(ready, stopper, clock).clock_s));
+        }""",
+        [f"/{assets.address()}/examples/recordings/{FILES[1]}", asked],
+    )
+    clocks = [recording.times.with_cost_ratio(0.02), ideal(recording.times)]
+    theirs = [[replay(recording, spec, clock).clock_s for spec in specs] for clock in clocks]
+    np.testing.assert_allclose(ours, theirs, **CLOSE)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_shipped_recordings_are_small_valid_and_hold_what_they_were_checked_against(file):
+    recording, told = shipped(file)
+    assert (FOLDER / file).stat().st_size < 1_000_000
+    assert recording.depth == DEPTH
+    assert recording.probed_alike == recording.probed > 0
+    ours, theirs = describe_calibration(recording), told["calibration"]
+    assert ours.keys() == theirs.keys()
+    np.testing.assert_allclose(ours["drafts"], theirs["drafts"], **CLOSE)
+    for name in ("count", "mean_beta", "mean_bound", "coverage", "gamma"):
+        assert ours[name] == pytest.approx(theirs[name])
+    for lane in told["measured"]:
+        assert lane["speedup"] > 0
+        assert make_stopper(lane["label"]).settings == lane["settings"]
+
+
+def test_the_numbers_at_the_present_setting_are_the_engines(page):
+    recording = shown_recording()
+    set_slider(page, "lambda", 0.57)
+    set_slider(page, "gamma", 0.11)
+    set_slider(page, "max_draft", 9)
+    lane = replay(recording, "adaedl:threshold=0.57,gamma=0.11,max_draft=9")
+    base = replay(recording, "autoregressive")
+    oracle = replay(recording, f"oracle:max_draft={recording.depth}")
+    row = page.locator("#explore tr[data-stopper=adaedl] td")
+    drafted = sum(len(r.drafted) for r in lane.rounds)
+    accepted = sum(r.accepted for r in lane.rounds)
+    speedup = f"{base.clock_s / lane.clock_s:.2f}×"
+    expect(row.nth(0)).to_have_text(speedup)
+    expect(row.nth(1)).to_have_text(f"{percent_of_oracle(lane, oracle):.0f}%")
+    expect(row.nth(2)).to_have_text(f"{drafted / len(lane.rounds):.2f}")
+    expect(row.nth(3)).to_have_text(f"{accepted / drafted:.3f}")
+    expect(row.nth(4)).to_have_text(re.compile(rf"^{drafted - accepted} \("))
+    expect(page.locator("#explore .headline")).to_contain_text(f"adaedl: {speedup} modelled")
+
+
+def test_brackets_move_and_the_text_stays(page):
+    recording = shown_recording()
+    written = "".join(recording.texts[token] for token in recording.token_ids)
+    brackets = set()
+    for threshold in (0, 0.5, 1):
+        set_slider(page, "lambda", threshold)
+        tokens = page.locator("#explore .strip span")
+        assert "".join(tokens.all_text_contents()) == written
+        rounds = len(replay(recording, f"adaedl:threshold={threshold}").rounds)
+        edges = page.locator("#explore .strip [data-edge=odd], #explore .strip [data-edge=even]").count()
+        assert edges == rounds
+        brackets.add(edges)
+    assert len(brackets) > 1
+
+
+def test_rounds_are_told_by_keyboard(page):
+    recording = shown_recording()
+    rounds = replay(recording, "adaedl").rounds
+    page.focus("#explore .strip")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#explore .strip-about")).to_contain_text(f"Round 1 of {len(rounds)}")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#explore .strip-about")).to_contain_text(f"of {len(rounds[1].drafted)};")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#explore .strip-about")).to_contain_text("Round 1 of")
+
+
+def test_sliders_ask_nothing_of_the_server(page):
+    asked = []
+    hear = lambda request: asked.append(request.url)  # noqa: E731
+    page.on("request", hear)
+    for name, value in {"lambda": 0.8, "gamma": 0.05, "k": 9, "max_draft": 3, "cost": -2.5}.items():
+        set_slider(page, name, value)
+    page.wait_for_function(
+        "() => { const { drawn, curves } = document.querySelector('#explore .explore').dataset; "
+        "return drawn.startsWith(curves); }"
+    )
+    page.remove_listener("request", hear)
+    assert asked == []
+
+
+def test_everything_is_set_back_by_one_button(page):
+    before = page.locator("#explore .headline").text_content()
+    for name, value in {"lambda": 0.9, "gamma": 0.7, "max_draft": 2, "cost": -0.2}.items():
+        set_slider(page, name, value)
+    page.click("#explore tr[data-stopper=fixed] .choose")
+    expect(page.locator("#explore .headline")).to_contain_text("fixed:")
+    page.click("#explore .reset")
+    expect(page.locator("#explore .headline")).to_have_text(before)
+
+
+def test_pressing_a_cell_of_the_map_sets_gamma_and_lambda(page):
+    page.click("#explore tr[data-stopper=fixed] .choose")
+    page.locator("#explore [data-figure=map] .nsewdrag").click(position={"x": 120, "y": 60})
+    expect(page.locator("#explore .headline")).to_contain_text("adaedl:")
+    expect(page.locator("#explore label:has(input[name=gamma]) output")).not_to_have_text("0.20")
+    expect(page.locator("#explore label:has(input[name=lambda]) output")).not_to_have_text("0.40")
+
+
+def test_pressing_in_a_chart_sets_its_slider(page):
+    chart = page.locator("#explore [data-figure=lambda] svg")
+    box = chart.bounding_box()
+    chart.click(position={"x": 46 + 0.75 * (box["width"] - 58), "y": 100})
+    expect(page.locator("#explore label:has(input[name=lambda]) output")).to_have_text("0.75")
+    lengths = page.locator("#explore [data-figure=k] svg")
+    box = lengths.bounding_box()
+    lengths.click(position={"x": 46 + (9 - 0.5) / 16 * (box["width"] - 58), "y": 60})
+    expect(page.locator("#explore label:has(input[name=k]) output")).to_have_text("9")
+
+
+def test_the_curve_at_a_setting_is_the_replay_of_it(page):
+    recording = shown_recording()
+    base = replay(recording, "autoregressive")
+    curves = page.evaluate(
+        """async (file) => {
+            const { recording } = await (await fetch(file)).json();
+            const curves = {};
+            for (const part of modules.compute(modules.prepare(recording), modules.DEFAULTS, curves)) part;
+            return curves;
+        }""",
+        f"/{assets.address()}/examples/recordings/{FILES[1]}",
+    )
+    for (x, y), spec in (
+        (curves["lambda"]["adaedl"][16], "adaedl:threshold=0.4"),
+        (curves["lambda"]["svip"][28], "svip:h=0.3"),
+        (curves["k"]["fixed"][3], "fixed:k=4"),
+        (curves["k"]["heuristic"][4], "heuristic:k=5"),
+        ((0.2, curves["map"][8][4]), "adaedl:threshold=0.4,gamma=0.2"),
+    ):
+        assert y == pytest.approx(base.clock_s / replay(recording, spec).clock_s, rel=1e-9), (x, spec)
+
+
+def test_cost_ratios_say_where_they_come_from_and_change_the_clock(page):
+    recording = shown_recording()
+    measured = page.locator("#explore .presets button >> nth=0")
+    expect(measured).to_have_text(f"as measured: {recording.times.cost_ratio:.3f}")
+    expect(measured).to_have_attribute("aria-pressed", "true")
+    page.click("#explore .presets button:has-text('Qwen2.5 0.5B / 7B')")
+    times = recording.times.with_cost_ratio(0.49 / 7.61)
+    base = replay(recording, "autoregressive", times)
+    speedup = base.clock_s / replay(recording, "adaedl", times).clock_s
+    expect(page.locator("#explore tr[data-stopper=adaedl] td >> nth=0")).to_have_text(f"{speedup:.2f}×")
+    expect(page.locator("#explore .presets [aria-pressed=true]")).to_have_attribute(
+        "title", "Qwen2.5 0.5B / 7B, by parameters: 0.49B / 7.61B = 0.064"
+    )
+    page.check("#explore input[name=ideal]")
+    device = ideal(times)
+    speedup = (
+        replay(recording, "autoregressive", device).clock_s / replay(recording, "adaedl", device).clock_s
+    )
+    expect(page.locator("#explore tr[data-stopper=adaedl] td >> nth=0")).to_have_text(f"{speedup:.2f}×")
+
+
+def test_every_highlighted_stopper_can_be_raced_but_the_oracle(page):
+    link = page.locator("#explore .race-link")
+    for name in STOPPERS:
+        if name == "autoregressive":
+            continue
+        page.click(f"#explore tr[data-stopper={name}] .choose")
+        expect(page.locator("#explore .headline")).to_contain_text(f"{name}:")
+        if name == "oracle":
+            expect(link).to_be_hidden()
+            continue
+        settings = RaceSettings.from_query(urlsplit(link.get_attribute("href")).query, DEFAULTS)
+        settings.check()
+        assert settings.prompt == shown_recording().prompt
+        assert settings.lanes[0] == "autoregressive"
+        assert make_stopper(settings.lanes[1]).name == name
+        assert settings.verification == "shared_noise"
+
+
+def test_a_real_race_stands_beside_the_model_only_where_its_settings_are_set(page):
+    recording = shown_recording()
+    told = {"stopper": "margin", "settings": make_stopper("margin:threshold=0.3").settings, "speedup": 1.25}
+    identity = f"{recording.created} {recording.seed} {recording.sampling.temperature}"
+    page.evaluate(
+        "detail => document.dispatchEvent(new CustomEvent('adaedl:measured', { detail }))",
+        {"measured_for": identity, "measured": [told]},
+    )
+    cell = page.locator("#explore tr[data-stopper=margin] td >> nth=6")
+    expect(cell).not_to_contain_text("1.25×")
+    set_slider(page, "lambda", 0.3)
+    base = replay(recording, "autoregressive")
+    error = 100 * (base.clock_s / replay(recording, "margin:threshold=0.3").clock_s / 1.25 - 1)
+    expect(cell).to_have_text(f"1.25× (model {'−' if error < 0 else '+'}{abs(error):.1f}%)")
+    set_slider(page, "cost", -2)
+    expect(cell).to_have_text("—")
+    page.click(f"#explore .recorded [data-file='{FILES[0]}']")
+    page.click(f"#explore .recorded [data-file='{FILES[1]}']")
+    page.click("#explore .presets button >> nth=0")
+    expect(cell).to_contain_text("1.25×")  # it stays with its recording
+
+
+def test_a_recording_whose_times_are_uneven_is_called_rough(page):
+    recording = shown_recording()
+    recording.times.verify_s = [0.03 + 0.001 * k for k in range(DEPTH + 1)]
+    page.evaluate("text => feed(text)", envelope(recording, []))
+    expect(page.locator("#explore .rough")).to_be_hidden()
+    recording.times.verify_s[4] = 0.06
+    page.evaluate("text => feed(text)", envelope(recording, []))
+    expect(page.locator("#explore .rough")).to_contain_text(f"up to {100 * (0.06 / 0.035 - 1):.0f}% faster")
+
+
+def test_the_model_error_is_that_of_all_real_races_of_the_text(page):
+    recording = shown_recording()
+    base = replay(recording, "autoregressive").clock_s
+    measured = []
+    for spec, speedup in (("adaedl:threshold=0.6", 1.2), ("fixed:k=3", 1.5), ("svip", 1.1)):
+        settings = make_stopper(spec).settings
+        measured.append(
+            {"stopper": spec.split(":")[0], "settings": settings, "label": spec, "speedup": speedup}
+        )
+    errors = [100 * error for error in model_errors(recording, measured)]
+    assert errors[1] == pytest.approx(100 * abs(base / replay(recording, "fixed:k=3").clock_s / 1.5 - 1))
+    page.evaluate("text => feed(text)", envelope(recording, measured))
+    expect(page.locator("#explore .model-error")).to_contain_text(
+        f"{len(errors)} real races of this text, each at its own setting, the modelled speedup is "
+        f"{np.mean(errors):.1f}% off on average and {max(errors):.1f}% at most"
+    )
+    page.evaluate("text => feed(text)", envelope(recording, []))
+    expect(page.locator("#explore .model-error")).to_contain_text("not known yet")
+
+
+def test_hostile_texts_are_shown_as_they_are(page):
+    recording, told = shipped(FILES[1])
+    recording.prompt = HOSTILE
+    recording.texts = dict.fromkeys(recording.texts, HOSTILE)
+    recording.pair.name = HOSTILE
+    page.evaluate("text => feed(text)", envelope(recording, told["measured"]))
+    expect(page.locator("#explore .about-recording")).to_contain_text(HOSTILE)
+    expect(page.locator("#explore .strip")).to_contain_text(HOSTILE)
+    page.focus("#explore .strip")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#explore .strip-about")).to_contain_text(HOSTILE[:10])
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("#explore img").count() == 0
+    assert "<" not in envelope(recording, [])
+
+
+@pytest.mark.parametrize("part", ["explore", "calibration"])
+def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(browser, address, part):
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"], "resultTypes": ["violations"]}
+    with visit(browser, address, part) as page:
+        page.add_style_tag(content="body.dark { background: #0b0f19; }")
+        for theme, width in (("", 390), ("dark", 1280)):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate("theme => { document.body.className = theme; }", theme)
+            settle(page)
+            found = Axe().run(page, options=rules).response["violations"]
+            assert [
+                (rule["id"], node["target"], node["failureSummary"])
+                for rule in found
+                for node in rule["nodes"]
+            ] == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_request_to_measure_is_read_or_answered_in_a_sentence():
+    asked = {"id": "x", "prompt": "Hi", "pair": "smollm2-135m", "spec": "adaedl", "temperature": 0.7}
+    asked |= {"top_k": 0, "top_p": 1, "max_new_tokens": 16, "seed": "3"}
+    settings, identity = read_request(json.dumps(asked))
+    assert (settings.lanes, settings.seed, identity) == (["autoregressive", "adaedl"], 3, "x")
+    for bad in ("", "{", "[]", "[" * 100_000, '{"id": 1}', json.dumps({**asked, "seed": "many"})):
+        with pytest.raises(UserError):
+            read_request(bad)
+
+
+def test_a_recording_that_was_asked_to_stop_ends_and_frees_the_device(default_pair):
+    models = loaded(default_pair)
+    session = ExploreSession()
+    settings = replace(DEFAULTS, prompt="Say hello.", lanes=["autoregressive"], max_new_tokens=256)
+    for words in make_recording(models, settings, session):
+        if "status_recording" in words:
+            session.stop_requested = True
+    assert "status_stopped" in words
+    assert session.recording is None
+    turn = models.take_turn()
+    assert turn.wait(0)
+    turn.leave()
+
+
+def loaded(pair) -> ModelsState:
+    models = ModelsState(pair.name)
+    models.pair, models.state = pair, LoadState(pair.name, "ready", "ready", 1.0)
+    return models
+
+
+@pytest.fixture(scope="module")
+def app(default_pair):
+    """The whole page, with the real pair."""
+    page = build_page(loaded(default_pair))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    _, url, _ = launch(page, server_name="127.0.0.1", server_port=port, quiet=True)
+    yield url
+    page.close()
+
+
+def test_a_visitor_records_a_prompt_explores_it_and_measures_a_setting(browser, app):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(WAIT)
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{app}#explore")
+    page.wait_for_selector("#explore [data-ready]")
+    status = page.locator("#explore-status")
+    page.click("#explore-controls > button")
+    prompt = page.locator("#explore-controls textarea")
+    prompt.fill("")
+    page.click("#record")
+    expect(status).to_contain_text("The prompt is empty", timeout=WAIT)
+
+    prompt.fill("Count from 1 to 40, separated by commas.")
+    page.locator("#explore-controls input[type=number]").nth(1).fill("32")
+    expect(page.locator("#record")).to_be_enabled(timeout=WAIT)
+    page.click("#record")
+    expect(status).to_contain_text("Recorded 32 tokens", timeout=WAIT)
+    expect(page.locator("#explore .recorded [data-file=own]")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#explore .strip span")).to_have_count(32)
+    expect(page.locator("#explore .about-recording")).to_contain_text("Count from 1 to 40")
+
+    expect(page.locator("#measure")).to_be_enabled(timeout=WAIT)
+    page.click("#measure")
+    expect(status).to_contain_text("Measured on cpu/float32: adaedl", timeout=WAIT)
+    expect(page.locator("#explore tr[data-stopper=adaedl] td >> nth=6")).to_contain_text(
+        "(model ", timeout=WAIT
+    )
+
+    page.click("[role=tab]:has-text('Calibration')")
+    page.wait_for_selector("#calibration [data-drawn]")
+    expect(page.locator("#calibration .about-recording")).to_contain_text("Count from 1 to 40")
+    expect(page.locator("#calibration tbody tr")).to_have_count(len(FILES) + 1)
+    assert "Traceback" not in page.content()
+    page.close()
+    assert complaints == []
