@@ -103,8 +103,8 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
         if not out_of_memory(error):
             raise
         raise UserError(
-            "{} has too little free memory for this race; run fewer lanes, shorten the prompt or ask for "
-            "fewer new tokens.",
+            "{} has too little free memory for this race; run fewer lanes, shorten the prompt or ask "
+            "for fewer new tokens.",
             pair.device,
         ) from error
 

@@ -93,7 +93,10 @@ def add_api(models: ModelsState) -> None:
 
 def _specs(lanes: object) -> list[str]:
     if not isinstance(lanes, str):
-        raise UserError("{} is {:.60}; it must be a text.", "lanes", repr(lanes))
+        raise UserError(
+            "lanes is {!r:.60}; it must be a text such as autoregressive,fixed:k=4.",
+            lanes,
+        )
     return split_specs(lanes)
 
 

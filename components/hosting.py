@@ -91,5 +91,10 @@ def _whole(environment: Mapping[str, str], name: str, default: int, most: int) -
     if text is None:
         return default
     if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise UserError("{} is {!r}; it must be a whole number from 1 to {}.", name, text, most)
+        raise UserError(
+            "{} is {!r}; it must be a whole number from 1 to {}.",
+            name,
+            text,
+            most,
+        )
     return int(text)

@@ -36,7 +36,11 @@ class RaceSettings:
         """
         for name in ("prompt", "pair", "verification"):
             if not isinstance(value := getattr(self, name), str | None):
-                raise UserError("{} is {:.60}; it must be a text.", name, repr(value))
+                raise UserError(
+                    "{} is {!r:.60}; it must be a text.",
+                    name,
+                    value,
+                )
         check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
         if len(self.lanes) > MAX_LANES:
             raise UserError("The race has {} lanes; the page shows at most {}.", len(self.lanes), MAX_LANES)

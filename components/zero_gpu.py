@@ -91,4 +91,7 @@ def _lease(work: Callable, arguments: tuple) -> Iterator:
         yield from work(*arguments)
     except gr.Error as error:
         reason = re.sub(r"<[^>]*>", "", str(error.message)).strip() or "no reason given"
-        raise UserError("ZeroGPU ended or refused this race ({}); try again later.", reason) from None
+        raise UserError(
+            "ZeroGPU ended or refused this race ({}); try again later.",
+            reason,
+        ) from None
