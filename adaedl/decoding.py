@@ -162,7 +162,7 @@ def decode(
                 chosen = rule.draft(logits, written + len(drafted))
                 draft = _read_draft(logits, chosen, vocab, scoring, position=len(drafted) + 1)
                 if math.isnan(draft.step.entropy):
-                    raise UserError(_NOT_NUMBERS.format(pair.draft_name))
+                    raise UserError(_NOT_NUMBERS, pair.draft_name)
                 stop = stopper.should_stop(draft.step)
                 draft.score, draft.threshold = stopper.score, stopper.threshold
                 if stop and not stopper.keep_last:
@@ -182,7 +182,7 @@ def decode(
                 output = pair.target.forward(ids, state.target_cache, "all", layers)
             verdict = rule.verify(output.logits, drafted, written)
             if verdict.undefined:
-                raise UserError(_NOT_NUMBERS.format(pair.target_name))
+                raise UserError(_NOT_NUMBERS, pair.target_name)
 
             # Emit, rewind, observe.
             accepted, emitted_id = verdict.accepted, verdict.emitted_id

@@ -21,6 +21,7 @@ from components.models_state import ModelsState
 from components.recordings import DEPTH, PROMPT, envelope, measured_lanes
 from components.settings import RaceSettings, whole
 from components.texts import text
+from components.zero_gpu import on_zero_gpu
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -145,6 +146,10 @@ def make_recording(models: ModelsState, settings: RaceSettings, session: Explore
         UserError: the settings will not do, or the pair cannot be loaded.
     """
     settings.check()
+    if on_zero_gpu():
+        raise UserError(
+            "Recordings are not made on ZeroGPU; race there, or run this page on a machine of yours."
+        )
     session.recording, session.stop_requested, session.progress = None, False, 0.0
     turn = models.take_turn()
     running = None

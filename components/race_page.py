@@ -54,7 +54,7 @@ def _wire_race(
     status = controls.status
 
     def run(session: Session, *values):
-        said = say("page.status_starting")
+        said, feed = say("page.status_starting"), None
         yield {**_buttons(controls, running=True), status: said}
         try:
             with closing(play(models, controls.read(*values), session)) as moments:
@@ -64,19 +64,22 @@ def _wire_race(
                     if session.feed is None:
                         changes[models_line] = tell_models(models.state, models.pair)
                     else:
+                        feed = session.feed
                         if moment.ended:
-                            session.feed.end()
+                            feed.end()
                         changes[player] = session.feed.new_text()
                     yield changes
         except UserError as error:
-            yield {status: say_error(error), models_line: tell_models(models.state, models.pair)}
+            changes = {status: say_error(error), models_line: tell_models(models.state, models.pair)}
         except Exception:
             log.exception("a race failed")
             changes = {status: say_error(FAILED)}
-            if session.feed is not None:
-                session.feed.end()  # what has run is kept, and grows no more
-                changes[player] = session.feed.new_text()
-            yield changes
+        else:
+            return
+        if feed is not None:
+            feed.end()  # what has run is kept, and grows no more
+            changes[player] = feed.new_text()
+        yield changes
 
     def stop(session: Session) -> None:
         # No word of its own: it could arrive after the race's last one, and would then stay.

@@ -46,7 +46,8 @@ def race_duration(lanes: int, tokens: int, most: int) -> int:
 class _Refusal:
     """A UserError on its way out of a fork, which lets no exception out whole."""
 
-    sentence: str
+    template: str
+    values: tuple
 
 
 def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
@@ -62,7 +63,7 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
             try:
                 yield from task(_lent, *arguments)
             except UserError as error:
-                yield _Refusal(str(error))
+                yield _Refusal(error.sentence.template, error.sentence.values)
 
         work = wraps(task)(work)
         work.__dict__.pop("__wrapped__")  # its signature is another one
@@ -73,7 +74,7 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
         def told(*arguments) -> Iterator:
             for part in _lease(work, arguments):
                 if isinstance(part, _Refusal):
-                    raise UserError(part.sentence)
+                    raise UserError(part.template, *part.values)
                 yield part
 
         return told

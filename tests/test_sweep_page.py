@@ -213,7 +213,7 @@ def address(models) -> str:
     from components.launch import launch
 
     page = build_page(models)
-    _, address, _ = launch(page, quiet=True)
+    _, address, _ = launch(page, models, quiet=True)
     yield address.rstrip("/")
     page.close()
 

@@ -64,6 +64,7 @@ def memory_over(address: str, pid: int, races: int, tokens: int) -> list[float]:
         own_race(address, "Name a colour.", number, tokens)
         if (number + 1) % max(races // 10, 1) == 0:
             found.append(round(memory_mib(pid), 1))
+            print(f"{number + 1} of {races} races, {found[-1]} MiB", file=sys.stderr)
     return found
 
 
@@ -78,9 +79,8 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
-    app = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    app = subprocess.Popen([sys.executable, "app.py"], cwd=PROJECT, env=environment, **quiet)
     address = f"http://127.0.0.1:{port}"
     try:
         while True:
@@ -95,6 +95,7 @@ def main() -> None:
         before = memory_mib(app.pid)
         prompts = [f"Say something about the number {number}." for number in range(options.visitors)]
         took = sorted(visit_together(address, prompts, options.tokens))
+        print(f"{len(took)} visitors in {took[-1]:.0f} s", file=sys.stderr)
         memory = memory_over(address, app.pid, options.races, options.tokens)
         found = {
             "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
