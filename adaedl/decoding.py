@@ -65,8 +65,12 @@ def read_prompt(pair: Pair, prompt_ids: Tensor, max_new_tokens: int, draft: bool
         raise UserError("The prompt is empty; type a question or the beginning of a text.")
     if len(prompt_ids) + max_new_tokens > pair.max_context:
         raise UserError(
-            f"The prompt has {len(prompt_ids)} tokens and {max_new_tokens} new ones were asked for, but "
-            f"{pair.name} reads at most {pair.max_context}; shorten one of them."
+            "The prompt has {} tokens and {} new ones were asked for, but {} reads at most "
+            "{}; shorten one of them.",
+            len(prompt_ids),
+            max_new_tokens,
+            pair.name,
+            pair.max_context,
         )
     # A round drafts no further than max_new_tokens, so its last draft is the last thing a cache holds.
     capacity = len(prompt_ids) + max_new_tokens
@@ -216,11 +220,13 @@ def decode(
 def check_run(max_new_tokens: int, seed: int, verification: str) -> None:
     """Raises UserError where a run's length, seed or verification rule is not possible."""
     if not isinstance(max_new_tokens, int) or isinstance(max_new_tokens, bool) or max_new_tokens < 1:
-        raise UserError(f"max_new_tokens is {max_new_tokens!r}; it must be a whole number from 1.")
+        raise UserError("max_new_tokens is {!r}; it must be a whole number from 1.", max_new_tokens)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise UserError(f"The seed is {seed!r}; it must be a whole number from 0 to 2^63 − 1.")
+        raise UserError("The seed is {!r}; it must be a whole number from 0 to 2^63 − 1.", seed)
     if verification not in VERIFICATIONS:
-        raise UserError(f"There is no verification {verification!r}; there are {', '.join(VERIFICATIONS)}.")
+        raise UserError(
+            "There is no verification {!r}; there are {}.", verification, ", ".join(VERIFICATIONS)
+        )
 
 
 class _Stopwatch:

@@ -36,13 +36,13 @@ def check_race(prompt: str, lanes: list[str], max_new_tokens: int, seed: int, ve
     if not lanes:
         raise UserError("The race has no lanes; name at least one stopper, such as adaedl.")
     if len(lanes) > MAX_LANES:
-        raise UserError(f"The race has {len(lanes)} lanes; at most {MAX_LANES} run at once.")
+        raise UserError("The race has {} lanes; at most {} run at once.", len(lanes), MAX_LANES)
     for spec in lanes:
         check_live(make_stopper(spec))
     check_prompt(prompt)
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise UserError(
-            f"The prompt has {len(prompt):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are read."
+            "The prompt has {:,} characters; at most {:,} are read.", len(prompt), MAX_PROMPT_CHARACTERS
         )
 
 
@@ -102,7 +102,9 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
     noise = None
     if trace.verification == "shared_noise" and not sampling.greedy:
         with torch.inference_mode():
-            noise = SharedNoise(trace.seed, trace.max_new_tokens, pair.target.vocab_size, pair.device)
+            noise = SharedNoise(
+                trace.seed, trace.max_new_tokens, pair.target.vocab_size, pair.device, drawn=0
+            )
     metrics = RunningMetrics(trace)
     texts = [_GrowingText(pair) for _ in trace.lanes]
     running = {}
@@ -123,6 +125,8 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
             )
         while running:
             number = min(running, key=lambda n: trace.lanes[n].clock_s)
+            if noise:  # between rounds, so that it is on nobody's clock
+                noise.draw_to(len(trace.lanes[number].token_ids) + stoppers[number].max_draft + 1)
             played = next(running[number], None)
             if played is None:
                 del running[number]

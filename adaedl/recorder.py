@@ -157,9 +157,9 @@ def _outcome(played: Round) -> tuple:
 def check_record(max_new_tokens: int, depth: int) -> None:
     """Raises UserError where a recording of this length or depth is not possible."""
     if not isinstance(depth, int) or not 1 <= depth <= MAX_DRAFT_LIMIT:
-        raise UserError(f"depth is {depth!r}; it must be a whole number from 1 to {MAX_DRAFT_LIMIT}.")
+        raise UserError("depth is {!r}; it must be a whole number from 1 to {}.", depth, MAX_DRAFT_LIMIT)
     if isinstance(max_new_tokens, int) and max_new_tokens > MAX_TOKENS:
-        raise UserError(f"max_new_tokens is {max_new_tokens}; a recording holds at most {MAX_TOKENS:,}.")
+        raise UserError("max_new_tokens is {}; a recording holds at most {:,}.", max_new_tokens, MAX_TOKENS)
 
 
 class Probe(Stopper):

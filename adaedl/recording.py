@@ -129,7 +129,7 @@ class Recording:
         recording = read_checked(_RECORDING, text, "recording", SCHEMA)
         wrong = next(recording._wrong_fields(), None)
         if wrong:
-            raise UserError(f"This is not a valid recording: {wrong}.")
+            raise UserError("This is not a valid recording: {}.", wrong)
         return recording
 
     def _wrong_fields(self) -> Iterator[str]:

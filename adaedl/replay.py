@@ -82,8 +82,11 @@ def check_replay(recording: Recording, stopper: Stopper) -> None:
     """Raises UserError where a recording lacks what a stopper needs."""
     if stopper.max_draft > recording.depth:
         raise UserError(
-            f"{format_spec(stopper)} drafts up to {stopper.max_draft} tokens and this recording has "
-            f"{recording.depth} at each position; set a smaller maximum or record deeper."
+            "{} drafts up to {} tokens and this recording has {} at each position; set a "
+            "smaller maximum or record deeper.",
+            format_spec(stopper),
+            stopper.max_draft,
+            recording.depth,
         )
     judges = isinstance(stopper, ScoreStopper | Bandit | Throughput)
     if judges and stopper.score_temperature != recording.score_temperature:
@@ -92,8 +95,11 @@ def check_replay(recording: Recording, stopper: Stopper) -> None:
             for value in (stopper.score_temperature, recording.score_temperature)
         )
         raise UserError(
-            f"{format_spec(stopper)} judges q at {wanted} and this recording holds it at {held}; "
-            "score_temperature must be the same in both."
+            "{} judges q at {} and this recording holds it at {}; score_temperature must be "
+            "the same in both.",
+            format_spec(stopper),
+            wanted,
+            held,
         )
 
 

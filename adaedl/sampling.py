@@ -28,11 +28,16 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self):
-        _check_number("temperature", self.temperature, 0, 10, "between 0 and 10, such as 0.7")
-        _check_number("top_p", self.top_p, 1e-6, 1, "above 0 and at most 1; 1 switches it off")
-        _check_number("top_k", self.top_k, 0, 10**6, "a whole number; 0 switches it off")
+        _check_number(
+            self.temperature, 0, 10, "temperature is {!r}; it must be between 0 and 10, such as 0.7."
+        )
+        _check_number(
+            self.top_p, 1e-6, 1, "top_p is {!r}; it must be above 0 and at most 1; 1 switches it off."
+        )
+        whole = "top_k is {!r}; it must be a whole number; 0 switches it off."
+        _check_number(self.top_k, 0, 10**6, whole)
         if self.top_k != int(self.top_k):
-            raise UserError(f"top_k is {self.top_k!r}; it must be a whole number; 0 switches it off.")
+            raise UserError(whole, self.top_k)
         object.__setattr__(self, "top_k", int(self.top_k))  # 40.0 is fine, but torch wants 40
 
     @property
@@ -43,10 +48,10 @@ class Sampling:
         return asdict(self)
 
 
-def _check_number(name: str, value, low: float, high: float, what_would_do: str) -> None:
+def _check_number(value, low: float, high: float, refusal: str) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
-        raise UserError(f"{name} is {value!r}; it must be {what_would_do}.")
+        raise UserError(refusal, value)
 
 
 def warp_logits(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -166,18 +171,45 @@ def choose_with_noise(logits: Tensor, noise: Tensor, sampling: Sampling) -> Tens
 class SharedNoise:
     """Gumbel noise that depends on the seed and the position alone, for every lane of a race.
 
-    Drawn in advance (`positions` rows), so that no lane pays for another's noise."""
+    Drawn in advance, so that no lane pays for another's noise.
 
-    def __init__(self, seed: int, positions: int, vocab_size: int, device: torch.device | str = "cpu"):
-        generator = torch.Generator().manual_seed(seed)
-        self.rows = torch.empty(positions, vocab_size, device=device)
-        for row in self.rows:
-            uniform = torch.rand(vocab_size, generator=generator, dtype=torch.float64)
+    Args:
+        positions: how many rows there are.
+        drawn: how many of them are drawn at once, all by default. The others are drawn by `draw_to`, or
+            where `at` first needs them.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        positions: int,
+        vocab_size: int,
+        device: torch.device | str = "cpu",
+        *,
+        drawn: int | None = None,
+    ):
+        self._generator = torch.Generator().manual_seed(seed)
+        self._rows = torch.empty(positions, vocab_size, device=device)
+        self._drawn = 0
+        self.draw_to(positions if drawn is None else drawn)
+
+    @property
+    def rows(self) -> Tensor:
+        """The noise [positions, V]."""
+        return self.at(0, len(self._rows))
+
+    @torch.inference_mode()
+    def draw_to(self, position: int) -> None:
+        """Draw what is still to be drawn of the noise before a position."""
+        for row in self._rows[self._drawn : position]:
+            uniform = torch.rand(len(row), generator=self._generator, dtype=torch.float64)
             row.copy_(-torch.log(-torch.log(uniform.clamp_(min=1e-300))))
+            self._drawn += 1
 
     def at(self, first: int, count: int = 1) -> Tensor:
         """Noise [count, V] for the generated positions first, first + 1, …"""
-        return self.rows[first : first + count]
+        self.draw_to(first + count)
+        return self._rows[first : first + count]
 
 
 @dataclass(frozen=True)

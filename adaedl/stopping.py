@@ -11,7 +11,7 @@ import math
 from abc import abstractmethod
 from dataclasses import astuple, dataclass
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.sampling import acceptance_lower_bound
 
 DEFAULT_MAX_DRAFT = 12
@@ -430,8 +430,10 @@ def check_live(stopper: Stopper) -> None:
     """Raises UserError where a stopper needs a recording, so that it cannot run live."""
     if stopper.replay_only:
         raise UserError(
-            f"{stopper.name} knows what the target will accept, so it can only be replayed from a recording; "
-            f"choose one of {', '.join(LIVE_STOPPERS)}."
+            "{} knows what the target will accept, so it can only be replayed from a "
+            "recording; choose one of {}.",
+            stopper.name,
+            ", ".join(LIVE_STOPPERS),
         )
 
 
@@ -462,17 +464,19 @@ def make_stopper(spec: str) -> Stopper:
     name = name.strip()
     if name not in STOPPERS:
         close = difflib.get_close_matches(name, STOPPERS, 1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise UserError(f"There is no stopper {name!r}; there are {', '.join(STOPPERS)}.{hint}")
+        hint = Sentence(" Did you mean {}?", close[0]) if close else ""
+        raise UserError("There is no stopper {!r}; there are {}.{}", name, ", ".join(STOPPERS), hint)
     known = setting_names(STOPPERS[name])
     settings = {}
     for item in filter(None, (item.strip() for item in rest.split(","))):
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals or key not in known:
-            takes = ", ".join(known) or "no settings"
-            raise UserError(f"{name} does not know the setting {item!r}; it takes {takes}, as key=value.")
+            takes = ", ".join(known) or Sentence("no settings")
+            raise UserError(
+                "{} does not know the setting {!r}; it takes {}, as key=value.", name, item, takes
+            )
         if key in settings:
-            raise UserError(f"{name} is given {key} twice, in {spec!r}; once is enough.")
+            raise UserError("{} is given {} twice, in {!r}; once is enough.", name, key, spec)
         settings[key] = _parse(value)
     return STOPPERS[name](**settings)
 
@@ -513,19 +517,21 @@ def _parse(text: str):
 def _number(stopper: Stopper, key: str, value, low: float, high: float) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
-        raise UserError(f"{stopper.name}: {key} is {value!r}; it must be a number from {low} to {high}.")
+        raise UserError(
+            "{}: {} is {!r}; it must be a number from {} to {}.", stopper.name, key, value, low, high
+        )
     return float(value)
 
 
 def _whole(stopper: Stopper, key: str, value, low: int, high: int) -> int:
     if int(_number(stopper, key, value, low, high)) != value:
         raise UserError(
-            f"{stopper.name}: {key} is {value!r}; it must be a whole number from {low} to {high}."
+            "{}: {} is {!r}; it must be a whole number from {} to {}.", stopper.name, key, value, low, high
         )
     return int(value)
 
 
 def _switch(stopper: Stopper, key: str, value) -> bool:
     if not isinstance(value, bool):
-        raise UserError(f"{stopper.name}: {key} is {value!r}; it must be true or false.")
+        raise UserError("{}: {} is {!r}; it must be true or false.", stopper.name, key, value)
     return value

@@ -188,12 +188,15 @@ class Trace:
             for index, played in enumerate(lane.rounds):
                 if played.accepted > len(played.drafted):
                     raise UserError(
-                        f"This is not a valid trace: lanes.{number}.rounds.{index}.accepted: "
-                        f"{played.accepted} of {len(played.drafted)} drafted tokens."
+                        "This is not a valid trace: lanes.{}.rounds.{}.accepted: {} of {} drafted tokens.",
+                        number,
+                        index,
+                        played.accepted,
+                        len(played.drafted),
                     )
             if lane.token_ids != [token for played in lane.rounds for token in played.token_ids]:
                 raise UserError(
-                    f"This is not a valid trace: lanes.{number}.token_ids: not the tokens of its rounds."
+                    "This is not a valid trace: lanes.{}.token_ids: not the tokens of its rounds.", number
                 )
         return trace
 
@@ -207,7 +210,10 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
     """
     if len(text) > MAX_TRACE_BYTES:
         raise UserError(
-            f"This file has {len(text) / 2**20:.0f} MB; a {noun} has at most {MAX_TRACE_BYTES // 2**20} MB."
+            "This file has {:.0f} MB; a {} has at most {} MB.",
+            len(text) / 2**20,
+            noun,
+            MAX_TRACE_BYTES // 2**20,
         )
     try:
         found = form.validate_json(text)
@@ -215,12 +221,14 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
         first = error.errors(include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
             raise UserError(
-                f"This file is not JSON, so it is not a {noun}; open a file that this program saved."
+                "This file is not JSON, so it is not a {}; open a file that this program saved.", noun
             ) from None
         where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"This is not a valid {noun}: {where or 'the file'}: {first['msg']}.") from None
+        raise UserError("This is not a valid {}: {}: {}.", noun, where or "the file", first["msg"]) from None
     if found.schema != schema:
-        raise UserError(f"This {noun} has the schema {found.schema[:60]!r}; this program reads {schema!r}.")
+        raise UserError(
+            "This {} has the schema {!r}; this program reads {!r}.", noun, found.schema[:60], schema
+        )
     return found
 
 

@@ -1,8 +1,9 @@
 """What the page costs, measured: python -m components.bench --json FILE
 
 The app runs in this process and a headless Chromium opens it, so that the same race can be run in turn with
-and without the page, on the same weights in the same thread. Needs playwright and a Chromium (CHROMIUM names
-one that is not on the path).
+and without the page, on the same weights in the same thread. The browser takes its share of the same
+processor, as no visitor's does; so its tasks are told twice, by the clock and by the time that they held the
+processor. Needs playwright and a Chromium (CHROMIUM names one that is not on the path).
 """
 
 import argparse
@@ -59,14 +60,16 @@ def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: i
     run_alone(models, replace(DEFAULTS, max_new_tokens=8))
     visible = [open_page(page, address) for _ in range(repeats)]
     page.wait_for_selector(".models[data-phase=ready]")
-    alone, on_page = [], []
-    for number in range(repeats):
-        prompt = f"{DEFAULTS.prompt} ({number})"
-        settings = replace(DEFAULTS, prompt=prompt, lanes=LANES, max_new_tokens=tokens)
-        alone.append(run_alone(models, settings))
+    settings = replace(DEFAULTS, lanes=LANES, max_new_tokens=tokens)
+    alone, on_page = [run_alone(models, settings)], []
+    for _ in range(repeats):
         on_page.append(run_on_page(page, address, settings))
+        alone.append(run_alone(models, settings))
+    speeds = [run["tokens_per_s"] for run in alone]
+    # Each race on the page against the two without it beside it, since a machine's speed drifts.
     ratios = [
-        there["tokens_per_s"] / here["tokens_per_s"] for there, here in zip(on_page, alone, strict=True)
+        2 * run["tokens_per_s"] / (before + after)
+        for run, before, after in zip(on_page, speeds, speeds[1:], strict=False)
     ]
     return {
         "lanes": LANES,
@@ -77,6 +80,7 @@ def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: i
         "first_token_on_screen_ms": median(run["first_token_ms"] for run in on_page),
         "recorded_race_visible_ms": median(visible),
         "longest_browser_task_ms": max(run["longest_task_ms"] for run in on_page),
+        "longest_browser_task_cpu_ms": max(run["longest_task_cpu_ms"] for run in on_page),
         "rounds_after_stop": [rounds_after_stop(models, after_s) for after_s in (0.2, 0.5, 0.9)],
         "stop_shown_ms": stop_shown(page, address),
         "explore": explore_figures(page, address),
@@ -119,6 +123,8 @@ def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
     page.fill("#tokens input", str(settings.max_new_tokens))
     page.fill("#prompt textarea", settings.prompt)
     page.evaluate("window.bench.tasks.length = 0")
+    browser = page.context.browser
+    browser.start_tracing(page=page, categories=["toplevel"])
     began = time.perf_counter()
     first = page.evaluate(
         "(prompt) => { const began = performance.now(); document.querySelector('#run').click(); "
@@ -128,12 +134,31 @@ def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
     wait_until_finished(page, settings.max_new_tokens)
     wall = time.perf_counter() - began
     page.wait_for_timeout(1500)  # for what is drawn last
+    measured = {
+        "longest_task_ms": page.evaluate("Math.max(0, ...window.bench.tasks)"),
+        "longest_task_cpu_ms": max(task_times(browser.stop_tracing())),
+    }
     return {
-        "tokens_per_s": speed(saved(page)),
         "wall_s": wall,
         "first_token_ms": first,
-        "longest_task_ms": page.evaluate("Math.max(0, ...window.bench.tasks)"),
+        "tokens_per_s": speed(saved(page)),
+        **measured,
     }
+
+
+def task_times(trace: bytes) -> list[float]:
+    """Milliseconds that each task of a page's main thread held the processor, in a trace of Chromium's."""
+    events = json.loads(trace)["traceEvents"]
+    main = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event.get("name") == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    return [
+        event["tdur"] / 1000
+        for event in events
+        if (event["pid"], event["tid"]) in main and event["name"].endswith("RunTask") and "tdur" in event
+    ]
 
 
 def wait_until_finished(page: Page, tokens: int) -> None:

@@ -9,6 +9,7 @@ from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset
 from adaedl.race import DEFAULT_LANES
 from components.browser_part import browser_part
 from components.lanes_editor import lanes_editor
+from components.messages import say
 from components.settings import RaceSettings, read_lanes, whole
 from components.texts import text
 
@@ -42,6 +43,7 @@ class Controls:
     stop: gr.Button
     share: gr.Button
     open_trace: gr.UploadButton
+    status: gr.HTML  # what is going on, in one line
     link: gr.HTML  # says "copied" beside the buttons; holds whether a link asked for a race
 
     @staticmethod
@@ -69,34 +71,38 @@ def controls_view(default_pair: str) -> Controls:
     with gr.Row(elem_id="controls"):
         with gr.Column(scale=5, min_width=300, elem_id="prompt-box"):
             prompt = gr.Textbox(
-                DEFAULTS.prompt, label=text("page.prompt"), lines=3, max_lines=6, elem_id="prompt"
+                DEFAULTS.prompt, label=text("page.prompt"), lines=2, max_lines=6, elem_id="prompt"
             )
             examples = browser_part("examples", prompts=list(EXAMPLES))
+        with gr.Column(scale=4, min_width=300), gr.Row():
+            pair = gr.Dropdown(
+                [(pair_label(preset), name) for name, preset in PRESETS.items()]
+                + ([] if default_pair in PRESETS else [default_pair]),
+                value=default_pair,
+                allow_custom_value=True,
+                label=text("page.pair"),
+                scale=3,
+                min_width=180,
+                elem_id="pair",
+            )
+            temperature = unchecked(
+                gr.Slider(
+                    0,
+                    2,
+                    DEFAULTS.temperature,
+                    step=0.05,
+                    label=text("page.temperature"),
+                    buttons=[],
+                    scale=2,
+                    min_width=150,
+                    elem_id="temperature",
+                )
+            )
+    with gr.Row(elem_id="choices"):
+        with gr.Column(scale=5, min_width=300):
+            lanes = lanes_editor()
+            status = browser_part("status", say("page.status_ready"))
         with gr.Column(scale=4, min_width=300):
-            with gr.Row():
-                pair = gr.Dropdown(
-                    [(pair_label(preset), name) for name, preset in PRESETS.items()]
-                    + ([] if default_pair in PRESETS else [default_pair]),
-                    value=default_pair,
-                    allow_custom_value=True,
-                    label=text("page.pair"),
-                    scale=3,
-                    min_width=180,
-                    elem_id="pair",
-                )
-                temperature = unchecked(
-                    gr.Slider(
-                        0,
-                        2,
-                        DEFAULTS.temperature,
-                        step=0.05,
-                        label=text("page.temperature"),
-                        buttons=[],
-                        scale=2,
-                        min_width=150,
-                        elem_id="temperature",
-                    )
-                )
             with gr.Row(elem_id="buttons"):
                 small = {"size": "md", "min_width": 80}
                 run = gr.Button(text("page.run"), variant="primary", elem_id="run", **small)
@@ -109,18 +115,14 @@ def controls_view(default_pair: str) -> Controls:
                     elem_id="open-trace",
                     **small,
                 )
-    link = browser_part("shared", "", module="share")
-    with gr.Row(elem_id="choices"):
-        with gr.Column(scale=5, min_width=300):
-            lanes = lanes_editor()
-        with gr.Column(scale=4, min_width=300):
+            link = browser_part("shared", "", module="share")
             rule, top_k, top_p, seed, tokens = _advanced()
     # The menu hands its prompt over within the browser.
     examples.input(
         None, examples, prompt, js="(chosen) => chosen", show_progress="hidden", api_visibility="private"
     )
     inputs = [prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p]
-    return Controls(inputs, run, stop, share, open_trace, link)
+    return Controls(inputs, run, stop, share, open_trace, status, link)
 
 
 def _advanced() -> tuple[gr.components.Component, ...]:

@@ -16,6 +16,7 @@ from adaedl.race import DEFAULT_LANES
 from adaedl.stopping import LIVE_STOPPERS, Stopper, format_spec, make_stopper, setting_names
 from components.browser_part import browser_part
 from components.settings import MAX_LANES
+from components.texts import in_all_languages
 
 
 def lanes_editor() -> gr.HTML:
@@ -35,7 +36,7 @@ def check_lane(spec: str) -> dict[str, object]:
     try:
         stopper = make_stopper(str(spec))
     except UserError as error:
-        return {"error": str(error)}
+        return {"error": in_all_languages(error.sentence)}
     return {"spec": format_spec(stopper), "settings": stopper.settings}
 
 

@@ -4,9 +4,11 @@ import os
 from importlib.util import find_spec
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from adaedl.errors import UserError
 from components import assets
+from components.language import ChineseBrowsers
 from components.palette import css_variables, theme
 from components.texts import translations
 
@@ -25,7 +27,7 @@ def launch(page: gr.Blocks, **options) -> tuple:
         theme=theme(),
         css=css_variables(),
         css_paths=sorted(assets.ASSETS.glob("*.css")),
-        app_kwargs={"routes": assets.routes()},
+        app_kwargs={"routes": assets.routes(), "middleware": [Middleware(ChineseBrowsers)]},
         i18n=translations(),
         footer_links=["gradio", "settings"],
         max_file_size="64mb",  # a trace that is too large for the page may come, to be told so

@@ -10,6 +10,7 @@ from adaedl.sampling import Sampling
 from adaedl.trace import Trace
 from components.messages import say
 from components.models_state import ModelsState
+from components.player import RaceFeed
 from components.settings import RaceSettings
 
 UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
@@ -18,9 +19,11 @@ POLL_S = 0.3
 
 @dataclass
 class Session:
-    """What one visitor's page has: the race that it runs, and whether it was asked to stop."""
+    """What one visitor's page has: the race that it runs, what its player is told of it, and whether it was
+    asked to stop."""
 
     trace: Trace | None = None
+    feed: RaceFeed | None = None
     stop_requested: bool = False
 
 
@@ -43,7 +46,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         UserError: the settings will not do, or the pair cannot be loaded.
     """
     settings.check()
-    session.trace, session.stop_requested = None, False
+    session.trace, session.feed, session.stop_requested = None, None, False
     turn = models.take_turn()
     running = None
     try:
@@ -70,7 +73,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
             seed=settings.seed,
             verification=settings.verification,
         )
-        session.trace = trace
+        session.trace, session.feed = trace, RaceFeed(trace)
         running = race(pair, trace)
         about = {
             "lanes": len(trace.lanes),

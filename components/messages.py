@@ -3,29 +3,34 @@ the visitor's language."""
 
 import json
 
+from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
 from components.models_state import LoadState
-from components.texts import texts
+from components.texts import in_all_languages, texts
 
 
 def say(key: str, **values) -> str:
-    """A text of assets/text for the status line.
+    """A text of assets/text for the status line. A value may be a Sentence of the engine.
 
     Raises:
         KeyError: there is no such text.
     """
     texts()[key]
-    return json.dumps({"key": key, "values": values})
+    told = {
+        name: in_all_languages(value) if isinstance(value, Sentence) else value
+        for name, value in values.items()
+    }
+    return json.dumps({"key": key, "values": told})
 
 
-def say_error(sentence: str) -> str:
+def say_error(error: UserError) -> str:
     """What will not do, and what would, for the status line."""
-    return json.dumps({"error": sentence})
+    return json.dumps({"error": in_all_languages(error.sentence)})
 
 
 def tell_models(state: LoadState, pair: Pair | None) -> str:
     """Which models are here, or how far they are; once loaded, which weights they have."""
-    told = {"phase": state.phase, "sentence": state.sentence, "fraction": state.fraction}
+    told = {"phase": state.phase, "sentence": in_all_languages(state.sentence), "fraction": state.fraction}
     if state.phase == "ready" and pair:
         dtype = str(pair.dtype).removeprefix("torch.")
         told |= {"device": f"{pair.device}/{dtype}", "target": pair.target_name, "draft": pair.draft_name}

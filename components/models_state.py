@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
 from adaedl.models.presets import resolve
 
@@ -26,7 +26,7 @@ class LoadState:
 
     pair_name: str
     phase: Literal["waiting", "loading", "ready", "failed"]
-    sentence: str
+    sentence: Sentence
     fraction: float | None = None
 
 
@@ -65,7 +65,7 @@ class ModelsState:
     def __init__(self, default: str):
         self.default = default
         self.pair: Pair | None = None
-        self.state = LoadState(default, "waiting", "the models load in a moment")
+        self.state = LoadState(default, "waiting", Sentence("the models load in a moment"))
         self._turns: list[Turn] = []
         self._changed = threading.Condition()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="device")
@@ -79,7 +79,7 @@ class ModelsState:
         turn = Turn(self)
         with self._changed:
             if len(self._turns) > MAX_WAITING:
-                raise UserError(f"{MAX_WAITING} races wait for this device already; try again in a minute.")
+                raise UserError("{} races wait for this device already; try again in a minute.", MAX_WAITING)
             self._turns.append(turn)
         return turn
 
@@ -101,15 +101,15 @@ class ModelsState:
                 return self.pair
             if self.pair and self.pair.device.type != "cpu":
                 self.pair = None  # two pairs seldom fit on an accelerator
-            progress("importing the libraries", None)
+            progress(Sentence("importing the libraries"), None)
             from adaedl.models.loading import load_pair
 
             pair = load_pair(name, progress=progress, allow_local=name == self.default)
         except Exception as error:
             if not isinstance(error, UserError):
                 log.exception("loading %r failed", name)
-                error = UserError(f"The pair {name!r} could not be loaded; the host's log says why.")
-            self.state = _ready(self.pair) if self.pair else LoadState(name, "failed", str(error))
+                error = UserError("The pair {!r} could not be loaded; the host's log says why.", name)
+            self.state = _ready(self.pair) if self.pair else LoadState(name, "failed", error.sentence)
             raise error from None
         self.pair = pair
         self.state = _ready(pair)
@@ -118,4 +118,4 @@ class ModelsState:
 
 def _ready(pair: Pair) -> LoadState:
     dtype = str(pair.dtype).removeprefix("torch.")
-    return LoadState(pair.name, "ready", f"ready on {pair.device}/{dtype}", 1.0)
+    return LoadState(pair.name, "ready", Sentence("ready on {}/{}", pair.device, dtype), 1.0)

@@ -1,17 +1,21 @@
 """The player over a trace, drawn in the browser by assets/js/player.js, and what feeds it.
 
-What the browser is given is lines of JSON that only ever grow while a race runs. gradio sends the
-difference to the last value, so that an update carries the new rounds alone, and one that the browser
-skips is made up for by the next.
+What the browser is given is lines of JSON that only ever grow while a race runs. gradio sends the difference
+to the last value; but each time it also copies and compares the whole value in the browser, so the value is
+cut off at its beginning now and then. Lines are numbered: a browser that has missed some asks for them.
 """
 
 import json
+import secrets
 from dataclasses import asdict, replace
 
 import gradio as gr
 
 from adaedl.trace import Trace
 from components.assets import load_module
+
+WINDOW = 50_000  # characters that a value may have, and more where the last updates are large
+KEPT = 8  # updates that it holds at least, so that a browser may skip all of them but the last
 
 
 class RaceFeed:
@@ -22,19 +26,37 @@ class RaceFeed:
     {"lane": n, "drop": characters, "text": more}: the lane's text, less its last `drop` UTF-16 units (a
     character may come in the bytes of several tokens), and `text` after it;
     {"end": true}: nothing more comes.
+
+    A value for the browser is some of them, after {"feed": which one, "from": the number of the first}.
     """
 
     def __init__(self, trace: Trace, live: bool = True):
         self.trace = trace
+        self.name = secrets.token_hex(8)
         lanes = [replace(lane, rounds=[], token_ids=[], text="", metrics=None) for lane in trace.lanes]
         header = asdict(replace(trace, lanes=lanes))
         self.lines = [_line({"trace": header, "live": live, "seed": str(trace.seed)})]
         self.rounds_told = [0] * len(trace.lanes)
         self.text_told = [""] * len(trace.lanes)
+        self._first = 0  # of the window
+        self._updates: list[int] = []  # how many lines there were at each
 
     @property
     def text(self) -> str:
-        return "".join(self.lines)
+        """All lines, for a browser that has none."""
+        return self._value(0)
+
+    def new_text(self) -> str:
+        """What the trace has by now, for a browser that follows: the last value and more, or its end and
+        more."""
+        self.add_new_rounds()
+        self._updates.append(len(self.lines))
+        value = self._value(self._first)
+        if len(value) > WINDOW and len(self._updates) > KEPT:
+            end = self._value(self._updates[-KEPT - 1])
+            if len(value) > 3 * len(end):  # what is kept is sent once more, so seldom
+                self._first, value = self._updates[-KEPT - 1], end
+        return value
 
     def add_new_rounds(self) -> None:
         """Add what the trace has and the lines have not."""
@@ -50,6 +72,9 @@ class RaceFeed:
         """Add what is left, and that it is the end."""
         self.add_new_rounds()
         self.lines.append(_line({"end": True}))
+
+    def _value(self, first: int) -> str:
+        return _line({"feed": self.name, "from": first}) + "".join(self.lines[first:])
 
 
 def player_view() -> gr.HTML:

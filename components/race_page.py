@@ -25,6 +25,8 @@ from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
+FAILED = UserError("The race failed, and the host's log says why; try again.")
+
 log = logging.getLogger(__name__)
 
 
@@ -35,56 +37,56 @@ def race_view(page: gr.Blocks, models: ModelsState) -> None:
         gr.Markdown(text("page.introduction"))
     controls = controls_view(models.default)
     with gr.Row(elem_id="lines"):
-        status = browser_part("status", say("page.status_ready"))
+        recorded_view()
         models_line = browser_part("models", tell_models(models.state, models.pair))
-    recorded_view()
     player = player_view()
-    _wire_race(models, session, controls, status, models_line, player)
-    _wire_link(page, models, controls, status)
-    _wire_open(controls, status, player)
+    _wire_race(models, session, controls, models_line, player)
+    _wire_link(page, models, controls)
+    _wire_open(controls, player)
     _wire_models(page, models, models_line)
     add_api(models)
 
 
 def _wire_race(
-    models: ModelsState,
-    session: gr.State,
-    controls: Controls,
-    status: gr.HTML,
-    models_line: gr.HTML,
-    player: gr.HTML,
+    models: ModelsState, session: gr.State, controls: Controls, models_line: gr.HTML, player: gr.HTML
 ) -> None:
     """Run, Stop, and the race's way to the screen."""
+    status = controls.status
 
     def run(session: Session, *values):
-        feed = None
-        yield {**_buttons(controls, running=True), status: say("page.status_starting")}
+        said = say("page.status_starting")
+        yield {**_buttons(controls, running=True), status: said}
         try:
             with closing(play(models, controls.read(*values), session)) as moments:
                 for moment in moments:
-                    changes = {status: moment.words}
-                    if feed is None:
+                    changes = {status: moment.words} if moment.words != said else {}
+                    said = moment.words
+                    if session.feed is None:
                         changes[models_line] = tell_models(models.state, models.pair)
-                    if session.trace is not None:
-                        feed = feed or RaceFeed(session.trace)
-                        feed.add_new_rounds()
+                    else:
                         if moment.ended:
-                            feed.end()
-                        changes[player] = feed.text
+                            session.feed.end()
+                        changes[player] = session.feed.new_text()
                     yield changes
         except UserError as error:
-            yield {status: say_error(str(error)), models_line: tell_models(models.state, models.pair)}
+            yield {status: say_error(error), models_line: tell_models(models.state, models.pair)}
         except Exception:
             log.exception("a race failed")
-            changes = {status: say_error("The race failed, and the host's log says why; try again.")}
-            if feed is not None:
-                feed.end()  # what has run is kept, and grows no more
-                changes[player] = feed.text
+            changes = {status: say_error(FAILED)}
+            if session.feed is not None:
+                session.feed.end()  # what has run is kept, and grows no more
+                changes[player] = session.feed.new_text()
             yield changes
 
     def stop(session: Session) -> None:
         # No word of its own: it could arrive after the race's last one, and would then stay.
         session.stop_requested = True
+
+    def whole(session: Session):
+        return session.feed.text if session.feed else gr.skip()
+
+    # The player asks where lines are missing, see RaceFeed.
+    player.input(whole, session, player, queue=False, **PRIVATE)
 
     shown = [status, models_line, player, controls.run, controls.stop]
     address = module_address("share.js")
@@ -121,7 +123,7 @@ def _buttons(controls: Controls, running: bool) -> dict:
     }
 
 
-def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls, status: gr.HTML) -> None:
+def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None:
     """A link that holds settings sets every control, then runs the race."""
     default = replace(DEFAULTS, pair=models.default)
 
@@ -132,7 +134,7 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls, status:
         try:
             settings.check()
         except UserError as error:
-            return {controls.link: "", status: say_error(str(error))}
+            return {controls.link: "", controls.status: say_error(error)}
         values = (
             *(settings.prompt, settings.pair, json.dumps(settings.lanes), settings.temperature),
             *(settings.max_new_tokens, settings.seed, settings.verification, settings.top_k, settings.top_p),
@@ -142,7 +144,7 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls, status:
     page.load(
         open_link,
         controls.link,
-        [controls.link, status, *controls.inputs],
+        [controls.link, controls.status, *controls.inputs],
         js="() => [location.search]",
         queue=False,
         **PRIVATE,
@@ -155,7 +157,7 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls, status:
     )
 
 
-def _wire_open(controls: Controls, status: gr.HTML, player: gr.HTML) -> None:
+def _wire_open(controls: Controls, player: gr.HTML) -> None:
     """A trace from a file, checked here and played there."""
 
     def open_trace(content: bytes):
@@ -163,13 +165,12 @@ def _wire_open(controls: Controls, status: gr.HTML, player: gr.HTML) -> None:
             trace = Trace.from_json(content)
             if len(trace.lanes) > MAX_LANES:
                 raise UserError(
-                    f"This trace has {len(trace.lanes)} lanes; the page shows at most {MAX_LANES}."
+                    "This trace has {} lanes; the page shows at most {}.", len(trace.lanes), MAX_LANES
                 )
         except UserError as error:
-            return {status: say_error(str(error))}
+            return {controls.status: say_error(error)}
         compute_metrics(trace)  # what is shown is computed, whatever the file says
         feed = RaceFeed(trace, live=False)
-        feed.add_new_rounds()
         feed.end()
         words = say(
             "page.status_opened",
@@ -177,9 +178,9 @@ def _wire_open(controls: Controls, status: gr.HTML, player: gr.HTML) -> None:
             pair=trace.pair.name,
             device=f"{trace.device}/{trace.dtype}",
         )
-        return {status: words, player: feed.text}
+        return {controls.status: words, player: feed.text}
 
-    controls.open_trace.upload(open_trace, controls.open_trace, [status, player], **PRIVATE)
+    controls.open_trace.upload(open_trace, controls.open_trace, [controls.status, player], **PRIVATE)
 
 
 def _wire_models(page: gr.Blocks, models: ModelsState, models_line: gr.HTML) -> None:

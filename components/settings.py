@@ -36,11 +36,13 @@ class RaceSettings:
         """
         check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
         if len(self.lanes) > MAX_LANES:
-            raise UserError(f"The race has {len(self.lanes)} lanes; the page shows at most {MAX_LANES}.")
+            raise UserError("The race has {} lanes; the page shows at most {}.", len(self.lanes), MAX_LANES)
         Sampling(self.temperature, self.top_k, self.top_p)
         if self.max_new_tokens > MAX_NEW_TOKENS:
             raise UserError(
-                f"{self.max_new_tokens} new tokens were asked for; the page writes at most {MAX_NEW_TOKENS}."
+                "{} new tokens were asked for; the page writes at most {}.",
+                self.max_new_tokens,
+                MAX_NEW_TOKENS,
             )
         resolve(self.pair)
 

@@ -1,16 +1,21 @@
 """What the page is made of, without a browser: settings, lanes, texts, static files, and the race as it is
 played."""
 
+import ast
 import json
 import re
+from string import Formatter
 from urllib.parse import urlencode
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.testclient import TestClient
 from toys import tiny_pair
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.metrics import to_frame
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 from adaedl.race import new_trace, race
@@ -20,15 +25,18 @@ from components import assets
 from components.api import report
 from components.controls import DEFAULTS, EXAMPLES, Controls, pair_label
 from components.lanes_editor import check_lane, describe
+from components.language import ChineseBrowsers
 from components.live import Session, play
 from components.messages import say, say_error, tell_models
 from components.models_state import MAX_WAITING, LoadState, ModelsState
 from components.palette import BASELINE_COLOUR, lane_colours
 from components.settings import RaceSettings, read_lanes
-from components.texts import LANGUAGES, text, texts, translations
+from components.texts import LANGUAGES, in_all_languages, text, texts, translations
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
-SOURCES = [*assets.ASSETS.glob("js/**/*.js"), *(assets.ASSETS.parent / "components").glob("*.py")]
+PROJECT = assets.ASSETS.parent
+COMPONENTS = [*PROJECT.glob("components/*.py")]
+SOURCES = [*assets.ASSETS.glob("js/**/*.js"), *COMPONENTS]
 
 
 def settings(**changes) -> RaceSettings:
@@ -174,10 +182,10 @@ def test_every_number_setting_has_a_range_whose_ends_will_do():
 
 def test_a_lane_is_checked_and_shortened_or_refused_in_one_sentence():
     assert check_lane("adaedl:threshold=0.4,gamma=0.30")["spec"] == "adaedl:gamma=0.3"
-    assert check_lane("adaedl:gamma=soft")["error"] == (
+    assert check_lane("adaedl:gamma=soft")["error"]["en"] == (
         "adaedl: gamma is 'soft'; it must be a number from 0 to 100."
     )
-    assert "There is no stopper" in check_lane(HOSTILE)["error"]
+    assert "There is no stopper" in check_lane(HOSTILE)["error"]["en"]
 
 
 def test_lanes_have_colours_of_their_own_and_the_baseline_is_grey():
@@ -226,6 +234,70 @@ def test_a_label_without_a_text_is_an_error_at_once():
     assert set(translations().translations_dict) == set(LANGUAGES)
 
 
+def templates() -> set[str]:
+    """What UserError and Sentence are given in all of the engine that the page runs, and in the page."""
+    shell_only = {"__main__.py", "bench.py", "check.py", "sweep.py", "launch.py"}
+    found = set()
+    for file in [*PROJECT.glob("adaedl/*.py"), *PROJECT.glob("adaedl/models/*.py"), *COMPONENTS]:
+        if file.name in shell_only:
+            continue
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UserError", "Sentence"):
+                assert not isinstance(node.args[0], ast.JoinedStr), f"{file.name}: {ast.unparse(node)}"
+                if isinstance(node.args[0], ast.Constant):
+                    found.add(node.args[0].value)
+    return found
+
+
+def test_every_sentence_of_the_engine_that_a_visitor_may_read_is_there_in_chinese():
+    chinese = json.loads((assets.ASSETS / "text" / "sentences.zh.json").read_text("utf-8"))
+    assert templates() - set(chinese) == set()
+    for english, words in chinese.items():
+        given, used = placeholders(english), placeholders(words)
+        assert words.format(*[1.5 if spec else "" for _, spec, _ in given])
+        assert used in ([], given) or all(name for name, _, _ in used), english
+
+
+def placeholders(template: str) -> list[tuple]:
+    return [tuple(field[1:]) for field in Formatter().parse(template) if field[1] is not None]
+
+
+@pytest.mark.parametrize(
+    ("error", "chinese"),
+    [
+        (lambda: settings(max_new_tokens=0).check(), "max_new_tokens 为 0；它必须是不小于 1 的整数。"),
+        (lambda: settings(temperature=99).check(), "temperature 为 99；它必须在 0 到 10 之间，例如 0.7。"),
+        (lambda: settings(top_k=-1).check(), "top_k 为 -1；它必须是整数；0 表示关闭。"),
+        (lambda: settings(top_p=2).check(), "top_p 为 2；它必须大于 0 且不超过 1；1 表示关闭。"),
+        (lambda: make_stopper("adaedel"), "您是指 adaedl 吗？"),
+        (lambda: make_stopper(HOSTILE), f"没有名为 {HOSTILE!r} 的停止规则"),
+    ],
+)
+def test_a_refusal_comes_in_both_languages_with_its_values(error, chinese):
+    with pytest.raises(UserError) as refusal:
+        error()
+    told = json.loads(say_error(refusal.value))["error"]
+    assert told["en"] == str(refusal.value)
+    assert chinese in told["zh"]
+
+
+def test_a_sentence_that_no_language_has_stays_english_and_braces_in_it_are_harmless():
+    assert in_all_languages(UserError("{0} {x}").sentence) == {"en": "{0} {x}", "zh": "{0} {x}"}
+    assert in_all_languages(Sentence("a {}", "{0.__class__}"))["zh"] == "a {0.__class__}"
+
+
+@pytest.mark.parametrize(("kind", "page"), [("text/html", True), ("application/octet-stream", False)])
+def test_only_a_page_is_given_the_line_that_corrects_a_browsers_chinese(kind, page):
+    body = b"<html><head></head></html>"
+    app = Starlette(
+        routes=[Route("/", lambda _: Response(body, media_type=kind))],
+        middleware=[Middleware(ChineseBrowsers)],
+    )
+    answer = TestClient(app).get("/")
+    assert (b"zh-CN" in answer.content) == page
+    assert int(answer.headers["content-length"]) == len(answer.content)
+
+
 # Messages
 
 
@@ -234,7 +306,7 @@ def test_the_status_line_is_told_data_never_html():
         "key": "page.status_queue",
         "values": {"ahead": 2},
     }
-    assert json.loads(say_error(HOSTILE)) == {"error": HOSTILE}
+    assert json.loads(say_error(UserError(HOSTILE)))["error"]["en"] == HOSTILE
 
 
 def test_the_models_line_says_which_weights_are_used(models):

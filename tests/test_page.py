@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from gradio_client import Client
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from toys import differing
 
 from adaedl.metrics import compute_metrics
@@ -28,7 +28,7 @@ EXAMPLES = PROJECT / "assets" / "examples"
 PATIENCE = 300_000  # milliseconds; a first start downloads the model
 SOON = 90_000  # for all else, on a busy machine
 HOSTILE = "<img src=x onerror=window.hacked=1>"
-SHORT = 12  # new tokens
+SHORT = 8  # new tokens
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,20 @@ def address(log) -> str:
         app.wait(30)
 
 
+@pytest.fixture(scope="module")
+def context(browser) -> BrowserContext:
+    """Where all visitors' pages are, so that the browser fetches and compiles the page's files once."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
+    yield context
+    context.close()
+
+
 @contextmanager
-def visit(browser: Browser, address: str, query: str = "", **options):
+def visit(context: BrowserContext, address: str, query: str = "", width: int = 1440, motion: bool = True):
     """A visitor's page. What the browser complains about fails the test."""
-    page = browser.new_page(**{"viewport": {"width": 1440, "height": 900}, **options})
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(reduced_motion="no-preference" if motion else "reduce")
     page.set_default_timeout(SOON)
     complaints = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -79,9 +89,16 @@ def visit(browser: Browser, address: str, query: str = "", **options):
 
 
 @pytest.fixture
-def page(browser, address) -> Page:
+def page(context, address) -> Page:
     """The page as it opens, playing its recorded race."""
-    with visit(browser, address) as page:
+    with visit(context, address) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def reading(context, address) -> Page:
+    """One page for all tests that run no race and leave the controls as they are."""
+    with visit(context, address) as page:
         yield page
 
 
@@ -133,38 +150,38 @@ def open_file(page: Page, file: Path) -> None:
     page.set_input_files("input[type=file]", file)
 
 
-def test_on_arrival_a_recorded_race_plays_and_a_line_says_what_it_is(page):
+def test_on_arrival_a_recorded_race_plays_and_a_line_says_what_it_is(reading):
     entries = json.loads((EXAMPLES / "index.json").read_text("utf-8"))
-    expect(page.locator("#recorded button[aria-pressed=true]")).to_have_text(entries[0]["title"]["en"])
-    expect(page.locator("#recorded .line")).to_have_text(entries[0]["line"]["en"])
-    expect(page.locator("#player .lane")).to_have_count(4)
+    expect(reading.locator("#recorded button[aria-pressed=true]")).to_have_text(entries[0]["title"]["en"])
+    expect(reading.locator("#player .race-note")).to_have_text(entries[0]["line"]["en"])
+    expect(reading.locator("#player .lane")).to_have_count(4)
     recorded = Trace.from_json((EXAMPLES / entries[0]["file"]).read_bytes())
-    expect(page.locator("#player .about-race")).to_contain_text(recorded.prompt)
-    before = len("".join(written(page)))
-    page.wait_for_function(
+    expect(reading.locator("#player .about-race")).to_contain_text(recorded.prompt)
+    before = len("".join(written(reading)))
+    reading.wait_for_function(
         "before => [...document.querySelectorAll('#player .written')]"
         ".reduce((sum, lane) => sum + lane.innerText.length, 0) > before",
         arg=before,
     )
 
 
-def test_every_recorded_race_opens(page):
+def test_every_recorded_race_opens(reading):
     entries = json.loads((EXAMPLES / "index.json").read_text("utf-8"))
     for entry in entries[1:]:
-        page.click(f"#recorded button:has-text('{entry['title']['en']}')")
+        reading.click(f"#recorded button:has-text('{entry['title']['en']}')")
         prompt = Trace.from_json((EXAMPLES / entry["file"]).read_bytes()).prompt
-        expect(page.locator("#player .about-race")).to_contain_text(prompt)
-        expect(page.locator("#recorded .line")).to_have_text(entry["line"]["en"])
-        expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(1)
+        expect(reading.locator("#player .about-race")).to_contain_text(prompt)
+        expect(reading.locator("#player .race-note")).to_have_text(entry["line"]["en"])
+        expect(reading.locator("#recorded button[aria-pressed=true]")).to_have_count(1)
 
 
-def test_the_page_says_which_models_and_weights_it_runs(page):
-    expect(page.locator(".models")).to_have_attribute("data-phase", "ready", timeout=PATIENCE)
-    expect(page.locator(".models")).to_contain_text("SmolLM2-135M-Instruct")
-    page.click(".models summary")
-    expect(page.locator(".models")).to_contain_text("Weights:")
-    expect(page.locator("#run")).to_be_enabled()
-    expect(page.locator("#stop")).to_be_disabled()
+def test_the_page_says_which_models_and_weights_it_runs(reading):
+    expect(reading.locator(".models")).to_have_attribute("data-phase", "ready", timeout=PATIENCE)
+    expect(reading.locator(".models")).to_contain_text("SmolLM2-135M-Instruct")
+    reading.click(".models summary")
+    expect(reading.locator(".models")).to_contain_text("Weights:")
+    expect(reading.locator("#run")).to_be_enabled()
+    expect(reading.locator("#stop")).to_be_disabled()
 
 
 def test_a_race_streams_and_its_numbers_are_those_of_the_trace(page):
@@ -214,9 +231,9 @@ def test_stop_keeps_what_has_run_and_the_next_race_runs(page):
 
 
 def test_a_second_visitor_sees_the_queue_may_open_recorded_races_and_races_when_the_first_leaves(
-    page, browser, address
+    page, context, address
 ):
-    with visit(browser, address) as other:
+    with visit(context, address) as other:
         start(other, 500)
         says(other, "Racing")
         start(page, SHORT)
@@ -239,7 +256,7 @@ def test_a_recorded_race_that_is_opened_during_a_live_one_stays(page):
     assert saved(page).prompt.startswith("Count from 1 to 50")
 
 
-def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, browser, address):
+def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, context, address):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     prompt = "Name a fruit & a colour: “red” + 1?"
     advanced(page)
@@ -251,7 +268,7 @@ def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, browser,
     expect(page.locator("#shared")).to_contain_text("Link copied")
     link = page.evaluate("navigator.clipboard.readText()")
     assert link == page.url
-    with visit(browser, address, "?" + urlsplit(link).query) as other:
+    with visit(context, address, "?" + urlsplit(link).query) as other:
         says(other, "Finished")
         assert other.input_value("#prompt textarea") == prompt
         advanced(other)
@@ -271,8 +288,8 @@ def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, browser,
         ({"pair": "/etc:/etc", "prompt": "a", "max_new_tokens": "9999"}, "the page writes at most 512"),
     ],
 )
-def test_a_link_with_a_bad_value_says_so_and_runs_nothing(browser, address, query, sentence):
-    with visit(browser, address, f"?{urlencode(query)}") as page:
+def test_a_link_with_a_bad_value_says_so_and_runs_nothing(context, address, query, sentence):
+    with visit(context, address, f"?{urlencode(query)}") as page:
         says(page, sentence)
         expect(page.locator("#run")).to_be_enabled()
         assert page.locator("#status img").count() == 0
@@ -326,15 +343,15 @@ def test_a_saved_trace_opens_again_as_it_was(page, tmp_path):
     ],
     ids=["text", "another schema", "deep", "large", "cut off"],
 )
-def test_a_file_that_is_no_trace_is_refused_in_one_sentence(page, tmp_path, content, sentence):
+def test_a_file_that_is_no_trace_is_refused_in_one_sentence(reading, tmp_path, content, sentence):
     file = tmp_path / "other.json"
     file.write_bytes(content)
-    open_file(page, file)
-    says(page, sentence)
-    assert page.locator("#status p").count() == 1
+    open_file(reading, file)
+    says(reading, sentence)
+    assert reading.locator("#status p").count() == 1
 
 
-def test_a_trace_with_a_bad_number_or_schema_is_refused(page, tmp_path):
+def test_a_trace_with_a_bad_number_or_schema_is_refused(reading, tmp_path):
     good = (EXAMPLES / "counting.json").read_text("utf-8")
     cases = (
         ('"start_s":0.0', '"start_s":NaN', "start_s: Input should be a finite number"),
@@ -345,8 +362,8 @@ def test_a_trace_with_a_bad_number_or_schema_is_refused(page, tmp_path):
         assert right in good
         file = tmp_path / f"wrong-{number}.json"
         file.write_text(good.replace(right, wrong, 1))
-        open_file(page, file)
-        says(page, sentence)
+        open_file(reading, file)
+        says(reading, sentence)
 
 
 def test_bad_input_is_said_in_one_sentence_and_the_next_race_runs(page):
@@ -459,15 +476,15 @@ def test_everything_can_be_done_by_keyboard(page):
     says(page, "Stopped")
 
 
-def test_an_example_prompt_is_put_into_the_prompt(page):
-    page.select_option("#examples select", index=2)
-    expect(page.locator("#prompt textarea")).to_have_value(
-        page.locator("#examples option >> nth=2").get_attribute("value")
+def test_an_example_prompt_is_put_into_the_prompt(reading):
+    reading.select_option("#examples select", index=2)
+    expect(reading.locator("#prompt textarea")).to_have_value(
+        reading.locator("#examples option >> nth=2").get_attribute("value")
     )
 
 
-def test_with_reduced_motion_a_recorded_race_stands_still(browser, address):
-    with visit(browser, address, reduced_motion="reduce") as page:
+def test_with_reduced_motion_a_recorded_race_stands_still(context, address):
+    with visit(context, address, motion=False) as page:
         expect(page.locator("#player .lane")).to_have_count(4)
         first = json.loads((EXAMPLES / "index.json").read_text("utf-8"))[0]["file"]
         length = max(lane.clock_s for lane in Trace.from_json((EXAMPLES / first).read_bytes()).lanes)
@@ -476,10 +493,8 @@ def test_with_reduced_motion_a_recorded_race_stands_still(browser, address):
 
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(browser, address, theme, width):
-    viewport = {"width": width, "height": 900}
-    options = {"viewport": viewport, "reduced_motion": "reduce"}
-    with visit(browser, address, f"?__theme={theme}", **options) as page:
+def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(context, address, theme, width):
+    with visit(context, address, f"?__theme={theme}", width=width, motion=False) as page:
         expect(page.locator("#player .lane")).to_have_count(4)
         expect(page.locator(".models")).to_have_attribute("data-phase", "ready", timeout=PATIENCE)
         advanced(page)
@@ -493,9 +508,12 @@ def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(browser,
 
 
 def test_a_chinese_browser_gets_a_chinese_page(browser, address):
-    with visit(browser, address, locale="zh-CN") as page:
+    # A plain zh, which gradio itself does not know.
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="zh")
+    with visit(context, address) as page:
         expect(page.locator("#run")).to_have_text("运行")
         expect(page.locator("#introduction")).to_contain_text("草稿模型")
+        expect(page.locator("footer")).to_contain_text("使用 Gradio 构建")
         expect(page.locator(".models")).to_have_attribute("data-phase", "ready", timeout=PATIENCE)
         advanced(page)
         page.click("#lanes .add")
@@ -510,9 +528,18 @@ def test_a_chinese_browser_gets_a_chinese_page(browser, address):
         for stopper in LIVE_STOPPERS.values():
             assert stopper.summary not in shown
         page.keyboard.press("Escape")
-        page.fill("#tokens input", "6")
+        page.fill("#tokens input", "0")
+        page.click("#run")
+        says(page, "max_new_tokens 为 0；它必须是不小于 1 的整数。")
+        page.click("#lanes .chip .open >> nth=2")
+        page.fill("#lanes [name=threshold]", "7")
+        page.press("#lanes [name=threshold]", "Tab")
+        expect(page.locator("#lanes .complaint")).to_contain_text("adaedl：threshold 为 7；它必须是")
+        page.fill("#lanes [name=threshold]", "0.5")
+        page.fill("#tokens input", "4")
         page.click("#run")
         says(page, "比赛结束：3 条赛道")
+    context.close()
 
 
 def test_the_api_names_two_endpoints_and_streams_a_race(address):

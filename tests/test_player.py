@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
@@ -25,8 +25,9 @@ from adaedl.race import new_trace, race
 from adaedl.sampling import Sampling
 from adaedl.trace import Lane, Round, Trace
 from components import assets
+from components.bench import task_times
 from components.palette import css_variables
-from components.player import RaceFeed
+from components.player import KEPT, WINDOW, RaceFeed
 
 LANES = ["autoregressive", "fixed:k=3", "adaedl:threshold=0.6", "max_confidence"]
 EXAMPLES = sorted(file for file in (assets.ASSETS / "examples").glob("*.json") if file.name != "index.json")
@@ -40,12 +41,14 @@ PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>pla
 <script type="module">
 const at = (name) => import("/{assets.address()}/js/" + name);
 const props = {{ value: "" }};
+window.asked = [];
+const trigger = (name) => asked.push(name);
 let changed;
 const watch = (_, call) => {{ changed = call; }};
 const {{ mount }} = await at("player.js");
 window.modules = Object.assign({{}}, ...await Promise.all(
   ["trace.js", "picture.js", "metrics.js", "save.js", "words.js"].map(at)));
-window.player = await mount({{ element: document.getElementById("player"), props, watch }});
+window.player = await mount({{ element: document.getElementById("player"), props, watch, trigger }});
 window.feed = (text) => {{ props.value = text; changed(); }};
 </script></body></html>"""
 
@@ -105,10 +108,19 @@ def address() -> str:
     thread.join(10)
 
 
+@pytest.fixture(scope="module")
+def context(browser) -> BrowserContext:
+    """Where all pages are, so that the browser fetches and compiles their files once."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
 @contextmanager
-def visit(browser: Browser, address: str, **options):
+def visit(context: BrowserContext, address: str, motion: bool = True):
     """A page with the player. What the browser complains about fails the test."""
-    page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **options})
+    page = context.new_page()
+    page.emulate_media(reduced_motion="no-preference" if motion else "reduce")
     page.set_default_timeout(WAIT)
     complaints = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -121,8 +133,8 @@ def visit(browser: Browser, address: str, **options):
 
 
 @pytest.fixture
-def page(browser, address):
-    with visit(browser, address) as page:
+def page(context, address):
+    with visit(context, address) as page:
         yield page
 
 
@@ -339,7 +351,7 @@ def test_steps_by_round_land_on_the_beginning_of_each(page, trace):
     assert page.evaluate("player.time()") == trace.lanes[1].rounds[2].start_s
 
 
-def test_scrubbing_to_a_time_shows_what_playing_to_it_did(page, browser, address, trace):
+def test_scrubbing_to_a_time_shows_what_playing_to_it_did(page, context, address, trace):
     show(page, trace)
     times = [length_of(trace) * share for share in (0.2, 0.63, 0.631, 0.9)]
     page.evaluate("player.act('start')")
@@ -357,7 +369,7 @@ def test_scrubbing_to_a_time_shows_what_playing_to_it_did(page, browser, address
         seek(page, seconds)
         scrubbed.append(drawing(page))
     assert scrubbed[::-1] == played
-    with visit(browser, address) as fresh:
+    with visit(context, address) as fresh:
         show(fresh, trace)
         seek(fresh, times[1])
         assert drawing(fresh) == played[1]
@@ -405,7 +417,7 @@ def test_every_lanes_chart_has_the_same_scales(page, trace):
       })"""
     )
     inside = [(bound, y) for bound, y in bounds if 0 <= bound <= 1]
-    top, bottom = 78, 148
+    top, bottom = 69, 121
     assert all(y == pytest.approx(bottom - bound * (bottom - top)) for bound, y in inside)
 
 
@@ -449,6 +461,46 @@ def test_a_race_that_runs_is_followed_until_paused_and_again_when_asked(page, tr
     ]
 
 
+def beginning(value: str) -> int:
+    """The number of the first line in a value of a feed."""
+    return json.loads(value.splitlines()[0])["from"]
+
+
+def test_a_value_stays_small_holds_the_last_updates_and_a_player_that_missed_some_asks_for_all(page, trace):
+    long = stretched(trace, 400)
+    growing = replace(long, lanes=[Lane(lane.stopper, lane.settings, lane.label) for lane in long.lanes])
+    feed = RaceFeed(growing)
+    values = []
+    while any(
+        len(lane.rounds) < len(full.rounds) for lane, full in zip(growing.lanes, long.lanes, strict=True)
+    ):
+        for lane, full in zip(growing.lanes, long.lanes, strict=True):
+            lane.rounds = full.rounds[: len(lane.rounds) + 2]
+        values.append(feed.new_text())
+    update = len(feed.text) / len(values)
+    assert max(map(len, values)) < max(WINDOW, 4 * KEPT * update) < len(feed.text) / 4
+    cuts = sum(not after.startswith(before) for before, after in pairwise(values))
+    assert 2 < cuts < len(values) / KEPT
+    for before, after in zip(values, values[KEPT:], strict=False):
+        assert beginning(after) <= beginning(before) + before.count("\n") - 1
+
+    rounds = "player.feed().trace.lanes.map((lane) => lane.rounds.length)"
+    for value in values[::KEPT]:
+        page.evaluate("text => feed(text)", value)
+    found = page.evaluate(rounds)
+    assert page.evaluate("asked") == []
+    feed.end()
+    last = feed.new_text()
+    other = RaceFeed(growing)
+    other.add_new_rounds()
+    page.evaluate("text => feed(text)", other.text)
+    page.evaluate("text => feed(text)", last)
+    page.evaluate("text => feed(text)", last)
+    assert page.evaluate("asked") == ["input"]
+    page.evaluate("text => feed(text)", feed.text)
+    assert page.evaluate(rounds) == [len(lane.rounds) for lane in long.lanes] >= found
+
+
 def test_the_feed_sends_each_round_once_and_no_angle_bracket(trace):
     hostile = Trace.from_json(trace.to_json())
     hostile.prompt = HOSTILE
@@ -490,8 +542,8 @@ def test_a_recorded_race_plays_from_its_beginning_and_says_that_it_is_drawn(page
     assert page.locator('.lane[data-lane="0"] .written span').count() == len(trace.lanes[0].token_ids)
 
 
-def test_where_motion_is_not_wanted_nothing_moves_by_itself_and_steps_still_work(browser, address, trace):
-    with visit(browser, address, reduced_motion="reduce") as page:
+def test_where_motion_is_not_wanted_nothing_moves_by_itself_and_steps_still_work(context, address, trace):
+    with visit(context, address, motion=False) as page:
         opening = "new CustomEvent('adaedl:open', { detail: { trace } })"
         page.evaluate(f"trace => document.dispatchEvent({opening})", json.loads(trace.to_json()))
         settle(page)
@@ -683,7 +735,8 @@ def test_a_long_race_keeps_every_task_of_the_browser_under_100_ms(page, browser)
     rounds = sum(len(lane.rounds) for lane in trace.lanes)
     feed = RaceFeed(trace)
     feed.end()
-    head, *lines = feed.lines
+    name, head, *lines = feed.text.splitlines(keepends=True)
+    head = name + head
     page.evaluate("text => { window.lines = text.split('\\n').map((line) => line + '\\n'); }", "".join(lines))
     page.wait_for_function("window.Plotly")
     browser.start_tracing(page=page, categories=["toplevel"])
@@ -707,19 +760,9 @@ def test_a_long_race_keeps_every_task_of_the_browser_under_100_ms(page, browser)
       }""",
         head,
     )
-    events = json.loads(browser.stop_tracing())["traceEvents"]
+    tasks = task_times(browser.stop_tracing())
     settle(page)
     assert page.locator(".tape-round").count() > rounds * 0.8
-    main = {
-        (event["pid"], event["tid"])
-        for event in events
-        if event.get("name") == "thread_name" and event["args"]["name"] == "CrRendererMain"
-    }
-    tasks = [
-        event["tdur"] / 1000
-        for event in events
-        if (event["pid"], event["tid"]) in main and event["name"].endswith("RunTask") and "tdur" in event
-    ]
     assert len(tasks) > 100
     # The longest is plotly's first figure, before which it sets itself up, once a visit.
     assert sorted(tasks)[-2] < 100, sorted(tasks)[-8:]

@@ -187,6 +187,13 @@ def test_shared_noise_depends_on_seed_and_position_alone():
     assert len(long.rows.unique()) == 45
 
 
+def test_shared_noise_is_the_same_however_much_of_it_is_drawn_at_once():
+    whole, later = SharedNoise(7, 9, 5), SharedNoise(7, 9, 5, drawn=2)
+    later.draw_to(3)
+    assert torch.equal(later.at(4, 2), whole.at(4, 2))
+    assert torch.equal(later.rows, whole.rows)
+
+
 def test_choosing_with_noise_is_an_exact_draw_from_the_warped_logits():
     logits = torch.tensor([0.3, -1.0, 2.0, 0.5, 1.0])
     sampling = Sampling(0.9, top_k=4, top_p=0.9)

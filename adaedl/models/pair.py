@@ -17,8 +17,9 @@ def check_prompt(prompt: str) -> None:
         prompt.encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"The prompt is not valid text: {prompt[error.start]!r} at character {error.start + 1} is half "
-            "of a character; leave it out."
+            "The prompt is not valid text: {!r} at character {} is half of a character; leave it out.",
+            prompt[error.start],
+            error.start + 1,
         ) from None
 
 

@@ -110,8 +110,10 @@ def resolve(name_or_spec: str) -> Preset:
     target, colon, draft = (part.strip() for part in text.partition(":"))
     if not (colon and target and draft) or ":" in draft:
         raise UserError(
-            f"There is no pair {name_or_spec!r}; choose one of {', '.join(PRESETS)}, "
-            "or write two Hub models that share a tokenizer as org/target:org/draft."
+            "There is no pair {!r}; choose one of {}, or write two Hub models that share a "
+            "tokenizer as org/target:org/draft.",
+            name_or_spec,
+            ", ".join(PRESETS),
         )
     own = "drafts for itself" if target == draft else f"{draft} drafts"
     return Preset(f"{target}:{draft}", target, draft, f"{target}, {own}", min_memory_gib=0)

@@ -104,8 +104,10 @@ class TransformersRunner:
         kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
         if kinds != {"full_attention"}:
             raise UserError(
-                f"{config.model_type} keeps a cache that cannot be rewound ({', '.join(sorted(kinds))}); "
-                "choose a model with full attention in every layer."
+                "{} keeps a cache that cannot be rewound ({}); choose a model with full attention "
+                "in every layer.",
+                config.model_type,
+                ", ".join(sorted(kinds)),
             )
         self.model = model
         self.vocab_size = config.vocab_size

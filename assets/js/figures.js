@@ -1,5 +1,5 @@
 // plotly, loaded when it is first needed out of the installed plotly package, and drawn with the page's
-// colours and fonts. Figures wait for one another: at most one is drawn a frame.
+// colours and fonts. Figures wait for one another, at most one a frame, and for their place to be in sight.
 
 let loading = null;
 
@@ -18,31 +18,61 @@ export function plotly() {
 const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true, doubleClick: false };
 
 const queue = new Map(); // place → the function that makes its figure
+const inSight = new WeakSet(); // places
 let drawing = false;
 
-/** Draw the figure that `make` returns ({data, layout}) into a place, when its turn comes. Of several
- * calls for the same place only the last is drawn. */
+const sight = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) inSight.add(target);
+      else inSight.delete(target);
+    }
+    for (const place of queue.keys()) if (!place.isConnected) queue.delete(place); // of a race that is gone
+    drawQueue();
+  },
+  { rootMargin: "150px" }
+);
+
+/** Draw the figure that `make` returns ({data, layout}) into a place, when its turn comes and the place is in
+ * sight. Of several calls for the same place only the last is drawn. */
 export function draw(place, make) {
   queue.set(place, make);
-  if (!drawing) drawNext();
+  sight.observe(place);
+  drawQueue();
 }
 
-async function drawNext() {
+/** Draw what waits for a place, in sight or not, so that it can be saved. */
+export async function settle(place) {
+  if (queue.has(place)) await drawNow(place);
+}
+
+async function drawQueue() {
+  if (drawing) return;
   drawing = true;
   try {
-    const Plotly = await plotly();
-    while (queue.size) {
+    const next = () => [...queue.keys()].find((place) => inSight.has(place));
+    if (next()) await plotly();
+    while (next()) {
       // After the frame rather than in it: the frame has its own work to do.
       await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-      const [place, make] = queue.entries().next().value;
-      queue.delete(place);
-      if (!place.isConnected || !place.clientWidth) continue;
-      const { data, layout } = make();
-      await Plotly.react(place, data, { ...baseLayout(), ...layout }, CONFIG);
+      const place = next();
+      if (place) await drawNow(place);
     }
   } finally {
     drawing = false;
   }
+}
+
+async function drawNow(place) {
+  const { data, layout } = takeFrom(queue, place)();
+  const Plotly = await plotly();
+  await Plotly.react(place, data, { ...baseLayout(), ...layout }, CONFIG);
+}
+
+function takeFrom(map, key) {
+  const value = map.get(key);
+  map.delete(key);
+  return value;
 }
 
 /** A colour or other CSS variable of the player, as it is now. */
@@ -51,10 +81,11 @@ export function variable(name) {
   return getComputedStyle(player).getPropertyValue(name).trim();
 }
 
-/** What all axes have in common. Margins are given, since plotly draws twice to find them by itself. */
+/** What all axes have in common. Margins are given, since plotly draws twice to find them by itself, and
+ * labels may stand where they are, since it measures each on the page to find out whether they do. */
 export function axis(more = {}) {
   const line = variable("--tape-line");
-  return { gridcolor: line, zerolinecolor: line, fixedrange: true, ...more };
+  return { gridcolor: line, zerolinecolor: line, fixedrange: true, ticklabeloverflow: "allow", ...more };
 }
 
 /** The margin that labels at a bar chart's left need, in pixels. */

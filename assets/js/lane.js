@@ -46,7 +46,7 @@ export function laneView(trace, number, { pick, choose }) {
   tape.setAttribute("role", "group");
   tape.setAttribute("aria-label", t("player.tape", { label: titleOf(lane) }));
   tape.tabIndex = 0;
-  tape.style.height = `${(bare ? BARE_HEIGHT : HEIGHT) + 14}px`;
+  tape.style.height = `${(bare ? BARE_HEIGHT : HEIGHT) + 11}px`;
   const entropyAxis = bare ? null : axis("right");
   row.append(tape);
   if (!bare) row.prepend(axis("left").node);
@@ -55,7 +55,9 @@ export function laneView(trace, number, { pick, choose }) {
   const written = make("p");
   const textBox = make("div", { className: "written", role: "group", tabIndex: 0 }, written); // keeps to its end by CSS
   textBox.setAttribute("aria-label", t("player.written", { label: titleOf(lane) }));
-  node.append(head, doing, row, textBox);
+  const top = make("div", { className: "top" });
+  top.append(head, doing);
+  node.append(top, row, textBox);
 
   const rounds = []; // drawn, by index; kept when the time goes back, to be shown again
   let shown = 0; // how many of them are in the tape
@@ -145,6 +147,7 @@ export function laneView(trace, number, { pick, choose }) {
       : done && ended && !growing ? t("player.lane_done", { rounds: ended })
       : "";
     setText(narration, words);
+    doing.classList.toggle("idle", !current);
     doing.dataset.verdict = verdictOf(round, current);
   }
 
@@ -298,11 +301,11 @@ function phaseChips(bare) {
 
 // The scales beside a tape: bound, score, λ and β from 0 to 1 on the left, entropy in nats on the right.
 function axis(side) {
-  const node = svg("svg", { class: `tape-axis ${side}`, width: 34, height: HEIGHT, "aria-hidden": "true" });
-  const x = side === "left" ? 30 : 4;
-  const heights = [CHART.top + 4, (CHART.top + CHART.bottom) / 2 + 4, CHART.bottom + 4];
+  const node = svg("svg", { class: `tape-axis ${side}`, width: 38, height: HEIGHT, "aria-hidden": "true" });
+  const x = side === "left" ? 35 : 4;
+  const heights = [CHART.top + 5, (CHART.top + CHART.bottom) / 2 + 4, CHART.bottom + 3];
   const ticks = heights.map((y) => svg("text", { x, y, class: "tick" }));
-  const name = svg("text", { x, y: CHART.top - 12, class: "name" }, side === "left" ? t("player.axis_bound") : t("player.axis_entropy"));
+  const name = svg("text", { x, y: CHART.top - 10, class: "name" }, side === "left" ? t("player.axis_bound") : t("player.axis_entropy"));
   node.append(name, ...ticks);
   const label = (most) => [most, most / 2, 0].forEach((value, index) => setText(ticks[index], String(value)));
   label(1);

@@ -3,7 +3,7 @@
 // take comes from the server (components/lanes_editor.py), which also checks every change.
 
 import { make } from "./make.js";
-import { has, t } from "./text.js";
+import { has, said, t } from "./text.js";
 
 /** "adaedl:threshold=0.5" → {name: "adaedl", settings: {threshold: "0.5"}} */
 export function parseSpec(spec) {
@@ -208,7 +208,7 @@ export function mount({ element, props, watch, server }) {
     write(number, typed);
     const answer = await server.check_lane(typed).catch(() => ({ spec: typed }));
     if (specs[number] !== typed) return;
-    complaint = answer.error ?? "";
+    complaint = said(answer.error) ?? "";
     error.textContent = complaint;
     error.hidden = !complaint;
     const input = panel.querySelector(`[name="${setting.name}"]`);

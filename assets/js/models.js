@@ -1,7 +1,7 @@
 // Which models are here, or how far they are: {"phase", "sentence", "fraction", "device", "target", "draft", "weights"}.
 
 import { make } from "./make.js";
-import { t } from "./text.js";
+import { said, t } from "./text.js";
 
 const shortName = (model) => model.split("/").at(-1);
 
@@ -27,7 +27,7 @@ export function mount({ element, props, watch }) {
     const bar = make("progress", { max: 1, ariaLabel: t("page.models_loading") });
     if (state.fraction !== null) bar.value = state.fraction;
     const rest = state.phase === "failed" ? t("page.models_again") : bar;
-    line.replaceChildren(make("strong", {}, t(`page.models_${state.phase}`)), ` ${state.sentence} `, rest);
+    line.replaceChildren(make("strong", {}, t(`page.models_${state.phase}`)), ` ${said(state.sentence)} `, rest);
   };
   watch("value", draw);
   draw();

@@ -24,10 +24,10 @@ const STEP_MS = 1100; // a phase at the tempo “step by step”
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** Draw the player into gradio's component; its value is the text of a RaceFeed (components/player.py). */
-export async function mount({ element, props, watch }) {
+export async function mount({ element, props, watch, trigger }) {
   const root = element.querySelector(".player") ?? element.appendChild(make("div", { className: "player" }));
   await addStyle();
-  const player = makePlayer(root);
+  const player = makePlayer(root, () => trigger("input"));
   watch("value", () => player.read(props.value || ""));
   document.addEventListener("adaedl:open", ({ detail }) => player.open(detail));
   document.addEventListener("keydown", player.key);
@@ -47,9 +47,11 @@ function addStyle() {
   });
 }
 
-function makePlayer(root) {
+/** `askForAll` has the server send all lines of the race that it feeds. */
+function makePlayer(root, askForAll) {
   let feed = newFeed(); // what is shown
   const fed = newFeed(); // what the server sends; shown until another trace is opened
+  let asked = false; // for lines that are missing
   let view = null; // the parts on screen, made anew for each trace
   let time = 0;
   let playing = false;
@@ -66,7 +68,11 @@ function makePlayer(root) {
 
   function read(text) {
     if (!text) return;
-    const begins = readFeed(fed, text);
+    const found = readFeed(fed, text);
+    if (found === "gap" && !asked) askForAll();
+    asked = found === "gap";
+    if (asked) return;
+    const begins = found === "begun";
     if (!fed.trace || (!begins && feed !== fed)) return; // a trace opened during a race stays
     feed = fed;
     if (begins) begin("");
@@ -119,7 +125,8 @@ function makePlayer(root) {
     const main = make("div", { className: "main" });
     main.append(lanesNode, inspector.node);
     const notes = note ? [make("p", { className: "race-note" }, note)] : [];
-    root.replaceChildren(...notes, about, timeline.node, main, legendView(), speed.node);
+    const head = make("div", { className: "race-head" }, ...notes, about);
+    root.replaceChildren(head, timeline.node, main, legendView(), speed.node);
     view = { lanes, inspector, speed, timeline };
     numbersAt = -Infinity;
     markLane();

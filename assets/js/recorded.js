@@ -9,8 +9,8 @@ const FOLDER = new URL("../examples/", import.meta.url);
 
 export async function mount({ element }) {
   const list = make("div", { className: "recorded", role: "group", ariaLabel: t("page.recorded") });
-  const line = make("p", { className: "line" });
-  element.replaceChildren(list, line);
+  const failure = make("p", { className: "failure", role: "alert" });
+  element.replaceChildren(list, failure);
 
   const entries = await read("index.json");
   const buttons = entries.map((entry) =>
@@ -34,12 +34,13 @@ export async function mount({ element }) {
 
   async function open(entry) {
     press(entry);
-    line.textContent = entry.line[language];
+    failure.textContent = "";
     try {
       const trace = await read(entry.file);
-      document.dispatchEvent(new CustomEvent("adaedl:open", { detail: { trace, source: "recorded" } }));
+      const detail = { trace, note: entry.line[language], source: "recorded" };
+      document.dispatchEvent(new CustomEvent("adaedl:open", { detail }));
     } catch (error) {
-      line.textContent = t("page.recorded_failed", { error: error.message });
+      failure.textContent = t("page.recorded_failed", { error: error.message });
     }
   }
 
@@ -47,7 +48,7 @@ export async function mount({ element }) {
     buttons.forEach((button, index) => {
       button.ariaPressed = String(entries[index] === entry);
     });
-    if (!entry) line.textContent = "";
+    if (!entry) failure.textContent = "";
   }
 
   press(null);

@@ -1,7 +1,7 @@
 // What the page shows, as files: the trace, its metrics, and its drawings. Made in the browser alone.
 
 import { make } from "./make.js";
-import { plotly, variable } from "./figures.js";
+import { plotly, settle, variable } from "./figures.js";
 import { metricsAt, metricsCsv } from "./metrics.js";
 import { BARE_HEIGHT, GAP, HEIGHT, drawRound, svg } from "./tape.js";
 import { TAPE_STYLE } from "./tape_style.js";
@@ -58,6 +58,8 @@ async function svgToPng(text) {
 }
 
 async function figureFile(plot, format) {
+  await settle(plot);
+  if (!plot.data) return null;
   const Plotly = await plotly();
   const layout = { ...plot.layout, paper_bgcolor: variable("--tape-page") };
   const size = { width: Math.max(plot.clientWidth, 480), height: plot.clientHeight, scale: format === "png" ? 2 : 1 };
@@ -97,7 +99,7 @@ export function saveMenu(trace, state) {
         ["svg", "png"].map((format) => [
           format.toUpperCase(),
           `${name}.${format}`,
-          () => (state().figures[name].data ? figureFile(state().figures[name], format) : null),
+          () => figureFile(state().figures[name], format),
           "",
         ])
       )

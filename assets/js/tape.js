@@ -5,15 +5,15 @@
 import { columnsOf, draftsNothing, textStart } from "./trace.js";
 import { compares, visible } from "./words.js";
 
-export const CHART = { top: 78, bottom: 148 };
-export const HEIGHT = 155;
-export const BARE_HEIGHT = 60; // of a lane that drafts nothing, so has nothing to chart
+export const CHART = { top: 69, bottom: 121 };
+export const HEIGHT = 127;
+export const BARE_HEIGHT = 53; // of a lane that drafts nothing, so has nothing to chart
 export const GAP = 6; // between rounds
 const EDGE = 5;
 const LEAST_WIDTH = 40;
 const MOST_LETTERS = 24;
 const STOP_WIDTH = 18;
-const TOKEN = { top: 21, height: 30, baseline: 42, mark: 67 };
+const TOKEN = { top: 18, height: 29, baseline: 39, strike: 34, under: 47, mark: 62 };
 
 export const MARKS = { accepted: "✓", rejected: "✗", discarded: "–", correction: "↻", bonus: "+", plain: "" };
 const STOPS = { threshold: "λ", max_draft: "■", eos: "◉", length: "⇥" };
@@ -58,8 +58,8 @@ export function drawRound(lane, index, entropyMax) {
   const bare = draftsNothing(lane);
   const height = bare ? BARE_HEIGHT : HEIGHT;
   const node = svg("svg", { class: "tape-round", height, "data-round": index });
-  node.append(svg("rect", { class: "frame", x: 0.5, y: 16.5, width: "100%", height: height - 17, rx: 5 }));
-  const title = svg("text", { class: "title", x: 2, y: 11 });
+  node.append(svg("rect", { class: "frame", x: 0.5, y: 14.5, width: "100%", height: height - 15, rx: 5 }));
+  const title = svg("text", { class: "title", x: 2, y: 10.5 });
   node.append(title);
   if (!bare) {
     for (const share of [0, 0.5, 1]) {
@@ -119,11 +119,11 @@ function drawToken(text, x, width) {
   token.append(
     svg("rect", { class: "box", x: x + 2, y: TOKEN.top, width: width - 4, height: TOKEN.height, rx: 6 }),
     svg("text", { class: "label", x: middle, y: TOKEN.baseline }, text),
-    svg("line", { class: "under", x1: x + 4, x2: x + width - 4, y1: 50, y2: 50 }),
-    svg("line", { class: "strike", x1: x + 5, x2: x + width - 5, y1: 37, y2: 37 }),
+    svg("line", { class: "under", x1: x + 4, x2: x + width - 4, y1: TOKEN.under, y2: TOKEN.under }),
+    svg("line", { class: "strike", x1: x + 5, x2: x + width - 5, y1: TOKEN.strike, y2: TOKEN.strike }),
     svg("text", { class: "mark", x: middle, y: TOKEN.mark })
   );
-  group.append(svg("rect", { class: "light", x, y: 17, width, height: "100%" }), token);
+  group.append(svg("rect", { class: "light", x, y: 15, width, height: "100%" }), token);
   return group;
 }
 
@@ -156,7 +156,7 @@ function addStop(node, lane, round, x) {
   const group = svg("g", { class: "stop", "data-reason": round.stop_reason });
   group.append(
     svg("text", { x: middle, y: TOKEN.baseline - 2 }, STOPS[round.stop_reason]),
-    svg("line", { x1: middle, x2: middle, y1: 56, y2: CHART.bottom })
+    svg("line", { x1: middle, x2: middle, y1: 52, y2: CHART.bottom })
   );
   node.append(group);
   return { stop: { node: group, right: x + STOP_WIDTH }, x: x + STOP_WIDTH };
@@ -193,7 +193,7 @@ function showRound(drawn, stop, title, number, drafts, picture) {
 /** A token of one kind, as a sample for the legend. */
 export function drawSample(kind, text) {
   const width = Math.max(LEAST_WIDTH, textWidth(text) + 16);
-  const sample = svg("svg", { class: "tape-round", width, height: 56, viewBox: `0 18 ${width} 56`, "aria-hidden": "true" });
+  const sample = svg("svg", { class: "tape-round", width, height: 52, viewBox: `0 15 ${width} 52`, "aria-hidden": "true" });
   const token = drawToken(text, 0, width);
   token.dataset.state = kind;
   token.querySelector(".mark").textContent = MARKS[kind];
@@ -203,7 +203,7 @@ export function drawSample(kind, text) {
 
 /** A stop mark of one reason, as a sample for the legend. */
 export function drawStopSample(reason) {
-  const sample = svg("svg", { class: "tape-round", width: 20, height: 56, viewBox: "0 26 20 56", "aria-hidden": "true" });
+  const sample = svg("svg", { class: "tape-round", width: 20, height: 52, viewBox: "0 22 20 52", "aria-hidden": "true" });
   addStop(sample, null, { stop_reason: reason }, 1);
   return sample;
 }

@@ -4,22 +4,26 @@
 /** A feed that has not begun. `trace` is null until its first line has come; `seed` holds the digits of its
  * seed, which may be larger than a number of JavaScript can tell. */
 export function newFeed() {
-  return { text: "", trace: null, live: false, seed: undefined };
+  return { name: null, read: 0, trace: null, live: false, seed: undefined };
 }
 
 /**
- * Bring a feed up to `text`, which holds lines of JSON: {trace, live, seed}, then {lane, round} and
- * {lane, drop, text} as they come, then {end}. Only what is new since the last call is parsed.
- * Returns true where another trace has begun, so that everything drawn so far is of no use.
+ * Bring a feed up to `text`, the value of a RaceFeed (components/player.py): a line {feed, from}, then lines
+ * of JSON from that number on: {trace, live, seed}, then {lane, round} and {lane, drop, text} as they come,
+ * then {end}. Only those that are new since the last call are parsed.
+ * Returns "begun" where another trace has begun, so that everything drawn so far is of no use; "grown"; or
+ * "gap" where lines are missing, so that nothing was read.
  */
 export function readFeed(feed, text) {
-  const begins = !feed.trace || !text.startsWith(feed.text);
-  if (begins) Object.assign(feed, newFeed());
-  for (const line of text.slice(feed.text.length).split("\n")) {
-    if (line) readLine(feed, JSON.parse(line));
-  }
-  feed.text = text;
-  return begins;
+  const [head, ...lines] = text.split("\n").filter(Boolean);
+  const { feed: name, from } = JSON.parse(head);
+  const begins = name !== feed.name;
+  const read = begins ? 0 : feed.read;
+  if (from > read) return "gap";
+  if (begins) Object.assign(feed, newFeed(), { name });
+  for (const line of lines.slice(read - from)) readLine(feed, JSON.parse(line));
+  feed.read = Math.max(read, from + lines.length);
+  return begins ? "begun" : "grown";
 }
 
 function readLine(feed, line) {
