@@ -1,21 +1,28 @@
-"""The page, launched: `python app.py`. The models load once it is up."""
+"""The page, launched: `python app.py`. The models load once it is up, on ZeroGPU before."""
 
-import os
 import sys
 
 from adaedl.errors import UserError
-from adaedl.models.presets import DEFAULT_PAIR
+from components.hosting import first_pair, start_logging
 from components.launch import launch
 from components.models_state import ModelsState
 from components.page import build_page
+from components.zero_gpu import on_zero_gpu
 
-models = ModelsState(os.environ.get("ADAEDL_PAIR") or DEFAULT_PAIR)
+try:
+    models = ModelsState(first_pair())
+except UserError as error:
+    sys.exit(f"error: {error}")
 demo = build_page(models)
 
 if __name__ == "__main__":
+    start_logging()
+    if on_zero_gpu():
+        models.load_first()
     try:
-        launch(demo)
+        launch(demo, models)
     except UserError as error:
         sys.exit(f"error: {error}")
-    models.load(models.default)
+    if not on_zero_gpu():
+        models.load_first()
     demo.block_thread()

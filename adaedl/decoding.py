@@ -4,6 +4,7 @@ Algorithm 1 of AdaEDL (arXiv 2410.18351) with any stopper in its place, over the
 verification rules of `sampling.py`.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from adaedl.stopping import DraftStep, Stopper, check_live
 from adaedl.trace import DraftedToken, Emitted, Round, TopToken
 
 TOP_TOKENS = 10
+_NOT_NUMBERS = "{} gives logits that are not numbers (NaN); choose another pair or another dtype."
 
 
 @dataclass
@@ -159,6 +161,8 @@ def decode(
                         logits = state.session.begin(new_tokens, features)
                 chosen = rule.draft(logits, written + len(drafted))
                 draft = _read_draft(logits, chosen, vocab, scoring, position=len(drafted) + 1)
+                if math.isnan(draft.step.entropy):
+                    raise UserError(_NOT_NUMBERS.format(pair.draft_name))
                 stop = stopper.should_stop(draft.step)
                 draft.score, draft.threshold = stopper.score, stopper.threshold
                 if stop and not stopper.keep_last:
@@ -177,6 +181,8 @@ def decode(
             with clock.verifying:
                 output = pair.target.forward(ids, state.target_cache, "all", layers)
             verdict = rule.verify(output.logits, drafted, written)
+            if verdict.undefined:
+                raise UserError(_NOT_NUMBERS.format(pair.target_name))
 
             # Emit, rewind, observe.
             accepted, emitted_id = verdict.accepted, verdict.emitted_id
@@ -280,10 +286,12 @@ class _Draft:
 
 @dataclass
 class _Verdict:
-    """`draws` are the uniform numbers used, `choices` the target's own tokens, where there are any."""
+    """`undefined` is whether the target's logits hold a NaN; `draws` are the uniform numbers used, `choices`
+    the target's own tokens, where there are any."""
 
     accepted: int
     emitted_id: int
+    undefined: bool
     draws: list[float] | None = None
     choices: list[int] | None = None
 
@@ -307,8 +315,11 @@ class _Match:
         choices = choose_with_noise(logits, noise, self.sampling)
         drafted_ids = torch.cat([choices[:0], *(draft.token_id for draft in drafted)])
         accepted, emitted = verify_by_match(choices, drafted_ids)
-        accepted, emitted_id, *choices = torch.cat((accepted[None], emitted[None], choices)).tolist()
-        return _Verdict(accepted, emitted_id, choices=choices)
+        chosen = logits.gather(-1, choices[:, None])  # argmax takes a NaN for the largest
+        undefined = chosen.isnan().any().long()
+        numbers = torch.cat((accepted[None], emitted[None], undefined[None], choices)).tolist()
+        accepted, emitted_id, undefined, *choices = numbers
+        return _Verdict(accepted, emitted_id, bool(undefined), choices=choices)
 
 
 class _Speculative:
@@ -325,12 +336,16 @@ class _Speculative:
     def verify(self, logits: Tensor, drafted: list[_Draft], position: int) -> _Verdict:
         p = warp(logits, self.sampling)
         draws = [self.uniforms.random() for _ in range(len(drafted) + 1)]
+        undefined = p[:, 0].isnan().any().long()  # one NaN makes its whole softmax NaN
         if not drafted:
-            return _Verdict(0, draw(p[0], self._tensor(draws[0], p)).item(), draws)
+            emitted = draw(p[0], self._tensor(draws[0], p))
+            emitted_id, undefined = torch.stack((emitted, undefined)).tolist()
+            return _Verdict(0, emitted_id, bool(undefined), draws)
         q = torch.stack([draft.q for draft in drafted])
         indices = torch.stack([draft.index for draft in drafted])
         accepted, emitted = verify_speculative(p, q, indices, self._tensor(draws, p), self.vocab)
-        return _Verdict(*torch.stack((accepted, emitted)).tolist(), draws)
+        accepted, emitted_id, undefined = torch.stack((accepted, emitted, undefined)).tolist()
+        return _Verdict(accepted, emitted_id, bool(undefined), draws)
 
     @staticmethod
     def _tensor(values, like: Tensor) -> Tensor:

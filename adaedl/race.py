@@ -16,6 +16,7 @@ from adaedl import __version__
 from adaedl.decoding import check_run, decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.metrics import RunningMetrics
+from adaedl.models.loading import out_of_memory
 from adaedl.models.pair import Pair, check_prompt
 from adaedl.sampling import Sampling, SharedNoise
 from adaedl.stopping import check_live, make_stopper
@@ -93,8 +94,22 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
     yield, at the cost of what is new.
 
     Raises:
-        UserError: the prompt and the answer do not fit the model's context.
+        UserError: the prompt and the answer do not fit the model's context, the device's memory is full, or a
+            model gives no numbers.
     """
+    try:
+        yield from _race(pair, trace, record)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(
+            "{} has too little free memory for this race; run fewer lanes, shorten the prompt or ask "
+            "for fewer new tokens.",
+            pair.device,
+        ) from error
+
+
+def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]:
     sampling = Sampling(trace.sampling.temperature, trace.sampling.top_k, trace.sampling.top_p)
     stoppers = [make_stopper(lane.label) for lane in trace.lanes]
     drafting = any(stopper.max_draft for stopper in stoppers)

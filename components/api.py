@@ -49,6 +49,7 @@ def add_api(models: ModelsState) -> None:
         top_k: int = DEFAULTS.top_k,
         top_p: float = DEFAULTS.top_p,
         pair: str = models.default,
+        request: gr.Request = None,
     ) -> Iterator[dict]:
         """Race several stopping rules of speculative decoding on one prompt, streaming.
 
@@ -67,19 +68,19 @@ def add_api(models: ModelsState) -> None:
             {"state", "lanes": [{"label", "text", "metrics"}]} a few times a second; state is waiting, racing
             or finished. The last one has "trace" too: the whole race, which the page opens.
         """
-        settings = RaceSettings(
-            prompt=prompt,
-            pair=pair,
-            lanes=split_specs(lanes),
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            max_new_tokens=max_new_tokens,
-            seed=seed,
-            verification=verification,
-        )
-        session = Session()
+        session = Session(visitor=request.session_hash if request else None)
         try:
+            settings = RaceSettings(
+                prompt=prompt,
+                pair=pair,
+                lanes=_specs(lanes),
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                max_new_tokens=max_new_tokens,
+                seed=seed,
+                verification=verification,
+            )
             with closing(play(models, settings, session)) as moments:
                 for moment in moments:
                     yield report(session, moment.ended)
@@ -88,6 +89,15 @@ def add_api(models: ModelsState) -> None:
 
     gr.api(pairs, api_name="pairs", concurrency_limit=None)
     gr.api(race, api_name="race", concurrency_limit=None)
+
+
+def _specs(lanes: object) -> list[str]:
+    if not isinstance(lanes, str):
+        raise UserError(
+            "lanes is {!r:.60}; it must be a text such as autoregressive,fixed:k=4.",
+            lanes,
+        )
+    return split_specs(lanes)
 
 
 def report(session: Session, ended: bool) -> dict:

@@ -227,7 +227,7 @@ def main() -> int:
     demo = build_page(models)
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     try:
-        _, address, _ = launch(demo, quiet=True)
+        _, address, _ = launch(demo, models, quiet=True)
         models.load(models.default).result()
         with sync_playwright() as playwright:
             arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

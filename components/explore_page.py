@@ -24,8 +24,6 @@ from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
-FAILED = UserError("That failed, and the host's log says why; try again.")
-
 log = logging.getLogger(__name__)
 
 
@@ -136,7 +134,7 @@ class _errors_told(list):
             self.append(say_error(error))
         elif isinstance(error, Exception):
             log.error("Explore failed", exc_info=error)
-            self.append(say_error(FAILED))
+            self.append(say_error(UserError("That failed, and the host's log says why; try again.")))
         return isinstance(error, Exception)
 
 

@@ -8,12 +8,15 @@ from starlette.middleware import Middleware
 
 from adaedl.errors import UserError
 from components import assets
+from components.guard import SecurityHeaders, fetch_nothing
+from components.health import health_route
 from components.language import ChineseBrowsers
+from components.models_state import ModelsState
 from components.palette import css_variables, theme
 from components.texts import translations
 
 
-def launch(page: gr.Blocks, **options) -> tuple:
+def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
     """Serve the page and return at once, with what gradio's `launch` returns. ADAEDL_MCP=1 makes the named
     endpoints tools of an MCP server too.
 
@@ -23,11 +26,19 @@ def launch(page: gr.Blocks, **options) -> tuple:
     mcp = os.environ.get("ADAEDL_MCP") == "1"
     if mcp and find_spec("mcp") is None:
         raise UserError("ADAEDL_MCP=1 needs the package mcp; install it with: pip install 'gradio[mcp]'")
+    fetch_nothing()
     return page.queue(max_size=100).launch(
+        max_threads=128,  # whoever waits for the device holds one, asleep
         theme=theme(),
         css=css_variables(),
         css_paths=sorted(assets.ASSETS.glob("*.css")),
-        app_kwargs={"routes": assets.routes(), "middleware": [Middleware(ChineseBrowsers)]},
+        app_kwargs={
+            "routes": [*assets.routes(), health_route(models)],
+            "middleware": [
+                Middleware(SecurityHeaders, on_spaces="SPACE_ID" in os.environ),
+                Middleware(ChineseBrowsers),
+            ],
+        },
         i18n=translations(),
         footer_links=["gradio", "settings"],
         max_file_size="64mb",  # a trace that is too large for the page may come, to be told so

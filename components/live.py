@@ -5,26 +5,28 @@ from collections.abc import Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass
 
-from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.errors import UserError
 from adaedl.trace import Trace
 from components.messages import say
-from components.models_state import ModelsState
+from components.models_state import ModelsState, Turn
 from components.player import RaceFeed
+from components.race_log import RaceRecord
+from components.running import RaceHere, RaceOnZeroGpu
 from components.settings import RaceSettings
+from components.zero_gpu import on_zero_gpu
 
-UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
 POLL_S = 0.3
 
 
 @dataclass
 class Session:
     """What one visitor's page has: the race that it runs, what its player is told of it, and whether it was
-    asked to stop."""
+    asked to stop. `visitor` tells sessions of one visitor from others in the queue, where they are many."""
 
     trace: Trace | None = None
     feed: RaceFeed | None = None
     stop_requested: bool = False
+    visitor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,17 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
     """
     settings.check()
     session.trace, session.feed, session.stop_requested = None, None, False
-    turn = models.take_turn()
+    turn = models.take_turn(
+        work=len(settings.lanes) * settings.max_new_tokens, visitor=session.visitor or id(session)
+    )
+    record = RaceRecord(settings)
     running = None
     try:
         while not turn.wait(POLL_S):
             if session.stop_requested:
                 yield Moment(say("page.status_stopped_early"), ended=True)
                 return
-            yield Moment(say("page.status_queue", ahead=turn.ahead))
+            yield Moment(say_place(turn))
 
         loading = models.load(settings.pair)
         while not wait([loading], POLL_S).done:
@@ -64,45 +69,56 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
             yield Moment(say("page.status_loading", sentence=models.state.sentence))
         pair = loading.result()
 
-        trace = new_trace(
-            pair,
-            settings.prompt,
-            settings.lanes,
-            Sampling(settings.temperature, settings.top_k, settings.top_p),
-            max_new_tokens=settings.max_new_tokens,
-            seed=settings.seed,
-            verification=settings.verification,
-        )
-        session.trace, session.feed = trace, RaceFeed(trace)
-        running = race(pair, trace)
+        record.begin()
+        running = RaceOnZeroGpu(settings) if on_zero_gpu() else RaceHere(models, pair, settings)
+        must_end = _End(session, running.seconds)
+        trace = session.trace = running.trace
+        session.feed = RaceFeed(trace)
         about = {
             "lanes": len(trace.lanes),
             "tokens": trace.max_new_tokens,
             "device": f"{trace.device}/{trace.dtype}",
         }
-        going = True
-        while going:
-            going = models.on_device(_advance, running, session).result()
-            if going:
-                yield Moment(say("page.status_racing", **about))
-        if session.stop_requested:
-            rounds = sum(len(lane.rounds) for lane in trace.lanes)
+        while running.advance(must_end):
+            yield Moment(say("page.status_racing", **about))
+        record.outcome = must_end.why or "finished"
+        rounds = sum(len(lane.rounds) for lane in trace.lanes)
+        if must_end.why == "stopped":
             yield Moment(say("page.status_stopped", rounds=rounds), ended=True)
+        elif must_end.why == "time limit":
+            yield Moment(say("host.status_time_limit", seconds=running.seconds, rounds=rounds), ended=True)
         else:
+            turn.finished()
             yield Moment(say("page.status_finished", **about), ended=True)
+    except Exception as error:
+        record.outcome = "refused" if isinstance(error, UserError) else "failed"
+        raise
     finally:
         if running is not None:
-            models.on_device(running.close)
+            running.close()
         turn.leave()
+        record.write(session.trace)
 
 
-def _advance(running: Iterator, session: Session) -> bool:
-    """Play rounds until the page is due; False where the race ended or was stopped."""
-    first = not any(lane.rounds for lane in session.trace.lanes)
-    until = time.monotonic() + (0 if first else UPDATE_S)
-    while not session.stop_requested:
-        if next(running, None) is None:
-            return False
-        if time.monotonic() >= until:
-            return True
-    return False
+def say_place(turn: Turn) -> str:
+    """How many races come before this one, and how long they will take, where that can be told."""
+    seconds = turn.seconds_to_wait()
+    if seconds is None:
+        return say("page.status_queue", ahead=turn.ahead)
+    return say("host.status_queue", ahead=turn.ahead, seconds=max(round(seconds), 1))
+
+
+class _End:
+    """Whether a race must end before its text does, and why: it was asked to, or has had its time."""
+
+    def __init__(self, session: Session, seconds: float):
+        self.session = session
+        self.ends = time.monotonic() + seconds
+        self.why: str | None = None
+
+    def __call__(self) -> bool:
+        if self.session.stop_requested:
+            self.why = "stopped"
+        elif time.monotonic() > self.ends:
+            self.why = "time limit"
+        return self.why is not None

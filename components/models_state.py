@@ -6,16 +6,21 @@ time. A visitor holds the device for a whole race by taking a turn.
 
 import logging
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
-from adaedl.models.presets import resolve
+from adaedl.models.presets import DEFAULT_PAIR, resolve
+from components.hosting import host
+from components.zero_gpu import lend, on_zero_gpu
 
-MAX_WAITING = 20
+MAX_WAITING = 60
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +36,13 @@ class LoadState:
 
 
 class Turn:
-    """A place in the queue for the device."""
+    """A place in the queue for the device; `work` is what it will do there, in tokens."""
 
-    def __init__(self, models: "ModelsState"):
+    def __init__(self, models: "ModelsState", work: int, visitor: object):
         self._models = models
+        self.work = work
+        self.visitor = visitor
+        self.began: float | None = None  # when it got the device
 
     @property
     def ahead(self) -> int:
@@ -42,10 +50,32 @@ class Turn:
         with self._models._changed:
             return self._models._turns.index(self)
 
+    def seconds_to_wait(self) -> float | None:
+        """How long the races before this one will take yet; None until a race has shown how fast the device
+        is. Too much where they end early: it is told what they may write, not what they will."""
+        with self._models._changed:
+            pace = self._models._seconds_per_token
+            if pace is None:
+                return None
+            before = self._models._turns[: self._models._turns.index(self)]
+            now = time.monotonic()
+            rest = [pace * turn.work - (now - turn.began if turn.began else 0) for turn in before]
+        return sum(max(seconds, 1.0) for seconds in rest) / self._models._at_once
+
     def wait(self, seconds: float) -> bool:
         """Wait for the device; whether this turn has it now."""
+        models = self._models
+        with models._changed:
+            if models._changed.wait_for(lambda: self in models._turns[: models._at_once], seconds):
+                self.began = self.began or time.monotonic()
+            return self.began is not None
+
+    def finished(self) -> None:
+        """The work is done, all of it: how long it took tells how long others will wait."""
         with self._models._changed:
-            return self._models._changed.wait_for(lambda: self._models._turns[0] is self, seconds)
+            pace = (time.monotonic() - self.began) / max(self.work, 1)
+            known = self._models._seconds_per_token
+            self._models._seconds_per_token = pace if known is None else 0.7 * known + 0.3 * pace
 
     def leave(self) -> None:
         """Give the device, or the place in the queue, to the next."""
@@ -67,30 +97,92 @@ class ModelsState:
         self.pair: Pair | None = None
         self.state = LoadState(default, "waiting", Sentence("the models load in a moment"))
         self._turns: list[Turn] = []
+        self._at_once = host().concurrency
+        self._seconds_per_token: float | None = None
         self._changed = threading.Condition()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="device")
 
-    def take_turn(self) -> Turn:
-        """Join the queue for the device.
+    def take_turn(self, work: int = 0, visitor: object = None) -> Turn:
+        """Join the queue for the device. Visitors take turns: who has a race in the queue already comes after
+        everyone who has fewer there.
+
+        Args:
+            work: the tokens that will be written, all lanes together.
+            visitor: whose it is; None is a visitor like no other.
 
         Raises:
             UserError: too many wait already.
         """
-        turn = Turn(self)
+        turn = Turn(self, work, object() if visitor is None else visitor)
         with self._changed:
-            if len(self._turns) > MAX_WAITING:
+            if len(self._turns) >= MAX_WAITING + self._at_once:
                 raise UserError("{} races wait for this device already; try again in a minute.", MAX_WAITING)
-            self._turns.append(turn)
+            self._turns.insert(self._place_of(turn.visitor), turn)
         return turn
+
+    def _place_of(self, visitor: object) -> int:
+        """Where in the queue a visitor's next race goes: behind the last one that is its owner's nth or
+        less, where it is its own owner's nth, and never before one that has the device."""
+        seen = Counter()
+        mine = 1 + sum(turn.visitor == visitor for turn in self._turns)
+        place = 0
+        for index, turn in enumerate(self._turns, 1):
+            seen[turn.visitor] += 1
+            if turn.began or seen[turn.visitor] <= mine:
+                place = index
+        return place
+
+    @property
+    def in_queue(self) -> tuple[int, int]:
+        """How many races have the device, and how many wait for it."""
+        with self._changed:
+            running = min(len(self._turns), self._at_once)
+            return running, len(self._turns) - running
 
     def on_device(self, work: Callable, *arguments) -> Future:
         """Run `work(*arguments)` in the device's thread, after what is already there."""
         return self._worker.submit(work, *arguments)
 
+    def load_first(self) -> None:
+        """Start to load the host's pair. On ZeroGPU that must be done, in the main thread, before the page is
+        up: it has been when this returns."""
+        if not on_zero_gpu():
+            self.on_device(self._load_first)
+            return
+        self._load_first()
+        if self.pair:
+            lend(self.pair)
+
     def load(self, name: str) -> Future:
         """Start to load a pair, unless it is loaded; the future's result is the pair. `state` says how
         far it is. The future raises a UserError where the pair cannot be loaded."""
+        if on_zero_gpu():
+            return self._lent(name)
         return self.on_device(self._load, name)
+
+    def _lent(self, name: str) -> Future:
+        found = Future()
+        if self.pair and self.pair.name == resolve(name).name:
+            found.set_result(self.pair)
+        else:
+            found.set_exception(
+                UserError(
+                    "This Space runs on ZeroGPU, where one pair is loaded for everybody: choose {}, or "
+                    "duplicate the Space and set ADAEDL_PAIR there.",
+                    self.default,
+                )
+            )
+        return found
+
+    def _load_first(self) -> None:
+        try:
+            self._load(self.default)
+        except UserError:
+            if host().pair or self.default == DEFAULT_PAIR:
+                return  # the state says what is wrong with the host's own choice
+            log.warning("%s; %s is loaded instead", self.state.sentence, DEFAULT_PAIR)
+            with suppress(UserError):
+                self._load(DEFAULT_PAIR)
 
     def _load(self, name: str) -> Pair:
         def progress(sentence: str, fraction: float | None) -> None:
@@ -104,7 +196,9 @@ class ModelsState:
             progress(Sentence("importing the libraries"), None)
             from adaedl.models.loading import load_pair
 
-            pair = load_pair(name, progress=progress, allow_local=name == self.default)
+            pair = load_pair(
+                name, progress=progress, allow_local=name == self.default, read_first=on_zero_gpu()
+            )
         except Exception as error:
             if not isinstance(error, UserError):
                 log.exception("loading %r failed", name)

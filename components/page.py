@@ -8,6 +8,7 @@ import gradio as gr
 from components.assets import module_address
 from components.calibration_page import calibration_view
 from components.explore_page import explore_view
+from components.health import about_view
 from components.learn_page import learn_view
 from components.models_state import ModelsState
 from components.race_page import race_view
@@ -26,6 +27,7 @@ def build_page(models: ModelsState) -> gr.Blocks:
                 calibration_view()
             with _tab("learn"):
                 learn_view()
+        about_view()
         follow = f"() => {{ import({module_address('tabs.js')}).then((tabs) => tabs.follow()); }}"
         page.load(None, js=follow, api_visibility="private")
     return page

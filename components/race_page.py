@@ -128,7 +128,7 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None
     default = replace(DEFAULTS, pair=models.default)
 
     def open_link(query: str):
-        settings = RaceSettings.from_query(query or "", default)
+        settings = RaceSettings.from_query(str(query or ""), default)
         if settings is None:
             return {controls.link: ""}
         try:
@@ -162,7 +162,7 @@ def _wire_open(controls: Controls, player: gr.HTML) -> None:
 
     def open_trace(content: bytes):
         try:
-            trace = Trace.from_json(content)
+            trace = Trace.from_json(content or b"")
             if len(trace.lanes) > MAX_LANES:
                 raise UserError(
                     "This trace has {} lanes; the page shows at most {}.", len(trace.lanes), MAX_LANES

@@ -9,9 +9,9 @@ from adaedl.models.presets import resolve
 from adaedl.race import check_race
 from adaedl.sampling import Sampling
 from adaedl.stopping import split_specs
+from components.hosting import host
 
 MAX_LANES = 6
-MAX_NEW_TOKENS = 512  # a page is shared; the command line has no such limit
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,21 @@ class RaceSettings:
         Raises:
             UserError: naming the value that will not do, and what would.
         """
+        for name in ("prompt", "pair", "verification"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise UserError(
+                    "{} is {!r:.60}; it must be a text.",
+                    name,
+                    value,
+                )
         check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
         if len(self.lanes) > MAX_LANES:
             raise UserError("The race has {} lanes; the page shows at most {}.", len(self.lanes), MAX_LANES)
         Sampling(self.temperature, self.top_k, self.top_p)
-        if self.max_new_tokens > MAX_NEW_TOKENS:
+        most = host().max_tokens  # a page is shared; the command line has no such limit
+        if self.max_new_tokens > most:
             raise UserError(
-                "{} new tokens were asked for; the page writes at most {}.",
-                self.max_new_tokens,
-                MAX_NEW_TOKENS,
+                "{} new tokens were asked for; the page writes at most {}.", self.max_new_tokens, most
             )
         resolve(self.pair)
 

@@ -44,7 +44,7 @@ def take(page: Page, address: str, theme: str, file: Path) -> None:
 def main() -> None:
     models = ModelsState(DEFAULT_PAIR)
     demo = build_page(models)
-    _, address, _ = launch(demo, quiet=True)
+    _, address, _ = launch(demo, models, quiet=True)
     models.load(models.default).result()
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     FOLDER.mkdir(exist_ok=True)

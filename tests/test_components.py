@@ -212,9 +212,10 @@ def test_both_languages_have_the_same_texts_with_the_same_placeholders():
 
 def test_no_text_is_missing_and_none_is_unused():
     source = "\n".join(file.read_text("utf-8") for file in SOURCES)
-    named = set(re.findall(r"""["'`]((?:page|player|learn|explore|calibration)\.[\w.]+)["'`]""", source))
+    parts = "|".join(sorted({key.partition(".")[0] for key in texts("en")}))
+    named = set(re.findall(rf"""["'`]((?:{parts})\.[\w.]+)["'`]""", source))
     used = {key for key in named if not key.endswith((".js", ".css"))}
-    made = set(re.findall(r"""["'`]((?:page|player|learn|explore|calibration)\.\w[\w.]*)(?=\$?\{)""", source))
+    made = set(re.findall(rf"""["'`]((?:{parts})\.\w[\w.]*)(?=\$?\{{)""", source))
     english = texts("en")
     steps = {key for key in used if re.fullmatch(r"learn\.\d", key)}  # what a step's texts begin with
     # …and end with: `${key}.title`, or `${key}.${word}` with words that the step names.

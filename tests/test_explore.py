@@ -131,6 +131,7 @@ def visit(browser: Browser, address: str, part: str = "explore", **options):
 def opened(browser, address) -> Page:
     with visit(browser, address) as page:
         page.wait_for_selector("#explore [data-curves]")
+        page.locator("#explore [data-figure=map]").scroll_into_view_if_needed()
         page.wait_for_selector("#explore [data-figure=map] .main-svg")
         yield page
 

@@ -33,8 +33,9 @@ Q = [0.25, 0.4, 0.05, 0.2, 0.1]
 
 @pytest.fixture(scope="module")
 def address() -> str:
-    demo = build_page(ModelsState(DEFAULT_PAIR))
-    _, url, _ = launch(demo, quiet=True)
+    models = ModelsState(DEFAULT_PAIR)
+    demo = build_page(models)
+    _, url, _ = launch(demo, models, quiet=True)
     yield url.rstrip("/")
     demo.close()
 

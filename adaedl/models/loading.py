@@ -318,6 +318,7 @@ def load_pair(
     dtype: str | None = None,
     progress: Progress | None = None,
     allow_local: bool = True,
+    read_first: bool = False,
 ) -> Pair:
     """Fetch, check and load a target and its drafter.
 
@@ -327,10 +328,14 @@ def load_pair(
         dtype: "float32", "bfloat16" or "float16"; None for the device's own.
         progress: told what is being done, see `fetch_weights`.
         allow_local: False refuses folders as models.
+        read_first: read the weights into the machine's memory whole, then move them to the device. ZeroGPU
+            wants it so.
 
     Raises:
         UserError: anything in the way that the user can mend, in one sentence.
     """
+    import torch
+
     from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
     from adaedl.models.pair import Pair
     from adaedl.models.runner import make_runner
@@ -340,6 +345,7 @@ def load_pair(
     device = pick_device(device)
     dtype = pick_dtype(device, dtype)
     second = None if preset.drafter or preset.drafts_for_itself else preset.draft
+    read_on = torch.device("cpu") if read_first else device
 
     weights = fetch_weights(preset.target, progress, allow_local=allow_local)
     tokenizer = load_tokenizer(weights.folder, preset.target)
@@ -349,11 +355,13 @@ def load_pair(
 
     with _memory_errors(preset, device):
         progress(Sentence("loading {}", _short(preset.target)), None)
-        model = load_model(weights.folder, device, dtype, preset.target)
+        model = load_model(weights.folder, read_on, dtype, preset.target)
         if second:
             progress(Sentence("loading {}", _short(second)), None)
-            draft_model = load_model(draft_weights.folder, device, dtype, second)
+            draft_model = load_model(draft_weights.folder, read_on, dtype, second)
             _share_vocabulary(model, draft_model, len(tokenizer))
+            draft_model.to(device)
+        model.to(device)
         target = make_runner(model)
         if preset.drafter:
             embeddings = model.get_input_embeddings().weight.detach()
@@ -789,7 +797,7 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _out_of_memory(error):
+        if out_of_memory(error):
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if "trust_remote_code" in str(error):
@@ -802,7 +810,7 @@ def _memory_errors(preset: Preset, device: torch.device) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         need = ""
         if preset.min_memory_gib:
@@ -816,7 +824,8 @@ def _memory_errors(preset: Preset, device: torch.device) -> Iterator[None]:
         ) from error
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Whether an exception says that a device or the machine has no memory left."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)

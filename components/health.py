@@ -1,0 +1,88 @@
+"""How the process is: for load balancers, for whoever hosts it, and for the page's About."""
+
+import os
+import platform
+import time
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from adaedl import __version__
+from components.browser_part import browser_part
+from components.hosting import host
+from components.models_state import ModelsState
+from components.zero_gpu import on_zero_gpu
+
+PACKAGES = ("torch", "transformers", "gradio", "huggingface_hub", "safetensors", "numpy", "pydantic")
+STARTED = time.monotonic()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What this runs on, by package."""
+    found = {"adaedl": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # one that came without its metadata
+            found[name] = "unknown"
+    return found
+
+
+def health(models: ModelsState) -> dict:
+    """What /healthz answers: `status` is ok, loading, or failed where no pair could be loaded. Holds
+    nothing of any visitor."""
+    state, pair = models.state, models.pair
+    racing, waiting = models.in_queue
+    told = {
+        "status": "ok" if pair else "failed" if state.phase == "failed" else "loading",
+        "models": state.sentence,
+        "races": {"running": racing, "waiting": waiting, "at_once": host().concurrency},
+        "limits": {"new_tokens": host().max_tokens, "race_seconds": host().race_seconds},
+        "uptime_s": round(time.monotonic() - STARTED),
+        "machine": {
+            "system": platform.system(),
+            "architecture": platform.machine(),
+            "cpus": os.cpu_count(),
+            "zero_gpu": on_zero_gpu(),
+        },
+        "versions": versions(),
+    }
+    if pair:
+        dtype = str(pair.dtype).removeprefix("torch.")
+        told["pair"] = {
+            "name": pair.name,
+            "target": pair.target_name,
+            "draft": pair.draft_name,
+            "weights": pair.weights,
+            "device": f"{pair.device}/{dtype}",
+            "device_name": _device_name(pair),
+            "target_path": pair.target.path,
+        }
+    return told
+
+
+def health_route(models: ModelsState) -> Route:
+    """GET /healthz: 200 while the models are there or on their way, 503 where they could not be loaded."""
+
+    def healthz(request: Request) -> JSONResponse:
+        told = health(models)
+        return JSONResponse(told, 503 if told["status"] == "failed" else 200, {"cache-control": "no-store"})
+
+    return Route("/healthz", healthz)
+
+
+def about_view():
+    """The panel at the page's foot; it asks /healthz when it is opened."""
+    return browser_part("about")
+
+
+def _device_name(pair) -> str:
+    if pair.device.type != "cuda":
+        return platform.processor() or platform.machine()
+    import torch
+
+    return torch.cuda.get_device_name(pair.device)

@@ -1,0 +1,100 @@
+"""What the host decides, by environment variables: which pair, how much a visitor may ask for, how many
+race at once."""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from adaedl.errors import UserError
+from adaedl.models.presets import DEFAULT_PAIR, largest_that_fits, resolve
+from components.zero_gpu import on_zero_gpu
+
+PREFIX = "ADAEDL_"  # each name is read with it first, then without
+
+
+@dataclass(frozen=True)
+class Host:
+    """The host's choices.
+
+    Attributes:
+        pair: the pair that is loaded first, None for the one that fits the device's memory.
+        max_tokens: the most new tokens a visitor may ask for, for each lane.
+        concurrency: races at once. On one device they take turns, so each takes longer.
+        race_seconds: how long a race may hold the device.
+    """
+
+    pair: str | None = None
+    max_tokens: int = 512
+    concurrency: int = 1
+    race_seconds: int = 180
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Host":
+        """The choices in PAIR, MAX_TOKENS, CONCURRENCY and RACE_SECONDS.
+
+        Raises:
+            UserError: naming the variable whose value will not do, and what would.
+        """
+        pair = _value(environment, "PAIR")
+        if pair in (None, "auto"):
+            pair = None
+        else:
+            resolve(pair)
+        return cls(
+            pair=pair,
+            max_tokens=_whole(environment, "MAX_TOKENS", cls.max_tokens, 4096),
+            concurrency=_whole(environment, "CONCURRENCY", cls.concurrency, 32),
+            race_seconds=_whole(environment, "RACE_SECONDS", cls.race_seconds, 3600),
+        )
+
+
+@cache
+def host() -> Host:
+    """The choices of this process's environment, read once."""
+    if cache_folder := _value(os.environ, "CACHE"):
+        os.environ[f"{PREFIX}CACHE"] = cache_folder  # where the engine looks for it
+    return Host.read(os.environ)
+
+
+def first_pair() -> str:
+    """The pair to load first: the host's, else the largest that the GPU holds, else the default one."""
+    if host().pair:
+        return host().pair
+    import torch
+
+    if not torch.cuda.is_available():
+        return DEFAULT_PAIR
+    memory_gib = torch.cuda.get_device_properties(0).total_memory / 2**30
+    # ZeroGPU moves the weights to a GPU anew for most visitors; a third of it travels in seconds.
+    return largest_that_fits(memory_gib / 3 if on_zero_gpu() else memory_gib).name
+
+
+def start_logging() -> None:
+    """One line a race on standard error, as JSON; whatever else is logged, from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    races = logging.getLogger("adaedl.races")
+    races.handlers[:] = [handler]
+    races.propagate = False
+    races.setLevel(logging.INFO)
+
+
+def _value(environment: Mapping[str, str], name: str) -> str | None:
+    return (environment.get(PREFIX + name) or environment.get(name) or "").strip() or None
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = _value(environment, name)
+    if text is None:
+        return default
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise UserError(
+            "{} is {!r}; it must be a whole number from 1 to {}.",
+            name,
+            text,
+            most,
+        )
+    return int(text)

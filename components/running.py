@@ -1,0 +1,112 @@
+"""A race under way, wherever its device is: here, or in a fork on ZeroGPU. Both fill in a trace."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from adaedl.models.pair import Pair
+from adaedl.race import new_trace, race
+from adaedl.sampling import Sampling
+from adaedl.trace import Trace
+from components.hosting import host
+from components.models_state import ModelsState
+from components.settings import RaceSettings
+from components.zero_gpu import gpu_task, race_duration
+
+MARGIN_S = 3  # ZeroGPU kills what takes longer than it said; a race that is ended here is kept
+UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
+
+
+def begin(pair: Pair, settings: RaceSettings) -> Trace:
+    """The trace of a race that has not begun.
+
+    Raises:
+        UserError: naming the value that will not do.
+    """
+    return new_trace(
+        pair,
+        settings.prompt,
+        settings.lanes,
+        Sampling(settings.temperature, settings.top_k, settings.top_p),
+        max_new_tokens=settings.max_new_tokens,
+        seed=settings.seed,
+        verification=settings.verification,
+    )
+
+
+def play_rounds(running: Iterator, trace: Trace, stopped: Callable[[], bool]) -> bool:
+    """Play rounds until the page is due, at the very first one at once; False where the race has ended or was
+    stopped."""
+    first = not any(lane.rounds for lane in trace.lanes)
+    until = time.monotonic() + (0 if first else UPDATE_S)
+    while not stopped():
+        if next(running, None) is None:
+            return False
+        if time.monotonic() >= until:
+            return True
+    return False
+
+
+class RaceHere:
+    """A race on the device of this process. Its rounds are played in the device's own thread."""
+
+    def __init__(self, models: ModelsState, pair: Pair, settings: RaceSettings):
+        self.models = models
+        self.seconds = host().race_seconds
+        self.trace = begin(pair, settings)
+        self.running = race(pair, self.trace)
+
+    def advance(self, stopped: Callable[[], bool]) -> bool:
+        """Add some rounds to the trace; False where the race has ended or was stopped."""
+        return self.models.on_device(play_rounds, self.running, self.trace, stopped).result()
+
+    def close(self) -> None:
+        self.models.on_device(self.running.close)
+
+
+class RaceOnZeroGpu:
+    """A race in a fork that has a GPU."""
+
+    def __init__(self, settings: RaceSettings):
+        self.seconds = gpu_seconds(settings) - MARGIN_S
+        self.parts = race_parts(settings)
+        self.trace: Trace = next(self.parts)
+
+    def advance(self, stopped: Callable[[], bool]) -> bool:
+        """Add some rounds to the trace; False where the race has ended or was stopped."""
+        part = None if stopped() else next(self.parts, None)
+        if part is None:
+            return False
+        for lane, (rounds, text, metrics) in zip(self.trace.lanes, part, strict=True):
+            lane.rounds.extend(rounds)
+            lane.token_ids.extend(token for played in rounds for token in played.token_ids)
+            lane.text, lane.metrics = text, metrics
+        return True
+
+    def close(self) -> None:
+        self.parts.close()
+
+
+def gpu_seconds(settings: RaceSettings) -> int:
+    """What is asked of ZeroGPU for a race."""
+    return race_duration(len(settings.lanes), settings.max_new_tokens, host().race_seconds)
+
+
+@gpu_task(gpu_seconds)
+def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | list]:
+    """A race in parts: its trace without rounds, then several times a second what was added to each lane, as
+    (new rounds, text, metrics)."""
+    trace = begin(pair, settings)
+    yield trace
+    told = [0] * len(trace.lanes)
+    running = race(pair, trace)
+    going = True
+    try:
+        while going:
+            going = play_rounds(running, trace, lambda: False)
+            yield [
+                (lane.rounds[count:], lane.text, lane.metrics)
+                for lane, count in zip(trace.lanes, told, strict=True)
+            ]
+            told = [len(lane.rounds) for lane in trace.lanes]
+    finally:
+        running.close()

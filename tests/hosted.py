@@ -1,0 +1,44 @@
+"""The page on a pair that needs no download."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+
+from toys import tiny_pair
+
+from adaedl.models.pair import Pair
+from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.race import new_trace, race
+from adaedl.sampling import Sampling
+from adaedl.trace import Trace
+from components.launch import launch
+from components.models_state import LoadState, ModelsState
+from components.page import build_page
+
+
+def hosted_models() -> ModelsState:
+    """A process whose default pair, a tiny one here, is loaded."""
+    models = ModelsState(DEFAULT_PAIR)
+    models.pair = replace(tiny_pair("self"), name=DEFAULT_PAIR)
+    models.state = LoadState(DEFAULT_PAIR, "ready", "ready on cpu/float32", 1.0)
+    return models
+
+
+@contextmanager
+def hosted():
+    """The page, served from this process: its address without a slash at the end, and its models."""
+    models = hosted_models()
+    page = build_page(models)
+    _, address, _ = launch(page, models, quiet=True)
+    try:
+        yield address.rstrip("/"), models
+    finally:
+        page.close()
+
+
+def small_race(pair: Pair) -> Trace:
+    """A finished race of two lanes."""
+    lanes = ["autoregressive", "adaedl"]
+    trace = new_trace(pair, "w1 w2 w3", lanes, Sampling(0.8), max_new_tokens=12, seed=3)
+    for _ in race(pair, trace):
+        pass
+    return trace

@@ -1,0 +1,45 @@
+"""About, in a real browser: what it shows is what the server says of itself."""
+
+import json
+
+import pytest
+from hosted import hosted
+from playwright.sync_api import Page, expect
+
+SOON = 60_000  # milliseconds
+
+
+@pytest.fixture
+def page(browser) -> Page:
+    with hosted() as (address, _):
+        page = browser.new_page()
+        page.set_default_timeout(SOON)
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        complaints = []
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        yield page
+        page.close()
+    unasked = [said for said in complaints if "example.com" not in said]
+    assert unasked == [], "the policy that comes with every answer forbids what the page needs"
+
+
+def test_about_shows_device_and_versions_and_copies_them_without_any_prompt(page):
+    page.click("#about summary")
+    expect(page.locator("#about dd").nth(1)).to_contain_text("cpu/float32")
+    expect(page.locator("#about")).to_contain_text("gradio 6.")
+    page.click("#about .copy")
+    expect(page.locator("#about .said")).to_contain_text("Copied")
+    copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert copied["pair"]["weights"] == "random"
+    assert set(copied["versions"]) >= {"adaedl", "torch", "gradio", "python"}
+    assert page.input_value("#prompt textarea") not in json.dumps(copied)
+
+
+def test_the_browser_sends_nothing_elsewhere(page):
+    page.evaluate("window.refused = []")
+    page.evaluate("addEventListener('securitypolicyviolation', (e) => refused.push(e.effectiveDirective))")
+    page.evaluate("fetch('https://example.com/').catch(() => {})")
+    page.wait_for_function("refused.length > 0")
+    assert page.evaluate("refused") == ["connect-src"]

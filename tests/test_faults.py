@@ -1,0 +1,157 @@
+"""Bad days in the middle of a race: full memory, models that give no numbers, a cache that goes away. Each is
+one sentence, leaves nothing half done, and the next race runs. (Downloads and disks: test_loading.py.)"""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from hosted import hosted_models
+from toys import tiny_llama, tiny_pair, toy_tokenizer
+
+from adaedl.decoding import decode
+from adaedl.errors import UserError
+from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.sampling import Sampling
+from adaedl.stopping import make_stopper
+from components.controls import DEFAULTS
+from components.live import Session, play
+from components.models_state import ModelsState
+
+SETTINGS = replace(
+    DEFAULTS, prompt="w1 w2 w3", lanes=["autoregressive", "adaedl"], max_new_tokens=30, temperature=0.8
+)
+
+
+def end(models: ModelsState, session: Session, **changes) -> str:
+    """How a race ends."""
+    return json.loads(list(play(models, replace(SETTINGS, **changes), session))[-1].words)["key"]
+
+
+def break_after(monkeypatch, runner, calls: int, how) -> None:
+    """Let a model's forward do something else after so many calls."""
+    whole, count = runner.forward, 0
+
+    def forward(*arguments, **options):
+        nonlocal count
+        count += 1
+        output = whole(*arguments, **options)
+        return how(output) if count > calls else output
+
+    monkeypatch.setattr(runner, "forward", forward)
+
+
+def out_of_memory(output):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def no_numbers(output):
+    if output.logits is None:
+        return output
+    logits = output.logits.clone()
+    logits[..., 7] = torch.nan
+    return output._replace(logits=logits)
+
+
+@pytest.mark.parametrize("calls", [0, 1, 9], ids=["in the prompt", "at the start", "in the middle"])
+def test_full_memory_in_a_race_is_said_and_the_next_race_runs(monkeypatch, calls):
+    models, session = hosted_models(), Session()
+    with monkeypatch.context() as broken:
+        break_after(broken, models.pair.target, calls, out_of_memory)
+        with pytest.raises(UserError, match="cpu has too little free memory for this race; run fewer lanes"):
+            end(models, session)
+    assert models.in_queue == (0, 0)
+    for lane in session.trace.lanes:
+        assert lane.token_ids == [token for played in lane.rounds for token in played.token_ids]
+    assert end(models, Session()) == "page.status_finished"
+
+
+@pytest.mark.parametrize("verification", ["shared_noise", "speculative"])
+@pytest.mark.parametrize("temperature", [0, 0.8])
+@pytest.mark.parametrize("spec", ["autoregressive", "adaedl"])
+def test_a_target_that_gives_no_numbers_is_named_and_writes_nothing(
+    monkeypatch, verification, temperature, spec
+):
+    pair = tiny_pair("independent")
+    break_after(monkeypatch, pair.target, 0, no_numbers)
+    run = decode(
+        pair, pair.encode("w1 w2"), make_stopper(spec), Sampling(temperature), verification=verification
+    )
+    with pytest.raises(UserError, match=r"toy target gives logits that are not numbers \(NaN\)"):
+        next(run)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_a_draft_that_gives_no_numbers_is_named(monkeypatch, temperature):
+    pair = tiny_pair("independent")
+    break_after(monkeypatch, pair.drafter.runner, 0, no_numbers)
+    with pytest.raises(UserError, match="toy draft gives logits that are not numbers"):
+        next(decode(pair, pair.encode("w1 w2"), make_stopper("adaedl"), Sampling(temperature)))
+
+
+def test_no_numbers_in_the_middle_of_a_race_keep_what_has_run_and_the_next_race_runs(monkeypatch):
+    models, session = hosted_models(), Session()
+    with monkeypatch.context() as broken:
+        break_after(broken, models.pair.target, 12, no_numbers)
+        with pytest.raises(UserError, match="not numbers"):
+            end(models, session)
+    assert any(lane.token_ids for lane in session.trace.lanes)
+    assert end(models, Session()) == "page.status_finished"
+
+
+def test_a_crash_in_the_engine_frees_the_device(monkeypatch):
+    models = hosted_models()
+
+    def crash(output):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        break_after(broken, models.pair.target, 5, crash)
+        with pytest.raises(ZeroDivisionError):
+            end(models, Session())
+    assert models.in_queue == (0, 0)
+    assert end(models, Session()) == "page.status_finished"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model on this machine."""
+    tiny_llama().save_pretrained(tmp_path / "model")
+    toy_tokenizer(32).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_cache_that_is_deleted_while_the_page_runs_stops_no_race_and_is_named_when_it_is_needed(folder):
+    models = ModelsState(f"{folder}:{folder}")
+    models.load(models.default).result()
+    shutil.rmtree(folder)
+    assert end(models, Session(), pair=models.default) == "page.status_finished"
+    again = ModelsState(models.default)
+    with pytest.raises(UserError, match="There is no folder"):
+        again.load(again.default).result()
+    assert (again.state.phase, again.pair) == ("failed", None)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_damaged_file_is_one_sentence_and_the_loaded_pair_stays(folder, file, monkeypatch):
+    models = hosted_models()
+    before = models.pair
+    (folder / file).write_bytes(b"\x00damaged" * 40)
+    broken = f"{folder}:{folder}"
+    monkeypatch.setattr(models, "default", broken)
+    with pytest.raises(UserError) as refusal:
+        end(models, Session(), pair=broken)
+    assert "\n" not in str(refusal.value)
+    assert (models.pair, models.state.phase, models.in_queue) == (before, "ready", (0, 0))
+    assert end(models, Session(), pair=DEFAULT_PAIR) == "page.status_finished"
+
+
+def test_a_page_that_starts_again_keeps_no_queue_and_no_race():
+    models, session = hosted_models(), Session()
+    racing = play(models, SETTINGS, session)
+    next(racing)
+    again = hosted_models()
+    assert again.in_queue == (0, 0)
+    assert end(again, session) == "page.status_finished"
+    racing.close()

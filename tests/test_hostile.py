@@ -1,0 +1,175 @@
+"""Visitors who mean the page harm: anything sent to any endpoint, files that are none of theirs, and what a
+browser is told to forbid."""
+
+import io
+import json
+
+import httpx
+import pytest
+from fuzz import FILES, PATIENCE, check_trace, events, fuzz_events, fuzz_races, fuzz_traces, inputs_of
+from hosted import hosted, small_race
+
+from adaedl.trace import MAX_TRACE_BYTES, Trace
+from components.controls import DEFAULTS
+
+
+@pytest.fixture(scope="module")
+def served():
+    with hosted() as (address, models):
+        yield address, models
+
+
+@pytest.fixture(scope="module")
+def client(served) -> httpx.Client:
+    with httpx.Client(base_url=served[0], timeout=PATIENCE) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def config(client) -> dict:
+    return client.get("/config").json()
+
+
+def event(config: dict, name: str) -> dict:
+    return next(event for event in config["dependencies"] if event["api_name"] == name)
+
+
+@pytest.fixture
+def call(client, config):
+    """Call /race with some of its arguments; the last thing heard."""
+
+    def call_race(**changes) -> dict:
+        names = ["prompt", "lanes", "temperature", "tokens", "seed", "rule", "top_k", "top_p", "pair"]
+        values = ["w1 w2 w3", "autoregressive,adaedl", 0.7, 4, 0, "shared_noise", 0, 1.0, DEFAULTS.pair]
+        values = list({**dict(zip(names, values, strict=True)), **changes}.values())
+        return events(client, {"data": values, "fn_index": event(config, "race")["id"]})[-1]
+
+    return call_race
+
+
+def test_whatever_is_sent_to_the_race_is_answered_and_the_next_race_runs(served, client, config, call):
+    assert fuzz_races(client, event(config, "race")["id"], 40) >= 40
+    assert served[1].in_queue == (0, 0)
+    assert call()["success"]
+
+
+def test_whatever_is_sent_to_any_event_is_answered_and_the_next_race_runs(served, client, config, call):
+    assert fuzz_events(client, inputs_of(config), 60) >= 60
+    assert call()["success"]
+
+
+def test_a_damaged_trace_is_refused_in_one_sentence_or_plays(served):
+    assert fuzz_traces(small_race(served[1].pair), 150) >= 150
+
+
+@pytest.mark.parametrize("pair", ["/etc:/etc", "~:~", "./a:./b", "../x:../x", "file:/etc/passwd"])
+def test_folders_of_the_server_are_no_models_for_visitors(call, pair):
+    heard = call(pair=pair)
+    assert not heard["success"]
+    error = heard["output"]["error"]
+    assert any(words in error for words in ("only models of the Hugging Face Hub", "is not a model's name"))
+
+
+@pytest.mark.parametrize("pair", ["http://127.0.0.1:1/a:b/c", "org/x y:a/b", "a/../b:c/d", "a/b/c:d/e"])
+def test_what_is_no_name_on_the_hub_is_asked_for_nowhere(call, pair, monkeypatch):
+    monkeypatch.setattr("adaedl.models.loading._ask", lambda *_: pytest.fail("somebody was asked"))
+    assert not call(pair=pair)["success"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file["path"] or "empty")
+def test_a_file_that_was_not_uploaded_is_read_for_nobody(client, config, file, monkeypatch):
+    monkeypatch.setattr("httpx.AsyncClient.send", lambda *_, **__: pytest.fail("the server asked somebody"))
+    for index, count in inputs_of(config).items():
+        heard = events(client, {"data": [file] * count, "fn_index": index})
+        assert "root:" not in json.dumps(heard)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=/etc/passwd",
+        "/gradio_api/file=app.py",
+        "/gradio_api/file=assets/drafter.safetensors",
+        "/gradio_api/file=../../etc/passwd",
+        "/gradio_api/proxy=http://127.0.0.1:1/",
+        "/gradio_api/proxy=https://example.com/",
+        "/static/../app.py",
+        "/static/%2e%2e/%2e%2e/routes.py",
+        "/assets/%2e%2e/app.py",
+        "/healthz/../app.py",
+    ],
+)
+def test_files_and_addresses_elsewhere_are_not_served(client, path):
+    answer = client.get(path)
+    assert answer.status_code in (400, 403, 404, 405), answer.text[:200]
+    assert "build_page" not in answer.text
+
+
+def test_a_trace_s_name_leads_nowhere(client):
+    form = {"files": ("../../../../tmp/escaped.json", io.BytesIO(b"{}"), "application/json")}
+    (path,) = client.post("/gradio_api/upload", files=form).json()
+    assert ".." not in path
+    assert path.endswith("escaped.json")
+    assert path != "/tmp/escaped.json"
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(monkeypatch):
+    monkeypatch.setattr("adaedl.trace._TRACE", None)  # whoever parses it fails
+    assert check_trace(b" " * (MAX_TRACE_BYTES + 1)) is False
+
+
+def test_an_upload_has_a_largest_size(client):
+    form = {"files": ("large.json", io.BytesIO(b" " * (65 * 2**20)), "application/json")}
+    assert client.post("/gradio_api/upload", files=form).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/config", "/gradio_api/file=/etc/passwd"])
+def test_every_answer_tells_the_browser_what_to_forbid(client, path):
+    headers = client.get(path).headers
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'self'"
+    assert policy["object-src"] == "'none'"
+    assert "http" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+
+
+def test_a_space_may_be_framed_by_the_hub_alone():
+    from components.guard import SecurityHeaders
+
+    policy = SecurityHeaders(None, on_spaces=True).headers["content-security-policy"]
+    assert policy.endswith("frame-ancestors 'self' https://huggingface.co https://*.hf.space")
+
+
+def test_a_visitor_s_race_is_their_own(client, config, call):
+    """Whoever calls next gets nothing of the race before."""
+    secret = call(prompt="w7 w8 w9", tokens=4)["output"]["data"][0]["trace"]["prompt"]
+    other = call(prompt="w1", tokens=4)
+    assert secret == "w7 w8 w9"
+    assert secret not in json.dumps(other)
+    assert secret not in client.get("/healthz").text
+
+
+def test_health_tells_what_runs_and_how_full_the_queue_is(client, served):
+    told = client.get("/healthz").json()
+    assert told["status"] == "ok"
+    assert told["pair"]["device"] == "cpu/float32"
+    assert told["races"] == {"running": 0, "waiting": 0, "at_once": 1}
+    turn = served[1].take_turn()
+    assert client.get("/healthz").json()["races"]["running"] == 1
+    turn.leave()
+
+
+def test_health_fails_where_no_pair_could_be_loaded(served, client, monkeypatch):
+    from components.models_state import LoadState
+
+    monkeypatch.setattr(served[1], "pair", None)
+    monkeypatch.setattr(served[1], "state", LoadState("x", "failed", "no network"))
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()["models"]) == (503, "no network")
+
+
+def test_a_trace_of_this_program_is_no_pickle_and_runs_no_code(served):
+    trace = small_race(served[1].pair)
+    trace.prompt = "__import__('os').system('touch /tmp/hacked')"
+    assert Trace.from_json(trace.to_json()).prompt == trace.prompt

@@ -1,0 +1,308 @@
+"""What a host decides, ZeroGPU, the queue of visitors, and what the host is told."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from hosted import hosted_models
+from huggingface_hub import SpaceCard
+
+from adaedl.errors import UserError
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
+from components import hosting, race_log
+from components.controls import DEFAULTS
+from components.hosting import Host
+from components.live import Session, play
+from components.models_state import ModelsState
+from components.zero_gpu import MAX_S, race_duration
+
+TESTS = Path(__file__).resolve().parent
+SETTINGS = replace(
+    DEFAULTS, prompt="w1 w2 w3", lanes=["autoregressive", "adaedl"], max_new_tokens=40, temperature=0.8
+)
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Sets variables of the host, which are then read anew; the names it sets are not there otherwise."""
+    for name in ("PAIR", "MAX_TOKENS", "CONCURRENCY", "RACE_SECONDS", "CACHE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"ADAEDL_{name}", raising=False)
+
+    def set_variables(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        hosting.host.cache_clear()
+
+    hosting.host.cache_clear()
+    yield set_variables
+    hosting.host.cache_clear()
+
+
+def words(moment) -> dict:
+    return json.loads(moment.words)
+
+
+# The host's choices
+
+
+def test_without_variables_the_host_has_chosen_the_documented_limits(environment):
+    assert hosting.host() == Host(pair=None, max_tokens=512, concurrency=1, race_seconds=180)
+    assert Host.read({"PAIR": "auto"}).pair is None
+
+
+def test_each_variable_is_read_with_and_without_the_program_s_name_and_its_name_goes_before(environment):
+    variables = {"PAIR": "smollm2-1.7b", "MAX_TOKENS": "64", "CONCURRENCY": "2", "RACE_SECONDS": "9"}
+    expected = Host(pair="smollm2-1.7b", max_tokens=64, concurrency=2, race_seconds=9)
+    assert Host.read(variables) == expected
+    assert Host.read({f"ADAEDL_{name}": value for name, value in variables.items()}) == expected
+    assert Host.read({"MAX_TOKENS": "64", "ADAEDL_MAX_TOKENS": "32"}).max_tokens == 32
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"MAX_TOKENS": "many"}, "MAX_TOKENS is 'many'; it must be a whole number from 1 to 4096."),
+        ({"CONCURRENCY": "0"}, "CONCURRENCY is '0'"),
+        ({"RACE_SECONDS": "-5"}, "RACE_SECONDS is '-5'"),
+        ({"PAIR": "smol"}, "There is no pair 'smol'"),
+    ],
+)
+def test_a_variable_that_will_not_do_is_named_with_what_would(variables, sentence):
+    with pytest.raises(UserError) as refusal:
+        Host.read(variables)
+    assert sentence in str(refusal.value)
+
+
+def test_a_host_s_limit_holds_for_visitors(environment):
+    environment(MAX_TOKENS="32")
+    with pytest.raises(UserError, match="40 new tokens were asked for; the page writes at most 32"):
+        next(play(hosted_models(), SETTINGS, Session()))
+
+
+def test_the_cache_variable_is_where_the_engine_keeps_weights(environment, tmp_path, monkeypatch):
+    from adaedl.models.loading import cache_dir
+
+    monkeypatch.setenv("ADAEDL_CACHE", "")  # so that what is set below goes again
+    environment(CACHE=str(tmp_path))
+    hosting.host()
+    assert cache_dir() == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "name"),
+    [
+        (0.5, DEFAULT_PAIR),
+        (14.6, "smollm2-1.7b"),
+        (22, "qwen2.5-7b"),
+        (47, "qwen2.5-14b"),
+        (500, "qwen2.5-14b"),
+    ],
+)
+def test_the_pair_is_the_largest_ungated_one_that_the_memory_holds(memory_gib, name):
+    assert largest_that_fits(memory_gib).name == name
+    assert not PRESETS[name].gated
+
+
+def test_without_a_gpu_the_first_pair_is_the_default_one_or_the_host_s(environment, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert hosting.first_pair() == DEFAULT_PAIR
+    environment(PAIR="pythia-6.9b")
+    assert hosting.first_pair() == "pythia-6.9b"
+
+
+def test_a_pair_that_memory_chose_and_nothing_brings_is_replaced_by_the_default_one(environment, monkeypatch):
+    asked = []
+
+    def load_pair(name, **options):
+        asked.append(name)
+        if name != DEFAULT_PAIR:
+            raise UserError(f"{name} is not on this machine.")
+        return hosted_models().pair
+
+    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    models = ModelsState("qwen2.5-7b")
+    models.load_first()
+    models.on_device(lambda: None).result()
+    assert asked == ["qwen2.5-7b", DEFAULT_PAIR]
+    assert (models.pair.name, models.state.phase) == (DEFAULT_PAIR, "ready")
+
+
+# ZeroGPU
+
+
+@pytest.fixture(scope="module")
+def zero_gpu() -> dict:
+    """What happened in tests/stand_ins/races.py."""
+    path = os.pathsep.join([str(TESTS / "stand_ins"), str(TESTS), str(TESTS.parent)])
+    environment = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": path}
+    script = [sys.executable, str(TESTS / "stand_ins" / "races.py")]
+    ran = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def test_on_zero_gpu_a_race_in_a_fork_is_the_race_itself(zero_gpu):
+    here, there = zero_gpu["here"], zero_gpu["finished"]["trace"]
+    assert zero_gpu["finished"]["moments"][-1] == "page.status_finished"
+    for ours, theirs in zip(here["lanes"], there["lanes"], strict=True):
+        assert theirs["token_ids"] == ours["token_ids"]
+        assert theirs["text"] == ours["text"]
+        assert [played["accepted"] for played in theirs["rounds"]] == [r["accepted"] for r in ours["rounds"]]
+        assert theirs["metrics"]["tokens"] == 40
+    assert zero_gpu["parent_touched"] is False
+
+
+def test_a_gpu_is_asked_for_as_long_as_tokens_and_lanes_take(zero_gpu):
+    assert zero_gpu["asked"] == race_duration(3, 40, 180)
+    assert race_duration(3, 40, 180) < race_duration(6, 40, 180) < race_duration(6, 80, 180)
+    assert race_duration(6, 512, 180) == MAX_S
+    assert race_duration(6, 512, 60) == 60
+
+
+def test_on_zero_gpu_stop_keeps_what_has_run(zero_gpu):
+    stopped = zero_gpu["stopped"]
+    assert stopped["moments"][-1] == "page.status_stopped"
+    assert 0 < sum(len(lane["token_ids"]) for lane in stopped["trace"]["lanes"]) < 3 * 90
+
+
+def test_what_is_refused_in_the_fork_is_one_sentence_outside(zero_gpu):
+    assert "shorten one of them" in zero_gpu["too_long"]["error"]
+
+
+def test_on_zero_gpu_another_pair_is_refused_with_what_would_do(zero_gpu):
+    assert f"choose {DEFAULT_PAIR}" in zero_gpu["other_pair"]["error"]
+
+
+def test_a_task_that_zero_gpu_ends_is_told_and_the_next_race_runs(zero_gpu):
+    assert zero_gpu["aborted"]["error"].startswith("ZeroGPU ended or refused this race (GPU task aborted)")
+    assert zero_gpu["left"] == 0
+    assert zero_gpu["after"] == "page.status_finished"
+
+
+# The queue
+
+
+def order(models: ModelsState, *visitors: str) -> str:
+    for visitor in visitors:
+        models.take_turn(visitor=visitor)
+    return "".join(turn.visitor for turn in models._turns)
+
+
+def test_visitors_take_turns_however_many_races_one_of_them_asks_for():
+    assert order(ModelsState(DEFAULT_PAIR), *"aaabbc") == "abcaba"
+    assert order(ModelsState(DEFAULT_PAIR), *"abcabc") == "abcabc"
+
+
+def test_nobody_is_put_before_a_race_that_has_the_device():
+    models = ModelsState(DEFAULT_PAIR)
+    first = models.take_turn(visitor="a")
+    assert first.wait(0)
+    second = models.take_turn(visitor="a")
+    other = models.take_turn(visitor="b")
+    assert (first.ahead, other.ahead, second.ahead) == (0, 1, 2)
+
+
+def test_a_queue_tells_how_long_it_takes_once_a_race_has_shown_it():
+    models = ModelsState(DEFAULT_PAIR)
+    first = models.take_turn(work=100)
+    first.wait(0)
+    first.began -= 50  # seconds: it has taken half a second a token
+    assert models.take_turn(work=20).seconds_to_wait() is None
+    first.finished()
+    first.leave()
+    last = models.take_turn(work=10)
+    assert last.seconds_to_wait() == pytest.approx(10, rel=0.1)
+
+
+def test_more_races_at_once_are_a_host_s_choice_and_each_is_whole(environment):
+    environment(CONCURRENCY="2")
+    models = hosted_models()
+    sessions = [Session() for _ in range(3)]
+    races = [play(models, SETTINGS, session) for session in sessions]
+    for racing in races[:2]:
+        while "racing" not in words(next(racing))["key"]:
+            pass
+    assert words(next(races[2]))["values"] == {"ahead": 2}
+    assert models.in_queue == (2, 1)
+    for racing in races:
+        assert words(list(racing)[-1])["key"] == "page.status_finished"
+    texts = [[lane.token_ids for lane in session.trace.lanes] for session in sessions]
+    assert texts[0] == texts[1] == texts[2]
+    assert models.in_queue == (0, 0)
+
+
+def test_a_race_ends_at_the_time_limit_and_keeps_what_has_run(monkeypatch):
+    models, session = hosted_models(), Session()
+    racing = play(models, replace(SETTINGS, max_new_tokens=90), session)
+    while session.trace is None or not any(lane.rounds for lane in session.trace.lanes):
+        next(racing)
+    monkeypatch.setattr("components.live.time.monotonic", lambda: float("inf"))
+    ended = list(racing)[-1]
+    assert words(ended)["key"] == "host.status_time_limit"
+    assert words(ended)["values"]["rounds"] >= 1
+    assert models.in_queue == (0, 0)
+
+
+# What the host is told
+
+
+@pytest.fixture
+def lines(monkeypatch) -> list[dict]:
+    told = []
+    monkeypatch.setattr(race_log.log, "info", lambda line: told.append(json.loads(line)))
+    return told
+
+
+def test_a_race_is_one_line_in_the_log_without_any_text(lines):
+    models = hosted_models()
+    list(play(models, SETTINGS, Session()))
+    (line,) = lines
+    assert (line["outcome"], line["tokens"], line["device"]) == ("finished", [40, 40], "cpu/float32")
+    assert line["lanes"] == ["autoregressive", "adaedl"]
+    assert line["prompt_characters"] == len(SETTINGS.prompt)
+    assert SETTINGS.prompt not in json.dumps(line)
+
+
+def test_the_log_tells_how_races_ended(lines):
+    models, session = hosted_models(), Session()
+    racing = play(models, replace(SETTINGS, max_new_tokens=90), session)
+    next(racing)
+    racing.close()
+    session = Session()
+    racing = play(models, replace(SETTINGS, max_new_tokens=90), session)
+    next(racing)
+    session.stop_requested = True
+    list(racing)
+    with pytest.raises(UserError):
+        list(play(models, replace(SETTINGS, prompt="w1 " * 200), Session()))
+    assert [line["outcome"] for line in lines] == ["left", "stopped", "refused"]
+    assert "\n" not in json.dumps(lines[0])
+
+
+# The Space
+
+
+def test_the_front_matter_of_the_space_is_whole():
+    readme = (TESTS.parent / "README.md").read_text("utf-8")
+    card = SpaceCard(readme).data
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert card.sdk == "gradio"
+    assert {card.colorFrom, card.colorTo} <= colours
+    assert (TESTS.parent / card.app_file).is_file()
+    assert len(card.short_description) <= 60
+    assert card.sdk_version.split(".")[0] == version("gradio").split(".")[0]
+    assert card.models == [PRESETS[DEFAULT_PAIR].target]
+
+
+def test_the_readme_names_every_variable_of_the_host():
+    readme = (TESTS.parent / "README.md").read_text("utf-8")
+    for name in ("PAIR", "MAX_TOKENS", "RACE_SECONDS", "CONCURRENCY", "CACHE"):
+        assert f"| `ADAEDL_{name}` |" in readme
+    for limit in (Host.max_tokens, Host.race_seconds, Host.concurrency):
+        assert f"| {limit} |" in readme

@@ -1,0 +1,83 @@
+"""Several visitors on one page: nobody gets an error, nobody another's text, and nothing of theirs stays."""
+
+import gc
+import time
+
+import httpx
+import pytest
+from gradio_client import Client
+from hosted import hosted
+from visitors import LANES, race, visit_together
+
+from adaedl.trace import Trace
+
+PATIENCE = 60  # seconds
+
+
+@pytest.fixture(scope="module")
+def served():
+    with hosted() as (address, models):
+        yield address, models
+
+
+def until(condition) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends, "it never came to that"
+        time.sleep(0.02)
+
+
+def test_visitors_at_once_all_get_their_own_whole_race(served):
+    prompts = [f"w{number} w1 w2" for number in range(10)]
+    assert len(visit_together(served[0], prompts, tokens=24)) == 10
+    assert served[1].in_queue == (0, 0)
+
+
+def test_a_visitor_who_waits_is_told_so_first(served):
+    address, models = served
+    turn = models.take_turn()
+    assert turn.wait(0)
+    job = Client(address, verbose=False).submit("w1", LANES, 0.7, 8, 0, api_name="/race")
+    until(lambda: job.outputs())
+    turn.leave()
+    job.result(timeout=PATIENCE)
+    assert [job.outputs()[0]["state"], job.outputs()[-1]["state"]] == ["waiting", "finished"]
+
+
+@pytest.mark.parametrize("heard", [0, 1, 3], ids=["at once", "waiting", "a little later"])
+def test_a_visitor_whose_connection_breaks_frees_the_device(served, heard):
+    """At any moment: before anything was told, while waiting, and after some of it."""
+    address, models = served
+    turn = models.take_turn()
+    assert turn.wait(0)
+    config = httpx.get(f"{address}/config").json()
+    fn = next(event["id"] for event in config["dependencies"] if event["api_name"] == "race")
+    names = ["w1 w2", LANES, 0.7, 90, 0, "shared_noise", 0, 1.0, models.default]
+    session = f"breaks{heard}"
+    httpx.post(
+        f"{address}/gradio_api/queue/join", json={"data": names, "fn_index": fn, "session_hash": session}
+    )
+    with httpx.stream(
+        "GET", f"{address}/gradio_api/queue/data", params={"session_hash": session}, timeout=PATIENCE
+    ) as stream:
+        lines = (line for line in stream.iter_lines() if "generating" in line)
+        for _ in range(heard):
+            next(lines)
+    turn.leave()
+    until(lambda: models.in_queue == (0, 0))
+    told = race(Client(address, verbose=False), "w3", seed=1, tokens=8)
+    assert told["states"][-1] == "finished"
+
+
+def test_races_leave_nothing_behind(served):
+    client = Client(served[0], verbose=False)
+
+    def traces_alive() -> int:
+        gc.collect()
+        return sum(isinstance(thing, Trace) for thing in gc.get_objects())
+
+    race(client, "w1", 0, 8)
+    before = traces_alive()
+    for seed in range(12):
+        race(client, "w1", seed, 8)
+    assert traces_alive() <= before + 1

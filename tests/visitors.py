@@ -1,0 +1,119 @@
+"""Many visitors at once, and many races one after the other, against a page that runs.
+
+`python tests/visitors.py --json docs/visitors.json` starts the page with its default pair and does both; the
+tests do a few of the same on a tiny pair.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+from gradio_client import Client
+
+PROJECT = Path(__file__).resolve().parents[1]
+LANES = "autoregressive,fixed:k=4,adaedl"
+
+
+def race(client: Client, prompt: str, seed: int, tokens: int) -> dict:
+    """One race to its end: its trace, and the states it went through. Raises whatever a visitor would see as
+    an error."""
+    states, told = [], {}
+    for told in client.submit(prompt, LANES, 0.7, tokens, seed, api_name="/race"):
+        if not states or states[-1] != told["state"]:
+            states.append(told["state"])
+    return {"trace": told["trace"], "states": states}
+
+
+def own_race(address: str, prompt: str, seed: int, tokens: int) -> float:
+    """A visitor's race from arrival to end, checked to be that visitor's own and whole; how long it took."""
+    came = time.monotonic()
+    trace = race(Client(address, verbose=False), prompt, seed, tokens)["trace"]
+    assert (trace["prompt"], trace["seed"]) == (prompt, seed), "somebody else's race"
+    texts = [lane["token_ids"] for lane in trace["lanes"]]
+    assert texts[0], "no text"
+    assert texts[0] == texts[1] == texts[2], "under shared noise every lane writes the same text"
+    return time.monotonic() - came
+
+
+def visit_together(address: str, prompts: list[str], tokens: int) -> list[float]:
+    """One visitor for each prompt, all at once; seconds until each had the whole race."""
+    with ThreadPoolExecutor(len(prompts)) as crowd:
+        visits = [crowd.submit(own_race, address, prompt, n, tokens) for n, prompt in enumerate(prompts)]
+        return [visit.result() for visit in visits]
+
+
+def memory_mib(pid: int) -> float:
+    """The resident memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+
+
+def memory_over(address: str, pid: int, races: int, tokens: int) -> list[float]:
+    """MiB after each tenth of `races` races, each by a visitor of its own."""
+    found = []
+    for number in range(races):
+        own_race(address, "Name a colour.", number, tokens)
+        if (number + 1) % max(races // 10, 1) == 0:
+            found.append(round(memory_mib(pid), 1))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--visitors", type=int, default=30)
+    parser.add_argument("--races", type=int, default=200)
+    parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
+    app = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            time.sleep(0.5)
+            assert app.poll() is None, "the page has ended"
+            try:
+                if httpx.get(f"{address}/healthz").json()["status"] == "ok":
+                    break
+            except httpx.TransportError:
+                continue
+        own_race(address, "Name a colour.", 0, options.tokens)
+        before = memory_mib(app.pid)
+        prompts = [f"Say something about the number {number}." for number in range(options.visitors)]
+        took = sorted(visit_together(address, prompts, options.tokens))
+        memory = memory_over(address, app.pid, options.races, options.tokens)
+        found = {
+            "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
+            "tokens": options.tokens,
+            "visitors_at_once": len(took),
+            "errors": 0,
+            "seconds_until_done": {"first": round(took[0], 1), "last": round(took[-1], 1)},
+            "memory_mib": {"before": round(before, 1), "after_each_tenth_of_the_races": memory},
+            "races": options.races,
+            "growth_after_the_first_tenth": round(memory[-1] / memory[0] - 1, 4),
+        }
+    finally:
+        app.terminate()
+        app.wait(30)
+    text = json.dumps(found, indent=1) + "\n"
+    print(text)
+    if options.json:
+        options.json.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
