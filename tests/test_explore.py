@@ -514,11 +514,12 @@ def loaded(pair) -> ModelsState:
 @pytest.fixture(scope="module")
 def app(default_pair):
     """The whole page, with the real pair."""
-    page = build_page(loaded(default_pair))
+    models = loaded(default_pair)
+    page = build_page(models)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    _, url, _ = launch(page, server_name="127.0.0.1", server_port=port, quiet=True)
+    _, url, _ = launch(page, models, server_name="127.0.0.1", server_port=port, quiet=True)
     yield url
     page.close()
 
