@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import closing
@@ -15,7 +16,8 @@ from adaedl.sampling import Sampling
 from components.assets import module_address
 from components.browser_part import browser_part
 from components.controls import DEFAULTS, unchecked
-from components.live import POLL_S, Session, play
+from components.hosting import host
+from components.live import POLL_S, Session, play, say_place
 from components.messages import say, say_error
 from components.models_state import ModelsState
 from components.recordings import DEPTH, PROMPT, envelope, measured_lanes
@@ -146,19 +148,18 @@ def make_recording(models: ModelsState, settings: RaceSettings, session: Explore
         UserError: the settings will not do, or the pair cannot be loaded.
     """
     settings.check()
-    if on_zero_gpu():
-        raise UserError(
-            "Recordings are not made on ZeroGPU; race there, or run this page on a machine of yours."
-        )
     session.recording, session.stop_requested, session.progress = None, False, 0.0
-    turn = models.take_turn()
+    if on_zero_gpu():
+        raise UserError("Nothing can be recorded on ZeroGPU; record where the app has a device of its own.")
+    # The target writes the text twice, and the drafts from every position take about as long again.
+    turn = models.take_turn(work=3 * settings.max_new_tokens, visitor=session.visitor or id(session))
     running = None
     try:
         while not turn.wait(POLL_S):
             if session.stop_requested:
                 yield say("explore.status_stopped")
                 return
-            yield say("page.status_queue", ahead=turn.ahead)
+            yield say_place(turn)
         loading = models.load(settings.pair)
         while not wait([loading], POLL_S).done:
             if session.stop_requested:
@@ -188,10 +189,15 @@ def make_recording(models: ModelsState, settings: RaceSettings, session: Explore
 def _record(pair, settings: RaceSettings, session: ExploreSession) -> Recording:
     from adaedl.recorder import record
 
+    seconds = host().race_seconds
+    must_end = time.monotonic() + seconds
+
     def progress(share: float) -> None:
         session.progress = share
         if session.stop_requested:
             raise _Stopped
+        if time.monotonic() > must_end:
+            raise UserError("A recording may take {} s on this host; ask for fewer new tokens.", seconds)
 
     return record(
         pair,

@@ -24,9 +24,10 @@ from adaedl.metrics import percent_of_oracle
 from adaedl.recording import Recording
 from adaedl.replay import replay
 from adaedl.stopping import STOPPERS, make_stopper
-from components import assets
+from components import assets, explore_page
 from components.controls import DEFAULTS
 from components.explore_page import ExploreSession, make_recording, read_request
+from components.hosting import Host
 from components.launch import launch
 from components.models_state import LoadState, ModelsState
 from components.page import build_page
@@ -131,6 +132,7 @@ def visit(browser: Browser, address: str, part: str = "explore", **options):
 def opened(browser, address) -> Page:
     with visit(browser, address) as page:
         page.wait_for_selector("#explore [data-curves]")
+        page.locator("#explore [data-figure=map]").scroll_into_view_if_needed()
         page.wait_for_selector("#explore [data-figure=map] .main-svg")
         yield page
 
@@ -502,6 +504,23 @@ def test_a_recording_that_was_asked_to_stop_ends_and_frees_the_device(default_pa
     turn = models.take_turn()
     assert turn.wait(0)
     turn.leave()
+
+
+def test_a_recording_over_the_hosts_limit_ends_in_a_sentence_and_frees_the_device(default_pair, monkeypatch):
+    monkeypatch.setattr(explore_page, "host", lambda: Host(race_seconds=0))
+    models = loaded(default_pair)
+    settings = replace(DEFAULTS, prompt="Say hello.", lanes=["autoregressive"], max_new_tokens=256)
+    with pytest.raises(UserError, match="may take 0 s on this host"):
+        list(make_recording(models, settings, ExploreSession()))
+    assert models.in_queue == (0, 0)
+
+
+def test_nothing_is_recorded_on_zero_gpu(monkeypatch):
+    monkeypatch.setattr(explore_page, "on_zero_gpu", lambda: True)
+    models = ModelsState("smollm2-135m")
+    with pytest.raises(UserError, match="ZeroGPU"):
+        list(make_recording(models, DEFAULTS, ExploreSession()))
+    assert models.in_queue == (0, 0)
 
 
 def loaded(pair) -> ModelsState:

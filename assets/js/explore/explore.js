@@ -16,6 +16,7 @@ import { LINE, PRESENT, STYLES, barKey, key, keys } from "./styles.js";
 import { stoppersTable } from "./table.js";
 
 const BUDGET_MS = 12; // of a frame, for curves
+const MAP_REST_MS = 120; // plotly takes long over the map, so it is drawn when the sliders rest
 const ROUGH = 0.25; // unevenness of measured times that is told
 
 let current = null; // for the button that measures
@@ -39,6 +40,7 @@ export async function mount({ element, props, watch }) {
   let work = null; // the curves in the making
   let workFrame = 0;
   let frame = 0;
+  let mapTimer = 0;
 
   const chips = make("div", { className: "recorded", role: "group", ariaLabel: t("explore.recordings") });
   const about = make("p", { className: "small about-recording" });
@@ -232,7 +234,9 @@ export async function mount({ element, props, watch }) {
         points,
       });
     }
-    if (curves.map) drawMap();
+    if (!curves.map) return;
+    clearTimeout(mapTimer);
+    mapTimer = setTimeout(drawMap, MAP_REST_MS);
   }
 
   function drawLengths(lane, oracle) {
@@ -253,6 +257,7 @@ export async function mount({ element, props, watch }) {
   }
 
   function drawMap() {
+    if (!curves.map) return;
     const heat = curves.map;
     drawFigure(map.place, () => ({
       data: [
@@ -312,8 +317,8 @@ export async function mount({ element, props, watch }) {
   }
 
   document.addEventListener("adaedl:measured", ({ detail }) => addMeasured(detail));
-  whenSeen(map.place, () => curves.map && drawMap());
-  new MutationObserver(() => curves.map && drawMap()).observe(document.body, { attributeFilter: ["class"] });
+  whenSeen(map.place, drawMap);
+  new MutationObserver(drawMap).observe(document.body, { attributeFilter: ["class"] });
 
   async function openShipped(entry) {
     try {
