@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 from adaedl.models.pair import Pair
 
-
 # Files that take longest, which start first where several processes share the tests.
 LONGEST = ("test_page", "test_losslessness", "test_real_pair", "test_player", "test_learn", "test_replay")
 
