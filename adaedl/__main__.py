@@ -1,4 +1,4 @@
-"""The engine without the page: python -m adaedl pairs | race | record | sweep | check | bench | distill.
+"""The engine without the page: python -m adaedl pairs, race, record, sweep, study, check, bench or distill.
 
 Results go to stdout, progress to stderr. Exit status: 0; 1 where `check` finds a property that does not
 hold; 2 on bad input, with one line that says what would do; 130 on Ctrl-C.
@@ -136,6 +136,22 @@ def make_parser(with_distill: bool = True) -> Parser:
     command.add_argument("--csv", type=Path, metavar="FILE", help="append rows as they come")
     command.add_argument("--resume", action="store_true", help="go on with the CSV file that is there")
     command.add_argument("--parquet", type=Path, metavar="FILE", help="write all rows at the end")
+
+    command = add(
+        "study", study, "Hold the paper's claims against a sweep of every stopper; write docs/study.md."
+    )
+    command.add_argument("--kinds", metavar="KIND,…", help="built-in prompts (default all)")
+    command.add_argument("--count", type=int, metavar="N", help="prompts of each kind (default all)")
+    command.add_argument(
+        "--measured", type=int, default=2, metavar="N", help="of which really run too (default 2)"
+    )
+    command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
+    command.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("docs"),
+        help="where study.csv and study.md are; goes on with them",
+    )
 
     command = add("check", check, "Measure on a pair that decoding is lossless.")
     command.add_argument(
@@ -322,7 +338,6 @@ def record(args: argparse.Namespace) -> None:
 def sweep(args: argparse.Namespace) -> None:
     """Run the grid, appending to the CSV file as results come, then print a summary."""
     import pandas as pd
-    from tqdm import tqdm
 
     from adaedl import sweep as sweeps
     from adaedl.prompts import PROMPT_SETS
@@ -353,23 +368,8 @@ def sweep(args: argparse.Namespace) -> None:
     pair = load(args)
     done: set[tuple] = set()
     if args.csv is not None:
-        setup = {
-            "pair": pair.name,
-            "device": str(pair.device),
-            "dtype": str(pair.dtype).removeprefix("torch."),
-        }
-        done = sweeps.open_csv(args.csv, grid, setup, args.resume)
-    rows: list[sweeps.Row] = []
-    with (
-        closing(sweeps.run_sweep(pair, grid, done)) as cells,
-        tqdm(total=len(grid.cells), initial=len(done), desc="sweeping", unit="cell", file=sys.stderr) as bar,
-    ):
-        for cell in cells:
-            if args.csv is not None:
-                sweeps.append_csv(args.csv, cell)
-            rows += cell
-            bar.update()
-
+        done = sweeps.open_csv(args.csv, grid, setup_of(pair), args.resume)
+    rows = run_cells(pair, grid, done, args.csv, "sweeping")
     frame = sweeps.to_frame(rows) if args.csv is None else sweeps.read_rows(args.csv)
     print(describe(pair))
     print(f"\n{metrics_table(sweeps.summarise(frame).sort_values('temperature', kind='stable'))}")
@@ -378,6 +378,68 @@ def sweep(args: argparse.Namespace) -> None:
             print(f"\n{kind}\n{metrics_table(sweeps.summarise(pd.DataFrame(part)))}")
     if args.parquet is not None:
         sweeps.write_parquet(frame, args.parquet)
+
+
+def setup_of(pair) -> dict:
+    """What a sweep's CSV file says of a pair."""
+    return {
+        "pair": pair.name,
+        "device": str(pair.device),
+        "dtype": str(pair.dtype).removeprefix("torch."),
+    }
+
+
+def run_cells(pair, grid, done: set[tuple], csv: Path | None, description: str) -> list:
+    """Run what a sweep has left, appending to a CSV file as results come; returns their rows."""
+    from tqdm import tqdm
+
+    from adaedl import sweep as sweeps
+
+    rows = []
+    with (
+        closing(sweeps.run_sweep(pair, grid, done)) as cells,
+        tqdm(total=len(grid.cells), initial=len(done), desc=description, unit="cell", file=sys.stderr) as bar,
+    ):
+        for cell in cells:
+            if csv is not None:
+                sweeps.append_csv(csv, cell)
+            rows += cell
+            bar.update()
+    return rows
+
+
+def study(args: argparse.Namespace) -> None:
+    """Run what is left of both sweeps of a study, then write what they say."""
+    from adaedl import study as studies
+    from adaedl import sweep as sweeps
+    from adaedl.prompts import PROMPT_SETS
+
+    kinds = list(PROMPT_SETS) if args.kinds is None else [k.strip() for k in args.kinds.split(",")]
+    grids = {
+        "study.csv": studies.study_grid(sweeps.built_in_prompts(kinds, args.count), args.max_new_tokens),
+        "study-measured.csv": studies.measured_grid(
+            sweeps.built_in_prompts(kinds, args.measured), args.max_new_tokens
+        ),
+    }
+    check_writable(args.folder / "study.md")
+    pair = load(args)
+    frames = []
+    for name, grid in grids.items():
+        csv = args.folder / name
+        done = sweeps.open_csv(csv, grid, setup_of(pair), resume=True)
+        run_cells(pair, grid, done, csv, csv.stem)
+        frames.append(sweeps.read_rows(csv))
+    write_text(args.folder / "study.md", studies.report(*frames, machine_of(pair)))
+    print(f"{args.folder / 'study.md'} is written.")
+
+
+def machine_of(pair) -> str:
+    """The machine in words: the processor or the accelerator, and how many cores."""
+    import torch
+
+    if pair.device.type == "cuda":
+        return torch.cuda.get_device_name(pair.device)
+    return f"{os.cpu_count()} processor cores ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def check(args: argparse.Namespace) -> int:

@@ -27,6 +27,8 @@ from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
 from adaedl.prompts import PROMPT_SETS
 from adaedl.race import MAX_LANES, check_race, new_trace, race
+from adaedl.recorder import record
+from adaedl.replay import replay_trace
 from adaedl.sampling import Sampling
 from adaedl.statistics import bootstrap_mean
 from adaedl.stopping import format_spec, make_stopper
@@ -55,7 +57,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a sweep runs.
+    """What a sweep runs. Where it is `replayed`, each cell is recorded once and every lane replayed on it:
+    rounds are exact, clocks modelled, and `oracle` may be a lane.
 
     Raises:
         UserError: naming the value that will not do, and what would.
@@ -69,6 +72,7 @@ class Grid:
     verification: str = "shared_noise"
     top_k: int = 0
     top_p: float = 1.0
+    replayed: bool = False
 
     def __post_init__(self):
         lanes = [format_spec(make_stopper(lane)) for lane in self.lanes]
@@ -81,7 +85,7 @@ class Grid:
         if BASELINE not in lanes:  # every speedup is against it
             lanes.insert(0, BASELINE)
         object.__setattr__(self, "lanes", tuple(lanes))
-        if len(lanes) > MAX_LANES:
+        if len(lanes) > MAX_LANES and not self.replayed:
             raise UserError(
                 "The sweep has {} lanes with {}; at most {} run at once.", len(lanes), BASELINE, MAX_LANES
             )
@@ -96,7 +100,13 @@ class Grid:
         for seed in self.seeds:
             check_run(self.max_new_tokens, seed, self.verification)
         for prompt in self.prompts:
-            check_race(prompt.text, lanes, self.max_new_tokens, self.seeds[0], self.verification)
+            check_race(
+                prompt.text,
+                [BASELINE] if self.replayed else lanes,
+                self.max_new_tokens,
+                self.seeds[0],
+                self.verification,
+            )
 
     @property
     def cells(self) -> list["Cell"]:
@@ -180,17 +190,14 @@ def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[li
 
 
 def _run_cell(pair: Pair, grid: Grid, cell: Cell, lanes: list[str]) -> list[Row]:
-    trace = new_trace(
-        pair,
-        cell.prompt.text,
-        lanes,
-        Sampling(cell.temperature, grid.top_k, grid.top_p),
-        max_new_tokens=grid.max_new_tokens,
-        seed=cell.seed,
-        verification=grid.verification,
-    )
-    for _ in race(pair, trace):
-        pass
+    sampling = Sampling(cell.temperature, grid.top_k, grid.top_p)
+    options = {"max_new_tokens": grid.max_new_tokens, "seed": cell.seed}
+    if grid.replayed:
+        trace = replay_trace(record(pair, cell.prompt.text, sampling, **options), lanes)
+    else:
+        trace = new_trace(pair, cell.prompt.text, lanes, sampling, verification=grid.verification, **options)
+        for _ in race(pair, trace):
+            pass
     return rows_of(trace, grid, cell)
 
 

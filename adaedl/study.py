@@ -1,0 +1,281 @@
+"""The paper's claims on any pair: what a sweep of every stopper says of each, in numbers with intervals and
+a plain verdict.
+
+The sweep is replayed: each text is recorded once and every stopper replayed on it, which gives its rounds
+exactly and its clock by a model of what rounds took (`adaedl.replay`). A smaller sweep that really runs says
+how far that model is off. The claims are those of AdaEDL (arXiv 2410.18351); the last is our own.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from adaedl.metrics import BASELINE
+from adaedl.statistics import bootstrap_mean
+from adaedl.stopping import Fixed, format_spec
+from adaedl.sweep import Grid, Prompt
+
+TEMPERATURES = (0.0, 0.3, 0.7, 1.0, 1.3, 1.7)
+ADAEDL = "adaedl"
+OURS = "throughput"
+ORACLE = "oracle"
+FIXED = {f"k={k}": format_spec(Fixed(k)) for k in range(1, 9)}
+RIVALS = ("max_confidence", "svip", "margin", "heuristic", "confidence", "bandit")
+THRESHOLDS = {value: f"adaedl:threshold={value}" for value in (0.1, 0.2, 0.3, 0.5, 0.6)} | {0.4: ADAEDL}
+GAMMAS = {value: f"adaedl:gamma={value}" for value in (0.05, 0.1, 0.3, 0.4)} | {0.2: ADAEDL}
+LANES = tuple(
+    dict.fromkeys(
+        (
+            BASELINE,
+            *FIXED.values(),
+            ADAEDL,
+            *RIVALS,
+            OURS,
+            ORACLE,
+            *sorted(THRESHOLDS.values()),
+            *sorted(GAMMAS.values()),
+        )
+    )
+)
+MEASURED = (BASELINE, FIXED["k=2"], FIXED["k=4"], ADAEDL, "svip", OURS)
+PROMPT_KEY = ["kind", "prompt", "prompt_digest"]
+
+
+def study_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
+    """The replayed sweep of a study."""
+    return Grid(prompts, TEMPERATURES, LANES, max_new_tokens=max_new_tokens, replayed=True)
+
+
+def measured_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
+    """The sweep that really runs, for how far modelled speedups are from measured ones."""
+    return Grid(prompts, TEMPERATURES, MEASURED, max_new_tokens=max_new_tokens)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the sweep says of one claim: a verdict in a sentence or two, and the table that it rests on, lanes
+    down and temperatures across."""
+
+    claim: str
+    verdict: str
+    table: pd.DataFrame
+
+
+def findings(frame: pd.DataFrame) -> list[Finding]:
+    """A finding for each claim, from the rows of a study's sweep (`adaedl.sweep.read_rows`)."""
+    speedups = _speedups(frame)
+    return [
+        _against_fixed(speedups),
+        _against_rivals(speedups),
+        _at_high_temperature(speedups),
+        _over_setting(
+            speedups, THRESHOLDS, "λ0", "On short texts the first threshold λ0 matters, for λ moves slowly."
+        ),
+        _over_setting(speedups, GAMMAS, "γ", "γ = 0.2 suits."),
+        _ours(speedups),
+    ]
+
+
+def _speedups(frame: pd.DataFrame) -> pd.DataFrame:
+    """Speedup by prompt and temperature (rows) and lane (columns), seeds averaged; whole cells only."""
+    keys = [*PROMPT_KEY, "temperature", "lane"]
+    return frame.groupby(keys)["speedup"].mean().unstack("lane").dropna()
+
+
+def _temperatures(speedups: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    return {t: part.droplevel("temperature") for t, part in speedups.groupby(level="temperature")}
+
+
+def _gains(speedups: pd.DataFrame, lane: str, others: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """By how many percent a lane is faster than others, the mean over prompts, and the same with intervals in
+    words; `others` are columns by the name to show."""
+    means, words = {}, {}
+    for temperature, part in _temperatures(speedups).items():
+        column = {
+            name: bootstrap_mean(100 * (part[lane] / part[other] - 1)) for name, other in others.items()
+        }
+        means[temperature] = {name: mean for name, (mean, *_) in column.items()}
+        words[temperature] = {
+            name: f"{mean:+.1f}% [{low:+.1f}, {high:+.1f}]" for name, (mean, low, high) in column.items()
+        }
+    return pd.DataFrame(means), pd.DataFrame(words)
+
+
+def _best(speedups: pd.DataFrame, lanes: Iterable[str]) -> pd.Series:
+    """For each cell the speedup of the lane that is best at its temperature on average, in hindsight."""
+    lanes = list(lanes)
+    mean = speedups[lanes].groupby(level="temperature").mean().idxmax(axis=1)
+    return pd.Series([row[mean[key[-1]]] for key, row in speedups.iterrows()], speedups.index)
+
+
+def _best_elsewhere(speedups: pd.DataFrame, lanes: Iterable[str]) -> pd.Series:
+    """For each cell the speedup of the lane that is best on the other prompts at its temperature."""
+    lanes = list(lanes)
+    grouped = speedups[lanes].groupby(level="temperature")
+    others = grouped.transform("sum") - speedups[lanes]
+    return pd.Series(
+        [row[choice] for choice, (_, row) in zip(others.idxmax(axis=1), speedups.iterrows(), strict=True)],
+        speedups.index,
+    )
+
+
+def _against_fixed(speedups: pd.DataFrame) -> Finding:
+    chosen = speedups.assign(
+        best=_best(speedups, FIXED.values()), elsewhere=_best_elsewhere(speedups, FIXED.values())
+    )  # columns beside the lanes
+    names = FIXED | {"the best k, in hindsight": "best", "k chosen on other prompts": "elsewhere"}
+    means, words = _gains(chosen, ADAEDL, names)
+    ours = means.loc["k chosen on other prompts"]
+    over = means.iloc[: len(FIXED)].stack()
+    verdict = (
+        f"Against single lengths AdaEDL is {over.min():+.0f}% to {over.max():+.0f}%; it gains 10% or more in "
+        f"{(over >= 10).sum()} of {len(over)} cases of a length and a temperature. Against a length that was "
+        f"chosen on other prompts it is {ours.min():+.1f}% to {ours.max():+.1f}%: "
+        f"{_verdict(ours.min() >= 10, ours.max() < 10, 'the gain depends on the temperature')}"
+    )
+    return Finding("AdaEDL is 10–57% faster than fixed draft lengths.", verdict, words)
+
+
+def _against_rivals(speedups: pd.DataFrame) -> Finding:
+    means, words = _gains(speedups, ADAEDL, {lane: lane for lane in (*RIVALS, OURS)})
+    over = means.loc[list(RIVALS)].stack()
+    (lane, temperature), most = over.idxmax(), over.max()
+    verdict = (
+        f"At best {most:+.1f}% (over {lane} at temperature {temperature:g}), at worst {over.min():+.1f}%, "
+        f"{over.mean():+.1f}% on average: "
+        f"{_verdict(over.min() >= 0, over.mean() < 0, 'faster than some of them, slower than others')}"
+    )
+    return Finding("AdaEDL is up to 10% faster than other training-free stoppers.", verdict, words)
+
+
+def _at_high_temperature(speedups: pd.DataFrame) -> Finding:
+    lanes = [*FIXED.values(), ADAEDL, *RIVALS, OURS, ORACLE]
+    words, means = {}, {}
+    for temperature, part in _temperatures(speedups).items():
+        found = {lane: bootstrap_mean(part[lane]) for lane in lanes}
+        means[temperature] = {lane: mean for lane, (mean, *_) in found.items()}
+        words[temperature] = {
+            lane: f"{mean:.2f}× [{low:.2f}, {high:.2f}]" for lane, (mean, low, high) in found.items()
+        }
+    hot = max(means)
+    ours, fixed = means[hot][ADAEDL], {k: means[hot][lane] for k, lane in FIXED.items()}
+    slow = [k for k, speedup in fixed.items() if speedup < 1]
+    verdict = (
+        f"At temperature {hot:g} AdaEDL reaches {ours:.2f}× and fixed lengths "
+        f"{min(fixed.values()):.2f}× to {max(fixed.values()):.2f}×; below autoregressive are "
+        f"{', '.join(slow) or 'none of them'}: "
+        f"{_verdict(ours >= 1 and bool(slow), ours < 1, 'AdaEDL stays above, and so do fixed lengths')}"
+    )
+    return Finding(
+        "AdaEDL is robust at high temperatures, where fixed lengths fall below autoregressive decoding.",
+        verdict,
+        pd.DataFrame(words),
+    )
+
+
+def _over_setting(speedups: pd.DataFrame, lanes: dict[float, str], name: str, claim: str) -> Finding:
+    """How a setting of AdaEDL changes its speedup: the best value, and what the default loses to it."""
+    by_temperature = speedups.groupby(level="temperature")
+    means = pd.DataFrame({value: by_temperature[lanes[value]].mean() for value in sorted(lanes)}).T
+    best = means.idxmax()
+    lost = 100 * (1 - by_temperature[ADAEDL].mean() / means.max())
+    spread = 100 * (1 - means.min() / means.max())
+    verdict = (
+        f"The best {name} is {', '.join(f'{best[t]:g} at temperature {t:g}' for t in best.index)}. The "
+        f"default is at most {lost.max():.1f}% slower than that; the worst value shown is "
+        f"{spread.min():.1f}% to {spread.max():.1f}% slower."
+    )
+    table = means.map(lambda value: f"{value:.3f}×").rename_axis(name)
+    return Finding(claim, verdict, table)
+
+
+def _ours(speedups: pd.DataFrame) -> Finding:
+    others = [*FIXED.values(), *(lane for lane in LANES if lane.partition(":")[0] == ADAEDL), *RIVALS]
+    chosen = speedups.assign(best=_best(speedups, others), elsewhere=_best_elsewhere(speedups, others))
+    means, words = _gains(
+        chosen, OURS, {"the best other, in hindsight": "best", "a rule chosen on other prompts": "elsewhere"}
+    )
+    share = (100 * chosen[OURS] / chosen[ORACLE]).groupby(level="temperature").mean()
+    words.loc["percent of oracle"] = [f"{share[t]:.0f}%" for t in words.columns]
+    over = means.loc["the best other, in hindsight"]
+    verdict = (
+        f"Against the best of {len(others)} other settings, picked at each temperature in hindsight, it is "
+        f"{over.min():+.1f}% to {over.max():+.1f}%; it reaches {share.min():.0f}% to {share.max():.0f}% of "
+        f"the oracle's speed: {_verdict(over.min() >= 0, over.max() < 0, 'near it, now above, now below')}"
+    )
+    return Finding(
+        "`throughput`, which has no threshold, is as fast as the best of all others.", verdict, words
+    )
+
+
+def _verdict(holds: bool, fails: bool, between: str) -> str:
+    return "the claim holds here." if holds else "the claim does not hold here." if fails else f"{between}."
+
+
+def model_error(modelled: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """By lane and temperature, mean speedups of the cells that both sweeps have: modelled, measured, and by
+    how many percent the former is higher."""
+    keys = [*PROMPT_KEY, "temperature", "seed", "lane"]
+    both = modelled.merge(measured, on=keys, suffixes=("_modelled", "_measured"))
+    both = both[both["lane"] != BASELINE]
+    means = both.groupby(["lane", "temperature"])[["speedup_modelled", "speedup_measured"]].mean()
+    means.columns = ["modelled", "measured"]
+    return means.assign(error=100 * (means["modelled"] / means["measured"] - 1)).reset_index()
+
+
+def report(frame: pd.DataFrame, measured: pd.DataFrame | None, machine: str) -> str:
+    """The study as Markdown."""
+    first = frame.iloc[0]
+    prompts = frame.drop_duplicates(PROMPT_KEY)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in prompts["kind"].value_counts(sort=False).items())
+    adaedl = frame[frame["lane"] == ADAEDL]
+    parts = [
+        "# The claims of AdaEDL, measured\n",
+        f"Pair `{first['pair']}` on {machine}, {first['dtype']}; {len(prompts)} prompts ({kinds}), up to "
+        f"{first['max_new_tokens']} new tokens, shared noise. Remake it with `python -m adaedl study`.\n",
+        "Speedups are against autoregressive decoding of the same text. Each text was recorded once and "
+        "every stopper replayed on it: rounds are exactly those of a real run, clocks are modelled from the "
+        "costs of real rounds of that text. Intervals are 95% bootstrap intervals over prompts.\n",
+        "## The pair at each temperature\n",
+        markdown(_conditions(adaedl)),
+    ]
+    for finding in findings(frame):
+        parts += [f"## {finding.claim}\n", f"{finding.verdict}\n", markdown(finding.table)]
+    if measured is not None and len(measured):
+        errors = model_error(frame, measured)
+        off = errors["error"].abs()
+        parts += [
+            "## How far the model of time is off\n",
+            f"Really run on {len(measured.drop_duplicates(PROMPT_KEY))} of the prompts: a modelled mean "
+            f"speedup is off by {off.mean():.1f}% on average, {off.max():.1f}% at most.\n",
+            "Modelled / measured:\n",
+            markdown(_model_table(errors)),
+        ]
+    return "\n".join(parts)
+
+
+def _conditions(rows: pd.DataFrame) -> pd.DataFrame:
+    """What a pair is like at each temperature, from the rows of one lane."""
+    means = rows.groupby("temperature")[["acceptance_rate", "mean_beta", "cost_ratio"]].mean()
+    table = pd.DataFrame(
+        {
+            "acceptance rate of AdaEDL's drafts": means["acceptance_rate"].map("{:.2f}".format),
+            "mean β of them": means["mean_beta"].map("{:.2f}".format),
+            "cost ratio c": means["cost_ratio"].map("{:.3f}".format),
+        }
+    )
+    return table.T
+
+
+def _model_table(errors: pd.DataFrame) -> pd.DataFrame:
+    words = [f"{row.modelled:.2f}× / {row.measured:.2f}× ({row.error:+.1f}%)" for row in errors.itertuples()]
+    return errors.assign(words=words).pivot(index="lane", columns="temperature", values="words")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table as Markdown, its columns temperatures."""
+    head = [table.index.name or "", *(f"T = {t:g}" for t in table.columns)]
+    rows = [[str(index), *map(str, row)] for index, row in zip(table.index, table.to_numpy(), strict=True)]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
