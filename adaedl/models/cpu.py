@@ -111,7 +111,8 @@ class Rotary:
     def __call__(self, first: int, count: int) -> Tensor:
         if first + count > len(self.table):
             angles = torch.arange(max(512, 2 * (first + count))).double()[:, None, None] * self.frequencies
-            self.table = torch.polar(torch.ones_like(angles), angles).to(self.table)
+            table = torch.polar(torch.ones_like(angles), angles)
+            self.table = table.to(self.table.device, self.table.dtype)
         return self.table[first : first + count]
 
     @staticmethod
