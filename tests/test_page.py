@@ -113,8 +113,10 @@ def advanced(page: Page) -> None:
 
 
 def start(page: Page, tokens: object = SHORT, prompt: str | None = None) -> None:
+    page.bring_to_front()  # a page behind another draws, and so takes in what is typed, when it likes
     advanced(page)
     page.fill("#tokens input", str(tokens))
+    expect(page.locator("#tokens input")).to_have_value(str(tokens))
     if prompt is not None:
         page.fill("#prompt textarea", prompt)
     page.click("#run")
