@@ -165,7 +165,6 @@ def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(tar
         usable = lambda corpus, number: True  # noqa: E731
         train(
             *([corpus], usable, teacher, LAYERS, recipe, checkpoint, output, lambda line: None),
-            vocab_size=len(vocab),
             start_from=(trained, vocab),
         )
         net, kept = read_drafter(output)
@@ -175,30 +174,6 @@ def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(tar
     untouched = run(1e-9)
     assert all(torch.allclose(untouched[name], weights[name], atol=1e-2) for name in weights)
     assert not torch.allclose(run(0.02)["head.weight"], untouched["head.weight"], atol=1e-6)
-
-
-def test_a_new_run_may_widen_the_vocabulary_of_a_trained_drafter(target, corpus, tmp_path):
-    teacher = Teacher.of(target)
-    vocab = torch.arange(64)
-    trained = initialise([corpus], teacher, LAYERS, vocab)
-    trained.head.weight.data.mul_(1.5)  # a change that a linear map can learn
-    output = tmp_path / "drafter.safetensors"
-    recipe = Recipe(minutes=1e-9, sequences_a_step=4, draft_steps=2, rounds_a_sequence=4)
-    train(
-        *([corpus], lambda corpus, number: True, teacher, LAYERS, recipe, tmp_path / "checkpoint", output),
-        report=lambda line: None,
-        vocab_size=80,
-        start_from=(trained, vocab),
-    )
-    net, wider = read_drafter(output)
-    assert len(wider) == len(net.head.weight) == net.config.vocab_size == 80
-    assert torch.equal(wider, wider.unique())
-    assert torch.isin(vocab, wider).all()
-    old = torch.isin(wider, vocab)
-    assert torch.allclose(net.head.weight[old], trained.head.weight, atol=2e-2)
-    new = net.head.weight[~old]
-    asked = teacher.embeddings[wider[~old]]
-    assert (new - 1.5 * asked).norm() < 0.5 * (new - asked).norm()
 
 
 def test_an_interrupted_write_leaves_the_corpus_as_it_was(corpus):

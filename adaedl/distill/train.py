@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from adaedl.distill.corpus import Corpus
 from adaedl.distill.generate import product_dtype
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet, rotary, unit_rms
 
-VOCAB_SIZE = 15_360  # the file stays under 30 MB
+VOCAB_SIZE = 8192
 BETA_WEIGHT = 2.0  # of 1 − β beside the cross-entropy: acceptance is what the drafter is for
 OPENING = 8  # the first tokens' hidden states are outliers: no regression on them
 
@@ -58,15 +58,10 @@ def answer_positions(corpus: Corpus) -> np.ndarray:
 
 
 def choose_vocab(
-    corpora: list[Corpus],
-    teacher: Teacher,
-    vocab_size: int,
-    generator: torch.Generator,
-    keep: Tensor | None = None,
+    corpora: list[Corpus], teacher: Teacher, vocab_size: int, generator: torch.Generator
 ) -> Tensor:
     """The trimmed vocabulary [vocab_size], ascending: the tokens with the largest share of the emitted
-    tokens plus their share of the target's probability mass on a sample of positions; those of `keep` in
-    any case."""
+    tokens plus their share of the target's probability mass on a sample of positions."""
     size = len(teacher.embeddings)
     emitted, mass = torch.zeros(size), torch.zeros(size)
     for corpus in corpora:
@@ -78,24 +73,7 @@ def choose_vocab(
         for rows in torch.from_numpy(positions)[sample].split(512):
             hidden = teacher.hidden(torch.from_numpy(corpus.features[rows.numpy(), -1]))
             mass += (hidden @ teacher.embeddings.T).softmax(-1).sum(0)
-    share = emitted / emitted.sum() + mass / mass.sum()
-    if keep is not None:
-        share[keep] = torch.inf
-    return share.topk(vocab_size).indices.sort().values
-
-
-def widen(net: DrafterNet, vocab: Tensor, wider: Tensor, teacher: Teacher) -> DrafterNet:
-    """A trained drafter with a wider output vocabulary, `wider` [V'], which holds its own `vocab` [V].
-
-    A new token's output row is the target's, changed as training has changed the rows of the tokens before:
-    by the linear map of least squares, ridge-regularised."""
-    known, trained = teacher.embeddings[vocab], net.head.weight.detach()
-    change = ridge(known, trained - known, 0.1)
-    rows = teacher.embeddings[wider] @ (torch.eye(len(change)) + change)
-    rows[torch.isin(wider, vocab)] = trained
-    wide = DrafterNet(replace(net.config, vocab_size=len(wider)))
-    wide.load_state_dict({**net.state_dict(), "head.weight": rows})
-    return wide
+    return (emitted / emitted.sum() + mass / mass.sum()).topk(vocab_size).indices.sort().values
 
 
 def initialise(
@@ -155,10 +133,10 @@ def initialise(
     return net
 
 
-def ridge(x: Tensor, y: Tensor, weight: float = 1e-3) -> Tensor:
-    """W minimising |x·W − y|² + a little |W|², `weight` relative to the mean square of x's columns."""
+def ridge(x: Tensor, y: Tensor) -> Tensor:
+    """W minimising |x·W − y|² + a little |W|²."""
     gram = x.T @ x
-    gram.diagonal().add_(weight * gram.diagonal().mean())
+    gram.diagonal().add_(1e-3 * gram.diagonal().mean())
     return torch.linalg.solve(gram, x.T @ y)
 
 
@@ -317,16 +295,12 @@ def train(
     Args:
         usable: whether a sequence may be trained on (held-out topics are not).
         output: where the averaged weights are saved, at every checkpoint.
-        start_from: a trained drafter and its vocabulary to begin with, in place of the closed-form start;
-            widened where that vocabulary is smaller than `vocab_size`.
+        start_from: a trained drafter and its vocabulary to begin with, in place of the closed-form start.
     """
     generator = torch.Generator().manual_seed(0)
     saved_run = Checkpoint.read(checkpoint) if checkpoint.exists() else None
     if start_from:
         net, vocab = start_from
-        if vocab_size > len(vocab):
-            wider = choose_vocab(corpora, teacher, vocab_size, generator, keep=vocab)
-            net, vocab = widen(net, vocab, wider, teacher), wider
         net = net.train().requires_grad_(True)
     else:
         vocab = saved_run.vocab if saved_run else choose_vocab(corpora, teacher, vocab_size, generator)
