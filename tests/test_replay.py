@@ -416,11 +416,11 @@ def test_what_is_no_recording_is_refused_in_one_sentence(text):
 
 # The real pair.
 
-REAL_TOKENS = 24
+REAL_TOKENS = 16
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(8))
 def test_a_replay_is_the_real_run_on_the_real_pair(number, temperature, default_pair):
     prompt, options = BENCH_PROMPTS[number], {"max_new_tokens": REAL_TOKENS, "seed": number}
     recording = record(default_pair, prompt, Sampling(temperature), **options)
