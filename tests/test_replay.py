@@ -416,7 +416,7 @@ def test_what_is_no_recording_is_refused_in_one_sentence(text):
 
 # The real pair.
 
-REAL_TOKENS = 16
+REAL_TOKENS = 10
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
