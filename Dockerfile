@@ -1,9 +1,9 @@
 # The page on a CPU, as a user without rights:
-#   docker build -t adaedl . && docker run --rm -p 7860:7860 -v adaedl-cache:/home/host/.cache adaedl
+#   docker build -t adaedl . && docker run --rm -p 7860:7860 -v adaedl-cache:/srv/host/.cache adaedl
 FROM python:3.11-slim
 
-RUN useradd --create-home --uid 1000 host
-WORKDIR /home/host/app
+RUN useradd --create-home --home-dir /srv/host --uid 1000 host
+WORKDIR /srv/host/app
 COPY requirements.txt .
 # The CPU's own torch is a tenth of the size of the one with CUDA.
 RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
@@ -13,12 +13,12 @@ COPY --chown=host:host app.py LICENSE README.md ./
 COPY --chown=host:host adaedl adaedl
 COPY --chown=host:host assets assets
 COPY --chown=host:host components components
-RUN mkdir -p /home/host/.cache && chown host:host /home/host/.cache
+RUN mkdir -p /srv/host/.cache && chown host:host /srv/host/.cache
 
 USER host
 ENV GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860 PYTHONUNBUFFERED=1
 EXPOSE 7860
-VOLUME /home/host/.cache
+VOLUME /srv/host/.cache
 HEALTHCHECK --start-period=120s --interval=30s --timeout=10s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=8)"]
 CMD ["python", "app.py"]
