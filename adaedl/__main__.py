@@ -340,7 +340,6 @@ def sweep(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from adaedl import sweep as sweeps
-    from adaedl.prompts import PROMPT_SETS
     from adaedl.stopping import split_specs
 
     if args.resume and args.csv is None:
@@ -348,7 +347,7 @@ def sweep(args: argparse.Namespace) -> None:
     if args.prompts is not None:
         prompts = sweeps.prompts_from_lines(read_text(args.prompts))
     else:
-        kinds = list(PROMPT_SETS) if args.kinds is None else [k.strip() for k in args.kinds.split(",")]
+        kinds = read_kinds(args.kinds)
         prompts = sweeps.built_in_prompts(kinds, args.count)
     grid = sweeps.Grid(
         prompts,
@@ -368,7 +367,7 @@ def sweep(args: argparse.Namespace) -> None:
     pair = load(args)
     done: set[tuple] = set()
     if args.csv is not None:
-        done = sweeps.open_csv(args.csv, grid, setup_of(pair), args.resume)
+        done = sweeps.open_csv(args.csv, grid, sweeps.setup_of(pair), args.resume)
     rows = run_cells(pair, grid, done, args.csv, "sweeping")
     frame = sweeps.to_frame(rows) if args.csv is None else sweeps.read_rows(args.csv)
     print(describe(pair))
@@ -380,13 +379,11 @@ def sweep(args: argparse.Namespace) -> None:
         sweeps.write_parquet(frame, args.parquet)
 
 
-def setup_of(pair) -> dict:
-    """What a sweep's CSV file says of a pair."""
-    return {
-        "pair": pair.name,
-        "device": str(pair.device),
-        "dtype": str(pair.dtype).removeprefix("torch."),
-    }
+def read_kinds(text: str | None) -> list[str]:
+    """The kinds of built-in prompts that were asked for: all by default."""
+    from adaedl.prompts import PROMPT_SETS
+
+    return list(PROMPT_SETS) if text is None else [kind.strip() for kind in text.split(",")]
 
 
 def run_cells(pair, grid, done: set[tuple], csv: Path | None, description: str) -> list:
@@ -412,9 +409,9 @@ def study(args: argparse.Namespace) -> None:
     """Run what is left of both sweeps of a study, then write what they say."""
     from adaedl import study as studies
     from adaedl import sweep as sweeps
-    from adaedl.prompts import PROMPT_SETS
+    from adaedl.machine import device_name
 
-    kinds = list(PROMPT_SETS) if args.kinds is None else [k.strip() for k in args.kinds.split(",")]
+    kinds = read_kinds(args.kinds)
     grids = {
         "study.csv": studies.study_grid(sweeps.built_in_prompts(kinds, args.count), args.max_new_tokens),
         "study-measured.csv": studies.measured_grid(
@@ -426,20 +423,12 @@ def study(args: argparse.Namespace) -> None:
     frames = []
     for name, grid in grids.items():
         csv = args.folder / name
-        done = sweeps.open_csv(csv, grid, setup_of(pair), resume=True)
+        done = sweeps.open_csv(csv, grid, sweeps.setup_of(pair), resume=True)
         run_cells(pair, grid, done, csv, csv.stem)
         frames.append(sweeps.read_rows(csv))
-    write_text(args.folder / "study.md", studies.report(*frames, machine_of(pair)))
+    machine = f"{device_name(pair.device)}, {os.cpu_count()} cores"
+    write_text(args.folder / "study.md", studies.report(*frames, machine))
     print(f"{args.folder / 'study.md'} is written.")
-
-
-def machine_of(pair) -> str:
-    """The machine in words: the processor or the accelerator, and how many cores."""
-    import torch
-
-    if pair.device.type == "cuda":
-        return torch.cuda.get_device_name(pair.device)
-    return f"{os.cpu_count()} processor cores ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def check(args: argparse.Namespace) -> int:

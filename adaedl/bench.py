@@ -21,6 +21,7 @@ from tqdm import tqdm
 from adaedl import reference
 from adaedl.decoding import Context, check_run, decode, read_prompt
 from adaedl.errors import UserError
+from adaedl.machine import processor
 from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
 from adaedl.race import check_race
@@ -367,13 +368,3 @@ def _machine(pair: Pair) -> dict:
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers")},
     }
-
-
-def processor() -> str:
-    """What this machine's processor is called."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-            return next(names, "") or platform.machine()
-    except OSError:  # not Linux
-        return platform.processor() or platform.machine()

@@ -260,10 +260,19 @@ def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
 # The CSV file of a sweep, which can be killed at any moment and gone on with.
 
 
+def setup_of(pair: Pair) -> dict:
+    """What all rows of a sweep say of its pair."""
+    return {
+        "pair": pair.name,
+        "device": str(pair.device),
+        "dtype": str(pair.dtype).removeprefix("torch."),
+    }
+
+
 def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tuple]:
     """Make a CSV file ready for rows to be appended; returns the keys of the cells that it has.
 
-    A cell that was cut off is taken out of the file. `pair_setup` are the pair's name, device and dtype.
+    A cell that was cut off is taken out of the file. `pair_setup` is of `setup_of`.
 
     Raises:
         UserError: the file is there and `resume` is false; or it is of another sweep; or it cannot be read

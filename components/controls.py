@@ -125,20 +125,16 @@ def controls_view(default_pair: str) -> Controls:
     return Controls(inputs, run, stop, share, open_trace, status, link)
 
 
+def verification_rule(value: str, **layout) -> gr.Radio:
+    """The choice of a verification rule."""
+    rules = [(text("page.rule_shared"), "shared_noise"), (text("page.rule_speculative"), "speculative")]
+    return gr.Radio(rules, value=value, label=text("page.rule"), **layout)
+
+
 def _advanced() -> tuple[gr.components.Component, ...]:
     """What is seldom changed: the verification rule, top-k, top-p, the seed and the length."""
     with gr.Accordion(text("page.advanced"), open=False, elem_id="advanced"), gr.Row():
-        rule = gr.Radio(
-            [
-                (text("page.rule_shared"), "shared_noise"),
-                (text("page.rule_speculative"), "speculative"),
-            ],
-            value=DEFAULTS.verification,
-            label=text("page.rule"),
-            elem_id="rule",
-            scale=3,
-            min_width=280,
-        )
+        rule = verification_rule(DEFAULTS.verification, elem_id="rule", scale=3, min_width=280)
         numbers = [
             _number(text("page.top_k"), DEFAULTS.top_k, "top_k"),
             _number(text("page.top_p"), DEFAULTS.top_p, "top_p"),

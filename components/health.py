@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from adaedl import __version__
+from adaedl.machine import device_name
 from components.browser_part import browser_part
 from components.hosting import host
 from components.models_state import ModelsState
@@ -59,7 +60,7 @@ def health(models: ModelsState) -> dict:
             "draft": pair.draft_name,
             "weights": pair.weights,
             "device": f"{pair.device}/{dtype}",
-            "device_name": _device_name(pair),
+            "device_name": device_name(pair.device),
             "target_path": pair.target.path,
         }
     return told
@@ -78,11 +79,3 @@ def health_route(models: ModelsState) -> Route:
 def about_view():
     """The panel at the page's foot; it asks /healthz when it is opened."""
     return browser_part("about")
-
-
-def _device_name(pair) -> str:
-    if pair.device.type != "cuda":
-        return platform.processor() or platform.machine()
-    import torch
-
-    return torch.cuda.get_device_name(pair.device)

@@ -12,9 +12,9 @@ import pandas as pd
 
 from adaedl.errors import UserError
 from adaedl.prompts import PROMPT_SETS
-from adaedl.sweep import Grid, rows_to_keep, to_frame
+from adaedl.sweep import Grid, rows_to_keep, setup_of, to_frame
 from components.browser_part import browser_part
-from components.controls import unchecked
+from components.controls import unchecked, verification_rule
 from components.lanes_editor import lanes_editor
 from components.messages import say, say_error
 from components.models_state import ModelsState
@@ -131,15 +131,7 @@ def _controls() -> SweepControls:
                     elem_id="sweep-seeds",
                 )
                 tokens = _number(text("page.tokens"), DEFAULTS.max_new_tokens, "sweep-tokens")
-            rule = gr.Radio(
-                [
-                    (text("page.rule_shared"), "shared_noise"),
-                    (text("page.rule_speculative"), "speculative"),
-                ],
-                value=DEFAULTS.verification,
-                label=text("page.rule"),
-                elem_id="sweep-rule",
-            )
+            rule = verification_rule(DEFAULTS.verification, elem_id="sweep-rule")
     with gr.Row(elem_id="sweep-buttons"):
         small = {"size": "md", "min_width": 90}
         start = gr.Button(text("sweep.start"), variant="primary", elem_id="sweep-start", **small)
@@ -277,12 +269,7 @@ def _rows_of_same_sweep(rows: pd.DataFrame, grid: Grid, pair: str, models: Model
     Raises:
         UserError: they are of another sweep, pair or device.
     """
-    loaded = models.load(pair).result()
-    setup = {
-        "pair": loaded.name,
-        "device": str(loaded.device),
-        "dtype": str(loaded.dtype).removeprefix("torch."),
-    }
+    setup = setup_of(models.load(pair).result())
     return rows_to_keep(rows, grid, setup, "The table", "set it so again, or press Start for a new sweep")
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from adaedl.errors import UserError
+from adaedl.machine import device_name
 from adaedl.race import MAX_LANES
 from adaedl.stopping import make_stopper
 from adaedl.sweep import rows_from_csv, summarise, write_parquet
@@ -52,12 +53,10 @@ def describe_example() -> None:
     """Write down when and where the example that has just been measured was."""
     import torch
 
-    from adaedl.bench import processor
-
     device = rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name)["device"][0]
     about = {
         "date": datetime.fromtimestamp(EXAMPLE.stat().st_mtime, UTC).date().isoformat(),
-        "processor": torch.cuda.get_device_name(device) if device.startswith("cuda") else processor(),
+        "processor": device_name(device),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }

@@ -24,9 +24,9 @@ def hosted_models() -> ModelsState:
 
 
 @contextmanager
-def hosted():
+def hosted(models: ModelsState | None = None):
     """The page, served from this process: its address without a slash at the end, and its models."""
-    models = hosted_models()
+    models = models or hosted_models()
     page = build_page(models)
     _, address, _ = launch(page, models, quiet=True)
     try:

@@ -4,20 +4,14 @@ page recording and measuring on the real pair."""
 import json
 import re
 import socket
-import threading
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-import uvicorn
-from axe_playwright_python.sync_playwright import Axe
+from browsing import serve, violations
 from playwright.sync_api import Browser, Page, expect
-from starlette.applications import Starlette
-from starlette.responses import HTMLResponse
-from starlette.routing import Route
 
 from adaedl.errors import UserError
 from adaedl.metrics import percent_of_oracle
@@ -88,27 +82,9 @@ window.feed = (text) => {{ props.value = text; changed(); }};
 </script></body></html>"""
 
 
-@contextmanager
-def serve_modules():
-    """A server of the browser's files and PAGE; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    app = Starlette(routes=[Route("/", lambda _: HTMLResponse(PAGE)), *assets.routes()])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join(10)
-
-
 @pytest.fixture(scope="module")
 def address() -> str:
-    with serve_modules() as served:
+    with serve(PAGE) as served:
         yield served
 
 
@@ -466,19 +442,13 @@ def test_hostile_texts_are_shown_as_they_are(page):
 
 @pytest.mark.parametrize("part", ["explore", "calibration"])
 def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(browser, address, part):
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"], "resultTypes": ["violations"]}
     with visit(browser, address, part) as page:
         page.add_style_tag(content="body.dark { background: #0b0f19; }")
         for theme, width in (("", 390), ("dark", 1280)):
             page.set_viewport_size({"width": width, "height": 900})
             page.evaluate("theme => { document.body.className = theme; }", theme)
             settle(page)
-            found = Axe().run(page, options=rules).response["violations"]
-            assert [
-                (rule["id"], node["target"], node["failureSummary"])
-                for rule in found
-                for node in rule["nodes"]
-            ] == []
+            assert violations(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

@@ -3,9 +3,6 @@
 import csv
 import io
 import json
-import socket
-import threading
-import time
 import xml.etree.ElementTree as ET
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -13,11 +10,8 @@ from itertools import cycle, pairwise
 from pathlib import Path
 
 import pytest
-import uvicorn
+from browsing import serve
 from playwright.sync_api import BrowserContext, Page, expect
-from starlette.applications import Starlette
-from starlette.responses import HTMLResponse
-from starlette.routing import Route
 from toys import differing, tiny_pair
 
 from adaedl.metrics import compute_metrics, to_frame
@@ -93,19 +87,8 @@ def recorded(name: str) -> Trace:
 
 @pytest.fixture(scope="module")
 def address() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    app = Starlette(routes=[Route("/", lambda _: HTMLResponse(PAGE)), *assets.routes()])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join(10)
+    with serve(PAGE) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,15 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from browsing import violations
+from hosted import hosted, hosted_models
 from playwright.sync_api import Page, expect
-from toys import tiny_pair
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.sweep import COLUMNS, rows_from_csv, rows_to_keep, run_sweep, summarise, to_frame
 from components.live import Session, play
-from components.models_state import LoadState, ModelsState
-from components.page import build_page
+from components.models_state import ModelsState
 from components.sweep_page import DEFAULTS
 from components.sweep_results import EXAMPLE, open_rows, parquet, tell_results
 from components.sweep_run import Pace, SweepSession, play_sweep
@@ -36,11 +35,7 @@ def settings(**changes) -> SweepSettings:
 
 @pytest.fixture(scope="module")
 def models() -> ModelsState:
-    """A process whose default pair, a tiny one here, is loaded."""
-    state = ModelsState(DEFAULT_PAIR)
-    state.pair = replace(tiny_pair("self"), name=DEFAULT_PAIR)
-    state.state = LoadState(DEFAULT_PAIR, "ready", "ready on cpu/float32", 1.0)
-    return state
+    return hosted_models()
 
 
 @pytest.fixture(scope="module")
@@ -210,12 +205,8 @@ def test_the_example_is_a_sweep_of_every_kind_from_0_to_1_7():
 
 @pytest.fixture(scope="module")
 def address(models) -> str:
-    from components.launch import launch
-
-    page = build_page(models)
-    _, address, _ = launch(page, models, quiet=True)
-    yield address.rstrip("/")
-    page.close()
+    with hosted(models) as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -318,11 +309,7 @@ def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(page, th
     page.set_viewport_size({"width": width, "height": 900})
     page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", theme == "dark")
     page.wait_for_timeout(600)
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"], "resultTypes": ["violations"]}
-    found = Axe().run(page, context={"exclude": [["footer"]]}, options=rules).response["violations"]
-    assert [
-        (rule["id"], node["target"], node["failureSummary"]) for rule in found for node in rule["nodes"]
-    ] == []
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

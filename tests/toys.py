@@ -11,6 +11,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -177,15 +178,17 @@ class Resting(Stopper):
         return self.drafts
 
 
+def tell_round(stopper: Stopper, drafted: int, accepted: int) -> None:
+    """Tell of a round that took the target a second, and a tenth of one for each draft."""
+    stopper.observe(drafted, accepted)
+    stopper.observe_times(accepted + 1, 1.0, 1.0 + drafted / 10)
+
+
 def on_toy_time(stopper: Stopper) -> Stopper:
-    """A stopper for which every round takes the target a second, and a tenth of one for each draft."""
-    observe, observe_times = stopper.observe, stopper.observe_times
-
-    def told(drafted: int, accepted: int) -> None:
-        observe(drafted, accepted)
-        observe_times(accepted + 1, 1.0, 1.0 + drafted / 10)
-
-    stopper.observe, stopper.observe_times = told, lambda *_: None
+    """A stopper that is told of toy time, whatever its rounds took."""
+    own = SimpleNamespace(observe=stopper.observe, observe_times=stopper.observe_times)
+    stopper.observe = lambda drafted, accepted: tell_round(own, drafted, accepted)
+    stopper.observe_times = lambda *_: None
     return stopper
 
 
@@ -213,11 +216,9 @@ class _StopperStates:
         return self._advance(state, (node, token), lambda stopper: stopper.should_stop(step))
 
     def observe(self, state: int, drafted: int, accepted: int) -> int:
-        def tell(stopper: Stopper) -> None:
-            stopper.observe(drafted, accepted)
-            stopper.observe_times(accepted + 1, 1.0, 1.0 + drafted / 10)
-
-        return self._advance(state, ("observe", drafted, accepted), tell)
+        return self._advance(
+            state, ("observe", drafted, accepted), lambda stopper: tell_round(stopper, drafted, accepted)
+        )
 
 
 def _for_each(columns: tuple[Tensor, ...], function: Callable) -> Tensor:
