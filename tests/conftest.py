@@ -6,12 +6,15 @@ import shutil
 
 import pytest
 import torch
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from adaedl.models.pair import Pair
 
 # Files that take longest, which start first where several processes share the tests.
 LONGEST = ("test_page", "test_losslessness", "test_real_pair", "test_player", "test_learn", "test_replay")
+
+
+SOON = 60_000  # milliseconds in which a page must show what is expected of it, on a busy machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,6 +36,7 @@ def browser() -> Browser:
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        expect.set_options(timeout=SOON)
         browser = playwright.chromium.launch(executable_path=found, args=arguments)
         yield browser
         browser.close()
