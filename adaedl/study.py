@@ -25,7 +25,7 @@ RIVALS = ("max_confidence", "svip", "margin", "heuristic", "confidence", "bandit
 THRESHOLDS = {value: f"adaedl:threshold={value}" for value in (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)} | {
     0.4: ADAEDL
 }
-GAMMAS = {value: f"adaedl:gamma={value}" for value in (0.05, 0.1, 0.3, 0.4)} | {0.2: ADAEDL}
+GAMMAS = {value: f"adaedl:gamma={value}" for value in (0.05, 0.1, 0.3, 0.4, 0.6)} | {0.2: ADAEDL}
 LANES = tuple(
     dict.fromkeys(
         (

@@ -78,7 +78,7 @@ def speedup_figure(speedups: pd.DataFrame) -> go.Figure:
         )
     figure.add_hline(y=1, line={"color": GREY, "width": 1})
     figure.update_layout(look(), showlegend=False, margin={"r": 210})
-    figure.update_xaxes(title="temperature")
+    figure.update_xaxes(title="temperature", range=[-0.05, last + 0.05])
     figure.update_yaxes(title="speedup over the target alone", ticksuffix="×")
     return figure
 
@@ -103,7 +103,7 @@ def settings_figure(speedups: pd.DataFrame) -> go.Figure:
             )
         figure.update_xaxes(title=name, row=1, col=column)
     figure.update_layout(look(), legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 1.12})
-    figure.update_yaxes(title="slower than the best setting shown", ticksuffix="%", row=1, col=1)
+    figure.update_yaxes(title="speed against the best setting shown", ticksuffix="%", row=1, col=1)
     return figure
 
 
