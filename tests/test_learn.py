@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.sampling import acceptance_lower_bound, acceptance_probability, residual
 from adaedl.stopping import make_stopper
+from adaedl.sweep import read_rows
 from adaedl.trace import Trace
 from components.assets import address as assets_address
 from components.controls import DEFAULTS
@@ -342,6 +343,16 @@ def test_every_step_ends_with_a_race_that_the_page_can_run(page):
         assert each.lanes[0] == "autoregressive"
     assert len({(tuple(each.lanes), each.verification) for each in settings}) == len(STEPS)
     assert settings[1].verification == "speculative"
+
+
+def test_what_is_said_of_the_first_threshold_is_what_the_study_found():
+    study = read_rows(EXAMPLES.parents[1] / "docs" / "study.csv")
+    found = study.groupby(["temperature", "lane"])["speedup"].mean().round(2)
+    told = texts("en")["learn.4.study"]
+    for temperature, threshold in ((0.0, 0.3), (0.0, 0.8), (0.3, 0.3), (0.3, 0.8)):
+        assert f"{found[temperature, f'adaedl:threshold={threshold}']:.2f}×" in told
+    assert f"{len(study.drop_duplicates(['kind', 'prompt']))} texts" in told
+    assert f"{study['max_new_tokens'].max()} tokens" in told
 
 
 def test_the_question_opens_the_race_page_with_its_settings(browser, address):

@@ -277,7 +277,7 @@ def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, context,
         advanced(other)
         shown = [other.input_value(f"#{name} input") for name in ("tokens", "seed", "top_k", "top_p")]
         assert shown == [str(SHORT), "5", "50", "1"]
-        assert lanes(other) == ["autoregressive", "fixed k=4", "adaedl"]
+        assert lanes(other) == ["autoregressive", "fixed k=4", "adaedl score_temperature=1.0"]
         again = saved(other)
     assert [lane.token_ids for lane in again.lanes] == [lane.token_ids for lane in trace.lanes]
     assert [lane.label for lane in again.lanes] == [lane.label for lane in trace.lanes]
@@ -404,7 +404,7 @@ def test_lanes_are_added_set_duplicated_moved_and_removed(page):
     offered = page.locator("#lanes .menu strong").all_inner_texts()
     assert offered == list(LIVE_STOPPERS)
     page.click("#lanes .menu button:has-text('max_confidence')")
-    assert lanes(page) == ["autoregressive", "fixed k=4", "adaedl", "max_confidence"]
+    assert lanes(page) == ["autoregressive", "fixed k=4", "adaedl score_temperature=1.0", "max_confidence"]
     page.fill("#lanes [name=threshold]", "0.6")
     page.uncheck("#lanes [name=adapt]")
     expect(page.locator("#lanes .chip >> nth=3")).to_contain_text("threshold=0.6 adapt=false")
@@ -430,7 +430,7 @@ def test_lanes_are_added_set_duplicated_moved_and_removed(page):
     assert [lane.label for lane in trace.lanes] == [
         "autoregressive",
         "max_confidence:threshold=0.3,adapt=false",
-        "adaedl",
+        "adaedl:score_temperature=1.0",
         "max_confidence:threshold=0.5,adapt=false",
     ]
     assert page.locator("#player .lane").count() == 4

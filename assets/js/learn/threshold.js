@@ -52,6 +52,7 @@ export function threshold() {
       "mean",
       formula("λ ←", below("β", "2"), "· λ + (1 −", below("β", "2"), ") · λ′"),
       "slow",
+      "study",
       "names",
     ],
     toy: [
