@@ -250,13 +250,13 @@ def race(args: argparse.Namespace) -> None:
 
     from adaedl import race as races
     from adaedl.metrics import to_frame
-    from adaedl.sampling import Sampling
+    from adaedl.request import DEFAULT_LANES, Sampling, check_race
     from adaedl.stopping import split_specs
 
     prompt = read_stdin() if args.prompt == "-" else args.prompt
     sampling = Sampling(args.temperature, args.top_k, args.top_p)
-    lanes = list(races.DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes)
-    races.check_race(prompt, lanes, args.max_new_tokens, args.seed, args.verification)
+    lanes = list(DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes)
+    check_race(prompt, lanes, args.max_new_tokens, args.seed, args.verification)
     check_writable(args.json)
 
     pair = load(args)
@@ -289,9 +289,8 @@ def record(args: argparse.Namespace) -> None:
     """Record, then print the text and every replayed lane's metrics."""
     from adaedl import recorder
     from adaedl.metrics import to_frame
-    from adaedl.race import check_race
     from adaedl.replay import near_ties, percent_of_oracle, replay_trace
-    from adaedl.sampling import Sampling
+    from adaedl.request import Sampling, check_race
     from adaedl.stopping import STOPPERS, make_stopper, split_specs
 
     prompt = read_stdin() if args.prompt == "-" else args.prompt
@@ -434,8 +433,8 @@ def study(args: argparse.Namespace) -> None:
 def check(args: argparse.Namespace) -> int:
     """Print one line for each property, and a verdict; 1 where one does not hold."""
     from adaedl import check as checks
-    from adaedl.decoding import check_run
     from adaedl.prompts import BENCH_PROMPTS
+    from adaedl.request import check_run
 
     check_run(args.max_new_tokens, args.seed, "shared_noise")
     if not 1 <= args.prompts_count <= len(BENCH_PROMPTS):

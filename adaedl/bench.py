@@ -19,14 +19,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from adaedl import reference
-from adaedl.decoding import Context, check_run, decode, read_prompt
+from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.machine import processor
 from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
-from adaedl.race import check_race
 from adaedl.reference import Tally
-from adaedl.sampling import Sampling, SharedNoise
+from adaedl.request import Sampling, check_race, check_run
+from adaedl.sampling import SharedNoise
 from adaedl.stopping import Fixed, make_stopper
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)

@@ -17,11 +17,9 @@ from adaedl.errors import UserError
 from adaedl.models.drafter import DraftSession
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Cache, prefill
+from adaedl.request import Sampling, check_run
 from adaedl.sampling import (
-    VERIFICATIONS,
-    Sampling,
     SharedNoise,
-    acceptance_lower_bound,
     acceptance_probability,
     choose_with_noise,
     draft_statistics,
@@ -31,7 +29,7 @@ from adaedl.sampling import (
     verify_speculative,
     warp,
 )
-from adaedl.stopping import DraftStep, Stopper, check_live
+from adaedl.stopping import DraftStep, Stopper, acceptance_lower_bound, check_live
 from adaedl.trace import DraftedToken, Emitted, Round, TopToken
 
 TOP_TOKENS = 10
@@ -221,18 +219,6 @@ def decode(
             yield played
     finally:
         del state
-
-
-def check_run(max_new_tokens: int, seed: int, verification: str) -> None:
-    """Raises UserError where a run's length, seed or verification rule is not possible."""
-    if not isinstance(max_new_tokens, int) or isinstance(max_new_tokens, bool) or max_new_tokens < 1:
-        raise UserError("max_new_tokens is {!r}; it must be a whole number from 1.", max_new_tokens)
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise UserError("The seed is {!r}; it must be a whole number from 0 to 2^63 − 1.", seed)
-    if verification not in VERIFICATIONS:
-        raise UserError(
-            "There is no verification {!r}; there are {}.", verification, ", ".join(VERIFICATIONS)
-        )
 
 
 class _Stopwatch:

@@ -12,7 +12,7 @@ from torch import Tensor
 from adaedl.models.loading import fetch_weights, load_model
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Runner, TransformersRunner
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 
 
 @dataclass

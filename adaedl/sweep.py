@@ -8,6 +8,8 @@ clocks fall to the lanes in their order.
 
 The speedup of a lane is against the autoregressive lane of its own cell, and intervals are over prompts:
 they are the sample, and seeds of one prompt are not independent of each other.
+
+Whatever runs a model is imported where it runs, so that a page of tables need not wait for torch.
 """
 
 import csv
@@ -21,15 +23,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from adaedl.decoding import check_run
 from adaedl.errors import UserError
 from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
 from adaedl.prompts import PROMPT_SETS
-from adaedl.race import MAX_LANES, check_race, new_trace, race
-from adaedl.recorder import record
 from adaedl.replay import replay_trace
-from adaedl.sampling import Sampling
+from adaedl.request import MAX_LANES, Sampling, check_race, check_run
 from adaedl.statistics import bootstrap_mean
 from adaedl.stopping import format_spec, make_stopper
 from adaedl.trace import LaneMetrics, Trace
@@ -193,8 +192,12 @@ def _run_cell(pair: Pair, grid: Grid, cell: Cell, lanes: list[str]) -> list[Row]
     sampling = Sampling(cell.temperature, grid.top_k, grid.top_p)
     options = {"max_new_tokens": grid.max_new_tokens, "seed": cell.seed}
     if grid.replayed:
+        from adaedl.recorder import record
+
         trace = replay_trace(record(pair, cell.prompt.text, sampling, **options), lanes)
     else:
+        from adaedl.race import new_trace, race
+
         trace = new_trace(pair, cell.prompt.text, lanes, sampling, verification=grid.verification, **options)
         for _ in race(pair, trace):
             pass
