@@ -24,10 +24,12 @@ from adaedl.sampling import (
     choose_with_noise,
     draft_statistics,
     draw,
+    gumbel_max,
     residual,
     verify_by_match,
     verify_speculative,
     warp,
+    warp_logits,
 )
 from adaedl.stopping import DraftStep, Stopper, acceptance_lower_bound, check_live
 from adaedl.trace import DraftedToken, Emitted, Round, TopToken
@@ -290,11 +292,11 @@ class _Match:
 
     def draft(self, logits: Tensor, position: int) -> tuple[Tensor, Tensor]:
         """A token's index [] in q's vocabulary, and q [Vq]."""
-        q = warp(logits, self.sampling)
         if self.noise is None:
-            return logits.argmax(-1), q
+            return logits.argmax(-1), warp(logits, self.sampling)
         noise = self.noise.at(position)[0]
-        return choose_with_noise(logits, noise if self.vocab is None else noise[self.vocab], self.sampling), q
+        warped = warp_logits(logits, self.sampling)
+        return gumbel_max(warped, noise if self.vocab is None else noise[self.vocab]), warped.softmax(-1)
 
     def verify(self, logits: Tensor, drafted: list[_Draft], position: int) -> _Verdict:
         noise = self.noise.at(position, len(logits)) if self.noise else None

@@ -121,10 +121,15 @@ def verify_by_match(target_tokens: Tensor, drafted_ids: Tensor) -> tuple[Tensor,
 
 def choose_with_noise(logits: Tensor, noise: Tensor, sampling: Sampling) -> Tensor:
     """Tokens [...]: argmax of log-probability + Gumbel noise [..., V], which is an exact draw from
-    softmax(warped logits) (the Gumbel-max trick, Gumbel 1954). The noise is ignored at temperature 0."""
+    softmax(warped logits). The noise is ignored at temperature 0."""
     if sampling.greedy:
         return logits.argmax(-1)
-    return (warp_logits(logits, sampling) + noise).argmax(-1)
+    return gumbel_max(warp_logits(logits, sampling), noise)
+
+
+def gumbel_max(warped: Tensor, noise: Tensor) -> Tensor:
+    """Tokens [...], an exact draw from softmax(warped [..., V]) (the Gumbel-max trick, Gumbel 1954)."""
+    return (warped + noise).argmax(-1)
 
 
 class SharedNoise:

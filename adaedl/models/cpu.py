@@ -158,7 +158,8 @@ class PackedLlama:
         self.kv_heads = config.num_key_value_heads
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.rotary = Rotary(self.head_dim, config.rope_parameters["rope_theta"])
-        self.embeddings = model.get_input_embeddings().weight.detach()
+        # A copy: the model's own is a part of the file that it was read from, which would stay mapped whole.
+        self.embeddings = model.get_input_embeddings().weight.detach().clone()
         self.hidden_size = self.embeddings.shape[1]
         self.layers = [self._pack_layer(layer) for layer in model.model.layers]
         self.final_norm = model.model.norm.weight.detach()
