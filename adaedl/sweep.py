@@ -252,12 +252,11 @@ def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
     # Seeds of one prompt are one observation.
     keys = list(dict.fromkeys([*groups, "kind", "prompt", "prompt_digest"]))
     prompts = frame.astype(dict.fromkeys(numbers, float)).groupby(keys, sort=False)[numbers].mean()
-    rows = []
-    for group, part in prompts.groupby(groups, sort=False):
-        mean, low, high = bootstrap_mean(part["speedup"].dropna())
-        means = part[list(MEANS)].mean()
-        rows.append([*group, len(part), mean, low, high, *means])
-    return pd.DataFrame(rows, columns=columns)
+    grouped = prompts.groupby(groups, sort=False)
+    spread = [bootstrap_mean(values.dropna()) for _, values in grouped["speedup"]]
+    table = grouped[list(MEANS)].mean().assign(prompts=grouped.size())
+    table[["speedup", "speedup_low", "speedup_high"]] = np.array(spread)
+    return table.reset_index()[columns]
 
 
 # The CSV file of a sweep, which can be killed at any moment and gone on with.
