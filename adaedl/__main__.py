@@ -415,17 +415,18 @@ def run_cells(pair, grid, done: set[tuple], csv: Path | None, description: str) 
 
 
 def study(args: argparse.Namespace) -> None:
-    """Run what is left of both sweeps of a study, then write what they say."""
+    """Run what is left of the sweeps of a study, then write what they say."""
     from adaedl import study as studies
     from adaedl import sweep as sweeps
     from adaedl.machine import device_name
 
     kinds = read_kinds(args.kinds)
+    prompts = sweeps.built_in_prompts(kinds, args.count)
+    few = sweeps.built_in_prompts(kinds, args.measured)
     grids = {
-        "study.csv": studies.study_grid(sweeps.built_in_prompts(kinds, args.count), args.max_new_tokens),
-        "study-measured.csv": studies.measured_grid(
-            sweeps.built_in_prompts(kinds, args.measured), args.max_new_tokens
-        ),
+        "study.csv": studies.study_grid(prompts, args.max_new_tokens),
+        "study-scored.csv": studies.scored_grid(prompts, args.max_new_tokens),
+        "study-measured.csv": studies.measured_grid(few, args.max_new_tokens),
     }
     check_writable(args.folder / "study.md")
     pair = load(args)

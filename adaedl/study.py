@@ -22,8 +22,10 @@ OURS = "throughput"
 ORACLE = "oracle"
 FIXED = {f"k={k}": format_spec(Fixed(k)) for k in range(1, 9)}
 RIVALS = ("max_confidence", "svip", "margin", "heuristic", "confidence", "bandit")
-THRESHOLDS = {value: f"adaedl:threshold={value}" for value in (0.1, 0.2, 0.3, 0.5, 0.6)} | {0.4: ADAEDL}
-GAMMAS = {value: f"adaedl:gamma={value}" for value in (0.05, 0.1, 0.3, 0.4)} | {0.2: ADAEDL}
+THRESHOLDS = {value: f"adaedl:threshold={value}" for value in (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)} | {
+    0.4: ADAEDL
+}
+GAMMAS = {value: f"adaedl:gamma={value}" for value in (0.05, 0.1, 0.3, 0.4, 0.6)} | {0.2: ADAEDL}
 LANES = tuple(
     dict.fromkeys(
         (
@@ -38,13 +40,24 @@ LANES = tuple(
         )
     )
 )
+SCORED = "adaedl:score_temperature=1.0"
+COOL = (0.3, 0.7)  # where that makes q less sharp than it is sampled
 MEASURED = (BASELINE, FIXED["k=2"], FIXED["k=4"], ADAEDL, "svip", OURS)
+FIGURES = {  # drawn by components.study_figures: file, what it shows
+    "study-speedup.svg": "Speedup over temperature of AdaEDL, throughput, fixed draft lengths and the oracle",
+    "study-settings.svg": "Speed of AdaEDL over λ0 and over γ, at each temperature",
+}
 PROMPT_KEY = ["kind", "prompt", "prompt_digest"]
 
 
 def study_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
     """The replayed sweep of a study."""
     return Grid(prompts, TEMPERATURES, LANES, max_new_tokens=max_new_tokens, replayed=True)
+
+
+def scored_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
+    """The replayed sweep of AdaEDL with the entropy of q at temperature 1, however it is sampled."""
+    return Grid(prompts, COOL, (SCORED,), max_new_tokens=max_new_tokens, replayed=True)
 
 
 def measured_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
@@ -62,9 +75,10 @@ class Finding:
     table: pd.DataFrame
 
 
-def findings(frame: pd.DataFrame) -> list[Finding]:
-    """A finding for each claim, from the rows of a study's sweep (`adaedl.sweep.read_rows`)."""
-    speedups = _speedups(frame)
+def findings(frame: pd.DataFrame, scored: pd.DataFrame) -> list[Finding]:
+    """A finding for each claim, from the rows of a study's sweeps (`adaedl.sweep.read_rows`): every lane's,
+    and those of `scored_grid`."""
+    speedups = speedup_table(frame)
     return [
         _against_fixed(speedups),
         _against_rivals(speedups),
@@ -73,11 +87,12 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
             speedups, THRESHOLDS, "λ0", "On short texts the first threshold λ0 matters, for λ moves slowly."
         ),
         _over_setting(speedups, GAMMAS, "γ", "γ = 0.2 suits."),
+        _scored(speedups, speedup_table(scored)),
         _ours(speedups),
     ]
 
 
-def _speedups(frame: pd.DataFrame) -> pd.DataFrame:
+def speedup_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Speedup by prompt and temperature (rows) and lane (columns), seeds averaged; whole cells only."""
     keys = [*PROMPT_KEY, "temperature", "lane"]
     return frame.groupby(keys)["speedup"].mean().unstack("lane").dropna()
@@ -102,7 +117,7 @@ def _gains(speedups: pd.DataFrame, lane: str, others: dict[str, str]) -> tuple[p
     return pd.DataFrame(means), pd.DataFrame(words)
 
 
-def _best(speedups: pd.DataFrame, lanes: Iterable[str]) -> pd.Series:
+def best_in_hindsight(speedups: pd.DataFrame, lanes: Iterable[str]) -> pd.Series:
     """For each cell the speedup of the lane that is best at its temperature on average, in hindsight."""
     lanes = list(lanes)
     mean = speedups[lanes].groupby(level="temperature").mean().idxmax(axis=1)
@@ -122,7 +137,7 @@ def _best_elsewhere(speedups: pd.DataFrame, lanes: Iterable[str]) -> pd.Series:
 
 def _against_fixed(speedups: pd.DataFrame) -> Finding:
     chosen = speedups.assign(
-        best=_best(speedups, FIXED.values()), elsewhere=_best_elsewhere(speedups, FIXED.values())
+        best=best_in_hindsight(speedups, FIXED.values()), elsewhere=_best_elsewhere(speedups, FIXED.values())
     )  # columns beside the lanes
     names = FIXED | {"the best k, in hindsight": "best", "k chosen on other prompts": "elsewhere"}
     means, words = _gains(chosen, ADAEDL, names)
@@ -190,9 +205,30 @@ def _over_setting(speedups: pd.DataFrame, lanes: dict[float, str], name: str, cl
     return Finding(claim, verdict, table)
 
 
+def _scored(speedups: pd.DataFrame, scored: pd.DataFrame) -> Finding:
+    both = scored[[SCORED]].join(speedups, how="inner")
+    means, words = _gains(both, SCORED, {"over the entropy of q as sampled": ADAEDL})
+    by_temperature = both.groupby(level="temperature")
+    table = pd.DataFrame(
+        {
+            "entropy of q as sampled": by_temperature[ADAEDL].mean().map("{:.2f}×".format),
+            "entropy of q at temperature 1": by_temperature[SCORED].mean().map("{:.2f}×".format),
+        }
+    ).T
+    gained = ", ".join(f"{gain:+.1f}% at temperature {t:g}" for t, gain in means.iloc[0].items())
+    verdict = (
+        f"Sharpened by a low temperature, q looks surer than the target agrees. Taking the entropy of q at "
+        f"temperature 1 instead (`{SCORED}`) gives {gained}: "
+        f"{_verdict(means.max(axis=None) < 0, means.min(axis=None) >= 0, 'better here, worse there')}"
+    )
+    return Finding("The bound wants the entropy of q as it is sampled.", verdict, pd.concat([table, words]))
+
+
 def _ours(speedups: pd.DataFrame) -> Finding:
     others = [*FIXED.values(), *(lane for lane in LANES if lane.partition(":")[0] == ADAEDL), *RIVALS]
-    chosen = speedups.assign(best=_best(speedups, others), elsewhere=_best_elsewhere(speedups, others))
+    chosen = speedups.assign(
+        best=best_in_hindsight(speedups, others), elsewhere=_best_elsewhere(speedups, others)
+    )
     means, words = _gains(
         chosen, OURS, {"the best other, in hindsight": "best", "a rule chosen on other prompts": "elsewhere"}
     )
@@ -224,8 +260,8 @@ def model_error(modelled: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     return means.assign(error=100 * (means["modelled"] / means["measured"] - 1)).reset_index()
 
 
-def report(frame: pd.DataFrame, measured: pd.DataFrame | None, machine: str) -> str:
-    """The study as Markdown."""
+def report(frame: pd.DataFrame, scored: pd.DataFrame, measured: pd.DataFrame, machine: str) -> str:
+    """The study as Markdown, from the rows of its three sweeps."""
     first = frame.iloc[0]
     prompts = frame.drop_duplicates(PROMPT_KEY)
     kinds = ", ".join(f"{count} {kind}" for kind, count in prompts["kind"].value_counts(sort=False).items())
@@ -237,21 +273,21 @@ def report(frame: pd.DataFrame, measured: pd.DataFrame | None, machine: str) -> 
         "Speedups are against autoregressive decoding of the same text. Each text was recorded once and "
         "every stopper replayed on it: rounds are exactly those of a real run, clocks are modelled from the "
         "costs of real rounds of that text. Intervals are 95% bootstrap intervals over prompts.\n",
+        "\n\n".join(f"![{what}]({file})" for file, what in FIGURES.items()) + "\n",
         "## The pair at each temperature\n",
         markdown(_conditions(adaedl)),
     ]
-    for finding in findings(frame):
+    for finding in findings(frame, scored):
         parts += [f"## {finding.claim}\n", f"{finding.verdict}\n", markdown(finding.table)]
-    if measured is not None and len(measured):
-        errors = model_error(frame, measured)
-        off = errors["error"].abs()
-        parts += [
-            "## How far the model of time is off\n",
-            f"Really run on {len(measured.drop_duplicates(PROMPT_KEY))} of the prompts: a modelled mean "
-            f"speedup is off by {off.mean():.1f}% on average, {off.max():.1f}% at most.\n",
-            "Modelled / measured:\n",
-            markdown(_model_table(errors)),
-        ]
+    errors = model_error(frame, measured)
+    off = errors["error"].abs()
+    parts += [
+        "## How far the model of time is off\n",
+        f"Really run on {len(measured.drop_duplicates(PROMPT_KEY))} of the prompts: a modelled mean "
+        f"speedup is off by {off.mean():.1f}% on average, {off.max():.1f}% at most.\n",
+        "Modelled / measured:\n",
+        markdown(_model_table(errors)),
+    ]
     return "\n".join(parts)
 
 

@@ -56,8 +56,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a sweep runs. Where it is `replayed`, each cell is recorded once and every lane replayed on it:
-    rounds are exact, clocks modelled, and `oracle` may be a lane.
+    """What a sweep runs. Where it is `replayed`, each cell is recorded once, for each score temperature among
+    its lanes, and every lane replayed on it: rounds are exact, clocks modelled, and `oracle` may be a lane.
 
     Raises:
         UserError: naming the value that will not do, and what would.
@@ -191,21 +191,31 @@ def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[li
 def _run_cell(pair: Pair, grid: Grid, cell: Cell, lanes: list[str]) -> list[Row]:
     sampling = Sampling(cell.temperature, grid.top_k, grid.top_p)
     options = {"max_new_tokens": grid.max_new_tokens, "seed": cell.seed}
-    if grid.replayed:
-        from adaedl.recorder import record
-
-        trace = replay_trace(record(pair, cell.prompt.text, sampling, **options), lanes)
-    else:
+    if not grid.replayed:
         from adaedl.race import new_trace, race
 
         trace = new_trace(pair, cell.prompt.text, lanes, sampling, verification=grid.verification, **options)
         for _ in race(pair, trace):
             pass
-    return rows_of(trace, grid, cell)
+        return rows_of(trace, grid, cell)
+
+    from adaedl.recorder import record
+
+    # A recording holds q as scored at one temperature: one for each that the lanes ask for.
+    scorings: dict[float | None, list[str]] = {}
+    for lane in lanes:
+        if lane != BASELINE or len(lanes) == 1:
+            scorings.setdefault(make_stopper(lane).score_temperature, []).append(lane)
+    rows: dict[str, Row] = {}
+    for score_temperature, scored in scorings.items():
+        recording = record(pair, cell.prompt.text, sampling, score_temperature=score_temperature, **options)
+        trace = replay_trace(recording, list(dict.fromkeys([BASELINE, *scored])))
+        rows = {row.lane: row for row in rows_of(trace, grid, cell)} | rows
+    return [rows[label] for label in grid.lanes]
 
 
 def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
-    """The rows of a cell from its finished race, in the order of the grid's lanes."""
+    """The rows of a cell from a finished race of some of the grid's lanes, in the order of those."""
     rows = {
         lane.label: Row(
             pair=trace.pair.name,
@@ -226,7 +236,7 @@ def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
         )
         for lane in trace.lanes
     }
-    return [rows[label] for label in grid.lanes]
+    return [rows[label] for label in grid.lanes if label in rows]
 
 
 def to_frame(rows: Iterable[Row]) -> pd.DataFrame:

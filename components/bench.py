@@ -1,18 +1,22 @@
 """What the page costs, measured: python -m components.bench --json FILE
 
-The app runs in this process and a headless Chromium opens it, so that the same race can be run in turn with
-and without the page, on the same weights in the same thread. The browser takes its share of the same
-processor, as no visitor's does; so its tasks are told twice, by the clock and by the time that they held the
-processor. Needs playwright and a Chromium (CHROMIUM names one that is not on the path).
+The app runs in this process and a headless Chromium opens it, so that the same race can be run in turn alone,
+streamed to a visitor who only receives it, and on a page, on the same weights in the same thread. The browser
+takes its share of the same processor, as no visitor's does; so its tasks are told twice, by the clock and by
+the time that they held the processor. Needs playwright and a Chromium (CHROMIUM names one that is not on the
+path).
 """
 
 import argparse
 import json
+import logging
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +58,29 @@ window.bench.whenShown = (prompt) => new Promise((resolve) => {
 window.bench.whenShown("").then((at) => { window.bench.shown = at; });
 """
 
+# A visitor of its own process, who presses Run and counts the bytes that come.
+VISITOR = """
+import json, sys, uuid
+import httpx
+
+address, inputs = json.load(sys.stdin)
+with httpx.Client(base_url=address + "/", timeout=600) as client:
+    config = client.get("config").json()
+    run = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "run")
+    event = next(event["id"] for event in config["dependencies"] if [run, "click"] in event["targets"])
+    asked = {"data": json.loads(inputs), "fn_index": event, "session_hash": uuid.uuid4().hex}
+    client.post("gradio_api/queue/join", json=asked).raise_for_status()
+    told = {"session_hash": asked["session_hash"]}
+    with client.stream("GET", "gradio_api/queue/data", params=told) as stream:
+        count = 0
+        for line in stream.iter_lines():
+            count += len(line)
+            if "process_completed" in line:
+                assert '"success":true' in line, line[:500]
+                break
+print(count)
+"""
+
 
 def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: int) -> dict:
     """All figures of the page, `repeats` times each, a race alone and on the page in turn."""
@@ -61,22 +88,22 @@ def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: i
     visible = [open_page(page, address) for _ in range(repeats)]
     page.wait_for_selector(".models[data-phase=ready]")
     settings = replace(DEFAULTS, lanes=LANES, max_new_tokens=tokens)
-    alone, on_page = [run_alone(models, settings)], []
-    for _ in range(repeats):
-        on_page.append(run_on_page(page, address, settings))
-        alone.append(run_alone(models, settings))
-    speeds = [run["tokens_per_s"] for run in alone]
-    # Each race on the page against the two without it beside it, since a machine's speed drifts.
-    ratios = [
-        2 * run["tokens_per_s"] / (before + after)
-        for run, before, after in zip(on_page, speeds, speeds[1:], strict=False)
-    ]
+    # Each race against the two beside it that ran alone, since a machine's speed drifts.
+    page.goto("about:blank")
+    alone, streamed = in_turn(
+        repeats, lambda: run_alone(models, settings), lambda: run_streamed(address, settings)
+    )
+    alone_too, on_page = in_turn(
+        repeats, lambda: run_alone(models, settings), lambda: run_on_page(page, address, settings)
+    )
     return {
         "lanes": LANES,
         "tokens_a_lane": tokens,
-        "alone": alone,
+        "alone": alone + alone_too,
+        "streamed": streamed,
         "on_page": on_page,
-        "tokens_per_s_with_page_over_without": median(ratios),
+        "tokens_per_s_streamed_over_alone": ratio(alone, streamed),
+        "tokens_per_s_with_browser_here_over_alone": ratio(alone_too, on_page),
         "first_token_on_screen_ms": median(run["first_token_ms"] for run in on_page),
         "recorded_race_visible_ms": median(visible),
         "longest_browser_task_ms": max(run["longest_task_ms"] for run in on_page),
@@ -85,6 +112,26 @@ def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: i
         "stop_shown_ms": stop_shown(page, address),
         "explore": explore_figures(page, address),
     }
+
+
+def in_turn(
+    repeats: int, one: Callable[[], dict], other: Callable[[], dict]
+) -> tuple[list[dict], list[dict]]:
+    """Runs of one and of the other: one, other, one, other, …, one."""
+    ones, others = [one()], []
+    for _ in range(repeats):
+        others.append(other())
+        ones.append(one())
+    return ones, others
+
+
+def ratio(alone: list[dict], others: list[dict]) -> float:
+    """The median of the others' speeds, each over the mean of the two that ran alone before and after it."""
+    speeds = [run["tokens_per_s"] for run in alone]
+    return median(
+        2 * run["tokens_per_s"] / (before + after)
+        for run, before, after in zip(others, speeds, speeds[1:], strict=False)
+    )
 
 
 def open_page(page: Page, address: str) -> float:
@@ -112,6 +159,39 @@ def run_alone(models: ModelsState, settings: RaceSettings) -> dict:
     began = time.perf_counter()
     trace = models.on_device(whole).result()
     return {"tokens_per_s": speed(trace), "wall_s": time.perf_counter() - began}
+
+
+def run_streamed(address: str, settings: RaceSettings) -> dict:
+    """The race as Run starts it, streamed to a process that reads it and draws nothing."""
+    ended = RaceEnd()
+    races = logging.getLogger("adaedl.races")
+    races.addHandler(ended)
+    try:
+        asked = json.dumps([address, json.dumps(page_inputs(settings))])
+        received = subprocess.run(
+            [sys.executable, "-c", VISITOR], input=asked, capture_output=True, text=True, check=True
+        )
+    finally:
+        races.removeHandler(ended)
+    seconds = sum(
+        tokens / speed for tokens, speed in zip(ended.race["tokens"], ended.race["tokens_per_s"], strict=True)
+    )
+    return {"tokens_per_s": sum(ended.race["tokens"]) / seconds, "bytes": int(received.stdout)}
+
+
+class RaceEnd(logging.Handler):
+    """Keeps what the host's log says of the last race."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.race = json.loads(record.getMessage())
+
+
+def page_inputs(settings: RaceSettings) -> list:
+    """The values of the page's controls, a session's state before them, as a browser sends them."""
+    return [
+        *(None, settings.prompt, settings.pair, json.dumps(settings.lanes), settings.temperature),
+        *(settings.max_new_tokens, settings.seed, settings.verification, settings.top_k, settings.top_p),
+    ]
 
 
 def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
