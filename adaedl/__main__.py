@@ -187,6 +187,16 @@ def make_parser(with_distill: bool = True) -> Parser:
     command.add_argument(
         "--quick", action="store_true", help="2 prompts × 16 tokens at one temperature, to see that it runs"
     )
+    command.add_argument(
+        "--shapes",
+        nargs="?",
+        const="",
+        metavar="NAME,…",
+        help="instead, random weights of real shapes, made here (default all that fit)",
+    )
+    command.add_argument(
+        "--acceptance", type=float, metavar="A", help="of --shapes: drafts that are right (default 0.7)"
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the results")
 
     summary = "Remake the shipped drafter."
@@ -250,13 +260,13 @@ def race(args: argparse.Namespace) -> None:
 
     from adaedl import race as races
     from adaedl.metrics import to_frame
-    from adaedl.sampling import Sampling
+    from adaedl.request import DEFAULT_LANES, Sampling, check_race
     from adaedl.stopping import split_specs
 
     prompt = read_stdin() if args.prompt == "-" else args.prompt
     sampling = Sampling(args.temperature, args.top_k, args.top_p)
-    lanes = list(races.DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes)
-    races.check_race(prompt, lanes, args.max_new_tokens, args.seed, args.verification)
+    lanes = list(DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes)
+    check_race(prompt, lanes, args.max_new_tokens, args.seed, args.verification)
     check_writable(args.json)
 
     pair = load(args)
@@ -289,9 +299,8 @@ def record(args: argparse.Namespace) -> None:
     """Record, then print the text and every replayed lane's metrics."""
     from adaedl import recorder
     from adaedl.metrics import to_frame
-    from adaedl.race import check_race
     from adaedl.replay import near_ties, percent_of_oracle, replay_trace
-    from adaedl.sampling import Sampling
+    from adaedl.request import Sampling, check_race
     from adaedl.stopping import STOPPERS, make_stopper, split_specs
 
     prompt = read_stdin() if args.prompt == "-" else args.prompt
@@ -435,8 +444,8 @@ def study(args: argparse.Namespace) -> None:
 def check(args: argparse.Namespace) -> int:
     """Print one line for each property, and a verdict; 1 where one does not hold."""
     from adaedl import check as checks
-    from adaedl.decoding import check_run
     from adaedl.prompts import BENCH_PROMPTS
+    from adaedl.request import check_run
 
     check_run(args.max_new_tokens, args.seed, "shared_noise")
     if not 1 <= args.prompts_count <= len(BENCH_PROMPTS):
@@ -464,6 +473,10 @@ def check(args: argparse.Namespace) -> int:
 
 def bench(args: argparse.Namespace) -> None:
     """Measure, then print the results of each temperature and a summary."""
+    if args.shapes is not None:
+        return bench_shapes(args)
+    if args.acceptance is not None:
+        raise UserError("--acceptance is of --shapes; a pair's drafts are accepted as they are.")
     from adaedl import bench as benches
     from adaedl.prompts import BENCH_PROMPTS
     from adaedl.stopping import split_specs
@@ -498,23 +511,86 @@ def bench(args: argparse.Namespace) -> None:
     write_json(args.json, result)
 
 
+def bench_shapes(args: argparse.Namespace) -> None:
+    """`bench --shapes`: measure pairs of random weights, then print each."""
+    from adaedl import shapes
+    from adaedl.models.loading import pick_device, pick_dtype
+    from adaedl.stopping import split_specs
+
+    given = {
+        "--pair": args.pair != DEFAULT_PAIR,
+        "--prompts": args.prompts,
+        "--temperatures": args.temperatures,
+    }
+    for name, value in {**given, "--assisted": args.assisted is not None}.items():
+        if value:
+            raise UserError("--shapes makes its own models and text; leave out {}.", name)
+    lanes = list(shapes.LANES) if args.lanes is None else split_specs(args.lanes)
+    tokens = args.max_new_tokens
+    if tokens is None:
+        tokens = 16 if args.quick else 96
+    options = {
+        "max_new_tokens": tokens,
+        "repeats": args.repeats,
+        "seed": args.seed,
+        "acceptance": shapes.ACCEPTANCE if args.acceptance is None else args.acceptance,
+    }
+    shapes.check_shapes(lanes, **options)
+    check_writable(args.json)
+    names = None if not args.shapes else [name.strip() for name in args.shapes.split(",")]
+    device = pick_device(args.device)
+    dtype = pick_dtype(device, args.dtype)
+    result = shapes.bench_shapes(shapes.pick_shapes(names, device, dtype), lanes, device, dtype, **options)
+    print("\n\n".join(shape_report(measured) for measured in result["shapes"]))
+    write_json(args.json, result)
+
+
+def shape_report(measured: dict) -> str:
+    """What `bench --shapes` prints of one shape."""
+    import pandas as pd
+
+    target, draft = measured["target"], measured["draft"]
+    over_read = ", ".join(
+        f"{width}: {over:.2f}" for width, over in measured["target_forward_over_read"].items()
+    )
+    lines = [
+        f"{measured['shape']} ({measured['like']}), random weights, scripted acceptance",
+        machine_line(measured["machine"]),
+        f"reading the target's {target['weights_bytes'] / 1e9:.2f} GB of weights once: "
+        f"{target['weights_read_ms']:.2f} ms, {target['bandwidth_gb_s']:.0f} GB/s",
+        f"target forward over so many tokens, ms: {forwards_line(measured)}",
+        f"the same, times that read: {over_read}",
+        f"draft step: {measured['draft_step_ms']:.2f} ms, {measured['draft_step_over_read']:.2f} times the "
+        f"read of its {draft['weights_bytes'] / 1e9:.2f} GB",
+        metrics_table(pd.DataFrame(measured["results"]).drop(columns=["temperature", "settings"])),
+        *settings_lines(measured["results"]),
+    ]
+    return "\n".join(lines)
+
+
 def bench_report(result: dict) -> str:
     """What `bench` prints of the object it writes."""
     import pandas as pd
 
-    machine = result["machine"]
-    forwards = ", ".join(f"{width}: {ms:.1f}" for width, ms in result["target_forward_ms"].items())
+    over_read = ", ".join(
+        f"{width}: {over:.2f}" for width, over in result["target_forward_over_read"].items()
+    )
     lines = [
-        f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
-        f"torch {machine['torch']}, transformers {machine['transformers']}",
-        f"reading the target's weights once: {result['weights_read_ms']:.1f} ms",
-        f"target forward over so many tokens, ms: {forwards}",
+        machine_line(result["machine"]),
+        f"reading the target's weights once: {result['weights_read_ms']:.1f} ms, "
+        f"{result['bandwidth_gb_s']:.0f} GB/s",
+        f"target forward over so many tokens, ms: {forwards_line(result)}",
+        f"the same, times that read: {over_read}",
         f"draft step: {result['draft_step_ms']:.1f} ms",
     ]
     frame = pd.DataFrame(result["results"])
     summary = {row["temperature"]: row for row in result["summary"]}
     for temperature, rows in frame.groupby("temperature", sort=False):
-        lines += ["", f"temperature {temperature:g}", metrics_table(rows.drop(columns="temperature"))]
+        lines += [
+            "",
+            f"temperature {temperature:g}",
+            metrics_table(rows.drop(columns=["temperature", "settings"])),
+        ]
         row = summary[temperature]
         lines += [
             f"best lane, {row['best_lane']}: {times(row['best_lane_over_autoregressive'])} autoregressive",
@@ -525,7 +601,31 @@ def bench_report(result: dict) -> str:
         if row["least_fixed_over_assisted"] is not None:
             least = times(row["least_fixed_over_assisted"])
             lines.append(f"fixed: at least {least} transformers' assisted generation with the same k")
+        if row["best_lane_over_best_assisted"] is not None:
+            over = times(row["best_lane_over_best_assisted"])
+            lines.append(f"best lane: {over} transformers' assisted generation at its fastest")
+        lines += settings_lines(rows.to_dict("records"))
     return "\n".join(lines)
+
+
+def machine_line(machine: dict) -> str:
+    return (
+        f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
+        f"torch {machine['torch']}, transformers {machine['transformers']}"
+    )
+
+
+def forwards_line(measured: dict) -> str:
+    return ", ".join(f"{width}: {ms:.1f}" for width, ms in measured["target_forward_ms"].items())
+
+
+def settings_lines(rows: list[dict]) -> list[str]:
+    """What transformers was told in those rows where it was not left to its defaults."""
+    return [
+        f"{row['lane']}: " + ", ".join(f"{name} {value:g}" for name, value in row["settings"].items())
+        for row in rows
+        if row["settings"]
+    ]
 
 
 def metrics_table(frame) -> str:

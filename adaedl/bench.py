@@ -4,38 +4,34 @@ For each prompt and temperature all systems run back to back, in an order that m
 prompt, so that a machine that drifts does so for all alike. No clock holds any prefill.
 """
 
-import os
-import platform
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from adaedl import reference
-from adaedl.decoding import Context, check_run, decode, read_prompt
+from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
-from adaedl.machine import processor
+from adaedl.forwards import draft_step_ms, machine, target_forward_ms, weights_read
 from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
-from adaedl.race import check_race
 from adaedl.reference import Tally
-from adaedl.sampling import Sampling, SharedNoise
+from adaedl.request import Sampling, check_race, check_run
+from adaedl.sampling import SharedNoise
 from adaedl.stopping import Fixed, make_stopper
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 LANES = (BASELINE, *(f"fixed:k={k}" for k in range(1, 7)), "adaedl", "max_confidence")
 LOOKUP_TOKENS = 3  # drafts of transformers' prompt lookup; more cost a CPU more than they bring
-FORWARD_WIDTHS = range(1, 9)
-TIMINGS = 10  # of one forward or one read of the weights; the best one counts, since noise only adds
+# Where transformers' assisted generation is at its best is looked for among these: drafts a round, and the
+# draft's own probability of a token below which it stops.
+ASSISTED_SEARCH = [(drafts, confidence) for drafts in (1, 2, 3, 4, 6, 10) for confidence in (0.0, 0.4)]
 WARM_UP_TOKENS = 16
-MAX_READ_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -52,11 +48,13 @@ class Job:
 
 @dataclass(frozen=True)
 class System:
-    """What is measured: a row of the results for each temperature."""
+    """What is measured: a row of the results for each temperature. `settings` are what transformers was told,
+    by temperature, where that is not its default."""
 
     system: str
     lane: str
     run: Callable[[Job], Tally]
+    settings: dict[float, dict] = field(default_factory=dict, compare=False)
 
 
 def check_bench(
@@ -113,9 +111,9 @@ def bench(
             wherever the drafter is an independent model.
 
     Returns:
-        The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms, draft_step_ms,
-        results (one row a system, lane and temperature, from its total tokens and total time) and a summary
-        row for each temperature.
+        The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and how many times
+        that read it is, draft_step_ms, results (one row a system, lane and temperature, from its total tokens
+        and total time) and a summary row for each temperature.
 
     Raises:
         UserError: a value that will not do, a prompt that does not fit, `assisted` with a feature drafter.
@@ -128,17 +126,23 @@ def bench(
             f"choose an independent pair, such as --pair {pair.target_name}:{pair.target_name}."
         )
     target = reference.target_model(pair)
-    systems = _systems(pair, target, with_baseline(lanes), independent if assisted is None else assisted)
+    rival = None
+    if assisted or (assisted is None and independent):
+        rival = partial(run_transformers, pair, target, assistant=reference.draft_model(pair, target))
+    systems = _systems(pair, target, with_baseline(lanes), rival)
     encoded = [pair.encode(prompt) for prompt in prompts]
 
     short = min(WARM_UP_TOKENS, max_new_tokens)
     context = read_prompt(pair, encoded[0], short)
-    first = Job(encoded[0], context, Sampling(temperatures[-1]), _noise(pair, short, seed), short, seed)
+    noise = _noise(pair, short, seed)
+    warm_ups = [Job(encoded[0], context, Sampling(t), noise, short, seed) for t in temperatures]
     for system in tqdm(systems, "warming up", leave=False, file=sys.stderr):
-        system.run(first)
-    weights_read_ms = _weights_read_ms(target)
-    target_forward_ms = _target_forward_ms(pair, encoded[0])
-    draft_step_ms = _draft_step_ms(pair, encoded[0])
+        system.run(warm_ups[-1])
+    if rival:
+        systems.append(search_assisted(rival, warm_ups))
+    read = weights_read(target)
+    forward_ms = target_forward_ms(pair, encoded[0])
+    step_ms = draft_step_ms(pair, encoded[0])
 
     tallies = {(system, temperature): Tally() for temperature in temperatures for system in systems}
     runs = len(temperatures) * repeats * len(prompts) * len(systems)
@@ -158,13 +162,13 @@ def bench(
                         bar.update()
 
     results = [
-        _result(system, temperature, tallies[system, temperature], tallies[systems[0], temperature])
+        result_row(system, temperature, tallies[system, temperature], tallies[systems[0], temperature])
         for temperature in temperatures
         for system in systems
     ]
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": _machine(pair),
+        "machine": machine(pair),
         "pair": {
             "name": pair.name,
             "target": pair.target_name,
@@ -175,9 +179,12 @@ def bench(
         "max_new_tokens": max_new_tokens,
         "repeats": repeats,
         "seed": seed,
-        "weights_read_ms": weights_read_ms,
-        "target_forward_ms": target_forward_ms,
-        "draft_step_ms": draft_step_ms,
+        "weights_read_ms": read.ms,
+        "weights_bytes": read.bytes,
+        "bandwidth_gb_s": read.gb_per_s,
+        "target_forward_ms": forward_ms,
+        "target_forward_over_read": {width: ms / read.ms for width, ms in forward_ms.items()},
+        "draft_step_ms": step_ms,
         "results": results,
         "summary": summarise(results),
     }
@@ -185,7 +192,7 @@ def bench(
 
 def summarise(results: list[dict]) -> list[dict]:
     """For each temperature: the best fixed k, AdaEDL against it, the best lane, and our engine against
-    transformers'. None where a system that it takes was not run.
+    transformers', assisted at its fastest included. None where a system that it takes was not run.
 
     Args:
         results: rows as `bench` returns them.
@@ -203,6 +210,7 @@ def summarise(results: list[dict]) -> list[dict]:
             for (system, lane), speed in speeds.items()
             if system == "transformers_assisted" and lane in ours
         ]
+        theirs = {lane: speed for (system, lane), speed in speeds.items() if system.endswith("_assisted")}
         summary.append(
             {
                 "temperature": temperature,
@@ -214,25 +222,49 @@ def summarise(results: list[dict]) -> list[dict]:
                     ours.get(BASELINE), speeds.get(("transformers_generate", "generate"))
                 ),
                 "least_fixed_over_assisted": min((a for a in assisted if a is not None), default=None),
+                "best_lane_over_best_assisted": _ratio(ours.get(best), theirs.get(_fastest(theirs))),
             }
         )
     return summary
 
 
-def _systems(pair: Pair, target, lanes: list[str], assisted: bool) -> list[System]:
-    systems = [System("adaedl", lane, partial(_run_lane, pair, lane)) for lane in lanes]
-    generate = partial(_run_transformers, pair, target)
+def _systems(pair: Pair, target, lanes: list[str], assisted: Callable[..., Tally] | None) -> list[System]:
+    systems = [System("adaedl", lane, partial(run_lane, pair, lane)) for lane in lanes]
+    generate = partial(run_transformers, pair, target)
     systems.append(System("transformers_generate", "generate", generate))
     lookup = partial(generate, lookup=LOOKUP_TOKENS)
     systems.append(System("transformers_prompt_lookup", f"lookup:k={LOOKUP_TOKENS}", lookup))
     if assisted:
-        assistant = reference.draft_model(pair, target)
+        systems.append(System("transformers_assisted", "defaults", assisted))
         for lane in lanes:
             stopper = make_stopper(lane)
             if isinstance(stopper, Fixed):
-                run = partial(generate, assistant=assistant, drafts=stopper.k)
-                systems.append(System("transformers_assisted", lane, run))
+                systems.append(System("transformers_assisted", lane, partial(assisted, drafts=stopper.k)))
     return systems
+
+
+def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:
+    """transformers' assisted generation at the fastest of a few settings, found anew for each temperature.
+
+    Args:
+        assisted: as `run_transformers`, its assistant given.
+        jobs: what they are tried on, one for each temperature.
+    """
+
+    def speed(job: Job, setting: tuple[int, float]) -> float:
+        tally = assisted(job, drafts=setting[0], confidence=setting[1])
+        return _ratio(tally.tokens, tally.seconds) or 0.0
+
+    found = {}
+    for job in tqdm(jobs, "searching settings", leave=False, file=sys.stderr):
+        drafts, confidence = max(ASSISTED_SEARCH, key=partial(speed, job))
+        found[job.sampling.temperature] = {"drafts": drafts, "confidence": confidence}
+    return System(
+        "transformers_assisted",
+        "searched",
+        lambda job: assisted(job, **found[job.sampling.temperature]),
+        settings=found,
+    )
 
 
 @torch.inference_mode()
@@ -240,7 +272,8 @@ def _noise(pair: Pair, positions: int, seed: int) -> SharedNoise:
     return SharedNoise(seed, positions, pair.target.vocab_size, pair.device)
 
 
-def _run_lane(pair: Pair, lane: str, job: Job) -> Tally:
+def run_lane(pair: Pair, lane: str, job: Job) -> Tally:
+    """One of our lanes on a job."""
     rounds = list(
         decode(
             pair,
@@ -264,7 +297,8 @@ def _run_lane(pair: Pair, lane: str, job: Job) -> Tally:
     )
 
 
-def _run_transformers(pair: Pair, target, job: Job, **drafting) -> Tally:
+def run_transformers(pair: Pair, target, job: Job, **drafting) -> Tally:
+    """transformers' generation on a job, drafting as `reference.generate` is told."""
     _, tally = reference.generate(
         pair,
         target,
@@ -277,7 +311,8 @@ def _run_transformers(pair: Pair, target, job: Job, **drafting) -> Tally:
     return tally
 
 
-def _result(system: System, temperature: float, tally: Tally, baseline: Tally) -> dict:
+def result_row(system: System, temperature: float, tally: Tally, baseline: Tally) -> dict:
+    """A row of the results; `baseline` is what the autoregressive lane did at that temperature."""
     tokens_per_s = _ratio(tally.tokens, tally.seconds)
     outside = None if tally.forward_s is None else tally.seconds - tally.forward_s
     return {
@@ -291,6 +326,7 @@ def _result(system: System, temperature: float, tally: Tally, baseline: Tally) -
         "acceptance_rate": _ratio(tally.accepted, tally.drafted),
         "block_efficiency": _ratio(tally.tokens, tally.rounds),
         "overhead_share": _ratio(outside, tally.seconds),
+        "settings": system.settings.get(temperature),
     }
 
 
@@ -301,70 +337,3 @@ def _ratio(numerator: float | None, denominator: float | None) -> float | None:
 def _fastest(speeds: dict[str, float | None]) -> str | None:
     known = {lane: speed for lane, speed in speeds.items() if speed is not None}
     return max(known, key=known.get) if known else None
-
-
-def _best_ms(work: Callable[[], object], device: torch.device) -> float:
-    """The shortest of several timings of some work, in milliseconds."""
-
-    def now() -> float:
-        if device.type != "cpu":
-            torch.accelerator.synchronize()
-        return time.perf_counter()
-
-    best = float("inf")
-    for _ in range(TIMINGS):
-        began = now()
-        work()
-        best = min(best, now() - began)
-    return 1000 * best
-
-
-def _weights_read_ms(model) -> float:
-    """Time to read as many bytes as the model's weights have, once: no step can be faster where it must
-    read them all. A large model's is worked out from a part."""
-    total = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    read = torch.ones(min(total, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
-    return _best_ms(read.sum, model.device) * total / (4 * len(read))
-
-
-@torch.inference_mode()
-def _target_forward_ms(pair: Pair, prompt_ids: Tensor) -> dict[str, float]:
-    """Time of a target forward over 1 to 8 tokens that follow a prompt."""
-    context = read_prompt(pair, prompt_ids, max(FORWARD_WIDTHS), draft=False)
-    cache, length = context.target_cache, context.target_cache.length
-    times = {}
-    for width in FORWARD_WIDTHS:
-        token_ids = context.next_token.repeat(width)
-
-        def forward(token_ids: Tensor = token_ids) -> None:
-            pair.target.forward(token_ids, cache)
-            cache.rewind(length)
-
-        times[str(width)] = _best_ms(forward, pair.device)
-    return times
-
-
-@torch.inference_mode()
-def _draft_step_ms(pair: Pair, prompt_ids: Tensor) -> float:
-    """Time of one draft step that follows another."""
-    context = read_prompt(pair, prompt_ids, 1 + TIMINGS)
-    context.session.begin(context.next_token, context.features)
-    return _best_ms(lambda: context.session.extend(context.next_token), pair.device)
-
-
-def _machine(pair: Pair) -> dict:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpu = torch.cuda.get_device_name(pair.device) if pair.device.type == "cuda" else None
-    return {
-        "system": platform.platform(),
-        "processor": processor(),
-        "cores": usable,
-        "threads": torch.get_num_threads(),
-        "gpu": gpu,
-        "device": str(pair.device),
-        "dtype": str(pair.dtype).removeprefix("torch."),
-        "target_path": pair.target.path,
-        "draft_path": pair.drafter.path,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers")},
-    }

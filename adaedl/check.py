@@ -15,7 +15,8 @@ from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
 from adaedl.models.runner import TransformersRunner
 from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling, SharedNoise, draw, verify_speculative, warp, warp_logits
+from adaedl.request import Sampling
+from adaedl.sampling import SharedNoise, draw, verify_speculative, warp, warp_logits
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
 

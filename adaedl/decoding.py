@@ -17,21 +17,21 @@ from adaedl.errors import UserError
 from adaedl.models.drafter import DraftSession
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Cache, prefill
+from adaedl.request import Sampling, check_run
 from adaedl.sampling import (
-    VERIFICATIONS,
-    Sampling,
     SharedNoise,
-    acceptance_lower_bound,
     acceptance_probability,
     choose_with_noise,
     draft_statistics,
     draw,
+    gumbel_max,
     residual,
     verify_by_match,
     verify_speculative,
     warp,
+    warp_logits,
 )
-from adaedl.stopping import DraftStep, Stopper, check_live
+from adaedl.stopping import DraftStep, Stopper, acceptance_lower_bound, check_live
 from adaedl.trace import DraftedToken, Emitted, Round, TopToken
 
 TOP_TOKENS = 10
@@ -223,18 +223,6 @@ def decode(
         del state
 
 
-def check_run(max_new_tokens: int, seed: int, verification: str) -> None:
-    """Raises UserError where a run's length, seed or verification rule is not possible."""
-    if not isinstance(max_new_tokens, int) or isinstance(max_new_tokens, bool) or max_new_tokens < 1:
-        raise UserError("max_new_tokens is {!r}; it must be a whole number from 1.", max_new_tokens)
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise UserError("The seed is {!r}; it must be a whole number from 0 to 2^63 − 1.", seed)
-    if verification not in VERIFICATIONS:
-        raise UserError(
-            "There is no verification {!r}; there are {}.", verification, ", ".join(VERIFICATIONS)
-        )
-
-
 class _Stopwatch:
     """Sums the seconds spent under `with`, work queued on the device included."""
 
@@ -304,11 +292,11 @@ class _Match:
 
     def draft(self, logits: Tensor, position: int) -> tuple[Tensor, Tensor]:
         """A token's index [] in q's vocabulary, and q [Vq]."""
-        q = warp(logits, self.sampling)
         if self.noise is None:
-            return logits.argmax(-1), q
+            return logits.argmax(-1), warp(logits, self.sampling)
         noise = self.noise.at(position)[0]
-        return choose_with_noise(logits, noise if self.vocab is None else noise[self.vocab], self.sampling), q
+        warped = warp_logits(logits, self.sampling)
+        return gumbel_max(warped, noise if self.vocab is None else noise[self.vocab]), warped.softmax(-1)
 
     def verify(self, logits: Tensor, drafted: list[_Draft], position: int) -> _Verdict:
         noise = self.noise.at(position, len(logits)) if self.noise else None

@@ -1,5 +1,7 @@
-"""What the machine is called that something ran on."""
+"""The machine that something runs on: what it is called, and its memory."""
 
+import ctypes
+import gc
 import platform
 
 
@@ -20,3 +22,11 @@ def device_name(device) -> str:
     import torch
 
     return torch.cuda.get_device_name(device)
+
+
+def give_back_memory() -> None:
+    """Let the system have what is no longer in use. glibc keeps freed memory below other that is in use,
+    which after packing weights layer by layer is a good part of them."""
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -13,39 +13,15 @@ from importlib.metadata import version
 import torch
 
 from adaedl import __version__
-from adaedl.decoding import check_run, decode, read_prompt
+from adaedl.decoding import decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.metrics import RunningMetrics
 from adaedl.models.loading import out_of_memory
-from adaedl.models.pair import Pair, check_prompt
-from adaedl.sampling import Sampling, SharedNoise
-from adaedl.stopping import check_live, make_stopper
+from adaedl.models.pair import Pair
+from adaedl.request import Sampling, check_race
+from adaedl.sampling import SharedNoise
+from adaedl.stopping import make_stopper
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
-
-# Below temperature 1 AdaEDL does better with the entropy of q at 1 than of q as sampled (docs/study.md).
-DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl:score_temperature=1.0")
-MAX_LANES = 12
-MAX_PROMPT_CHARACTERS = 20_000
-
-
-def check_race(prompt: str, lanes: list[str], max_new_tokens: int, seed: int, verification: str) -> None:
-    """All that can be said against a race before its pair is loaded.
-
-    Raises:
-        UserError: naming the value that will not do, and what would.
-    """
-    check_run(max_new_tokens, seed, verification)
-    if not lanes:
-        raise UserError("The race has no lanes; name at least one stopper, such as adaedl.")
-    if len(lanes) > MAX_LANES:
-        raise UserError("The race has {} lanes; at most {} run at once.", len(lanes), MAX_LANES)
-    for spec in lanes:
-        check_live(make_stopper(spec))
-    check_prompt(prompt)
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise UserError(
-            "The prompt has {:,} characters; at most {:,} are read.", len(prompt), MAX_PROMPT_CHARACTERS
-        )
 
 
 def new_trace(

@@ -22,8 +22,8 @@ from adaedl.models.runner import PREFILL_CHUNK
 from adaedl.race import new_trace
 from adaedl.recording import Chain, Recording
 from adaedl.replay import replay
+from adaedl.request import Sampling
 from adaedl.sampling import (
-    Sampling,
     SharedNoise,
     acceptance_probability,
     choose_with_noise,

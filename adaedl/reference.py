@@ -12,7 +12,7 @@ from torch import Tensor
 from adaedl.models.loading import fetch_weights, load_model
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Runner, TransformersRunner
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 
 
 @dataclass
@@ -82,6 +82,7 @@ def generate(
     lookup: int | None = None,
     assistant=None,
     drafts: int | None = None,
+    confidence: float = 0.0,
 ) -> tuple[list[int], Tally]:
     """What transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
 
@@ -90,7 +91,8 @@ def generate(
 
     Args:
         lookup: draft so many tokens by prompt lookup.
-        assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, never fewer.
+        assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, fewer where it
+            gives one less than `confidence`. None drafts as transformers does by default.
     """
     from transformers import GenerationConfig
 
@@ -100,9 +102,10 @@ def generate(
     if lookup:
         settings["prompt_lookup_num_tokens"] = lookup
     if assistant is not None:
+        constant = drafts is not None
         assistant.generation_config.num_assistant_tokens = drafts
-        assistant.generation_config.num_assistant_tokens_schedule = "constant"
-        assistant.generation_config.assistant_confidence_threshold = 0
+        assistant.generation_config.num_assistant_tokens_schedule = "constant" if constant else None
+        assistant.generation_config.assistant_confidence_threshold = confidence if constant else None
     ends = sorted(pair.eos_ids)
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,

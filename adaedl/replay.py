@@ -12,8 +12,16 @@ from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
 from adaedl.metrics import percent_of_oracle as percent
 from adaedl.recording import Chain, Recording
-from adaedl.sampling import acceptance_lower_bound
-from adaedl.stopping import Bandit, Oracle, ScoreStopper, Stopper, Throughput, format_spec, make_stopper
+from adaedl.stopping import (
+    Bandit,
+    Oracle,
+    ScoreStopper,
+    Stopper,
+    Throughput,
+    acceptance_lower_bound,
+    format_spec,
+    make_stopper,
+)
 from adaedl.times import Times
 from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace
 

@@ -5,53 +5,12 @@ generations at once through the very code that decodes a real text.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from adaedl.errors import UserError
-
-VERIFICATIONS = ("shared_noise", "speculative")
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are drawn. `temperature` 0 is argmax; `top_k` 0 and `top_p` 1 are off.
-
-    Raises:
-        UserError: a value is not a number or out of range.
-    """
-
-    temperature: float = 0.7
-    top_k: int = 0
-    top_p: float = 1.0
-
-    def __post_init__(self):
-        _check_number(
-            self.temperature, 0, 10, "temperature is {!r}; it must be between 0 and 10, such as 0.7."
-        )
-        _check_number(
-            self.top_p, 1e-6, 1, "top_p is {!r}; it must be above 0 and at most 1; 1 switches it off."
-        )
-        whole = "top_k is {!r}; it must be a whole number; 0 switches it off."
-        _check_number(self.top_k, 0, 10**6, whole)
-        if self.top_k != int(self.top_k):
-            raise UserError(whole, self.top_k)
-        object.__setattr__(self, "top_k", int(self.top_k))  # 40.0 is fine, but torch wants 40
-
-    @property
-    def greedy(self) -> bool:
-        return self.temperature == 0
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-
-def _check_number(value, low: float, high: float, refusal: str) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high:
-        raise UserError(refusal, value)
+from adaedl.request import Sampling
 
 
 def warp_logits(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -162,10 +121,15 @@ def verify_by_match(target_tokens: Tensor, drafted_ids: Tensor) -> tuple[Tensor,
 
 def choose_with_noise(logits: Tensor, noise: Tensor, sampling: Sampling) -> Tensor:
     """Tokens [...]: argmax of log-probability + Gumbel noise [..., V], which is an exact draw from
-    softmax(warped logits) (the Gumbel-max trick, Gumbel 1954). The noise is ignored at temperature 0."""
+    softmax(warped logits). The noise is ignored at temperature 0."""
     if sampling.greedy:
         return logits.argmax(-1)
-    return (warp_logits(logits, sampling) + noise).argmax(-1)
+    return gumbel_max(warp_logits(logits, sampling), noise)
+
+
+def gumbel_max(warped: Tensor, noise: Tensor) -> Tensor:
+    """Tokens [...], an exact draw from softmax(warped [..., V]) (the Gumbel-max trick, Gumbel 1954)."""
+    return (warped + noise).argmax(-1)
 
 
 class SharedNoise:
@@ -229,8 +193,3 @@ def draft_statistics(probs: Tensor) -> DraftStatistics:
         top_prob=top[..., 0],
         margin=top[..., 0] - top[..., -1] if top.shape[-1] > 1 else top[..., 0],
     )
-
-
-def acceptance_lower_bound(entropy: float, gamma: float = 0.2) -> float:
-    """AdaEDL's estimate 1 − sqrt(γ·H(q)) of a lower bound on β (arXiv 2410.18351, eq. 3); entropy in nats."""
-    return 1 - math.sqrt(gamma * max(entropy, 0.0))

@@ -12,7 +12,6 @@ from abc import abstractmethod
 from dataclasses import astuple, dataclass
 
 from adaedl.errors import Sentence, UserError
-from adaedl.sampling import acceptance_lower_bound
 
 DEFAULT_MAX_DRAFT = 12
 MAX_DRAFT_LIMIT = 64
@@ -30,6 +29,11 @@ class DraftStep:
     margin: float
     token_prob: float
     position: int
+
+
+def acceptance_lower_bound(entropy: float, gamma: float = 0.2) -> float:
+    """AdaEDL's estimate 1 − sqrt(γ·H(q)) of a lower bound on β (arXiv 2410.18351, eq. 3); entropy in nats."""
+    return 1 - math.sqrt(gamma * max(entropy, 0.0))
 
 
 class Stopper:

@@ -8,6 +8,8 @@ clocks fall to the lanes in their order.
 
 The speedup of a lane is against the autoregressive lane of its own cell, and intervals are over prompts:
 they are the sample, and seeds of one prompt are not independent of each other.
+
+Whatever runs a model is imported where it runs, so that a page of tables need not wait for torch.
 """
 
 import csv
@@ -21,15 +23,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from adaedl.decoding import check_run
 from adaedl.errors import UserError
 from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
 from adaedl.prompts import PROMPT_SETS
-from adaedl.race import MAX_LANES, check_race, new_trace, race
-from adaedl.recorder import record
 from adaedl.replay import replay_trace
-from adaedl.sampling import Sampling
+from adaedl.request import MAX_LANES, Sampling, check_race, check_run
 from adaedl.statistics import bootstrap_mean
 from adaedl.stopping import format_spec, make_stopper
 from adaedl.trace import LaneMetrics, Trace
@@ -193,10 +192,14 @@ def _run_cell(pair: Pair, grid: Grid, cell: Cell, lanes: list[str]) -> list[Row]
     sampling = Sampling(cell.temperature, grid.top_k, grid.top_p)
     options = {"max_new_tokens": grid.max_new_tokens, "seed": cell.seed}
     if not grid.replayed:
+        from adaedl.race import new_trace, race
+
         trace = new_trace(pair, cell.prompt.text, lanes, sampling, verification=grid.verification, **options)
         for _ in race(pair, trace):
             pass
         return rows_of(trace, grid, cell)
+
+    from adaedl.recorder import record
 
     # A recording holds q as scored at one temperature: one for each that the lanes ask for.
     scorings: dict[float | None, list[str]] = {}
@@ -259,12 +262,11 @@ def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
     # Seeds of one prompt are one observation.
     keys = list(dict.fromkeys([*groups, "kind", "prompt", "prompt_digest"]))
     prompts = frame.astype(dict.fromkeys(numbers, float)).groupby(keys, sort=False)[numbers].mean()
-    rows = []
-    for group, part in prompts.groupby(groups, sort=False):
-        mean, low, high = bootstrap_mean(part["speedup"].dropna())
-        means = part[list(MEANS)].mean()
-        rows.append([*group, len(part), mean, low, high, *means])
-    return pd.DataFrame(rows, columns=columns)
+    grouped = prompts.groupby(groups, sort=False)
+    spread = [bootstrap_mean(values.dropna()) for _, values in grouped["speedup"]]
+    table = grouped[list(MEANS)].mean().assign(prompts=grouped.size())
+    table[["speedup", "speedup_low", "speedup_high"]] = np.array(spread)
+    return table.reset_index()[columns]
 
 
 # The CSV file of a sweep, which can be killed at any moment and gone on with.

@@ -28,7 +28,7 @@ from playwright.sync_api import Page, sync_playwright
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.trace import Trace
 from components.controls import DEFAULTS
 from components.explore_bench import explore_figures

@@ -6,7 +6,7 @@ import gradio as gr
 from gradio.i18n import I18nData
 
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset
-from adaedl.race import DEFAULT_LANES
+from adaedl.request import DEFAULT_LANES
 from components.browser_part import browser_part
 from components.lanes_editor import lanes_editor
 from components.messages import say

@@ -12,7 +12,7 @@ import gradio as gr
 
 from adaedl.errors import UserError
 from adaedl.recording import Recording
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from components.assets import module_address
 from components.browser_part import browser_part
 from components.controls import DEFAULTS, unchecked

@@ -12,6 +12,8 @@ from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, largest_that_fits, resolve
 from components.zero_gpu import on_zero_gpu
 
+# What the drivers of NVIDIA (on Tegra, and under WSL, too) and of AMD put under /dev.
+GPU_DEVICES = ("nvidiactl", "nvidia0", "nvhost-ctrl-gpu", "nvgpu", "dxg", "kfd")
 PREFIX = "ADAEDL_"  # each name is read with it first, then without
 
 
@@ -63,6 +65,8 @@ def first_pair() -> str:
     """The pair to load first: the host's, else the largest that the GPU holds, else the default one."""
     if host().pair:
         return host().pair
+    if not on_zero_gpu() and not may_have_gpu():
+        return DEFAULT_PAIR
     import torch
 
     if not torch.cuda.is_available():
@@ -70,6 +74,12 @@ def first_pair() -> str:
     memory_gib = torch.cuda.get_device_properties(0).total_memory / 2**30
     # ZeroGPU moves the weights to a GPU anew for most visitors; a third of it travels in seconds.
     return largest_that_fits(memory_gib / 3 if on_zero_gpu() else memory_gib).name
+
+
+def may_have_gpu() -> bool:
+    """Whether a driver that torch could use is here. Without one, torch need not be imported, which takes
+    seconds, to be told so."""
+    return sys.platform != "linux" or any(os.path.exists(f"/dev/{name}") for name in GPU_DEVICES)
 
 
 def start_logging() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import gradio as gr
 
 from adaedl.errors import UserError
-from adaedl.race import DEFAULT_LANES
+from adaedl.request import DEFAULT_LANES
 from adaedl.stopping import LIVE_STOPPERS, Stopper, format_spec, make_stopper, setting_names
 from components.browser_part import browser_part
 from components.settings import MAX_LANES

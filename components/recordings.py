@@ -14,7 +14,7 @@ import numpy as np
 from adaedl.calibration import calibrate, drafts_of_recording
 from adaedl.recording import Recording
 from adaedl.replay import replay
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
 from components.assets import ASSETS

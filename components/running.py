@@ -1,11 +1,13 @@
-"""A race under way, wherever its device is: here, or in a fork on ZeroGPU. Both fill in a trace."""
+"""A race under way, wherever its device is: here, or in a fork on ZeroGPU. Both fill in a trace.
+
+What needs torch is imported by whoever races, for the page must be up before it.
+"""
 
 import time
 from collections.abc import Callable, Iterator
 
 from adaedl.models.pair import Pair
-from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.trace import Trace
 from components.hosting import host
 from components.models_state import ModelsState
@@ -22,6 +24,8 @@ def begin(pair: Pair, settings: RaceSettings) -> Trace:
     Raises:
         UserError: naming the value that will not do.
     """
+    from adaedl.race import new_trace
+
     return new_trace(
         pair,
         settings.prompt,
@@ -50,6 +54,8 @@ class RaceHere:
     """A race on the device of this process. Its rounds are played in the device's own thread."""
 
     def __init__(self, models: ModelsState, pair: Pair, settings: RaceSettings):
+        from adaedl.race import race
+
         self.models = models
         self.seconds = host().race_seconds
         self.trace = begin(pair, settings)
@@ -95,6 +101,8 @@ def gpu_seconds(settings: RaceSettings) -> int:
 def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | list]:
     """A race in parts: its trace without rounds, then several times a second what was added to each lane, as
     (new rounds, text, metrics)."""
+    from adaedl.race import race
+
     trace = begin(pair, settings)
     yield trace
     told = [0] * len(trace.lanes)

@@ -6,8 +6,7 @@ from urllib.parse import parse_qs
 
 from adaedl.errors import UserError
 from adaedl.models.presets import resolve
-from adaedl.race import check_race
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling, check_race
 from adaedl.stopping import split_specs
 from components.hosting import host
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from adaedl.errors import UserError
 from adaedl.machine import device_name
-from adaedl.race import MAX_LANES
+from adaedl.request import MAX_LANES
 from adaedl.stopping import make_stopper
 from adaedl.sweep import rows_from_csv, summarise, write_parquet
 from components.assets import ASSETS

@@ -8,7 +8,7 @@ from toys import tiny_pair
 from adaedl.models.pair import Pair
 from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.trace import Trace
 from components.launch import launch
 from components.models_state import LoadState, ModelsState

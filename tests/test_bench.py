@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from toys import tiny_pair
+from toys import tiny_llama, tiny_pair
 
-from adaedl.bench import LOOKUP_TOKENS, bench, summarise
+from adaedl.bench import ASSISTED_SEARCH, LOOKUP_TOKENS, bench, summarise
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.errors import UserError
 from adaedl.models.runner import TransformersRunner
@@ -98,11 +98,29 @@ def rows_of(result: dict, system: str, temperature: float) -> dict[str, dict]:
 
 def test_an_independent_pair_runs_against_transformers_assisted_generation(assisted):
     ours, theirs = (rows_of(assisted, system, 0) for system in ("adaedl", "transformers_assisted"))
-    assert list(theirs) == ["fixed:k=1", "fixed:k=3"]
-    for lane in theirs:
+    assert list(theirs) == ["defaults", "fixed:k=1", "fixed:k=3", "searched"]
+    for lane in ("fixed:k=1", "fixed:k=3"):
         k = int(lane[-1])
         assert ours[lane]["acceptance_rate"] == theirs[lane]["acceptance_rate"] == 1
         assert ours[lane]["block_efficiency"] == theirs[lane]["block_efficiency"] == k + 1
+
+
+def test_transformers_settings_are_searched_for_each_temperature_and_written_down(assisted):
+    for temperature in (0, 1.0):
+        rows = rows_of(assisted, "transformers_assisted", temperature)
+        found = rows["searched"]["settings"]
+        assert (found["drafts"], found["confidence"]) in ASSISTED_SEARCH
+        assert rows["defaults"]["settings"] is None
+    # At its defaults it drafts 20 tokens, of which 15 are left to write and one is the target's own.
+    assert rows_of(assisted, "transformers_assisted", 0)["defaults"]["acceptance_rate"] == 1
+
+
+def test_a_forward_is_held_against_the_time_to_read_the_weights(assisted):
+    read_ms, weights_bytes = assisted["weights_read_ms"], assisted["weights_bytes"]
+    assert weights_bytes == 4 * sum(weight.numel() for weight in tiny_llama().parameters()) - 4 * 32 * 32
+    assert assisted["bandwidth_gb_s"] == pytest.approx(weights_bytes / read_ms / 1e6)
+    for width, ms in assisted["target_forward_ms"].items():
+        assert assisted["target_forward_over_read"][width] == pytest.approx(ms / read_ms)
 
 
 def test_tokens_are_counted_over_all_prompts_and_repeats(assisted):
@@ -134,6 +152,7 @@ def test_the_summary_compares_each_temperatures_best():
         row("transformers_generate", "generate", 10),
         row("transformers_assisted", "fixed:k=1", 12),
         row("transformers_assisted", "fixed:k=2", 20),
+        row("transformers_assisted", "searched", 24),
         row("adaedl", "autoregressive", 20, temperature=1.3),
         row("adaedl", "fixed:k=2", 18, temperature=1.3),
     ]
@@ -146,6 +165,7 @@ def test_the_summary_compares_each_temperatures_best():
             "adaedl_over_best_fixed": 1.2,
             "autoregressive_over_transformers": 2.0,
             "least_fixed_over_assisted": 1.25,
+            "best_lane_over_best_assisted": 1.25,
         },
         {
             "temperature": 1.3,
@@ -155,6 +175,7 @@ def test_the_summary_compares_each_temperatures_best():
             "adaedl_over_best_fixed": None,
             "autoregressive_over_transformers": None,
             "least_fixed_over_assisted": None,
+            "best_lane_over_best_assisted": None,
         },
     ]
 

@@ -13,7 +13,8 @@ from adaedl.calibration import COLUMNS, calibrate, drafts_of_recording, drafts_o
 from adaedl.errors import UserError
 from adaedl.race import new_trace, race
 from adaedl.recorder import record
-from adaedl.sampling import Sampling, acceptance_lower_bound
+from adaedl.request import Sampling
+from adaedl.stopping import acceptance_lower_bound
 
 PROMPT = "w3 w14 w15 w9 w2"
 

@@ -19,7 +19,7 @@ from adaedl.errors import Sentence, UserError
 from adaedl.metrics import to_frame
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
 from components import assets
 from components.api import report

@@ -13,16 +13,9 @@ from adaedl.models import cpu
 from adaedl.models.cpu import StaticCache
 from adaedl.models.pair import Pair
 from adaedl.models.runner import TransformersCache, TransformersRunner, make_runner
-from adaedl.sampling import (
-    VERIFICATIONS,
-    Sampling,
-    acceptance_lower_bound,
-    acceptance_probability,
-    draft_statistics,
-    residual,
-    warp,
-)
-from adaedl.stopping import LIVE_STOPPERS, make_stopper
+from adaedl.request import VERIFICATIONS, Sampling
+from adaedl.sampling import acceptance_probability, draft_statistics, residual, warp
+from adaedl.stopping import LIVE_STOPPERS, acceptance_lower_bound, make_stopper
 from adaedl.trace import Round
 
 PROMPT = torch.tensor([3, 14, 15, 9, 2])

@@ -13,7 +13,7 @@ from toys import tiny_llama, tiny_pair, toy_tokenizer
 from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
 from components.controls import DEFAULTS
 from components.live import Session, play

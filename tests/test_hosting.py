@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hosted import hosted_models
@@ -114,6 +115,21 @@ def test_without_a_gpu_the_first_pair_is_the_default_one_or_the_host_s(environme
     assert hosting.first_pair() == DEFAULT_PAIR
     environment(PAIR="pythia-6.9b")
     assert hosting.first_pair() == "pythia-6.9b"
+
+
+def test_without_a_driver_torch_is_not_even_asked(environment, monkeypatch):
+    monkeypatch.setattr(hosting, "GPU_DEVICES", ())
+    monkeypatch.setattr(hosting.sys, "platform", "linux")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: pytest.fail("torch was asked"))
+    assert hosting.first_pair() == DEFAULT_PAIR
+
+
+def test_with_a_gpu_the_first_pair_is_the_largest_that_it_holds(environment, monkeypatch):
+    monkeypatch.setattr(hosting, "GPU_DEVICES", ("null",))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    memory = SimpleNamespace(total_memory=22 * 2**30)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: memory)
+    assert hosting.first_pair() == "qwen2.5-7b"
 
 
 def test_a_pair_that_memory_chose_and_nothing_brings_is_replaced_by_the_default_one(environment, monkeypatch):

@@ -14,8 +14,8 @@ from browsing import violations
 from playwright.sync_api import Browser, Page, expect
 
 from adaedl.models.presets import DEFAULT_PAIR
-from adaedl.sampling import acceptance_lower_bound, acceptance_probability, residual
-from adaedl.stopping import make_stopper
+from adaedl.sampling import acceptance_probability, residual
+from adaedl.stopping import acceptance_lower_bound, make_stopper
 from adaedl.sweep import read_rows
 from adaedl.trace import Trace
 from components.assets import address as assets_address

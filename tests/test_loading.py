@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -733,6 +734,22 @@ def test_two_folders_make_a_pair(tiny, tmp_path):
     assert pair.dtype == torch.float32
     assert said[-1] == ("ready on cpu/float32", 1.0)
     assert not torch.equal(next_logits(pair.target, [3, 4]), next_logits(pair.drafter.runner, [3, 4]))
+
+
+def test_packed_weights_are_there_once(tiny, monkeypatch):
+    read = []
+
+    def watched(*arguments):
+        model = load_model(*arguments)
+        read.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(loading, "load_model", watched)
+    pair = load_pair(f"{tiny}:{tiny}", device="cpu")
+    assert pair.target.path == "oneDNN packed"
+    assert [model() for model in read] == [None]
+    for kept in (pair.target.embeddings, pair.target.final_norm):  # no parts of the file they were read from
+        assert kept.untyped_storage().nbytes() == kept.nbytes
 
 
 def test_a_model_that_drafts_for_itself_is_loaded_once(tiny):

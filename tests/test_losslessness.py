@@ -39,7 +39,8 @@ from adaedl import sampling as rules
 from adaedl.decoding import decode
 from adaedl.models.drafter import IndependentDrafter
 from adaedl.models.runner import make_runner
-from adaedl.sampling import VERIFICATIONS, Sampling, SharedNoise
+from adaedl.request import VERIFICATIONS, Sampling
+from adaedl.sampling import SharedNoise
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
 
 RUNS = 20_000

@@ -5,7 +5,7 @@ from toys import tiny_pair
 
 from adaedl.metrics import compute_metrics, to_frame
 from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.trace import DraftedToken, Emitted, Lane, PairInfo, Round, SamplingInfo, Trace
 
 

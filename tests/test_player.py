@@ -16,7 +16,7 @@ from toys import differing, tiny_pair
 
 from adaedl.metrics import compute_metrics, to_frame
 from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.trace import Lane, Round, Trace
 from components import assets
 from components.bench import task_times

@@ -1,4 +1,4 @@
-"""The engine runs without the page."""
+"""The engine runs without the page, and the page is there before what the engine runs on."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import adaedl
 
+SLOW = ("torch", "transformers", "scipy")
 PAGE_ONLY = ("gradio", "plotly", "components")
 
 
@@ -21,6 +22,24 @@ def test_no_module_of_the_engine_imports_what_only_the_page_needs():
     )
     ran = subprocess.run(
         [sys.executable, "-c", program], cwd=folder.parent, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == ""
+
+
+def test_the_page_is_built_and_refuses_what_it_must_before_torch_is_imported():
+    program = (
+        "import sys\n"
+        "from components.controls import DEFAULTS\n"
+        "from components.models_state import ModelsState\n"
+        "from components.page import build_page\n"
+        "build_page(ModelsState(DEFAULTS.pair))\n"
+        "DEFAULTS.check()\n"
+        f"print(*[name for name in {SLOW!r} if name in sys.modules])"
+    )
+    folder = Path(adaedl.__file__).parents[1]
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() == ""

@@ -7,8 +7,8 @@ from toys import tiny_pair
 
 from adaedl.errors import UserError
 from adaedl.models.cpu import StaticCache
-from adaedl.race import MAX_LANES, MAX_PROMPT_CHARACTERS, _GrowingText, new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.race import _GrowingText, new_trace, race
+from adaedl.request import MAX_LANES, MAX_PROMPT_CHARACTERS, Sampling
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
 

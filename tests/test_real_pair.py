@@ -12,7 +12,8 @@ from adaedl.models.cpu import PackedLlama
 from adaedl.models.loading import fetch_weights, load_model
 from adaedl.models.runner import TransformersRunner
 from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling, SharedNoise, warp_logits
+from adaedl.request import Sampling
+from adaedl.sampling import SharedNoise, warp_logits
 from adaedl.trace import Trace
 
 NEW_TOKENS = 64

@@ -8,7 +8,7 @@ from adaedl import reference
 from adaedl.models.runner import TransformersRunner
 from adaedl.race import new_trace, race
 from adaedl.reference import Tally
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 
 PROMPT = "w1 w2 w3 w4 w1 w2"
 

@@ -18,7 +18,7 @@ from adaedl.race import new_trace, race
 from adaedl.recorder import MAX_TOKENS, record
 from adaedl.recording import Recording
 from adaedl.replay import model_error, near_ties, percent_of_oracle, replay, replay_trace
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, Stopper, make_stopper
 from adaedl.trace import Lane, Round
 

@@ -13,10 +13,9 @@ from scipy import stats
 from toys import reference_warp
 
 from adaedl.errors import UserError
+from adaedl.request import Sampling
 from adaedl.sampling import (
-    Sampling,
     SharedNoise,
-    acceptance_lower_bound,
     acceptance_probability,
     choose_with_noise,
     count_accepted,
@@ -27,6 +26,7 @@ from adaedl.sampling import (
     verify_speculative,
     warp,
 )
+from adaedl.stopping import acceptance_lower_bound
 
 quickly = settings(max_examples=60, deadline=None)
 logits_rows = (

@@ -12,7 +12,7 @@ from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
 from adaedl.prompts import PROMPT_SETS
 from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.sweep import Grid, Prompt, built_in_prompts, open_csv, prompts_from_lines, read_rows, run_sweep
 
 PROMPTS = (Prompt("chat", 1, "w1 w2 w3"), Prompt("story", 1, "w9 w4"), Prompt("story", 2, "w7"))
@@ -59,7 +59,7 @@ def test_a_row_has_the_numbers_of_its_race(pair, swept):
 def test_the_order_of_the_lanes_moves_on_with_every_cell(pair, monkeypatch):
     orders = []
     monkeypatch.setattr(
-        sweep, "new_trace", lambda *args, **kw: orders.append(args[2]) or new_trace(*args, **kw)
+        "adaedl.race.new_trace", lambda *args, **kw: orders.append(args[2]) or new_trace(*args, **kw)
     )
     for _ in run_sweep(pair, small_grid(temperatures=(0.8,))):
         pass

@@ -9,7 +9,7 @@ from toys import tiny_pair
 
 from adaedl.errors import UserError
 from adaedl.race import new_trace, race
-from adaedl.sampling import Sampling
+from adaedl.request import Sampling
 from adaedl.stopping import STOPPERS
 from adaedl.trace import (
     MAX_TRACE_BYTES,

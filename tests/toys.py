@@ -25,8 +25,8 @@ from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Output, make_runner
+from adaedl.request import Sampling
 from adaedl.sampling import (
-    Sampling,
     choose_with_noise,
     draft_statistics,
     draw,

@@ -46,7 +46,7 @@ class PackedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None):
         self.packed = has_packed_linear() and weight.device.type == "cpu" and weight.dtype == torch.float32
-        self.bias = bias.detach().contiguous() if bias is not None else None
+        self.bias = bias.detach().clone() if bias is not None else None
         weight = weight.contiguous()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_ROWS) if self.packed else weight
 
@@ -158,10 +158,11 @@ class PackedLlama:
         self.kv_heads = config.num_key_value_heads
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.rotary = Rotary(self.head_dim, config.rope_parameters["rope_theta"])
-        self.embeddings = model.get_input_embeddings().weight.detach()
+        # What is not packed is copied: the model's own is a part of its file, which would stay mapped whole.
+        self.embeddings = model.get_input_embeddings().weight.detach().clone()
         self.hidden_size = self.embeddings.shape[1]
         self.layers = [self._pack_layer(layer) for layer in model.model.layers]
-        self.final_norm = model.model.norm.weight.detach()
+        self.final_norm = model.model.norm.weight.detach().clone()
         self.head = PackedLinear(model.get_output_embeddings().weight.detach())
 
     def _pack_layer(self, layer) -> tuple[PackedLinear, ...]:

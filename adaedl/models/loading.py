@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from adaedl.errors import Sentence, UserError
+from adaedl.machine import give_back_memory
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset, resolve
 
 if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
@@ -364,10 +365,12 @@ def load_pair(
         model.to(device)
         target = make_runner(model)
         if preset.drafter:
-            embeddings = model.get_input_embeddings().weight.detach()
-            drafter = load_feature_drafter(PROJECT / preset.drafter, target, embeddings)
+            drafter = load_feature_drafter(PROJECT / preset.drafter, target, target.embeddings)
         else:
             drafter = IndependentDrafter(make_runner(draft_model) if second else target)
+    ends = _end_tokens(model, tokenizer)
+    model = draft_model = None  # where weights are packed, nobody needs them as they were
+    give_back_memory()
 
     progress(Sentence("ready on {}/{}", device.type, str(dtype).removeprefix("torch.")), 1.0)
     return Pair(
@@ -380,7 +383,7 @@ def load_pair(
         target_name=preset.target,
         draft_name=preset.draft_name,
         weights="; ".join([weights.origin] + ([draft_weights.origin] if second else [])),
-        eos_ids=_end_tokens(model, tokenizer),
+        eos_ids=ends,
     )
 
 

@@ -1,26 +1,17 @@
 """A pair: the target, its drafter, and what they share."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
+from adaedl.request import check_prompt
 
-from adaedl.errors import UserError
-from adaedl.models.drafter import Drafter
-from adaedl.models.runner import Runner
+if TYPE_CHECKING:  # slow to import; the page says what a pair is before it needs one
+    import torch
 
-
-def check_prompt(prompt: str) -> None:
-    """Raises UserError where a prompt is empty, or holds what no tokenizer reads."""
-    if not prompt.strip():
-        raise UserError("The prompt is empty; type a question or the beginning of a text.")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            "The prompt is not valid text: {!r} at character {} is half of a character; leave it out.",
-            prompt[error.start],
-            error.start + 1,
-        ) from None
+    from adaedl.models.drafter import Drafter
+    from adaedl.models.runner import Runner
 
 
 @dataclass
@@ -50,6 +41,8 @@ class Pair:
         Raises:
             UserError: the prompt is empty or not text.
         """
+        import torch
+
         check_prompt(prompt)
         if getattr(self.tokenizer, "chat_template", None):
             turns = [{"role": "user", "content": prompt}]

@@ -39,6 +39,7 @@ class Runner(Protocol):
     vocab_size: int
     hidden_size: int
     max_context: int
+    embeddings: Tensor  # [V, H]
     device: torch.device
     dtype: torch.dtype
     path: str  # which implementation runs, in words
@@ -112,6 +113,7 @@ class TransformersRunner:
         self.model = model
         self.vocab_size = config.vocab_size
         self.hidden_size = config.hidden_size
+        self.embeddings = model.get_input_embeddings().weight.detach()
         self.max_context = config.max_position_embeddings
         self.eps = getattr(config, "rms_norm_eps", 1e-5)
         self.device = model.device

@@ -1,0 +1,173 @@
+"""The bench of shapes, its logic on tiny ones. How fast anything is, is no test's business."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from adaedl import reference, shapes
+from adaedl.__main__ import main
+from adaedl.decoding import decode
+from adaedl.errors import UserError
+from adaedl.models.drafter import IndependentDrafter
+from adaedl.request import Sampling
+from adaedl.shapes import SHAPES, ScriptedRunner, Shape, make_pair, pick_shapes, scripted, write_script
+from adaedl.stopping import Fixed
+
+CPU = torch.device("cpu")
+TOKENS = 24
+TARGET = {
+    "model_type": "llama",
+    "vocab_size": 160,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "tie_word_embeddings": True,
+}
+TINY = Shape("tiny", "two tiny Llamas", TARGET, {**TARGET, "num_hidden_layers": 1})
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A tiny pair, its two transformers models, a prompt and a script of what they say after it."""
+    pair, target, draft = make_pair(TINY, CPU, torch.float32)
+    prompt_ids = torch.arange(5)
+    script = write_script(160, TOKENS, 0.7, 0, first=len(prompt_ids) - 1, device=CPU, dtype=torch.float32)
+    return pair, target, draft, prompt_ids, script
+
+
+def accepted_by_the_script(script, k: int) -> list[int]:
+    """How many of up to k drafts each round accepts, by the script alone."""
+    right = (script.draft.argmax(-1) == script.target.argmax(-1)).tolist()
+    written, counts = 0, []
+    while written < TOKENS:
+        drafted = right[written : written + min(k, TOKENS - written - 1)]
+        counts.append(drafted.index(False) if False in drafted else len(drafted))
+        written += counts[-1] + 1
+    return counts
+
+
+def test_the_engine_writes_the_script_s_text_and_accepts_what_the_script_has_right(world):
+    pair, _, _, prompt_ids, script = world
+    told = replace(
+        pair,
+        target=ScriptedRunner(pair.target, script.target, script.first),
+        drafter=IndependentDrafter(ScriptedRunner(pair.drafter.runner, script.draft, script.first)),
+    )
+    rounds = list(decode(told, prompt_ids, Fixed(k=3), Sampling(0), max_new_tokens=TOKENS))
+    assert [i for played in rounds for i in played.token_ids] == script.target.argmax(-1).tolist()
+    assert [played.accepted for played in rounds] == accepted_by_the_script(script, 3)
+
+
+def test_transformers_writes_the_same_text_and_accepts_the_same_drafts(world):
+    pair, target, draft, prompt_ids, script = world
+    with scripted(target, script.target, script.first), scripted(draft, script.draft, script.first):
+        token_ids, tally = reference.generate(
+            pair, target, prompt_ids, Sampling(0), max_new_tokens=TOKENS, assistant=draft, drafts=3
+        )
+    counts = accepted_by_the_script(script, 3)
+    assert token_ids == script.target.argmax(-1).tolist()
+    assert tally.accepted == sum(counts[1:])  # the first round comes with the prefill
+    plain, _ = reference.generate(pair, target, prompt_ids, Sampling(0), max_new_tokens=TOKENS)
+    assert plain != token_ids  # once the script is over, the model speaks for itself again
+
+
+def test_the_script_s_draft_is_right_as_often_as_it_says():
+    script = write_script(160, 4000, 0.7, 3, first=0, device=CPU, dtype=torch.float32)
+    says = script.draft.softmax(-1)
+    top, tokens = says.max(-1)
+    right = (tokens == script.target.argmax(-1)).float()
+    assert top.mean().item() == pytest.approx(0.7, abs=0.02)
+    assert right.mean().item() == pytest.approx(0.7, abs=0.03)
+    sure = top > 0.8
+    assert right[sure].mean().item() == pytest.approx(top[sure].mean().item(), abs=0.03)
+    assert says.sum(-1).allclose(torch.ones(4000))
+
+
+def test_the_command_measures_a_shape_against_its_bandwidth(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(SHAPES, "tiny", TINY)
+    path = tmp_path / "shapes.json"
+    arguments = ["bench", "--shapes", "tiny", "--device", "cpu", "--lanes", "fixed:k=2,adaedl", "--quick"]
+    assert main([*arguments, "--acceptance", "0.6", "--json", str(path)]) == 0
+    told = json.loads(path.read_text())
+    assert (told["acceptance"], told["max_new_tokens"], told["weights"]) == (0.6, 16, "random")
+    [measured] = told["shapes"]
+    assert list(measured["target_forward_ms"]) == [str(width) for width in range(1, 9)]
+    for width, ms in measured["target_forward_ms"].items():
+        over = ms / measured["target"]["weights_read_ms"]
+        assert measured["target_forward_over_read"][width] == pytest.approx(over)
+    over = measured["draft_step_ms"] / measured["draft"]["weights_read_ms"]
+    assert measured["draft_step_over_read"] == pytest.approx(over)
+    rows = {(row["system"], row["lane"]): row for row in measured["results"]}
+    assert list(rows) == [
+        ("adaedl", "autoregressive"),
+        ("adaedl", "fixed:k=2"),
+        ("adaedl", "adaedl"),
+        ("transformers_generate", "generate"),
+        ("transformers_assisted", "defaults"),
+        ("transformers_assisted", "searched"),
+    ]
+    assert all(row["tokens_per_s"] > 0 for row in measured["results"])
+    shown = capsys.readouterr().out
+    assert "tiny (two tiny Llamas), random weights, scripted acceptance" in shown
+    assert "times that read" in shown
+
+
+def test_without_names_all_shapes_are_measured_that_fit(monkeypatch):
+    def fitting(gib: float) -> list[str]:
+        monkeypatch.setattr(shapes, "free_bytes", lambda device: int(gib * 2**30))
+        return [shape.name for shape in pick_shapes(None, torch.device("cuda"), torch.bfloat16)]
+
+    assert fitting(80) == ["360m+135m", "1.7b+135m", "7b+0.5b", "14b+0.5b"]
+    assert fitting(24) == ["360m+135m", "1.7b+135m", "7b+0.5b"]
+    with pytest.raises(UserError, match=r"No shape fits cuda, where 1\.0 GiB are free"):
+        fitting(1)
+    monkeypatch.setattr(shapes, "free_bytes", lambda device: 24 * 2**30)
+    with pytest.raises(UserError, match=r"14b\+0\.5b needs 29\.\d GiB on cuda in bfloat16, where 24\.0"):
+        pick_shapes(["14b+0.5b"], torch.device("cuda"), torch.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "draft"),
+    [
+        ("360m+135m", 361.8e6, 134.5e6),
+        ("1.7b+135m", 1711e6, 134.5e6),
+        ("7b+0.5b", 7616e6, 494e6),
+        ("14b+0.5b", 14_770e6, 494e6),
+    ],
+)
+def test_a_shape_has_as_many_weights_as_the_models_it_is_like(name, target, draft):
+    shape = SHAPES[name]
+    assert shapes._weights(shape.target) == pytest.approx(target, rel=1e-3)
+    assert shapes._weights(shape.draft) == pytest.approx(draft, rel=1e-3)
+
+
+BAD = {
+    "a shape that is none": (["--shapes", "8b"], "There is no shape '8b'"),
+    "an empty name": (["--shapes", "7b+0.5b,"], "There is no shape ''"),
+    "prompts beside shapes": (["--shapes", "--prompts", "some.txt"], "leave out --prompts"),
+    "a pair beside shapes": (["--shapes", "--pair", "qwen2.5-7b"], "leave out --pair"),
+    "temperatures beside shapes": (["--shapes", "--temperatures", "1"], "leave out --temperatures"),
+    "assisted beside shapes": (["--shapes", "--no-assisted"], "leave out --assisted"),
+    "an acceptance of 1": (["--shapes", "--acceptance", "1"], "acceptance is 1; it must be from 0.2"),
+    "an acceptance of a real pair": (["--acceptance", "0.5"], "--acceptance is of --shapes"),
+    "a lane that is none": (["--shapes", "--lanes", "warp"], "no stopper 'warp'"),
+    "too few tokens": (["--shapes", "--max-new-tokens", "0"], "max_new_tokens is 0"),
+    "no repeats": (["--shapes", "--repeats", "0"], "repeats is 0"),
+    "a device that is not here": (["--shapes", "--device", "cuda:9"], "There is no device 'cuda:9'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_a_bench_of_shapes_cannot_do_is_said_in_one_sentence(case, capsys):
+    arguments, reason = BAD[case]
+    assert main(["bench", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert reason in shown.err
+    assert shown.err.startswith("error: ")
+    assert shown.err.count("\n") == 1
+    assert not shown.out
