@@ -7,7 +7,7 @@ import httpx
 import pytest
 from gradio_client import Client
 from hosted import hosted
-from visitors import LANES, race, visit_together
+from visitors import LANES, open_tabs_together, race, visit_together
 
 from adaedl.trace import Trace
 
@@ -29,7 +29,15 @@ def until(condition) -> None:
 
 def test_visitors_at_once_all_get_their_own_whole_race(served):
     prompts = [f"w{number} w1 w2" for number in range(10)]
-    assert len(visit_together(served[0], prompts, tokens=24)) == 10
+    took, errors = visit_together(served[0], prompts, tokens=24)
+    assert (len(took), errors) == (10, [])
+    assert served[1].in_queue == (0, 0)
+
+
+def test_tabs_of_real_browsers_at_once_show_each_its_own_race_and_stay_awake(served, browser):
+    prompts = [f"w{number} w3" for number in range(3)]
+    pauses, errors = open_tabs_together(browser, served[0], prompts, tokens=12)
+    assert (len(pauses), errors) == (3, [])
     assert served[1].in_queue == (0, 0)
 
 
