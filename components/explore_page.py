@@ -11,6 +11,7 @@ import gradio as gr
 
 from adaedl.errors import UserError
 from adaedl.recording import Recording
+from components.afterwards import when_over
 from components.assets import module_address
 from components.browser_part import browser_part
 from components.controls import DEFAULTS, unchecked
@@ -105,9 +106,9 @@ def explore_view(models: ModelsState) -> None:
 
     shown = [status, record, measure, stop]
     inputs = [session, prompt, temperature, tokens, seed]
-    record.click(run_recording, inputs, [explored, *shown], concurrency_limit=None, **PRIVATE)
+    recorded = record.click(run_recording, inputs, [explored, *shown], concurrency_limit=None, **PRIVATE)
     module = module_address("explore/explore.js")
-    measure.click(
+    raced = measure.click(
         run_measurement,
         [session, measured],  # what is sent for the latter is what the browser asks
         [measured, *shown],
@@ -115,6 +116,8 @@ def explore_view(models: ModelsState) -> None:
         concurrency_limit=None,
         **PRIVATE,
     )
+    for run in (recorded, raced):
+        when_over(run, status, [record, measure], [stop])
     stop.click(_stop, session, queue=False, **PRIVATE)
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from adaedl.errors import UserError
 from adaedl.prompts import PROMPT_SETS
 from adaedl.sweep import Grid, prompts_in_file, rows_to_keep, setup_of, to_frame
+from components.afterwards import when_over
 from components.browser_part import browser_part
 from components.controls import unchecked, verification_rule
 from components.lanes_editor import lanes_editor
@@ -186,14 +187,12 @@ def _wire_run(
     shown = [status, progress, results, controls.start, controls.go_on, controls.stop]
     for button, goes_on in ((controls.start, False), (controls.go_on, True)):
         asked = gr.State(goes_on)
-        button.click(run, [session, asked, *controls.inputs], shown, concurrency_limit=None, **PRIVATE).then(
-            # However a sweep ended, a lost connection included, the browser itself gives Start back.
-            None,
-            None,
-            [controls.start, controls.stop],
-            js="() => [true, false].map((interactive) => ({ __type__: 'update', interactive }))",
-            **PRIVATE,
-        ).then(lambda *values: _plan_of(values, models, pace), controls.inputs, plan, queue=False, **PRIVATE)
+        swept = button.click(
+            run, [session, asked, *controls.inputs], shown, concurrency_limit=None, **PRIVATE
+        )
+        when_over(swept, status, [controls.start], [controls.stop]).then(
+            lambda *values: _plan_of(values, models, pace), controls.inputs, plan, queue=False, **PRIVATE
+        )
     controls.stop.click(stop, session, queue=False, **PRIVATE)
 
 

@@ -1,6 +1,7 @@
 """Several visitors on one page: nobody gets an error, nobody another's text, and nothing of theirs stays."""
 
 import gc
+import random
 import time
 
 import httpx
@@ -75,6 +76,19 @@ def test_a_visitor_whose_connection_breaks_frees_the_device(served, heard):
     until(lambda: models.in_queue == (0, 0))
     told = race(Client(address, verbose=False), "w3", seed=1, tokens=8)
     assert told["states"][-1] == "finished"
+
+
+def test_visitors_who_leave_at_random_moments_hold_up_nobody(served):
+    address, models = served
+    chance = random.Random(7)
+    for number in range(8):
+        gone = Client(address, verbose=False)
+        job = gone.submit(f"w{number}", LANES, 0.7, 90, number, api_name="/race")
+        time.sleep(chance.random() * 0.4)
+        job.cancel()
+        gone.close()
+    assert race(Client(address, verbose=False), "w3", seed=1, tokens=8)["states"][-1] == "finished"
+    until(lambda: models.in_queue == (0, 0))
 
 
 def test_races_leave_nothing_behind(served):

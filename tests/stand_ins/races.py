@@ -91,10 +91,11 @@ def recording() -> dict:
     here = record(models.pair, asked.prompt, Sampling(0.8), max_new_tokens=24, seed=3, depth=DEPTH)
     found["same"] = (here.token_ids, here.chains) == (session.recording.token_ids, session.recording.chains)
     long = replace(asked, max_new_tokens=90)
-    words = ""
+    told = []
     for words in make_recording(models, long, stopped):
         stopped.stop_requested = True
-    found["stopped"] = [json.loads(words)["key"], stopped.recording]
+        told.append(json.loads(words)["key"])
+    found["stopped"] = [told[-1], stopped.recording]
     left = make_recording(models, long, ExploreSession())
     next(left)
     left.close()
