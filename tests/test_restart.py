@@ -19,19 +19,25 @@ SOON = 60_000
 SERVE = """
 import sys, time
 import torch
-from hosted import hosted
+from hosted import hosted, hosted_models
 torch.set_num_threads(1)
-with hosted(port=int(sys.argv[1])):
+models = hosted_models()
+forward = models.pair.target.forward
+def slowly(*arguments, **options):
+    time.sleep(float(sys.argv[2]))
+    return forward(*arguments, **options)
+models.pair.target.forward = slowly
+with hosted(models, port=int(sys.argv[1])):
     time.sleep(600)
 """
 
 
 @contextmanager
-def server(port: int):
-    """The page on a tiny pair, in a process of its own."""
+def server(port: int, forward_s: float = 0):
+    """The page on a tiny pair, in a process of its own, each forward of whose target takes so long."""
     path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(port)], env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, "-c", SERVE, str(port), str(forward_s)], env={**os.environ, "PYTHONPATH": path}
     )
     try:
         ends = time.monotonic() + SOON / 1000
@@ -56,7 +62,7 @@ def test_a_server_that_dies_in_the_middle_of_a_race_is_told_and_the_next_run_wor
     page = browser.new_page(locale="en-US")
     asked = {"prompt": "w1 w2", "lanes": "autoregressive,adaedl", "max_new_tokens": 110, "seed": 4}
     status = page.locator("#status")
-    with server(port) as process:
+    with server(port, forward_s=0.1) as process:
         page.goto(f"http://127.0.0.1:{port}/?{urlencode(asked)}")
         expect(status).to_contain_text("Racing", timeout=SOON)
         process.send_signal(signal.SIGKILL)
