@@ -660,7 +660,7 @@ def describe(pair) -> str:
     """One line: the pair, its weights, the device, and which implementations run."""
     dtype = str(pair.dtype).removeprefix("torch.")
     return (
-        f"{pair.name}: {pair.weights}; draft: {pair.draft_name}; on {pair.device}/{dtype}, "
+        f"{pair.name}: {pair.weights}; draft: {pair.draft_name}; on {pair.where}/{dtype}, "
         f"target {pair.target.path}, draft {pair.drafter.path}"
     )
 

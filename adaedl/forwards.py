@@ -97,7 +97,7 @@ def machine(pair: Pair) -> dict:
         "cores": usable,
         "threads": torch.get_num_threads(),
         "gpu": gpu,
-        "device": str(pair.device),
+        "device": pair.where,
         "dtype": str(pair.dtype).removeprefix("torch."),
         "target_path": pair.target.path,
         "draft_path": pair.drafter.path,

@@ -14,9 +14,9 @@ import torch
 
 from adaedl import __version__
 from adaedl.decoding import decode, read_prompt
-from adaedl.errors import UserError
+from adaedl.errors import Sentence
 from adaedl.metrics import RunningMetrics
-from adaedl.models.loading import out_of_memory
+from adaedl.models.loading import memory_told
 from adaedl.models.pair import Pair
 from adaedl.request import Sampling, check_race
 from adaedl.sampling import SharedNoise
@@ -51,7 +51,7 @@ def new_trace(
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "transformers")},
         },
-        device=str(pair.device),
+        device=pair.where,
         dtype=str(pair.dtype).removeprefix("torch."),
         pair=PairInfo(pair.name, pair.target_name, pair.draft_name, pair.weights),
         prompt=prompt,
@@ -74,16 +74,13 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
         UserError: the prompt and the answer do not fit the model's context, the device's memory is full, or a
             model gives no numbers.
     """
-    try:
+    too_large = Sentence(
+        "{} has too little free memory for this race; run fewer lanes, shorten the prompt or ask "
+        "for fewer new tokens.",
+        pair.device,
+    )
+    with memory_told(too_large):
         yield from _race(pair, trace, record)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise UserError(
-            "{} has too little free memory for this race; run fewer lanes, shorten the prompt or ask "
-            "for fewer new tokens.",
-            pair.device,
-        ) from error
 
 
 def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]:

@@ -7,6 +7,7 @@ recording costs about twice what the target alone takes for the text (`Recording
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Protocol
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from adaedl.decoding import decode, read_prompt, score_sampling
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.models.drafter import DraftSession
+from adaedl.models.loading import memory_told
 from adaedl.models.pair import Pair
 from adaedl.models.runner import PREFILL_CHUNK
 from adaedl.race import new_trace
@@ -40,8 +42,31 @@ UNROLL_ROWS = 256  # positions that draft side by side
 DIGITS = 7  # significant ones that are kept of a float32
 
 
-@torch.inference_mode()
 def record(
+    pair: Pair,
+    prompt: str,
+    sampling: Sampling,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+    **settings,
+) -> Recording:
+    """Record the target's text after a prompt, under shared noise or at temperature 0.
+
+    Args:
+        progress: told the share done, from 0 to 1; may raise to stop.
+        settings: those of `record_in_parts`.
+
+    Raises:
+        UserError: a value that will not do, or a prompt that does not fit.
+    """
+    with closing(record_in_parts(pair, prompt, sampling, **settings)) as parts:
+        for told in parts:
+            if isinstance(told, Recording):
+                return told
+            progress(told)
+
+
+def record_in_parts(
     pair: Pair,
     prompt: str,
     sampling: Sampling,
@@ -50,25 +75,49 @@ def record(
     seed: int = 0,
     depth: int = DEFAULT_MAX_DRAFT,
     score_temperature: float | None = None,
-    progress: Callable[[float], None] = lambda share: None,
-) -> Recording:
-    """Record the target's text after a prompt, under shared noise or at temperature 0.
+) -> Iterator[float | Recording]:
+    """Record a piece at a time: yields the share done, from 0 to 1, after each, and the recording at the end.
+    Close the generator to stop. What it waits between two pieces is on no clock.
 
     Args:
         depth: drafts from each position; stoppers with a `max_draft` up to it can be replayed.
         score_temperature: as a stopper's setting; stoppers that judge q at another cannot be replayed.
-        progress: told the share done, from 0 to 1; may raise to stop.
 
     Raises:
-        UserError: a value that will not do, or a prompt that does not fit.
+        UserError: a value that will not do, a prompt that does not fit, or the device's memory is full.
     """
+    seconds, told = 0.0, None
+    parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperature)
+    too_large = Sentence(
+        "{} has too little free memory for this recording; shorten the prompt or ask for fewer new tokens.",
+        pair.device,
+    )
+    with closing(parts), memory_told(too_large):
+        while not isinstance(told, Recording):
+            began = time.perf_counter()
+            told = next(parts)
+            seconds += time.perf_counter() - began
+            if isinstance(told, Recording):
+                told.recording_s = seconds
+            yield told
+
+
+@torch.inference_mode()
+def _record(
+    pair: Pair,
+    prompt: str,
+    sampling: Sampling,
+    max_new_tokens: int,
+    seed: int,
+    depth: int,
+    score_temperature: float | None,
+) -> Iterator[float | Recording]:
     check_record(max_new_tokens, depth)
     score_temperature = AdaEDL(score_temperature=score_temperature).score_temperature  # checked, a float
     scoring = score_sampling(score_temperature, sampling)
     trace = new_trace(
         pair, prompt, ["autoregressive"], sampling, max_new_tokens=max_new_tokens, seed=seed
     )  # checks every value
-    began = time.perf_counter()
     context = read_prompt(pair, pair.encode(prompt), max_new_tokens)
     noise = None
     if not sampling.greedy:
@@ -92,7 +141,7 @@ def record(
     for alone, probe in zip_longest(running(Probe(0)), running(Probe(depth))):
         plain += [alone] if alone else []
         probed += [probe] if probe else []
-        progress(0.7 * len(plain) / max_new_tokens)
+        yield 0.7 * len(plain) / max_new_tokens
     token_ids = [token for played in plain for token in played.token_ids]
 
     # What both models have read where each token of the text is the next.
@@ -107,13 +156,13 @@ def record(
     target = _Choice(sampling, noise, None)
     p = warp(logits, sampling)
     text = read.new_tensor(token_ids)
-    progress(0.75)
+    yield 0.75
 
     drafting = _Drafting(pair, sampling, scoring, noise, p, text, depth, max_new_tokens)
     chains: list[Chain] = []
     for first, source in _sources(context.session, read, features):
         chains += drafting.chains(first, source)
-        progress(0.75 + 0.25 * len(chains) / len(token_ids))
+        yield 0.75 + 0.25 * len(chains) / len(token_ids)
 
     used = {*token_ids, *(token for chain in chains for token in chain.ids)}
     recording = Recording(
@@ -145,8 +194,7 @@ def record(
     pairs = enumerate(zip(probed, again, strict=False))
     different = (number for number, rounds in pairs if len({_outcome(played) for played in rounds}) == 2)
     recording.probed_alike = next(different, len(probed))
-    recording.recording_s = time.perf_counter() - began
-    return recording
+    yield recording
 
 
 def _outcome(played: Round) -> tuple:

@@ -276,7 +276,7 @@ def setup_of(pair: Pair) -> dict:
     """What all rows of a sweep say of its pair."""
     return {
         "pair": pair.name,
-        "device": str(pair.device),
+        "device": pair.where,
         "dtype": str(pair.dtype).removeprefix("torch."),
     }
 
@@ -358,7 +358,7 @@ def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
         raise UserError("{} is not a sweep's CSV file: its first line is not the columns of one.", name)
     try:
         frame = frame.astype(dict.fromkeys(WHOLE, int) | dict.fromkeys(NUMBERS, float))
-    except ValueError:
+    except (ValueError, OverflowError):
         frame = None
     if frame is None or np.isinf(frame[NUMBERS]).any(axis=None):
         raise UserError("{} is not a sweep's CSV file: a number in it is not one.", name)
@@ -419,15 +419,36 @@ def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
     Raises:
         UserError: the list is too long.
     """
-    size = len(text.encode(errors="replace"))
+    _check_size(len(text.encode(errors="replace")))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return tuple(Prompt("list", number, line) for number, line in enumerate(lines, 1))
+
+
+def prompts_in_file(content: bytes) -> str:
+    """The text of a file of prompts, one a line.
+
+    Raises:
+        UserError: it is too long, not text, or holds no prompt.
+    """
+    _check_size(len(content))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise UserError("The file is not UTF-8 text; a list has one prompt on each line.")
+    if not text.strip():
+        raise UserError("The file has no prompts; a list has one on each line.")
+    return text
+
+
+def _check_size(size: int) -> None:
     if size > MAX_PROMPT_LIST_BYTES:
         raise UserError(
             "The list of prompts has {:.1f} MB; at most {} KB are read.",
             size / 2**20,
             MAX_PROMPT_LIST_BYTES // 2**10,
         )
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return tuple(Prompt("list", number, line) for number, line in enumerate(lines, 1))
 
 
 def built_in_prompts(kinds: list[str], count: int | None = None) -> tuple[Prompt, ...]:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import closing
@@ -12,18 +11,17 @@ import gradio as gr
 
 from adaedl.errors import UserError
 from adaedl.recording import Recording
-from adaedl.request import Sampling
+from components.afterwards import when_over
 from components.assets import module_address
 from components.browser_part import browser_part
 from components.controls import DEFAULTS, unchecked
-from components.hosting import host
 from components.live import POLL_S, Session, play, say_place
 from components.messages import say, say_error
 from components.models_state import ModelsState
-from components.recordings import DEPTH, PROMPT, envelope, measured_lanes
+from components.recording_run import recorded_parts
+from components.recordings import PROMPT, envelope, measured_lanes
 from components.settings import RaceSettings, whole
 from components.texts import text
-from components.zero_gpu import on_zero_gpu
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -35,11 +33,6 @@ class ExploreSession(Session):
     """What one visitor's Explore has made."""
 
     recording: Recording | None = None
-    progress: float = 0.0
-
-
-class _Stopped(Exception):
-    """The visitor asked for it, or left."""
 
 
 def explore_view(models: ModelsState) -> None:
@@ -113,9 +106,9 @@ def explore_view(models: ModelsState) -> None:
 
     shown = [status, record, measure, stop]
     inputs = [session, prompt, temperature, tokens, seed]
-    record.click(run_recording, inputs, [explored, *shown], concurrency_limit=None, **PRIVATE)
+    recorded = record.click(run_recording, inputs, [explored, *shown], concurrency_limit=None, **PRIVATE)
     module = module_address("explore/explore.js")
-    measure.click(
+    raced = measure.click(
         run_measurement,
         [session, measured],  # what is sent for the latter is what the browser asks
         [measured, *shown],
@@ -123,6 +116,8 @@ def explore_view(models: ModelsState) -> None:
         concurrency_limit=None,
         **PRIVATE,
     )
+    for run in (recorded, raced):
+        when_over(run, status, [record, measure], [stop])
     stop.click(_stop, session, queue=False, **PRIVATE)
 
 
@@ -148,12 +143,9 @@ def make_recording(models: ModelsState, settings: RaceSettings, session: Explore
         UserError: the settings will not do, or the pair cannot be loaded.
     """
     settings.check()
-    session.recording, session.stop_requested, session.progress = None, False, 0.0
-    if on_zero_gpu():
-        raise UserError("Nothing can be recorded on ZeroGPU; record where the app has a device of its own.")
+    session.recording, session.stop_requested = None, False
     # The target writes the text twice, and the drafts from every position take about as long again.
     turn = models.take_turn(work=3 * settings.max_new_tokens, visitor=session.visitor or id(session))
-    running = None
     try:
         while not turn.wait(POLL_S):
             if session.stop_requested:
@@ -167,47 +159,22 @@ def make_recording(models: ModelsState, settings: RaceSettings, session: Explore
                 return
             yield say("page.status_loading", sentence=models.state.sentence)
         pair = loading.result()
-        where = f"{pair.device}/{str(pair.dtype).removeprefix('torch.')}"
-        running = models.on_device(_record, pair, settings, session)
-        while not wait([running], POLL_S).done:
-            yield say("explore.status_recording", device=where, percent=round(100 * session.progress))
-        try:
-            session.recording = running.result()
-        except _Stopped:
-            yield say("explore.status_stopped")
-            return
+        where = f"{pair.where}/{str(pair.dtype).removeprefix('torch.')}"
+        yield say("explore.status_recording", device=where, percent=0)
+        with closing(recorded_parts(models, pair, settings)) as parts:
+            for told in parts:
+                if isinstance(told, Recording):
+                    session.recording = told
+                elif session.stop_requested:
+                    yield say("explore.status_stopped")
+                    return
+                else:
+                    yield say("explore.status_recording", device=where, percent=round(100 * told))
         ratio = f"{session.recording.recording_s / session.recording.plain_s:.1f}"
         count = len(session.recording.token_ids)
         yield say("explore.status_recorded", device=where, tokens=count, ratio=ratio)
     finally:
-        session.stop_requested = True  # a recording that nobody waits for ends within a round
-        if running is not None:
-            wait([running])
         turn.leave()
-
-
-def _record(pair, settings: RaceSettings, session: ExploreSession) -> Recording:
-    from adaedl.recorder import record
-
-    seconds = host().race_seconds
-    must_end = time.monotonic() + seconds
-
-    def progress(share: float) -> None:
-        session.progress = share
-        if session.stop_requested:
-            raise _Stopped
-        if time.monotonic() > must_end:
-            raise UserError("A recording may take {} s on this host; ask for fewer new tokens.", seconds)
-
-    return record(
-        pair,
-        settings.prompt,
-        Sampling(settings.temperature, settings.top_k, settings.top_p),
-        max_new_tokens=settings.max_new_tokens,
-        seed=settings.seed,
-        depth=DEPTH,
-        progress=progress,
-    )
 
 
 def read_request(request: str) -> tuple[RaceSettings, str]:

@@ -1,9 +1,16 @@
 """What stands between the page and those who mean it harm, beyond the checks of each input: headers on every
 answer, and no requests of the server's to places that a visitor names."""
 
+import tempfile
+from pathlib import Path
+
 import gradio as gr
 from gradio import processing_utils
 from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
+
+from adaedl.errors import Sentence, UserError
+from adaedl.models.loading import PROJECT, cache_dir
 
 # gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
 # left to forbid is that anything is fetched from, sent to or shown from elsewhere.
@@ -20,6 +27,31 @@ POLICY = {
     "base-uri": "'self'",
     "form-action": "'self'",
 }
+
+
+# Routes of gradio's that this page has no use for: they keep files that nothing deletes, hand a stranger's
+# video to ffmpeg, edit the app, or tell of others' use of it.
+CLOSED = (
+    "/gradio_api/process_recording",
+    "/gradio_api/vibe-",
+    "/gradio_api/undo-vibe-edit",
+    "/gradio_api/deep_link",
+    "/gradio_api/dev/",
+    "/gradio_api/profiling",
+    "/monitoring",
+)
+
+
+class ClosedRoutes:
+    """ASGI middleware: what the page does not use is not there."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        closed = scope["type"] == "http" and scope["path"].startswith(CLOSED)
+        answer = PlainTextResponse("Not found", 404) if closed else self.app
+        await answer(scope, receive, send)
 
 
 class SecurityHeaders:
@@ -59,3 +91,36 @@ def fetch_nothing() -> None:
 
 async def _refuse_address(url: str, *_, **__) -> str:
     raise gr.Error("A file at an address is not read here; upload it.", print_exception=False)
+
+
+def for_strangers(error: UserError) -> UserError:
+    """The same sentence without the host's folders: what each is for stands in its place."""
+    return UserError(error.sentence.template, *map(_without_folders, error.sentence.values))
+
+
+def _without_folders(value):
+    if isinstance(value, UserError):
+        value = value.sentence
+    if isinstance(value, Sentence):
+        return Sentence(value.template, *map(_without_folders, value.values))
+    if not isinstance(value, str | Path):
+        return value
+    text = str(value)
+    for folder, name in _folders():
+        text = text.replace(folder, name) if len(folder) > 1 else text
+    return text
+
+
+def _folders() -> list[tuple[str, str]]:
+    """The host's folders that errors may name, those within others first."""
+    from huggingface_hub import constants
+
+    folders = {
+        str(cache_dir()): "$ADAEDL_CACHE",
+        str(constants.HF_HUB_CACHE): "$HF_HOME/hub",
+        str(constants.HF_HOME): "$HF_HOME",
+        str(PROJECT): "$APP",
+        tempfile.gettempdir(): "$TMPDIR",
+        str(Path.home()): "~",
+    }
+    return sorted(folders.items(), key=lambda entry: -len(entry[0]))

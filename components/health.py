@@ -59,7 +59,7 @@ def health(models: ModelsState) -> dict:
             "target": pair.target_name,
             "draft": pair.draft_name,
             "weights": pair.weights,
-            "device": f"{pair.device}/{dtype}",
+            "device": f"{pair.where}/{dtype}",
             "device_name": device_name(pair.device),
             "target_path": pair.target.path,
         }

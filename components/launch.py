@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 
 from adaedl.errors import UserError
 from components import assets
-from components.guard import SecurityHeaders, fetch_nothing
+from components.guard import ClosedRoutes, SecurityHeaders, fetch_nothing
 from components.health import health_route
 from components.language import ChineseBrowsers
 from components.models_state import ModelsState
@@ -36,6 +36,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
             "routes": [*assets.routes(), health_route(models)],
             "middleware": [
                 Middleware(SecurityHeaders, on_spaces="SPACE_ID" in os.environ),
+                Middleware(ClosedRoutes),
                 Middleware(ChineseBrowsers),
             ],
         },
@@ -45,6 +46,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
         mcp_server=mcp,
         show_error=False,
         run_history=False,
+        enable_monitoring=False,
         ssr_mode=False,
         prevent_thread_lock=True,
         **options,

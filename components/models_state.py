@@ -17,6 +17,7 @@ from typing import Literal
 from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
 from adaedl.models.presets import DEFAULT_PAIR, resolve
+from components.guard import for_strangers
 from components.hosting import host
 from components.zero_gpu import lend, on_zero_gpu
 
@@ -200,7 +201,10 @@ class ModelsState:
                 name, progress=progress, allow_local=name == self.default, read_first=on_zero_gpu()
             )
         except Exception as error:
-            if not isinstance(error, UserError):
+            if isinstance(error, UserError):
+                log.warning("loading %r failed: %s", name, error)
+                error = for_strangers(error)
+            else:
                 log.exception("loading %r failed", name)
                 error = UserError("The pair {!r} could not be loaded; the host's log says why.", name)
             self.state = _ready(self.pair) if self.pair else LoadState(name, "failed", error.sentence)
@@ -212,4 +216,4 @@ class ModelsState:
 
 def _ready(pair: Pair) -> LoadState:
     dtype = str(pair.dtype).removeprefix("torch.")
-    return LoadState(pair.name, "ready", Sentence("ready on {}/{}", pair.device, dtype), 1.0)
+    return LoadState(pair.name, "ready", Sentence("ready on {}/{}", pair.where, dtype), 1.0)

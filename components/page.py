@@ -18,7 +18,7 @@ from components.texts import text
 
 def build_page(models: ModelsState) -> gr.Blocks:
     """The page, ready to launch. Nothing is loaded by building it."""
-    with gr.Blocks(title="AdaEDL live", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with gr.Blocks(title="AdaEDL live", analytics_enabled=False, delete_cache=(300, 900)) as page:
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with _tab("race"):
                 race_view(page, models)

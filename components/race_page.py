@@ -11,6 +11,7 @@ import gradio as gr
 from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
 from adaedl.trace import Trace
+from components.afterwards import when_over
 from components.api import add_api
 from components.assets import module_address
 from components.browser_part import browser_part
@@ -102,14 +103,7 @@ def _wire_race(
         concurrency_limit=None,
         **PRIVATE,
     )
-    # However a race ended, a lost connection included, the browser itself gives Run back.
-    race.then(
-        None,
-        None,
-        [controls.run, controls.stop],
-        js="() => [true, false].map((interactive) => ({ __type__: 'update', interactive }))",
-        **PRIVATE,
-    )
+    when_over(race, status, [controls.run], [controls.stop])
     controls.stop.click(stop, session, queue=False, **PRIVATE)
     controls.share.click(
         None,

@@ -12,7 +12,8 @@ import pandas as pd
 
 from adaedl.errors import UserError
 from adaedl.prompts import PROMPT_SETS
-from adaedl.sweep import Grid, rows_to_keep, setup_of, to_frame
+from adaedl.sweep import Grid, prompts_in_file, rows_to_keep, setup_of, to_frame
+from components.afterwards import when_over
 from components.browser_part import browser_part
 from components.controls import unchecked, verification_rule
 from components.lanes_editor import lanes_editor
@@ -40,7 +41,6 @@ PRESETS = ("0, 0.7, 1.3", "0, 0.7, 1.0, 1.3, 1.7", "0.7")
 log = logging.getLogger(__name__)
 
 FAILED = UserError("The sweep failed, and the host's log says why; what is done is kept.")
-NOT_TEXT = UserError("The file is not UTF-8 text; a list has one prompt on each line.")
 
 
 @dataclass
@@ -187,14 +187,12 @@ def _wire_run(
     shown = [status, progress, results, controls.start, controls.go_on, controls.stop]
     for button, goes_on in ((controls.start, False), (controls.go_on, True)):
         asked = gr.State(goes_on)
-        button.click(run, [session, asked, *controls.inputs], shown, concurrency_limit=None, **PRIVATE).then(
-            # However a sweep ended, a lost connection included, the browser itself gives Start back.
-            None,
-            None,
-            [controls.start, controls.stop],
-            js="() => [true, false].map((interactive) => ({ __type__: 'update', interactive }))",
-            **PRIVATE,
-        ).then(lambda *values: _plan_of(values, models, pace), controls.inputs, plan, queue=False, **PRIVATE)
+        swept = button.click(
+            run, [session, asked, *controls.inputs], shown, concurrency_limit=None, **PRIVATE
+        )
+        when_over(swept, status, [controls.start], [controls.stop]).then(
+            lambda *values: _plan_of(values, models, pace), controls.inputs, plan, queue=False, **PRIVATE
+        )
     controls.stop.click(stop, session, queue=False, **PRIVATE)
 
 
@@ -217,9 +215,9 @@ def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: g
 def _wire_files(session: gr.State, controls: SweepControls, status: gr.HTML, results: gr.HTML) -> None:
     """A sweep from a CSV file, to look at or to go on with, and prompts from a text file."""
 
-    def open_csv(session: SweepSession, content: bytes) -> dict:
+    def open_csv(session: SweepSession, content: bytes | None) -> dict:
         try:
-            rows = open_rows(content)
+            rows = open_rows(content or b"")
         except UserError as error:
             return {status: say_error(error)}
         session.rows = rows
@@ -230,11 +228,11 @@ def _wire_files(session: gr.State, controls: SweepControls, status: gr.HTML, res
             **dict(zip(controls.inputs, _settings_in(rows), strict=True)),
         }
 
-    def open_list(content: bytes) -> dict:
+    def open_list(content: bytes | None) -> dict:
         try:
-            return {controls.inputs[2]: content.decode()}
-        except UnicodeDecodeError:
-            return {status: say_error(NOT_TEXT)}
+            return {controls.inputs[2]: prompts_in_file(content or b"")}
+        except UserError as error:
+            return {status: say_error(error)}
 
     controls.open_csv.upload(
         open_csv,

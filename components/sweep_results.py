@@ -12,13 +12,15 @@ from adaedl.errors import UserError
 from adaedl.machine import device_name
 from adaedl.request import MAX_LANES
 from adaedl.stopping import make_stopper
-from adaedl.sweep import rows_from_csv, summarise, write_parquet
+from adaedl.sweep import CELL, NUMBERS, SETUP, rows_from_csv, summarise, write_parquet
 from components.assets import ASSETS
 from components.texts import texts
 
 EXAMPLE = ASSETS / "examples" / "sweep" / "sweep.csv"
 MOST_BYTES = 4 * 2**20
 MOST_ROWS = 6000
+MOST_NUMBER = 1e12  # far above anything that is measured; sums of such numbers are numbers still
+NEEDED = [*SETUP, *CELL, "lane", "stopper", "speedup"]
 MOST_VALUES = 50  # of temperatures and of kinds: more cannot be told apart in a figure
 
 
@@ -86,10 +88,12 @@ def open_rows(content: bytes) -> pd.DataFrame:
     ):
         if count > most:
             raise UserError("The file has {:,} {}; the page shows at most {:,}.", count, what, most)
-    missing = rows.drop(columns=["same_text"]).isna().any()
-    empty = [name for name in ("pair", "device", "lane", "kind", "speedup") if missing[name]]
-    if empty:
-        raise UserError("The file has a row without {}.", empty[0])
+    missing = rows[NEEDED].isna().any()
+    if missing.any():
+        raise UserError("The file has a row without {}.", missing.idxmax())
+    large = (rows[NUMBERS].abs() > MOST_NUMBER).any()
+    if large.any():
+        raise UserError("The file has a {} that nothing can have.", large.idxmax())
     for lane in rows["lane"].unique():
         make_stopper(lane)
     return rows

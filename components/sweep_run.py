@@ -88,9 +88,10 @@ def play_sweep(
 
     for number, cell in left:
         moment = None
-        for moment in _play_cell(models, pair, grid, number, cell, session, pace):
-            if not moment.ended:
-                yield progress(_words(moment, grid, cell))
+        with closing(_play_cell(models, pair, grid, number, cell, session, pace)) as moments:
+            for moment in moments:
+                if not moment.ended:
+                    yield progress(_words(moment, grid, cell))
         if moment is None or moment.key in ("page.status_stopped", "page.status_stopped_early"):
             yield progress(say("sweep.status_stopped", done=runs), ended=True)
             return

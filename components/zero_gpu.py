@@ -17,6 +17,7 @@ from adaedl.models.pair import Pair
 
 START_S = 15  # to fork, to move the weights, to read the prompt
 TOKEN_S = 0.06  # a token of one lane with all that is recorded of it, on a pair of 7 billion weights
+DRAFT_S = 0.02  # a draft of a recording, where positions draft in turn, by half a billion weights
 MAX_S = 120  # what a visitor of a Space may have at once
 
 _lent: Pair | None = None  # what a fork inherits
@@ -40,6 +41,13 @@ def lend(pair: Pair) -> None:
 def race_duration(lanes: int, tokens: int, most: int) -> int:
     """Seconds to ask a GPU for: what a race of so many lanes and new tokens takes at the most."""
     return min(round(START_S + TOKEN_S * lanes * tokens), most, MAX_S)
+
+
+def recording_duration(tokens: int, depth: int, most: int) -> int:
+    """Seconds to ask a GPU for: what a recording of so many new tokens, with drafts of `depth` from each,
+    takes at the most."""
+    # The target writes the text once alone and once beside rounds of every length, and then reads it.
+    return min(round(START_S + (3 * TOKEN_S + depth * DRAFT_S) * tokens), most, MAX_S)
 
 
 @dataclass(frozen=True)
@@ -91,4 +99,4 @@ def _lease(work: Callable, arguments: tuple) -> Iterator:
         yield from work(*arguments)
     except gr.Error as error:
         reason = re.sub(r"<[^>]*>", "", str(error.message)).strip() or "no reason given"
-        raise UserError("ZeroGPU ended or refused this race ({}); try again later.", reason) from None
+        raise UserError("ZeroGPU ended or refused this task ({}); try again later.", reason) from None

@@ -1,5 +1,7 @@
 """What tests of pages in a real browser share."""
 
+import os
+import shutil
 import socket
 import threading
 import time
@@ -8,12 +10,20 @@ from contextlib import contextmanager
 
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, Playwright
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
+from adaedl.trace import Trace
 from components import assets
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """A headless Chromium: the one that CHROMIUM names, the machine's own, or playwright's."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    return playwright.chromium.launch(executable_path=found, args=arguments)
 
 
 @contextmanager
@@ -32,6 +42,15 @@ def serve(html: str) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}/"
     server.should_exit = True
     thread.join(10)
+
+
+def saved(page: Page) -> Trace:
+    """The trace that a page's player has, from its file."""
+    page.evaluate("document.querySelector('#player details.save').open = true")
+    with page.expect_download() as download:
+        page.click("#player [data-file='trace.json']")
+    page.evaluate("document.querySelector('#player details.save').open = false")
+    return Trace.from_json(download.value.path().read_bytes())
 
 
 def violations(page: Page) -> list[tuple]:

@@ -1,11 +1,9 @@
 """What all tests share: the real default pair, one browser, and one thread for models that are too small for
 two."""
 
-import os
-import shutil
-
 import pytest
 import torch
+from browsing import chromium
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from adaedl.models.pair import Pair
@@ -33,13 +31,9 @@ def default_pair() -> Pair:
 @pytest.fixture(scope="session")
 def browser() -> Browser:
     """A headless Chromium: the one that CHROMIUM names, the machine's own, or playwright's."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright, chromium(playwright) as browser:
         expect.set_options(timeout=SOON)
-        browser = playwright.chromium.launch(executable_path=found, args=arguments)
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,11 +24,11 @@ def hosted_models() -> ModelsState:
 
 
 @contextmanager
-def hosted(models: ModelsState | None = None):
+def hosted(models: ModelsState | None = None, port: int | None = None):
     """The page, served from this process: its address without a slash at the end, and its models."""
     models = models or hosted_models()
     page = build_page(models)
-    _, address, _ = launch(page, models, quiet=True)
+    _, address, _ = launch(page, models, quiet=True, server_port=port)
     try:
         yield address.rstrip("/"), models
     finally:

@@ -15,9 +15,12 @@ from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
+from adaedl.sweep import Grid, Prompt
 from components.controls import DEFAULTS
+from components.explore_page import ExploreSession, make_recording
 from components.live import Session, play
 from components.models_state import ModelsState
+from components.sweep_run import Pace, SweepSession, play_sweep
 
 SETTINGS = replace(
     DEFAULTS, prompt="w1 w2 w3", lanes=["autoregressive", "adaedl"], max_new_tokens=30, temperature=0.8
@@ -98,6 +101,32 @@ def test_no_numbers_in_the_middle_of_a_race_keep_what_has_run_and_the_next_race_
             end(models, session)
     assert any(lane.token_ids for lane in session.trace.lanes)
     assert end(models, Session()) == "page.status_finished"
+
+
+def test_full_memory_in_a_recording_is_said_and_the_next_one_is_made(monkeypatch):
+    models, session = hosted_models(), ExploreSession()
+    with monkeypatch.context() as broken:
+        break_after(broken, models.pair.target, 9, out_of_memory)
+        with pytest.raises(UserError, match="cpu has too little free memory for this recording; shorten"):
+            list(make_recording(models, SETTINGS, session))
+    assert (models.in_queue, session.recording) == ((0, 0), None)
+    list(make_recording(models, SETTINGS, session))
+    assert len(session.recording.token_ids) == SETTINGS.max_new_tokens
+
+
+def test_full_memory_in_a_sweep_keeps_the_runs_that_are_done_and_it_is_gone_on_with(monkeypatch):
+    models, session = hosted_models(), SweepSession()
+    prompts = (Prompt("list", 1, "w1"), Prompt("list", 2, "w2"))
+    grid = Grid(prompts, (0.8,), ("autoregressive", "adaedl"), max_new_tokens=8)
+    with monkeypatch.context() as broken:
+        moments = play_sweep(models, DEFAULT_PAIR, grid, session, Pace())
+        while not next(moments).new_rows:
+            pass
+        break_after(broken, models.pair.target, 3, out_of_memory)
+        with pytest.raises(UserError, match="too little free memory"):
+            list(moments)
+    assert (models.in_queue, len(session.rows)) == ((0, 0), 2)
+    assert list(play_sweep(models, DEFAULT_PAIR, grid, session, Pace()))[-1].done == 4
 
 
 def test_a_crash_in_the_engine_frees_the_device(monkeypatch):

@@ -3,14 +3,20 @@ browser is told to forbid."""
 
 import io
 import json
+import sys
+from pathlib import Path
 
 import httpx
 import pytest
 from fuzz import FILES, PATIENCE, check_trace, events, fuzz_events, fuzz_races, fuzz_traces, inputs_of
 from hosted import hosted, small_race
 
+from adaedl.errors import Sentence, UserError
+from adaedl.models.loading import PROJECT, cache_dir
 from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.controls import DEFAULTS
+from components.guard import for_strangers
+from components.models_state import ModelsState
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +109,61 @@ def test_files_and_addresses_elsewhere_are_not_served(client, path):
     answer = client.get(path)
     assert answer.status_code in (400, 403, 404, 405), answer.text[:200]
     assert "build_page" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/process_recording",
+        "/gradio_api/vibe-edit/",
+        "/gradio_api/vibe-code/",
+        "/gradio_api/deep_link?session_hash=a",
+        "/gradio_api/dev/reload",
+        "/gradio_api/runs",
+        "/gradio_api/run-history/records",
+        "/monitoring",
+        "/monitoring/summary",
+    ],
+)
+def test_what_gradio_brings_and_the_page_does_not_use_is_not_there(client, path):
+    assert {client.get(path).status_code, client.post(path).status_code} <= {404, 405}
+
+
+def test_no_answer_holds_a_folder_of_the_host(client):
+    for path in (
+        "/",
+        "/config",
+        "/healthz",
+        "/gradio_api/info",
+        "/gradio_api/openapi.json",
+        "/manifest.json",
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        for folder in (str(PROJECT), str(Path.home()), str(cache_dir()), sys.prefix):
+            assert folder not in answer.text, f"{path} holds {folder}"
+
+
+def test_a_sentence_for_strangers_has_no_folder_of_the_host():
+    reason = UserError("Cannot write {}.", cache_dir() / "models")
+    error = UserError("{} From PyPI instead: {} ({:g})", Sentence("No {}", Path.home() / "x"), reason, 2.5)
+    told = for_strangers(error)
+    assert str(told) == "No ~/x From PyPI instead: Cannot write $ADAEDL_CACHE/models. (2.5)"
+    assert told.sentence.template == error.sentence.template
+
+
+def test_a_model_that_cannot_be_loaded_tells_a_visitor_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("ADAEDL_CACHE", str(tmp_path))
+
+    def load_pair(name, **options):
+        raise UserError("Cannot write to the cache folder {} ({}).", cache_dir(), "No space left on device")
+
+    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    models = ModelsState(DEFAULTS.pair)
+    with pytest.raises(UserError) as refusal:
+        models.load("org/a:org/b").result()
+    for told in (str(refusal.value), models.state.sentence):
+        assert told == "Cannot write to the cache folder $ADAEDL_CACHE (No space left on device)."
 
 
 def test_a_trace_s_name_leads_nowhere(client):

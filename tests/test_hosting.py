@@ -20,7 +20,8 @@ from components.controls import DEFAULTS
 from components.hosting import Host
 from components.live import Session, play
 from components.models_state import ModelsState
-from components.zero_gpu import MAX_S, race_duration
+from components.recordings import DEPTH
+from components.zero_gpu import MAX_S, race_duration, recording_duration
 
 TESTS = Path(__file__).resolve().parent
 SETTINGS = replace(
@@ -195,8 +196,37 @@ def test_on_zero_gpu_another_pair_is_refused_with_what_would_do(zero_gpu):
     assert f"choose {DEFAULT_PAIR}" in zero_gpu["other_pair"]["error"]
 
 
+def test_on_zero_gpu_every_race_of_a_sweep_asks_for_a_gpu_and_finds_what_one_here_finds(zero_gpu):
+    swept = zero_gpu["sweep"]
+    assert swept["words"] == "sweep.status_finished"
+    assert swept["asked"] == [race_duration(2, 16, 180)] * 4
+    assert swept["same"] == [True, True]
+
+
+def test_on_zero_gpu_a_sweep_is_stopped_gone_on_with_or_left(zero_gpu):
+    swept = zero_gpu["sweep"]
+    assert swept["stopped"] == ["sweep.status_stopped", 2]
+    assert swept["gone_on"] == ["sweep.status_finished", 8]
+    assert swept["left"] == 0
+
+
+def test_on_zero_gpu_a_recording_in_a_fork_is_the_recording_itself(zero_gpu):
+    recorded = zero_gpu["recording"]
+    assert recorded["words"] == "explore.status_recorded"
+    assert recorded["asked"] == recording_duration(24, DEPTH, 180)
+    assert recorded["same"]
+    assert recorded["stopped"] == ["explore.status_stopped", None]
+    assert recorded["left"] == 0
+
+
+def test_a_recording_asks_for_more_than_a_race_and_no_more_than_zero_gpu_gives():
+    assert race_duration(1, 24, 180) < recording_duration(24, 4, 180) < recording_duration(24, 16, 180)
+    assert recording_duration(500, 16, 3600) == MAX_S
+    assert recording_duration(500, 16, 60) == 60
+
+
 def test_a_task_that_zero_gpu_ends_is_told_and_the_next_race_runs(zero_gpu):
-    assert zero_gpu["aborted"]["error"].startswith("ZeroGPU ended or refused this race (GPU task aborted)")
+    assert zero_gpu["aborted"]["error"].startswith("ZeroGPU ended or refused this task (GPU task aborted)")
     assert zero_gpu["left"] == 0
     assert zero_gpu["after"] == "page.status_finished"
 

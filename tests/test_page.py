@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from browsing import violations
+from browsing import saved, violations
 from gradio_client import Client
 from playwright.sync_api import BrowserContext, Page, expect
 from toys import differing
@@ -129,14 +129,6 @@ def finish(page: Page, tokens: int = SHORT, prompt: str | None = None) -> Trace:
     says(page, f"up to {tokens} tokens each")
     says(page, "Finished")
     return saved(page)
-
-
-def saved(page: Page) -> Trace:
-    page.evaluate("document.querySelector('#player details.save').open = true")
-    with page.expect_download() as download:
-        page.click("#player [data-file='trace.json']")
-    page.evaluate("document.querySelector('#player details.save').open = false")
-    return Trace.from_json(download.value.path().read_bytes())
 
 
 def written(page: Page) -> list[str]:

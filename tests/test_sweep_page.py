@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import threading
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -16,7 +17,15 @@ from playwright.sync_api import Page, expect
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
-from adaedl.sweep import COLUMNS, rows_from_csv, rows_to_keep, run_sweep, summarise, to_frame
+from adaedl.sweep import (
+    COLUMNS,
+    prompts_in_file,
+    rows_from_csv,
+    rows_to_keep,
+    run_sweep,
+    summarise,
+    to_frame,
+)
 from components.live import Session, play
 from components.models_state import ModelsState
 from components.sweep_page import DEFAULTS
@@ -122,6 +131,18 @@ def test_a_sweep_that_is_stopped_keeps_what_is_done_and_goes_on_with_the_rest(mo
     pd.testing.assert_frame_equal(without_times(session.rows), without_times(swept))
 
 
+def test_a_sweep_that_is_left_in_the_middle_of_a_race_frees_the_device_at_once(models):
+    grid, session = settings(max_new_tokens=90).grid(DEFAULT_PAIR), SweepSession()
+    moments = play_sweep(models, DEFAULT_PAIR, grid, session, Pace())
+    while not json.loads(next(moments).words)["key"].endswith("running"):
+        pass
+    assert models.in_queue == (1, 0)
+    moments.close()
+    assert models.in_queue == (0, 0)
+    race = race_of(grid, grid.cells[0], list(grid.lanes), DEFAULT_PAIR)
+    assert list(play(models, race, Session()))[-1].key == "page.status_finished"
+
+
 def test_another_visitors_race_comes_in_between_two_runs(models):
     grid, session = settings(temperatures="0, 0.5, 0.8", max_new_tokens=40).grid(DEFAULT_PAIR), SweepSession()
     done_when_raced = []
@@ -179,6 +200,10 @@ def test_rows_come_back_from_their_csv_and_parquet_as_they_were(swept):
         (lambda frame: frame.assign(temperature=range(len(frame))), None),
         (lambda frame: pd.concat([frame] * 501), "6,012 rows"),
         (lambda frame: frame.drop(columns="kind"), "not the columns of one"),
+        (lambda frame: frame.assign(seed=2**70), "a number in it is not one"),
+        (lambda frame: frame.assign(verification=None), "a row without verification"),
+        (lambda frame: frame.assign(temperature=None), "a row without temperature"),
+        (lambda frame: frame.assign(speedup=1e308), "a speedup that nothing can have"),
     ],
 )
 def test_a_file_that_is_no_sweep_is_refused_in_one_sentence(swept, change, said):
@@ -189,6 +214,29 @@ def test_a_file_that_is_no_sweep_is_refused_in_one_sentence(swept, change, said)
     with pytest.raises(UserError, match=said):
         open_rows(content.encode())
     assert said in parquet(content)["error"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no prompts"),
+        (b" \r\n\n", "no prompts"),
+        (b"w1\0w2", "not UTF-8 text"),
+        (b"\x89PNG\r\n\x1a\n\xff", "not UTF-8 text"),
+        ("w1 w2".encode("utf-16"), "not UTF-8 text"),
+        (b"w1\n" * 200_000, "has 0.6 MB; at most 512 KB"),
+    ],
+    ids=["empty", "blank", "zeros", "a picture", "UTF-16", "huge"],
+)
+def test_a_file_that_is_no_list_of_prompts_is_refused_in_one_sentence(content, said):
+    with pytest.raises(UserError, match=said) as refused:
+        prompts_in_file(content)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_list_from_windows_is_read_without_its_mark():
+    text = prompts_in_file("\ufeffw1 w2\r\nw3\r\n".encode())
+    assert [prompt.text for prompt in settings(listed=text).grid(DEFAULT_PAIR).prompts] == ["w1 w2", "w3"]
 
 
 def test_the_example_is_a_sweep_of_every_kind_from_0_to_1_7():
@@ -271,6 +319,9 @@ def test_a_sweep_runs_on_the_page_and_its_files_have_what_it_shows(page):
     with page.expect_download() as drawing:
         page.click("#sweep [data-file='speedup.svg']")
     assert "adaedl" in drawing.value.path().read_text("utf-8")
+    with page.expect_download() as picture:
+        page.click("#sweep [data-file='speedup.png']")
+    assert picture.value.path().read_bytes().startswith(b"\x89PNG")
     page.click("#sweep th[data-column=speedup] button")
     speedups = [float(text.split("×")[0]) for text in cells(page, 4)]
     assert speedups == sorted(speedups, reverse=True)
@@ -311,6 +362,49 @@ def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(page, th
     page.wait_for_timeout(600)
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(HOSTILE.encode() + b"\xff", "not UTF-8"), (b"", "no prompts"), (None, "at most 512")],
+)
+def test_a_file_of_prompts_that_will_not_do_is_told_and_the_list_stays(page, content, said):
+    listed = page.locator("#sweep-list textarea")
+    before = listed.input_value()
+    content = HOSTILE.encode() * 20_000 if content is None else content
+    file = {"name": "prompts.txt", "mimeType": "text/plain", "buffer": content}
+    page.set_input_files("#sweep-own input[type=file]", file)
+    expect(page.locator("#sweep-status .error")).to_contain_text(said, timeout=SOON)
+    assert listed.input_value() == before
+
+
+def test_a_file_of_prompts_fills_the_list(page):
+    file = {"name": "prompts.txt", "mimeType": "text/plain", "buffer": f"w5\n{HOSTILE}".encode()}
+    page.set_input_files("#sweep-own input[type=file]", file)
+    expect(page.locator("#sweep-list textarea")).to_have_value(f"w5\n{HOSTILE}", timeout=SOON)
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_visitor_who_closes_the_tab_in_the_middle_of_a_sweep_gives_the_device_back(
+    browser, address, models, monkeypatch
+):
+    take_turn, races = models.take_turn, []
+    monkeypatch.setattr(models, "take_turn", lambda **asked: races.append(asked) or take_turn(**asked))
+    visitor = browser.new_page(locale="en-US")
+    visitor.goto(f"{address}/#sweep")
+    expect(visitor.locator("#sweep-start")).to_be_enabled(timeout=SOON)
+    visitor.click("#sweep-own > button")
+    visitor.fill("#sweep-list textarea", "\n".join(f"w{number} w1" for number in range(30)))
+    visitor.fill("#sweep-tokens input", "90")
+    visitor.click("#sweep-start")
+    expect(visitor.locator("#sweep-status")).to_contain_text("Running: prompt", timeout=SOON)
+    visitor.close()
+    idle, ends = 0, time.monotonic() + SOON / 1000
+    while idle < 10:  # between two races of a sweep the queue is empty for a moment
+        assert time.monotonic() < ends, "the sweep goes on"
+        time.sleep(0.05)
+        idle = 0 if models.in_queue != (0, 0) else idle + 1
+    assert 0 < len(races) < 90
 
 
 def test_a_chinese_browser_gets_a_chinese_sweep(browser, address):

@@ -1,13 +1,14 @@
 """Several visitors on one page: nobody gets an error, nobody another's text, and nothing of theirs stays."""
 
 import gc
+import random
 import time
 
 import httpx
 import pytest
 from gradio_client import Client
 from hosted import hosted
-from visitors import LANES, race, visit_together
+from visitors import LANES, open_tabs_together, race, visit_together
 
 from adaedl.trace import Trace
 
@@ -29,7 +30,15 @@ def until(condition) -> None:
 
 def test_visitors_at_once_all_get_their_own_whole_race(served):
     prompts = [f"w{number} w1 w2" for number in range(10)]
-    assert len(visit_together(served[0], prompts, tokens=24)) == 10
+    took, errors = visit_together(served[0], prompts, tokens=24)
+    assert (len(took), errors) == (10, [])
+    assert served[1].in_queue == (0, 0)
+
+
+def test_tabs_of_real_browsers_at_once_show_each_its_own_race_and_stay_awake(served, browser):
+    prompts = [f"w{number} w3" for number in range(3)]
+    pauses, errors = open_tabs_together(browser, served[0], prompts, tokens=12)
+    assert (len(pauses), errors) == (3, [])
     assert served[1].in_queue == (0, 0)
 
 
@@ -67,6 +76,19 @@ def test_a_visitor_whose_connection_breaks_frees_the_device(served, heard):
     until(lambda: models.in_queue == (0, 0))
     told = race(Client(address, verbose=False), "w3", seed=1, tokens=8)
     assert told["states"][-1] == "finished"
+
+
+def test_visitors_who_leave_at_random_moments_hold_up_nobody(served):
+    address, models = served
+    chance = random.Random(7)
+    for number in range(8):
+        gone = Client(address, verbose=False)
+        job = gone.submit(f"w{number}", LANES, 0.7, 90, number, api_name="/race")
+        time.sleep(chance.random() * 0.4)
+        job.cancel()
+        gone.close()
+    assert race(Client(address, verbose=False), "w3", seed=1, tokens=8)["states"][-1] == "finished"
+    until(lambda: models.in_queue == (0, 0))
 
 
 def test_races_leave_nothing_behind(served):

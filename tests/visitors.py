@@ -1,7 +1,9 @@
-"""Many visitors at once, and many races one after the other, against a page that runs.
+"""Many visitors at once, tabs of real browsers among them, and many races one after the other, against a page
+that runs.
 
-`python tests/visitors.py --json docs/visitors.json` starts the page with its default pair and does both; the
-tests do a few of the same on a tiny pair.
+`python tests/visitors.py --json docs/visitors.json` starts the page with its default pair and does it all;
+the tests do a few of the same on a tiny pair. Needs playwright and a Chromium (CHROMIUM names one that is not
+on the path).
 """
 
 import argparse
@@ -14,13 +16,32 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 from gradio_client import Client
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+
+from browsing import chromium, saved  # noqa: E402
+
 LANES = "autoregressive,fixed:k=4,adaedl"
+PATIENCE = 600_000  # milliseconds that a tab waits for its turn
+
+# Runs before anything of the page: the longest time in which the browser did nothing else for it.
+WATCH = """
+window.longestPause = 0;
+let before = performance.now();
+setInterval(() => {
+  const now = performance.now();
+  window.longestPause = Math.max(window.longestPause, now - before);
+  before = now;
+}, 50);
+"""
 
 
 def race(client: Client, prompt: str, seed: int, tokens: int) -> dict:
@@ -44,11 +65,54 @@ def own_race(address: str, prompt: str, seed: int, tokens: int) -> float:
     return time.monotonic() - came
 
 
-def visit_together(address: str, prompts: list[str], tokens: int) -> list[float]:
-    """One visitor for each prompt, all at once; seconds until each had the whole race."""
+def visit_together(address: str, prompts: list[str], tokens: int) -> tuple[list[float], list[str]]:
+    """One visitor for each prompt, all at once: seconds until each had the whole race, the shortest first,
+    and what went wrong for the others."""
     with ThreadPoolExecutor(len(prompts)) as crowd:
         visits = [crowd.submit(own_race, address, prompt, n, tokens) for n, prompt in enumerate(prompts)]
-        return [visit.result() for visit in visits]
+    errors = [visit.exception() for visit in visits]
+    took = sorted(visit.result() for visit, error in zip(visits, errors, strict=True) if not error)
+    return took, [repr(error) for error in errors if error]
+
+
+def open_tabs_together(browser: Browser, address: str, prompts: list[str], tokens: int) -> tuple[list, list]:
+    """One browser tab for each prompt, all at once, each opened by a link that runs a race: the longest
+    pause of each in milliseconds, and what went wrong: errors of the browser or on the page, a race that is
+    not the tab's own or not whole, a tab that takes no click."""
+    pauses, errors = [], []
+    with ExitStack() as visitors:
+        tabs = []
+        for number, prompt in enumerate(prompts):
+            # Each in a browser of its own: tabs of one browser share its few connections to a server.
+            visitor = visitors.enter_context(browser.new_context(locale="en-US"))
+            visitor.set_default_timeout(PATIENCE)
+            visitor.add_init_script(WATCH)
+            page = visitor.new_page()
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+            asked = {"prompt": prompt, "lanes": LANES, "seed": number, "max_new_tokens": tokens}
+            page.goto(f"{address}/?{urlencode(asked)}", wait_until="commit")
+            tabs.append(page)
+        for number, (page, prompt) in enumerate(zip(tabs, prompts, strict=True)):
+            try:
+                pauses.append(_own_tab(page, prompt, number))
+            except AssertionError as error:
+                errors.append(f"tab {number}: {error}")
+    return pauses, errors
+
+
+def _own_tab(page: Page, prompt: str, seed: int) -> float:
+    """Hear a tab's race out, and see that it is its own and whole and that the tab answers."""
+    expect(page.locator("#status")).to_contain_text("Finished", timeout=PATIENCE)
+    trace = saved(page)
+    assert (trace.prompt, trace.seed) == (prompt, seed), "somebody else's race"
+    texts = [lane.token_ids for lane in trace.lanes]
+    assert texts[0], "no text"
+    assert texts[0] == texts[1] == texts[2], "under shared noise every lane writes the same text"
+    expect(page.locator("#player .about-race")).to_contain_text(prompt)
+    page.click("#tabs [role=tab] >> nth=4")
+    expect(page.locator("#tab-learn")).to_be_visible()
+    return page.evaluate("window.longestPause")
 
 
 def memory_mib(pid: int) -> float:
@@ -78,6 +142,7 @@ def free_port() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visitors", type=int, default=30)
+    parser.add_argument("--tabs", type=int, default=10)
     parser.add_argument("--races", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=16)
     parser.add_argument("--json", type=Path)
@@ -99,17 +164,29 @@ def main() -> None:
         own_race(address, "Name a colour.", 0, options.tokens)
         before = memory_mib(app.pid)
         prompts = [f"Say something about the number {number}." for number in range(options.visitors)]
-        took = sorted(visit_together(address, prompts, options.tokens))
-        print(f"{len(took)} visitors in {took[-1]:.0f} s", file=sys.stderr)
+        took, errors = visit_together(address, prompts, options.tokens)
+        print(f"{len(took)} visitors in {took[-1]:.0f} s; errors: {errors}", file=sys.stderr)
+        with sync_playwright() as playwright, chromium(playwright) as browser:
+            began = time.monotonic()
+            pauses, tab_errors = open_tabs_together(browser, address, prompts[: options.tabs], options.tokens)
+            tabs_s = time.monotonic() - began
+        print(f"{len(pauses)} tabs in {tabs_s:.0f} s; errors: {tab_errors}", file=sys.stderr)
         memory = memory_over(address, app.pid, options.races, options.tokens)
         found = {
             "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
             "tokens": options.tokens,
-            "visitors_at_once": len(took),
-            "errors": 0,
+            "visitors_at_once": options.visitors,
+            "errors": len(errors),
             "seconds_until_done": {"first": round(took[0], 1), "last": round(took[-1], 1)},
+            "tabs": {
+                "at_once": options.tabs,
+                "errors": len(tab_errors),
+                "seconds_until_all_done": round(tabs_s, 1),
+                "longest_pause_of_any_s": round(max(pauses) / 1000, 2),
+            },
             "memory_mib": {"before": round(before, 1), "after_each_tenth_of_the_races": memory},
             "races": options.races,
+            "growth": round(memory[-1] / before - 1, 4),
             "growth_after_the_first_tenth": round(memory[-1] / memory[0] - 1, 4),
         }
     finally:

@@ -24,6 +24,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies
     import torch
 
     from adaedl.models.pair import Pair
+    from adaedl.models.placement import Placement
 
 Progress = Callable[[str, float | None], None]  # a Sentence, and a fraction 0..1 or None
 
@@ -257,9 +259,16 @@ def load_tokenizer(folder: Path, name: str | None = None):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
-def load_model(folder: Path, device: torch.device, dtype: torch.dtype, name: str | None = None):
+def load_model(
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    name: str | None = None,
+    spread: dict[str, int] | None = None,
+):
     """The causal language model in a folder, in eval mode without gradients, read from safetensors
-    straight into `dtype` on `device`; `name` is what errors call it.
+    straight into `dtype` on `device`; `name` is what errors call it. Where it is to be `spread`, over the
+    devices named there, so many bytes at the most on each.
 
     Raises:
         UserError: it is no such model, its weights are incomplete or broken, it needs code of its own, or
@@ -268,15 +277,23 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype, name: str
     from transformers import AutoModelForCausalLM
 
     name = name or str(folder)
+    placed = {"device_map": None if device.type == "cpu" else {"": device}}
+    if spread:
+        placed = {"device_map": "auto", "max_memory": _for_accelerate(name, spread)}
     with _quiet_transformers(), _load_errors(name, "causal language model"):
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            device_map=None if device.type == "cpu" else {"": device},
+            **placed,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+        )
+    if spread and {"cpu", "disk"} & set(map(str, model.hf_device_map.values())):
+        raise UserError(
+            "The layers of {} do not fit the GPUs here, however they are shared out; choose a smaller pair.",
+            name,
         )
     if missing := sorted(info["missing_keys"]):
         raise UserError(
@@ -343,32 +360,48 @@ def load_pair(
 
     progress = progress or _silent
     preset = resolve(name)
+    chosen_here = device in (None, "", "auto")
     device = pick_device(device)
     dtype = pick_dtype(device, dtype)
     second = None if preset.drafter or preset.drafts_for_itself else preset.draft
-    read_on = torch.device("cpu") if read_first else device
-
     weights = fetch_weights(preset.target, progress, allow_local=allow_local)
+    folders = [weights.folder]
     tokenizer = load_tokenizer(weights.folder, preset.target)
     if second:  # mismatched tokenizers are found before gigabytes are read
         draft_weights = fetch_weights(second, progress, allow_local=allow_local)
         check_same_tokenizer(tokenizer, load_tokenizer(draft_weights.folder, second))
+        folders.append(draft_weights.folder)
 
-    with _memory_errors(preset, device):
+    spread = None
+    if chosen_here and device.type == "cuda" and not read_first:
+        placement = _placement(preset, folders, dtype)
+        device, spread = torch.device(placement.device), placement.target_bytes
+    read_on = torch.device("cpu") if read_first else device
+    need = ""
+    if preset.min_memory_gib:
+        need = Sentence(", which needs about {:g} GiB", preset.min_memory_gib)
+    too_large = Sentence(
+        "{} has too little free memory for {}{}; choose a smaller pair, such as {}.",
+        device,
+        preset.name,
+        need,
+        DEFAULT_PAIR,
+    )
+    with memory_told(too_large):
         progress(Sentence("loading {}", _short(preset.target)), None)
-        model = load_model(weights.folder, read_on, dtype, preset.target)
+        model = load_model(weights.folder, read_on, dtype, preset.target, spread)
         if second:
             progress(Sentence("loading {}", _short(second)), None)
             draft_model = load_model(draft_weights.folder, read_on, dtype, second)
             _share_vocabulary(model, draft_model, len(tokenizer))
             draft_model.to(device)
-        model.to(device)
-        target = make_runner(model)
+        target = make_runner(model, device) if spread else make_runner(model.to(device))
         if preset.drafter:
-            drafter = load_feature_drafter(PROJECT / preset.drafter, target, target.embeddings)
+            drafter = load_feature_drafter(PROJECT / preset.drafter, target, target.embeddings.to(device))
         else:
             drafter = IndependentDrafter(make_runner(draft_model) if second else target)
     ends = _end_tokens(model, tokenizer)
+    parts = model.hf_device_map.values() if spread else ()
     model = draft_model = None  # where weights are packed, nobody needs them as they were
     give_back_memory()
 
@@ -384,7 +417,35 @@ def load_pair(
         draft_name=preset.draft_name,
         weights="; ".join([weights.origin] + ([draft_weights.origin] if second else [])),
         eos_ids=ends,
+        spread=tuple(dict.fromkeys(f"cuda:{part}" for part in parts)),
     )
+
+
+def _placement(preset: Preset, folders: list[Path], dtype: torch.dtype) -> Placement:
+    """Where the pair of these folders, the target's first, goes on the GPUs of this machine."""
+    from adaedl.models.placement import Placement, place, size_of_weights, visible_gpus
+
+    gpus = visible_gpus()
+    if len(gpus) == 1:
+        return Placement(gpus[0].name)
+    with _load_errors(preset.name, "weights"):
+        sizes = [size_of_weights(folder, dtype) for folder in folders]
+    return place(preset.name, sizes[0], sum(sizes[1:]), gpus)
+
+
+def _for_accelerate(name: str, spread: dict[str, int]) -> dict[int | str, int]:
+    """What each device may hold, under the names that accelerate gives them.
+
+    Raises:
+        UserError: there is no accelerate.
+    """
+    if find_spec("accelerate") is None:
+        raise UserError(
+            "{} does not fit one GPU, and the package accelerate, which shares it out to several, is not "
+            "there; install it with: pip install accelerate",
+            name,
+        )
+    return {int(device.rpartition(":")[2]): most for device, most in spread.items()} | {"cpu": 0}
 
 
 def _silent(sentence: str, fraction: float | None) -> None:
@@ -808,30 +869,26 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
         raise UserError("{} has no {} that can be loaded: {}", name, what, reason) from error
 
 
-@contextlib.contextmanager
-def _memory_errors(preset: Preset, device: torch.device) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        need = ""
-        if preset.min_memory_gib:
-            need = Sentence(", which needs about {:g} GiB", preset.min_memory_gib)
-        raise UserError(
-            "{} has too little free memory for {}{}; choose a smaller pair, such as {}.",
-            device,
-            preset.name,
-            need,
-            DEFAULT_PAIR,
-        ) from error
-
-
 def out_of_memory(error: Exception) -> bool:
     """Whether an exception says that a device or the machine has no memory left."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
+@contextlib.contextmanager
+def memory_told(sentence: Sentence) -> Iterator[None]:
+    """Tell of a full memory in a sentence.
+
+    Raises:
+        UserError: the device or the machine has no memory left.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(sentence.template, *sentence.values) from error
 
 
 @contextlib.contextmanager

@@ -16,7 +16,11 @@ if TYPE_CHECKING:  # slow to import; the page says what a pair is before it need
 
 @dataclass
 class Pair:
-    """A target and its drafter, loaded. `weights` says in words which weights are used."""
+    """A target and its drafter, loaded. `weights` says in words which weights are used.
+
+    `device` is where tokens go in and logits come out of both models. It holds the drafter, and the target
+    too but where that is `spread` over several devices.
+    """
 
     name: str
     target: Runner
@@ -28,12 +32,18 @@ class Pair:
     draft_name: str
     weights: str
     eos_ids: frozenset[int] = field(default_factory=frozenset)
+    spread: tuple[str, ...] = ()
     _token_texts: dict[int, str] = field(default_factory=dict, repr=False)
 
     @property
     def max_context(self) -> int:
         """Tokens that fit, prompt and answer together."""
         return min(self.target.max_context, self.drafter.max_context)
+
+    @property
+    def where(self) -> str:
+        """Every device that the pair is on, such as "cpu" or "cuda:0+cuda:1"."""
+        return "+".join(dict.fromkeys((str(self.device), *self.spread)))
 
     def encode(self, prompt: str) -> torch.Tensor:
         """Token ids [T] of a prompt, as one turn of a chat where the tokenizer has a chat template.

@@ -96,11 +96,17 @@ class TransformersCache:
 class TransformersRunner:
     """Any causal LM of transformers, as it comes.
 
+    Args:
+        model: on one device, or dispatched over several: its hooks then take tokens from `device` to its
+            first part, from part to part, and the output back to `device`. Keys and values stay with the
+            layer that made them.
+        device: where tokens are given and outputs expected; the model's own where None.
+
     Raises:
         UserError: the model's cache cannot be rewound (sliding windows, state-space layers).
     """
 
-    def __init__(self, model):
+    def __init__(self, model, device: torch.device | None = None):
         config = model.config.get_text_config()
         kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
         if kinds != {"full_attention"}:
@@ -116,7 +122,7 @@ class TransformersRunner:
         self.embeddings = model.get_input_embeddings().weight.detach()
         self.max_context = config.max_position_embeddings
         self.eps = getattr(config, "rms_norm_eps", 1e-5)
-        self.device = model.device
+        self.device = device or model.device
         self.dtype = model.dtype
         self.path = "transformers"
 
@@ -144,8 +150,11 @@ class TransformersRunner:
         return Output(None if logits == "none" else output.logits[0], features)
 
 
-def make_runner(model) -> Runner:
-    """The fastest runner for a loaded transformers model, on the device where it already is."""
+def make_runner(model, device: torch.device | None = None) -> Runner:
+    """The fastest runner for a loaded transformers model, on the device where it already is; `device` is for
+    one that is on several, see `TransformersRunner`."""
     from adaedl.models.cpu import PackedLlama, can_pack
 
-    return PackedLlama(model) if can_pack(model) else TransformersRunner(model)
+    if device is None and can_pack(model):
+        return PackedLlama(model)
+    return TransformersRunner(model, device)

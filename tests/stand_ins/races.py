@@ -1,5 +1,5 @@
-"""Races of the page as a ZeroGPU Space runs them, on a tiny pair; prints what happened as JSON. A process of
-its own: whether this is ZeroGPU is known at import."""
+"""Races, sweeps and recordings of the page as a ZeroGPU Space runs them, on a tiny pair; prints what happened
+as JSON. A process of its own: whether this is ZeroGPU is known at import."""
 
 import json
 import os
@@ -14,10 +14,16 @@ from toys import tiny_pair
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.race import race
+from adaedl.recorder import record
+from adaedl.request import Sampling
+from adaedl.sweep import Grid, Prompt, run_sweep, to_frame
 from components import running, zero_gpu
 from components.controls import DEFAULTS
+from components.explore_page import ExploreSession, make_recording
 from components.live import Session, play
 from components.models_state import ModelsState
+from components.recordings import DEPTH
+from components.sweep_run import Pace, SweepSession, play_sweep
 
 torch.set_num_threads(1)
 settings = replace(DEFAULTS, prompt="w1 w2 w3", max_new_tokens=40, seed=3, temperature=0.8)
@@ -45,6 +51,57 @@ def left() -> int:
     return sum(models.in_queue)
 
 
+prompts = (Prompt("list", 1, "w1 w2"), Prompt("list", 2, "w3 w4"))
+grid = Grid(prompts, (0.0, 0.8), ("autoregressive", "adaedl"), max_new_tokens=16)
+
+
+def swept(session: SweepSession, stop_after: int | None = None) -> list[str]:
+    """A sweep's words, stopped once so many runs are done."""
+    words = []
+    for moment in play_sweep(models, DEFAULT_PAIR, grid, session, Pace()):
+        words.append(json.loads(moment.words)["key"])
+        session.stop_requested = session.stop_requested or moment.done == stop_after
+    return words
+
+
+def sweep() -> dict:
+    """A whole sweep beside the same one without the page; one that is stopped and gone on with; one that is
+    left in the middle of a race."""
+    asked = len(spaces.asked)
+    whole, part = SweepSession(), SweepSession()
+    found = {"words": swept(whole)[-1], "asked": spaces.asked[asked:]}
+    found["stopped"] = [swept(part, stop_after=2)[-1], len(part.rows)]
+    part.stop_requested = False
+    found["gone_on"] = [swept(part)[-1], len(part.rows)]
+    here = to_frame(row for cell in run_sweep(models.pair, grid) for row in cell)
+    same = ["prompt", "temperature", "lane", "tokens", "draft_length", "acceptance_rate"]
+    found["same"] = [here[same].equals(session.rows[same]) for session in (whole, part)]
+    left = play_sweep(models, DEFAULT_PAIR, grid, SweepSession(), Pace())
+    next(left)
+    left.close()
+    return {**found, "left": sum(models.in_queue)}
+
+
+def recording() -> dict:
+    """A recording beside the same one without the page, one that is stopped, and one that is left."""
+    session, stopped = ExploreSession(), ExploreSession()
+    asked = replace(settings, lanes=["autoregressive"], max_new_tokens=24)
+    words = [json.loads(words)["key"] for words in make_recording(models, asked, session)]
+    found = {"words": words[-1], "asked": spaces.asked[-1]}
+    here = record(models.pair, asked.prompt, Sampling(0.8), max_new_tokens=24, seed=3, depth=DEPTH)
+    found["same"] = (here.token_ids, here.chains) == (session.recording.token_ids, session.recording.chains)
+    long = replace(asked, max_new_tokens=90)
+    told = []
+    for words in make_recording(models, long, stopped):
+        stopped.stop_requested = True
+        told.append(json.loads(words)["key"])
+    found["stopped"] = [told[-1], stopped.recording]
+    left = make_recording(models, long, ExploreSession())
+    next(left)
+    left.close()
+    return {**found, "left": sum(models.in_queue)}
+
+
 here = running.begin(models.pair, settings)
 for _ in race(models.pair, here):
     pass
@@ -55,6 +112,8 @@ found["stopped"] = told(replace(settings, max_new_tokens=90), stop_after=0)
 found["too_long"] = told(replace(settings, prompt="w1 " * 200))
 found["other_pair"] = told(replace(settings, pair="a/b:c/d"))
 found["left"] = left()
+found["sweep"] = sweep()
+found["recording"] = recording()
 real = running.race_duration
 running.race_duration = lambda *_: 0  # less than the fork takes: it is killed
 found["aborted"] = told(settings)
