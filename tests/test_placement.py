@@ -114,7 +114,7 @@ def test_a_pair_too_large_for_one_gpu_is_read_into_both_and_says_so(two_gpus, tm
     toy_tokenizer(32).save_pretrained(draft)
     pair = load_pair(f"{two_gpus.folder}:{draft}")
     target, drafting = two_gpus.recorder.asked
-    room = int(1.7 * two_gpus.size / ROOM)
+    room = int(int(1.7 * two_gpus.size) / ROOM)
     assert target["device_map"] == "auto"
     assert target["max_memory"] == {0: room, 1: room - two_gpus.size, "cpu": 0}
     assert drafting["device_map"] == {"": torch.device("cuda:1")}
