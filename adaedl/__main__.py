@@ -513,6 +513,8 @@ def bench(args: argparse.Namespace) -> None:
 
 def bench_shapes(args: argparse.Namespace) -> None:
     """`bench --shapes`: measure pairs of random weights, then print each."""
+    from transformers.utils import logging
+
     from adaedl import shapes
     from adaedl.models.loading import pick_device, pick_dtype
     from adaedl.stopping import split_specs
@@ -540,6 +542,7 @@ def bench_shapes(args: argparse.Namespace) -> None:
     names = None if not args.shapes else [name.strip() for name in args.shapes.split(",")]
     device = pick_device(args.device)
     dtype = pick_dtype(device, args.dtype)
+    logging.set_verbosity_error()
     result = shapes.bench_shapes(shapes.pick_shapes(names, device, dtype), lanes, device, dtype, **options)
     print("\n\n".join(shape_report(measured) for measured in result["shapes"]))
     write_json(args.json, result)

@@ -117,7 +117,7 @@ def explore_view(models: ModelsState) -> None:
         **PRIVATE,
     )
     for run in (recorded, raced):
-        when_over(run, status, [record, measure], [stop])
+        when_over(run, [record, measure], [stop])
     stop.click(_stop, session, queue=False, **PRIVATE)
 
 

@@ -103,7 +103,7 @@ def _wire_race(
         concurrency_limit=None,
         **PRIVATE,
     )
-    when_over(race, status, [controls.run], [controls.stop])
+    when_over(race, [controls.run], [controls.stop])
     controls.stop.click(stop, session, queue=False, **PRIVATE)
     controls.share.click(
         None,

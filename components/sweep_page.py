@@ -190,7 +190,7 @@ def _wire_run(
         swept = button.click(
             run, [session, asked, *controls.inputs], shown, concurrency_limit=None, **PRIVATE
         )
-        when_over(swept, status, [controls.start], [controls.stop]).then(
+        when_over(swept, [controls.start], [controls.stop]).then(
             lambda *values: _plan_of(values, models, pace), controls.inputs, plan, queue=False, **PRIVATE
         )
     controls.stop.click(stop, session, queue=False, **PRIVATE)

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate import dispatch_model
-from accelerate.hooks import attach_align_device_hook_on_blocks
+from accelerate.hooks import AlignDevicesHook, attach_align_device_hook_on_blocks
 from torch._subclasses.fake_tensor import FakeTensorMode
 from toys import tiny_llama, tiny_pair, tiny_qwen2, toy_tokenizer
 from transformers import AutoModelForCausalLM
+from transformers.cache_utils import DynamicLayer
 
 from adaedl.errors import UserError
 from adaedl.models import loading, placement
@@ -173,16 +174,21 @@ def test_a_target_in_parts_writes_what_a_whole_one_writes(build, kind, tmp_path)
         assert [played.accepted for played in ours.rounds] == [played.accepted for played in theirs.rounds]
 
 
-def test_on_two_devices_tokens_go_in_and_logits_come_out_where_the_draft_is():
+def test_on_two_devices_tokens_go_in_and_logits_come_out_where_the_draft_is(monkeypatch):
     """On torch's fake tensors, which refuse any operation on tensors of two devices."""
-    first, second = torch.device("cuda:0"), torch.device("cuda:1")
+    monkeypatch.setattr(AlignDevicesHook, "init_hook", lambda hook, module: module)  # all are in place
+    monkeypatch.setattr(
+        DynamicLayer, "lazy_initialization", begin_empty
+    )  # its own makes tensors that are real
+    first, second = torch.device("cpu"), torch.device("meta")
     target, draft = tiny_llama(), tiny_llama(1)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.inference_mode():
-        fake(mode, target, {"model.embed_tokens": first, "model.layers.0": first}, second)
-        fake(mode, draft, {}, first)
-        where = {name: second for name, _ in target.named_modules()}
-        where |= {"": first, "model.embed_tokens": first, "model.layers.0": first}
-        attach_align_device_hook_on_blocks(target, where, skip_keys="past_key_values")
+        parts = dict.fromkeys(("model.embed_tokens", "model.rotary_emb", "model.layers.0"), first)
+        parts |= dict.fromkeys(("model.layers.1", "model.layers.2", "model.norm", "lm_head"), second)
+        fake(mode, target, parts)
+        fake(mode, draft, {"": first})
+        on_all = dict.fromkeys(parts, False)
+        attach_align_device_hook_on_blocks(target, {"": first, **parts}, on_all, skip_keys="past_key_values")
         runner = TransformersRunner(target, first)
         drafter = IndependentDrafter(TransformersRunner(draft))
         prompt = torch.zeros(4, dtype=torch.long, device=first)
@@ -201,13 +207,19 @@ def test_on_two_devices_tokens_go_in_and_logits_come_out_where_the_draft_is():
     assert kept == [first, second, second]
 
 
-def fake(mode, model, parts: dict, rest: torch.device) -> None:
-    """Put a model's weights on devices that are not there: those of each of `parts`, and all others."""
+def begin_empty(layer, keys, values) -> None:
+    """A cache's layer before its first keys and values, where they are."""
+    layer.dtype, layer.device, layer.is_initialized = keys.dtype, keys.device, True
+    layer.keys, layer.values = keys[..., :0, :], values[..., :0, :]
+
+
+def fake(mode, model, parts: dict) -> None:
+    """Put the weights of each part of a model on a device that is not there."""
     for name, module in model.named_modules():
-        device = next((place for part, place in parts.items() if name.startswith(part)), rest)
+        device = next((place for part, place in parts.items() if name.startswith(part)), None)
         for store in (module._parameters, module._buffers):
             for key, tensor in store.items():
-                store[key] = tensor if tensor is None else mode.from_tensor(tensor.detach()).to(device)
+                store[key] = None if tensor is None else mode.from_tensor(tensor.detach()).to(device)
 
 
 def test_a_trace_of_several_devices_is_read_again():

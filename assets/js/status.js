@@ -4,7 +4,7 @@
 import { make } from "./make.js";
 import { said, t } from "./text.js";
 
-// Words of what is still going on. Where nothing comes after them, the connection was lost.
+// Words of what is still going on: whoever reads them wants to know whether the server is still there.
 const UNDER_WAY = [
   "page.status_starting",
   "page.status_queue",
@@ -15,11 +15,7 @@ const UNDER_WAY = [
   "explore.status_starting",
   "explore.status_recording",
 ];
-
-/** What a line says when its run is over, given what it said last. */
-export function atTheEnd(value) {
-  return UNDER_WAY.includes(JSON.parse(value).key) ? JSON.stringify({ key: "host.status_lost", values: {} }) : value;
-}
+const ASK_MS = 5000;
 
 export function mount({ element, props, watch }) {
   const line = make("p", { className: "status" });
@@ -33,4 +29,20 @@ export function mount({ element, props, watch }) {
   };
   watch("value", draw);
   draw();
+  // gradio asks too, and opens the page anew once the server is back; until then these words would stay.
+  setInterval(async () => {
+    if (!UNDER_WAY.includes(JSON.parse(props.value).key) || (await isThere())) return;
+    line.classList.add("error");
+    line.setAttribute("role", "alert");
+    line.replaceChildren(make("span", { ariaHidden: "true" }, "⚠ "), t("host.status_lost"));
+  }, ASK_MS);
+}
+
+async function isThere() {
+  try {
+    await fetch(import.meta.url, { method: "HEAD", cache: "no-store" });
+    return true;
+  } catch {
+    return false;
+  }
 }
