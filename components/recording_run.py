@@ -6,7 +6,6 @@ from contextlib import closing
 
 from adaedl.errors import UserError
 from adaedl.models.pair import Pair
-from adaedl.recorder import record_in_parts
 from adaedl.recording import Recording
 from adaedl.request import Sampling
 from components.hosting import host
@@ -57,6 +56,8 @@ class _InDeviceThread:
 
 def parts_of(pair: Pair, settings: RaceSettings) -> Iterator[float | Recording]:
     """As `recorded_parts`, on the device of the process that calls it."""
+    from adaedl.recorder import record_in_parts
+
     recording = record_in_parts(
         pair,
         settings.prompt,
