@@ -1,7 +1,6 @@
 """The machine that something runs on: what it is called, and its memory."""
 
 import ctypes
-import gc
 import platform
 
 
@@ -27,6 +26,5 @@ def device_name(device) -> str:
 def give_back_memory() -> None:
     """Let the system have what is no longer in use. glibc keeps freed memory below other that is in use,
     which after packing weights layer by layer is a good part of them."""
-    gc.collect()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
