@@ -47,17 +47,18 @@ setInterval(() => {
 def race(client: Client, prompt: str, seed: int, tokens: int) -> dict:
     """One race to its end: its trace, and the states it went through. Raises whatever a visitor would see as
     an error."""
-    states, told = [], {}
-    for told in client.submit(prompt, LANES, 0.7, tokens, seed, api_name="/race"):
-        if not states or states[-1] != told["state"]:
-            states.append(told["state"])
-    return {"trace": told["trace"], "states": states}
+    # Not by iterating over the job: that waits for ever for one that has failed.
+    job = client.submit(prompt, LANES, 0.7, tokens, seed, api_name="/race")
+    job.result(timeout=PATIENCE / 1000)
+    states = [told["state"] for told in job.outputs()]
+    return {"trace": job.outputs()[-1]["trace"], "states": list(dict.fromkeys(states))}
 
 
 def own_race(address: str, prompt: str, seed: int, tokens: int) -> float:
     """A visitor's race from arrival to end, checked to be that visitor's own and whole; how long it took."""
     came = time.monotonic()
-    trace = race(Client(address, verbose=False), prompt, seed, tokens)["trace"]
+    client = Client(address, verbose=False, httpx_kwargs={"timeout": PATIENCE / 1000})  # a browser waits too
+    trace = race(client, prompt, seed, tokens)["trace"]
     assert (trace["prompt"], trace["seed"]) == (prompt, seed), "somebody else's race"
     texts = [lane["token_ids"] for lane in trace["lanes"]]
     assert texts[0], "no text"
