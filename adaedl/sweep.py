@@ -191,14 +191,19 @@ def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[li
 def _run_cell(pair: Pair, grid: Grid, cell: Cell, lanes: list[str]) -> list[Row]:
     sampling = Sampling(cell.temperature, grid.top_k, grid.top_p)
     options = {"max_new_tokens": grid.max_new_tokens, "seed": cell.seed}
-    if not grid.replayed:
-        from adaedl.race import new_trace, race
+    if grid.replayed:
+        return _replay_cell(pair, grid, cell, lanes, sampling, options)
+    from adaedl.race import new_trace, race
 
-        trace = new_trace(pair, cell.prompt.text, lanes, sampling, verification=grid.verification, **options)
-        for _ in race(pair, trace):
-            pass
-        return rows_of(trace, grid, cell)
+    trace = new_trace(pair, cell.prompt.text, lanes, sampling, verification=grid.verification, **options)
+    for _ in race(pair, trace):
+        pass
+    return rows_of(trace, grid, cell)
 
+
+def _replay_cell(
+    pair: Pair, grid: Grid, cell: Cell, lanes: list[str], sampling: Sampling, options: dict
+) -> list[Row]:
     from adaedl.recorder import record
 
     # A recording holds q as scored at one temperature: one for each that the lanes ask for.

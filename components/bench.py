@@ -10,8 +10,6 @@ path).
 import argparse
 import json
 import logging
-import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -30,7 +28,8 @@ from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.trace import Trace
-from components.controls import DEFAULTS
+from components.chromium import chromium
+from components.controls import DEFAULTS, Controls
 from components.explore_bench import explore_figures
 from components.launch import launch
 from components.live import Session, play
@@ -68,7 +67,7 @@ with httpx.Client(base_url=address + "/", timeout=600) as client:
     config = client.get("config").json()
     run = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "run")
     event = next(event["id"] for event in config["dependencies"] if [run, "click"] in event["targets"])
-    asked = {"data": json.loads(inputs), "fn_index": event, "session_hash": uuid.uuid4().hex}
+    asked = {"data": inputs, "fn_index": event, "session_hash": uuid.uuid4().hex}
     client.post("gradio_api/queue/join", json=asked).raise_for_status()
     told = {"session_hash": asked["session_hash"]}
     with client.stream("GET", "gradio_api/queue/data", params=told) as stream:
@@ -167,7 +166,8 @@ def run_streamed(address: str, settings: RaceSettings) -> dict:
     races = logging.getLogger("adaedl.races")
     races.addHandler(ended)
     try:
-        asked = json.dumps([address, json.dumps(page_inputs(settings))])
+        # A session's state comes before the controls, as a browser sends it.
+        asked = json.dumps([address, [None, *Controls.values(settings)]])
         received = subprocess.run(
             [sys.executable, "-c", VISITOR], input=asked, capture_output=True, text=True, check=True
         )
@@ -184,14 +184,6 @@ class RaceEnd(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.race = json.loads(record.getMessage())
-
-
-def page_inputs(settings: RaceSettings) -> list:
-    """The values of the page's controls, a session's state before them, as a browser sends them."""
-    return [
-        *(None, settings.prompt, settings.pair, json.dumps(settings.lanes), settings.temperature),
-        *(settings.max_new_tokens, settings.seed, settings.verification, settings.top_k, settings.top_p),
-    ]
 
 
 def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
@@ -305,18 +297,14 @@ def main() -> int:
 
     models = ModelsState(DEFAULT_PAIR)
     demo = build_page(models)
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     try:
         _, address, _ = launch(demo, models, quiet=True)
         models.load(models.default).result()
-        with sync_playwright() as playwright:
-            arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-            browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        with sync_playwright() as playwright, chromium(playwright) as browser:
             page = browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
             page.set_default_timeout(PATIENCE_MS)
             page.add_init_script(WATCH)
             result = bench(models, page, address.rstrip("/"), args.repeats, args.tokens)
-            browser.close()
     except UserError as error:
         print("error:", error, file=sys.stderr)
         return 2

@@ -1,5 +1,6 @@
 """What a visitor sets before a race: prompt, pair, lanes, sampling, Run and Stop."""
 
+import json
 from dataclasses import dataclass
 
 import gradio as gr
@@ -64,6 +65,21 @@ class Controls:
             seed=whole(seed),
             verification=rule,
         )
+
+    @staticmethod
+    def values(settings: RaceSettings) -> list:
+        """The values of `inputs` that say these settings: the inverse of `read`."""
+        return [
+            settings.prompt,
+            settings.pair,
+            json.dumps(settings.lanes),
+            settings.temperature,
+            settings.max_new_tokens,
+            settings.seed,
+            settings.verification,
+            settings.top_k,
+            settings.top_p,
+        ]
 
 
 def controls_view(default_pair: str) -> Controls:

@@ -1,7 +1,6 @@
 """The Race page: controls above, the player below. A live race, a recorded one and one that is opened from a
 file are drawn by the same player."""
 
-import json
 import logging
 from contextlib import closing
 from dataclasses import replace
@@ -132,11 +131,7 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None
             settings.check()
         except UserError as error:
             return {controls.link: "", controls.status: say_error(error)}
-        values = (
-            *(settings.prompt, settings.pair, json.dumps(settings.lanes), settings.temperature),
-            *(settings.max_new_tokens, settings.seed, settings.verification, settings.top_k, settings.top_p),
-        )
-        return {controls.link: "run", **dict(zip(controls.inputs, values, strict=True))}
+        return {controls.link: "run", **dict(zip(controls.inputs, controls.values(settings), strict=True))}
 
     page.load(
         open_link,

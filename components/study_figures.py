@@ -5,8 +5,6 @@ plotly draws in a browser, so a Chromium is needed: what CHROMIUM names, the sys
 
 import argparse
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from adaedl.study import (
     speedup_table,
 )
 from adaedl.sweep import read_rows
+from components.chromium import chromium
 from components.palette import BLUE, GREEN, GREY, PURPLE, VERMILION
 
 BEST_FIXED = "the best fixed k, in hindsight"
@@ -139,16 +138,13 @@ def drawings(shown: dict[str, go.Figure]) -> Iterator[tuple[str, str]]:
     """Each figure's file name and SVG."""
     from playwright.sync_api import sync_playwright
 
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with sync_playwright() as playwright, chromium(playwright) as browser:
         page = browser.new_page()
         page.add_script_tag(content=get_plotlyjs())
         for name, figure in shown.items():
             options = {"format": "svg", "width": WIDTH, "height": HEIGHT, "imageDataOnly": True}
             drawn = [json.loads(figure.to_json()), options]
             yield name, page.evaluate("([figure, options]) => Plotly.toImage(figure, options)", drawn)
-        browser.close()
 
 
 def main() -> None:

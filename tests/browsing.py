@@ -1,7 +1,5 @@
 """What tests of pages in a real browser share."""
 
-import os
-import shutil
 import socket
 import threading
 import time
@@ -10,7 +8,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Playwright
+from playwright.sync_api import Page
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
@@ -19,19 +17,17 @@ from adaedl.trace import Trace
 from components import assets
 
 
-def chromium(playwright: Playwright) -> Browser:
-    """A headless Chromium: the one that CHROMIUM names, the machine's own, or playwright's."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    return playwright.chromium.launch(executable_path=found, args=arguments)
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 @contextmanager
 def serve(html: str) -> Iterator[str]:
     """A server of the browser's files and of one page; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     app = Starlette(routes=[Route("/", lambda _: HTMLResponse(html)), *assets.routes()])
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)

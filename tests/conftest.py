@@ -3,10 +3,10 @@ two."""
 
 import pytest
 import torch
-from browsing import chromium
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from adaedl.models.pair import Pair
+from components.chromium import chromium
 
 # Files that take longest, which start first where several processes share the tests.
 LONGEST = ("test_page", "test_losslessness", "test_real_pair", "test_player", "test_learn", "test_replay")

@@ -3,8 +3,6 @@
 The first recorded race, stopped within a round, in both themes, on a projector and on a phone.
 """
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +12,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from adaedl.models.presets import DEFAULT_PAIR  # noqa: E402
+from components.chromium import chromium  # noqa: E402
 from components.launch import launch  # noqa: E402
 from components.models_state import ModelsState  # noqa: E402
 from components.page import build_page  # noqa: E402
@@ -46,12 +45,8 @@ def main() -> None:
     demo = build_page(models)
     _, address, _ = launch(demo, models, quiet=True)
     models.load(models.default).result()
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     FOLDER.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
-        )
+    with sync_playwright() as playwright, chromium(playwright) as browser:
         for width, height in SIZES.items():
             for theme in ("light", "dark"):
                 page = browser.new_page(
@@ -59,7 +54,6 @@ def main() -> None:
                 )
                 take(page, address, theme, FOLDER / f"race-{theme}-{width}.png")
                 page.close()
-        browser.close()
     demo.close()
 
 

@@ -5,21 +5,15 @@ weights in the cache already.
 """
 
 import argparse
-import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
 
-import httpx
-from visitors import PROJECT, free_port, own_race
-
-POLL_S = 0.02
-PATIENCE_S = 300
+from visitors import models_are_ready, own_race, report, started_app, wait_for
 
 
 def memory_mib(pid: int) -> dict[str, float]:
@@ -38,33 +32,13 @@ def processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for(address: str, app: subprocess.Popen, answers) -> float:
-    """When the page first answers so."""
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        if app.poll() is not None:
-            sys.exit("error: the page has ended")
-        try:
-            if answers(httpx.get(address, timeout=PATIENCE_S)):
-                return time.monotonic()
-        except httpx.TransportError:
-            pass
-        time.sleep(POLL_S)
-    sys.exit(f"error: {address} did not answer as it should within {PATIENCE_S} s")
-
-
 def start_once(tokens: int) -> dict:
     """One start, one race: seconds from the command to the page, from there to the models, and MiB after."""
-    port = free_port()
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
-    address = f"http://127.0.0.1:{port}"
     began = time.monotonic()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    app = subprocess.Popen([sys.executable, "app.py"], cwd=PROJECT, env=environment, **quiet)
-    try:
+    with started_app() as (address, app):
         page = wait_for(f"{address}/", app, lambda answer: answer.status_code == 200)
         page_processor = processor_s(app.pid)
-        ready = wait_for(f"{address}/healthz", app, lambda answer: answer.json()["status"] == "ok")
+        ready = wait_for(f"{address}/healthz", app, models_are_ready)
         both_processor = processor_s(app.pid)
         loaded = memory_mib(app.pid)
         own_race(address, "Name a colour.", 0, tokens)
@@ -75,9 +49,6 @@ def start_once(tokens: int) -> dict:
             "models_processor_s": round(both_processor - page_processor, 2),
             "memory_mib": {"models_ready": loaded, "after_one_race": memory_mib(app.pid)},
         }
-    finally:
-        app.terminate()
-        app.wait(30)
 
 
 def main() -> None:
@@ -104,10 +75,7 @@ def main() -> None:
         "resident_mib": median(start["memory_mib"]["after_one_race"]["resident"] for start in starts),
         "starts": starts,
     }
-    text = json.dumps(found, indent=1) + "\n"
-    print(text)
-    if options.json:
-        options.json.write_text(text)
+    report(found, options.json)
 
 
 if __name__ == "__main__":

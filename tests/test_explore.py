@@ -3,14 +3,13 @@ page recording and measuring on the real pair."""
 
 import json
 import re
-import socket
 from contextlib import contextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browsing import serve, violations
+from browsing import free_port, serve, violations
 from playwright.sync_api import Browser, Page, expect
 
 from adaedl.errors import UserError
@@ -496,9 +495,7 @@ def app(default_pair):
     """The whole page, with the real pair."""
     models = loaded(default_pair)
     page = build_page(models)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     _, url, _ = launch(page, models, server_name="127.0.0.1", server_port=port, quiet=True)
     yield url
     page.close()

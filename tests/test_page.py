@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from browsing import saved, violations
+from browsing import free_port, saved, violations
 from gradio_client import Client
 from playwright.sync_api import BrowserContext, Page, expect
 from toys import differing
@@ -39,9 +38,7 @@ def log(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(log) -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
     with log.open("w") as output:
         app = subprocess.Popen(

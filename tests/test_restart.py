@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
-from browsing import saved
+from browsing import free_port, saved
 from playwright.sync_api import expect
 
 TESTS = Path(__file__).resolve().parent
@@ -56,9 +55,7 @@ def server(port: int, forward_s: float = 0):
 
 
 def test_a_server_that_dies_in_the_middle_of_a_race_is_told_and_the_next_run_works(browser):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     page = browser.new_page(locale="en-US")
     asked = {"prompt": "w1 w2", "lanes": "autoregressive,adaedl", "max_new_tokens": 110, "seed": 4}
     status = page.locator("#status")

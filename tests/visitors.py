@@ -11,12 +11,12 @@ import json
 import os
 import platform
 import re
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -27,10 +27,14 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from browsing import chromium, saved  # noqa: E402
+from browsing import free_port, saved  # noqa: E402
+
+from components.chromium import chromium  # noqa: E402
 
 LANES = "autoregressive,fixed:k=4,adaedl"
 PATIENCE = 600_000  # milliseconds that a tab waits for its turn
+START_S = 300  # that a start may take
+POLL_S = 0.02
 
 # Runs before anything of the page: the longest time in which the browser did nothing else for it.
 WATCH = """
@@ -133,11 +137,46 @@ def memory_over(address: str, pid: int, races: int, tokens: int) -> list[float]:
     return found
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+@contextmanager
+def started_app() -> Iterator[tuple[str, subprocess.Popen]]:
+    """`python app.py` as anybody starts it, on a port of its own: its address and its process, at once."""
+    port = free_port()
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    app = subprocess.Popen([sys.executable, "app.py"], cwd=PROJECT, env=environment, **quiet)
+    try:
+        yield f"http://127.0.0.1:{port}", app
+    finally:
+        app.terminate()
+        app.wait(30)
+
+
+def wait_for(address: str, app: subprocess.Popen, answers: Callable[[httpx.Response], bool]) -> float:
+    """When the page first answers so."""
+    until = time.monotonic() + START_S
+    while time.monotonic() < until:
+        if app.poll() is not None:
+            sys.exit("error: the page has ended")
+        try:
+            if answers(httpx.get(address, timeout=START_S)):
+                return time.monotonic()
+        except httpx.TransportError:
+            pass
+        time.sleep(POLL_S)
+    sys.exit(f"error: {address} did not answer as it should within {START_S} s")
+
+
+def models_are_ready(answer: httpx.Response) -> bool:
+    """Whether an answer of /healthz says so."""
+    return answer.json()["status"] == "ok"
+
+
+def report(found: dict, file: Path | None) -> None:
+    """Print figures, and write them to a file where there is one."""
+    text = json.dumps(found, indent=1) + "\n"
+    print(text)
+    if file:
+        file.write_text(text)
 
 
 def main() -> None:
@@ -148,20 +187,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=16)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    port = free_port()
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    app = subprocess.Popen([sys.executable, "app.py"], cwd=PROJECT, env=environment, **quiet)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        while True:
-            time.sleep(0.5)
-            assert app.poll() is None, "the page has ended"
-            try:
-                if httpx.get(f"{address}/healthz").json()["status"] == "ok":
-                    break
-            except httpx.TransportError:
-                continue
+    with started_app() as (address, app):
+        wait_for(f"{address}/healthz", app, models_are_ready)
         own_race(address, "Name a colour.", 0, options.tokens)
         before = memory_mib(app.pid)
         prompts = [f"Say something about the number {number}." for number in range(options.visitors)]
@@ -190,13 +217,7 @@ def main() -> None:
             "growth": round(memory[-1] / before - 1, 4),
             "growth_after_the_first_tenth": round(memory[-1] / memory[0] - 1, 4),
         }
-    finally:
-        app.terminate()
-        app.wait(30)
-    text = json.dumps(found, indent=1) + "\n"
-    print(text)
-    if options.json:
-        options.json.write_text(text)
+    report(found, options.json)
 
 
 if __name__ == "__main__":
