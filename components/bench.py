@@ -165,6 +165,7 @@ def run_streamed(address: str, settings: RaceSettings) -> dict:
     ended = RaceEnd()
     races = logging.getLogger("adaedl.races")
     races.addHandler(ended)
+    races.setLevel(logging.INFO)  # as a host has it
     try:
         # A session's state comes before the controls, as a browser sends it.
         asked = json.dumps([address, [None, *Controls.values(settings)]])
