@@ -150,8 +150,7 @@ def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) ->
     cases = [(trace, temperature) for trace in traces for temperature in RULE_TEMPERATURES]
     values = []
     for trace, temperature in tqdm(cases, "drawing", leave=False, file=sys.stderr):
-        p, q = _uncertain_round(pair, trace, Sampling(temperature))
-        p, q, draft_vocab = without_negligible(p, q, pair.drafter.vocab)
+        p, q, draft_vocab = without_negligible(*_uncertain_round(pair, trace, Sampling(temperature)))
         tokens = _first_tokens(p, q, draft_vocab, draws, generator)
         values.append(goodness_of_fit(tokens, p))
     found = (
@@ -163,8 +162,9 @@ def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) ->
 
 
 @torch.inference_mode()
-def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """p [V] and q [Vq] where the target is least certain in a text: there both rules have most to do."""
+def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tensor, Tensor, Tensor | None]:
+    """p [V], q [Vq] and the vocabulary [Vq] of q where the target is least certain in a text: there both
+    rules have most to do."""
     ids = _text_ids(pair, trace)
     answer = slice(trace.prompt_tokens - 1, len(ids) - 1)
     cache = pair.target.new_cache(len(ids))
@@ -172,7 +172,7 @@ def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tens
     row = int(torch.special.entr(p).sum(-1).argmax())
     context = read_prompt(pair, ids[: trace.prompt_tokens + row], 2)
     q = warp(context.session.begin(context.next_token, context.features), sampling)
-    return p[row], q
+    return p[row], q, context.session.vocab
 
 
 def without_negligible(

@@ -128,16 +128,16 @@ def decode(
     check_live(stopper)
     drafting = stopper.max_draft > 0
     state = context or read_prompt(pair, prompt_ids, max_new_tokens, drafting)
-    vocab = pair.drafter.vocab if drafting else None
+    vocab = None
     layers = pair.drafter.feature_layers if drafting else ()
     scoring = score_sampling(stopper.score_temperature, sampling)
     if sampling.greedy:
-        rule = _Match(sampling, None, vocab)
+        rule = _Match(sampling, None)
     elif verification == "shared_noise":
         noise = noise or SharedNoise(seed, max_new_tokens, pair.target.vocab_size, pair.device)
-        rule = _Match(sampling, noise, vocab)
+        rule = _Match(sampling, noise)
     else:
-        rule = _Speculative(sampling, random.Random(seed), vocab)
+        rule = _Speculative(sampling, random.Random(seed))
 
     # Tokens that are certain but that the drafter has not read, and the target's features before each.
     new_tokens, features = state.next_token, state.features
@@ -159,7 +159,8 @@ def decode(
                         logits = state.session.extend(drafted[-1].token_id)
                     else:
                         logits = state.session.begin(new_tokens, features)
-                chosen = rule.draft(logits, written + len(drafted))
+                        vocab = state.session.vocab
+                chosen = rule.draft(logits, vocab, written + len(drafted))
                 draft = _read_draft(logits, chosen, vocab, scoring, position=len(drafted) + 1)
                 if math.isnan(draft.step.entropy):
                     raise UserError(_NOT_NUMBERS, pair.draft_name)
@@ -180,7 +181,7 @@ def decode(
             ids = torch.cat([new_tokens[-1:], *(draft.token_id for draft in drafted)])
             with clock.verifying:
                 output = pair.target.forward(ids, state.target_cache, "all", layers)
-            verdict = rule.verify(output.logits, drafted, written)
+            verdict = rule.verify(output.logits, drafted, vocab, written)
             if verdict.undefined:
                 raise UserError(_NOT_NUMBERS, pair.target_name)
 
@@ -287,18 +288,18 @@ class _Verdict:
 class _Match:
     """Shared noise, and temperature 0: the target's choice at each position is already fixed."""
 
-    def __init__(self, sampling: Sampling, noise: SharedNoise | None, vocab: Tensor | None):
-        self.sampling, self.noise, self.vocab = sampling, noise, vocab
+    def __init__(self, sampling: Sampling, noise: SharedNoise | None):
+        self.sampling, self.noise = sampling, noise
 
-    def draft(self, logits: Tensor, position: int) -> tuple[Tensor, Tensor]:
+    def draft(self, logits: Tensor, vocab: Tensor | None, position: int) -> tuple[Tensor, Tensor]:
         """A token's index [] in q's vocabulary, and q [Vq]."""
         if self.noise is None:
             return logits.argmax(-1), warp(logits, self.sampling)
         noise = self.noise.at(position)[0]
         warped = warp_logits(logits, self.sampling)
-        return gumbel_max(warped, noise if self.vocab is None else noise[self.vocab]), warped.softmax(-1)
+        return gumbel_max(warped, noise if vocab is None else noise[vocab]), warped.softmax(-1)
 
-    def verify(self, logits: Tensor, drafted: list[_Draft], position: int) -> _Verdict:
+    def verify(self, logits: Tensor, drafted: list[_Draft], vocab: Tensor | None, position: int) -> _Verdict:
         noise = self.noise.at(position, len(logits)) if self.noise else None
         choices = choose_with_noise(logits, noise, self.sampling)
         drafted_ids = torch.cat([choices[:0], *(draft.token_id for draft in drafted)])
@@ -313,15 +314,15 @@ class _Match:
 class _Speculative:
     """Speculative sampling. Uniform numbers come from the host, so that a seed means the same everywhere."""
 
-    def __init__(self, sampling: Sampling, uniforms: random.Random, vocab: Tensor | None):
-        self.sampling, self.uniforms, self.vocab = sampling, uniforms, vocab
+    def __init__(self, sampling: Sampling, uniforms: random.Random):
+        self.sampling, self.uniforms = sampling, uniforms
 
-    def draft(self, logits: Tensor, position: int) -> tuple[Tensor, Tensor]:
+    def draft(self, logits: Tensor, vocab: Tensor | None, position: int) -> tuple[Tensor, Tensor]:
         """A token's index [] in q's vocabulary, and q [Vq]."""
         q = warp(logits, self.sampling)
         return draw(q, self._tensor(self.uniforms.random(), q)), q
 
-    def verify(self, logits: Tensor, drafted: list[_Draft], position: int) -> _Verdict:
+    def verify(self, logits: Tensor, drafted: list[_Draft], vocab: Tensor | None, position: int) -> _Verdict:
         p = warp(logits, self.sampling)
         draws = [self.uniforms.random() for _ in range(len(drafted) + 1)]
         undefined = p[:, 0].isnan().any().long()  # one NaN makes its whole softmax NaN
@@ -331,7 +332,7 @@ class _Speculative:
             return _Verdict(0, emitted_id, bool(undefined), draws)
         q = torch.stack([draft.q for draft in drafted])
         indices = torch.stack([draft.index for draft in drafted])
-        accepted, emitted = verify_speculative(p, q, indices, self._tensor(draws, p), self.vocab)
+        accepted, emitted = verify_speculative(p, q, indices, self._tensor(draws, p), vocab)
         accepted, emitted_id, undefined = torch.stack((accepted, emitted, undefined)).tolist()
         return _Verdict(accepted, emitted_id, bool(undefined), draws)
 

@@ -228,9 +228,11 @@ class Probe(Stopper):
 
 
 class _Source(Protocol):
-    """Drafts from N positions side by side: logits [N, Vq] for the next token of each."""
+    """Drafts from N positions side by side: logits [N, Vq] for the next token of each, over the target's ids
+    `vocab` [Vq] (None for all of them)."""
 
     logits: Tensor
+    vocab: Tensor | None
 
     def extend(self, token_ids: Tensor) -> Tensor:
         """Append a drafted token to each, token_ids [N]; returns the logits [N, Vq] for the next."""
@@ -242,6 +244,7 @@ class _InTurn:
     def __init__(self, session: DraftSession, token_ids: Tensor, features: Tensor | None):
         self.session = session
         self.logits = session.begin(token_ids, features)[None]
+        self.vocab = session.vocab
 
     def extend(self, token_ids: Tensor) -> Tensor:
         return self.session.extend(token_ids)[None]
@@ -304,7 +307,7 @@ class _Drafting:
 
     def chains(self, first: int, source: _Source) -> list[Chain]:
         """Of the positions from `first`, one for each row of the source."""
-        vocab = self.pair.drafter.vocab
+        vocab = source.vocab
         choice = _Choice(self.sampling, self.noise, vocab)
         rows = len(source.logits)
         positions = torch.arange(first, first + rows, device=self.p.device)

@@ -336,7 +336,7 @@ def test_recorded_numbers_are_those_of_both_models():
             assert token.p == pytest.approx(p[token.id].item(), abs=1e-4)
             q = torch.zeros(32)
             for id, _, probability in token.top_q:
-                assert id in vocab
+                assert id in vocab or id in text
                 q[id] = probability
             assert token.q == pytest.approx(q[token.id].item(), abs=1e-4) or q[token.id] == 0
             # top_q lists the ten most probable: β is at most what they share with p plus the rest of q.

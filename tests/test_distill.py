@@ -76,7 +76,8 @@ def test_the_loss_gradient_written_by_hand_is_the_one_autograd_finds():
     assert torch.allclose(found, wanted, atol=1e-7)
 
 
-def test_training_and_decoding_run_the_same_drafter(target, corpus):
+def test_training_and_decoding_run_the_same_drafter(target, corpus, monkeypatch):
+    monkeypatch.setattr("adaedl.models.drafter.MATCH_BONUS", 0.0)  # training knows the network alone
     torch.manual_seed(2)
     teacher = Teacher.of(target)
     vocab = torch.arange(0, 96, 2)
@@ -95,7 +96,7 @@ def test_training_and_decoding_run_the_same_drafter(target, corpus):
         for step, (own, _, position) in enumerate(drafts):
             (row,) = (position == start + step).nonzero()[:1].T
             if len(row):
-                assert torch.allclose(net.logits(own[row])[0], logits[step], atol=1e-3)
+                assert torch.allclose(net.logits(own[row])[0], logits[step][: len(vocab)], atol=1e-3)
                 compared += 1
     assert compared >= 8
 

@@ -4,11 +4,11 @@ Every case writes 20,000 texts of a toy world (4 tokens of vocabulary, 5 of text
 came with the target's exact probabilities, by Pearson's chi-square over the first three tokens and over the
 last three; both p-values must be above 1e-4. The lockstep player `toys.play` runs the functions of
 adaedl/sampling.py and the real stoppers; a smaller set of cases goes through `decode()` itself (texts of
-three tokens; 2,000 of them where the models are transformers'), and both write the same texts from the same
+three tokens; 2,000 of them where the target is transformers'), and both write the same texts from the same
 random numbers.
 
-There are 344 cases of drawn texts with two tests each and 8 through `decode()` with one: 696 tests, so the
-chance of any false alarm, had the seeds not been fixed, would be at most 696 · 1e-4 = 7%. At temperature 0
+There are 344 cases of drawn texts with two tests each and 10 through `decode()` with one: 698 tests, so the
+chance of any false alarm, had the seeds not been fixed, would be at most 698 · 1e-4 = 7%. At temperature 0
 (32 cases) every run must be the target's argmax text. That the test has teeth is a test too: four broken
 rules must fail it.
 """
@@ -29,6 +29,7 @@ from toys import (
     play,
     random_world,
     reference_warp,
+    tiny_drafter_net,
     tiny_llama,
     toy_pair,
     world_of_models,
@@ -37,7 +38,7 @@ from toys import (
 
 from adaedl import sampling as rules
 from adaedl.decoding import decode
-from adaedl.models.drafter import IndependentDrafter
+from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
 from adaedl.models.runner import make_runner
 from adaedl.request import VERIFICATIONS, Sampling
 from adaedl.sampling import SharedNoise
@@ -270,6 +271,8 @@ def test_decode_plays_the_rounds_of_the_lockstep_player(spec, verification, worl
         ("heuristic:k=2", "shared_noise", "independent", 0.7),
         ("margin:threshold=0.3,keep_last=false", "shared_noise", "trimmed feature", 1.3),
         ("fixed:k=2", "speculative", "transformers", 0.7),
+        ("fixed:k=2", "speculative", "growing vocabulary", 0.7),
+        (f"adaedl:threshold=0.6,{ADAPT}", "shared_noise", "growing vocabulary", 1.3),
     ],
 )
 def test_decode_writes_texts_as_often_as_the_target_does(spec, verification, kind, temperature):
@@ -277,6 +280,13 @@ def test_decode_writes_texts_as_often_as_the_target_does(spec, verification, kin
         target, draft = tiny_llamas()
         world, runs = world_of_models(target, draft, length=3), 2_000
         pair = toy_pair(make_runner(target), IndependentDrafter(make_runner(draft)))
+    elif kind == "growing vocabulary":  # by the prompt's token from the start, by another if it is written
+        target, draft = tiny_llamas()
+        world, runs = world_of_models(target, draft, length=3), 2_000
+        net = tiny_drafter_net(target, 3, feature_layers=(0, 1, 2))
+        embeddings = target.get_input_embeddings().weight.detach()
+        runner = make_runner(target)
+        pair = toy_pair(runner, FeatureDrafter(net, torch.tensor([1, 2, 4]), runner, embeddings))
     else:
         world, runs = random_world(seed=5, length=3, trimmed="trimmed" in kind), RUNS
         pair = world_pair(world, kind.split()[-1])

@@ -442,6 +442,7 @@ class TableFeatureDrafter:
 class TableFeatureSession:
     def __init__(self, world: World):
         self.world = world
+        self.vocab = world.draft_vocab
         self.certain: int | None = None  # the node of the certain text; None before the prompt's last token
         self.drafted: int = 0
 

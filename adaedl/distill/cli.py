@@ -12,7 +12,7 @@ from adaedl.distill.evaluate import evaluate, write_answers
 from adaedl.distill.generate import FEATURE_LAYERS, export_text, generate, import_text
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.distill.train import Recipe, Teacher, train
-from adaedl.models.drafter import read_drafter
+from adaedl.models.drafter import load_feature_drafter, read_drafter
 from adaedl.models.loading import fetch_weights, load_model, load_tokenizer
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 from adaedl.models.runner import make_runner
@@ -112,8 +112,9 @@ def _evaluate(args) -> None:
     for temperature in (0.0, 0.7, 1.0):
         if temperature not in corpus.temperature:
             write_answers(model, tokenizer, runner, corpus, temperature, args.answer_tokens, seed=0)
-    net, vocab = read_drafter(args.drafter)
-    reports = evaluate(net, vocab, Teacher.of(model), corpus)
+    teacher = Teacher.of(model)
+    drafter = load_feature_drafter(args.drafter, runner, teacher.embeddings)
+    reports = evaluate(drafter, teacher, corpus)
     print(
         "text at temperature | positions | agreement of drafts 1 to 4 | β at temperature 1 of drafts 1 to 4"
     )

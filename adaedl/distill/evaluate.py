@@ -1,18 +1,18 @@
 """Measure a drafter on held-out prompts: greedy agreement and β by draft position.
 
 Both are teacher-forced: draft j is asked for after the target's own text, from features up to the
-round's start and the drafter's own output after, at every position of the answer. All in float32.
+round's start and the drafter's own output after, at every position of the answer, by the drafter as
+decoding runs it. All in float32.
 """
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.prompts import HELD_OUT_PROMPTS
-from adaedl.distill.train import Batch, Teacher, unroll
-from adaedl.models.drafter_net import DrafterNet
+from adaedl.distill.train import Teacher
+from adaedl.models.drafter import FeatureDrafter
 from adaedl.models.runner import Runner
 from adaedl.sampling import acceptance_probability
 
@@ -61,24 +61,30 @@ def write_answers(
 
 
 @torch.inference_mode()
-def evaluate(net: DrafterNet, vocab: Tensor, teacher: Teacher, corpus: Corpus) -> list[DrafterReport]:
+def evaluate(drafter: FeatureDrafter, teacher: Teacher, corpus: Corpus) -> list[DrafterReport]:
     """One report per temperature in a corpus of held-out answers."""
     reports = []
     for temperature in sorted(set(corpus.temperature)):
-        numbers = [n for n in range(corpus.sequences) if corpus.temperature[n] == temperature]
         agreement, beta, counts = (torch.zeros(DRAFT_STEPS) for _ in range(3))
-        for start in range(0, len(numbers), 8):
-            batch = Batch.of([(corpus, n) for n in numbers[start : start + 8]])
-            drafts = unroll(net, batch, teacher.embeddings, DRAFT_STEPS, batch.tokens.shape[1])
-            for step, (own, row, position) in enumerate(drafts):
-                q = net.logits(own)
-                p = teacher.hidden(batch.features[row, position, -1]) @ teacher.embeddings.T
-                agreement[step] += (vocab[q.argmax(-1)] == p.argmax(-1)).sum()
-                beta[step] += acceptance_probability(p.softmax(-1), q.softmax(-1), vocab).sum()
-                counts[step] += len(row)
-        reports.append(
-            DrafterReport(
-                temperature, int(counts[0]), (agreement / counts).tolist(), (beta / counts).tolist()
-            )
-        )
+        for number in range(corpus.sequences):
+            if corpus.temperature[number] != temperature:
+                continue
+            tokens, stored = corpus.sequence(number)
+            features = stored.flatten(1).float()
+            read = corpus.prompt_length[number] - 1  # tokens before the one that the first draft follows
+            session = drafter.start(tokens[:read], features[:read], len(tokens))
+            drafts = session.unroll(tokens[read:-1], features[read - 1 : -2])
+            logits = drafts.logits
+            for step in range(DRAFT_STEPS):
+                # Where the text goes on far enough; the other rows draft on after its last token.
+                p = teacher.hidden(stored[read + step : -1, -1]) @ teacher.embeddings.T
+                q = logits[: len(p)]
+                agreement[step] += (drafts.vocab[q.argmax(-1)] == p.argmax(-1)).sum()
+                beta[step] += acceptance_probability(p.softmax(-1), q.softmax(-1), drafts.vocab).sum()
+                counts[step] += len(p)
+                if step + 1 < DRAFT_STEPS:
+                    after = tokens[read + 1 + step :]
+                    logits = drafts.extend(torch.cat((after, after[-1:].expand(len(logits) - len(after)))))
+        shares = (agreement / counts).tolist(), (beta / counts).tolist()
+        reports.append(DrafterReport(temperature, int(counts[0]), *shares))
     return reports

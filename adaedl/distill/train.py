@@ -22,7 +22,7 @@ from torch import Tensor
 
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.generate import product_dtype
-from adaedl.models.drafter_net import DrafterConfig, DrafterNet, rotary, unit_rms
+from adaedl.models.drafter_net import DrafterConfig, DrafterNet, ridge, rotary, unit_rms
 
 VOCAB_SIZE = 8192
 BETA_WEIGHT = 2.0  # of 1 − β beside the cross-entropy: acceptance is what the drafter is for
@@ -131,13 +131,6 @@ def initialise(
         net.out_norm.copy_(teacher.final_norm)
         net.head.weight.copy_(teacher.embeddings[vocab])
     return net
-
-
-def ridge(x: Tensor, y: Tensor) -> Tensor:
-    """W minimising |x·W − y|² + a little |W|²."""
-    gram = x.T @ x
-    gram.diagonal().add_(1e-3 * gram.diagonal().mean())
-    return torch.linalg.solve(gram, x.T @ y)
 
 
 def stream_scale(teacher: Teacher, corpus: Corpus, positions: np.ndarray) -> float:

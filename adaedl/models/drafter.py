@@ -7,6 +7,7 @@ both unchanged.
 """
 
 import json
+from bisect import bisect_right
 from pathlib import Path
 from typing import Protocol
 
@@ -25,12 +26,20 @@ from adaedl.models.cpu import (
     has_packed_linear,
     pair_rotary_rows,
 )
-from adaedl.models.drafter_net import DrafterConfig, DrafterNet, unit_rms
+from adaedl.models.drafter_net import DrafterConfig, DrafterNet, ridge, unit_rms
 from adaedl.models.runner import PREFILL_CHUNK, Runner, prefill
+from adaedl.models.text_memory import MATCH_BONUS, TextMemory
 
 
 class DraftSession(Protocol):
-    """One sequence being drafted. Its state is a cache; `begin` and `extend` append to it."""
+    """One sequence being drafted. Its state is a cache; `begin` and `extend` append to it.
+
+    Attributes:
+        vocab: [Vq] the target's ids that logits are for, None where they are all of the target's own. It
+            may grow with `begin`, never within a round.
+    """
+
+    vocab: Tensor | None
 
     def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
         """Start a round. token_ids [m] are the tokens that became certain since the last call (accepted
@@ -53,7 +62,8 @@ class Drafter(Protocol):
     """What proposes tokens.
 
     Attributes:
-        vocab: [Vq] the target's ids of a trimmed output vocabulary, None where it is the target's own.
+        vocab: the target's ids of a trimmed output vocabulary, before a text adds its own to it; None where
+            it is the target's.
         feature_layers: which of the target's hidden states it reads; empty for an independent drafter.
     """
 
@@ -84,15 +94,16 @@ class IndependentDrafter:
         cache = self.runner.new_cache(capacity)
         if len(prompt_ids):
             prefill(self.runner, prompt_ids, cache)
-        return IndependentSession(self.runner, cache, len(prompt_ids))
+        return IndependentSession(self.runner, cache, len(prompt_ids), self.vocab)
 
 
 class IndependentSession:
     """The draft model's cache. Accepted drafts it has seen stay in it; the rest is rewound."""
 
-    def __init__(self, runner: Runner, cache, certain: int):
+    def __init__(self, runner: Runner, cache, certain: int, vocab: Tensor | None):
         self.runner = runner
         self.cache = cache
+        self.vocab = vocab
         self.certain = certain  # tokens known to be part of the text; those after them are drafts
 
     def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
@@ -109,11 +120,16 @@ class IndependentSession:
         self.cache.rewind(min(self.cache.length, self.certain + accepted))
 
     def copy(self) -> "IndependentSession":
-        return IndependentSession(self.runner, self.cache.copy(), self.certain)
+        return IndependentSession(self.runner, self.cache.copy(), self.certain, self.vocab)
 
 
 class FeatureDrafter:
-    """The trained one-layer drafter, on the device of its target, packed for oneDNN on a CPU."""
+    """The trained one-layer drafter, on the device of its target, packed for oneDNN on a CPU.
+
+    Its vocabulary is trimmed, and each text adds its own tokens to it (see text_memory.py). Training began
+    with the target's embeddings as output rows; for the tokens that it left out, a linear map of those
+    embeddings stands in for it, the one that comes closest to what it did to the others.
+    """
 
     kind = "feature"
 
@@ -121,6 +137,7 @@ class FeatureDrafter:
         c = self.config = net.config
         device = target.device
         self.vocab = vocab.to(device)
+        self.index_of = {token: index for index, token in enumerate(vocab.tolist())}
         self.feature_layers = c.feature_layers
         self.max_context = target.max_context
         self.device = device
@@ -140,13 +157,16 @@ class FeatureDrafter:
         gate, up = (net.gate_up.weight.detach() * net.mlp_norm.detach()).chunk(2)
         self.gate, self.up = PackedLinear(gate), PackedLinear(up)
         self.down = PackedLinear(net.down.weight.detach())
-        self.head = PackedLinear(net.head.weight.detach() * net.out_norm.detach())
+        head = net.head.weight.detach() * net.out_norm.detach()
+        self.head = PackedLinear(head)
+        self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
         self.rotary = Rotary(c.head_dim, c.rope_theta, device)
 
     def start(self, prompt_ids: Tensor, features: Tensor, capacity: int) -> "FeatureSession":
         c = self.config
         cache = StaticCache(1, capacity, c.num_kv_heads, c.head_dim, self.device)
-        session = FeatureSession(self, cache)
+        session = FeatureSession(self, cache, TextMemory(self.index_of))
+        session.remember(prompt_ids)
         before = torch.cat((torch.zeros_like(features[:1]), features[:-1]))
         for first in range(0, len(prompt_ids), PREFILL_CHUNK):
             chunk = slice(first, first + PREFILL_CHUNK)
@@ -188,19 +208,39 @@ class FeatureDrafter:
 class FeatureSession:
     """The drafter's cache: positions up to `certain` saw the target's features, later ones its own output."""
 
-    def __init__(self, drafter: FeatureDrafter, cache: StaticCache):
+    def __init__(self, drafter: FeatureDrafter, cache: StaticCache, memory: TextMemory):
         self.drafter = drafter
         self.cache = cache
+        self.memory = memory
         self.certain = 0
         self.own: Tensor | None = None
+        self.drafted: list[int] = []
+        self._grow()
+
+    def _grow(self) -> None:
+        """Set the vocabulary and the output rows [extra, H] of what the text adds to it."""
+        d = self.drafter
+        extra = torch.tensor(list(self.memory.extra), dtype=torch.long, device=d.device)
+        self.vocab = torch.cat((d.vocab, extra))
+        self.extra_rows = F.embedding(extra, d.embeddings).float() @ d.embedding_to_row
+
+    def remember(self, token_ids: Tensor) -> None:
+        """Add certain tokens [m] to the memory of the text."""
+        known = len(self.memory.extra)
+        self.memory.append(token_ids.tolist())
+        if len(self.memory.extra) > known:
+            self._grow()
 
     def begin(self, token_ids: Tensor, features: Tensor) -> Tensor:
         self.cache.rewind(self.certain)
         x, queries = self.drafter.append(self.cache, token_ids, self.drafter.from_features(features))
         self.certain = self.cache.length
+        self.remember(token_ids)
+        self.drafted = []
         return self._finish(x, queries)
 
     def extend(self, token_id: Tensor) -> Tensor:
+        self.drafted.append(int(token_id))
         return self._finish(
             *self.drafter.append(self.cache, token_id.view(1), self.drafter.from_own(self.own))
         )
@@ -211,7 +251,29 @@ class FeatureSession:
     def _finish(self, x: Tensor, queries: Tensor) -> Tensor:
         attended = attend(queries[-1:], self.cache.data[0, : self.cache.length], None)
         self.own, logits = self.drafter.finish(x[-1:], attended)
-        return logits[0]
+        return self.with_memory(self.own, logits, self.certain - 1, [self.drafted])[0]
+
+    def with_memory(self, own: Tensor, logits: Tensor, first: int, drafted: list[list[int]]) -> Tensor:
+        """Logits [N, Vq] over the whole vocabulary, from own output [N, H] and logits [N, trimmed] of N rows
+        whose certain text ends at the positions first, first + 1, …, each with its drafts after."""
+        memory, index_of = self.memory, self.drafter.index_of
+        trimmed = logits.shape[-1]
+        logits = torch.cat((logits, own @ self.extra_rows.T), -1)
+        rows, columns, matched = [], [], []
+        for row, drafts in enumerate(drafted):
+            certain = first + row + 1
+            known = bisect_right(memory.extra_since, certain)
+            if known < len(memory.extra):
+                logits[row, trimmed + known :] = -torch.inf
+            for token, length in memory.followers(certain, drafts).items():
+                index = index_of.get(token)
+                columns.append(trimmed + memory.extra[token] if index is None else index)
+                rows.append(row)
+                matched.append(MATCH_BONUS * length)
+        if rows:
+            places = torch.tensor((rows, columns), device=logits.device)
+            logits.index_put_(tuple(places), torch.tensor(matched, device=logits.device), accumulate=True)
+        return logits
 
     def unroll(self, token_ids: Tensor, features: Tensor) -> "FeatureUnroll":
         """`begin` at each of token_ids [N] at once: drafts on from every one of them, side by side, each as
@@ -219,29 +281,35 @@ class FeatureSession:
         self.cache.rewind(self.certain)
         x, queries = self.drafter.append(self.cache, token_ids, self.drafter.from_features(features))
         self.certain = self.cache.length
-        return FeatureUnroll(self.drafter, self.cache, x, queries)
+        self.remember(token_ids)
+        return FeatureUnroll(self.copy(), x, queries)
 
     def copy(self) -> "FeatureSession":
-        clone = FeatureSession(self.drafter, self.cache.copy())
-        clone.certain, clone.own = self.certain, self.own
+        clone = FeatureSession(self.drafter, self.cache.copy(), self.memory.copy())
+        clone.certain, clone.own, clone.drafted = self.certain, self.own, self.drafted[:]
         return clone
 
 
 class FeatureUnroll:
-    """Drafts from the last N positions of a cache, side by side: each sees the cache up to its own position,
-    and its own drafts after. `logits` [N, Vq] are those for the next token of each."""
+    """Drafts from the last N positions of a session, side by side: each sees the text up to its own position,
+    and its own drafts after. `logits` [N, Vq] are those for the next token of each, −∞ for what only a later
+    part of the text adds to the vocabulary."""
 
-    def __init__(self, drafter: FeatureDrafter, cache: StaticCache, x: Tensor, queries: Tensor):
-        self.drafter = drafter
+    def __init__(self, session: FeatureSession, x: Tensor, queries: Tensor):
+        self.session = session
+        self.drafter = session.drafter
+        self.vocab = session.vocab
+        cache = session.cache
         self.shared = cache.data[0, : cache.length]
         self.rows = len(x)
         self.first = cache.length - self.rows
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
-        group = drafter.config.num_heads // drafter.config.num_kv_heads
+        self.drafted: list[list[int]] = [[] for _ in range(self.rows)]
+        group = self.drafter.config.num_heads // self.drafter.config.num_kv_heads
         mask = causal_mask(self.rows, cache.length, group)
         mask = None if mask is None else mask.to(x.device)
-        self.own, self.logits = drafter.finish(x, attend(queries, self.shared, mask))
+        self._finish(x, attend(queries, self.shared, mask))
 
     def extend(self, token_ids: Tensor) -> Tensor:
         """Append a drafted token to each, token_ids [N], and return the logits [N, Vq] for the next."""
@@ -249,8 +317,14 @@ class FeatureUnroll:
         x, queries, keys, values = self.drafter.project(token_ids, self.drafter.from_own(self.own), position)
         self.keys.append(keys)
         self.values.append(values)
-        self.own, self.logits = self.drafter.finish(x, self._attend(queries))
+        for drafts, token in zip(self.drafted, token_ids.tolist(), strict=True):
+            drafts.append(token)
+        self._finish(x, self._attend(queries))
         return self.logits
+
+    def _finish(self, x: Tensor, attended: Tensor) -> None:
+        self.own, logits = self.drafter.finish(x, attended)
+        self.logits = self.session.with_memory(self.own, logits, self.first, self.drafted)
 
     def _attend(self, queries: Tensor) -> Tensor:
         c = self.drafter.config

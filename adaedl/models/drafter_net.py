@@ -42,6 +42,13 @@ def unit_rms(x: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), eps=eps)
 
 
+def ridge(x: Tensor, y: Tensor) -> Tensor:
+    """W minimising |x·W − y|² + a little |W|²."""
+    gram = x.T @ x
+    gram.diagonal().add_(1e-3 * gram.diagonal().mean())
+    return torch.linalg.solve(gram, x.T @ y)
+
+
 def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
     """cos and sin [..., head_dim] of the rotary embedding at `positions` [...]."""
     frequencies = theta ** (-torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
