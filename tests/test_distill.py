@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from toys import tiny_drafter_net, tiny_llama
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from adaedl.__main__ import main
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.generate import export_text
 from adaedl.distill.prompts import HELD_OUT_PROMPTS, mentions_held_out_topic
@@ -16,6 +18,7 @@ from adaedl.distill.train import (
     Recipe,
     Teacher,
     initialise,
+    save_drafter,
     train,
     unroll,
 )
@@ -132,6 +135,16 @@ def test_a_drafter_is_useful_before_any_training(target, corpus):
     assert beta(net) > 1.2 * beta(untrained)
 
 
+def test_prompts_are_learned_from_where_asked_for(corpus):
+    length, prompt = corpus.length[0], corpus.prompt_length[0]
+    answers = Batch.of([(corpus, 0)]).predicts[0]
+    assert answers.nonzero().squeeze(-1).tolist() == list(range(prompt - 1, length - 1))
+    both = Batch.of([(corpus, 0)], prompts_from=1).predicts[0]
+    assert both.nonzero().squeeze(-1).tolist() == list(range(1, length - 1))
+    late = Batch.of([(corpus, 0)], prompts_from=length).predicts[0]
+    assert torch.equal(late, answers)
+
+
 def test_training_goes_on_from_its_checkpoint_and_writes_a_drafter_that_loads(target, corpus, tmp_path):
     teacher = Teacher.of(target)
     checkpoint, output = tmp_path / "run" / "checkpoint.safetensors", tmp_path / "drafter.safetensors"
@@ -162,7 +175,14 @@ def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(tar
 
     def run(minutes: float) -> dict:
         checkpoint, output = tmp_path / f"{minutes}.safetensors", tmp_path / "drafter.safetensors"
-        recipe = Recipe(minutes=minutes, sequences_a_step=4, draft_steps=2, rounds_a_sequence=4)
+        recipe = Recipe(
+            minutes=minutes,
+            sequences_a_step=4,
+            draft_steps=2,
+            rounds_a_sequence=4,
+            dropout=0.1,
+            prompts_from=1,
+        )
         usable = lambda corpus, number: True  # noqa: E731
         train(
             *([corpus], usable, teacher, LAYERS, recipe, checkpoint, output, lambda line: None),
@@ -175,6 +195,24 @@ def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(tar
     untouched = run(1e-9)
     assert all(torch.allclose(untouched[name], weights[name], atol=1e-2) for name in weights)
     assert not torch.allclose(run(0.02)["head.weight"], untouched["head.weight"], atol=1e-6)
+
+
+def test_the_mean_of_drafters_is_that_of_their_weights(tmp_path):
+    vocab = torch.arange(24)
+    nets = [tiny_drafter_net(tiny_llama(), 24, seed=seed) for seed in range(3)]
+    files = [tmp_path / f"{seed}.safetensors" for seed in range(3)]
+    for net, file in zip(nets, files, strict=True):
+        save_drafter(net, vocab, file)
+    mean = tmp_path / "mean.safetensors"
+    main(["distill", "average", *(f"--drafter={file}" for file in files), f"--output={mean}"])
+    found, kept = read_drafter(mean)
+    assert torch.equal(kept, vocab)
+    for name, weight in found.state_dict().items():
+        expected = torch.stack([net.state_dict()[name] for net in nets]).mean(0)
+        assert torch.allclose(weight, expected, atol=2e-3)
+
+    save_drafter(nets[0], vocab + 1, files[1])
+    assert main(["distill", "average", *(f"--drafter={f}" for f in files), f"--output={mean}"]) == 2
 
 
 def test_an_interrupted_write_leaves_the_corpus_as_it_was(corpus):

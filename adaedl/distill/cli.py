@@ -1,4 +1,4 @@
-"""`python -m adaedl distill generate | export | train | evaluate`."""
+"""`python -m adaedl distill generate | export | train | average | evaluate`."""
 
 import argparse
 import json
@@ -11,7 +11,8 @@ from adaedl.distill.corpus import Corpus
 from adaedl.distill.evaluate import evaluate, write_answers
 from adaedl.distill.generate import FEATURE_LAYERS, export_text, generate, import_text
 from adaedl.distill.prompts import mentions_held_out_topic
-from adaedl.distill.train import Recipe, Teacher, train
+from adaedl.distill.train import Recipe, Teacher, save_drafter, train
+from adaedl.errors import UserError
 from adaedl.models.drafter import load_feature_drafter, read_drafter
 from adaedl.models.loading import fetch_weights, load_model, load_tokenizer
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
@@ -52,7 +53,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--output", type=Path, default=DRAFTER)
     training.add_argument("--start-from", type=Path, help="a trained drafter to begin a new run with")
     training.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
+    training.add_argument("--dropout", type=float, default=Recipe.dropout, help="of the features")
+    training.add_argument(
+        "--prompts-from",
+        type=int,
+        help="learn from prompts too, from this position on: for those that the target made up itself",
+    )
     training.set_defaults(func=_train)
+
+    averaging = steps.add_parser("average", help="the mean of drafters that began as the same one")
+    averaging.add_argument(
+        "--drafter", type=Path, required=True, action="append", help="file; repeated for each"
+    )
+    averaging.add_argument("--output", type=Path, required=True)
+    averaging.set_defaults(func=_average)
 
     measuring = steps.add_parser("evaluate", help="greedy agreement and β on held-out prompts")
     measuring.add_argument("--drafter", type=Path, default=DRAFTER)
@@ -91,7 +105,13 @@ def _train(args) -> None:
         return corpus.length[number] - length >= 4 and not mentions_held_out_topic(prompt)
 
     rates = {"matrix_rate": args.rate * Recipe.matrix_rate, "head_rate": args.rate * Recipe.head_rate}
-    recipe = Recipe(minutes=args.minutes, decay=args.decay, **rates)
+    recipe = Recipe(
+        minutes=args.minutes,
+        decay=args.decay,
+        dropout=args.dropout,
+        prompts_from=args.prompts_from,
+        **rates,
+    )
     train(
         corpora,
         usable,
@@ -103,6 +123,16 @@ def _train(args) -> None:
         lambda line: print(line, flush=True),
         start_from=read_drafter(args.start_from) if args.start_from else None,
     )
+
+
+def _average(args) -> None:
+    (net, vocab), *others = (read_drafter(path) for path in args.drafter)
+    for count, (other, other_vocab) in enumerate(others, 2):
+        if not torch.equal(vocab, other_vocab):
+            raise UserError("{} has another vocabulary than {}.", args.drafter[count - 1], args.drafter[0])
+        for mean, weight in zip(net.parameters(), other.parameters(), strict=True):
+            mean.lerp_(weight, 1 / count)
+    save_drafter(net, vocab, args.output)
 
 
 def _evaluate(args) -> None:

@@ -150,14 +150,15 @@ def stream_scale(teacher: Teacher, corpus: Corpus, positions: np.ndarray) -> flo
 
 @dataclass
 class Batch:
-    """Padded sequences: tokens [B, L], features [B, L, layers, H], and where answers are predicted [B, L]."""
+    """Padded sequences: tokens [B, L], features [B, L, layers, H], and where the next token is predicted
+    [B, L]: in answers, and in prompts from the position `prompts_from` on where that is given."""
 
     tokens: Tensor
     features: Tensor
     predicts: Tensor
 
     @classmethod
-    def of(cls, picks: list[tuple[Corpus, int]]) -> "Batch":
+    def of(cls, picks: list[tuple[Corpus, int]], prompts_from: int | None = None) -> "Batch":
         sequences = [corpus.sequence(number) for corpus, number in picks]
         longest = max(len(tokens) for tokens, _ in sequences)
         features = torch.zeros(len(picks), longest, *sequences[0][1].shape[1:], dtype=torch.float16)
@@ -166,7 +167,9 @@ class Batch:
         for row, ((corpus, number), (ids, stored)) in enumerate(zip(picks, sequences, strict=True)):
             tokens[row, : len(ids)] = ids
             features[row, : len(ids)] = stored
-            predicts[row, corpus.prompt_length[number] - 1 : len(ids) - 1] = True
+            first = corpus.prompt_length[number] - 1
+            first = first if prompts_from is None else min(first, prompts_from)
+            predicts[row, first : len(ids) - 1] = True
         return cls(tokens, features, predicts)
 
 
@@ -259,7 +262,8 @@ class DistillationLoss(torch.autograd.Function):
 
 @dataclass
 class Recipe:
-    """Settings of a training run. The learning rates hold until the last `decay` share of `minutes`."""
+    """Settings of a training run. The learning rates hold until the last `decay` share of `minutes`;
+    `dropout` is the share of the features' numbers that are set to zero, anew at every step."""
 
     minutes: float = 120
     decay: float = 0.3
@@ -268,6 +272,8 @@ class Recipe:
     rounds_a_sequence: int = 38
     matrix_rate: float = 1e-3
     head_rate: float = 3e-4
+    dropout: float = 0.0
+    prompts_from: int | None = None
     checkpoint_minutes: float = 5
 
 
@@ -340,7 +346,9 @@ def train(
             group["lr"] = base * rate
         if len(order) < recipe.sequences_a_step:
             order = random.permutation(len(items)).tolist()
-        batch = Batch.of([items[order.pop()] for _ in range(recipe.sequences_a_step)])
+        batch = Batch.of([items[order.pop()] for _ in range(recipe.sequences_a_step)], recipe.prompts_from)
+        true_features = batch.features
+        batch.features = F.dropout(batch.features, recipe.dropout)
         betas, loss = [], 0.0
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             drafts = unroll(
@@ -348,7 +356,7 @@ def train(
             )
             for number, (own, row, position) in enumerate(drafts):
                 with torch.no_grad():
-                    wanted = teacher.hidden(batch.features[row, position, -1]).to(dtype) @ head_rows.T
+                    wanted = teacher.hidden(true_features[row, position, -1]).to(dtype) @ head_rows.T
                 part, beta = DistillationLoss.apply(net.logits(own), wanted)
                 loss = loss + part * (1.0 if number == 0 else 0.4)
                 betas.append(beta.item())

@@ -258,8 +258,9 @@ class FeatureSession:
         whose certain text ends at the positions first, first + 1, …, each with its drafts after."""
         memory, index_of = self.memory, self.drafter.index_of
         trimmed = logits.shape[-1]
-        logits = torch.cat((logits, own @ self.extra_rows.T), -1)
-        rows, columns, matched = [], [], []
+        if memory.extra:
+            logits = torch.cat((logits, own @ self.extra_rows.T), -1)
+        places, bonuses = [], []
         for row, drafts in enumerate(drafted):
             certain = first + row + 1
             known = bisect_right(memory.extra_since, certain)
@@ -267,12 +268,12 @@ class FeatureSession:
                 logits[row, trimmed + known :] = -torch.inf
             for token, length in memory.followers(certain, drafts).items():
                 index = index_of.get(token)
-                columns.append(trimmed + memory.extra[token] if index is None else index)
-                rows.append(row)
-                matched.append(MATCH_BONUS * length)
-        if rows:
-            places = torch.tensor((rows, columns), device=logits.device)
-            logits.index_put_(tuple(places), torch.tensor(matched, device=logits.device), accumulate=True)
+                index = trimmed + memory.extra[token] if index is None else index
+                places.append(row * logits.shape[-1] + index)
+                bonuses.append(MATCH_BONUS * length)
+        if places:
+            on = {"device": logits.device}
+            logits.view(-1).index_add_(0, torch.tensor(places, **on), torch.tensor(bonuses, **on))
         return logits
 
     def unroll(self, token_ids: Tensor, features: Tensor) -> "FeatureUnroll":
