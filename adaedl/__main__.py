@@ -661,9 +661,8 @@ def times(ratio: float | None) -> str:
 
 def describe(pair) -> str:
     """One line: the pair, its weights, the device, and which implementations run."""
-    dtype = str(pair.dtype).removeprefix("torch.")
     return (
-        f"{pair.name}: {pair.weights}; draft: {pair.draft_name}; on {pair.where}/{dtype}, "
+        f"{pair.name}: {pair.weights}; draft: {pair.draft_name}; on {pair.runs_on}, "
         f"target {pair.target.path}, draft {pair.drafter.path}"
     )
 
