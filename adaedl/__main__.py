@@ -425,7 +425,6 @@ def study(args: argparse.Namespace) -> None:
     few = sweeps.built_in_prompts(kinds, args.measured)
     grids = {
         "study.csv": studies.study_grid(prompts, args.max_new_tokens),
-        "study-scored.csv": studies.scored_grid(prompts, args.max_new_tokens),
         "study-measured.csv": studies.measured_grid(few, args.max_new_tokens),
     }
     check_writable(args.folder / "study.md")
