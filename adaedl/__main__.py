@@ -425,7 +425,6 @@ def study(args: argparse.Namespace) -> None:
     few = sweeps.built_in_prompts(kinds, args.measured)
     grids = {
         "study.csv": studies.study_grid(prompts, args.max_new_tokens),
-        "study-scored.csv": studies.scored_grid(prompts, args.max_new_tokens),
         "study-measured.csv": studies.measured_grid(few, args.max_new_tokens),
     }
     check_writable(args.folder / "study.md")
@@ -661,9 +660,8 @@ def times(ratio: float | None) -> str:
 
 def describe(pair) -> str:
     """One line: the pair, its weights, the device, and which implementations run."""
-    dtype = str(pair.dtype).removeprefix("torch.")
     return (
-        f"{pair.name}: {pair.weights}; draft: {pair.draft_name}; on {pair.where}/{dtype}, "
+        f"{pair.name}: {pair.weights}; draft: {pair.draft_name}; on {pair.runs_on}, "
         f"target {pair.target.path}, draft {pair.drafter.path}"
     )
 

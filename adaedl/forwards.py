@@ -98,7 +98,7 @@ def machine(pair: Pair) -> dict:
         "threads": torch.get_num_threads(),
         "gpu": gpu,
         "device": pair.where,
-        "dtype": str(pair.dtype).removeprefix("torch."),
+        "dtype": pair.dtype_name,
         "target_path": pair.target.path,
         "draft_path": pair.drafter.path,
         "python": platform.python_version(),

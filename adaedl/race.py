@@ -52,7 +52,7 @@ def new_trace(
             **{name: version(name) for name in ("torch", "transformers")},
         },
         device=pair.where,
-        dtype=str(pair.dtype).removeprefix("torch."),
+        dtype=pair.dtype_name,
         pair=PairInfo(pair.name, pair.target_name, pair.draft_name, pair.weights),
         prompt=prompt,
         prompt_tokens=len(pair.encode(prompt)),

@@ -6,9 +6,9 @@ recording costs about twice what the target alone takes for the text (`Recording
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Protocol
 
@@ -54,7 +54,9 @@ def record(
 
     Args:
         progress: told the share done, from 0 to 1; may raise to stop.
-        settings: those of `record_in_parts`.
+        settings: `max_new_tokens` (96), `seed` (0), `depth` (12), the drafts from each position: stoppers
+            with a `max_draft` up to it can be replayed; `score_temperature` (None), as a stopper's setting:
+            stoppers that judge q at another cannot be replayed.
 
     Raises:
         UserError: a value that will not do, or a prompt that does not fit.
@@ -66,39 +68,55 @@ def record(
             progress(told)
 
 
+def record_scored(
+    pair: Pair, prompt: str, sampling: Sampling, score_temperatures: Sequence[float | None], **settings
+) -> list[Recording]:
+    """One recording for each score temperature, of the same drafts and the same clocks; arguments and errors
+    are those of `record`."""
+    *_, recordings = _in_parts(pair, prompt, sampling, score_temperatures, **settings)
+    return recordings
+
+
 def record_in_parts(
+    pair: Pair, prompt: str, sampling: Sampling, *, score_temperature: float | None = None, **settings
+) -> Iterator[float | Recording]:
+    """Record a piece at a time: yields the share done, from 0 to 1, after each, and the recording at the end.
+    Close the generator to stop. What it waits between two pieces is on no clock. Arguments and errors are
+    those of `record`."""
+    with closing(_in_parts(pair, prompt, sampling, [score_temperature], **settings)) as parts:
+        for told in parts:
+            yield told[0] if isinstance(told, list) else told
+
+
+def _in_parts(
     pair: Pair,
     prompt: str,
     sampling: Sampling,
+    score_temperatures: Sequence[float | None],
     *,
     max_new_tokens: int = 96,
     seed: int = 0,
     depth: int = DEFAULT_MAX_DRAFT,
-    score_temperature: float | None = None,
-) -> Iterator[float | Recording]:
-    """Record a piece at a time: yields the share done, from 0 to 1, after each, and the recording at the end.
-    Close the generator to stop. What it waits between two pieces is on no clock.
-
-    Args:
-        depth: drafts from each position; stoppers with a `max_draft` up to it can be replayed.
-        score_temperature: as a stopper's setting; stoppers that judge q at another cannot be replayed.
+) -> Iterator[float | list[Recording]]:
+    """As `record_in_parts`, with a recording for each score temperature.
 
     Raises:
         UserError: a value that will not do, a prompt that does not fit, or the device's memory is full.
     """
     seconds, told = 0.0, None
-    parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperature)
+    parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperatures)
     too_large = Sentence(
         "{} has too little free memory for this recording; shorten the prompt or ask for fewer new tokens.",
         pair.device,
     )
     with closing(parts), memory_told(too_large):
-        while not isinstance(told, Recording):
+        while not isinstance(told, list):
             began = time.perf_counter()
             told = next(parts)
             seconds += time.perf_counter() - began
-            if isinstance(told, Recording):
-                told.recording_s = seconds
+            if isinstance(told, list):
+                for recording in told:
+                    recording.recording_s = seconds
             yield told
 
 
@@ -110,11 +128,12 @@ def _record(
     max_new_tokens: int,
     seed: int,
     depth: int,
-    score_temperature: float | None,
-) -> Iterator[float | Recording]:
+    score_temperatures: Sequence[float | None],
+) -> Iterator[float | list[Recording]]:
     check_record(max_new_tokens, depth)
-    score_temperature = AdaEDL(score_temperature=score_temperature).score_temperature  # checked, a float
-    scoring = score_sampling(score_temperature, sampling)
+    # A stopper checks them and makes them floats.
+    score_temperatures = [AdaEDL(score_temperature=value).score_temperature for value in score_temperatures]
+    scorings = [score_sampling(value, sampling) for value in score_temperatures]
     trace = new_trace(
         pair, prompt, ["autoregressive"], sampling, max_new_tokens=max_new_tokens, seed=seed
     )  # checks every value
@@ -158,13 +177,14 @@ def _record(
     text = read.new_tensor(token_ids)
     yield 0.75
 
-    drafting = _Drafting(pair, sampling, scoring, noise, p, text, depth, max_new_tokens)
-    chains: list[Chain] = []
+    drafting = _Drafting(pair, sampling, scorings, noise, p, text, depth, max_new_tokens)
+    chains: list[list[Chain]] = [[] for _ in scorings]
     for first, source in _sources(context.session, read, features):
-        chains += drafting.chains(first, source)
-        yield 0.75 + 0.25 * len(chains) / len(token_ids)
+        for known, more in zip(chains, drafting.chains(first, source), strict=True):
+            known += more
+        yield 0.75 + 0.25 * len(chains[0]) / len(token_ids)
 
-    used = {*token_ids, *(token for chain in chains for token in chain.ids)}
+    used = {*token_ids, *(token for chain in chains[0] for token in chain.ids)}
     recording = Recording(
         created=trace.created,
         versions=trace.versions,
@@ -177,14 +197,14 @@ def _record(
         seed=seed,
         sampling=trace.sampling,
         depth=depth,
-        score_temperature=score_temperature,
+        score_temperature=score_temperatures[0],
         token_ids=token_ids,
         target_p=_rounded(p.gather(-1, text[:, None]).squeeze(-1)),
         target_gap=_rounded(target.gap(logits, 0, text)),
         eos_ids=sorted(pair.eos_ids),
         text=pair.decode(token_ids),
         texts={token: pair.token_text(token) for token in sorted(used)},
-        chains=chains,
+        chains=chains[0],
         times=fit_times(plain, probed, depth),
         plain_s=plain[-1].end_s,
         recording_s=0.0,
@@ -194,7 +214,8 @@ def _record(
     pairs = enumerate(zip(probed, again, strict=False))
     different = (number for number, rounds in pairs if len({_outcome(played) for played in rounds}) == 2)
     recording.probed_alike = next(different, len(probed))
-    yield recording
+    scored = zip(score_temperatures, chains, strict=True)
+    yield [replace(recording, score_temperature=value, chains=own) for value, own in scored]
 
 
 def _outcome(played: Round) -> tuple:
@@ -298,22 +319,22 @@ class _Drafting:
 
     pair: Pair
     sampling: Sampling
-    scoring: Sampling | None
+    scorings: list[Sampling | None]
     noise: SharedNoise | None
     p: Tensor  # [tokens, V]
     text: Tensor  # [tokens]
     depth: int
     max_new_tokens: int
 
-    def chains(self, first: int, source: _Source) -> list[Chain]:
-        """Of the positions from `first`, one for each row of the source."""
+    def chains(self, first: int, source: _Source) -> list[list[Chain]]:
+        """Of the positions from `first`, for each scoring one for each row of the source."""
         vocab = source.vocab
         choice = _Choice(self.sampling, self.noise, vocab)
         rows = len(source.logits)
         positions = torch.arange(first, first + rows, device=self.p.device)
         eos = torch.tensor(sorted(self.pair.eos_ids), dtype=torch.long, device=self.p.device)
         open_, reached = (torch.ones_like(positions, dtype=torch.bool) for _ in range(2))
-        columns: list[dict[str, list]] = []
+        columns: list[tuple[dict[str, list], list[dict[str, list]]]] = []
         logits = source.logits
         for step in range(self.depth):
             here = positions + step
@@ -328,14 +349,17 @@ class _Drafting:
             open_ = open_ & ~torch.isin(ids, eos)
             if step + 1 < self.depth and open_.any():
                 logits = source.extend(ids)
-        return [self._chain(columns, row) for row in range(rows)]
+        by_scoring = range(len(self.scorings))
+        scored = [[column | scores[number] for column, scores in columns] for number in by_scoring]
+        return [[self._chain(own, row) for row in range(rows)] for own in scored]
 
-    def _column(self, logits, choice, index, ids, first, open_, reached) -> dict[str, list]:
-        """The numbers of one draft of every row; p and β only where the draft is `reached`."""
+    def _column(
+        self, logits, choice, index, ids, first, open_, reached
+    ) -> tuple[dict[str, list], list[dict[str, list]]]:
+        """The numbers of one draft of every row, and those that each scoring has of its own; p and β only
+        where the draft is `reached`."""
         q = warp(logits, self.sampling)
-        scored = warp(logits, self.scoring) if self.scoring else q
-        statistics = draft_statistics(scored)
-        p, beta = (torch.zeros_like(statistics.entropy) for _ in range(2))
+        p, beta = (q.new_zeros(len(q)) for _ in range(2))
         places = reached.nonzero().squeeze(-1)
         target = self.p[first + places]
         p[places] = target.gather(-1, ids[places, None]).squeeze(-1).to(p)
@@ -345,15 +369,24 @@ class _Drafting:
             "reached": reached,
             "ids": ids,
             "q": q.gather(-1, index[:, None]).squeeze(-1),
-            "entropy": statistics.entropy.clamp(min=0),
-            "top_prob": statistics.top_prob,
-            "margin": statistics.margin,
-            "token_prob": scored.gather(-1, index[:, None]).squeeze(-1),
             "gap": choice.gap(logits, first, index),
             "p": p,
             "beta": beta,
         }
-        return {name: _plain(values) for name, values in column.items()}
+        scores = [self._scores(warp(logits, s) if s else q, index) for s in self.scorings]
+        return {name: _plain(values) for name, values in column.items()}, scores
+
+    @staticmethod
+    def _scores(q: Tensor, index: Tensor) -> dict[str, list]:
+        """What stoppers look at, of q [N, Vq] as they judge it and the drafted indices [N]."""
+        statistics = draft_statistics(q)
+        scores = {
+            "entropy": statistics.entropy.clamp(min=0),
+            "top_prob": statistics.top_prob,
+            "margin": statistics.margin,
+            "token_prob": q.gather(-1, index[:, None]).squeeze(-1),
+        }
+        return {name: _plain(values) for name, values in scores.items()}
 
     @staticmethod
     def _chain(columns: list[dict[str, list]], row: int) -> Chain:

@@ -26,12 +26,14 @@ THRESHOLDS = {value: f"adaedl:threshold={value}" for value in (0.1, 0.2, 0.3, 0.
     0.4: ADAEDL
 }
 GAMMAS = {value: f"adaedl:gamma={value}" for value in (0.05, 0.1, 0.3, 0.4, 0.6)} | {0.2: ADAEDL}
+SCORED = "adaedl:score_temperature=1.0"
 LANES = tuple(
     dict.fromkeys(
         (
             BASELINE,
             *FIXED.values(),
             ADAEDL,
+            SCORED,
             *RIVALS,
             OURS,
             ORACLE,
@@ -40,8 +42,6 @@ LANES = tuple(
         )
     )
 )
-SCORED = "adaedl:score_temperature=1.0"
-COOL = (0.3, 0.7)  # where that makes q less sharp than it is sampled
 MEASURED = (BASELINE, FIXED["k=2"], FIXED["k=4"], ADAEDL, "svip", OURS)
 FIGURES = {  # drawn by components.study_figures: file, what it shows
     "study-speedup.svg": "Speedup over temperature of AdaEDL, throughput, fixed draft lengths and the oracle",
@@ -53,11 +53,6 @@ PROMPT_KEY = ["kind", "prompt", "prompt_digest"]
 def study_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
     """The replayed sweep of a study."""
     return Grid(prompts, TEMPERATURES, LANES, max_new_tokens=max_new_tokens, replayed=True)
-
-
-def scored_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
-    """The replayed sweep of AdaEDL with the entropy of q at temperature 1, however it is sampled."""
-    return Grid(prompts, COOL, (SCORED,), max_new_tokens=max_new_tokens, replayed=True)
 
 
 def measured_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
@@ -75,9 +70,8 @@ class Finding:
     table: pd.DataFrame
 
 
-def findings(frame: pd.DataFrame, scored: pd.DataFrame) -> list[Finding]:
-    """A finding for each claim, from the rows of a study's sweeps (`adaedl.sweep.read_rows`): every lane's,
-    and those of `scored_grid`."""
+def findings(frame: pd.DataFrame) -> list[Finding]:
+    """A finding for each claim, from the rows of a study's replayed sweep (`adaedl.sweep.read_rows`)."""
     speedups = speedup_table(frame)
     return [
         _against_fixed(speedups),
@@ -87,7 +81,7 @@ def findings(frame: pd.DataFrame, scored: pd.DataFrame) -> list[Finding]:
             speedups, THRESHOLDS, "λ0", "On short texts the first threshold λ0 matters, for λ moves slowly."
         ),
         _over_setting(speedups, GAMMAS, "γ", "γ = 0.2 suits."),
-        _scored(speedups, speedup_table(scored)),
+        _scored(speedups),
         _ours(speedups),
     ]
 
@@ -205,10 +199,10 @@ def _over_setting(speedups: pd.DataFrame, lanes: dict[float, str], name: str, cl
     return Finding(claim, verdict, table)
 
 
-def _scored(speedups: pd.DataFrame, scored: pd.DataFrame) -> Finding:
-    both = scored[[SCORED]].join(speedups, how="inner")
-    means, words = _gains(both, SCORED, {"over the entropy of q as sampled": ADAEDL})
-    by_temperature = both.groupby(level="temperature")
+def _scored(speedups: pd.DataFrame) -> Finding:
+    means, words = _gains(speedups, SCORED, {"over the entropy of q as sampled": ADAEDL})
+    means = means[[t for t in means if t not in (0, 1)]]  # there both are the same
+    by_temperature = speedups.groupby(level="temperature")
     table = pd.DataFrame(
         {
             "entropy of q as sampled": by_temperature[ADAEDL].mean().map("{:.2f}×".format),
@@ -218,7 +212,7 @@ def _scored(speedups: pd.DataFrame, scored: pd.DataFrame) -> Finding:
     gained = ", ".join(f"{gain:+.1f}% at temperature {t:g}" for t, gain in means.iloc[0].items())
     verdict = (
         f"Sharpened by a low temperature, q looks surer than the target agrees. Taking the entropy of q at "
-        f"temperature 1 instead (`{SCORED}`) gives {gained}: "
+        f"temperature 1 instead, at low temperatures and at high ones (`{SCORED}`), gives {gained}: "
         f"{_verdict(means.max(axis=None) < 0, means.min(axis=None) >= 0, 'better here, worse there')}"
     )
     return Finding("The bound wants the entropy of q as it is sampled.", verdict, pd.concat([table, words]))
@@ -260,8 +254,8 @@ def model_error(modelled: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     return means.assign(error=100 * (means["modelled"] / means["measured"] - 1)).reset_index()
 
 
-def report(frame: pd.DataFrame, scored: pd.DataFrame, measured: pd.DataFrame, machine: str) -> str:
-    """The study as Markdown, from the rows of its three sweeps."""
+def report(frame: pd.DataFrame, measured: pd.DataFrame, machine: str) -> str:
+    """The study as Markdown, from the rows of its two sweeps."""
     first = frame.iloc[0]
     prompts = frame.drop_duplicates(PROMPT_KEY)
     kinds = ", ".join(f"{count} {kind}" for kind, count in prompts["kind"].value_counts(sort=False).items())
@@ -277,7 +271,7 @@ def report(frame: pd.DataFrame, scored: pd.DataFrame, measured: pd.DataFrame, ma
         "## The pair at each temperature\n",
         markdown(_conditions(adaedl)),
     ]
-    for finding in findings(frame, scored):
+    for finding in findings(frame):
         parts += [f"## {finding.claim}\n", f"{finding.verdict}\n", markdown(finding.table)]
     errors = model_error(frame, measured)
     off = errors["error"].abs()

@@ -204,7 +204,7 @@ def _run_cell(pair: Pair, grid: Grid, cell: Cell, lanes: list[str]) -> list[Row]
 def _replay_cell(
     pair: Pair, grid: Grid, cell: Cell, lanes: list[str], sampling: Sampling, options: dict
 ) -> list[Row]:
-    from adaedl.recorder import record
+    from adaedl.recorder import record_scored
 
     # A recording holds q as scored at one temperature: one for each that the lanes ask for.
     scorings: dict[float | None, list[str]] = {}
@@ -212,8 +212,8 @@ def _replay_cell(
         if lane != BASELINE or len(lanes) == 1:
             scorings.setdefault(make_stopper(lane).score_temperature, []).append(lane)
     rows: dict[str, Row] = {}
-    for score_temperature, scored in scorings.items():
-        recording = record(pair, cell.prompt.text, sampling, score_temperature=score_temperature, **options)
+    recordings = record_scored(pair, cell.prompt.text, sampling, list(scorings), **options)
+    for recording, scored in zip(recordings, scorings.values(), strict=True):
         trace = replay_trace(recording, list(dict.fromkeys([BASELINE, *scored])))
         rows = {row.lane: row for row in rows_of(trace, grid, cell)} | rows
     return [rows[label] for label in grid.lanes]

@@ -247,6 +247,7 @@ def saved(page: Page) -> Trace:
     page.evaluate("document.querySelector('#player details.save').open = true")
     with page.expect_download() as download:
         page.click("#player [data-file='trace.json']")
+    page.evaluate("document.querySelector('#player details.save').open = false")
     return Trace.from_json(download.value.path().read_bytes())
 
 

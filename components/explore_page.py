@@ -159,7 +159,7 @@ def make_recording(models: ModelsState, settings: RaceSettings, session: Explore
                 return
             yield say("page.status_loading", sentence=models.state.sentence)
         pair = loading.result()
-        where = f"{pair.where}/{str(pair.dtype).removeprefix('torch.')}"
+        where = pair.runs_on
         yield say("explore.status_recording", device=where, percent=0)
         with closing(recorded_parts(models, pair, settings)) as parts:
             for told in parts:

@@ -53,13 +53,12 @@ def health(models: ModelsState) -> dict:
         "versions": versions(),
     }
     if pair:
-        dtype = str(pair.dtype).removeprefix("torch.")
         told["pair"] = {
             "name": pair.name,
             "target": pair.target_name,
             "draft": pair.draft_name,
             "weights": pair.weights,
-            "device": f"{pair.where}/{dtype}",
+            "device": pair.runs_on,
             "device_name": device_name(pair.device),
             "target_path": pair.target.path,
         }

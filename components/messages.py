@@ -32,7 +32,6 @@ def tell_models(state: LoadState, pair: Pair | None) -> str:
     """Which models are here, or how far they are; once loaded, which weights they have."""
     told = {"phase": state.phase, "sentence": in_all_languages(state.sentence), "fraction": state.fraction}
     if state.phase == "ready" and pair:
-        dtype = str(pair.dtype).removeprefix("torch.")
-        told |= {"device": f"{pair.where}/{dtype}", "target": pair.target_name, "draft": pair.draft_name}
+        told |= {"device": pair.runs_on, "target": pair.target_name, "draft": pair.draft_name}
         told["weights"] = pair.weights
     return json.dumps(told)

@@ -215,5 +215,4 @@ class ModelsState:
 
 
 def _ready(pair: Pair) -> LoadState:
-    dtype = str(pair.dtype).removeprefix("torch.")
-    return LoadState(pair.name, "ready", Sentence("ready on {}/{}", pair.where, dtype), 1.0)
+    return LoadState(pair.name, "ready", Sentence("ready on {}", pair.runs_on), 1.0)

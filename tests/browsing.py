@@ -13,7 +13,6 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from adaedl.trace import Trace
 from components import assets
 
 
@@ -38,15 +37,6 @@ def serve(html: str) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}/"
     server.should_exit = True
     thread.join(10)
-
-
-def saved(page: Page) -> Trace:
-    """The trace that a page's player has, from its file."""
-    page.evaluate("document.querySelector('#player details.save').open = true")
-    with page.expect_download() as download:
-        page.click("#player [data-file='trace.json']")
-    page.evaluate("document.querySelector('#player details.save').open = false")
-    return Trace.from_json(download.value.path().read_bytes())
 
 
 def violations(page: Page) -> list[tuple]:

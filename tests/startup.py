@@ -7,23 +7,12 @@ weights in the cache already.
 import argparse
 import os
 import platform
-import re
 import sys
 import time
 from pathlib import Path
 from statistics import median
 
-from visitors import models_are_ready, own_race, report, started_app, wait_for
-
-
-def memory_mib(pid: int) -> dict[str, float]:
-    """A process's resident memory: all of it, what is its own, what files back, and the most it ever was."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    fields = {"resident": "VmRSS", "own": "RssAnon", "of_files": "RssFile", "peak": "VmHWM"}
-    return {
-        name: round(int(re.search(rf"{field}:\s+(\d+)", status).group(1)) / 1024)
-        for name, field in fields.items()
-    }
+from visitors import memory_mib, models_are_ready, own_race, report, started_app, wait_for
 
 
 def processor_s(pid: int) -> float:

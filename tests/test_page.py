@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from browsing import free_port, saved, violations
+from browsing import free_port, violations
 from gradio_client import Client
 from playwright.sync_api import BrowserContext, Page, expect
 from toys import differing
@@ -21,6 +21,7 @@ from toys import differing
 from adaedl.metrics import compute_metrics
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import LaneMetrics, Trace
+from components.bench import saved
 from components.texts import texts
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -10,8 +10,10 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
-from browsing import free_port, saved
+from browsing import free_port
 from playwright.sync_api import expect
+
+from components.bench import saved
 
 TESTS = Path(__file__).resolve().parent
 SOON = 60_000

@@ -7,7 +7,7 @@ from toys import tiny_pair
 from adaedl import study
 from adaedl.sweep import Grid, Prompt, run_sweep, to_frame
 
-TEMPERATURES = (0.0, 1.0)
+TEMPERATURES = (0.0, 0.3, 1.0)
 
 
 def rows(speedup, lanes=study.LANES) -> pd.DataFrame:
@@ -34,9 +34,6 @@ def rows(speedup, lanes=study.LANES) -> pd.DataFrame:
     )
 
 
-SCORED = rows(lambda *_: 1.54, ("autoregressive", study.SCORED))
-
-
 def flat(lane: str, temperature: float, prompt: int) -> float:
     if lane == study.ORACLE:
         return 2.0
@@ -44,6 +41,8 @@ def flat(lane: str, temperature: float, prompt: int) -> float:
         return 1.5
     if lane == study.ADAEDL:
         return 1.4
+    if lane == study.SCORED:
+        return 1.4 if temperature in (0, 1) else 1.54
     if lane.startswith("fixed"):
         return 1.25 if lane == "fixed:k=2" else 0.8 if temperature == 1 else 1.0
     return 1.12
@@ -52,7 +51,7 @@ def flat(lane: str, temperature: float, prompt: int) -> float:
 @pytest.fixture(scope="module")
 def found() -> dict[str, study.Finding]:
     names = ("fixed", "rivals", "hot", "threshold", "gamma", "scored", "ours")
-    return dict(zip(names, study.findings(rows(flat), SCORED), strict=True))
+    return dict(zip(names, study.findings(rows(flat)), strict=True))
 
 
 def test_adaedl_is_held_against_every_length_and_against_the_best(found):
@@ -69,7 +68,7 @@ def test_a_length_chosen_on_other_prompts_does_not_see_its_own():
         # k = 1 is best on prompt 1 alone, so much that it is best on average too.
         return {"fixed:k=1": 9.0 if prompt == 1 else 1.0, "fixed:k=2": 2.0}.get(lane, 1.0)
 
-    table = study.findings(rows(speedup), SCORED)[0].table
+    table = study.findings(rows(speedup))[0].table
     # On prompt 1 the others say k = 2; on the others, prompt 1 says k = 1: 1/2 − 1 and three times 0.
     assert table.loc["k chosen on other prompts", 0.0].startswith("-12.5%")
     assert table.loc["the best k, in hindsight", 0.0].startswith("-22.2%")  # 1/9 − 1 and three times 0
@@ -86,7 +85,8 @@ def test_rivals_high_temperatures_and_settings_are_told(found):
 
 def test_the_entropy_of_q_at_temperature_1_is_held_against_that_of_q_as_sampled(found):
     table = found["scored"].table
-    assert table.loc["over the entropy of q as sampled", 1.0] == "+10.0% [+10.0, +10.0]"  # 1.54 / 1.4
+    assert table.loc["over the entropy of q as sampled", 0.3] == "+10.0% [+10.0, +10.0]"  # 1.54 / 1.4
+    assert "gives +10.0% at temperature 0.3: " in found["scored"].verdict
     assert found["scored"].verdict.endswith("the claim does not hold here.")
 
 
@@ -97,7 +97,7 @@ def test_our_own_rule_is_held_against_the_best_of_all_others(found):
 
 
 def test_a_claim_that_fails_is_said_to_fail():
-    verdicts = [finding.verdict for finding in study.findings(rows(lambda *_: 0.9), SCORED)]
+    verdicts = [finding.verdict for finding in study.findings(rows(lambda *_: 0.9))]
     assert verdicts[0].endswith("the claim does not hold here.")
     assert verdicts[2].endswith("the claim does not hold here.")
 
@@ -108,7 +108,7 @@ def test_the_model_of_time_is_held_against_real_runs_of_the_same_cells():
     errors = study.model_error(modelled, few)
     assert set(errors["lane"]) == set(study.MEASURED) - {"autoregressive"}
     assert errors["error"].to_numpy() == pytest.approx(10)
-    text = study.report(modelled, SCORED, few, "a toy")
+    text = study.report(modelled, few, "a toy")
     assert "Really run on 1 of the prompts: a modelled mean speedup is off by 10.0% on average" in text
     assert "3 chat" not in text
     assert "2 chat, 2 story" in text
@@ -116,20 +116,15 @@ def test_the_model_of_time_is_held_against_real_runs_of_the_same_cells():
 
 def test_a_replayed_sweep_has_every_stopper_the_oracle_too():
     prompts = (Prompt("chat", 1, "w1 w2 w3"),)
-    pair = tiny_pair("feature")
-
-    def swept(*lanes: str) -> pd.DataFrame:
-        grid = Grid(prompts, (0.8,), lanes, max_new_tokens=14, replayed=True)
-        return to_frame(row for cell in run_sweep(pair, grid) for row in cell)
-
-    frame = swept(*study.LANES)
+    grid = Grid(prompts, (0.8,), study.LANES, max_new_tokens=14, replayed=True)
+    frame = to_frame(row for cell in run_sweep(tiny_pair("feature"), grid) for row in cell)
     assert tuple(frame["lane"]) == study.LANES
     assert frame["same_text"].all()
     assert frame.set_index("lane").loc["oracle", "acceptance_rate"] in (None, 1.0)
-    assert len(study.findings(frame, swept(study.SCORED))) == 7
+    assert len(study.findings(frame)) == 7
 
 
-def test_a_replayed_cell_is_recorded_for_each_score_temperature_among_its_lanes():
+def test_a_replayed_cell_holds_q_at_each_score_temperature_among_its_lanes():
     prompts = (Prompt("chat", 1, "w1 w2 w3"),)
     pair = tiny_pair("feature")
 

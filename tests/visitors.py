@@ -27,8 +27,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from browsing import free_port, saved  # noqa: E402
+from browsing import free_port  # noqa: E402
 
+from components.bench import saved  # noqa: E402
 from components.chromium import chromium  # noqa: E402
 
 LANES = "autoregressive,fixed:k=4,adaedl"
@@ -120,19 +121,23 @@ def _own_tab(page: Page, prompt: str, seed: int) -> float:
     return page.evaluate("window.longestPause")
 
 
-def memory_mib(pid: int) -> float:
-    """The resident memory of a process."""
+def memory_mib(pid: int) -> dict[str, float]:
+    """A process's resident memory: all of it, what is its own, what files back, and the most it ever was."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024
+    fields = {"resident": "VmRSS", "own": "RssAnon", "of_files": "RssFile", "peak": "VmHWM"}
+    return {
+        name: round(int(re.search(rf"{field}:\s+(\d+)", status).group(1)) / 1024)
+        for name, field in fields.items()
+    }
 
 
-def memory_over(address: str, pid: int, races: int, tokens: int) -> list[float]:
+def memory_over(address: str, pid: int, races: int, tokens: int) -> list[int]:
     """MiB after each tenth of `races` races, each by a visitor of its own."""
     found = []
     for number in range(races):
         own_race(address, "Name a colour.", number, tokens)
         if (number + 1) % max(races // 10, 1) == 0:
-            found.append(round(memory_mib(pid), 1))
+            found.append(memory_mib(pid)["resident"])
             print(f"{number + 1} of {races} races, {found[-1]} MiB", file=sys.stderr)
     return found
 
@@ -190,7 +195,7 @@ def main() -> None:
     with started_app() as (address, app):
         wait_for(f"{address}/healthz", app, models_are_ready)
         own_race(address, "Name a colour.", 0, options.tokens)
-        before = memory_mib(app.pid)
+        before = memory_mib(app.pid)["resident"]
         prompts = [f"Say something about the number {number}." for number in range(options.visitors)]
         took, errors = visit_together(address, prompts, options.tokens)
         print(f"{len(took)} visitors in {took[-1]:.0f} s; errors: {errors}", file=sys.stderr)
@@ -212,7 +217,7 @@ def main() -> None:
                 "seconds_until_all_done": round(tabs_s, 1),
                 "longest_pause_of_any_s": round(max(pauses) / 1000, 2),
             },
-            "memory_mib": {"before": round(before, 1), "after_each_tenth_of_the_races": memory},
+            "memory_mib": {"before": before, "after_each_tenth_of_the_races": memory},
             "races": options.races,
             "growth": round(memory[-1] / before - 1, 4),
             "growth_after_the_first_tenth": round(memory[-1] / memory[0] - 1, 4),

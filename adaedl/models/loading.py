@@ -405,8 +405,7 @@ def load_pair(
     model = draft_model = None  # where weights are packed, nobody needs them as they were
     give_back_memory()
 
-    progress(Sentence("ready on {}/{}", device.type, str(dtype).removeprefix("torch.")), 1.0)
-    return Pair(
+    pair = Pair(
         name=preset.name,
         target=target,
         drafter=drafter,
@@ -419,6 +418,8 @@ def load_pair(
         eos_ids=ends,
         spread=tuple(dict.fromkeys(f"cuda:{part}" for part in parts)),
     )
+    progress(Sentence("ready on {}", pair.runs_on), 1.0)
+    return pair
 
 
 def _placement(preset: Preset, folders: list[Path], dtype: torch.dtype) -> Placement:

@@ -45,6 +45,16 @@ class Pair:
         """Every device that the pair is on, such as "cpu" or "cuda:0+cuda:1"."""
         return "+".join(dict.fromkeys((str(self.device), *self.spread)))
 
+    @property
+    def dtype_name(self) -> str:
+        """Such as "float32"."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def runs_on(self) -> str:
+        """Devices and dtype, such as "cpu/float32"."""
+        return f"{self.where}/{self.dtype_name}"
+
     def encode(self, prompt: str) -> torch.Tensor:
         """Token ids [T] of a prompt, as one turn of a chat where the tokenizer has a chat template.
 
