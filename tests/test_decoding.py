@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from toys import random_world, tiny_llama, tiny_pair, world_pair
+from toys import graphed, random_world, tiny_llama, tiny_pair, world_pair
 
 from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
@@ -24,6 +24,8 @@ PAIRS = {
     "independent, packed": lambda: tiny_pair("independent"),
     "feature, transformers": lambda: tiny_pair("feature", runner=TransformersRunner),
     "independent, transformers": lambda: tiny_pair("independent", runner=TransformersRunner),
+    "feature, graphs": lambda: tiny_pair("feature", runner=graphed),
+    "independent, graphs": lambda: tiny_pair("independent", runner=graphed),
     "self, packed": lambda: tiny_pair("self"),
 }
 every_pair = pytest.mark.parametrize("build", PAIRS.values(), ids=PAIRS)
