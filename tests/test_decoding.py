@@ -11,6 +11,7 @@ from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.models import cpu
 from adaedl.models.cpu import StaticCache
+from adaedl.models.cuda import GraphedCache
 from adaedl.models.pair import Pair
 from adaedl.models.runner import TransformersCache, TransformersRunner, make_runner
 from adaedl.request import VERIFICATIONS, Sampling
@@ -255,6 +256,9 @@ def assert_same_content(cache, fresh, length: int) -> None:
         for layer, other in zip(cache.layers.layers, fresh.layers.layers, strict=True):
             for kept, expected in ((layer.keys, other.keys), (layer.values, other.values)):
                 assert (kept[:, :, :length] - expected[:, :, :length]).abs().max() < 1e-4
+    elif isinstance(cache, GraphedCache):
+        kept, expected = (c.runner.content(c)[:, :, :, :length] for c in (cache, fresh))
+        assert (kept - expected).abs().max() < 1e-4
     else:
         assert (cache.data[:, :length] - fresh.data[:, :length]).abs().max() < 1e-4
 
