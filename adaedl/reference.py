@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from adaedl.models.cuda import GraphedLlama
 from adaedl.models.loading import fetch_weights, load_model
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Runner, TransformersRunner
@@ -63,7 +64,7 @@ def draft_model(pair: Pair, target):
 
 
 def _plain(pair: Pair, runner: Runner, name: str):
-    if isinstance(runner, TransformersRunner):
+    if isinstance(runner, (TransformersRunner, GraphedLlama)):
         return runner.model
     model = load_model(fetch_weights(name).folder, pair.device, pair.dtype, name)
     if model.config.vocab_size != runner.vocab_size:  # a pair drops rows that only one of its models has

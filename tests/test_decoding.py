@@ -5,12 +5,13 @@ import random
 
 import pytest
 import torch
-from toys import random_world, tiny_llama, tiny_pair, world_pair
+from toys import graphed, random_world, tiny_llama, tiny_pair, world_pair
 
 from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.models import cpu
 from adaedl.models.cpu import StaticCache
+from adaedl.models.cuda import GraphedCache
 from adaedl.models.pair import Pair
 from adaedl.models.runner import TransformersCache, TransformersRunner, make_runner
 from adaedl.request import VERIFICATIONS, Sampling
@@ -24,6 +25,8 @@ PAIRS = {
     "independent, packed": lambda: tiny_pair("independent"),
     "feature, transformers": lambda: tiny_pair("feature", runner=TransformersRunner),
     "independent, transformers": lambda: tiny_pair("independent", runner=TransformersRunner),
+    "feature, graphs": lambda: tiny_pair("feature", runner=graphed),
+    "independent, graphs": lambda: tiny_pair("independent", runner=graphed),
     "self, packed": lambda: tiny_pair("self"),
 }
 every_pair = pytest.mark.parametrize("build", PAIRS.values(), ids=PAIRS)
@@ -253,6 +256,9 @@ def assert_same_content(cache, fresh, length: int) -> None:
         for layer, other in zip(cache.layers.layers, fresh.layers.layers, strict=True):
             for kept, expected in ((layer.keys, other.keys), (layer.values, other.values)):
                 assert (kept[:, :, :length] - expected[:, :, :length]).abs().max() < 1e-4
+    elif isinstance(cache, GraphedCache):
+        kept, expected = (c.runner.content(c)[:, :, :, :length] for c in (cache, fresh))
+        assert (kept - expected).abs().max() < 1e-4
     else:
         assert (cache.data[:, :length] - fresh.data[:, :length]).abs().max() < 1e-4
 

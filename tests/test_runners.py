@@ -1,21 +1,26 @@
 """The packed CPU runner against transformers', both drafters against a plain forward, caches that rewind."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from toys import tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2
+from toys import Replayed, graphed, tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2
 from transformers import GemmaConfig, GemmaForCausalLM, MistralConfig, MistralForCausalLM
 
+from adaedl.decoding import decode, read_prompt
 from adaedl.errors import UserError
-from adaedl.models import cpu, drafter
+from adaedl.models import cpu, cuda, drafter
 from adaedl.models.cpu import PackedLinear, PackedLlama, can_pack
+from adaedl.models.cuda import GraphedLlama, make_graphed
 from adaedl.models.drafter import FeatureDrafter, load_feature_drafter
 from adaedl.models.drafter_net import rotary
 from adaedl.models.runner import PREFILL_CHUNK, TransformersRunner, make_runner, prefill
+from adaedl.request import Sampling
+from adaedl.stopping import make_stopper
 
 PACKABLE = {
     "llama, grouped queries": lambda: tiny_llama(),
@@ -28,6 +33,7 @@ PACKABLE = {
     "qwen2, biases": lambda: tiny_qwen2(),
     "qwen2, tied embeddings": lambda: tiny_qwen2(tie_word_embeddings=True),
 }
+SCALED = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}
 LAYERS = (0, 1, 3)  # of three: the embedding, a middle one, and the last, normed
 
 
@@ -98,7 +104,7 @@ def test_a_torch_without_packed_products_takes_the_plain_path_and_says_so(withou
         lambda: tiny_llama().bfloat16(),
         lambda: tiny_llama(hidden_act="gelu"),
         lambda: tiny_llama(mlp_bias=True),
-        lambda: tiny_llama(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}),
+        lambda: tiny_llama(rope_parameters=SCALED),
     ],
     ids=["double", "bfloat16", "gelu", "mlp bias", "scaled rotary"],
 )
@@ -204,6 +210,112 @@ def test_packed_products_with_their_fused_operands_are_plain_products(rows, bias
     ):
         assert result.shape == expected.shape
         assert torch.allclose(result, expected, atol=1e-5)
+
+
+# CUDA graphs, replayed without a GPU.
+
+
+@pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
+def test_graphed_logits_and_features_are_those_of_transformers(build):
+    model = build()
+    assert_same_model(graphed(model), TransformersRunner(model))
+
+
+def test_sequences_take_turns_in_the_buffer_of_the_graphs():
+    model = tiny_llama()
+    runner, reference = graphed(model), TransformersRunner(model)
+    ours, theirs = ([made.new_cache(64)] for made in (runner, reference))
+
+    def forward(which: int, count: int, keep: int) -> None:
+        ids = token_ids(count, seed=keep)
+        out, expected = runner.forward(ids, ours[which]), reference.forward(ids, theirs[which])
+        assert largest_difference(out.logits, expected.logits) < 1e-4
+        for caches in (ours, theirs):
+            caches[which].rewind(keep)
+            assert caches[which].length == keep
+
+    def copy(which: int) -> None:
+        for caches in (ours, theirs):
+            caches.append(caches[which].copy())
+
+    forward(0, 20, keep=20)
+    copy(0)  # of what is in the buffer
+    forward(0, 3, keep=21)
+    forward(1, 2, keep=22)
+    forward(0, 1, keep=19)
+    copy(1)  # of what is not
+    forward(2, 4, keep=20)
+    forward(1, 18, keep=30)
+    forward(0, 5, keep=24)
+
+
+def test_the_buffer_grows_and_keeps_what_is_in_it(monkeypatch):
+    monkeypatch.setattr(cuda, "LEAST_CAPACITY", 16)
+    model = tiny_llama()
+    runner, reference = graphed(model), TransformersRunner(model)
+    ids = token_ids(90)
+    first, expected = runner.new_cache(16), reference.new_cache(16)
+    runner.forward(ids[:10], first)
+    reference.forward(ids[:10], expected)
+    second = runner.new_cache(90)
+    assert largest_difference(runner.forward(ids, second).logits, reference_logits(model, ids)) < 1e-4
+    out = runner.forward(ids[10:14], first).logits
+    assert largest_difference(out, reference.forward(ids[10:14], expected).logits) < 1e-4
+
+
+def reference_logits(model, ids: torch.Tensor) -> torch.Tensor:
+    return model(ids[None]).logits[0]
+
+
+def test_what_a_graph_gave_outlives_its_next_replay():
+    runner = graphed(tiny_llama())
+    cache = runner.new_cache(16)
+    first = runner.forward(token_ids(2), cache, "all", LAYERS)
+    before = first.logits.clone(), first.features.clone()
+    runner.forward(token_ids(2, seed=1), cache, "all", LAYERS)
+    assert torch.equal(first.logits, before[0])
+    assert torch.equal(first.features, before[1])
+
+
+def test_graphs_are_captured_while_a_prompt_is_read_and_never_in_a_round():
+    captured = []
+
+    class Counted(Replayed):
+        def __init__(self, work, device):
+            captured.append(work)
+            super().__init__(work, device)
+
+    pair = tiny_pair("feature", runner=lambda model: GraphedLlama(model, Counted))
+    context = read_prompt(pair, token_ids(6), 40)
+    before = len(captured)
+    rounds = decode(pair, None, make_stopper("fixed:k=5"), Sampling(0.8), max_new_tokens=40, context=context)
+    assert sum(len(played.token_ids) for played in rounds) == 40
+    assert len(captured) == before == 2 * cuda.GRAPHED_ROWS  # with the drafter's features, and without
+
+
+def test_graphs_that_fail_or_disagree_are_not_used(caplog):
+    def failing(work, device):
+        raise RuntimeError("no graphs here")
+
+    class Wrong(Replayed):
+        def __call__(self):
+            logits, features = super().__call__()
+            return logits + 1, features
+
+    assert isinstance(make_graphed(tiny_llama(), Replayed), GraphedLlama)
+    assert not caplog.text
+    assert make_graphed(tiny_llama(), failing) is None
+    assert "no graphs here" in caplog.text
+    assert make_graphed(tiny_llama(), Wrong) is None
+    assert "logits that are 1 off" in caplog.text
+
+
+def test_only_models_on_a_gpu_are_graphed():
+    on_gpu = {"device": torch.device("cuda"), "dtype": torch.bfloat16, "config": tiny_llama().config}
+    assert cuda.can_graph(SimpleNamespace(**on_gpu))
+    scaled = tiny_llama(rope_parameters=SCALED).config
+    for change in ({"device": torch.device("cpu")}, {"dtype": torch.float64}, {"config": scaled}):
+        assert not cuda.can_graph(SimpleNamespace(**on_gpu | change))
 
 
 # The feature drafter.

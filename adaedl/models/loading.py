@@ -395,11 +395,12 @@ def load_pair(
             draft_model = load_model(draft_weights.folder, read_on, dtype, second)
             _share_vocabulary(model, draft_model, len(tokenizer))
             draft_model.to(device)
-        target = make_runner(model, device) if spread else make_runner(model.to(device))
+        graphs = not read_first  # ZeroGPU's device is not there yet, and another process has it each time
+        target = make_runner(model, device) if spread else make_runner(model.to(device), graphs=graphs)
         if preset.drafter:
             drafter = load_feature_drafter(PROJECT / preset.drafter, target, target.embeddings.to(device))
         else:
-            drafter = IndependentDrafter(make_runner(draft_model) if second else target)
+            drafter = IndependentDrafter(make_runner(draft_model, graphs=graphs) if second else target)
     ends = _end_tokens(model, tokenizer)
     parts = model.hf_device_map.values() if spread else ()
     model = draft_model = None  # where weights are packed, nobody needs them as they were

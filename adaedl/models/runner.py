@@ -1,7 +1,7 @@
 """A causal language model behind two verbs: `forward` appends tokens to a cache, the cache rewinds.
 
 Everything above this file (drafters, decode, race) works on any runner: the packed CPU path in
-`cpu.py`, or any transformers model through `TransformersRunner`.
+`cpu.py`, the CUDA graphs of `cuda.py`, or any transformers model through `TransformersRunner`.
 """
 
 from typing import NamedTuple, Protocol
@@ -150,11 +150,14 @@ class TransformersRunner:
         return Output(None if logits == "none" else output.logits[0], features)
 
 
-def make_runner(model, device: torch.device | None = None) -> Runner:
+def make_runner(model, device: torch.device | None = None, graphs: bool = True) -> Runner:
     """The fastest runner for a loaded transformers model, on the device where it already is; `device` is for
-    one that is on several, see `TransformersRunner`."""
+    one that is on several, see `TransformersRunner`. `graphs` False captures no CUDA graphs."""
     from adaedl.models.cpu import PackedLlama, can_pack
+    from adaedl.models.cuda import can_graph, make_graphed
 
     if device is None and can_pack(model):
         return PackedLlama(model)
+    if device is None and graphs and can_graph(model) and (graphed := make_graphed(model)):
+        return graphed
     return TransformersRunner(model, device)
