@@ -18,10 +18,10 @@ def test_every_figure_that_the_report_shows_is_drawn(drawn):
 
 def test_each_line_is_a_lanes_mean_speedup_over_temperature(drawn):
     lines = dict(zip(SHOWN, drawn["study-speedup.svg"].data, strict=True))
-    assert list(lines["adaedl"].x) == [0.0, 1.0]
-    assert list(lines["adaedl"].y) == pytest.approx([1.4, 1.4])
-    assert list(lines[BEST_FIXED].y) == pytest.approx([1.25, 1.25])
-    assert list(lines["fixed:k=8"].y) == pytest.approx([1.0, 0.8])
+    assert list(lines["adaedl"].x) == [0.0, 0.3, 1.0]
+    assert list(lines["adaedl"].y) == pytest.approx([1.4, 1.4, 1.4])
+    assert list(lines[BEST_FIXED].y) == pytest.approx([1.25, 1.25, 1.25])
+    assert list(lines["fixed:k=8"].y) == pytest.approx([1.0, 1.0, 0.8])
 
 
 def test_a_setting_is_told_by_what_it_loses_to_the_best(drawn):
