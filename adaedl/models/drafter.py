@@ -165,8 +165,8 @@ class FeatureDrafter:
     def start(self, prompt_ids: Tensor, features: Tensor, capacity: int) -> "FeatureSession":
         c = self.config
         cache = StaticCache(1, capacity, c.num_kv_heads, c.head_dim, self.device)
-        session = FeatureSession(self, cache, TextMemory(self.index_of))
-        session.remember(prompt_ids)
+        session = FeatureSession(self, cache, GrowingVocab(self))
+        session.words.append(prompt_ids)
         before = torch.cat((torch.zeros_like(features[:1]), features[:-1]))
         for first in range(0, len(prompt_ids), PREFILL_CHUNK):
             chunk = slice(first, first + PREFILL_CHUNK)
@@ -205,61 +205,34 @@ class FeatureDrafter:
         return own, self.head(own)
 
 
-class FeatureSession:
-    """The drafter's cache: positions up to `certain` saw the target's features, later ones its own output."""
+class GrowingVocab:
+    """The drafter's vocabulary and what one text adds to it: `vocab` [Vq], `rows` [extra, H] the output rows
+    of the text's own tokens, and the memory that says which logits the text itself raises."""
 
-    def __init__(self, drafter: FeatureDrafter, cache: StaticCache, memory: TextMemory):
+    def __init__(self, drafter: FeatureDrafter):
         self.drafter = drafter
-        self.cache = cache
-        self.memory = memory
-        self.certain = 0
-        self.own: Tensor | None = None
-        self.drafted: list[int] = []
-        self._grow()
+        self.memory = TextMemory(drafter.index_of)
+        self.vocab = drafter.vocab
+        self.rows = drafter.embedding_to_row[:0]
 
-    def _grow(self) -> None:
-        """Set the vocabulary and the output rows [extra, H] of what the text adds to it."""
-        d = self.drafter
-        extra = torch.tensor(list(self.memory.extra), dtype=torch.long, device=d.device)
-        self.vocab = torch.cat((d.vocab, extra))
-        self.extra_rows = F.embedding(extra, d.embeddings).float() @ d.embedding_to_row
-
-    def remember(self, token_ids: Tensor) -> None:
-        """Add certain tokens [m] to the memory of the text."""
+    def append(self, token_ids: Tensor) -> None:
+        """Add tokens [m] that became certain."""
         known = len(self.memory.extra)
         self.memory.append(token_ids.tolist())
-        if len(self.memory.extra) > known:
-            self._grow()
+        added = list(self.memory.extra)[known:]
+        if added:
+            d = self.drafter
+            added = torch.tensor(added, dtype=torch.long, device=d.device)
+            self.vocab = torch.cat((self.vocab, added))
+            self.rows = torch.cat((self.rows, F.embedding(added, d.embeddings).float() @ d.embedding_to_row))
 
-    def begin(self, token_ids: Tensor, features: Tensor) -> Tensor:
-        self.cache.rewind(self.certain)
-        x, queries = self.drafter.append(self.cache, token_ids, self.drafter.from_features(features))
-        self.certain = self.cache.length
-        self.remember(token_ids)
-        self.drafted = []
-        return self._finish(x, queries)
-
-    def extend(self, token_id: Tensor) -> Tensor:
-        self.drafted.append(int(token_id))
-        return self._finish(
-            *self.drafter.append(self.cache, token_id.view(1), self.drafter.from_own(self.own))
-        )
-
-    def rewind(self, accepted: int) -> None:
-        self.cache.rewind(self.certain)  # even accepted ones were read without the target's features
-
-    def _finish(self, x: Tensor, queries: Tensor) -> Tensor:
-        attended = attend(queries[-1:], self.cache.data[0, : self.cache.length], None)
-        self.own, logits = self.drafter.finish(x[-1:], attended)
-        return self.with_memory(self.own, logits, self.certain - 1, [self.drafted])[0]
-
-    def with_memory(self, own: Tensor, logits: Tensor, first: int, drafted: list[list[int]]) -> Tensor:
+    def complete(self, own: Tensor, logits: Tensor, first: int, drafted: list[list[int]]) -> Tensor:
         """Logits [N, Vq] over the whole vocabulary, from own output [N, H] and logits [N, trimmed] of N rows
         whose certain text ends at the positions first, first + 1, …, each with its drafts after."""
         memory, index_of = self.memory, self.drafter.index_of
         trimmed = logits.shape[-1]
         if memory.extra:
-            logits = torch.cat((logits, own @ self.extra_rows.T), -1)
+            logits = torch.cat((logits, own @ self.rows.T), -1)
         places, bonuses = [], []
         for row, drafts in enumerate(drafted):
             certain = first + row + 1
@@ -276,17 +249,61 @@ class FeatureSession:
             logits.view(-1).index_add_(0, torch.tensor(places, **on), torch.tensor(bonuses, **on))
         return logits
 
-    def unroll(self, token_ids: Tensor, features: Tensor) -> "FeatureUnroll":
-        """`begin` at each of token_ids [N] at once: drafts on from every one of them, side by side, each as
-        if the text ended there. They are certain from then on; arguments are those of `begin`."""
+    def copy(self) -> "GrowingVocab":
+        clone = GrowingVocab(self.drafter)
+        clone.memory, clone.vocab, clone.rows = self.memory.copy(), self.vocab, self.rows
+        return clone
+
+
+class FeatureSession:
+    """The drafter's cache: positions up to `certain` saw the target's features, later ones its own output."""
+
+    def __init__(self, drafter: FeatureDrafter, cache: StaticCache, words: GrowingVocab):
+        self.drafter = drafter
+        self.cache = cache
+        self.words = words
+        self.certain = 0
+        self.own: Tensor | None = None
+        self.drafted: list[int] = []
+
+    @property
+    def vocab(self) -> Tensor:
+        return self.words.vocab
+
+    def begin(self, token_ids: Tensor, features: Tensor) -> Tensor:
+        x, queries = self._append_certain(token_ids, features)
+        self.drafted = []
+        return self._finish(x, queries)
+
+    def extend(self, token_id: Tensor) -> Tensor:
+        self.drafted.append(int(token_id))
+        return self._finish(
+            *self.drafter.append(self.cache, token_id.view(1), self.drafter.from_own(self.own))
+        )
+
+    def rewind(self, accepted: int) -> None:
+        self.cache.rewind(self.certain)  # even accepted ones were read without the target's features
+
+    def _append_certain(self, token_ids: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         self.cache.rewind(self.certain)
         x, queries = self.drafter.append(self.cache, token_ids, self.drafter.from_features(features))
         self.certain = self.cache.length
-        self.remember(token_ids)
-        return FeatureUnroll(self.copy(), x, queries)
+        self.words.append(token_ids)
+        return x, queries
+
+    def _finish(self, x: Tensor, queries: Tensor) -> Tensor:
+        attended = attend(queries[-1:], self.cache.data[0, : self.cache.length], None)
+        self.own, logits = self.drafter.finish(x[-1:], attended)
+        return self.words.complete(self.own, logits, self.certain - 1, [self.drafted])[0]
+
+    def unroll(self, token_ids: Tensor, features: Tensor) -> "FeatureUnroll":
+        """`begin` at each of token_ids [N] at once: drafts on from every one of them, side by side, each as
+        if the text ended there. They are certain from then on; arguments are those of `begin`."""
+        x, queries = self._append_certain(token_ids, features)
+        return FeatureUnroll(self.cache, self.words.copy(), x, queries)
 
     def copy(self) -> "FeatureSession":
-        clone = FeatureSession(self.drafter, self.cache.copy(), self.memory.copy())
+        clone = FeatureSession(self.drafter, self.cache.copy(), self.words.copy())
         clone.certain, clone.own, clone.drafted = self.certain, self.own, self.drafted[:]
         return clone
 
@@ -296,11 +313,10 @@ class FeatureUnroll:
     and its own drafts after. `logits` [N, Vq] are those for the next token of each, −∞ for what only a later
     part of the text adds to the vocabulary."""
 
-    def __init__(self, session: FeatureSession, x: Tensor, queries: Tensor):
-        self.session = session
-        self.drafter = session.drafter
-        self.vocab = session.vocab
-        cache = session.cache
+    def __init__(self, cache: StaticCache, words: GrowingVocab, x: Tensor, queries: Tensor):
+        self.drafter = words.drafter
+        self.words = words
+        self.vocab = words.vocab
         self.shared = cache.data[0, : cache.length]
         self.rows = len(x)
         self.first = cache.length - self.rows
@@ -325,7 +341,7 @@ class FeatureUnroll:
 
     def _finish(self, x: Tensor, attended: Tensor) -> None:
         self.own, logits = self.drafter.finish(x, attended)
-        self.logits = self.session.with_memory(self.own, logits, self.first, self.drafted)
+        self.logits = self.words.complete(self.own, logits, self.first, self.drafted)
 
     def _attend(self, queries: Tensor) -> Tensor:
         c = self.drafter.config
