@@ -34,7 +34,7 @@ def take(page: Page, address: str, theme: str, file: Path) -> None:
     for _ in range(PHASES):
         page.keyboard.press("ArrowRight")
     page.wait_for_timeout(500)
-    page.locator("#player .lane.followed .tape [data-column]:not([data-state=absent])").last.click()
+    page.locator("#player .lane[data-followed] .tape [data-column]:not([data-state=absent])").last.click()
     page.wait_for_timeout(2500)  # figures take turns
     page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=file)

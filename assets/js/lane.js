@@ -18,7 +18,7 @@ const [DRAW_COST, RETURN_COST] = [2, 1];
  * A lane's view. `pick(lane, round, column)` is called with indices when the reader points at a token,
  * `choose(lane)` when the lane is chosen to be stepped through.
  *
- * Returns {node, show(lanePicture, growing), followEnd(), showNumbers(metrics, baseline), rescale(entropyMax), light(position),
+ * Returns {node, show(lanePicture, growing, inSteps), followEnd(), showNumbers(metrics, baseline), rescale(entropyMax), light(position),
  * reveal(position), columnAt(round, column)}; show returns false where more is to be drawn in the next frame.
  */
 export function laneView(trace, number, { pick, choose }) {
@@ -73,7 +73,7 @@ export function laneView(trace, number, { pick, choose }) {
     return rounds[index];
   }
 
-  function show(picture, growing) {
+  function show(picture, growing, inSteps) {
     const want = picture.ended + (picture.current ? 1 : 0);
     while (shown > want) rounds[--shown].node.remove();
     if (partial >= 0 && partial !== picture.ended) rounds[partial].show(null);
@@ -89,7 +89,7 @@ export function laneView(trace, number, { pick, choose }) {
     const whole = shown === want;
     if (picture.current && whole) {
       partial = picture.ended;
-      rounds[partial].show(picture.current);
+      rounds[partial].show(picture.current, inSteps);
     }
     showText(whole ? picture.written : textStart(lane, shown));
     showPhase(picture, growing);

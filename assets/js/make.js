@@ -16,3 +16,11 @@ export function make(tag, properties = {}, ...children) {
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
+
+/** Set or remove a data attribute. Unlike a class on a node of many: gradio's style sheet has selectors on the
+ * text of `class`, so that the browser would style all that is beneath it anew. */
+export function mark(node, name, on) {
+  if (on === name in node.dataset) return;
+  if (on) node.dataset[name] = "";
+  else delete node.dataset[name];
+}

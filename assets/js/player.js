@@ -1,7 +1,7 @@
 // The player: one trace, one time. A live race, a recorded one and an opened file are all drawn by
 // `picture(trace, time)`; live is a player whose time follows the end of a trace that still grows.
 
-import { make } from "./make.js";
+import { make, mark } from "./make.js";
 import { plotly } from "./figures.js";
 import { inspectorView } from "./inspector.js";
 import { laneView } from "./lane.js";
@@ -160,13 +160,13 @@ function makePlayer(root, askForAll) {
     lastFrame = now;
     const { trace } = feed;
     const picturesOfLanes = picture(trace, time).lanes;
-    const whole = view.lanes.map((each, number) => each.show(picturesOfLanes[number], feed.live)).every(Boolean);
+    const inSteps = !following && (!playing || tempo === "steps" || Number(tempo) <= 0.25);
+    const whole = view.lanes.map((each, n) => each.show(picturesOfLanes[n], feed.live, inSteps)).every(Boolean);
     view.lanes.forEach((each) => each.followEnd());
     const rounds = trace.lanes[lane].rounds.length;
     const round = Math.min(picturesOfLanes[lane].ended + 1, rounds);
     view.timeline.show({ time, length: lengthOf(trace), playing, growing: feed.live, following, lane, round, rounds });
-    root.classList.toggle("in-steps", !following && (!playing || tempo === "steps" || Number(tempo) <= 0.25));
-    root.classList.toggle("playing", playing);
+    mark(root, "inSteps", inSteps);
     if (numbersDue && (now - numbersAt >= NUMBERS_MS || (!playing && !following))) {
       numbersAt = now;
       numbersDue = false;
@@ -264,7 +264,7 @@ function makePlayer(root, askForAll) {
   }
 
   function markLane() {
-    view.lanes.forEach((each, number) => each.node.classList.toggle("followed", number === lane));
+    view.lanes.forEach((each, number) => mark(each.node, "followed", number === lane));
   }
 
   const KEYS = {

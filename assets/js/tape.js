@@ -2,6 +2,7 @@
 // and threshold. One SVG a round, laid out without asking the browser for any size but a text's width,
 // so that rounds are appended and never drawn again. Saved files hold the same drawing.
 
+import { mark } from "./make.js";
 import { columnsOf, draftsNothing, textStart } from "./trace.js";
 import { compares, visible } from "./words.js";
 
@@ -50,7 +51,7 @@ const within = (share) => Math.min(1, Math.max(0, share));
 const heightOf = (share) => CHART.bottom - within(share) * (CHART.bottom - CHART.top);
 
 /**
- * Draw a lane's round whole. Gives {node, columns, show(roundPicture | null), rescale(entropyMax)};
+ * Draw a lane's round whole. Gives {node, columns, show(roundPicture | null, inSteps), rescale(entropyMax)};
  * `columns` are those of `columnsOf` with their `node` and their `position` in the text.
  */
 export function drawRound(lane, index, entropyMax) {
@@ -94,7 +95,10 @@ export function drawRound(lane, index, entropyMax) {
 
   const drawn = { node, columns, round, width: 0 };
   const drafts = round.drafted.length;
-  drawn.show = (picture) => showRound(drawn, stop, title, `${index + 1}`, drafts, picture);
+  drawn.show = (picture, inSteps = false) => {
+    showRound(drawn, stop, title, `${index + 1}`, drafts, picture);
+    mark(node, "inSteps", inSteps); // here too, so that CSS need not look at every round of a lane
+  };
   drawn.rescale = (most) => {
     for (const column of columns.slice(0, drafts)) {
       const bar = column.node.querySelector(".entropy");
