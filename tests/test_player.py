@@ -722,6 +722,8 @@ def test_a_long_race_keeps_every_task_of_the_browser_under_100_ms(page, browser)
     head = name + head
     page.evaluate("text => { window.lines = text.split('\\n').map((line) => line + '\\n'); }", "".join(lines))
     page.wait_for_function("window.Plotly")
+    # As gradio's own style sheet: where a class changes, all beneath may look different.
+    page.add_style_tag(content='.md pre[class*="language-"] ::selection { color: black; }')
     browser.start_tracing(page=page, categories=["toplevel"])
     page.evaluate(
         """async (text) => {
