@@ -111,6 +111,12 @@ def make_parser(with_distill: bool = True) -> Parser:
         "--depth", type=int, default=12, metavar="N", help="drafts from each position (default 12)"
     )
     command.add_argument(
+        "--score-temperature",
+        type=float,
+        metavar="T",
+        help="at which lanes that do not say so themselves judge q (default: the sampling temperature)",
+    )
+    command.add_argument(
         "--cost-ratio",
         type=float,
         metavar="C",
@@ -145,7 +151,7 @@ def make_parser(with_distill: bool = True) -> Parser:
     command.add_argument(
         "--measured", type=int, default=2, metavar="N", help="of which really run too (default 2)"
     )
-    command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
+    command.add_argument("--max-new-tokens", type=int, default=48, metavar="N", help="default 48")
     command.add_argument(
         "--folder",
         type=Path,
@@ -299,7 +305,7 @@ def record(args: argparse.Namespace) -> None:
     """Record, then print the text and every replayed lane's metrics."""
     from adaedl import recorder
     from adaedl.metrics import to_frame
-    from adaedl.replay import near_ties, percent_of_oracle, replay_trace
+    from adaedl.replay import check_replay, near_ties, percent_of_oracle, replay_trace
     from adaedl.request import Sampling, check_race
     from adaedl.stopping import STOPPERS, make_stopper, split_specs
 
@@ -308,8 +314,9 @@ def record(args: argparse.Namespace) -> None:
     lanes = list(STOPPERS) if args.lanes is None else split_specs(args.lanes)
     if not lanes:
         raise UserError("There are no lanes to replay; name at least one stopper, such as adaedl.")
+    lanes = [judged_at(lane, args.score_temperature) for lane in lanes]
     for lane in lanes:
-        make_stopper(lane)
+        check_replay(make_stopper(lane), args.depth, args.score_temperature)
     if args.cost_ratio is not None and not 0 <= args.cost_ratio <= 10:
         raise UserError(f"cost-ratio is {args.cost_ratio}; it must be from 0 to 10, such as 0.05.")
     recorder.check_record(args.max_new_tokens, args.depth)
@@ -325,6 +332,7 @@ def record(args: argparse.Namespace) -> None:
             max_new_tokens=args.max_new_tokens,
             seed=args.seed,
             depth=args.depth,
+            score_temperature=args.score_temperature,
             progress=progress,
         )
     times = None if args.cost_ratio is None else recording.times.with_cost_ratio(args.cost_ratio)
@@ -342,6 +350,16 @@ def record(args: argparse.Namespace) -> None:
     print(metrics_table(frame))
     if args.json:
         write_text(args.json, recording.to_json())
+
+
+def judged_at(lane: str, score_temperature: float | None) -> str:
+    """A lane that judges q at this temperature, unless it names one itself or does not judge q."""
+    from adaedl.stopping import format_spec, make_stopper
+
+    stopper = make_stopper(lane)
+    if score_temperature is None or not stopper.judges_q or stopper.score_temperature is not None:
+        return lane
+    return format_spec(type(stopper)(**stopper.settings | {"score_temperature": score_temperature}))
 
 
 def sweep(args: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Makes a recording: the target writes its text once, and the drafter drafts on from every position of it.
 
 Positions draft side by side, as one batch over the shared prefix, where the drafter can; else in turn. So a
-recording costs about twice what the target alone takes for the text (`Recording.plain_s`,
+recording costs two to three times what the target alone takes for the text (`Recording.plain_s`,
 `Recording.recording_s`), however many settings are replayed from it.
 """
 

@@ -12,16 +12,7 @@ from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
 from adaedl.metrics import percent_of_oracle as percent
 from adaedl.recording import Chain, Recording
-from adaedl.stopping import (
-    Bandit,
-    Oracle,
-    ScoreStopper,
-    Stopper,
-    Throughput,
-    acceptance_lower_bound,
-    format_spec,
-    make_stopper,
-)
+from adaedl.stopping import Oracle, Stopper, acceptance_lower_bound, format_spec, make_stopper
 from adaedl.times import Times
 from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace
 
@@ -40,7 +31,7 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
             temperature.
     """
     stopper = make_stopper(stopper) if isinstance(stopper, str) else stopper
-    check_replay(recording, stopper)
+    check_replay(stopper, recording.depth, recording.score_temperature)
     times = times or recording.times
     lane = Lane(stopper.name, stopper.settings, format_spec(stopper))
     written, clock_s, ended = 0, 0.0, False
@@ -86,21 +77,20 @@ def replay_trace(recording: Recording, specs: list[str], times: Times | None = N
     return trace
 
 
-def check_replay(recording: Recording, stopper: Stopper) -> None:
-    """Raises UserError where a recording lacks what a stopper needs."""
-    if stopper.max_draft > recording.depth:
+def check_replay(stopper: Stopper, depth: int, score_temperature: float | None) -> None:
+    """Raises UserError where a recording of this depth and score temperature lacks what a stopper needs."""
+    if stopper.max_draft > depth:
         raise UserError(
             "{} drafts up to {} tokens and this recording has {} at each position; set a "
             "smaller maximum or record deeper.",
             format_spec(stopper),
             stopper.max_draft,
-            recording.depth,
+            depth,
         )
-    judges = isinstance(stopper, ScoreStopper | Bandit | Throughput)
-    if judges and stopper.score_temperature != recording.score_temperature:
+    if stopper.judges_q and stopper.score_temperature != score_temperature:
         wanted, held = (
             "the default temperature" if value is None else f"temperature {value:g}"
-            for value in (stopper.score_temperature, recording.score_temperature)
+            for value in (stopper.score_temperature, score_temperature)
         )
         raise UserError(
             "{} judges q at {} and this recording holds it at {}; score_temperature must be "
@@ -121,10 +111,9 @@ def model_error(recording: Recording, lane: Lane) -> float:
 
 
 def percent_of_oracle(recording: Recording, lane: Lane, times: Times | None = None) -> float:
-    """The speed of a replayed lane in percent of the oracle's, at the same times and greatest draft."""
-    depth = lane.settings.get("max_draft") or lane.settings.get("k") or recording.depth
-    oracle = replay(recording, Oracle(max_draft=min(max(int(depth), 1), recording.depth)), times)
-    return percent(lane, oracle)
+    """The speed of a replayed lane in percent of the oracle's, at the same times; the oracle drafts up to the
+    recording's depth."""
+    return percent(lane, replay(recording, Oracle(max_draft=recording.depth), times))
 
 
 def near_ties(recording: Recording, lane: Lane) -> int:

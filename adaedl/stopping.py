@@ -52,6 +52,7 @@ class Stopper:
     summary: str
     source: str
     replay_only = False  # whether it knows what only a recording can tell
+    judges_q = False  # whether what it is told of q decides where it stops
     gamma = 0.2  # AdaEDL's, to draw the acceptance lower bound of any stopper
 
     def __init__(
@@ -113,6 +114,8 @@ class Fixed(Stopper):
 
 class ScoreStopper(Stopper):
     """Stops where a score of the draft's distribution falls under a threshold."""
+
+    judges_q = True
 
     @abstractmethod
     def score_of(self, step: DraftStep) -> float:
@@ -270,6 +273,7 @@ class Bandit(Stopper):
     name = "bandit"
     summary = "Picks AdaEDL, top probability, SVIP or margin each round by UCB1, from what each has brought."
     source = "Sridhar et al. (TapOut), arXiv 2511.02017"
+    judges_q = True
 
     def __init__(self, blend: float = 0.5, **common):
         super().__init__(**common)
@@ -319,6 +323,7 @@ class Throughput(Stopper):
     name = "throughput"
     summary = "Drafts on while one more token is expected to bring more than its time would at this speed."
     source = "ours, docs/throughput.md"
+    judges_q = True
     BINS = 6  # of the bound from 0 to 1
     PRIOR = 20.0  # drafts
     MEMORY = 0.98  # of every sum, kept each round

@@ -52,12 +52,12 @@ FIGURES = {  # drawn by components.study_figures: file, what it shows
 PROMPT_KEY = ["kind", "prompt", "prompt_digest"]
 
 
-def study_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
+def study_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 48) -> Grid:
     """The replayed sweep of a study."""
     return Grid(prompts, TEMPERATURES, LANES, max_new_tokens=max_new_tokens, replayed=True)
 
 
-def measured_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 96) -> Grid:
+def measured_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 48) -> Grid:
     """The sweep that really runs, for how far modelled speedups are from measured ones."""
     return Grid(prompts, TEMPERATURES, MEASURED, max_new_tokens=max_new_tokens)
 

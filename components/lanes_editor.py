@@ -20,14 +20,14 @@ from components.settings import MAX_LANES
 from components.texts import in_all_languages
 
 
-def lanes_editor(name: str = "lanes", lanes: Sequence[str] = DEFAULT_LANES) -> gr.HTML:
-    """The component, with the elem_id `name`, holding `lanes` at first."""
+def lanes_editor(name: str = "lanes", lanes: Sequence[str] = DEFAULT_LANES, most: int = MAX_LANES) -> gr.HTML:
+    """The component, with the elem_id `name`, holding `lanes` at first and `most` of them at most."""
     return browser_part(
         name,
         json.dumps(list(lanes)),
         module="lanes_editor",
         stoppers=[describe(stopper) for stopper in LIVE_STOPPERS.values()],
-        most=MAX_LANES,
+        most=most,
         server_functions=[check_lane],
     )
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import parse_qs
 
 from adaedl.errors import UserError
@@ -16,6 +17,8 @@ MAX_LANES = 6
 @dataclass(frozen=True)
 class RaceSettings:
     """The controls' values as they came, unchecked."""
+
+    MOST_LANES: ClassVar[int] = MAX_LANES
 
     prompt: str
     pair: str
@@ -37,8 +40,10 @@ class RaceSettings:
             if not isinstance(value := getattr(self, name), str | None):
                 raise UserError("{} is {!r:.60}; it must be a text.", name, value)
         check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
-        if len(self.lanes) > MAX_LANES:
-            raise UserError("The race has {} lanes; the page shows at most {}.", len(self.lanes), MAX_LANES)
+        if len(self.lanes) > self.MOST_LANES:
+            raise UserError(
+                "The race has {} lanes; the page shows at most {}.", len(self.lanes), self.MOST_LANES
+            )
         Sampling(self.temperature, self.top_k, self.top_p)
         most = host().max_tokens  # a page is shared; the command line has no such limit
         if self.max_new_tokens > most:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from adaedl.errors import UserError
 from adaedl.prompts import PROMPT_SETS
+from adaedl.request import MAX_LANES
 from adaedl.sweep import Grid, prompts_in_file, rows_to_keep, setup_of, to_frame
 from components.afterwards import when_over
 from components.browser_part import browser_part
@@ -112,7 +113,7 @@ def _controls() -> SweepControls:
                     size="sm",
                     elem_id="sweep-open-list",
                 )
-            lanes = lanes_editor("sweep-lanes", DEFAULTS.lanes)
+            lanes = lanes_editor("sweep-lanes", DEFAULTS.lanes, MAX_LANES)
         with gr.Column(scale=4, min_width=300):
             temperatures = gr.Textbox(
                 DEFAULTS.temperatures,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from adaedl.errors import UserError
 from adaedl.number_lists import read_numbers, read_whole_numbers
+from adaedl.request import MAX_LANES
 from adaedl.sweep import Cell, Grid, Prompt, built_in_prompts, prompts_from_lines
 from components.settings import RaceSettings
 
@@ -60,9 +61,15 @@ class SweepSettings:
         return built_in_prompts(list(self.kinds), self.count)
 
 
-def race_of(grid: Grid, cell: Cell, lanes: list[str], pair: str) -> RaceSettings:
+class CellSettings(RaceSettings):
+    """A race of a sweep, which no player shows."""
+
+    MOST_LANES = MAX_LANES
+
+
+def race_of(grid: Grid, cell: Cell, lanes: list[str], pair: str) -> CellSettings:
     """The race that runs a cell."""
-    return RaceSettings(
+    return CellSettings(
         prompt=cell.prompt.text,
         pair=pair,
         lanes=lanes,

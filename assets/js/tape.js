@@ -157,9 +157,12 @@ function drawChart(token, before, x, width, ownScore, stops) {
 
 function addStop(node, lane, round, x) {
   const middle = x + STOP_WIDTH / 2;
-  const group = svg("g", { class: "stop", "data-reason": round.stop_reason });
+  // A rule that compares nothing has no λ to fall below: it has come to the length it wanted.
+  const compared = lane?.stopper !== "heuristic";
+  const reason = round.stop_reason === "threshold" && !compared ? "max_draft" : round.stop_reason;
+  const group = svg("g", { class: "stop", "data-reason": reason });
   group.append(
-    svg("text", { x: middle, y: TOKEN.baseline - 2 }, STOPS[round.stop_reason]),
+    svg("text", { x: middle, y: TOKEN.baseline - 2 }, STOPS[reason]),
     svg("line", { x1: middle, x2: middle, y1: 52, y2: CHART.bottom })
   );
   node.append(group);

@@ -48,6 +48,7 @@ export function stopWords(lane, round) {
   const count = round.drafted.length;
   const last = round.drafted.at(-1);
   if (round.stop_reason !== "threshold") return t(`player.stop.${round.stop_reason}`, { count });
+  if (lane.stopper === "oracle") return t("player.stop.oracle");
   if (last && compares(last) && last.score < last.threshold) {
     return t("player.stop.threshold", { comparison: comparison(lane, last) });
   }
