@@ -362,8 +362,9 @@ def judged_at(lane: str, score_temperature: float | None) -> str:
     return format_spec(type(stopper)(**stopper.settings | {"score_temperature": score_temperature}))
 
 
-def sweep(args: argparse.Namespace) -> None:
-    """Run the grid, appending to the CSV file as results come, then print a summary."""
+def sweep(args: argparse.Namespace) -> int:
+    """Run the grid, appending to the CSV file as results come, then print a summary; 130 where Ctrl-C ended
+    it, of the cells that were done by then."""
     import pandas as pd
 
     from adaedl import sweep as sweeps
@@ -395,7 +396,14 @@ def sweep(args: argparse.Namespace) -> None:
     done: set[tuple] = set()
     if args.csv is not None:
         done = sweeps.open_csv(args.csv, grid, sweeps.setup_of(pair), args.resume)
-    rows = run_cells(pair, grid, done, args.csv, "sweeping")
+    rows, ended = [], 0
+    try:
+        for cell in run_cells(pair, grid, done, args.csv, "sweeping"):
+            rows += cell
+    except KeyboardInterrupt:
+        if not rows and not done:
+            raise
+        ended = 130
     frame = sweeps.to_frame(rows) if args.csv is None else sweeps.read_rows(args.csv)
     print(describe(pair))
     print(f"\n{metrics_table(sweeps.summarise(frame).sort_values('temperature', kind='stable'))}")
@@ -404,6 +412,7 @@ def sweep(args: argparse.Namespace) -> None:
             print(f"\n{kind}\n{metrics_table(sweeps.summarise(pd.DataFrame(part)))}")
     if args.parquet is not None:
         sweeps.write_parquet(frame, args.parquet)
+    return ended
 
 
 def read_kinds(text: str | None) -> list[str]:
@@ -413,13 +422,12 @@ def read_kinds(text: str | None) -> list[str]:
     return list(PROMPT_SETS) if text is None else [kind.strip() for kind in text.split(",")]
 
 
-def run_cells(pair, grid, done: set[tuple], csv: Path | None, description: str) -> list:
-    """Run what a sweep has left, appending to a CSV file as results come; returns their rows."""
+def run_cells(pair, grid, done: set[tuple], csv: Path | None, description: str) -> Iterator[list]:
+    """Run what a sweep has left, appending to a CSV file as results come; yields the rows of each cell."""
     from tqdm import tqdm
 
     from adaedl import sweep as sweeps
 
-    rows = []
     with (
         closing(sweeps.run_sweep(pair, grid, done)) as cells,
         tqdm(total=len(grid.cells), initial=len(done), desc=description, unit="cell", file=sys.stderr) as bar,
@@ -427,9 +435,8 @@ def run_cells(pair, grid, done: set[tuple], csv: Path | None, description: str) 
         for cell in cells:
             if csv is not None:
                 sweeps.append_csv(csv, cell)
-            rows += cell
             bar.update()
-    return rows
+            yield cell
 
 
 def study(args: argparse.Namespace) -> None:
@@ -451,7 +458,8 @@ def study(args: argparse.Namespace) -> None:
     for name, grid in grids.items():
         csv = args.folder / name
         done = sweeps.open_csv(csv, grid, sweeps.setup_of(pair), resume=True)
-        run_cells(pair, grid, done, csv, csv.stem)
+        for _ in run_cells(pair, grid, done, csv, csv.stem):
+            pass
         frames.append(sweeps.read_rows(csv))
     machine = f"{device_name(pair.device)}, {os.cpu_count()} cores"
     write_text(args.folder / "study.md", studies.report(*frames, machine))

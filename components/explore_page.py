@@ -51,6 +51,7 @@ def explore_view(models: ModelsState) -> None:
             )
             tokens = unchecked(gr.Number(128, label=text("page.tokens"), scale=1, min_width=110))
             seed = unchecked(gr.Number(0, label=text("page.seed"), scale=1, min_width=90))
+        at_1 = gr.Checkbox(False, label=text("explore.at_1"), info=text("explore.at_1_about"), elem_id="at-1")
         record = gr.Button(text("explore.record"), variant="primary", elem_id="record")
     with gr.Row(elem_id="explore-buttons", equal_height=True):
         with gr.Column(scale=5, min_width=280):
@@ -60,7 +61,7 @@ def explore_view(models: ModelsState) -> None:
     measured = browser_part("measured", "", module="explore/measured")
     explored = browser_part("explore", "", module="explore/explore")
 
-    def run_recording(session: ExploreSession, prompt, temperature, tokens, seed):
+    def run_recording(session: ExploreSession, prompt, temperature, tokens, seed, at_1):
         settings = replace(
             DEFAULTS,
             prompt=prompt,
@@ -71,7 +72,10 @@ def explore_view(models: ModelsState) -> None:
             seed=whole(seed),
         )
         yield {status: say("explore.status_starting"), **_buttons(running=True)}
-        with _errors_told() as told, closing(make_recording(models, settings, session)) as moments:
+        with (
+            _errors_told() as told,
+            closing(make_recording(models, settings, session, 1.0 if at_1 else None)) as moments,
+        ):
             for words in moments:
                 yield {status: words}
             if session.recording:
@@ -105,7 +109,7 @@ def explore_view(models: ModelsState) -> None:
         session.stop_requested = True
 
     shown = [status, record, measure, stop]
-    inputs = [session, prompt, temperature, tokens, seed]
+    inputs = [session, prompt, temperature, tokens, seed, at_1]
     recorded = record.click(run_recording, inputs, [explored, *shown], concurrency_limit=None, **PRIVATE)
     module = module_address("explore/explore.js")
     raced = measure.click(
@@ -136,7 +140,12 @@ class _errors_told(list):
         return isinstance(error, Exception)
 
 
-def make_recording(models: ModelsState, settings: RaceSettings, session: ExploreSession) -> Iterator[str]:
+def make_recording(
+    models: ModelsState,
+    settings: RaceSettings,
+    session: ExploreSession,
+    score_temperature: float | None = None,
+) -> Iterator[str]:
     """Record into `session.recording`, yielding words for the status line. Close it to free the device.
 
     Raises:
@@ -161,7 +170,7 @@ def make_recording(models: ModelsState, settings: RaceSettings, session: Explore
         pair = loading.result()
         where = pair.runs_on
         yield say("explore.status_recording", device=where, percent=0)
-        with closing(recorded_parts(models, pair, settings)) as parts:
+        with closing(recorded_parts(models, pair, settings, score_temperature)) as parts:
             for told in parts:
                 if isinstance(told, Recording):
                     session.recording = told

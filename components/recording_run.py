@@ -18,7 +18,9 @@ from components.zero_gpu import gpu_task, on_zero_gpu, recording_duration
 UPDATE_S = 0.3
 
 
-def recorded_parts(models: ModelsState, pair: Pair, settings: RaceSettings) -> Iterator[float | Recording]:
+def recorded_parts(
+    models: ModelsState, pair: Pair, settings: RaceSettings, score_temperature: float | None
+) -> Iterator[float | Recording]:
     """The share done, a few times a second, and the recording at the end. Close it to free the device.
 
     Raises:
@@ -26,9 +28,12 @@ def recorded_parts(models: ModelsState, pair: Pair, settings: RaceSettings) -> I
             the host allows.
     """
     if on_zero_gpu():
-        seconds, parts = gpu_seconds(settings) - MARGIN_S, gpu_parts(settings)
+        seconds, parts = gpu_seconds(settings) - MARGIN_S, gpu_parts(settings, score_temperature)
     else:
-        seconds, parts = host().race_seconds, _InDeviceThread(models, parts_of(pair, settings))
+        seconds, parts = (
+            host().race_seconds,
+            _InDeviceThread(models, parts_of(pair, settings, score_temperature)),
+        )
     must_end = time.monotonic() + seconds
     with closing(parts):
         for told in parts:
@@ -54,7 +59,9 @@ class _InDeviceThread:
         self.models.on_device(self.parts.close).result()
 
 
-def parts_of(pair: Pair, settings: RaceSettings) -> Iterator[float | Recording]:
+def parts_of(
+    pair: Pair, settings: RaceSettings, score_temperature: float | None
+) -> Iterator[float | Recording]:
     """As `recorded_parts`, on the device of the process that calls it."""
     from adaedl.recorder import record_in_parts
 
@@ -65,6 +72,7 @@ def parts_of(pair: Pair, settings: RaceSettings) -> Iterator[float | Recording]:
         max_new_tokens=settings.max_new_tokens,
         seed=settings.seed,
         depth=DEPTH,
+        score_temperature=score_temperature,
     )
     due = time.monotonic() + UPDATE_S
     with closing(recording):
@@ -74,8 +82,8 @@ def parts_of(pair: Pair, settings: RaceSettings) -> Iterator[float | Recording]:
                 due = time.monotonic() + UPDATE_S
 
 
-def gpu_seconds(settings: RaceSettings) -> int:
-    """What is asked of ZeroGPU for a recording."""
+def gpu_seconds(settings: RaceSettings, score_temperature: float | None = None) -> int:
+    """What is asked of ZeroGPU for a recording; how q is judged takes no time."""
     return recording_duration(settings.max_new_tokens, DEPTH, host().race_seconds)
 
 

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from toys import tiny_pair
 
-from adaedl.__main__ import main, make_parser, metrics_table, printable
+from adaedl.__main__ import judged_at, main, make_parser, metrics_table, printable
 from adaedl.metrics import compute_metrics, to_frame
 from adaedl.models.presets import PRESETS
+from adaedl.sweep import run_sweep
 from adaedl.trace import Trace
 
 PROJECT = Path(__file__).parents[1]
@@ -140,6 +143,10 @@ BAD = {
     "no repeats": (["bench", "--repeats", "0"], "repeats is 0"),
     "temperatures to sweep": (["sweep", "--temperatures", "0,abc"], "temperatures is '0,abc'"),
     "a lane to sweep twice": (["sweep", "--lanes", "adaedl,adaedl"], "lanes has adaedl twice"),
+    "a lane that judges q otherwise than the recording": (
+        ["record", PROMPT, "--lanes", "adaedl:score_temperature=1.0"],
+        "judges q at temperature 1 and this recording holds it at the default temperature",
+    ),
     "half a seed": (["sweep", "--seeds", "0,1.5"], "seeds is '0,1.5'"),
     "an unknown kind of prompts": (["sweep", "--kinds", "poems"], "no kind 'poems'"),
     "a sweep to go on with, unnamed": (["sweep", "--resume"], "name it with --csv"),
@@ -213,6 +220,37 @@ def test_ctrl_c_ends_a_race_quietly():
     assert process.returncode == 130
     assert out == b""
     assert b"Traceback" not in said + rest
+
+
+def test_ctrl_c_ends_a_sweep_with_the_table_of_what_is_done(capsys, monkeypatch, tmp_path):
+    def interrupted(pair, grid, done):
+        yield next(run_sweep(pair, grid, done))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adaedl.__main__.load", lambda args: tiny_pair("feature"))
+    monkeypatch.setattr("adaedl.sweep.run_sweep", interrupted)
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("w1 w2 w3")
+    parquet = tmp_path / "rows.parquet"
+    options = ["--lanes", "fixed:k=3", "--max-new-tokens", "8", "--parquet", str(parquet)]
+    assert main(["sweep", "--prompts", str(prompts), *options]) == 130
+    assert "fixed:k=3" in capsys.readouterr().out
+    assert set(pd.read_parquet(parquet)["lane"]) == {"autoregressive", "fixed:k=3"}
+
+
+@pytest.mark.parametrize(
+    ("lane", "judged"),
+    [
+        ("svip", "svip:score_temperature=1.0"),
+        ("adaedl:threshold=0.7", "adaedl:threshold=0.7,score_temperature=1.0"),
+        ("adaedl:score_temperature=2", "adaedl:score_temperature=2"),
+        ("fixed:k=3", "fixed:k=3"),
+        ("oracle", "oracle"),
+    ],
+)
+def test_lanes_are_judged_at_the_score_temperature_that_is_asked_for(lane, judged):
+    assert judged_at(lane, 1.0) == judged
+    assert judged_at(lane, None) == lane
 
 
 def test_the_steps_of_distill_are_there():

@@ -267,6 +267,20 @@ def test_rounds_are_told_by_keyboard(page):
     expect(page.locator("#explore .strip-about")).to_contain_text("Round 1 of")
 
 
+def test_a_round_of_the_oracle_says_that_it_knew(page):
+    recording = shown_recording()
+    rounds = replay(recording, f"oracle:max_draft={recording.depth}").rounds
+    index = next(n for n, played in enumerate(rounds) if 0 < len(played.drafted) < recording.depth)
+    page.click("#explore tr[data-stopper=oracle] .choose")
+    expect(page.locator("#explore .headline")).to_contain_text("oracle:")
+    page.focus("#explore .strip")
+    for _ in range(index + 1):
+        page.keyboard.press("ArrowRight")
+    about = page.locator("#explore .strip-about")
+    expect(about).to_contain_text(f"Round {index + 1} of {len(rounds)}")
+    expect(about).to_contain_text("stopped: it knows that the target accepts no more")
+
+
 def test_sliders_ask_nothing_of_the_server(page):
     asked = []
     hear = lambda request: asked.append(request.url)  # noqa: E731
@@ -517,16 +531,19 @@ def test_a_visitor_records_a_prompt_explores_it_and_measures_a_setting(browser, 
 
     prompt.fill("Count from 1 to 40, separated by commas.")
     page.locator("#explore-controls input[type=number]").nth(1).fill("32")
+    page.check("#at-1 input")  # as the Race page's own lane judges q
     expect(page.locator("#record")).to_be_enabled(timeout=WAIT)
     page.click("#record")
     expect(status).to_contain_text("Recorded 32 tokens", timeout=WAIT)
     expect(page.locator("#explore .recorded [data-file=own]")).to_have_attribute("aria-pressed", "true")
     expect(page.locator("#explore .strip span")).to_have_count(32)
     expect(page.locator("#explore .about-recording")).to_contain_text("Count from 1 to 40")
+    expect(page.locator("#explore .about-recording")).to_contain_text("q judged at temperature 1")
 
     expect(page.locator("#measure")).to_be_enabled(timeout=WAIT)
     page.click("#measure")
     expect(status).to_contain_text("Measured on cpu/float32: adaedl", timeout=WAIT)
+    expect(status).to_contain_text("score_temperature=1")
     expect(page.locator("#explore tr[data-stopper=adaedl] td >> nth=6")).to_contain_text(
         "(model ", timeout=WAIT
     )

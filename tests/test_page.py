@@ -160,6 +160,10 @@ def test_on_arrival_a_recorded_race_plays_and_a_line_says_what_it_is(reading):
 
 def test_every_recorded_race_opens(reading):
     entries = json.loads((EXAMPLES / "index.json").read_text("utf-8"))
+    reading.click("#recorded summary")
+    for entry in entries:
+        expect(reading.locator("#recorded dd", has_text=entry["line"]["en"])).to_be_visible()
+    reading.click("#recorded summary")
     for entry in entries[1:]:
         reading.click(f"#recorded button:has-text('{entry['title']['en']}')")
         prompt = Trace.from_json((EXAMPLES / entry["file"]).read_bytes()).prompt

@@ -588,6 +588,11 @@ def test_pointing_at_a_token_lights_the_same_place_of_the_text_in_every_lane(pag
         assert page.locator(f'.lane[data-lane="{number}"] .column.lit').count() >= 1
     assert page.locator(".column.picked").count() == 1
 
+    first = page.locator('.lane[data-lane="0"] .written span').first
+    first.dispatch_event("pointerover")
+    expect(page.locator(".inspector h3")).to_have_text(f"“{trace.lanes[0].rounds[0].emitted.text.strip()}”")
+    expect(page.locator('.lane[data-lane="2"] .written .lit')).to_have_attribute("data-position", "0")
+
 
 def first_rejection(lane: Lane) -> tuple[int, Round]:
     return next((i, played) for i, played in enumerate(lane.rounds) if played.accepted < len(played.drafted))
@@ -597,6 +602,8 @@ def inspect(page: Page, lane: int, index: int, column: int) -> dict[str, str]:
     """Point at a token; gives the inspector's facts about it."""
     drawn = page.locator(f'.lane[data-lane="{lane}"] .tape-round[data-round="{index}"]')
     drawn.locator(".column").nth(column).dispatch_event("pointerover")
+    for term in page.locator(".inspector dt").all():
+        assert term.get_attribute("title"), "what it is, in words"
     terms = page.locator(".inspector dt").all_text_contents()
     return dict(zip(terms, page.locator(".inspector dd").all_text_contents(), strict=True))
 

@@ -17,6 +17,7 @@ from playwright.sync_api import Page, expect
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.stopping import LIVE_STOPPERS
 from adaedl.sweep import (
     COLUMNS,
     prompts_in_file,
@@ -77,6 +78,12 @@ def test_a_sweep_that_will_not_do_is_refused_in_one_sentence(changes, said):
     with pytest.raises(UserError, match=said) as refused:
         settings(**changes).grid(DEFAULT_PAIR)
     assert "\n" not in str(refused.value)
+
+
+def test_a_sweep_takes_as_many_lanes_as_the_engine_races_at_once():
+    assert settings(lanes=list(LIVE_STOPPERS)).grid(DEFAULT_PAIR).lanes == tuple(LIVE_STOPPERS)
+    with pytest.raises(UserError, match="13 lanes"):
+        settings(lanes=[f"fixed:k={k}" for k in range(1, 13)]).grid(DEFAULT_PAIR)
 
 
 def test_the_host_says_how_many_runs_a_visitor_may_ask_for(monkeypatch):

@@ -37,7 +37,7 @@ export function inspectorView(trace) {
     const words = [tokenWords(round, column), last ? stopWords(lane, round) : ""].filter(Boolean);
     setText(sentence, words.map((text) => `${text}.`).join(" "));
     const rows = drafted ? draftedFacts(trace, lane, round, column) : emittedFacts(trace, round, token);
-    facts.replaceChildren(...rows.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
+    facts.replaceChildren(...rows.flatMap(([name, text]) => [term(name), make("dd", {}, text)]));
     clearTimeout(waiting);
     waiting = setTimeout(() => {
       const figure = tokensFigure(round, column);
@@ -58,59 +58,63 @@ function seriesKey({ colour, pattern, label }) {
   return make("span", {}, sign, label);
 }
 
+function term(name) {
+  return make("dt", { title: t(`player.fact_about.${name}`) }, t(`player.fact.${name}`));
+}
+
 const number = (value) => value.toFixed(Math.abs(value) < 0.1 ? 4 : 3);
 
 function draftedFacts(trace, lane, round, { token, kind, index }) {
   const gamma = lane.settings?.gamma ?? 0.2;
   const bound = `1 − √(γ·H) = 1 − √(${gamma} · ${number(token.entropy)}) = ${number(token.bound)}`;
   const rows = [
-    [t("player.fact.entropy"), `${number(token.entropy)} nats`],
-    [t("player.fact.bound"), bound],
+    ["entropy", t("player.nats", { value: number(token.entropy) })],
+    ["bound", bound],
   ];
   if (compares(token)) {
     const decision = t(token.score < token.threshold ? "player.fact.below" : "player.fact.above");
-    rows.push([t("player.fact.decision"), `${comparison(lane, token)}: ${decision}`]);
+    rows.push(["decision", `${comparison(lane, token)}: ${decision}`]);
   }
   if (token.beta !== null) {
     const [beta, own] = apart(token.beta, token.bound);
     const holds = token.bound <= token.beta ? t("player.fact.holds", { bound: own }) : t("player.fact.fails", { bound: own });
-    rows.push([t("player.fact.beta"), `Σ min(p, q) = ${beta}: ${holds}`]);
+    rows.push(["beta", `Σ min(p, q) = ${beta}: ${holds}`]);
   }
-  rows.push([t("player.fact.q"), `q = ${number(token.q)}`]);
-  if (token.p !== null) rows.push([t("player.fact.p"), `p = ${number(token.p)}`]);
+  rows.push(["q", `q = ${number(token.q)}`]);
+  if (token.p !== null) rows.push(["p", `p = ${number(token.p)}`]);
   if (token.u !== null && token.p !== null && token.q > 0) {
     const chance = Math.min(1, token.p / token.q);
     const formula = `min(1, p/q) = min(1, ${number(token.p)} / ${number(token.q)}) = ${number(chance)}`;
-    rows.push([t("player.fact.chance"), formula]);
+    rows.push(["chance", formula]);
     const judged = kind === "discarded" ? "player.fact.not_judged" : token.accepted ? "player.fact.u_below" : "player.fact.u_above";
-    rows.push([t("player.fact.u"), `u = ${number(token.u)}: ${t(judged)}`]);
+    rows.push(["u", `u = ${number(token.u)}: ${t(judged)}`]);
   }
   if (token.target_text !== null && token.target_text !== undefined) {
     const greedy = trace.sampling.temperature === 0;
     const choice = `“${visible(token.target_text)}”`;
     const agrees = t(token.target_id === token.id ? "player.fact.agrees" : "player.fact.differs");
-    rows.push([t(greedy ? "player.fact.argmax" : "player.fact.choice"), `${choice}: ${agrees}`]);
+    rows.push([greedy ? "argmax" : "choice", `${choice}: ${agrees}`]);
   }
   if (kind === "rejected" && round.emitted) {
-    rows.push([t("player.fact.replaced"), `“${visible(round.emitted.text)}”${drawnFrom(round.emitted)}`]);
+    rows.push(["replaced", `“${visible(round.emitted.text)}”${drawnFrom(round.emitted)}`]);
   }
   return rows;
 }
 
 function emittedFacts(trace, round, emitted) {
   const rows = [];
-  if (emitted.p !== null && emitted.p !== undefined) rows.push([t("player.fact.p"), `p = ${number(emitted.p)}`]);
+  if (emitted.p !== null && emitted.p !== undefined) rows.push(["p", `p = ${number(emitted.p)}`]);
   const rejected = emitted.kind === "correction" ? round.drafted[round.accepted] : null;
-  if (rejected) rows.push([t("player.fact.instead"), `“${visible(rejected.text)}”`]);
+  if (rejected) rows.push(["instead", `“${visible(rejected.text)}”`]);
   if (emitted.u !== null && emitted.u !== undefined) {
     const source = rejected ? "(p − q)₊" : "p";
-    rows.push([t("player.fact.drawn"), t("player.fact.drawn_from", { source, u: number(emitted.u) })]);
+    rows.push(["drawn", t("player.fact.drawn_from", { source, u: number(emitted.u) })]);
     const own = emitted.top_residual?.find(([id]) => id === emitted.id);
-    if (own) rows.push([t("player.fact.residual"), `(p − q)₊ / Σ(p − q)₊ = ${number(own[2])}`]);
+    if (own) rows.push(["residual", `(p − q)₊ / Σ(p − q)₊ = ${number(own[2])}`]);
   } else if (trace.sampling.temperature === 0) {
-    rows.push([t("player.fact.drawn"), t("player.fact.is_argmax")]);
+    rows.push(["drawn", t("player.fact.is_argmax")]);
   } else if (trace.verification === "shared_noise") {
-    rows.push([t("player.fact.drawn"), t("player.fact.with_noise")]);
+    rows.push(["drawn", t("player.fact.with_noise")]);
   }
   return rows;
 }

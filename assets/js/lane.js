@@ -200,6 +200,10 @@ export function laneView(trace, number, { pick, choose }) {
     const hit = found(event.target);
     if (hit) pick(number, hit, "hover");
   });
+  written.addEventListener("pointerover", ({ target }) => {
+    const column = columnsAt(Number(target.dataset.position ?? -1)).find(({ kind }) => !["rejected", "discarded"].includes(kind));
+    if (column) pick(number, found(column.node), "hover");
+  });
   tape.addEventListener("click", (event) => {
     const hit = found(event.target);
     if (!hit) return;

@@ -1,12 +1,13 @@
 // The metrics of a trace at a time: adaedl/metrics.py again, in the browser, for the numbers that change
 // while one scrubs. tests/test_player.py holds the two against each other.
 
+import { t } from "./text.js";
 import { endOf, roundsEnded, textStart } from "./trace.js";
 
 /** Every metric in the order of the table, and how its number is written (shorter in a lane's head). */
 export const METRICS = {
   speedup: { write: (x) => `${x.toFixed(2)}×` },
-  tokens_per_s: { write: (x) => `${x.toFixed(1)} tok/s` },
+  tokens_per_s: { write: (x) => t("player.tokens_a_second", { value: x.toFixed(1) }) },
   ms_per_token: { write: (x) => `${x.toFixed(1)} ms` },
   tokens: { write: (x) => String(x) },
   acceptance_rate: { write: (x) => x.toFixed(3), short: (x) => `α ${x.toFixed(2)}` },

@@ -20,7 +20,9 @@ export async function mount({ element }) {
       entry.title[language],
     ),
   );
-  list.append(make("span", { className: "label" }, t("page.recorded")), ...buttons);
+  const lines = entries.flatMap(({ title, line }) => [make("dt", {}, title[language]), make("dd", {}, line[language])]);
+  const about = make("details", {}, make("summary", {}, t("page.recorded_about")), make("dl", {}, ...lines));
+  list.append(make("span", { className: "label" }, t("page.recorded")), ...buttons, about);
   // Whatever else the player shows next, no button is pressed any longer.
   document.addEventListener("adaedl:opened", (event) => {
     if (event.detail?.source !== "recorded") press(null);

@@ -6,7 +6,8 @@ import { make, setText } from "../make.js";
 import { language, t } from "../text.js";
 import { binned, summary } from "./bound.js";
 import { chart } from "./chart.js";
-import { addStyle, onRecording, raceLink, shipped, show as setRecording } from "./recordings.js";
+import { addStyle, onRecording, raceLink, scoredAt, shipped, show as setRecording } from "./recordings.js";
+import { judging } from "./settings.js";
 import { LINE, PRESENT } from "./styles.js";
 
 const SCORES = ["bound", "top_prob", "margin", "token_prob"];
@@ -73,7 +74,7 @@ export async function mount({ element }) {
   function open(next) {
     opened = next;
     const { recording, calibration } = opened;
-    setText(about, t("calibration.about_recording", { prompt: recording.prompt, temperature: recording.sampling.temperature, scored: recording.score_temperature ?? (recording.sampling.temperature || 1), pair: recording.pair.name }));
+    setText(about, t("calibration.about_recording", { prompt: recording.prompt, temperature: recording.sampling.temperature, scored: scoredAt(recording), pair: recording.pair.name }));
     for (const button of chips.querySelectorAll("button")) button.ariaPressed = String(button.dataset.file === opened.file);
     const fit = calibration?.gamma ?? null;
     const cover = calibration?.gamma_for_coverage ?? null;
@@ -94,7 +95,10 @@ export async function mount({ element }) {
     setText(button, t(key, { gamma: fit === null ? "—" : fit.toFixed(3) }));
   }
 
-  const raceAt = (value) => raceLink(opened.recording, formatSpec({ name: "adaedl", settings: { gamma: Number(value.toFixed(4)) } }));
+  const raceAt = (value) => {
+    const adaedl = { name: "adaedl", settings: { gamma: Number(value.toFixed(4)) } };
+    return raceLink(opened.recording, formatSpec(judging(adaedl, opened.recording.score_temperature)));
+  };
 
   function draw() {
     frame = 0;

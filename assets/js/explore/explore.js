@@ -7,7 +7,7 @@ import { formatSpec } from "../lanes_editor.js";
 import { language, t } from "../text.js";
 import { whenSeen } from "../seen.js";
 import { chart } from "./chart.js";
-import { addStyle, onRecording, raceLink, shipped, show as setRecording } from "./recordings.js";
+import { addStyle, onRecording, raceLink, scoredAt, shipped, show as setRecording } from "./recordings.js";
 import { replay } from "./replay.js";
 import * as model from "./settings.js";
 import { sliders } from "./sliders.js";
@@ -94,6 +94,7 @@ export async function mount({ element, props, watch }) {
     const values = {
       prompt: recording.prompt,
       temperature,
+      scored: scoredAt(recording),
       tokens: recording.token_ids.length,
       pair: recording.pair.name,
       device: `${recording.device}/${recording.dtype}`,
@@ -123,7 +124,7 @@ export async function mount({ element, props, watch }) {
     }
     const results = model.compare(recording, controls);
     panel.show(controls, recording, opened.own);
-    const stopper = model.stopperAt(controls.stopper, controls, recording.depth);
+    const stopper = model.stopperAt(controls.stopper, controls, recording);
     const lane = replay(recording, stopper, model.timesAt(recording, controls), true);
     text.show(lane, controls.stopper);
     table.show(results, controls.stopper, measuredHere(results));
@@ -171,7 +172,7 @@ export async function mount({ element, props, watch }) {
     if (controls.c !== null || controls.ideal) return {};
     const found = {};
     for (const each of opened.measured) {
-      const { name, settings } = model.stopperAt(each.stopper, controls, recording.depth);
+      const { name, settings } = model.stopperAt(each.stopper, controls, recording);
       if (same(settings, each.settings)) found[name] = { speedup: each.speedup, error: results[name].speedup / each.speedup - 1 };
     }
     return found;
@@ -189,7 +190,7 @@ export async function mount({ element, props, watch }) {
     return opened.measured.flatMap((each) => {
       if (!model.OVER_LAMBDA.includes(each.stopper)) return [];
       const lambda = each.stopper === "svip" ? 1 - each.settings.h : each.settings.threshold;
-      const { settings } = model.stopperAt(each.stopper, { ...controls, lambda }, recording.depth);
+      const { settings } = model.stopperAt(each.stopper, { ...controls, lambda }, recording);
       if (!same(settings, each.settings)) return [];
       return [{ x: lambda, y: each.speedup, style: STYLES[each.stopper], shape: "diamond", name: `${each.stopper}: ${each.speedup.toFixed(2)}×` }];
     });
@@ -362,7 +363,7 @@ const presentKey = () => make("span", { className: "key" }, "┃ ", t("explore.p
 const measuredKey = () => make("span", { className: "key" }, "◆ ", t("explore.measured_key"));
 
 /** What tells recordings apart. */
-const idOf = (recording) => `${recording.created} ${recording.seed} ${recording.sampling.temperature}`;
+const idOf = (recording) => `${recording.created} ${recording.seed} ${recording.sampling.temperature} ${recording.score_temperature}`;
 
 function raceRequest(recording, spec) {
   const { prompt, pair, sampling, max_new_tokens, seed } = recording;

@@ -20,6 +20,7 @@ export const SHOWN = ["fixed", "adaedl", "max_confidence", "svip", "margin", "he
 export const OVER_LAMBDA = ["adaedl", "max_confidence", "svip", "margin", "confidence"];
 export const FLAT = ["bandit", "throughput", "oracle"]; // have no λ
 export const OVER_K = ["fixed", "heuristic"];
+const JUDGES_Q = [...OVER_LAMBDA, "bandit", "throughput"];
 
 const steps = (first, step, count) => Array.from({ length: count }, (_, n) => tidy(first + n * step));
 const tidy = (value) => Number(value.toFixed(4));
@@ -31,8 +32,9 @@ export const MAP_GAMMAS = steps(0, 0.05, 21);
 /** The controls with no draft longer than a recording's. */
 export const within = (controls, depth) => ({ ...controls, k: Math.min(controls.k, depth), max_draft: Math.min(controls.max_draft, depth) });
 
-/** The stopper of that name as the sliders set it: {name, settings} with the engine's names. */
-export function stopperAt(name, { lambda, gamma, k, max_draft, adapt }, depth) {
+/** The stopper of that name as the sliders set it, judging q as the recording holds it: {name, settings} with the
+ * engine's names. */
+export function stopperAt(name, { lambda, gamma, k, max_draft, adapt }, { depth, score_temperature }) {
   const settings = {
     fixed: { k },
     adaedl: { threshold: lambda, gamma, adapt, max_draft },
@@ -46,7 +48,12 @@ export function stopperAt(name, { lambda, gamma, k, max_draft, adapt }, depth) {
     oracle: { max_draft: depth },
     autoregressive: {},
   }[name];
-  return { name, settings };
+  return judging({ name, settings }, score_temperature);
+}
+
+/** A stopper that judges q at a recording's score temperature, where it judges q at all. */
+export function judging({ name, settings }, score_temperature) {
+  return { name, settings: score_temperature !== null && JUDGES_Q.includes(name) ? { ...settings, score_temperature } : settings };
 }
 
 /** The times that the sliders ask for. */
@@ -61,9 +68,9 @@ export const costAt = (recording, { c }) => c ?? costRatio(recording.times);
 /** Every shown stopper at the present setting: name → {lane, speedup, ofOracle, waste}. */
 export function compare(recording, controls) {
   const times = timesAt(recording, controls);
-  const baseline = replay(recording, stopperAt("autoregressive", controls), times);
+  const baseline = replay(recording, stopperAt("autoregressive", controls, recording), times);
   const lanes = SHOWN.map((name) => {
-    const lane = replay(recording, stopperAt(name, controls, recording.depth), times);
+    const lane = replay(recording, stopperAt(name, controls, recording), times);
     return [name, { lane, speedup: speedup(lane, baseline), waste: lane.drafted - lane.accepted }];
   });
   const all = Object.fromEntries(lanes);
@@ -90,8 +97,8 @@ export function modelErrors(recording, measured) {
  */
 export function* compute(recording, controls, curves) {
   const times = timesAt(recording, controls);
-  const baseline = replay(recording, stopperAt("autoregressive", controls), times);
-  const at = (name, changes) => speedup(replay(recording, stopperAt(name, { ...controls, ...changes }, recording.depth), times), baseline);
+  const baseline = replay(recording, stopperAt("autoregressive", controls, recording), times);
+  const at = (name, changes) => speedup(replay(recording, stopperAt(name, { ...controls, ...changes }, recording), times), baseline);
 
   const lambda = {};
   for (const name of OVER_LAMBDA) {

@@ -123,9 +123,9 @@ function ownFacts(p, q, gamma) {
   const mark = (holds) => t(holds ? "learn.3.below" : "learn.3.above");
   return [
     { name: "β = Σ min(p, q)", value: fixed(beta, 3) },
-    { name: "H(q)", value: `${fixed(nats, 3)} nats` },
-    { name: "H(q, p)", value: `${fixed(crossEntropy(q, p), 3)} nats` },
-    { name: "KL(q ‖ p)", value: `${fixed(divergence(q, p), 3)} nats` },
+    { name: "H(q)", value: t("player.nats", { value: fixed(nats, 3) }) },
+    { name: "H(q, p)", value: t("player.nats", { value: fixed(crossEntropy(q, p), 3) }) },
+    { name: "KL(q ‖ p)", value: t("player.nats", { value: fixed(divergence(q, p), 3) }) },
     { name: "1 − √(KL/2)", value: `${fixed(pinsker, 3)} ${mark(true)}`, holds: true },
     { name: "1 − √(γ·H)", value: `${fixed(estimate, 3)} ${mark(estimate <= beta)}`, holds: estimate <= beta },
   ];
