@@ -182,7 +182,7 @@ def test_the_page_says_which_models_and_weights_it_runs(reading):
 
 
 def test_a_race_streams_and_its_numbers_are_those_of_the_trace(page):
-    start(page, 40)
+    start(page, 24)
     says(page, "Racing")
     expect(page.locator("#run")).to_be_disabled()
     expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(0)
@@ -190,12 +190,12 @@ def test_a_race_streams_and_its_numbers_are_those_of_the_trace(page):
     while "Racing" in page.inner_text("#status"):
         lengths.add(sum(map(len, written(page))))
     assert len(lengths) > 4, "the text came in one piece"
-    says(page, "Finished: 3 lanes, up to 40 tokens each")
+    says(page, "Finished: 3 lanes, up to 24 tokens each")
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#stop")).to_be_disabled()
 
     trace = saved(page)
-    assert [len(lane.token_ids) for lane in trace.lanes] == [40] * 3
+    assert [len(lane.token_ids) for lane in trace.lanes] == [24] * 3
     told = [asdict(lane.metrics) for lane in trace.lanes]
     compute_metrics(trace)
     for lane, metrics in zip(trace.lanes, told, strict=True):
@@ -243,7 +243,7 @@ def test_a_second_visitor_sees_the_queue_may_open_recorded_races_and_races_when_
 
 
 def test_a_recorded_race_that_is_opened_during_a_live_one_stays(page):
-    start(page, 60)
+    start(page, 30)
     says(page, "Racing")
     page.click("#recorded button >> nth=1")
     about = page.locator("#player .about-race")

@@ -79,7 +79,7 @@ export function bound(shared) {
     const values = { share: percent(holding), count: race.tokens.length, gamma: fixed(gamma) };
     setText(told, t("learn.3.told", values));
     const lane = titleOf(race.lane);
-    setText(about, `${t("learn.3.about", { lane })} ${race.temperature === 0 ? t("learn.3.greedy") : ""}`);
+    setText(about, `${t("learn.3.about", { lane, pair: race.pair })} ${race.temperature === 0 ? t("learn.3.greedy") : ""}`);
     draw(place, () => scatter(race.tokens, gamma));
   }
 
@@ -93,7 +93,7 @@ function tokensOf({ title, trace }) {
   const lane = lanes.reduce((most, each) => (each.settings.k > most.settings.k ? each : most), lanes[0]);
   const reached = lane?.rounds.flatMap(({ drafted, accepted }) => drafted.slice(0, accepted + 1)) ?? [];
   const tokens = reached.filter(({ beta }) => beta !== null);
-  return { title, lane, tokens, temperature: trace.sampling.temperature };
+  return { title, lane, tokens, pair: trace.pair.name, temperature: trace.sampling.temperature };
 }
 
 const raceLabel = ({ title, temperature }) => t("learn.3.race", { title, temperature });
