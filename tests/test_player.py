@@ -786,17 +786,20 @@ def test_tapes_and_figures_are_saved_as_drawings(page, trace):
 # Speed
 
 
-def test_a_long_race_keeps_every_task_of_the_browser_under_100_ms(page, browser):
-    """Counted is the time that a task holds the processor, which no other work on the machine changes."""
-    trace = stretched(recorded("poem.json"), 256)
-    assert len(trace.lanes) >= 4
-    rounds = sum(len(lane.rounds) for lane in trace.lanes)
-    feed = RaceFeed(trace)
+def test_a_long_race_keeps_every_task_of_the_browser_under_100_ms(page, browser, trace):
+    """Counted is the time that a task holds the processor, which no other work on the machine changes. Before
+    its first figure plotly sets itself up, once a visit: that is over when counting begins."""
+    show(page, trace)
+    figures(page)
+    page.evaluate("scrollTo(0, 0)")
+    long = stretched(recorded("poem.json"), 256)
+    assert len(long.lanes) >= 4
+    rounds = sum(len(lane.rounds) for lane in long.lanes)
+    feed = RaceFeed(long)
     feed.end()
     name, head, *lines = feed.text.splitlines(keepends=True)
     head = name + head
     page.evaluate("text => { window.lines = text.split('\\n').map((line) => line + '\\n'); }", "".join(lines))
-    page.wait_for_function("window.Plotly")
     # As gradio's own style sheet: where a class changes, all beneath may look different.
     page.add_style_tag(content='.md pre[class*="language-"] ::selection { color: black; }')
     browser.start_tracing(page=page, categories=["toplevel"])
@@ -824,5 +827,5 @@ def test_a_long_race_keeps_every_task_of_the_browser_under_100_ms(page, browser)
     settle(page)
     assert page.locator(".tape-round").count() > rounds * 0.8
     assert len(tasks) > 100
-    # The longest is plotly's first figure, before which it sets itself up, once a visit.
-    assert sorted(tasks)[-2] < 100, sorted(tasks)[-8:]
+    expect(page.locator(".figures .js-plotly-plot")).to_have_count(3)
+    assert max(tasks) < 100, sorted(tasks)[-8:]
