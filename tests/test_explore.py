@@ -16,7 +16,7 @@ from adaedl.errors import UserError
 from adaedl.metrics import percent_of_oracle
 from adaedl.recording import Recording
 from adaedl.replay import replay
-from adaedl.stopping import STOPPERS, make_stopper
+from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
 from components import assets, recording_run
 from components.controls import DEFAULTS
 from components.explore_page import ExploreSession, make_recording, read_request
@@ -218,6 +218,14 @@ def test_shipped_recordings_are_small_valid_and_hold_what_they_were_checked_agai
     for lane in told["measured"]:
         assert lane["speedup"] > 0
         assert make_stopper(lane["label"]).settings == lane["settings"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_shipped_recordings_took_3_times_the_target_alone_at_most_and_model_real_races_within_5_percent(file):
+    recording, told = shipped(file)
+    assert recording.recording_s <= 3 * recording.plain_s
+    assert len(told["measured"]) == len(LIVE_STOPPERS) - 1  # all but the baseline
+    assert np.mean(model_errors(recording, told["measured"])) <= 0.05
 
 
 def test_the_numbers_at_the_present_setting_are_the_engines(page):

@@ -1,29 +1,36 @@
 """What a host decides, ZeroGPU, the queue of visitors, and what the host is told."""
 
+import ast
+import asyncio
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hosted import hosted_models
+from hosted import hosted, hosted_models
 from huggingface_hub import SpaceCard
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
 from components import hosting, race_log
 from components.controls import DEFAULTS
 from components.hosting import Host
+from components.launch import launch
 from components.live import Session, play
 from components.models_state import ModelsState
 from components.recordings import DEPTH
 from components.zero_gpu import MAX_S, race_duration, recording_duration
 
 TESTS = Path(__file__).resolve().parent
+PATIENCE = 60  # seconds
 SETTINGS = replace(
     DEFAULTS, prompt="w1 w2 w3", lanes=["autoregressive", "adaedl"], max_new_tokens=40, temperature=0.8
 )
@@ -329,6 +336,72 @@ def test_the_log_tells_how_races_ended(lines):
         list(play(models, replace(SETTINGS, prompt="w1 " * 200), Session()))
     assert [line["outcome"] for line in lines] == ["left", "stopped", "refused"]
     assert "\n" not in json.dumps(lines[0])
+
+
+# MCP
+
+
+@pytest.fixture(scope="module")
+def mcp() -> SimpleNamespace:
+    """What a client hears from the page's MCP server: its tools, and the answers of each."""
+
+    async def ask(address: str) -> SimpleNamespace:
+        async with (
+            streamable_http_client(f"{address}/gradio_api/mcp/") as (heard, said, _),
+            ClientSession(heard, said) as session,
+        ):
+            await session.initialize()
+            race = {"prompt": "w1 w2 w3", "lanes": "autoregressive,adaedl", "max_new_tokens": 6}
+            return SimpleNamespace(
+                tools={tool.name: tool for tool in (await session.list_tools()).tools},
+                pairs=await session.call_tool("pairs"),
+                race=await session.call_tool("race", race),
+                refused=await session.call_tool("race", {**race, "lanes": "warp"}),
+            )
+
+    # In a thread of its own: the browser of other tests has an event loop in this one.
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as thread:
+        patch.setenv("ADAEDL_MCP", "1")
+        with hosted() as (address, _):
+            return thread.submit(asyncio.run, ask(address)).result(PATIENCE)
+
+
+def test_under_mcp_the_endpoints_are_the_tools_with_their_documented_parameters(mcp):
+    assert set(mcp.tools) == {"race", "pairs"}
+    assert mcp.tools["pairs"].inputSchema["properties"] == {}
+    asked = mcp.tools["race"].inputSchema
+    assert list(asked["properties"]) == [
+        *("prompt", "lanes", "temperature", "max_new_tokens", "seed"),
+        *("verification", "top_k", "top_p", "pair"),
+    ]
+    assert asked["required"] == ["prompt"]
+    assert all(parameter["description"] for parameter in asked["properties"].values())
+    assert asked["properties"]["temperature"]["default"] == DEFAULTS.temperature
+
+
+def answer(heard) -> list | dict:
+    """What a tool answered: gradio writes it as Python would, not as JSON."""
+    assert not heard.isError
+    return ast.literal_eval(heard.content[0].text)
+
+
+def test_a_tool_called_under_mcp_answers_as_its_endpoint_does(mcp):
+    pairs = {pair["name"]: pair for pair in answer(mcp.pairs)}
+    assert set(pairs) == set(PRESETS)
+    assert [name for name, pair in pairs.items() if pair["loaded"]] == [DEFAULT_PAIR]
+    raced = answer(mcp.race)
+    assert raced["state"] == "finished"
+    assert [len(lane["token_ids"]) for lane in raced["trace"]["lanes"]] == [6, 6]
+    assert mcp.refused.isError
+    assert "There is no stopper 'warp'" in mcp.refused.content[0].text
+
+
+def test_mcp_without_its_package_is_refused_with_what_to_install(monkeypatch):
+    monkeypatch.setenv("ADAEDL_MCP", "1")
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(UserError) as refusal:
+        launch(None, hosted_models())
+    assert str(refusal.value).endswith("needs the package mcp; install it with: pip install 'gradio[mcp]'")
 
 
 # The Space

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -279,6 +280,20 @@ def page(browser, address) -> Page:
     assert complaints == []
 
 
+def open_file(page: Page, rows: pd.DataFrame, folder: Path) -> None:
+    file = folder / "part.csv"
+    file.write_text(rows.to_csv(index=False))
+    page.set_input_files("#sweep-open input[type=file], input[type=file][accept='.csv']", file)
+    expect(page.locator("#sweep-status")).to_contain_text(f"Opened {len(rows)} rows", timeout=SOON)
+
+
+def shown_rows(page: Page) -> pd.DataFrame:
+    """The rows of the table, as its CSV file has them."""
+    with page.expect_download() as csv:
+        page.click("#sweep [data-file=csv]")
+    return open_rows(csv.value.path().read_bytes())
+
+
 def cells(page: Page, column: int) -> list[str]:
     return page.locator(f"#sweep tbody tr > :nth-child({column})").all_inner_texts()
 
@@ -316,9 +331,7 @@ def test_a_sweep_runs_on_the_page_and_its_files_have_what_it_shows(page):
     expect(page.locator("#sweep .whence")).to_contain_text("Measured here", timeout=SOON)
     expect(page.locator("#sweep-plan")).to_contain_text("as this machine was measured", timeout=SOON)
     assert cells(page, 2) == [temperature for temperature in ("0", "0.7", "1.3") for _ in range(4)]
-    with page.expect_download() as csv:
-        page.click("#sweep [data-file=csv]")
-    rows = open_rows(csv.value.path().read_bytes())
+    rows = shown_rows(page)
     assert len(rows) == 24
     with page.expect_download() as file:
         page.click("#sweep [data-file=parquet]")
@@ -339,10 +352,7 @@ def test_a_sweep_runs_on_the_page_and_its_files_have_what_it_shows(page):
 
 
 def test_an_opened_file_sets_the_controls_and_is_gone_on_with(page, swept, models, tmp_path):
-    part = tmp_path / "part.csv"
-    part.write_text(swept[:6].to_csv(index=False))
-    page.set_input_files("#sweep-open input[type=file], input[type=file][accept='.csv']", part)
-    expect(page.locator("#sweep-status")).to_contain_text("Opened 6 rows", timeout=SOON)
+    open_file(page, swept[:6], tmp_path)
     assert page.locator("#sweep-lanes .chip .open").all_inner_texts() == [
         "autoregressive",
         "fixed k=2",
@@ -357,9 +367,36 @@ def test_an_opened_file_sets_the_controls_and_is_gone_on_with(page, swept, model
     page.click("#sweep-go-on")
     expect(page.locator("#sweep-status .error")).to_contain_text("max_new_tokens 8, not 9", timeout=SOON)
     assert len(page.locator("#sweep tbody tr").all()) == 6
-    page.click("#tabs [role=tab] >> nth=0")
-    page.click("#tabs [role=tab] >> nth=1")
-    expect(page.locator("#sweep tbody tr")).to_have_count(6, timeout=SOON)
+    page.click("#tab-race-button")
+    page.click("#tab-sweep-button")
+    expect(page.locator("#sweep tbody tr").first).to_be_visible(timeout=SOON)
+    assert len(page.locator("#sweep tbody tr").all()) == 6
+
+
+def test_stop_on_the_page_keeps_what_is_done_and_continue_does_the_rest(page, swept, models, tmp_path):
+    open_file(page, swept[:6], tmp_path)
+    listed, status = page.locator("#sweep-list textarea"), page.locator("#sweep-status")
+    if not listed.is_visible():
+        page.click("#sweep-own > button")
+    listed.fill("w1 w2\nw3 w4")
+    expect(page.locator("#sweep-plan")).to_contain_text("12 runs", timeout=SOON)
+    before = models.take_turn()
+    assert before.wait(0)
+    page.click("#sweep-go-on")
+    expect(status).to_contain_text("Races before yours: 1", timeout=SOON)
+    after_one = models.take_turn()  # comes in between the next race and the one that is stopped
+    before.leave()
+    expect(page.locator("#sweep-progress")).to_contain_text("9 of 12 runs", timeout=SOON)
+    page.click("#sweep-stop")
+    expect(status).to_contain_text("Stopped after 9 runs; they are kept", timeout=SOON)
+    after_one.leave()
+    kept = shown_rows(page)
+    assert len(kept) == 9
+    page.click("#sweep-go-on")
+    expect(status).to_contain_text("Finished: 12 runs", timeout=SOON)
+    rows = shown_rows(page)
+    pd.testing.assert_frame_equal(rows[:9], kept)
+    pd.testing.assert_frame_equal(without_times(rows), without_times(swept), check_dtype=False)
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
