@@ -15,6 +15,7 @@ from components.afterwards import when_over
 from components.assets import module_address
 from components.browser_part import browser_part
 from components.controls import DEFAULTS, unchecked
+from components.hosting import host
 from components.live import POLL_S, Session, play, say_place
 from components.messages import say, say_error
 from components.models_state import ModelsState
@@ -24,6 +25,7 @@ from components.settings import RaceSettings, whole
 from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
+TOKENS = 128  # of a recording, where the host allows as many
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,8 @@ def explore_view(models: ModelsState) -> None:
                     0, 2, 0.7, step=0.05, label=text("page.temperature"), buttons=[], scale=2, min_width=150
                 )
             )
-            tokens = unchecked(gr.Number(128, label=text("page.tokens"), scale=1, min_width=110))
+            most = min(TOKENS, host().max_tokens)
+            tokens = unchecked(gr.Number(most, label=text("page.tokens"), scale=1, min_width=110))
             seed = unchecked(gr.Number(0, label=text("page.seed"), scale=1, min_width=90))
         record = gr.Button(text("explore.record"), variant="primary", elem_id="record")
     with gr.Row(elem_id="explore-buttons", equal_height=True):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,11 +16,12 @@ from huggingface_hub import SpaceCard
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
-from components import hosting, race_log
+from components import controls, hosting, race_log, sweep_page
 from components.controls import DEFAULTS
 from components.hosting import Host
 from components.live import Session, play
 from components.models_state import ModelsState
+from components.page import build_page
 from components.recordings import DEPTH
 from components.zero_gpu import MAX_S, race_duration, recording_duration
 
@@ -32,7 +34,7 @@ SETTINGS = replace(
 @pytest.fixture
 def environment(monkeypatch):
     """Sets variables of the host, which are then read anew; the names it sets are not there otherwise."""
-    for name in ("PAIR", "MAX_TOKENS", "CONCURRENCY", "RACE_SECONDS", "CACHE"):
+    for name in ("PAIR", "MAX_TOKENS", "CONCURRENCY", "RACE_SECONDS", "CACHE", "SWEEP_RUNS"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"ADAEDL_{name}", raising=False)
 
@@ -85,6 +87,25 @@ def test_a_host_s_limit_holds_for_visitors(environment):
     environment(MAX_TOKENS="32")
     with pytest.raises(UserError, match="40 new tokens were asked for; the page writes at most 32"):
         next(play(hosted_models(), SETTINGS, Session()))
+
+
+@pytest.mark.parametrize(("most", "runs"), [("50", 40), ("7", 4), ("1", 1)])
+def test_what_the_page_asks_for_at_first_is_within_the_host_s_limits(environment, most, runs):
+    environment(ADAEDL_MAX_TOKENS="32", ADAEDL_SWEEP_RUNS=most)
+    page = build_page(hosted_models())
+    controls.defaults(DEFAULT_PAIR).check()
+    grid = sweep_page.defaults().grid(DEFAULT_PAIR)
+    assert len(grid.cells) * len(grid.lanes) == runs
+    fields = [part.value for part in page.blocks.values() if part.get_block_name() == "number"]
+    assert fields.count(32) == 3  # of the Race, Explore and Sweep pages
+    assert max(fields) == 32
+
+
+@pytest.mark.parametrize("variable", ["ADAEDL_MAX_TOKENS", "ADAEDL_SWEEP_RUNS"])
+def test_a_start_with_a_variable_that_cannot_be_read_ends_with_one_sentence(environment, variable):
+    environment(**{variable: "many"})
+    with pytest.raises(SystemExit, match=r"^error: \w+ is 'many'; it must be a whole number"):
+        runpy.run_path(str(TESTS.parent / "app.py"), run_name="app")
 
 
 def test_the_cache_variable_is_where_the_engine_keeps_weights(environment, tmp_path, monkeypatch):
