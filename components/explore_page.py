@@ -39,7 +39,7 @@ class ExploreSession(Session):
 
 def explore_view(models: ModelsState) -> None:
     """The page, inside a tab."""
-    session = gr.State(ExploreSession(), time_to_live=3600)
+    session = gr.State(ExploreSession())
     gr.Markdown(text("explore.introduction"), elem_id="explore-introduction")
     with gr.Accordion(text("explore.record_own"), open=False, elem_id="explore-controls"):
         with gr.Row():

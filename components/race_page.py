@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def race_view(page: gr.Blocks, models: ModelsState) -> None:
     """The race page's parts, for a tab of the page. Nothing is loaded by building it."""
-    session = gr.State(Session(), time_to_live=3600)
+    session = gr.State(Session())
     with gr.Row(elem_id="introduction"):
         gr.Markdown(text("page.introduction"))
     controls = controls_view(models.default)

@@ -78,7 +78,7 @@ class SweepControls:
 
 def sweep_view(models: ModelsState) -> None:
     """The page, inside a tab."""
-    session = gr.State(SweepSession(), time_to_live=3600)
+    session = gr.State(SweepSession())
     pace, default = Pace(), defaults()
     gr.Markdown(text("sweep.introduction"), elem_id="sweep-introduction")
     controls = _controls(default)
