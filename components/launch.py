@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 
 from adaedl.errors import UserError
 from components import assets, upkeep
-from components.guard import ClosedRoutes, SecurityHeaders, fetch_nothing
+from components.guard import BodyLimit, ClosedRoutes, SecurityHeaders, fetch_nothing
 from components.health import health_route
 from components.language import ChineseBrowsers
 from components.models_state import ModelsState
@@ -39,6 +39,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
             "middleware": [
                 Middleware(SecurityHeaders, on_spaces="SPACE_ID" in os.environ),
                 Middleware(ClosedRoutes),
+                Middleware(BodyLimit),
                 Middleware(ChineseBrowsers),
             ],
         },

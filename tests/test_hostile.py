@@ -18,6 +18,8 @@ from components.controls import DEFAULTS
 from components.guard import for_strangers
 from components.models_state import ModelsState
 
+JSON = {"content-type": "application/json"}
+
 
 @pytest.fixture(scope="module")
 def served():
@@ -182,6 +184,28 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(monkeypatch):
 def test_an_upload_has_a_largest_size(client):
     form = {"files": ("large.json", io.BytesIO(b" " * (65 * 2**20)), "application/json")}
     assert client.post("/gradio_api/upload", files=form).status_code == 413
+
+
+def in_chunks(size: int):
+    for _ in range(0, size, 2**16):
+        yield b" " * 2**16
+
+
+@pytest.mark.parametrize("path", ["queue/join", "run/race", "call/race", "reset", "stream/a"])
+@pytest.mark.parametrize("told", [True, False], ids=["its length is told", "its length is not told"])
+def test_a_request_that_is_too_large_is_refused_in_one_sentence(client, path, told):
+    content = b" " * (3 * 2**20) if told else in_chunks(3 * 2**20)
+    answer = client.post(f"/gradio_api/{path}", content=content, headers=JSON)
+    sentence = "The request is too large; at most 2 MB are read here."
+    assert (answer.status_code, answer.text) == (413, sentence)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_large_table_may_be_asked_for_as_a_file_and_an_upload_be_larger_still(client):
+    ask = client.post("/gradio_api/component_server", content=in_chunks(3 * 2**20), headers=JSON)
+    assert (ask.status_code, ask.json()) == (400, {"detail": "Invalid JSON body."})
+    upload = client.post("/gradio_api/upload", files={"files": ("a.json", b" " * 3 * 2**20)})
+    assert upload.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/config", "/gradio_api/file=/etc/passwd"])

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from hosted import hosted_models
 
-from components import upkeep
+from components import guard, upkeep
 from components.launch import launch
 from components.page import build_page
 
@@ -92,3 +92,20 @@ def test_one_upload_brings_few_files(served):
     answer = httpx.post(f"{served[0]}/gradio_api/upload", files=files)
     assert (answer.status_code, answer.text) == (400, "Too many files. Maximum number of files is 4.")
     assert httpx.post(f"{served[0]}/gradio_api/upload", files=files[1:]).status_code == 200
+
+
+def test_an_upload_that_never_ends_is_refused_and_what_had_come_of_it_is_deleted(served, monkeypatch):
+    monkeypatch.setitem(guard.LARGEST, "/gradio_api/upload", 2**20)
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+
+    def body():
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.json"\r\n\r\n'
+        for _ in range(32):
+            yield b" " * 2**16
+
+    answer = httpx.post(f"{served[0]}/gradio_api/upload", content=body(), headers=headers)
+    assert (answer.status_code, answer.text) == (413, "The request is too large; at most 1 MB are read here.")
+    left = [Path(path) for path in upkeep._begun]
+    assert any(path.exists() for path in left)
+    monkeypatch.setattr(upkeep, "UPLOAD_S", 0)
+    until(lambda: not any(path.exists() for path in left))
