@@ -179,6 +179,7 @@ def _wire_models(page: gr.Blocks, models: ModelsState, models_line: gr.HTML) -> 
     timer = gr.Timer(0.5)
 
     def poll():
+        models.try_again()
         settled = models.state.phase in ("ready", "failed")
         return tell_models(models.state, models.pair), gr.Timer(active=not settled)
 

@@ -336,6 +336,7 @@ def load_pair(
     dtype: str | None = None,
     progress: Progress | None = None,
     allow_local: bool = True,
+    make_room: Callable[[], None] | None = None,
     read_first: bool = False,
 ) -> Pair:
     """Fetch, check and load a target and its drafter.
@@ -346,6 +347,8 @@ def load_pair(
         dtype: "float32", "bfloat16" or "float16"; None for the device's own.
         progress: told what is being done, see `fetch_weights`.
         allow_local: False refuses folders as models.
+        make_room: called once nothing but the reading of the weights is left to do, for a caller that lets go
+            of another pair for this one.
         read_first: read the weights into the machine's memory whole, then move them to the device. ZeroGPU
             wants it so.
 
@@ -372,6 +375,8 @@ def load_pair(
         check_same_tokenizer(tokenizer, load_tokenizer(draft_weights.folder, second))
         folders.append(draft_weights.folder)
 
+    if make_room:
+        make_room()
     spread = None
     if chosen_here and device.type == "cuda" and not read_first:
         placement = _placement(preset, folders, dtype)
