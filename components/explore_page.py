@@ -162,6 +162,7 @@ def make_recording(models: ModelsState, settings: RaceSettings, session: Explore
                 return
             yield say("page.status_loading", sentence=models.state.sentence)
         pair = loading.result()
+        turn.begin_work()
         where = pair.runs_on
         yield say("explore.status_recording", device=where, percent=0)
         with closing(recorded_parts(models, pair, settings)) as parts:

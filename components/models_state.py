@@ -44,7 +44,7 @@ class Turn:
         self._models = models
         self.work = work
         self.visitor = visitor
-        self.began: float | None = None  # when it got the device
+        self.began: float | None = None  # when it got the device, then when its work began
 
     @property
     def ahead(self) -> int:
@@ -71,6 +71,11 @@ class Turn:
             if models._changed.wait_for(lambda: self in models._turns[: models._at_once], seconds):
                 self.began = self.began or time.monotonic()
             return self.began is not None
+
+    def begin_work(self) -> None:
+        """The pair is there: what came before, such as its download, tells nothing of the device's speed."""
+        with self._models._changed:
+            self.began = time.monotonic()
 
     def finished(self) -> None:
         """The work is done, all of it: how long it took tells how long others will wait."""

@@ -16,14 +16,14 @@ from huggingface_hub import SpaceCard
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
-from components import controls, hosting, race_log, sweep_page
+from components import controls, hosting, race_log, running, sweep_page
 from components.controls import DEFAULTS
 from components.hosting import Host
 from components.live import Session, play
 from components.models_state import ModelsState
 from components.page import build_page
 from components.recordings import DEPTH
-from components.zero_gpu import MAX_S, race_duration, recording_duration
+from components.zero_gpu import MAX_S, START_S, race_duration, recording_duration
 
 TESTS = Path(__file__).resolve().parent
 SETTINGS = replace(
@@ -252,6 +252,23 @@ def test_a_task_that_zero_gpu_ends_is_told_and_the_next_race_runs(zero_gpu):
     assert zero_gpu["after"] == "page.status_finished"
 
 
+@pytest.mark.parametrize(("start_s", "counted_s"), [(9, 9), (70, START_S)])
+def test_on_zero_gpu_a_start_counts_as_part_of_a_race_and_a_wait_for_a_gpu_does_not(
+    monkeypatch, start_s, counted_s
+):
+    now = 1000.0
+
+    def race_parts(settings):
+        nonlocal now
+        now += start_s
+        yield "a trace"
+
+    monkeypatch.setattr(running, "race_parts", race_parts)
+    monkeypatch.setattr(running.time, "monotonic", lambda: now)
+    begun = running.RaceOnZeroGpu(SETTINGS)
+    assert now - begun.began == counted_s
+
+
 # The queue
 
 
@@ -285,6 +302,23 @@ def test_a_queue_tells_how_long_it_takes_once_a_race_has_shown_it():
     first.leave()
     last = models.take_turn(work=10)
     assert last.seconds_to_wait() == pytest.approx(10, rel=0.1)
+
+
+def test_how_long_a_queue_takes_does_not_depend_on_how_long_a_pair_took_to_load(monkeypatch):
+    models = hosted_models()
+
+    def load(name):
+        models._turns[0].began -= 1000  # seconds: it was downloaded
+        return models.on_device(lambda: models.pair)
+
+    monkeypatch.setattr(models, "load", load)
+    racing = play(models, SETTINGS, Session())
+    while "racing" not in words(next(racing))["key"]:
+        pass
+    list(racing)
+    waits_for = models.take_turn(work=80)
+    waits_for.wait(0)
+    assert models.take_turn().seconds_to_wait() < 500
 
 
 def test_more_races_at_once_are_a_host_s_choice_and_each_is_whole(environment):
