@@ -11,9 +11,9 @@ from components.zero_gpu import on_zero_gpu
 
 try:
     models = ModelsState(first_pair())
+    demo = build_page(models)
 except UserError as error:
     sys.exit(f"error: {error}")
-demo = build_page(models)
 
 if __name__ == "__main__":
     start_logging()

@@ -2,6 +2,11 @@
 
 import ctypes
 import platform
+from contextlib import suppress
+from pathlib import Path
+
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")  # version 2, as a container sees its own
 
 
 def processor() -> str:
@@ -21,6 +26,25 @@ def device_name(device) -> str:
     import torch
 
     return torch.cuda.get_device_name(device)
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that are free here, within what a container may use; None where the system does not
+    tell."""
+    free = []
+    with suppress(OSError, KeyError):
+        free.append(1024 * _numbers(MEMINFO)["MemAvailable:"])
+    with suppress(OSError, KeyError, ValueError):  # a limit that is "max" is none
+        used = _numbers(CGROUP / "memory.stat")
+        of_files = used["active_file"] + used["inactive_file"]  # kept for speed, and given up when asked for
+        most, taken = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free.append(max(most - taken + of_files, 0))
+    return min(free, default=None)
+
+
+def _numbers(file: Path) -> dict[str, int]:
+    """The numbers in a file of lines such as "name 5" or "name 5 kB"."""
+    return {words[0]: int(words[1]) for line in file.read_text().splitlines() if (words := line.split())}
 
 
 def give_back_memory() -> None:

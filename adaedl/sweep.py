@@ -16,6 +16,7 @@ import csv
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -78,7 +79,7 @@ class Grid:
         for name, values in (("lanes", lanes), ("temperatures", self.temperatures), ("seeds", self.seeds)):
             if not values:
                 raise UserError("The sweep has no {}; give at least one.", name)
-            twice = next((value for value in values if values.count(value) > 1), None)
+            twice = next((value for value, count in Counter(values).items() if count > 1), None)
             if twice is not None:
                 raise UserError("{} has {} twice; a sweep runs each once.", name, twice)
         if BASELINE not in lanes:  # every speedup is against it

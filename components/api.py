@@ -9,7 +9,7 @@ import gradio as gr
 from adaedl.errors import UserError
 from adaedl.models.presets import PRESETS
 from adaedl.stopping import split_specs
-from components.controls import DEFAULTS
+from components.controls import defaults
 from components.live import Session, play
 from components.models_state import ModelsState
 from components.settings import RaceSettings
@@ -17,6 +17,7 @@ from components.settings import RaceSettings
 
 def add_api(models: ModelsState) -> None:
     """Add /race and /pairs to the page that is being built."""
+    default = defaults(models.default)
 
     def pairs() -> list[dict]:
         """The pairs of a target and a draft model that can be named.
@@ -41,14 +42,14 @@ def add_api(models: ModelsState) -> None:
 
     def race(
         prompt: str,
-        lanes: str = ",".join(DEFAULTS.lanes),
-        temperature: float = DEFAULTS.temperature,
-        max_new_tokens: int = DEFAULTS.max_new_tokens,
-        seed: int = DEFAULTS.seed,
-        verification: str = DEFAULTS.verification,
-        top_k: int = DEFAULTS.top_k,
-        top_p: float = DEFAULTS.top_p,
-        pair: str = models.default,
+        lanes: str = ",".join(default.lanes),
+        temperature: float = default.temperature,
+        max_new_tokens: int = default.max_new_tokens,
+        seed: int = default.seed,
+        verification: str = default.verification,
+        top_k: int = default.top_k,
+        top_p: float = default.top_p,
+        pair: str = default.pair,
         request: gr.Request = None,
     ) -> Iterator[dict]:
         """Race several stopping rules of speculative decoding on one prompt, streaming.

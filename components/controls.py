@@ -1,7 +1,7 @@
 """What a visitor sets before a race: prompt, pair, lanes, sampling, Run and Stop."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gradio as gr
 from gradio.i18n import I18nData
@@ -9,6 +9,7 @@ from gradio.i18n import I18nData
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset
 from adaedl.request import DEFAULT_LANES
 from components.browser_part import browser_part
+from components.hosting import host
 from components.lanes_editor import lanes_editor
 from components.messages import say
 from components.settings import RaceSettings, read_lanes, whole
@@ -82,8 +83,14 @@ class Controls:
         ]
 
 
+def defaults(default_pair: str) -> RaceSettings:
+    """DEFAULTS with the host's pair, within the host's limits."""
+    tokens = min(DEFAULTS.max_new_tokens, host().max_tokens)
+    return replace(DEFAULTS, pair=default_pair, max_new_tokens=tokens)
+
+
 def controls_view(default_pair: str) -> Controls:
-    """The controls, set to DEFAULTS with the host's pair."""
+    """The controls, set to what `defaults` says."""
     with gr.Row(elem_id="controls"):
         with gr.Column(scale=5, min_width=300, elem_id="prompt-box"):
             prompt = gr.Textbox(
@@ -132,7 +139,7 @@ def controls_view(default_pair: str) -> Controls:
                     **small,
                 )
             link = browser_part("shared", "", module="share")
-            rule, top_k, top_p, seed, tokens = _advanced()
+            rule, top_k, top_p, seed, tokens = _advanced(defaults(default_pair).max_new_tokens)
     # The menu hands its prompt over within the browser.
     examples.input(
         None, examples, prompt, js="(chosen) => chosen", show_progress="hidden", api_visibility="private"
@@ -147,7 +154,7 @@ def verification_rule(value: str, **layout) -> gr.Radio:
     return gr.Radio(rules, value=value, label=text("page.rule"), **layout)
 
 
-def _advanced() -> tuple[gr.components.Component, ...]:
+def _advanced(new_tokens: int) -> tuple[gr.components.Component, ...]:
     """What is seldom changed: the verification rule, top-k, top-p, the seed and the length."""
     with gr.Accordion(text("page.advanced"), open=False, elem_id="advanced"), gr.Row():
         rule = verification_rule(DEFAULTS.verification, elem_id="rule", scale=3, min_width=280)
@@ -155,7 +162,7 @@ def _advanced() -> tuple[gr.components.Component, ...]:
             _number(text("page.top_k"), DEFAULTS.top_k, "top_k"),
             _number(text("page.top_p"), DEFAULTS.top_p, "top_p"),
             _number(text("page.seed"), DEFAULTS.seed, "seed"),
-            _number(text("page.tokens"), DEFAULTS.max_new_tokens, "tokens"),
+            _number(text("page.tokens"), new_tokens, "tokens"),
         ]
     return rule, *numbers
 

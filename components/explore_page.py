@@ -15,6 +15,7 @@ from components.afterwards import when_over
 from components.assets import module_address
 from components.browser_part import browser_part
 from components.controls import DEFAULTS, unchecked
+from components.hosting import host
 from components.live import POLL_S, Session, play, say_place
 from components.messages import say, say_error
 from components.models_state import ModelsState
@@ -24,6 +25,7 @@ from components.settings import RaceSettings, whole
 from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
+TOKENS = 128  # of a recording, where the host allows as many
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class ExploreSession(Session):
 
 def explore_view(models: ModelsState) -> None:
     """The page, inside a tab."""
-    session = gr.State(ExploreSession(), time_to_live=3600)
+    session = gr.State(ExploreSession())
     gr.Markdown(text("explore.introduction"), elem_id="explore-introduction")
     with gr.Accordion(text("explore.record_own"), open=False, elem_id="explore-controls"):
         with gr.Row():
@@ -49,7 +51,8 @@ def explore_view(models: ModelsState) -> None:
                     0, 2, 0.7, step=0.05, label=text("page.temperature"), buttons=[], scale=2, min_width=150
                 )
             )
-            tokens = unchecked(gr.Number(128, label=text("page.tokens"), scale=1, min_width=110))
+            most = min(TOKENS, host().max_tokens)
+            tokens = unchecked(gr.Number(most, label=text("page.tokens"), scale=1, min_width=110))
             seed = unchecked(gr.Number(0, label=text("page.seed"), scale=1, min_width=90))
         at_1 = gr.Checkbox(False, label=text("explore.at_1"), info=text("explore.at_1_about"), elem_id="at-1")
         record = gr.Button(text("explore.record"), variant="primary", elem_id="record")
@@ -168,6 +171,7 @@ def make_recording(
                 return
             yield say("page.status_loading", sentence=models.state.sentence)
         pair = loading.result()
+        turn.begin_work()
         where = pair.runs_on
         yield say("explore.status_recording", device=where, percent=0)
         with closing(recorded_parts(models, pair, settings, score_temperature)) as parts:

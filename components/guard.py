@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 from gradio import processing_utils
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
 from adaedl.errors import Sentence, UserError
@@ -52,6 +52,52 @@ class ClosedRoutes:
         closed = scope["type"] == "http" and scope["path"].startswith(CLOSED)
         answer = PlainTextResponse("Not found", 404) if closed else self.app
         await answer(scope, receive, send)
+
+
+# Bytes of a request's body at the most. A file may have 64 MB; a sweep's table, sent to be made into Parquet,
+# 4 MB before it is quoted.
+LARGEST = {"/gradio_api/upload": 70 * 2**20, "/gradio_api/component_server": 10 * 2**20}
+LARGEST_ELSEWHERE = 2 * 2**20
+
+
+class BodyLimit:
+    """ASGI middleware: a request that is too large is answered with 413 as soon as that is known, from the
+    length that it names or from what has come of it."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        most = LARGEST.get(scope["path"].rstrip("/"), LARGEST_ELSEWHERE)
+        sentence = f"The request is too large; at most {most // 2**20} MB are read here."
+        refusal = PlainTextResponse(sentence, 413, {"connection": "close"})
+        if int(Headers(scope=scope).get("content-length", 0)) > most:
+            await refusal(scope, receive, send)
+            return
+        taken, answered = 0, False
+
+        async def receive_at_most():
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            return message if taken <= most else {"type": "http.disconnect"}
+
+        async def send_unless_refused(message) -> None:
+            nonlocal answered
+            if taken <= most or answered:
+                answered = True
+                await send(message)
+
+        try:
+            await self.app(scope, receive_at_most, send_unless_refused)
+        except Exception:
+            if taken <= most:
+                raise  # else it is the app's word for a visitor who has left
+        if taken > most and not answered:
+            await refusal(scope, receive, send)
 
 
 class SecurityHeaders:

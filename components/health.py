@@ -34,12 +34,12 @@ def versions() -> dict[str, str]:
 
 
 def health(models: ModelsState) -> dict:
-    """What /healthz answers: `status` is ok, loading, or failed where no pair could be loaded. Holds
-    nothing of any visitor."""
+    """What /healthz answers: `status` is ok, loading, or failed where the host's pair could not be loaded.
+    Holds nothing of any visitor."""
     state, pair = models.state, models.pair
     racing, waiting = models.in_queue
     told = {
-        "status": "ok" if pair else "failed" if state.phase == "failed" else "loading",
+        "status": "ok" if pair else "failed" if models.failed_at is not None else "loading",
         "models": state.sentence,
         "races": {"running": racing, "waiting": waiting, "at_once": host().concurrency},
         "limits": {"new_tokens": host().max_tokens, "race_seconds": host().race_seconds},
@@ -66,9 +66,11 @@ def health(models: ModelsState) -> dict:
 
 
 def health_route(models: ModelsState) -> Route:
-    """GET /healthz: 200 while the models are there or on their way, 503 where they could not be loaded."""
+    """GET /healthz: 200 while the models are there or on their way, 503 where the host's could not be loaded,
+    until they are, which is tried again when somebody asks."""
 
     def healthz(request: Request) -> JSONResponse:
+        models.try_again()
         told = health(models)
         return JSONResponse(told, 503 if told["status"] == "failed" else 200, {"cache-control": "no-store"})
 

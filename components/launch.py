@@ -7,8 +7,8 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from adaedl.errors import UserError
-from components import assets
-from components.guard import ClosedRoutes, SecurityHeaders, fetch_nothing
+from components import assets, upkeep
+from components.guard import BodyLimit, ClosedRoutes, SecurityHeaders, fetch_nothing
 from components.health import health_route
 from components.language import ChineseBrowsers
 from components.models_state import ModelsState
@@ -27,22 +27,26 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
     if mcp and find_spec("mcp") is None:
         raise UserError("ADAEDL_MCP=1 needs the package mcp; install it with: pip install 'gradio[mcp]'")
     fetch_nothing()
+    upkeep.limit_uploads()
     return page.queue(max_size=100).launch(
         max_threads=128,  # whoever waits for the device holds one, asleep
         theme=theme(),
         css=css_variables(),
         css_paths=sorted(assets.ASSETS.glob("*.css")),
         app_kwargs={
+            "lifespan": upkeep.upkeep,
             "routes": [*assets.routes(), health_route(models)],
             "middleware": [
                 Middleware(SecurityHeaders, on_spaces="SPACE_ID" in os.environ),
                 Middleware(ClosedRoutes),
+                Middleware(BodyLimit),
                 Middleware(ChineseBrowsers),
             ],
         },
         i18n=translations(),
         footer_links=["gradio", "settings"],
         max_file_size="64mb",  # a trace that is too large for the page may come, to be told so
+        state_session_capacity=upkeep.MOST_SESSIONS,
         mcp_server=mcp,
         show_error=False,
         run_history=False,

@@ -74,10 +74,11 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
                 return
             yield Moment(say("page.status_loading", sentence=models.state.sentence))
         pair = loading.result()
+        turn.begin_work()
 
         record.begin()
         running = RaceOnZeroGpu(settings) if on_zero_gpu() else RaceHere(models, pair, settings)
-        must_end = _End(session, running.seconds)
+        must_end = _End(session, running.began + running.seconds)
         trace = session.trace = running.trace
         session.feed = RaceFeed(trace)
         about = {
@@ -117,9 +118,9 @@ def say_place(turn: Turn) -> str:
 class _End:
     """Whether a race must end before its text does, and why: it was asked to, or has had its time."""
 
-    def __init__(self, session: Session, seconds: float):
+    def __init__(self, session: Session, ends: float):
         self.session = session
-        self.ends = time.monotonic() + seconds
+        self.ends = ends
         self.why: str | None = None
 
     def __call__(self) -> bool:

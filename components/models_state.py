@@ -16,12 +16,13 @@ from typing import Literal
 
 from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
-from adaedl.models.presets import DEFAULT_PAIR, resolve
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
 from components.guard import for_strangers
 from components.hosting import host
 from components.zero_gpu import lend, on_zero_gpu
 
 MAX_WAITING = 60
+RETRY_S = 30  # between two tries to load the host's pair
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Turn:
         self._models = models
         self.work = work
         self.visitor = visitor
-        self.began: float | None = None  # when it got the device
+        self.began: float | None = None  # when it got the device, then when its work began
 
     @property
     def ahead(self) -> int:
@@ -71,6 +72,11 @@ class Turn:
                 self.began = self.began or time.monotonic()
             return self.began is not None
 
+    def begin_work(self) -> None:
+        """The pair is there: what came before, such as its download, tells nothing of the device's speed."""
+        with self._models._changed:
+            self.began = time.monotonic()
+
     def finished(self) -> None:
         """The work is done, all of it: how long it took tells how long others will wait."""
         with self._models._changed:
@@ -91,12 +97,16 @@ class ModelsState:
 
     Args:
         default: the pair that the host chose. It alone may be a folder of the host's.
+
+    Attributes:
+        failed_at: when loading the host's pair last failed; None where it did not, or no longer does.
     """
 
     def __init__(self, default: str):
         self.default = default
         self.pair: Pair | None = None
-        self.state = LoadState(default, "waiting", Sentence("the models load in a moment"))
+        self.state = self._waiting()
+        self.failed_at: float | None = None
         self._turns: list[Turn] = []
         self._at_once = host().concurrency
         self._seconds_per_token: float | None = None
@@ -154,6 +164,16 @@ class ModelsState:
         if self.pair:
             lend(self.pair)
 
+    def try_again(self) -> None:
+        """Load the host's pair again where that failed a while ago, such as for want of a network."""
+        now = time.monotonic()
+        with self._changed:
+            failed = self.failed_at is not None and self.state.phase == "failed"
+            if not failed or now - self.failed_at < RETRY_S or on_zero_gpu():
+                return
+            self.failed_at = now
+        self.load_first()
+
     def load(self, name: str) -> Future:
         """Start to load a pair, unless it is loaded; the future's result is the pair. `state` says how
         far it is. The future raises a UserError where the pair cannot be loaded."""
@@ -192,13 +212,16 @@ class ModelsState:
         try:
             if self.pair and self.pair.name == resolve(name).name:
                 return self.pair
-            if self.pair and self.pair.device.type != "cpu":
-                self.pair = None  # two pairs seldom fit on an accelerator
             progress(Sentence("importing the libraries"), None)
             from adaedl.models.loading import load_pair
 
             pair = load_pair(
-                name, progress=progress, allow_local=name == self.default, read_first=on_zero_gpu()
+                name,
+                progress=progress,
+                allow_local=name == self.default,
+                use_token=name == self.default or resolve(name).name in PRESETS,
+                make_room=self._make_room,
+                read_first=on_zero_gpu(),
             )
         except Exception as error:
             if isinstance(error, UserError):
@@ -207,11 +230,25 @@ class ModelsState:
             else:
                 log.exception("loading %r failed", name)
                 error = UserError("The pair {!r} could not be loaded; the host's log says why.", name)
-            self.state = _ready(self.pair) if self.pair else LoadState(name, "failed", error.sentence)
+            if self.pair:
+                self.state = _ready(self.pair)
+            elif name in (self.default, DEFAULT_PAIR):
+                self.failed_at = time.monotonic()
+                self.state = LoadState(name, "failed", error.sentence)
+            else:  # a visitor's, for which the host's had been let go
+                self.state = self._waiting()
+                self.on_device(self._load_first)
             raise error from None
-        self.pair = pair
+        self.pair, self.failed_at = pair, None
         self.state = _ready(pair)
         return pair
+
+    def _make_room(self) -> None:
+        if self.pair and self.pair.device.type != "cpu":
+            self.pair = None  # two pairs seldom fit on an accelerator
+
+    def _waiting(self) -> LoadState:
+        return LoadState(self.default, "waiting", Sentence("the models load in a moment"))
 
 
 def _ready(pair: Pair) -> LoadState:

@@ -3,7 +3,6 @@ file are drawn by the same player."""
 
 import logging
 from contextlib import closing
-from dataclasses import replace
 
 import gradio as gr
 
@@ -14,7 +13,7 @@ from components.afterwards import when_over
 from components.api import add_api
 from components.assets import module_address
 from components.browser_part import browser_part
-from components.controls import DEFAULTS, Controls, controls_view
+from components.controls import Controls, controls_view, defaults
 from components.live import Session, play
 from components.messages import say, say_error, tell_models
 from components.models_state import ModelsState
@@ -32,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def race_view(page: gr.Blocks, models: ModelsState) -> None:
     """The race page's parts, for a tab of the page. Nothing is loaded by building it."""
-    session = gr.State(Session(), time_to_live=3600)
+    session = gr.State(Session())
     with gr.Row(elem_id="introduction"):
         gr.Markdown(text("page.introduction"))
     controls = controls_view(models.default)
@@ -121,7 +120,7 @@ def _buttons(controls: Controls, running: bool) -> dict:
 
 def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None:
     """A link that holds settings sets every control, then runs the race."""
-    default = replace(DEFAULTS, pair=models.default)
+    default = defaults(models.default)
 
     def open_link(query: str):
         settings = RaceSettings.from_query(str(query or ""), default)
@@ -180,6 +179,7 @@ def _wire_models(page: gr.Blocks, models: ModelsState, models_line: gr.HTML) -> 
     timer = gr.Timer(0.5)
 
     def poll():
+        models.try_again()
         settled = models.state.phase in ("ready", "failed")
         return tell_models(models.state, models.pair), gr.Timer(active=not settled)
 

@@ -12,7 +12,7 @@ from adaedl.trace import Trace
 from components.hosting import host
 from components.models_state import ModelsState
 from components.settings import RaceSettings
-from components.zero_gpu import gpu_task, race_duration
+from components.zero_gpu import START_S, gpu_task, race_duration
 
 MARGIN_S = 3  # ZeroGPU kills what takes longer than it said; a race that is ended here is kept
 UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
@@ -57,7 +57,7 @@ class RaceHere:
         from adaedl.race import race
 
         self.models = models
-        self.seconds = host().race_seconds
+        self.began, self.seconds = time.monotonic(), host().race_seconds
         self.trace = begin(pair, settings)
         self.running = race(pair, self.trace)
 
@@ -70,12 +70,17 @@ class RaceHere:
 
 
 class RaceOnZeroGpu:
-    """A race in a fork that has a GPU."""
+    """A race in a fork that has a GPU.
+
+    Its time counts from when the GPU was asked for. Where that is longer ago than a start takes, ZeroGPU had
+    the race wait for a GPU first, which it does not count.
+    """
 
     def __init__(self, settings: RaceSettings):
-        self.seconds = gpu_seconds(settings) - MARGIN_S
+        asked, self.seconds = time.monotonic(), gpu_seconds(settings) - MARGIN_S
         self.parts = race_parts(settings)
         self.trace: Trace = next(self.parts)
+        self.began = max(asked, time.monotonic() - START_S)
 
     def advance(self, stopped: Callable[[], bool]) -> bool:
         """Add some rounds to the trace; False where the race has ended or was stopped."""

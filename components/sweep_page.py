@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gradio as gr
 import pandas as pd
@@ -17,13 +17,14 @@ from adaedl.sweep import Grid, prompts_in_file, rows_to_keep, setup_of, to_frame
 from components.afterwards import when_over
 from components.browser_part import browser_part
 from components.controls import unchecked, verification_rule
+from components.hosting import host
 from components.lanes_editor import lanes_editor
 from components.messages import say, say_error
 from components.models_state import ModelsState
 from components.settings import read_lanes, whole
 from components.sweep_results import example, open_rows, parquet, tell_results
 from components.sweep_run import Pace, Progress, SweepSession, play_sweep
-from components.sweep_settings import SweepSettings, runs_of
+from components.sweep_settings import SweepSettings, most_runs, runs_of
 from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
@@ -77,11 +78,11 @@ class SweepControls:
 
 def sweep_view(models: ModelsState) -> None:
     """The page, inside a tab."""
-    session = gr.State(SweepSession(), time_to_live=3600)
-    pace = Pace()
+    session = gr.State(SweepSession())
+    pace, default = Pace(), defaults()
     gr.Markdown(text("sweep.introduction"), elem_id="sweep-introduction")
-    controls = _controls()
-    plan = browser_part("sweep-plan", _plan(DEFAULTS, models, pace), module="status")
+    controls = _controls(default)
+    plan = browser_part("sweep-plan", _plan(default, models, pace), module="status")
     status = browser_part("sweep-status", say("sweep.status_ready"), module="status")
     progress = browser_part("sweep-progress", "", module="sweep/progress")
     results = browser_part("sweep", example(), module="sweep/results", server_functions=[parquet])
@@ -90,20 +91,32 @@ def sweep_view(models: ModelsState) -> None:
     _wire_files(session, controls, status, results)
 
 
-def _controls() -> SweepControls:
-    """What is to be run."""
+def defaults() -> SweepSettings:
+    """As much of DEFAULTS as the host allows: fewer temperatures, then kinds of prompts, then lanes."""
+    temperatures, kinds, lanes = DEFAULTS.temperatures.split(","), list(DEFAULTS.kinds), list(DEFAULTS.lanes)
+    for values in (temperatures, kinds, lanes):
+        while len(values) > 1 and len(temperatures) * len(kinds) * len(lanes) > most_runs():
+            values.pop()
+    tokens = min(DEFAULTS.max_new_tokens, host().max_tokens)
+    return replace(
+        DEFAULTS, kinds=kinds, temperatures=",".join(temperatures), lanes=lanes, max_new_tokens=tokens
+    )
+
+
+def _controls(default: SweepSettings) -> SweepControls:
+    """What is to be run, and what that is at first."""
     with gr.Row(elem_id="sweep-controls"):
         with gr.Column(scale=5, min_width=300):
             with gr.Row():
                 kinds = gr.CheckboxGroup(
                     [(text(f"sweep.kind.{kind}"), kind) for kind in PROMPT_SETS],
-                    value=DEFAULTS.kinds,
+                    value=default.kinds,
                     label=text("sweep.kinds"),
                     scale=4,
                     min_width=240,
                     elem_id="sweep-kinds",
                 )
-                count = _number(text("sweep.count"), DEFAULTS.count, "sweep-count")
+                count = _number(text("sweep.count"), default.count, "sweep-count")
             with gr.Accordion(text("sweep.own"), open=False, elem_id="sweep-own"):
                 listed = gr.Textbox(label=text("sweep.list"), lines=4, max_lines=10, elem_id="sweep-list")
                 open_list = gr.UploadButton(
@@ -113,10 +126,10 @@ def _controls() -> SweepControls:
                     size="sm",
                     elem_id="sweep-open-list",
                 )
-            lanes = lanes_editor("sweep-lanes", DEFAULTS.lanes, MAX_LANES)
+            lanes = lanes_editor("sweep-lanes", default.lanes, MAX_LANES)
         with gr.Column(scale=4, min_width=300):
             temperatures = gr.Textbox(
-                DEFAULTS.temperatures,
+                default.temperatures,
                 label=text("sweep.temperatures"),
                 max_lines=1,
                 elem_id="sweep-temperatures",
@@ -125,14 +138,14 @@ def _controls() -> SweepControls:
                 presets = [gr.Button(preset, size="sm", min_width=60) for preset in PRESETS]
             with gr.Row():
                 seeds = gr.Textbox(
-                    DEFAULTS.seeds,
+                    default.seeds,
                     label=text("sweep.seeds"),
                     max_lines=1,
                     min_width=90,
                     elem_id="sweep-seeds",
                 )
-                tokens = _number(text("page.tokens"), DEFAULTS.max_new_tokens, "sweep-tokens")
-            rule = verification_rule(DEFAULTS.verification, elem_id="sweep-rule")
+                tokens = _number(text("page.tokens"), default.max_new_tokens, "sweep-tokens")
+            rule = verification_rule(default.verification, elem_id="sweep-rule")
     with gr.Row(elem_id="sweep-buttons"):
         small = {"size": "md", "min_width": 90}
         start = gr.Button(text("sweep.start"), variant="primary", elem_id="sweep-start", **small)

@@ -10,6 +10,7 @@ from adaedl.sweep import Cell, Grid, Prompt, built_in_prompts, prompts_from_line
 from components.settings import RaceSettings
 
 MOST_RUNS = 400  # a page is shared; the command line has no such limit
+MOST_CHARACTERS = 10_000  # of a list of numbers: more than the longest seeds of so many runs
 
 
 @dataclass(frozen=True)
@@ -32,25 +33,21 @@ class SweepSettings:
         Raises:
             UserError: naming the value that will not do, and what would.
         """
+        prompts = self._prompts()
+        temperatures = read_numbers("temperatures", _line("temperatures", self.temperatures))
+        seeds = read_whole_numbers("seeds", _line("seeds", self.seeds))
+        # Before anything is done for each of them.
+        _check_runs(max(len(prompts) * len(temperatures) * len(seeds), 1), len(self.lanes))
         grid = Grid(
-            self._prompts(),
-            tuple(read_numbers("temperatures", (self.temperatures or "").replace("，", ","))),
+            prompts,
+            tuple(temperatures),
             tuple(self.lanes),
-            tuple(read_whole_numbers("seeds", (self.seeds or "").replace("，", ","))),
+            tuple(seeds),
             self.max_new_tokens,
             self.verification,
         )
         race_of(grid, grid.cells[0], list(grid.lanes), pair).check()
-        runs, most = runs_of(grid), most_runs()
-        if runs > most:
-            raise UserError(
-                "This sweep has {:,} runs ({:,} × {} lanes); the page does at most {:,}. Take fewer "
-                "prompts, temperatures, seeds or lanes.",
-                runs,
-                len(grid.cells),
-                len(grid.lanes),
-                most,
-            )
+        _check_runs(len(grid.cells), len(grid.lanes))  # the grid may have added a lane
         return grid
 
     def _prompts(self) -> tuple[Prompt, ...]:
@@ -59,6 +56,27 @@ class SweepSettings:
         if not self.kinds:
             raise UserError("No kind of prompts is chosen; tick one, or type prompts of your own.")
         return built_in_prompts(list(self.kinds), self.count)
+
+
+def _line(name: str, text: str | None) -> str:
+    """A list of numbers as it is read."""
+    text = (text or "").replace("，", ",")
+    if len(text) > MOST_CHARACTERS:
+        raise UserError("{} has {:,} characters; at most {:,} are read.", name, len(text), MOST_CHARACTERS)
+    return text
+
+
+def _check_runs(cells: int, lanes: int) -> None:
+    most = most_runs()
+    if cells * lanes > most:
+        raise UserError(
+            "This sweep has {:,} runs ({:,} × {} lanes); the page does at most {:,}. Take fewer "
+            "prompts, temperatures, seeds or lanes.",
+            cells * lanes,
+            cells,
+            lanes,
+            most,
+        )
 
 
 class CellSettings(RaceSettings):

@@ -18,6 +18,7 @@ from adaedl.stopping import make_stopper
 from adaedl.sweep import Grid, Prompt
 from components.controls import DEFAULTS
 from components.explore_page import ExploreSession, make_recording
+from components.health import health
 from components.live import Session, play
 from components.models_state import ModelsState
 from components.sweep_run import Pace, SweepSession, play_sweep
@@ -174,6 +175,65 @@ def test_a_damaged_file_is_one_sentence_and_the_loaded_pair_stays(folder, file, 
     assert "\n" not in str(refusal.value)
     assert (models.pair, models.state.phase, models.in_queue) == (before, "ready", (0, 0))
     assert end(models, Session(), pair=DEFAULT_PAIR) == "page.status_finished"
+
+
+@pytest.fixture
+def on_a_gpu() -> ModelsState:
+    """The host's pair, as if it were on a GPU, which holds one pair at a time."""
+    models = hosted_models()
+    models.pair = replace(models.pair, device=torch.device("cuda"))
+    return models
+
+
+def test_a_pair_that_is_not_there_does_not_cost_the_host_s_own(on_a_gpu, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    before = on_a_gpu.pair
+    with pytest.raises(UserError, match="no/such is not on this machine"):
+        end(on_a_gpu, Session(), pair="no/such:no/such")
+    assert (on_a_gpu.pair, on_a_gpu.state.phase, on_a_gpu.failed_at) == (before, "ready", None)
+
+
+def test_after_a_pair_that_the_gpu_does_not_hold_the_host_s_own_comes_back(on_a_gpu, monkeypatch):
+    statuses = []
+
+    def load_pair(name, make_room, **options):
+        make_room()
+        statuses.append(health(on_a_gpu)["status"])
+        if name == DEFAULT_PAIR:
+            return hosted_models().pair
+        raise UserError("cuda has too little free memory.")
+
+    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    with pytest.raises(UserError, match="too little"):
+        end(on_a_gpu, Session(), pair="org/large:org/large")
+    on_a_gpu.on_device(lambda: None).result()
+    assert statuses == ["loading"] * 2
+    assert (on_a_gpu.pair.name, health(on_a_gpu)["status"]) == (DEFAULT_PAIR, "ok")
+
+
+def test_a_host_whose_pair_could_not_be_loaded_is_told_so_until_a_later_try(monkeypatch):
+    there = []
+
+    def load_pair(name, **options):
+        if there and name == DEFAULT_PAIR:
+            return there[0]
+        raise UserError("no network")
+
+    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    models = ModelsState(DEFAULT_PAIR)
+    models.load_first()
+    with pytest.raises(UserError):
+        models.load("org/a:org/b").result()
+    models.on_device(lambda: None).result()
+    assert (health(models)["status"], health(models)["models"]) == ("failed", "no network")
+    there.append(hosted_models().pair)
+    models.try_again()
+    models.on_device(lambda: None).result()
+    assert models.pair is None  # it was tried a moment ago
+    monkeypatch.setattr("components.models_state.RETRY_S", 0)
+    models.try_again()
+    models.on_device(lambda: None).result()
+    assert (models.pair, health(models)["status"]) == (there[0], "ok")
 
 
 def test_a_page_that_starts_again_keeps_no_queue_and_no_race():

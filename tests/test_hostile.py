@@ -4,6 +4,7 @@ browser is told to forbid."""
 import io
 import json
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,8 @@ from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.controls import DEFAULTS
 from components.guard import for_strangers
 from components.models_state import ModelsState
+
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +169,22 @@ def test_a_model_that_cannot_be_loaded_tells_a_visitor_no_folder(monkeypatch, tm
         assert told == "Cannot write to the cache folder $ADAEDL_CACHE (No space left on device)."
 
 
+@pytest.mark.parametrize(
+    ("name", "used"), [("org/a:org/b", False), ("own/a:own/b", True), (" llama-3.1-8b ", True)]
+)
+def test_the_host_s_token_is_not_used_for_pairs_that_visitors_type(monkeypatch, name, used):
+    asked = []
+
+    def load_pair(name, use_token, **options):
+        asked.append(use_token)
+        raise UserError("none")
+
+    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    with pytest.raises(UserError):
+        ModelsState("own/a:own/b").load(name).result()
+    assert asked[0] == used
+
+
 def test_a_trace_s_name_leads_nowhere(client):
     form = {"files": ("../../../../tmp/escaped.json", io.BytesIO(b"{}"), "application/json")}
     (path,) = client.post("/gradio_api/upload", files=form).json()
@@ -182,6 +201,28 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(monkeypatch):
 def test_an_upload_has_a_largest_size(client):
     form = {"files": ("large.json", io.BytesIO(b" " * (65 * 2**20)), "application/json")}
     assert client.post("/gradio_api/upload", files=form).status_code == 413
+
+
+def in_chunks(size: int):
+    for _ in range(0, size, 2**16):
+        yield b" " * 2**16
+
+
+@pytest.mark.parametrize("path", ["queue/join", "run/race", "call/race", "reset", "stream/a"])
+@pytest.mark.parametrize("told", [True, False], ids=["its length is told", "its length is not told"])
+def test_a_request_that_is_too_large_is_refused_in_one_sentence(client, path, told):
+    content = b" " * (3 * 2**20) if told else in_chunks(3 * 2**20)
+    answer = client.post(f"/gradio_api/{path}", content=content, headers=JSON)
+    sentence = "The request is too large; at most 2 MB are read here."
+    assert (answer.status_code, answer.text) == (413, sentence)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_large_table_may_be_asked_for_as_a_file_and_an_upload_be_larger_still(client):
+    ask = client.post("/gradio_api/component_server", content=in_chunks(3 * 2**20), headers=JSON)
+    assert (ask.status_code, ask.json()) == (400, {"detail": "Invalid JSON body."})
+    upload = client.post("/gradio_api/upload", files={"files": ("a.json", b" " * 3 * 2**20)})
+    assert upload.status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/config", "/gradio_api/file=/etc/passwd"])
@@ -226,6 +267,7 @@ def test_health_fails_where_no_pair_could_be_loaded(served, client, monkeypatch)
 
     monkeypatch.setattr(served[1], "pair", None)
     monkeypatch.setattr(served[1], "state", LoadState("x", "failed", "no network"))
+    monkeypatch.setattr(served[1], "failed_at", time.monotonic())
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()["models"]) == (503, "no network")
 

@@ -4,6 +4,7 @@ import ast
 import asyncio
 import json
 import os
+import runpy
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +21,15 @@ from mcp.client.streamable_http import streamable_http_client
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
-from components import hosting, race_log
+from components import controls, hosting, race_log, running, sweep_page
 from components.controls import DEFAULTS
 from components.hosting import Host
 from components.launch import launch
 from components.live import Session, play
 from components.models_state import ModelsState
+from components.page import build_page
 from components.recordings import DEPTH
-from components.zero_gpu import MAX_S, race_duration, recording_duration
+from components.zero_gpu import MAX_S, START_S, race_duration, recording_duration
 
 TESTS = Path(__file__).resolve().parent
 PATIENCE = 60  # seconds
@@ -39,7 +41,7 @@ SETTINGS = replace(
 @pytest.fixture
 def environment(monkeypatch):
     """Sets variables of the host, which are then read anew; the names it sets are not there otherwise."""
-    for name in ("PAIR", "MAX_TOKENS", "CONCURRENCY", "RACE_SECONDS", "CACHE"):
+    for name in ("PAIR", "MAX_TOKENS", "CONCURRENCY", "RACE_SECONDS", "CACHE", "SWEEP_RUNS"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"ADAEDL_{name}", raising=False)
 
@@ -92,6 +94,25 @@ def test_a_host_s_limit_holds_for_visitors(environment):
     environment(MAX_TOKENS="32")
     with pytest.raises(UserError, match="40 new tokens were asked for; the page writes at most 32"):
         next(play(hosted_models(), SETTINGS, Session()))
+
+
+@pytest.mark.parametrize(("most", "runs"), [("50", 40), ("7", 4), ("1", 1)])
+def test_what_the_page_asks_for_at_first_is_within_the_host_s_limits(environment, most, runs):
+    environment(ADAEDL_MAX_TOKENS="32", ADAEDL_SWEEP_RUNS=most)
+    page = build_page(hosted_models())
+    controls.defaults(DEFAULT_PAIR).check()
+    grid = sweep_page.defaults().grid(DEFAULT_PAIR)
+    assert len(grid.cells) * len(grid.lanes) == runs
+    fields = [part.value for part in page.blocks.values() if part.get_block_name() == "number"]
+    assert fields.count(32) == 3  # of the Race, Explore and Sweep pages
+    assert max(fields) == 32
+
+
+@pytest.mark.parametrize("variable", ["ADAEDL_MAX_TOKENS", "ADAEDL_SWEEP_RUNS"])
+def test_a_start_with_a_variable_that_cannot_be_read_ends_with_one_sentence(environment, variable):
+    environment(**{variable: "many"})
+    with pytest.raises(SystemExit, match=r"^error: \w+ is 'many'; it must be a whole number"):
+        runpy.run_path(str(TESTS.parent / "app.py"), run_name="app")
 
 
 def test_the_cache_variable_is_where_the_engine_keeps_weights(environment, tmp_path, monkeypatch):
@@ -238,6 +259,23 @@ def test_a_task_that_zero_gpu_ends_is_told_and_the_next_race_runs(zero_gpu):
     assert zero_gpu["after"] == "page.status_finished"
 
 
+@pytest.mark.parametrize(("start_s", "counted_s"), [(9, 9), (70, START_S)])
+def test_on_zero_gpu_a_start_counts_as_part_of_a_race_and_a_wait_for_a_gpu_does_not(
+    monkeypatch, start_s, counted_s
+):
+    now = 1000.0
+
+    def race_parts(settings):
+        nonlocal now
+        now += start_s
+        yield "a trace"
+
+    monkeypatch.setattr(running, "race_parts", race_parts)
+    monkeypatch.setattr(running.time, "monotonic", lambda: now)
+    begun = running.RaceOnZeroGpu(SETTINGS)
+    assert now - begun.began == counted_s
+
+
 # The queue
 
 
@@ -271,6 +309,23 @@ def test_a_queue_tells_how_long_it_takes_once_a_race_has_shown_it():
     first.leave()
     last = models.take_turn(work=10)
     assert last.seconds_to_wait() == pytest.approx(10, rel=0.1)
+
+
+def test_how_long_a_queue_takes_does_not_depend_on_how_long_a_pair_took_to_load(monkeypatch):
+    models = hosted_models()
+
+    def load(name):
+        models._turns[0].began -= 1000  # seconds: it was downloaded
+        return models.on_device(lambda: models.pair)
+
+    monkeypatch.setattr(models, "load", load)
+    racing = play(models, SETTINGS, Session())
+    while "racing" not in words(next(racing))["key"]:
+        pass
+    list(racing)
+    waits_for = models.take_turn(work=80)
+    waits_for.wait(0)
+    assert models.take_turn().seconds_to_wait() < 500
 
 
 def test_more_races_at_once_are_a_host_s_choice_and_each_is_whole(environment):

@@ -23,6 +23,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from adaedl import machine
 from adaedl.errors import UserError
 from adaedl.models import loading
 from adaedl.models.loading import (
@@ -36,6 +37,7 @@ from adaedl.models.loading import (
     pick_device,
     pick_dtype,
 )
+from adaedl.models.placement import ROOM, size_of_weights
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 
 CPU = torch.device("cpu")
@@ -463,6 +465,8 @@ class StandInHub(ThreadingHTTPServer):
         self.refuses_token = False
         self.break_off: set[str] = set()  # files whose first download stops halfway
         self.asked: list[tuple[str, str, str | None]] = []  # method, path, Range
+        self.parameters: dict[str, int] = {}
+        self.tokens: set[str | None] = set()
 
 
 class StandInHandler(BaseHTTPRequestHandler):
@@ -474,6 +478,7 @@ class StandInHandler(BaseHTTPRequestHandler):
     def do_GET(self):
         path = urlsplit(self.path).path
         self.server.asked.append((self.command, path, self.headers["Range"]))
+        self.server.tokens.add(self.headers["Authorization"])
         if path == "/":
             return self.reply(200, b"a hub")
         api = path.startswith("/api/models/")
@@ -490,7 +495,10 @@ class StandInHandler(BaseHTTPRequestHandler):
                 entries = [{"type": "file", "path": n, "size": s, "oid": f"oid-{n}"} for n, s in files]
                 return self.reply(200, json.dumps(entries).encode())
             siblings = [{"rfilename": n, "size": s} for n, s in files]
-            return self.reply(200, json.dumps({"id": name, "sha": COMMIT, "siblings": siblings}).encode())
+            about = {"id": name, "sha": COMMIT, "siblings": siblings}
+            if count := self.server.parameters.get(name):
+                about["safetensors"] = {"parameters": {"BF16": count}, "total": count}
+            return self.reply(200, json.dumps(about).encode())
         if name in self.server.gated:
             return self.reply(403, b"{}", {"X-Error-Code": "GatedRepo"})
         file = folder / rest[-1]
@@ -593,6 +601,26 @@ def test_a_gated_model_says_where_the_licence_is_and_what_to_set(hub, tiny):
     hub.gated.add("org/model")
     with pytest.raises(UserError, match=r"https://huggingface\.co/org/model.*HF_TOKEN"):
         fetch_weights("org/model")
+
+
+def test_the_machine_s_token_is_for_what_its_owner_asks_for(hub, tiny, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.repositories |= {"org/mine": tiny, "org/theirs": tiny}
+    fetch_weights("org/theirs", use_token=False)
+    assert hub.tokens == {None}
+    fetch_weights("org/mine")
+    assert "Bearer hf_secret" in hub.tokens
+
+
+@pytest.mark.parametrize("name", ["org/gated", "org/private"])
+def test_what_is_not_open_to_everybody_is_refused_where_the_token_is_not_used(hub, tiny, name, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.repositories["org/gated"] = tiny
+    hub.gated.add("org/gated")
+    with pytest.raises(
+        UserError, match=f"{name} is not on .* or not open to everybody; the host's own access"
+    ):
+        fetch_weights(name, use_token=False)
 
 
 def test_a_hub_model_without_safetensors_is_refused_before_anything_is_downloaded(hub, tiny):
@@ -782,6 +810,43 @@ def test_a_model_that_cannot_produce_every_token_is_refused(tmp_path, tiny):
     narrow = save_tiny_model(tmp_path / "narrow", vocab_size=24)
     with pytest.raises(UserError, match="32 logits and the draft 24 for 32 tokens"):
         load_pair(f"{tiny}:{narrow}", device="cpu")
+
+
+def test_a_pair_that_memory_does_not_hold_is_refused_before_its_weights_are_read(tiny, tmp_path, monkeypatch):
+    draft = save_tiny_model(tmp_path / "draft")
+    need = round(ROOM * 2 * size_of_weights(tiny, torch.float32))
+    monkeypatch.setattr(loading, "available_memory", lambda: need + 1)
+    assert load_pair(f"{tiny}:{draft}", device="cpu")
+    monkeypatch.setattr(loading, "load_model", no_download)
+    monkeypatch.setattr(loading, "available_memory", lambda: need - 1)
+    with pytest.raises(UserError, match=r"needs about 0\.0 GiB of memory, and 0\.0 GiB are free here"):
+        load_pair(f"{tiny}:{draft}", device="cpu")
+
+
+def test_a_hub_model_that_memory_does_not_hold_is_refused_before_it_is_downloaded(hub, tiny, monkeypatch):
+    hub.repositories["org/model"] = tiny
+    hub.parameters["org/model"] = 7_000_000_000
+    monkeypatch.setattr(loading, "available_memory", lambda: 15 * 2**30)
+    sentence = r"org/model:org/model needs about 30\.0 GiB of memory, and 15\.0 GiB are free here; choose a"
+    with pytest.raises(UserError, match=sentence):
+        load_pair("org/model:org/model", device="cpu")
+    assert not any("/resolve/" in path for _, path, _ in hub.asked)
+    monkeypatch.setattr(loading, "available_memory", lambda: None)  # a system that does not tell
+    assert load_pair("org/model:org/model", device="cpu")
+
+
+def test_free_memory_is_what_the_machine_and_the_container_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    assert machine.available_memory() is None
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\nHugePages_Total: 0\n")
+    assert machine.available_memory() == 8000 * 1024
+    (tmp_path / "memory.stat").write_text("anon 4000\nactive_file 300\ninactive_file 200\n")
+    (tmp_path / "memory.current").write_text("5000\n")
+    (tmp_path / "memory.max").write_text("6000\n")
+    assert machine.available_memory() == 1500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machine.available_memory() == 8000 * 1024
 
 
 @pytest.mark.parametrize(

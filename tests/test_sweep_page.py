@@ -69,6 +69,10 @@ def swept(models) -> pd.DataFrame:
         ({"lanes": ["teleport"]}, "teleport"),
         ({"listed": "w1 w2\n" * 180_000}, "has 1.0 MB; at most 512 KB"),
         ({"listed": "w1\n" * 900}, "5,400 runs .* at most 400"),
+        ({"listed": "w1\n" * 1000, "seeds": ",".join(map(str, range(2000)))}, "runs .* at most 400"),
+        ({"seeds": ",".join(map(str, range(10_000)))}, "seeds has 48,889 characters; at most"),
+        ({"temperatures": "0," * 6000}, "temperatures has 12,000 characters; at most 10,000"),
+        ({"lanes": ["adaedl"] * 100_000}, "100000 lanes.* at most 400"),
         ({"listed": "", "kinds": []}, "No kind of prompts is chosen"),
         ({"listed": "", "count": 99}, "count is 99"),
         ({"max_new_tokens": 100_000}, "at most 512"),
@@ -85,6 +89,12 @@ def test_a_sweep_takes_as_many_lanes_as_the_engine_races_at_once():
     assert settings(lanes=list(LIVE_STOPPERS)).grid(DEFAULT_PAIR).lanes == tuple(LIVE_STOPPERS)
     with pytest.raises(UserError, match="13 lanes"):
         settings(lanes=[f"fixed:k={k}" for k in range(1, 13)]).grid(DEFAULT_PAIR)
+
+
+def test_a_sweep_that_is_too_large_is_refused_before_anything_is_done_for_each_run(monkeypatch):
+    monkeypatch.setattr("components.sweep_settings.Grid", lambda *_: pytest.fail("its grid was made"))
+    with pytest.raises(UserError, match="at most 400"):
+        settings(listed="w1\n" * 1000, seeds=",".join(map(str, range(1000)))).grid(DEFAULT_PAIR)
 
 
 def test_the_host_says_how_many_runs_a_visitor_may_ask_for(monkeypatch):

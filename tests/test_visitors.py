@@ -8,7 +8,7 @@ import httpx
 import pytest
 from gradio_client import Client
 from hosted import hosted
-from visitors import LANES, open_tabs_together, race, visit_together
+from visitors import LANES, complaints, open_tabs_together, race, visit_together
 
 from adaedl.trace import Trace
 
@@ -40,6 +40,24 @@ def test_tabs_of_real_browsers_at_once_show_each_its_own_race_and_stay_awake(ser
     pauses, errors = open_tabs_together(browser, served[0], prompts, tokens=12)
     assert (len(pauses), errors) == (3, [])
     assert served[1].in_queue == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, []),
+        ({"errors": 2}, ["2 visitors and 0 times a tab had an error"]),
+        (
+            {"tabs": {"errors": 1, "longest_pause_of_any_s": 0.4}},
+            ["0 visitors and 1 times a tab had an error"],
+        ),
+        ({"growth_after_the_first_tenth": 0.06}, ["memory grew by 6.0%, more than 5%"]),
+        ({"tabs": {"errors": 0, "longest_pause_of_any_s": 7.5}}, ["a tab was deaf for 7.5 s, more than 5 s"]),
+    ],
+)
+def test_errors_growth_and_deaf_tabs_are_complained_of(change, said):
+    tabs = {"errors": 0, "longest_pause_of_any_s": 0.4}
+    assert complaints({"errors": 0, "tabs": tabs, "growth_after_the_first_tenth": 0.04, **change}) == said
 
 
 def test_a_visitor_who_waits_is_told_so_first(served):

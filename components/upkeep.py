@@ -1,0 +1,77 @@
+"""What gradio would keep of visitors who are gone, thrown away while the page runs: their sessions, and the
+files of uploads that broke off."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+
+from gradio import route_utils, routes
+from gradio.route_utils import GradioMultiPartParser
+from gradio.routes import App
+from gradio.state_holder import StateHolder
+
+MOST_SESSIONS = 300  # those that were used last; a race uses its own several times a second
+SESSION_S = 3600  # without any use
+UPLOAD_S = 900  # as old as whole files become, which gradio itself deletes (`delete_cache` of the page)
+EVERY_S = 60
+MOST_FILES = 4  # that one upload may bring
+
+_begun: dict[str, float] = {}  # files of uploads under their first names, and since when they are there
+
+
+@asynccontextmanager
+async def upkeep(app: App) -> AsyncIterator[None]:
+    """For as long as the page is served: throw away what is due, every minute."""
+    task = asyncio.create_task(_keep_up(app))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _keep_up(app: App) -> None:
+    while True:
+        forget_sessions(app.state_holder)
+        delete_uploads()
+        await asyncio.sleep(EVERY_S)
+
+
+def forget_sessions(holder: StateHolder) -> None:
+    """Drop all that is kept of the sessions that nobody has used for SESSION_S.
+
+    The `time_to_live` of a gr.State would not do: it counts from when an event gave it a value, which none of
+    the page's does, and what was last on a visitor's screen would stay.
+    """
+    oldest = datetime.now() - timedelta(seconds=SESSION_S)
+    with holder.lock:
+        for session, used in list(holder.time_last_used.items()):
+            if used < oldest:
+                holder.session_data.pop(session, None)
+                del holder.time_last_used[session]
+
+
+def delete_uploads() -> None:
+    """Delete what broken uploads left, once it is old. A whole file has another name by then."""
+    for path, since in list(_begun.items()):
+        if time.monotonic() - since > UPLOAD_S:
+            del _begun[path]
+            with suppress(OSError):
+                os.remove(path)
+
+
+def limit_uploads() -> None:
+    """Let gradio take few files at once, and remember each from its first byte on."""
+    route_utils.GradioMultiPartParser = routes.GradioMultiPartParser = _UploadParser
+
+
+class _UploadParser(GradioMultiPartParser):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **{**options, "max_files": MOST_FILES})
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        if self._current_part.file:
+            _begun[self._current_part.file.file.name] = time.monotonic()
