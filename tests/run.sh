@@ -38,6 +38,6 @@ export CHROMIUM="$chromium"
 ruff check .
 ruff format --check --quiet .
 
-# Two processes share the tests, file by file, each with its half of the cores.
-export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 3 ? $(getconf _NPROCESSORS_ONLN) / 2 : 1 ))
-python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
+# Three processes share the tests, file by file, each with its part of the cores: those of a browser wait much.
+export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 5 ? $(getconf _NPROCESSORS_ONLN) / 3 : 1 ))
+python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder "$@"

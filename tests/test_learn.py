@@ -397,8 +397,7 @@ def test_the_players_keys_do_nothing_while_its_tab_is_hidden(browser, address):
         expect(page.locator("#player .where").first).not_to_have_text(before)
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
 def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(browser, address, theme, width):
     with visit(browser, address, f"?__theme={theme}", viewport={"width": width, "height": 900}) as page:
         page.locator("#learn-1 button.main").click(click_count=4)

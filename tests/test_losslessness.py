@@ -3,8 +3,8 @@
 Every case writes 20,000 texts of a toy world (4 tokens of vocabulary, 5 of text) and compares how often each
 came with the target's exact probabilities, by Pearson's chi-square over the first three tokens and over the
 last three; both p-values must be above 1e-4. The lockstep player `toys.play` runs the functions of
-adaedl/sampling.py and the real stoppers; a smaller set of cases goes through `decode()` itself (texts of
-three tokens; 2,000 of them where the target is transformers'), and both write the same texts from the same
+adaedl/sampling.py and the real stoppers; a smaller set of cases goes through `decode()` itself (8,000 texts
+of three tokens; 2,000 where the target is transformers'), and both write the same texts from the same
 random numbers.
 
 There are 344 cases of drawn texts with two tests each and 10 through `decode()` with one: 698 tests, so the
@@ -45,6 +45,7 @@ from adaedl.sampling import SharedNoise
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
 
 RUNS = 20_000
+DECODED = 8_000
 MIN_P_VALUE = 1e-4
 
 # Settings at which a toy draft is stopped now early, now late, and λ moves far within five tokens.
@@ -288,7 +289,7 @@ def test_decode_writes_texts_as_often_as_the_target_does(spec, verification, kin
         runner = make_runner(target)
         pair = toy_pair(runner, FeatureDrafter(net, torch.tensor([1, 2, 4]), runner, embeddings))
     else:
-        world, runs = random_world(seed=5, length=3, trimmed="trimmed" in kind), RUNS
+        world, runs = random_world(seed=5, length=3, trimmed="trimmed" in kind), DECODED
         pair = world_pair(world, kind.split()[-1])
     sampling, prompt = Sampling(temperature), torch.tensor([0])
     texts = []

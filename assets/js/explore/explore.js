@@ -363,7 +363,7 @@ const presentKey = () => make("span", { className: "key" }, "┃ ", t("explore.p
 const measuredKey = () => make("span", { className: "key" }, "◆ ", t("explore.measured_key"));
 
 /** What tells recordings apart. */
-const idOf = (recording) => `${recording.created} ${recording.seed} ${recording.sampling.temperature} ${recording.score_temperature}`;
+const idOf = (recording) => `${recording.created} ${recording.seed} ${recording.sampling.temperature}`;
 
 function raceRequest(recording, spec) {
   const { prompt, pair, sampling, max_new_tokens, seed } = recording;
