@@ -13,10 +13,14 @@ export const MEASURES = {
   wasted_share: { digits: 3 },
 };
 
-/** Mean speedup of each lane over temperature with its 95% interval as a band; a line marks 1.0×. */
+const MOST_BANDS = 4; // lanes; the bands of more would hide one another and the lines
+
+/** Mean speedup of each lane over temperature, with its 95% interval as a band where lanes are few; a line marks
+ * 1.0×. */
 export function speedupFigure(results) {
   const { lanes, summary } = results;
   const drafting = lanes.filter((lane) => lane !== "autoregressive");
+  const banded = drafting.length <= MOST_BANDS;
   const data = drafting.flatMap((lane) => {
     const rows = rowsOf(summary, lane);
     const style = styleOf(lane, results);
@@ -45,9 +49,10 @@ export function speedupFigure(results) {
       hovertemplate: "%{y:.2f}× (%{customdata[0]:.2f} – %{customdata[1]:.2f})",
       hoverlabel: { namelength: -1 },
     };
-    return [around, mean];
+    return banded ? [around, mean] : [mean];
   });
-  const values = summary.flatMap((row) => [row.speedup_low, row.speedup_high]).filter((value) => value !== null);
+  const shown = (row) => (banded ? [row.speedup_low, row.speedup_high] : [row.speedup]);
+  const values = summary.flatMap(shown).filter((value) => value !== null);
   return {
     data,
     layout: {
