@@ -9,8 +9,20 @@ from adaedl.models.pair import Pair
 from components.chromium import chromium
 
 # Files that take longest, which start first where several processes share the tests.
-LONGEST = ("test_page", "test_losslessness", "test_real_pair", "test_player", "test_learn", "test_replay")
-
+LONGEST = (
+    "test_page",
+    "test_losslessness",
+    "test_real_pair",
+    "test_player",
+    "test_replay",
+    "test_explore",
+    "test_learn",
+    "test_hosting",
+    "test_faults",
+    "test_restart",
+    "test_bench",
+    "test_cli",
+)
 
 SOON = 60_000  # milliseconds in which a page must show what is expected of it, on a busy machine
 

@@ -33,12 +33,19 @@ PROMPTS = (
     "Write a haiku about the first snow.",
     "How does a bicycle stay upright?",
 )
-# Two drafting lanes a prompt, in turn, so that every stopper runs at every temperature.
+# One drafting lane a prompt, in turn, so that each of these runs at every temperature.
 DRAFTING = (
-    ("adaedl", "fixed:k=3"),
-    ("max_confidence", "svip"),
-    ("margin", "heuristic"),
-    ("confidence", "adaedl:threshold=0.6,keep_last=false"),
+    "adaedl",
+    "fixed:k=3",
+    "max_confidence",
+    "svip",
+    "margin",
+    "heuristic",
+    "confidence",
+    "bandit",
+    "throughput",
+    "adaedl:threshold=0.6,keep_last=false",
+    "adaedl:score_temperature=1.0",
 )
 
 
@@ -54,7 +61,7 @@ def raced(default_pair):
 
     @cache
     def finished(number: int, temperature: float) -> Trace:
-        lanes = ["autoregressive", *DRAFTING[number % len(DRAFTING)]]
+        lanes = ["autoregressive", DRAFTING[number % len(DRAFTING)]]
         trace = new_trace(
             default_pair,
             PROMPTS[number],
