@@ -1,5 +1,7 @@
 """The page on a pair that needs no download."""
 
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -33,6 +35,14 @@ def hosted(models: ModelsState | None = None, port: int | None = None):
         yield address.rstrip("/"), models
     finally:
         page.close()
+
+
+def until(condition: Callable[[], object], patience: float) -> None:
+    """Wait until a condition holds, for so many seconds at the most."""
+    ends = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < ends, "it never came to that"
+        time.sleep(0.02)
 
 
 def small_race(pair: Pair) -> Trace:

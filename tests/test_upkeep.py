@@ -10,7 +10,7 @@ from pathlib import Path
 import gradio as gr
 import httpx
 import pytest
-from hosted import hosted_models
+from hosted import hosted_models, until
 
 from components import guard, upkeep
 from components.launch import launch
@@ -32,13 +32,6 @@ def served():
         page.close()
 
 
-def until(condition) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < ends, "it never came to that"
-        time.sleep(0.02)
-
-
 def test_a_session_that_nobody_uses_any_more_goes_with_all_that_was_in_it(served):
     _, blocks, sessions = served
     states = [block for block in blocks if isinstance(block, gr.State) and not isinstance(block.value, bool)]
@@ -46,7 +39,7 @@ def test_a_session_that_nobody_uses_any_more_goes_with_all_that_was_in_it(served
     assert len(kept) == 3  # of the Race, Explore and Sweep pages
     assert sessions["stays"]
     sessions.time_last_used["left"] -= timedelta(seconds=upkeep.SESSION_S)
-    until(lambda: "left" not in sessions)
+    until(lambda: "left" not in sessions, PATIENCE)
     gc.collect()
     assert [session() for session in kept] == [None] * 3
     assert "stays" in sessions
@@ -68,7 +61,7 @@ def begin_upload(address: str) -> list[Path]:
     before = set(upkeep._begun)
     with socket.create_connection((host, int(port))) as visitor:
         visitor.sendall(head + b"Content-Length: 50000\r\n\r\n" + body)
-        until(lambda: set(upkeep._begun) - before)
+        until(lambda: set(upkeep._begun) - before, PATIENCE)
     return [Path(path) for path in set(upkeep._begun) - before]
 
 
@@ -77,13 +70,13 @@ def test_what_a_broken_upload_leaves_is_deleted_by_age(served, monkeypatch):
     time.sleep(0.2)
     assert file.is_file()
     monkeypatch.setattr(upkeep, "UPLOAD_S", 0)
-    until(lambda: not file.exists() and str(file) not in upkeep._begun)
+    until(lambda: not file.exists() and str(file) not in upkeep._begun, PATIENCE)
 
 
 def test_a_whole_upload_is_there_when_its_beginning_is_tidied_away(served, monkeypatch):
     (path,) = httpx.post(f"{served[0]}/gradio_api/upload", files={"files": ("a.json", b"{}")}).json()
     monkeypatch.setattr(upkeep, "UPLOAD_S", 0)
-    until(lambda: not upkeep._begun)
+    until(lambda: not upkeep._begun, PATIENCE)
     assert Path(path).read_bytes() == b"{}"
 
 
@@ -108,4 +101,4 @@ def test_an_upload_that_never_ends_is_refused_and_what_had_come_of_it_is_deleted
     left = [Path(path) for path in upkeep._begun]
     assert any(path.exists() for path in left)
     monkeypatch.setattr(upkeep, "UPLOAD_S", 0)
-    until(lambda: not any(path.exists() for path in left))
+    until(lambda: not any(path.exists() for path in left), PATIENCE)

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 from gradio_client import Client
-from hosted import hosted
+from hosted import hosted, until
 from visitors import LANES, complaints, open_tabs_together, race, visit_together
 
 from adaedl.trace import Trace
@@ -19,13 +19,6 @@ PATIENCE = 60  # seconds
 def served():
     with hosted() as (address, models):
         yield address, models
-
-
-def until(condition) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < ends, "it never came to that"
-        time.sleep(0.02)
 
 
 def test_visitors_at_once_all_get_their_own_whole_race(served):
@@ -65,7 +58,7 @@ def test_a_visitor_who_waits_is_told_so_first(served):
     turn = models.take_turn()
     assert turn.wait(0)
     job = Client(address, verbose=False).submit("w1", LANES, 0.7, 8, 0, api_name="/race")
-    until(lambda: job.outputs())
+    until(lambda: job.outputs(), PATIENCE)
     turn.leave()
     job.result(timeout=PATIENCE)
     assert [job.outputs()[0]["state"], job.outputs()[-1]["state"]] == ["waiting", "finished"]
@@ -91,7 +84,7 @@ def test_a_visitor_whose_connection_breaks_frees_the_device(served, heard):
         for _ in range(heard):
             next(lines)
     turn.leave()
-    until(lambda: models.in_queue == (0, 0))
+    until(lambda: models.in_queue == (0, 0), PATIENCE)
     told = race(Client(address, verbose=False), "w3", seed=1, tokens=8)
     assert told["states"][-1] == "finished"
 
@@ -106,7 +99,7 @@ def test_visitors_who_leave_at_random_moments_hold_up_nobody(served):
         job.cancel()
         gone.close()
     assert race(Client(address, verbose=False), "w3", seed=1, tokens=8)["states"][-1] == "finished"
-    until(lambda: models.in_queue == (0, 0))
+    until(lambda: models.in_queue == (0, 0), PATIENCE)
 
 
 def test_races_leave_nothing_behind(served):

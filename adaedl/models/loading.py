@@ -385,8 +385,11 @@ def load_pair(
     def check_size(count: int) -> None:
         _check_memory(preset.name, count * dtype.itemsize)
 
-    options = {"allow_local": allow_local, "use_token": use_token}
-    options["check_size"] = check_size if in_memory else None
+    options = {
+        "allow_local": allow_local,
+        "use_token": use_token,
+        "check_size": check_size if in_memory else None,
+    }
     weights = fetch_weights(preset.target, progress, **options)
     folders = [weights.folder]
     tokenizer = load_tokenizer(weights.folder, preset.target)

@@ -157,9 +157,9 @@ function drawChart(token, before, x, width, ownScore, stops) {
 
 function addStop(node, lane, round, x) {
   const middle = x + STOP_WIDTH / 2;
-  // A rule that compares nothing has no λ to fall below: it has come to the length it wanted.
-  const compared = lane?.stopper !== "heuristic";
-  const reason = round.stop_reason === "threshold" && !compared ? "max_draft" : round.stop_reason;
+  // This rule compares nothing, so no λ stopped it: it has come to the length it wanted.
+  const ownLength = lane?.stopper === "heuristic" && round.stop_reason === "threshold";
+  const reason = ownLength ? "max_draft" : round.stop_reason;
   const group = svg("g", { class: "stop", "data-reason": reason });
   group.append(
     svg("text", { x: middle, y: TOKEN.baseline - 2 }, STOPS[reason]),

@@ -25,7 +25,7 @@ export function speedupFigure(results) {
     const rows = rowsOf(summary, lane);
     const style = styleOf(lane, results);
     const x = rows.map((row) => row.temperature);
-    const around = {
+    const band = {
       type: "scatter",
       x: [...x, ...x.toReversed()],
       y: [...rows.map((row) => row.speedup_high), ...rows.map((row) => row.speedup_low).toReversed()],
@@ -49,7 +49,7 @@ export function speedupFigure(results) {
       hovertemplate: "%{y:.2f}× (%{customdata[0]:.2f} – %{customdata[1]:.2f})",
       hoverlabel: { namelength: -1 },
     };
-    return banded ? [around, mean] : [mean];
+    return banded ? [band, mean] : [mean];
   });
   const shown = (row) => (banded ? [row.speedup_low, row.speedup_high] : [row.speedup]);
   const values = summary.flatMap(shown).filter((value) => value !== null);
