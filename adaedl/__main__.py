@@ -227,7 +227,8 @@ def pairs(args: argparse.Namespace) -> None:
     """List the presets; with --pair, that pair alone."""
     import pandas as pd
 
-    from adaedl.models.loading import cached_weights, pick_device, pick_dtype
+    from adaedl.models.loading import pick_device, pick_dtype
+    from adaedl.models.weights import cached_weights
 
     check_writable(args.json)
     device = pick_device(args.device)

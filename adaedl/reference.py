@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from adaedl.models.cuda import GraphedLlama
-from adaedl.models.loading import fetch_weights, load_model
+from adaedl.models.loading import load_model
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Runner, TransformersRunner
+from adaedl.models.weights import fetch_weights
 from adaedl.request import Sampling
 
 

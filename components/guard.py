@@ -10,7 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
 from adaedl.errors import Sentence, UserError
-from adaedl.models.loading import PROJECT, cache_dir
+from adaedl.models.loading import PROJECT
+from adaedl.models.weights import cache_dir
 
 # gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
 # left to forbid is that anything is fetched from, sent to or shown from elsewhere.

@@ -13,7 +13,8 @@ from fuzz import FILES, PATIENCE, check_trace, events, fuzz_events, fuzz_races, 
 from hosted import hosted, small_race
 
 from adaedl.errors import Sentence, UserError
-from adaedl.models.loading import PROJECT, cache_dir
+from adaedl.models.loading import PROJECT
+from adaedl.models.weights import cache_dir
 from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.controls import DEFAULTS
 from components.guard import for_strangers
@@ -81,7 +82,7 @@ def test_folders_of_the_server_are_no_models_for_visitors(call, pair):
 
 @pytest.mark.parametrize("pair", ["http://127.0.0.1:1/a:b/c", "org/x y:a/b", "a/../b:c/d", "a/b/c:d/e"])
 def test_what_is_no_name_on_the_hub_is_asked_for_nowhere(call, pair, monkeypatch):
-    monkeypatch.setattr("adaedl.models.loading._ask", lambda *_: pytest.fail("somebody was asked"))
+    monkeypatch.setattr("adaedl.models.weights._ask", lambda *_: pytest.fail("somebody was asked"))
     assert not call(pair=pair)["success"]
 
 

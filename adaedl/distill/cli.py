@@ -14,9 +14,10 @@ from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.distill.train import Recipe, Teacher, save_drafter, train
 from adaedl.errors import UserError
 from adaedl.models.drafter import load_feature_drafter, read_drafter
-from adaedl.models.loading import fetch_weights, load_model, load_tokenizer
+from adaedl.models.loading import load_model, load_tokenizer
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 from adaedl.models.runner import make_runner
+from adaedl.models.weights import fetch_weights
 
 DRAFTER = Path(__file__).parents[2] / "assets" / "drafter.safetensors"
 

