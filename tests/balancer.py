@@ -1,9 +1,9 @@
 """Two replicas behind nginx, set up as docs/scaling.md says.
 
-`python tests/balancer.py` takes the configuration out of the docs, starts nginx (which must be installed) before
-two replicas with a tiny pair, and sends browsers and other clients through it: each stays on one replica, races
-arrive round by round, large files get through, and a page whose replica has gone opens anew on the other. It
-prints what it saw and exits with 1 where something is not so.
+`python tests/balancer.py` takes the configuration out of the docs, starts nginx (which must be installed) in
+front of two replicas with a tiny pair, and sends browsers and other clients through it: each stays on one
+replica, races arrive round by round, large files get through, and a page whose replica has gone opens anew on
+the other. It prints what it saw and exits with 1 where something is not so.
 """
 
 import json
@@ -48,7 +48,7 @@ def documented_configuration() -> str:
 
 @contextmanager
 def balanced(replicas: list[str]):
-    """nginx before these addresses, as the docs say, telling in a header which replica answered; its address."""
+    """nginx for these replicas, as the docs say, telling in a header which of them answered; its address."""
     port = free_port()
     text = documented_configuration().replace("listen 80;", f"listen 127.0.0.1:{port};")
     for number, address in enumerate(replicas, start=1):
