@@ -343,10 +343,11 @@ class _Speculative:
 
 
 def score_sampling(score_temperature: float | None, sampling: Sampling) -> Sampling | None:
-    """How q is warped for a stopper with this score temperature; None for as it is sampled from."""
+    """How q is warped for a stopper with this score temperature; None for as it is sampled from. Where sampling
+    leaves q a single token, every score of it would be the same, so it is judged at temperature 1."""
     if score_temperature:
         return Sampling(score_temperature)
-    return Sampling(1.0) if sampling.greedy else None
+    return Sampling(1.0) if sampling.greedy or sampling.top_k == 1 else None
 
 
 def _read_draft(

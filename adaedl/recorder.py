@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 from typing import Protocol
 
 import torch
@@ -232,20 +232,32 @@ def check_record(max_new_tokens: int, depth: int) -> None:
 
 
 class Probe(Stopper):
-    """Drafts 1, 2, … `depth` tokens in turn, so that a run of it has rounds of every length; none at 0."""
+    """Drafts every number of tokens from 1 to `depth` in turn, the ends first and then what lies in between,
+    so that few rounds show what all lengths cost; none at 0."""
 
     name = "probe"
 
     def __init__(self, depth: int):
         super().__init__(max_draft=max(depth, 1))
         self.max_draft = self.depth = depth
-        self.length = 1
+        self.lengths = cycle(_from_ends(depth) or [1])
+        self.length = next(self.lengths)
 
     def should_stop(self, step: DraftStep) -> bool:
         return step.position >= self.length
 
     def observe(self, drafted: int, accepted: int) -> None:
-        self.length = self.length % self.depth + 1 if self.depth else 1
+        self.length = next(self.lengths)
+
+
+def _from_ends(depth: int) -> list[int]:
+    """The numbers from 1 to `depth`: both ends, then again and again the middles of what is left."""
+    order, gaps = sorted({1, depth}) if depth else [], [(1, depth)]
+    for low, high in gaps:
+        if high - low > 1:
+            order.append(middle := (low + high) // 2)
+            gaps += [(low, middle), (middle, high)]
+    return order
 
 
 class _Source(Protocol):

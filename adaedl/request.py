@@ -12,6 +12,7 @@ VERIFICATIONS = ("shared_noise", "speculative")
 # Below temperature 1 AdaEDL does better with the entropy of q at 1 than of q as sampled (docs/study.md).
 DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl:score_temperature=1.0")
 MAX_LANES = 12
+MIN_TEMPERATURE = 1e-3  # logits over less leave the range of float16 and float32
 MAX_PROMPT_CHARACTERS = 20_000
 
 
@@ -31,6 +32,10 @@ class Sampling:
         _check_number(
             self.temperature, 0, 10, "temperature is {!r}; it must be between 0 and 10, such as 0.7."
         )
+        if 0 < self.temperature < MIN_TEMPERATURE:
+            raise UserError(
+                "temperature is {!r}; use 0 for argmax, or at least {:g}.", self.temperature, MIN_TEMPERATURE
+            )
         _check_number(
             self.top_p, 1e-6, 1, "top_p is {!r}; it must be above 0 and at most 1; 1 switches it off."
         )

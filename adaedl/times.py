@@ -57,9 +57,9 @@ class Times:
 def fit_times(plain: list[Round], drafting: list[Round], depth: int) -> Times:
     """The times of rounds without drafts (at least one) and of rounds that draft up to `depth` tokens.
 
-    A median for each number of drafts, so that a machine that was busy for a moment does not count;
-    numbers that did not occur are interpolated; draft steps and overhead are the line of least squares
-    through the medians."""
+    A median for each number of drafts, so that a machine that was busy for a moment does not count; numbers
+    that did not occur are interpolated, and beyond the largest each takes as much more as those before it on
+    average; draft steps and overhead are the line of least squares through the medians."""
     rounds = [*plain, *drafting]
     verify = _medians(rounds, lambda played: played.verify_s)
     draft = _medians(drafting, lambda played: played.draft_s)
@@ -70,8 +70,10 @@ def fit_times(plain: list[Round], drafting: list[Round], depth: int) -> Times:
     if not draft_slope and draft:  # too few or too noisy to tell the first step from the others
         draft_at_0, draft_slope = 0.0, float(np.mean([seconds / steps for steps, seconds in draft.items()]))
     rest_at_0, rest_slope = _line(rest)
+    known, most = np.interp(range(depth + 1), list(verify), list(verify.values())), max(verify)
+    _, per_draft = _line({drafts: seconds for drafts, seconds in verify.items() if drafts})
     return Times(
-        verify_s=np.interp(range(depth + 1), list(verify), list(verify.values())).tolist(),
+        verify_s=[float(known[k] + max(0, k - most) * per_draft) for k in range(depth + 1)],
         first_draft_s=draft_at_0 + draft_slope,
         next_draft_s=draft_slope,
         plain_overhead_s=plain_overhead,
