@@ -148,6 +148,7 @@ def decode(
 
             # Draft until the stopper says stop.
             drafted: list[_Draft] = []
+            dropped = 0
             room = max_new_tokens - written - 1  # the target adds a token of its own
             limit = min(stopper.max_draft, room)
             stop_reason = "max_draft" if stopper.max_draft <= room else "length"
@@ -167,7 +168,7 @@ def decode(
                 stop = stopper.should_stop(draft.step)
                 draft.score, draft.threshold = stopper.score, stopper.threshold
                 if stop and not stopper.keep_last:
-                    stop_reason = "threshold"
+                    dropped, stop_reason = 1, "threshold"
                     break
                 drafted.append(draft)
                 if draft.id in pair.eos_ids:
@@ -214,6 +215,7 @@ def decode(
                     for index, draft in enumerate(drafted)
                 ],
                 emitted=None if ended_by_draft else _describe_emitted(pair, len(drafted), verdict),
+                dropped=dropped,
             )
             if record:
                 _record_probabilities(pair, played, drafted, output.logits, sampling, vocab)
@@ -343,8 +345,8 @@ class _Speculative:
 
 
 def score_sampling(score_temperature: float | None, sampling: Sampling) -> Sampling | None:
-    """How q is warped for a stopper with this score temperature; None for as it is sampled from. Where sampling
-    leaves q a single token, every score of it would be the same, so it is judged at temperature 1."""
+    """How q is warped for a stopper with this score temperature; None for as it is sampled from. Where
+    sampling leaves q a single token, all scores of it would be alike, so it is judged at temperature 1."""
     if score_temperature:
         return Sampling(score_temperature)
     return Sampling(1.0) if sampling.greedy or sampling.top_k == 1 else None

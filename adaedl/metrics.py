@@ -37,6 +37,7 @@ class Tally:
     tokens: int = 0
     clock_s: float = 0.0
     drafted: int = 0
+    steps: int = 0  # of the drafter: tokens drafted, those dropped before verification too
     accepted: int = 0
     draft_s: float = 0.0
     verify_s: float = 0.0
@@ -45,15 +46,16 @@ class Tally:
     beta: float = 0.0
 
     def add(self, played: Round) -> None:
-        drafted = len(played.drafted)
+        steps = len(played.drafted) + played.dropped
         self.rounds += 1
         self.tokens += len(played.token_ids)
         self.clock_s = played.end_s
-        self.drafted += drafted
+        self.drafted += len(played.drafted)
+        self.steps += steps
         self.accepted += played.accepted
         self.draft_s += played.draft_s
         self.verify_s += played.verify_s
-        self.useful_s += played.draft_s * played.accepted / drafted if drafted else 0.0
+        self.useful_s += played.draft_s * played.accepted / steps if steps else 0.0
         # What follows a rejection in its round was conditioned on a text that was never written.
         for token in played.drafted[: played.accepted + 1]:
             if token.beta is not None:
@@ -115,7 +117,7 @@ def lane_metrics(lane: Tally, baseline: Tally | None, same_text: bool | None) ->
         draft_length=_ratio(lane.drafted, lane.rounds),
         block_efficiency=_ratio(lane.tokens, lane.rounds),
         mean_beta=_ratio(lane.beta, lane.reached),
-        cost_ratio=_ratio(_ratio(lane.draft_s, lane.drafted), _target_step(baseline)),
+        cost_ratio=_ratio(_ratio(lane.draft_s, lane.steps), _target_step(baseline)),
         draft_share=_ratio(lane.useful_s, lane.clock_s),
         verify_share=_ratio(lane.verify_s, lane.clock_s),
         wasted_share=_ratio(lane.draft_s - lane.useful_s, lane.clock_s),

@@ -142,7 +142,9 @@ class Recording:
                 return
         if not 1 <= self.depth <= MAX_DRAFT_LIMIT:
             yield f"depth: {self.depth}; it is from 1 to {MAX_DRAFT_LIMIT}"
-        if len(self.times.verify_s) != self.depth + 1 or not self.times.verify_s[0]:
+        if tokens < self.max_new_tokens and self.token_ids[-1] not in self.eos_ids:
+            yield f"token_ids: {tokens} tokens of {self.max_new_tokens} without an end"
+        if len(self.times.verify_s) != self.depth + 1 or not all(self.times.verify_s):
             yield "times.verify_s: a time is missing"
         for token in self.token_ids:
             if token not in self.texts:

@@ -120,11 +120,18 @@ def near_ties(recording: Recording, lane: Lane) -> int:
     """Choices of a replayed lane that hang on rounding: the lead of a drafted token or of the target's own,
     or the distance of a score from its threshold, is too small for a real run to be sure to choose alike."""
     ties = sum(gap < recording.tie for gap in recording.target_gap)
-    written = 0
+    stopper, written = make_stopper(lane.label), 0
     for played in lane.rounds:
-        for gap, token in zip(recording.chains[written].gap, played.drafted, strict=False):
-            near_score = token.score is not None and abs(token.score - token.threshold) < SCORE_TIE
-            ties += gap < recording.tie or near_score
+        draft = _draft(recording, stopper, written)
+        compared = [*draft.compared, *([(stopper.score, stopper.threshold)] if played.dropped else [])]
+        for index, (score, threshold) in enumerate(compared):
+            near_score = score is not None and abs(score - threshold) < SCORE_TIE
+            # Which token is dropped does not matter.
+            ties += near_score or (
+                index < draft.kept and recording.chains[written].gap[index] < recording.tie
+            )
+        stopper.observe(len(played.drafted), played.accepted)
+        stopper.observe_times(len(played.token_ids), played.verify_s, played.duration_s)
         written += len(played.token_ids)
     return ties
 
@@ -189,6 +196,7 @@ def _verify(recording: Recording, stopper: Stopper, draft: _Drafted, written: in
             for index, compared in enumerate(draft.compared)
         ],
         emitted=emitted,
+        dropped=draft.steps - draft.kept,
     )
 
 

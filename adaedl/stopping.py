@@ -224,8 +224,8 @@ class Heuristic(Stopper):
     summary = "Two tokens more after a full acceptance, one fewer otherwise."
     source = "transformers, num_assistant_tokens_schedule='heuristic'"
 
-    def __init__(self, k: int = 5, **common):
-        super().__init__(**common)
+    def __init__(self, k: int = 5, max_draft: int = DEFAULT_MAX_DRAFT):
+        super().__init__(max_draft)  # the last token is always kept, for nothing is said against it
         self.k = _whole(self, "k", k, 1, MAX_DRAFT_LIMIT)
         self.length = self.k
 

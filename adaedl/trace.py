@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 
 SCHEMA = "adaedl-trace/1"
 MAX_TRACE_BYTES = 20 * 2**20
+ROUNDING_S = 1e-6  # seconds, of the clocks in a file
 
 StopReason = Literal["threshold", "max_draft", "eos", "length"]
 TopToken = tuple[int, str, float]  # id, text, probability
@@ -28,8 +29,9 @@ class DraftedToken:
 
     `entropy` (nats) and `top_prob` are of q as the stopper saw it, `bound` is 1 − sqrt(γ·entropy),
     `score` and `threshold` are the stopper's own (None where it compares nothing). `q` and `p` are the
-    draft's and the target's probability of this token, `beta` its position's acceptance probability
-    Σ min(p, q), `u` the uniform number of the acceptance test (None where nothing was drawn).
+    draft's and the target's probability of this token, `beta` is Σ min(p, q): the chance that speculative
+    sampling accepts a draft from q here, and the most that it is under shared noise; `u` is the uniform
+    number of the acceptance test (None where nothing was drawn).
     `target_id` and `target_text` are the target's choice here, where the rule fixes one (shared noise,
     temperature 0). `top_q` and `top_p` are the ten most probable tokens of q and p; at temperature 0,
     where both are points, of the models' own softmax (temperature 1) instead.
@@ -76,7 +78,8 @@ class Emitted:
 class Round:
     """One draft phase and one verification. Times are seconds on the lane's own clock: the round takes
     `duration_s`, of it `draft_s` in the drafter's forwards and `verify_s` in the target's. `emitted` is
-    None only where an accepted draft ended the text."""
+    None only where an accepted draft ended the text. `dropped` counts what was drafted besides `drafted` and
+    not verified: the token in hand at the stop, where the stopper does not keep it."""
 
     start_s: Seconds
     duration_s: Seconds
@@ -86,6 +89,7 @@ class Round:
     stop_reason: StopReason
     drafted: list[DraftedToken]
     emitted: Emitted | None
+    dropped: Count = 0
 
     @property
     def token_ids(self) -> list[int]:
@@ -184,21 +188,38 @@ class Trace:
                 what is wrong with it, is in the message).
         """
         trace = read_checked(_TRACE, text, "trace", SCHEMA)
+        if not trace.lanes:
+            raise UserError("This is not a valid trace: lanes: there are none.")
         for number, lane in enumerate(trace.lanes):
+            clock_s = 0.0
             for index, played in enumerate(lane.rounds):
-                if played.accepted > len(played.drafted):
+                if wrong := _contradiction(played, clock_s):
                     raise UserError(
-                        "This is not a valid trace: lanes.{}.rounds.{}.accepted: {} of {} drafted tokens.",
-                        number,
-                        index,
-                        played.accepted,
-                        len(played.drafted),
+                        "This is not a valid trace: lanes.{}.rounds.{}: {}.", number, index, wrong
                     )
+                clock_s = played.end_s
             if lane.token_ids != [token for played in lane.rounds for token in played.token_ids]:
                 raise UserError(
                     "This is not a valid trace: lanes.{}.token_ids: not the tokens of its rounds.", number
                 )
         return trace
+
+
+def _contradiction(played: Round, clock_s: float) -> Sentence | None:
+    """What in a round cannot be, where the rounds before it end at `clock_s`."""
+    drafted, accepted, emitted = len(played.drafted), played.accepted, played.emitted
+    if accepted > drafted:
+        return Sentence("{} of {} drafted tokens are accepted", accepted, drafted)
+    if [token.accepted for token in played.drafted] != [index < accepted for index in range(drafted)]:
+        return Sentence("which drafted tokens are accepted is not what their number says")
+    kind = "plain" if not drafted else "bonus" if accepted == drafted else "correction"
+    if emitted.kind != kind if emitted else not accepted:
+        return Sentence("its emitted token must be a {}", kind)
+    if abs(played.start_s - clock_s) > ROUNDING_S + 1e-6 * clock_s:
+        return Sentence("it must begin where the one before it ends")
+    if played.draft_s + played.verify_s > ROUNDING_S + (1 + 1e-6) * played.duration_s:
+        return Sentence("its forwards take longer than all of it")
+    return None
 
 
 def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):

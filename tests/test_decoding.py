@@ -371,6 +371,15 @@ def test_drafts_are_scored_as_they_are_sampled_or_at_the_temperature_asked_for()
         assert first.bound == first.score == pytest.approx(acceptance_lower_bound(first.entropy))
 
 
+def test_where_top_k_leaves_q_a_single_token_it_is_judged_at_temperature_1():
+    greedy, rounds = (
+        list(decode(tiny_pair("feature"), PROMPT, make_stopper("adaedl"), sampling, max_new_tokens=24))
+        for sampling in (Sampling(0), Sampling(0.7, top_k=1))
+    )
+    assert [len(played.drafted) for played in rounds] == [len(played.drafted) for played in greedy]
+    assert any(token.bound < 0.9 for played in rounds for token in played.drafted)
+
+
 def test_the_bound_is_drawn_with_the_lanes_own_gamma():
     token = run(tiny_pair("feature"), "adaedl:gamma=0.05")[0].drafted[0]
     assert token.bound == pytest.approx(acceptance_lower_bound(token.entropy, 0.05))

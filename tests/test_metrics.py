@@ -81,6 +81,19 @@ def test_a_drafting_lane_has_the_numbers_reckoned_by_hand():
     assert metrics.same_text is True
 
 
+def test_a_token_that_was_dropped_before_verification_is_a_draft_step_and_is_wasted():
+    kept = Round(0.0, 0.10, 0.04, 0.05, 1, "threshold", [drafted(1, True, 0.5)], Emitted(2, "", "bonus"), 1)
+    alone = Round(0.10, 0.10, 0.02, 0.05, 0, "threshold", [], Emitted(3, "", "plain"), 1)
+    plain = Round(0.0, 0.1, 0.0, 0.1, 0, "max_draft", [], Emitted(1, "", "plain"))
+    trace = toy_trace([lane("autoregressive", [plain]), lane("adaedl", [kept, alone])])
+    compute_metrics(trace)
+    found = trace.lanes[1].metrics
+    assert found.draft_length == 0.5
+    assert found.cost_ratio == pytest.approx(0.06 / 3 / 0.1)  # three steps
+    assert found.draft_share == pytest.approx(0.02 / 0.2)
+    assert found.wasted_share == pytest.approx(0.04 / 0.2)
+
+
 def test_without_an_autoregressive_lane_there_is_no_speedup():
     trace = by_hand()
     del trace.lanes[0]

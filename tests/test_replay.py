@@ -227,9 +227,18 @@ def test_a_choice_that_hangs_on_rounding_is_counted(recorded):
     recording = Recording.from_json(recording.to_json())
     recording.target_gap[0] = recording.chains[0].gap[1] = 1e-5
     assert near_ties(recording, lane) == 2
-    first = lane.rounds[0].drafted[0]
-    first.score, first.threshold = 0.4, 0.4 + 1e-5
-    assert near_ties(recording, lane) == 3
+
+
+@pytest.mark.parametrize("keep_last", ["true", "false"])
+def test_a_score_beside_its_threshold_counts_as_hanging_on_rounding_kept_or_dropped(recorded, keep_last):
+    _, recording = recorded
+    score = 1 - (0.2 * recording.chains[0].entropy[1]) ** 0.5
+    spec = f"adaedl:adapt=false,keep_last={keep_last},threshold="
+    counted = [
+        near_ties(recording, replay(recording, spec + repr(threshold)))
+        for threshold in (score + 1e-5, score + 0.01)
+    ]
+    assert counted[0] > counted[1]
 
 
 # The oracle.
@@ -396,6 +405,8 @@ def change(data, path: str, value) -> None:
         ("chains.1.q.0", "NaN", "chains.1.q.0"),
         ("times.verify_s", [1.0], "times.verify_s"),
         ("times.verify_s.0", -1.0, "times.verify_s.0"),
+        ("times.verify_s.1", 0.0, "times.verify_s: a time is missing"),
+        ("max_new_tokens", 999, "tokens of 999 without an end"),
         ("texts", {"zero": "a"}, "texts"),
     ],
 )

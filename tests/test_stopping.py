@@ -340,6 +340,7 @@ def test_a_spec_sets_what_it_names():
         ("adaedl:score_temperature=0", "score_temperature is 0"),
         ("svip:max_draft=65", "max_draft is 65"),
         ("confidence:keep_last=false", "keep_last is False; it must be true"),
+        ("heuristic:keep_last=false", "keep_last"),
     ],
 )
 def test_a_bad_spec_is_refused_with_the_value_and_what_would_do(spec, said):

@@ -1,6 +1,8 @@
 """Traces as JSON: what is written reads back equal, and a wrong file is refused with its wrong field."""
 
 import json
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -63,16 +65,23 @@ emitted = st.builds(
 
 @st.composite
 def rounds(draw) -> Round:
+    """A round that may be, but for when it began."""
     drafted = draw(st.lists(drafts, max_size=3))
+    accepted = draw(st.integers(0, len(drafted)))
+    drafted = [replace(token, accepted=index < accepted) for index, token in enumerate(drafted)]
+    kind = "plain" if not drafted else "bonus" if accepted == len(drafted) else "correction"
+    own = emitted.map(lambda token: replace(token, kind=kind))
+    draft_s, verify_s, rest_s = (draw(seconds) for _ in range(3))
     return Round(
-        start_s=draw(seconds),
-        duration_s=draw(seconds),
-        draft_s=draw(seconds),
-        verify_s=draw(seconds),
-        accepted=draw(st.integers(0, len(drafted))),
+        start_s=0.0,
+        duration_s=draft_s + verify_s + rest_s,
+        draft_s=draft_s,
+        verify_s=verify_s,
+        accepted=accepted,
         stop_reason=draw(st.sampled_from(["threshold", "max_draft", "eos", "length"])),
         drafted=drafted,
-        emitted=draw(st.none() | emitted),
+        emitted=draw(st.none() | own if accepted else own),
+        dropped=draw(st.integers(0, 1)),
     )
 
 
@@ -90,6 +99,8 @@ metrics = st.builds(
 
 
 def with_tokens_of_rounds(lane: Lane) -> Lane:
+    for before, played in pairwise(lane.rounds):
+        played.start_s = before.end_s
     lane.token_ids = [token for played in lane.rounds for token in played.token_ids]
     return lane
 
@@ -120,7 +131,7 @@ traces = st.builds(
     seed=st.integers(0, 2**63 - 1),
     sampling=st.builds(SamplingInfo, st.floats(0, 10), counts, st.floats(1e-6, 1)),
     verification=st.sampled_from(["speculative", "shared_noise"]),
-    lanes=st.lists(lanes, max_size=2),
+    lanes=st.lists(lanes, min_size=1, max_size=2),
     schema=st.just(SCHEMA),
 )
 
@@ -196,7 +207,6 @@ def change(data, path: str, value) -> None:
         ("prompt_tokens", -1),
         ("lanes.1.stopper", ["fixed"]),
         ("lanes.1.token_ids.0", "5"),
-        ("lanes.1.rounds.0.accepted", 1_000),
         ("lanes.1.rounds.0.accepted", -1),
         ("lanes.1.rounds.0.start_s", "now"),
         ("lanes.1.rounds.0.stop_reason", "tired"),
@@ -262,6 +272,31 @@ def test_the_tokens_of_a_round_are_its_accepted_drafts_and_the_emitted_one():
     assert played.end_s == 1.5
     played.emitted = None
     assert played.token_ids == [4]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("accepted", 1_000, "1000 of 3 drafted tokens are accepted"),
+        ("drafted.0.accepted", None, "which drafted tokens are accepted is not what their number says"),
+        ("emitted.kind", "plain", "its emitted token must be a"),
+        ("start_s", 7.5, "it must begin where the one before it ends"),
+        ("draft_s", 7.5, "its forwards take longer than all of it"),
+        ("duration_s", 0, "its forwards take longer than all of it"),
+    ],
+)
+def test_a_round_that_cannot_be_is_refused_with_its_number(data, path, value, said):
+    if value is None:
+        value = not data["lanes"][1]["rounds"][0]["drafted"][0]["accepted"]
+    change(data, f"lanes.1.rounds.0.{path}", value)
+    with pytest.raises(UserError, match=f"not a valid trace: lanes.1.rounds.0: {said}"):
+        Trace.from_json(json.dumps(data))
+
+
+def test_a_trace_without_lanes_is_refused(data):
+    data["lanes"] = []
+    with pytest.raises(UserError, match="not a valid trace: lanes: there are none"):
+        Trace.from_json(json.dumps(data))
 
 
 def test_a_lane_whose_tokens_are_not_those_of_its_rounds_is_refused(raced):

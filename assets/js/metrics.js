@@ -45,10 +45,11 @@ function cutLane(lane, ended) {
 
 function laneMetrics({ rounds, clock, tokens }, baseline, comparable) {
   const drafted = sum(rounds, (r) => r.drafted.length);
+  const steps = (r) => r.drafted.length + (r.dropped ?? 0); // traces of before say nothing of the dropped
   const accepted = sum(rounds, (r) => r.accepted);
   const draft_s = sum(rounds, (r) => r.draft_s);
   const verify_s = sum(rounds, (r) => r.verify_s);
-  const useful_s = sum(rounds, (r) => (r.drafted.length ? (r.draft_s * r.accepted) / r.drafted.length : 0));
+  const useful_s = sum(rounds, (r) => (steps(r) ? (r.draft_s * r.accepted) / steps(r) : 0));
   // What follows a rejection in its round was conditioned on a text that was never written.
   const reached = rounds
     .flatMap((r) => r.drafted.slice(0, r.accepted + 1))
@@ -62,7 +63,7 @@ function laneMetrics({ rounds, clock, tokens }, baseline, comparable) {
     draft_length: ratio(drafted, rounds.length),
     block_efficiency: ratio(tokens.length, rounds.length),
     mean_beta: ratio(sum(reached, (token) => token.beta), reached.length),
-    cost_ratio: ratio(ratio(draft_s, drafted), baseline && targetStep(baseline)),
+    cost_ratio: ratio(ratio(draft_s, sum(rounds, steps)), baseline && targetStep(baseline)),
     draft_share: ratio(useful_s, clock),
     verify_share: ratio(verify_s, clock),
     wasted_share: ratio(draft_s - useful_s, clock),

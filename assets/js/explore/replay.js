@@ -53,7 +53,7 @@ export function replay(recording, stopper, times = recording.times, detailed = f
     lane.accepted += round.accepted;
     lane.draft_s += draft_s;
     lane.verify_s += verify_s;
-    lane.useful_s += round.drafted ? (draft_s * round.accepted) / round.drafted : 0;
+    lane.useful_s += round.steps ? (draft_s * round.accepted) / round.steps : 0;
     ended = recording.ended[lane.tokens - 1];
   }
   return lane;
