@@ -143,9 +143,7 @@ def make_parser(with_distill: bool = True) -> Parser:
     command.add_argument("--resume", action="store_true", help="go on with the CSV file that is there")
     command.add_argument("--parquet", type=Path, metavar="FILE", help="write all rows at the end")
 
-    command = add(
-        "study", study, "Hold the paper's claims against a sweep of every stopper; write docs/study.md."
-    )
+    command = add("study", study, "Hold the paper's claims against a sweep of every stopper; write study.md.")
     command.add_argument("--kinds", metavar="KIND,…", help="built-in prompts (default all)")
     command.add_argument("--count", type=int, metavar="N", help="prompts of each kind (default all)")
     command.add_argument(
@@ -155,8 +153,8 @@ def make_parser(with_distill: bool = True) -> Parser:
     command.add_argument(
         "--folder",
         type=Path,
-        default=Path("docs"),
-        help="where study.csv and study.md are; goes on with them",
+        default=Path("study"),
+        help="of study.md and study.csv, which a study goes on with where it is there (default study)",
     )
 
     command = add("check", check, "Measure on a pair that decoding is lossless.")
@@ -310,9 +308,10 @@ def record(args: argparse.Namespace) -> None:
     from adaedl.request import Sampling, check_race
     from adaedl.stopping import STOPPERS, make_stopper, split_specs
 
+    recorder.check_record(args.max_new_tokens, args.depth)
     prompt = read_stdin() if args.prompt == "-" else args.prompt
     sampling = Sampling(args.temperature, args.top_k, args.top_p)
-    lanes = list(STOPPERS) if args.lanes is None else split_specs(args.lanes)
+    lanes = [within(name, args.depth) for name in STOPPERS] if args.lanes is None else split_specs(args.lanes)
     if not lanes:
         raise UserError("There are no lanes to replay; name at least one stopper, such as adaedl.")
     lanes = [judged_at(lane, args.score_temperature) for lane in lanes]
@@ -320,7 +319,6 @@ def record(args: argparse.Namespace) -> None:
         check_replay(make_stopper(lane), args.depth, args.score_temperature)
     if args.cost_ratio is not None and not 0 <= args.cost_ratio <= 10:
         raise UserError(f"cost-ratio is {args.cost_ratio}; it must be from 0 to 10, such as 0.05.")
-    recorder.check_record(args.max_new_tokens, args.depth)
     check_race(prompt, ["autoregressive"], args.max_new_tokens, args.seed, "shared_noise")
     check_writable(args.json)
 
@@ -351,6 +349,20 @@ def record(args: argparse.Namespace) -> None:
     print(metrics_table(frame))
     if args.json:
         write_text(args.json, recording.to_json())
+
+
+def within(name: str, depth: int) -> str:
+    """A stopper that drafts no deeper than this, and the oracle just as deep."""
+    from adaedl.stopping import format_spec, make_stopper
+
+    stopper = make_stopper(name)
+    settings = {
+        setting: min(value, depth) if setting in ("k", "max_draft") else value
+        for setting, value in stopper.settings.items()
+    }
+    if name == "oracle":
+        settings["max_draft"] = depth
+    return format_spec(type(stopper)(**settings))
 
 
 def judged_at(lane: str, score_temperature: float | None) -> str:
@@ -453,18 +465,35 @@ def study(args: argparse.Namespace) -> None:
         "study.csv": studies.study_grid(prompts, args.max_new_tokens),
         "study-measured.csv": studies.measured_grid(few, args.max_new_tokens),
     }
+    make_folder(args.folder)
     check_writable(args.folder / "study.md")
     pair = load(args)
+    machine = f"{device_name(pair.device)}, {os.cpu_count()} cores"
+    check_same_machine(args.folder, machine)
     frames = []
     for name, grid in grids.items():
         csv = args.folder / name
         done = sweeps.open_csv(csv, grid, sweeps.setup_of(pair), resume=True)
         for _ in run_cells(pair, grid, done, csv, csv.stem):
             pass
-        frames.append(sweeps.read_rows(csv))
-    machine = f"{device_name(pair.device)}, {os.cpu_count()} cores"
+        frames.append(sweeps.rows_within(sweeps.read_rows(csv), grid))
     write_text(args.folder / "study.md", studies.report(*frames, machine))
     print(f"{args.folder / 'study.md'} is written.")
+
+
+def check_same_machine(folder: Path, machine: str) -> None:
+    """Clocks of two machines do not mix: the first to measure in a folder is written down there.
+
+    Raises:
+        UserError: it was another one.
+    """
+    file = folder / "study-machine.txt"
+    if not file.exists():
+        write_text(file, f"{machine}\n")
+    elif (other := read_text(file).strip()) != machine:
+        raise UserError(
+            f"{folder} has a study of another machine ({other}); choose another one with --folder."
+        )
 
 
 def check(args: argparse.Namespace) -> int:
@@ -736,7 +765,7 @@ def share_bar(desc: str) -> Iterator:
 
 def read_stdin() -> str:
     try:
-        return sys.stdin.buffer.read().decode()
+        return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError("The prompt on stdin is not UTF-8 text; convert it first.") from None
 
@@ -747,11 +776,18 @@ def read_prompts(path: Path) -> list[str]:
 
 def read_text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; --prompts needs one prompt a line.") from None
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+
+
+def make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot make the folder {path}: {error.strerror}.") from None
 
 
 def check_writable(path: Path | None) -> None:

@@ -268,7 +268,7 @@ def report(frame: pd.DataFrame, measured: pd.DataFrame, machine: str) -> str:
     parts = [
         "# The claims of AdaEDL, measured\n",
         f"Pair `{first['pair']}` on {machine}, {first['dtype']}; {len(prompts)} prompts ({kinds}), up to "
-        f"{first['max_new_tokens']} new tokens, shared noise. Remake it with `python -m adaedl study`.\n",
+        f"{first['max_new_tokens']} new tokens, shared noise. Make your own with `python -m adaedl study`.\n",
         "Speedups are against autoregressive decoding of the same text. Each text was recorded once and "
         "every stopper replayed on it: rounds are exactly those of a real run, clocks are modelled from the "
         "costs of real rounds of that text. Intervals are 95% bootstrap intervals over prompts.\n",

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
 from adaedl.prompts import PROMPT_SETS
@@ -372,7 +372,11 @@ def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
 
 
 def rows_to_keep(
-    frame: pd.DataFrame, grid: Grid, pair_setup: dict, name: str, advice: str = "choose another file"
+    frame: pd.DataFrame,
+    grid: Grid,
+    pair_setup: dict,
+    name: str,
+    advice: str = Sentence("choose another file"),
 ) -> pd.DataFrame:
     """The rows of whole cells, where they are of the sweep that is asked for.
 
@@ -398,6 +402,12 @@ def rows_to_keep(
                 )
             return frame.drop(part.index)
     return frame
+
+
+def rows_within(frame: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """The rows of a table whose cells are the grid's."""
+    keys = {cell.key for cell in grid.cells}
+    return frame[[key in keys for key in frame[CELL].itertuples(index=False, name=None)]]
 
 
 def cells_in(frame: pd.DataFrame) -> set[tuple]:

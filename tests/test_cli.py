@@ -10,9 +10,21 @@ import pandas as pd
 import pytest
 from toys import tiny_pair
 
-from adaedl.__main__ import judged_at, main, make_parser, metrics_table, printable
+from adaedl.__main__ import (
+    check_same_machine,
+    judged_at,
+    main,
+    make_parser,
+    metrics_table,
+    printable,
+    read_prompts,
+    within,
+)
+from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics, to_frame
 from adaedl.models.presets import PRESETS
+from adaedl.replay import check_replay
+from adaedl.stopping import STOPPERS, make_stopper
 from adaedl.sweep import run_sweep
 from adaedl.trace import Trace
 
@@ -251,6 +263,28 @@ def test_ctrl_c_ends_a_sweep_with_the_table_of_what_is_done(capsys, monkeypatch,
 def test_lanes_are_judged_at_the_score_temperature_that_is_asked_for(lane, judged):
     assert judged_at(lane, 1.0) == judged
     assert judged_at(lane, None) == lane
+
+
+@pytest.mark.parametrize("depth", [1, 8, 12, 20])
+def test_a_recording_replays_every_stopper_by_default_however_deep_it_is(depth):
+    for name in STOPPERS:
+        check_replay(make_stopper(within(name, depth)), depth, None)
+    assert make_stopper(within("oracle", depth)).max_draft == depth
+    assert within("adaedl", 12) == "adaedl"
+    assert within("fixed", 2) == "fixed:k=2"
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_the_first_prompt(tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("\ufeffWhy is the sky blue?\nWhy not?", "utf-8")
+    assert read_prompts(file) == ["Why is the sky blue?", "Why not?"]
+
+
+def test_a_study_of_another_machine_is_not_gone_on_with(tmp_path):
+    check_same_machine(tmp_path, "one, 2 cores")
+    check_same_machine(tmp_path, "one, 2 cores")
+    with pytest.raises(UserError, match=r"study of another machine \(one, 2 cores\)"):
+        check_same_machine(tmp_path, "another, 2 cores")
 
 
 def test_the_steps_of_distill_are_there():

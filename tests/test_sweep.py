@@ -34,6 +34,13 @@ def swept(pair):
     return [row for cell in run_sweep(pair, small_grid()) for row in cell]
 
 
+def test_rows_of_other_prompts_are_left_out_of_a_smaller_grid(swept):
+    smaller = Grid(PROMPTS[:1], (0.8,), ("fixed:k=2", "adaedl"), max_new_tokens=8)
+    frame = sweep.rows_within(sweep.to_frame(swept), smaller)
+    assert set(frame[["kind", "temperature"]].itertuples(index=False, name=None)) == {("chat", 0.8)}
+    assert len(frame) == 3
+
+
 # Running.
 
 
