@@ -5,16 +5,38 @@ class Sentence(str):
     """An English sentence that remembers what it was made of, so that a page can say it in another language:
     `template` with its {} placeholders as for str.format, and the `values` that fill them.
 
-    A template without values is taken as it stands.
+    A template without values is taken as it stands. Values come from anybody: of a long one only the
+    beginning is told.
     """
 
     template: str
     values: tuple
 
     def __new__(cls, template: str, *values):
+        values = tuple(map(_shortened, values))
         made = super().__new__(cls, template.format(*values) if values else template)
         made.template, made.values = template, values
         return made
+
+
+MOST_CHARACTERS = 400  # of a value
+
+
+class _Shown(str):
+    """A text that stands for a value as it is, quoted or not."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _shortened(value):
+    """A value as a sentence tells it."""
+    if isinstance(value, Sentence | UserError | int | float | None):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= MOST_CHARACTERS else f"{value[:MOST_CHARACTERS]}…"
+    shown = repr(value) if isinstance(value, list | tuple | dict | set | bytes) else str(value)
+    return value if len(shown) <= MOST_CHARACTERS else _Shown(f"{shown[:MOST_CHARACTERS]}…")
 
 
 class UserError(ValueError):

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import gradio as gr
-from gradio import processing_utils
+from gradio import processing_utils, routes
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
@@ -131,13 +131,18 @@ class SecurityHeaders:
 
 
 def fetch_nothing() -> None:
-    """Let gradio fetch no file for a visitor: it takes {"path": "https://…"} in place of any input for a file
-    at that address, which the server would then ask for."""
+    """Let gradio fetch nothing for a visitor: it takes {"path": "https://…"} in place of any input for a file
+    at that address, which the server would then ask for, and passes on what is at /file=https://…"""
     processing_utils.async_ssrf_protected_download = _refuse_address
+    routes.secure_url_stream_response = _not_here
 
 
 async def _refuse_address(url: str, *_, **__) -> str:
     raise gr.Error("A file at an address is not read here; upload it.", print_exception=False)
+
+
+async def _not_here(*_) -> PlainTextResponse:
+    return PlainTextResponse("Not found", 404)
 
 
 def for_strangers(error: UserError) -> UserError:

@@ -2,11 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
+from adaedl.models.pair import Pair
 from adaedl.trace import Trace
 from components.messages import say
 from components.models_state import ModelsState, Turn
@@ -55,26 +56,22 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
     """
     settings.check()
     session.trace, session.feed, session.stop_requested = None, None, False
-    turn = models.take_turn(
-        work=len(settings.lanes) * settings.max_new_tokens, visitor=session.visitor or id(session)
-    )
     record = RaceRecord(settings)
-    running = None
+    turn = running = pair = None
     try:
-        while not turn.wait(POLL_S):
-            if session.stop_requested:
-                yield Moment(say("page.status_stopped_early"), ended=True)
-                return
-            yield Moment(say_place(turn))
-
-        loading = models.load(settings.pair)
-        while not wait([loading], POLL_S).done:
-            if session.stop_requested:
-                yield Moment(say("page.status_stopped_early"), ended=True)
-                return
-            yield Moment(say("page.status_loading", sentence=models.state.sentence))
-        pair = loading.result()
-        turn.begin_work()
+        for words in wait_for_weights(models, settings.pair, lambda: session.stop_requested):
+            yield Moment(words)
+        if not session.stop_requested:
+            work = len(settings.lanes) * settings.max_new_tokens
+            turn = models.take_turn(work, session.visitor or id(session))
+            for told in wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested):
+                if isinstance(told, str):
+                    yield Moment(told)
+                else:
+                    pair = told
+        if pair is None:
+            yield Moment(say("page.status_stopped_early"), ended=True)
+            return
 
         record.begin()
         running = RaceOnZeroGpu(settings) if on_zero_gpu() else RaceHere(models, pair, settings)
@@ -103,8 +100,58 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
     finally:
         if running is not None:
             running.close()
-        turn.leave()
+        if turn is not None:
+            turn.leave()
         record.write(session.trace)
+
+
+def wait_for_weights(models: ModelsState, name: str, stopped: Callable[[], bool]) -> Iterator[str]:
+    """Wait until a pair is on this machine, unless stopped: yields words for the status line.
+
+    Raises:
+        UserError: it cannot be brought.
+    """
+    told = Sentence("waiting for another download")
+
+    def progress(sentence: str, _: float | None) -> None:
+        nonlocal told
+        told = sentence
+
+    fetching = models.fetch(name, progress)
+    try:
+        while fetching and not wait([fetching], POLL_S).done:
+            if stopped():
+                return
+            yield say("page.status_loading", sentence=told)
+        if fetching:
+            fetching.result()
+    finally:
+        fetching = None  # as below
+
+
+def wait_for_pair(
+    models: ModelsState, turn: Turn, name: str, stopped: Callable[[], bool]
+) -> Iterator[str | Pair]:
+    """Wait for a turn and then for its pair: yields words for the status line, and at last the pair, unless
+    it was stopped.
+
+    Raises:
+        UserError: the pair cannot be loaded.
+    """
+    while not turn.wait(POLL_S):
+        if stopped():
+            return
+        yield say_place(turn)
+    loading = models.load(name)
+    try:
+        while not wait([loading], POLL_S).done:
+            if stopped():
+                return
+            yield say("page.status_loading", sentence=models.state.sentence)
+        turn.begin_work()
+        yield loading.result()
+    finally:
+        loading = None  # its error, where there is one, would hold this frame, and this frame its error
 
 
 def say_place(turn: Turn) -> str:

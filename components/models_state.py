@@ -112,6 +112,7 @@ class ModelsState:
         self._seconds_per_token: float | None = None
         self._changed = threading.Condition()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._downloads = ThreadPoolExecutor(1, thread_name_prefix="downloads")
 
     def take_turn(self, work: int = 0, visitor: object = None) -> Turn:
         """Join the queue for the device. Visitors take turns: who has a race in the queue already comes after
@@ -174,6 +175,24 @@ class ModelsState:
             self.failed_at = now
         self.load_first()
 
+    def fetch(self, name: str, progress: Callable[[str, float | None], None]) -> Future | None:
+        """Start to bring a visitor's pair to this machine, in a thread of its own, so that others race
+        meanwhile; None for one that is loaded, or is the host's. The future raises a UserError where that
+        cannot be done."""
+        known = on_zero_gpu() or name == self.default or (self.pair and self.pair.name == resolve(name).name)
+        return None if known else self._downloads.submit(self._fetch, name, progress)
+
+    def _fetch(self, name: str, progress: Callable[[str, float | None], None]) -> None:
+        try:
+            from adaedl.models.loading import fetch_pair
+
+            fetch_pair(name, progress=progress, allow_local=False, trusted=resolve(name).name in PRESETS)
+        except Exception as error:
+            failure = _told(name, error)
+        else:
+            return
+        raise failure
+
     def load(self, name: str) -> Future:
         """Start to load a pair, unless it is loaded; the future's result is the pair. `state` says how
         far it is. The future raises a UserError where the pair cannot be loaded."""
@@ -190,20 +209,19 @@ class ModelsState:
                 UserError(
                     "This Space runs on ZeroGPU, where one pair is loaded for everybody: choose {}, or "
                     "duplicate the Space and set ADAEDL_PAIR there.",
-                    self.default,
+                    self.pair.name if self.pair else self.default,
                 )
             )
         return found
 
     def _load_first(self) -> None:
-        try:
+        with suppress(UserError):
             self._load(self.default)
-        except UserError:
-            if host().pair or self.default == DEFAULT_PAIR:
-                return  # the state says what is wrong with the host's own choice
-            log.warning("%s; %s is loaded instead", self.state.sentence, DEFAULT_PAIR)
-            with suppress(UserError):
-                self._load(DEFAULT_PAIR)
+        if self.pair or host().pair or self.default == DEFAULT_PAIR:
+            return  # where there is none, the state says what is wrong with the host's own choice
+        log.warning("%s; %s is loaded instead", self.state.sentence, DEFAULT_PAIR)
+        with suppress(UserError):
+            self._load(DEFAULT_PAIR)
 
     def _load(self, name: str) -> Pair:
         def progress(sentence: str, fraction: float | None) -> None:
@@ -219,29 +237,26 @@ class ModelsState:
                 name,
                 progress=progress,
                 allow_local=name == self.default,
-                use_token=name == self.default or resolve(name).name in PRESETS,
+                trusted=name == self.default or resolve(name).name in PRESETS,
                 make_room=self._make_room,
                 read_first=on_zero_gpu(),
             )
         except Exception as error:
-            if isinstance(error, UserError):
-                log.warning("loading %r failed: %s", name, error)
-                error = for_strangers(error)
-            else:
-                log.exception("loading %r failed", name)
-                error = UserError("The pair {!r} could not be loaded; the host's log says why.", name)
-            if self.pair:
-                self.state = _ready(self.pair)
-            elif name in (self.default, DEFAULT_PAIR):
-                self.failed_at = time.monotonic()
-                self.state = LoadState(name, "failed", error.sentence)
-            else:  # a visitor's, for which the host's had been let go
-                self.state = self._waiting()
-                self.on_device(self._load_first)
-            raise error from None
-        self.pair, self.failed_at = pair, None
-        self.state = _ready(pair)
-        return pair
+            failure = _told(name, error)
+        else:
+            self.pair, self.failed_at = pair, None
+            self.state = _ready(pair)
+            return pair
+        # Out of the except clause: the error there keeps all that had been read.
+        if self.pair:
+            self.state = _ready(self.pair)
+        elif name in (self.default, DEFAULT_PAIR):
+            self.failed_at = time.monotonic()
+            self.state = LoadState(name, "failed", failure.sentence)
+        else:  # a visitor's, for which the host's had been let go
+            self.state = self._waiting()
+            self.on_device(self._load_first)
+        raise failure
 
     def _make_room(self) -> None:
         if self.pair and self.pair.device.type != "cpu":
@@ -249,6 +264,15 @@ class ModelsState:
 
     def _waiting(self) -> LoadState:
         return LoadState(self.default, "waiting", Sentence("the models load in a moment"))
+
+
+def _told(name: str, error: Exception) -> UserError:
+    """What a visitor is told where a pair could not be had; the host's log has all of it."""
+    if isinstance(error, UserError):
+        log.warning("loading %r failed: %s", name, error)
+        return for_strangers(error)
+    log.error("loading %r failed", name, exc_info=error)
+    return UserError("The pair {!r} could not be loaded; the host's log says why.", name)
 
 
 def _ready(pair: Pair) -> LoadState:

@@ -17,6 +17,7 @@ MOST_SESSIONS = 300  # those that were used last; a race uses its own several ti
 SESSION_S = 3600  # without any use
 UPLOAD_S = 900  # as old as whole files become, which gradio itself deletes (`delete_cache` of the page)
 EVERY_S = 60
+LARGE = 100_000  # characters
 MOST_FILES = 4  # that one upload may bring
 
 _begun: dict[str, float] = {}  # files of uploads under their first names, and since when they are there
@@ -35,6 +36,7 @@ async def upkeep(app: App) -> AsyncIterator[None]:
 async def _keep_up(app: App) -> None:
     while True:
         forget_sessions(app.state_holder)
+        forget_values(app.state_holder)
         delete_uploads()
         await asyncio.sleep(EVERY_S)
 
@@ -51,6 +53,16 @@ def forget_sessions(holder: StateHolder) -> None:
             if used < oldest:
                 holder.session_data.pop(session, None)
                 del holder.time_last_used[session]
+
+
+def forget_values(holder: StateHolder) -> None:
+    """Drop what large texts were last on the screens of sessions: gradio keeps each for its deep links, which
+    this page has not, so 300 sessions could hold as many traces."""
+    for session in list(holder.session_data.values()):
+        for config in list(session.components):
+            value = config.get("props", {}).get("value")
+            if isinstance(value, str) and len(value) > LARGE:
+                config["props"]["value"] = ""
 
 
 def delete_uploads() -> None:

@@ -3,6 +3,7 @@ one sentence, leaves nothing half done, and the next race runs. (Downloads and d
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from hosted import hosted_models
 from toys import tiny_llama, tiny_pair, toy_tokenizer
 
 from adaedl.decoding import decode
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
@@ -193,6 +194,29 @@ def test_a_pair_that_is_not_there_does_not_cost_the_host_s_own(on_a_gpu, monkeyp
     assert (on_a_gpu.pair, on_a_gpu.state.phase, on_a_gpu.failed_at) == (before, "ready", None)
 
 
+def test_a_download_holds_up_nobody_and_is_stopped_or_told(monkeypatch):
+    models, there = hosted_models(), threading.Event()
+
+    def fetch_pair(name, progress, **options):
+        progress(Sentence("downloading {}", name), None)
+        assert there.wait(60)
+        raise UserError("no network")
+
+    monkeypatch.setattr("adaedl.models.loading.fetch_pair", fetch_pair)
+    asked = replace(SETTINGS, pair="org/a:org/b")
+    waiting, stopping = play(models, asked, Session()), play(models, asked, leaving := Session())
+    for visitor in (waiting, stopping):
+        assert json.loads(next(visitor).words)["key"] == "page.status_loading"
+    assert models.in_queue == (0, 0)
+    assert end(models, Session()) == "page.status_finished"
+    leaving.stop_requested = True
+    assert [moment.key for moment in stopping] == ["page.status_stopped_early"]
+    there.set()
+    with pytest.raises(UserError, match="no network"):
+        list(waiting)
+    assert end(models, Session()) == "page.status_finished"
+
+
 def test_after_a_pair_that_the_gpu_does_not_hold_the_host_s_own_comes_back(on_a_gpu, monkeypatch):
     statuses = []
 
@@ -204,6 +228,7 @@ def test_after_a_pair_that_the_gpu_does_not_hold_the_host_s_own_comes_back(on_a_
         raise UserError("cuda has too little free memory.")
 
     monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    monkeypatch.setattr("adaedl.models.loading.fetch_pair", lambda name, **options: None)
     with pytest.raises(UserError, match="too little"):
         end(on_a_gpu, Session(), pair="org/large:org/large")
     on_a_gpu.on_device(lambda: None).result()

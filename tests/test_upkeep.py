@@ -46,6 +46,17 @@ def test_a_session_that_nobody_uses_any_more_goes_with_all_that_was_in_it(served
     assert list(sessions.time_last_used) == list(sessions.session_data)
 
 
+def test_large_texts_on_a_visitor_s_screen_are_not_kept(served):
+    _, blocks, sessions = served
+    player = next(block for block in blocks if block.elem_id == "player")
+    session = sessions["looks"]
+    session._update_value_in_config(player._id, "x" * (upkeep.LARGE + 1))
+    until(lambda: session.config_values[player._id]["props"]["value"] == "", PATIENCE)
+    session._update_value_in_config(player._id, "x")
+    upkeep.forget_values(sessions)
+    assert session.config_values[player._id]["props"]["value"] == "x"
+
+
 def test_no_more_sessions_are_kept_than_a_page_has_use_for(served):
     sessions = served[2]
     for name in "abcde":

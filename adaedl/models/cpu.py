@@ -146,7 +146,9 @@ def attend(queries: Tensor, cache: Tensor, mask: Tensor | None) -> Tensor:
 class PackedLlama:
     """A float32 Llama or Qwen2 on packed weights; logits agree with transformers' to 1e-4."""
 
-    def __init__(self, model):
+    def __init__(self, model, consume: bool = False):
+        """`consume` lets go of each of the model's layers once it is packed, so that all are never there
+        twice; the model is of no use then."""
         config = model.config
         self.vocab_size = config.vocab_size
         self.max_context = config.max_position_embeddings
@@ -161,7 +163,11 @@ class PackedLlama:
         # What is not packed is copied: the model's own is a part of its file, which would stay mapped whole.
         self.embeddings = model.get_input_embeddings().weight.detach().clone()
         self.hidden_size = self.embeddings.shape[1]
-        self.layers = [self._pack_layer(layer) for layer in model.model.layers]
+        self.layers = []
+        for index in range(len(model.model.layers)):
+            self.layers.append(self._pack_layer(model.model.layers[index]))
+            if consume:
+                model.model.layers[index] = torch.nn.Identity()
         self.final_norm = model.model.norm.weight.detach().clone()
         self.head = PackedLinear(model.get_output_embeddings().weight.detach())
 

@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING
 
 from adaedl.errors import Sentence, UserError
 from adaedl.machine import available_memory, give_back_memory
+from adaedl.models.chat import render_apart
 from adaedl.models.presets import DEFAULT_PAIR, Preset, resolve
-from adaedl.models.weights import Progress, discard_damaged, fetch_weights, quiet_transformers, short, silent
+from adaedl.models.weights import (
+    Progress,
+    Weights,
+    discard_damaged,
+    fetch_weights,
+    quiet_transformers,
+    short,
+    silent,
+)
 
 if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
     import torch
@@ -20,11 +29,16 @@ if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies
     from adaedl.models.placement import Placement
 
 PROJECT = Path(__file__).resolve().parents[2]
+MOST_LAYERS = 1000  # far more than any model has
 DTYPES = ("float32", "bfloat16", "float16")
 
 
 class Unreadable(UserError):
-    """Files of a model are there, and what they hold cannot be loaded."""
+    """Files of a model are there, and what they hold cannot be loaded. `model` is its name."""
+
+    def __init__(self, model: str, template: str, *values):
+        super().__init__(template, *values)
+        self.model = model
 
 
 def pick_device(device: str | None = None) -> torch.device:
@@ -157,7 +171,7 @@ def load_pair(
     dtype: str | None = None,
     progress: Progress | None = None,
     allow_local: bool = True,
-    use_token: bool = True,
+    trusted: bool = True,
     make_room: Callable[[], None] | None = None,
     read_first: bool = False,
 ) -> Pair:
@@ -169,7 +183,9 @@ def load_pair(
         dtype: "float32", "bfloat16" or "float16"; None for the device's own.
         progress: told what is being done, see `fetch_weights`.
         allow_local: False refuses folders as models.
-        use_token: False asks the Hub without this machine's token.
+        trusted: False for a pair that somebody else names. The Hub is asked without this machine's token,
+            a configuration that asks for more than the files hold is refused, and a chat template, which is a
+            program, runs once in a process of its own with little time and memory.
         make_room: called once nothing but the reading of the weights is left to do, for a caller that lets go
             of another pair for this one.
         read_first: read the weights into the machine's memory whole, then move them to the device. ZeroGPU
@@ -180,24 +196,69 @@ def load_pair(
     """
     progress = progress or silent
     preset = resolve(name)
-    second = None if preset.drafter or preset.drafts_for_itself else preset.draft
+    second = _second_model(preset)
     options = {
         "device": device,
         "dtype": dtype,
         "progress": progress,
         "allow_local": allow_local,
-        "use_token": use_token,
+        "trusted": trusted,
         "make_room": make_room,
         "read_first": read_first,
     }
     try:
         return _load_pair(preset, second, **options)
-    except Unreadable:
-        damaged = [name for name in (preset.target, second) if name and discard_damaged(name)]
-        if not damaged:
-            raise
-        progress(Sentence("removed a damaged copy of {}", short(damaged[0])), None)
-        return _load_pair(preset, second, **options)
+    except Unreadable as error:
+        model, sentence = error.model, error.sentence
+    # Out of the except clause, which keeps all that the first try has read.
+    if not trusted or not discard_damaged(model):
+        raise UserError(sentence.template, *sentence.values)
+    progress(Sentence("removed a damaged copy of {}", short(model)), None)
+    return _load_pair(preset, second, **options)
+
+
+def fetch_pair(
+    name: str,
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    progress: Progress | None = None,
+    allow_local: bool = True,
+    trusted: bool = True,
+) -> None:
+    """Bring what `load_pair` needs to this machine, and read none of it; arguments and errors are its own."""
+    preset = resolve(name)
+    device = pick_device(device)
+    dtype = pick_dtype(device, dtype)
+    progress = progress or silent
+    _fetch_pair(preset, _second_model(preset), device, dtype, progress, allow_local, trusted, False)
+
+
+def _second_model(preset: Preset) -> str | None:
+    """The draft's name where that is a model of its own."""
+    return None if preset.drafter or preset.drafts_for_itself else preset.draft
+
+
+def _fetch_pair(
+    preset: Preset,
+    second: str | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    progress: Progress,
+    allow_local: bool,
+    trusted: bool,
+    read_first: bool,
+) -> list[Weights]:
+    """The weights of the target, and of the draft where that is a model of its own."""
+    from adaedl.models.placement import memory_of_gpus
+
+    def check_size(count: int) -> None:
+        in_memory = read_first or device.type == "cpu"
+        memory = available_memory() if in_memory else memory_of_gpus()
+        _check_memory(preset.name, count * dtype.itemsize, memory)
+
+    options = {"allow_local": allow_local, "use_token": trusted, "check_size": check_size}
+    return [fetch_weights(name, progress, **options) for name in (preset.target, second) if name]
 
 
 def _load_pair(
@@ -208,7 +269,7 @@ def _load_pair(
     dtype: str | None,
     progress: Progress,
     allow_local: bool,
-    use_token: bool,
+    trusted: bool,
     make_room: Callable[[], None] | None,
     read_first: bool,
 ) -> Pair:
@@ -224,32 +285,27 @@ def _load_pair(
     device = pick_device(device)
     dtype = pick_dtype(device, dtype)
     in_memory = read_first or device.type == "cpu"
-
-    def check_size(count: int) -> None:
-        _check_memory(preset.name, count * dtype.itemsize)
-
-    options = {
-        "allow_local": allow_local,
-        "use_token": use_token,
-        "check_size": check_size if in_memory else None,
-    }
-    weights = fetch_weights(preset.target, progress, **options)
-    folders = [weights.folder]
-    tokenizer = load_tokenizer(weights.folder, preset.target)
+    fetched = _fetch_pair(preset, second, device, dtype, progress, allow_local, trusted, read_first)
+    tokenizer = load_tokenizer(fetched[0].folder, preset.target)
     if second:  # mismatched tokenizers are found before gigabytes are read
-        draft_weights = fetch_weights(second, progress, **options)
-        check_same_tokenizer(tokenizer, load_tokenizer(draft_weights.folder, second))
-        folders.append(draft_weights.folder)
+        check_same_tokenizer(tokenizer, load_tokenizer(fetched[1].folder, second))
+    sizes = []
+    for model_id, weights in zip((preset.target, second), fetched, strict=False):
+        with _load_errors(model_id, "weights"):
+            sizes.append(size_of_weights(weights.folder, dtype))
+        if not trusted:
+            _check_shape(weights.folder, sizes[-1] // dtype.itemsize, model_id)
+    around = None
+    if not trusted and tokenizer.chat_template:
+        around = render_apart(fetched[0].folder, preset.target)
 
     if make_room:
         make_room()
     if in_memory:
-        with _load_errors(preset.name, "weights"):
-            size = sum(size_of_weights(folder, dtype) for folder in folders)
-        _check_memory(preset.name, size)
+        _check_memory(preset.name, sum(sizes), available_memory())
     spread = None
     if chosen_here and device.type == "cuda" and not read_first:
-        placement = _placement(preset, folders, dtype)
+        placement = _placement(preset, *sizes)
         device, spread = torch.device(placement.device), placement.target_bytes
     read_on = torch.device("cpu") if read_first else device
     need = ""
@@ -264,18 +320,23 @@ def _load_pair(
     )
     with memory_told(too_large):
         progress(Sentence("loading {}", short(preset.target)), None)
-        model = load_model(weights.folder, read_on, dtype, preset.target, spread)
+        model = load_model(fetched[0].folder, read_on, dtype, preset.target, spread)
         if second:
             progress(Sentence("loading {}", short(second)), None)
-            draft_model = load_model(draft_weights.folder, read_on, dtype, second)
+            draft_model = load_model(fetched[1].folder, read_on, dtype, second)
             _share_vocabulary(model, draft_model, len(tokenizer))
             draft_model.to(device)
         graphs = not read_first  # ZeroGPU's device is not there yet, and another process has it each time
-        target = make_runner(model, device) if spread else make_runner(model.to(device), graphs=graphs)
+        if spread:
+            target = make_runner(model, device)
+        else:
+            target = make_runner(model.to(device), graphs=graphs, consume=True)
         if preset.drafter:
             drafter = load_feature_drafter(PROJECT / preset.drafter, target, target.embeddings.to(device))
         else:
-            drafter = IndependentDrafter(make_runner(draft_model, graphs=graphs) if second else target)
+            drafter = IndependentDrafter(
+                make_runner(draft_model, graphs=graphs, consume=True) if second else target
+            )
     ends = _end_tokens(model, tokenizer)
     parts = model.hf_device_map.values() if spread else ()
     model = draft_model = None  # where weights are packed, nobody needs them as they were
@@ -290,31 +351,48 @@ def _load_pair(
         dtype=dtype,
         target_name=preset.target,
         draft_name=preset.draft_name,
-        weights="; ".join([weights.origin] + ([draft_weights.origin] if second else [])),
+        weights="; ".join(weights.origin for weights in fetched),
         eos_ids=ends,
         spread=tuple(dict.fromkeys(f"cuda:{part}" for part in parts)),
+        around_prompt=around,
     )
     progress(Sentence("ready on {}", pair.runs_on), 1.0)
     return pair
 
 
-def _placement(preset: Preset, folders: list[Path], dtype: torch.dtype) -> Placement:
-    """Where the pair of these folders, the target's first, goes on the GPUs of this machine."""
-    from adaedl.models.placement import Placement, place, size_of_weights, visible_gpus
+def _placement(preset: Preset, target_bytes: int, draft_bytes: int = 0) -> Placement:
+    """Where the weights of a pair go on the GPUs of this machine."""
+    from adaedl.models.placement import Placement, place, visible_gpus
 
     gpus = visible_gpus()
     if len(gpus) == 1:
         return Placement(gpus[0].name)
-    with _load_errors(preset.name, "weights"):
-        sizes = [size_of_weights(folder, dtype) for folder in folders]
-    return place(preset.name, sizes[0], sum(sizes[1:]), gpus)
+    return place(preset.name, target_bytes, draft_bytes, gpus)
 
 
-def _check_memory(name: str, size: int) -> None:
-    """Raises UserError where weights of so many bytes do not fit the machine's free memory."""
+def _check_shape(folder: Path, held: int, name: str) -> None:
+    """Raises UserError where a model's configuration asks for more weights than its files hold, so many: what
+    is missing would be made up, however large it is."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with quiet_transformers(), _load_errors(name, "causal language model"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
+        if layers <= MOST_LAYERS:
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            asked = sum(weights.numel() for weights in model.parameters())
+            tied = model.get_input_embeddings().weight.numel()
+            if asked - tied <= 1.05 * held:
+                return
+    raise UserError("The configuration of {} does not fit its files; choose another model.", name)
+
+
+def _check_memory(name: str, size: int, free: int | None) -> None:
+    """Raises UserError where weights of so many bytes do not fit the memory, None where that is unknown."""
     from adaedl.models.placement import ROOM
 
-    free = available_memory()
     if free is not None and ROOM * size > free:
         raise UserError(
             "{} needs about {:.1f} GiB of memory, and {:.1f} GiB are free here; choose a smaller pair, such "
@@ -375,10 +453,12 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
     except Exception as error:
         if out_of_memory(error):
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        refusal = "{} has no {} that can be loaded: {}"
         if "trust_remote_code" in str(error):
             reason = Sentence("it needs code of its own, which is never run here")
-        raise Unreadable("{} has no {} that can be loaded: {}", name, what, reason) from error
+            raise UserError(refusal, name, what, reason) from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Unreadable(name, refusal, name, what, reason) from error
 
 
 def out_of_memory(error: Exception) -> bool:

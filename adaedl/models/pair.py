@@ -19,7 +19,8 @@ class Pair:
     """A target and its drafter, loaded. `weights` says in words which weights are used.
 
     `device` is where tokens go in and logits come out of both models. It holds the drafter, and the target
-    too but where that is `spread` over several devices.
+    too but where that is `spread` over several devices. `around_prompt` is what a chat template puts before
+    and after a prompt, where it is not to be run here.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Pair:
     weights: str
     eos_ids: frozenset[int] = field(default_factory=frozenset)
     spread: tuple[str, ...] = ()
+    around_prompt: tuple[str, str] | None = None
     _token_texts: dict[int, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -64,7 +66,9 @@ class Pair:
         import torch
 
         check_prompt(prompt)
-        if getattr(self.tokenizer, "chat_template", None):
+        if self.around_prompt:
+            ids = self.tokenizer(prompt.join(self.around_prompt), add_special_tokens=False).input_ids
+        elif getattr(self.tokenizer, "chat_template", None):
             turns = [{"role": "user", "content": prompt}]
             text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
             ids = self.tokenizer(text, add_special_tokens=False).input_ids

@@ -83,6 +83,14 @@ def visible_gpus() -> list[Device]:
     return found
 
 
+def memory_of_gpus() -> int | None:
+    """Bytes of memory of all CUDA GPUs together, free or not; None where there are none."""
+    import torch
+
+    gpus = range(torch.cuda.device_count())
+    return sum(torch.cuda.get_device_properties(gpu).total_memory for gpu in gpus) or None
+
+
 def size_of_weights(folder: Path, dtype: torch.dtype) -> int:
     """Bytes that the safetensors of a folder take in a dtype, from their headers."""
     from safetensors import safe_open

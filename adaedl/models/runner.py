@@ -150,14 +150,17 @@ class TransformersRunner:
         return Output(None if logits == "none" else output.logits[0], features)
 
 
-def make_runner(model, device: torch.device | None = None, graphs: bool = True) -> Runner:
+def make_runner(
+    model, device: torch.device | None = None, graphs: bool = True, consume: bool = False
+) -> Runner:
     """The fastest runner for a loaded transformers model, on the device where it already is; `device` is for
-    one that is on several, see `TransformersRunner`. `graphs` False captures no CUDA graphs."""
+    one that is on several, see `TransformersRunner`. `graphs` False captures no CUDA graphs; `consume` may
+    take the model apart, which nobody else uses then."""
     from adaedl.models.cpu import PackedLlama, can_pack
     from adaedl.models.cuda import can_graph, make_graphed
 
     if device is None and can_pack(model):
-        return PackedLlama(model)
+        return PackedLlama(model, consume)
     if device is None and graphs and can_graph(model) and (graphed := make_graphed(model)):
         return graphed
     return TransformersRunner(model, device)

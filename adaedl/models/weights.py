@@ -31,6 +31,7 @@ from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 
 Progress = Callable[[str, float | None], None]  # a Sentence, and a fraction 0..1 or None
 NETWORK_TIMEOUT = 2.0  # seconds to decide where weights can come from
+SILENCE_S = 20.0  # after which an answer of the Hub's is given up
 MARKER = "adaedl.json"  # written last into a cached copy: its origin and the size of each file
 
 # What a Hub repository holds besides: the same weights in other formats, pictures, code.
@@ -344,7 +345,7 @@ def _hub_answers() -> bool:
 def _download_from_hub(
     model_id: str, progress: Progress, use_token: bool, check_size: Callable[[int], None] | None
 ) -> Weights:
-    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub import HfApi, constants, get_session, snapshot_download
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     endpoint = _hub_endpoint()
@@ -354,15 +355,17 @@ def _download_from_hub(
     disable_progress_bars()
     try:
         with _disk_errors(store, "HF_HOME", "write to"):
+            get_session().timeout = SILENCE_S  # of the Hub's client, which else waits for ever
             about = HfApi(endpoint=endpoint, token=token).model_info(model_id, files_metadata=True)
             files = about.siblings or []
             if not any(re.fullmatch(r"model(-.*)?\.safetensors", file.rfilename) for file in files):
                 raise UserError(
                     "{} has no weights in safetensors on the Hub; choose a model that has.", model_id
                 )
-            if check_size and about.safetensors:
-                check_size(about.safetensors.total)
             total = sum(file.size or 0 for file in files if _wanted(file.rfilename))
+            if check_size:  # where the Hub does not count weights, they have four bytes each at the most
+                check_size(about.safetensors.total if about.safetensors else total // 4)
+            _check_disk(model_id, total, store)
             sentence = Sentence("downloading {}, {:,.0f} MB", short(model_id), total / 1e6)
             with _growth(store / f"models--{model_id.replace('/', '--')}", total, sentence, progress):
                 folder = snapshot_download(model_id, endpoint=endpoint, allow_patterns=HUB_FILES, token=token)
@@ -377,6 +380,20 @@ def _download_from_hub(
     if lacking := _lacking(folder):
         raise UserError("{} has no {} on the Hub; choose another model.", model_id, lacking)
     return Weights(folder, _hub_origin(model_id, folder))
+
+
+def _check_disk(model_id: str, size: int, folder: Path) -> None:
+    """Raises UserError where a download of so many bytes does not fit the disk of a folder."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    if size > free:
+        raise UserError(
+            "{} has {:,.0f} MB, and the disk of {} {:,.0f} MB free; make room or set HF_HOME elsewhere.",
+            model_id,
+            size / 1e6,
+            folder,
+            free / 1e6,
+        )
 
 
 def _is_damaged(file: Path) -> bool:
@@ -433,7 +450,7 @@ def _hub_error(model_id: str, error: Exception, use_token: bool) -> UserError:
         )
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UserError(
-        "The download of {} from the Hugging Face Hub failed ({}); try again, files that came whole are kept.",
+        "The download of {} from the Hugging Face Hub failed ({}); try again, whole files are kept.",
         model_id,
         reason,
     )
