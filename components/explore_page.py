@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Iterator
-from concurrent.futures import wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,7 @@ from components.assets import module_address
 from components.browser_part import browser_part
 from components.controls import DEFAULTS, unchecked
 from components.hosting import host
-from components.live import POLL_S, Session, play, say_place
+from components.live import Session, play, wait_for_pair
 from components.messages import say, say_error
 from components.models_state import ModelsState
 from components.recording_run import recorded_parts
@@ -61,6 +60,9 @@ def explore_view(models: ModelsState) -> None:
             status = browser_part("explore-status", say("explore.status_ready"), module="status")
         measure = gr.Button(text("explore.measure"), elem_id="measure", min_width=230)
         stop = gr.Button(text("explore.stop"), interactive=False, elem_id="stop-recording", min_width=90)
+        opener = gr.UploadButton(
+            text("explore.open"), file_types=[".json"], type="binary", min_width=150, elem_id="open-recording"
+        )
     measured = browser_part("measured", "", module="explore/measured")
     explored = browser_part("explore", "", module="explore/explore")
 
@@ -92,14 +94,31 @@ def explore_view(models: ModelsState) -> None:
             with closing(play(models, settings, session)) as moments:
                 for moment in moments:
                     yield {status: moment.words}
-            found = measured_lanes(session.trace) if session.trace and not session.stop_requested else []
-            words = say("explore.status_unmeasured")
+            whole = moment.key == "page.status_finished"
+            found = measured_lanes(session.trace) if whole else []
+            words = (
+                moment.words if moment.key == "host.status_time_limit" else say("explore.status_unmeasured")
+            )
             if found:
                 values = {"spec": found[0]["label"], "speedup": f"{found[0]['speedup']:.2f}"}
                 where = f"{session.trace.device}/{session.trace.dtype}"
                 words = say("explore.status_measured", device=where, **values)
             yield {status: words, measured: json.dumps({"measured_for": recorded, "measured": found})}
         yield {**_buttons(running=False), **({status: told[0]} if told else {})}
+
+    def open_recording(session: ExploreSession, content: bytes | None) -> dict:
+        try:
+            opened = Recording.from_json(content or b"")
+        except UserError as error:
+            return {status: say_error(error)}
+        session.recording = opened
+        words = say(
+            "explore.status_opened",
+            created=opened.created,
+            pair=opened.pair.name,
+            device=f"{opened.device}/{opened.dtype}",
+        )
+        return {status: words, explored: envelope(opened, [])}
 
     def _buttons(running: bool) -> dict:
         return {
@@ -126,6 +145,7 @@ def explore_view(models: ModelsState) -> None:
     for run in (recorded, raced):
         when_over(run, [record, measure], [stop])
     stop.click(_stop, session, queue=False, **PRIVATE)
+    opener.upload(open_recording, [session, opener], [status, explored], **PRIVATE)
 
 
 class _errors_told(list):
@@ -158,20 +178,16 @@ def make_recording(
     session.recording, session.stop_requested = None, False
     # The target writes the text twice, and the drafts from every position take about as long again.
     turn = models.take_turn(work=3 * settings.max_new_tokens, visitor=session.visitor or id(session))
+    pair = None
     try:
-        while not turn.wait(POLL_S):
-            if session.stop_requested:
-                yield say("explore.status_stopped")
-                return
-            yield say_place(turn)
-        loading = models.load(settings.pair)
-        while not wait([loading], POLL_S).done:
-            if session.stop_requested:
-                yield say("explore.status_stopped")
-                return
-            yield say("page.status_loading", sentence=models.state.sentence)
-        pair = loading.result()
-        turn.begin_work()
+        for told in wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested):
+            if isinstance(told, str):
+                yield told
+            else:
+                pair = told
+        if pair is None:
+            yield say("explore.status_stopped")
+            return
         where = pair.runs_on
         yield say("explore.status_recording", device=where, percent=0)
         with closing(recorded_parts(models, pair, settings, score_temperature)) as parts:

@@ -1,4 +1,5 @@
-"""Which of gradio's languages a Chinese browser gets.
+"""Which of gradio's languages a browser gets: what its user chose in gradio's settings, which gradio itself
+forgets, else its own.
 
 gradio knows zh-CN and zh-TW and answers any other Chinese, a plain zh included, in English. It asks the
 browser before any script of the page's own runs, so the answer is corrected in the page's first line.
@@ -9,6 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # zh-Hant, zh-HK and zh-MO write traditional characters.
 SCRIPT = b"""<script>
+  let chosen = null;
+  try {
+    chosen = sessionStorage.getItem("adaedl-language");
+  } catch {} // a frame without storage
+  if (chosen) Object.defineProperty(navigator, "language", { value: chosen, configurable: true });
   if (/^zh\\b/i.test(navigator.language) && !["zh-CN", "zh-TW"].includes(navigator.language)) {
     const value = /hant|hk|mo|tw/i.test(navigator.language) ? "zh-TW" : "zh-CN";
     Object.defineProperty(navigator, "language", { value });

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import gradio as gr
 import pandas as pd
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.prompts import PROMPT_SETS
 from adaedl.request import MAX_LANES
 from adaedl.sweep import Grid, prompts_in_file, rows_to_keep, setup_of, to_frame
@@ -19,6 +19,7 @@ from components.browser_part import browser_part
 from components.controls import unchecked, verification_rule
 from components.hosting import host
 from components.lanes_editor import lanes_editor
+from components.live import wait_for_pair
 from components.messages import say, say_error
 from components.models_state import ModelsState
 from components.settings import read_lanes, whole
@@ -42,6 +43,7 @@ PRESETS = ("0, 0.7, 1.3", "0, 0.7, 1.0, 1.3, 1.7", "0.7")
 
 log = logging.getLogger(__name__)
 
+RUNNING = UserError("A sweep is running on this page; stop it first.")
 FAILED = UserError("The sweep failed, and the host's log says why; what is done is kept.")
 
 
@@ -171,13 +173,19 @@ def _wire_run(
     """Start, Continue and Stop."""
 
     def run(session: SweepSession, goes_on: bool, *values) -> Iterator[dict]:
-        kept, session.stop_requested = session.rows, False
-        yield {**_buttons(controls, True, session), status: say("page.status_starting")}
+        if session.running:
+            yield {status: say_error(RUNNING)}
+            return
+        kept, session.running, session.stop_requested = session.rows, True, False
         last = say("sweep.status_ready")
         try:
+            yield {**_buttons(controls, True, session), status: say("page.status_starting")}
             pair = _pair_name(models)
             grid = controls.read(*values).grid(pair)
-            session.rows = _rows_of_same_sweep(kept, grid, pair, models) if goes_on else to_frame([])
+            session.rows = to_frame([])
+            if goes_on:
+                for told in _rows_to_go_on_with(models, pair, grid, kept, session):
+                    yield {status: told}
             with closing(play_sweep(models, pair, grid, session, pace)) as moments:
                 for moment in moments:
                     last = moment.words
@@ -191,6 +199,7 @@ def _wire_run(
             log.exception("a sweep failed")
             last = say_error(FAILED)
         finally:
+            session.running = False
             if session.rows.empty:
                 session.rows = kept
         yield {**_buttons(controls, False, session), status: last, progress: ""}
@@ -231,6 +240,8 @@ def _wire_files(session: gr.State, controls: SweepControls, status: gr.HTML, res
 
     def open_csv(session: SweepSession, content: bytes | None) -> dict:
         try:
+            if session.running:
+                return {status: say_error(RUNNING)}
             rows = open_rows(content or b"")
         except UserError as error:
             return {status: say_error(error)}
@@ -275,14 +286,31 @@ def _settings_in(rows: pd.DataFrame) -> tuple:
     )
 
 
-def _rows_of_same_sweep(rows: pd.DataFrame, grid: Grid, pair: str, models: ModelsState) -> pd.DataFrame:
-    """The rows that a sweep goes on with.
+def _rows_to_go_on_with(
+    models: ModelsState, name: str, grid: Grid, kept: pd.DataFrame, session: SweepSession
+) -> Iterator[str]:
+    """Put into `session.rows` what a sweep goes on with. A pair that is not there yet is loaded in a turn of
+    its own: words for the status line meanwhile.
 
     Raises:
-        UserError: they are of another sweep, pair or device.
+        UserError: the rows are of another sweep, pair or device; or the pair cannot be loaded.
     """
-    setup = setup_of(models.load(pair).result())
-    return rows_to_keep(rows, grid, setup, "The table", "set it so again, or press Start for a new sweep")
+    pair = models.pair if models.pair and models.pair.name == name else None
+    if pair is None:
+        turn = models.take_turn(visitor=id(session.race))
+        try:
+            for told in wait_for_pair(models, turn, name, lambda: session.stop_requested):
+                if isinstance(told, str):
+                    yield told
+                else:
+                    pair = told
+        finally:
+            turn.leave()
+    if pair is None:  # stopped
+        session.rows = kept
+        return
+    advice = Sentence("set it so again, or press Start for a new sweep")
+    session.rows = rows_to_keep(kept, grid, setup_of(pair), Sentence("The table"), advice)
 
 
 def _plan_of(values: tuple, models: ModelsState, pace: Pace) -> str:

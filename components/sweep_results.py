@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.machine import device_name
 from adaedl.request import MAX_LANES
 from adaedl.stopping import make_stopper
 from adaedl.sweep import CELL, NUMBERS, SETUP, rows_from_csv, summarise, write_parquet
 from components.assets import ASSETS
-from components.texts import texts
+from components.texts import in_all_languages, texts
 
 EXAMPLE = ASSETS / "examples" / "sweep" / "sweep.csv"
 MOST_BYTES = 4 * 2**20
@@ -77,14 +77,14 @@ def open_rows(content: bytes) -> pd.DataFrame:
             len(content) / 2**20,
             MOST_BYTES // 2**20,
         )
-    rows = rows_from_csv(content, "The file")
+    rows = rows_from_csv(content, Sentence("The file"))
     if rows.empty:
         raise UserError("The file has no rows of a sweep.")
     for count, most, what in (
-        (len(rows), MOST_ROWS, "rows"),
-        (rows["lane"].nunique(), MAX_LANES, "lanes"),
-        (rows["temperature"].nunique(), MOST_VALUES, "temperatures"),
-        (rows["kind"].nunique(), MOST_VALUES, "kinds of prompts"),
+        (len(rows), MOST_ROWS, Sentence("rows")),
+        (rows["lane"].nunique(), MAX_LANES, Sentence("lanes")),
+        (rows["temperature"].nunique(), MOST_VALUES, Sentence("temperatures")),
+        (rows["kind"].nunique(), MOST_VALUES, Sentence("kinds of prompts")),
     ):
         if count > most:
             raise UserError("The file has {:,} {}; the page shows at most {:,}.", count, what, most)
@@ -99,13 +99,13 @@ def open_rows(content: bytes) -> pd.DataFrame:
     return rows
 
 
-def parquet(csv: str) -> dict[str, str]:
+def parquet(csv: str) -> dict[str, object]:
     """Rows as CSV to the same as a Parquet file, in base64; or what is wrong with them, in a sentence."""
     try:
         content = io.BytesIO()
         write_parquet(open_rows(str(csv).encode(errors="replace")), content)
     except UserError as error:
-        return {"error": str(error)}
+        return {"error": in_all_languages(error.sentence)}
     return {"base64": base64.b64encode(content.getvalue()).decode()}
 
 

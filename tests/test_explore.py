@@ -397,10 +397,12 @@ def test_a_real_race_stands_beside_the_model_only_where_its_settings_are_set(pag
     recording = shown_recording()
     told = {"stopper": "margin", "settings": make_stopper("margin:threshold=0.3").settings, "speedup": 1.25}
     identity = f"{recording.created} {recording.seed} {recording.sampling.temperature}"
+    page.click(f"#explore .recorded [data-file='{FILES[0]}']")  # looked at while the race runs
     page.evaluate(
         "detail => document.dispatchEvent(new CustomEvent('adaedl:measured', { detail }))",
         {"measured_for": identity, "measured": [told]},
     )
+    page.click(f"#explore .recorded [data-file='{FILES[1]}']")
     cell = page.locator("#explore tr[data-stopper=margin] td >> nth=6")
     expect(cell).not_to_contain_text("1.25×")
     set_slider(page, "lambda", 0.3)
@@ -523,7 +525,7 @@ def app(default_pair):
     page.close()
 
 
-def test_a_visitor_records_a_prompt_explores_it_and_measures_a_setting(browser, app):
+def test_a_visitor_records_a_prompt_explores_it_measures_a_setting_and_keeps_the_file(browser, app, tmp_path):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(WAIT)
     complaints = []
@@ -555,6 +557,18 @@ def test_a_visitor_records_a_prompt_explores_it_and_measures_a_setting(browser, 
     expect(page.locator("#explore tr[data-stopper=adaedl] td >> nth=6")).to_contain_text(
         "(model ", timeout=WAIT
     )
+
+    with page.expect_download() as download:
+        page.click("#explore .save-recording")
+    saved = Recording.from_json(download.value.path().read_bytes())
+    assert (len(saved.token_ids), saved.seed, saved.score_temperature) == (32, 0, 1.0)
+    file = tmp_path / "recording.json"
+    file.write_text(replace(saved, seed=2**60 + 1).to_json())  # more than a number of JavaScript can tell
+    page.click(f"#explore .recorded [data-file='{FILES[0]}']")
+    page.set_input_files("#open-recording input[type=file], input[type=file][accept='.json'] >> nth=-1", file)
+    expect(status).to_contain_text(f"Opened a recording of {saved.created}", timeout=WAIT)
+    expect(page.locator("#explore .about-recording")).to_contain_text("Count from 1 to 40")
+    assert "seed=1152921504606846977" in page.get_attribute("#explore .race-link", "href")
 
     page.click("[role=tab]:has-text('Calibration')")
     page.wait_for_selector("#calibration [data-drawn]")

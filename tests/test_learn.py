@@ -271,6 +271,8 @@ def test_a_thousand_rounds_are_drawn_and_a_new_p_starts_over(browser, address):
         draw.click()
         expect(told).to_contain_text("1000 rounds")
         first = told.inner_text()
+        slide(page, 3, "γ", 0.6)
+        expect(told).to_have_text(first)  # γ is of another step
         draw.click()
         expect(told).to_contain_text("2000 rounds")
         page.click("#learn-2 button:has-text('Start over')")

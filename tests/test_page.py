@@ -253,6 +253,19 @@ def test_a_recorded_race_that_is_opened_during_a_live_one_stays(page):
     assert saved(page).prompt.startswith("Count from 1 to 50")
 
 
+def test_a_recorded_race_that_comes_late_does_not_take_the_place_of_ones_own(page):
+    waiting = []
+    page.route("**/examples/counting.json", lambda route: waiting.append(route))
+    page.click("#recorded button >> nth=1")
+    trace = finish(page, SHORT, "Name a colour.")
+    assert len(waiting) == 1
+    with page.expect_response("**/examples/counting.json"):
+        waiting[0].continue_()
+    page.wait_for_timeout(200)
+    expect(page.locator("#player .about-race")).to_contain_text("Name a colour.")
+    assert saved(page).lanes[0].token_ids == trace.lanes[0].token_ids
+
+
 def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, context, address):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     prompt = "Name a fruit & a colour: “red” + 1?"

@@ -615,6 +615,63 @@ def test_where_motion_is_not_wanted_nothing_moves_by_itself_and_steps_still_work
 # Keyboard and pointer
 
 
+def test_a_file_opened_during_a_race_stays_and_ones_own_race_is_a_button_away(page, trace):
+    feed = RaceFeed(trace)
+    feed.end()
+    lines = feed.text.splitlines(keepends=True)
+    half = len(lines) // 2
+    page.evaluate("text => feed(text)", "".join(lines[:half]))
+    other = replace(trace, prompt="another prompt")
+    show(page, other)
+    about, back = page.locator(".about-race"), page.locator(".race-head .back")
+    name = json.loads(lines[0])["feed"]
+    head = json.dumps({"feed": name, "from": half - 1}) + "\n"
+    page.evaluate("text => feed(text)", head + "".join(lines[half:]))
+    expect(about).to_contain_text("another prompt")
+    back.click()
+    expect(about).to_contain_text(trace.prompt)
+    expect(back).to_have_count(0)
+    settle(page)
+    assert page.locator(".tape-round").count() == sum(len(lane.rounds) for lane in trace.lanes)
+    assert page.evaluate("asked") == []
+
+
+def test_figures_of_a_race_that_is_gone_no_longer_listen(page, trace):
+    show(page, trace)
+    figures(page)
+    page.evaluate("window.before = [...document.querySelectorAll('.js-plotly-plot')]")
+    show(page, replace(trace, seed=4))
+    assert page.evaluate(
+        "before.length && before.every((place) => !place.classList.contains('js-plotly-plot'))"
+    )
+
+
+def test_what_scrolls_keeps_its_keys(page, trace):
+    show(page, trace)
+    end = page.evaluate("player.time()")
+    for part in (".written >> nth=0", ".metrics-table"):
+        page.locator(part).focus()
+        for key in ("Home", "ArrowLeft", "ArrowRight"):
+            page.keyboard.press(key)
+        assert page.evaluate("player.time()") == end
+    page.keyboard.press(" ")
+    assert page.evaluate("player.time()") < end
+
+
+def test_the_last_token_of_a_whole_draft_is_not_said_to_be_drafted_on_from(page, trace):
+    words = "([lane, round, index]) => modules.phaseWords(lane, round, { name: 'compare', index }, '')"
+    told = {}
+    for lane in trace.lanes:
+        for played in lane.rounds:
+            last = len(played.drafted) - 1
+            if last > 0 and played.stop_reason == "max_draft":
+                told[lane.stopper] = [
+                    page.evaluate(words, [asdict(lane), asdict(played), index]) for index in (last - 1, last)
+                ]
+    assert told["fixed"][0].startswith("Nothing is compared: this rule drafts on")
+    assert told["fixed"][1].startswith("Nothing is compared, whatever the bound")
+
+
 def test_keys_move_through_time_but_not_while_one_types(page, trace):
     show(page, trace)
     page.evaluate("document.body.append(document.createElement('textarea'))")

@@ -394,6 +394,12 @@ def test_stop_on_the_page_keeps_what_is_done_and_continue_does_the_rest(page, sw
     assert before.wait(0)
     page.click("#sweep-go-on")
     expect(status).to_contain_text("Races before yours: 1", timeout=SOON)
+    # A file is not opened over a sweep that runs: its rows would be among those that are measured.
+    (tmp_path / "less.csv").write_text(swept[:3].to_csv(index=False))
+    page.set_input_files(
+        "#sweep-open input[type=file], input[type=file][accept='.csv']", tmp_path / "less.csv"
+    )
+    page.wait_for_timeout(500)
     after_one = models.take_turn()  # comes in between the next race and the one that is stopped
     before.leave()
     expect(page.locator("#sweep-progress")).to_contain_text("9 of 12 runs", timeout=SOON)

@@ -66,6 +66,7 @@ async function drawQueue() {
 async function drawNow(place) {
   const { data, layout } = takeFrom(queue, place)();
   const Plotly = await plotly();
+  if (!place.isConnected) return;
   await Plotly.react(place, data, { ...baseLayout(), ...layout }, CONFIG);
 }
 

@@ -4,7 +4,7 @@ import { make, setText } from "./make.js";
 import { axis, draw, labelMargin, plain, variable } from "./figures.js";
 import { t } from "./text.js";
 import { titleOf } from "./trace.js";
-import { apart, comparison, compares, stopWords, tokenWords, visible } from "./words.js";
+import { apart, comparison, compares, endsAnyway, stopWords, tokenWords, visible } from "./words.js";
 
 const MOST_BARS = 10;
 const PAUSE_MS = 120; // the pointer may run over many tokens; the figure waits until it rests
@@ -72,7 +72,8 @@ function draftedFacts(trace, lane, round, { token, kind, index }) {
     ["bound", bound],
   ];
   if (compares(token)) {
-    const decision = t(token.score < token.threshold ? "player.fact.below" : "player.fact.above");
+    const above = endsAnyway(round, index) ? "player.fact.above_last" : "player.fact.above";
+    const decision = t(token.score < token.threshold ? "player.fact.below" : above);
     rows.push(["decision", `${comparison(lane, token)}: ${decision}`]);
   }
   if (token.beta !== null) {

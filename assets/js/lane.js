@@ -101,7 +101,7 @@ export function laneView(trace, number, { pick, choose }) {
   function followEnd() {
     let width = 0;
     for (let index = 0; index < shown; index++) width += rounds[index].width + GAP;
-    if (width === content) return;
+    if (width === content || !tape.clientWidth) return; // what is out of sight cannot be scrolled
     content = width;
     if (!following) return;
     tape.scrollLeft = content;

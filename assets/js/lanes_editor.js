@@ -34,7 +34,7 @@ export function mount({ element, props, watch, server }) {
 
   function read() {
     specs = JSON.parse(props.value || "[]");
-    edited = null;
+    [edited, adding, complaint] = [null, false, ""];
     draw();
   }
 
@@ -109,6 +109,8 @@ export function mount({ element, props, watch, server }) {
   function move(from, to) {
     if (to < 0 || to >= specs.length || from === to) return;
     if (edited === from) edited = to;
+    else if (edited > from && edited <= to) edited -= 1;
+    else if (edited !== null && edited < from && edited >= to) edited += 1;
     change(specs.toSpliced(from, 1).toSpliced(to, 0, specs[from]));
   }
 

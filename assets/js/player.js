@@ -15,7 +15,7 @@ import { TAPE_STYLE } from "./tape_style.js";
 import { entropyScale } from "./tape.js";
 import { t } from "./text.js";
 import { timelineView } from "./timeline.js";
-import { draftsNothing, lengthOf, newFeed, readFeed, roundsEnded } from "./trace.js";
+import { draftsNothing, lengthOf, newFeed, readFeed, readFile, roundsEnded } from "./trace.js";
 
 const NUMBERS_MS = 500; // numbers and figures are brought up to date together, at this pace while time runs
 const LONGEST_FRAME_MS = 500; // what a page that was out of sight may catch up
@@ -31,7 +31,7 @@ export async function mount({ element, props, watch, trigger }) {
   watch("value", () => player.read(props.value || ""));
   document.addEventListener("adaedl:open", ({ detail }) => player.open(detail));
   document.addEventListener("keydown", player.key);
-  whenSeen(root, (first) => first || player.recolour());
+  whenSeen(root, (first) => first || player.seen());
   new MutationObserver(player.recolour).observe(document.body, { attributeFilter: ["class"] });
   root.dataset.ready = "";
   player.read(props.value || "");
@@ -50,7 +50,7 @@ function addStyle() {
 /** `askForAll` has the server send all lines of the race that it feeds. */
 function makePlayer(root, askForAll) {
   let feed = newFeed(); // what is shown
-  const fed = newFeed(); // what the server sends; shown until another trace is opened
+  const fed = newFeed(); // one's own race as the server tells it; shown until another trace is opened
   let asked = false; // for lines that are missing
   let view = null; // the parts on screen, made anew for each trace
   let time = 0;
@@ -68,21 +68,30 @@ function makePlayer(root, askForAll) {
 
   function read(text) {
     if (!text) return;
+    const file = readFile(text);
+    if (file) return file.name === feed.name ? undefined : showEnd(file);
     const found = readFeed(fed, text);
     if (found === "gap" && !asked) askForAll();
     asked = found === "gap";
     if (asked) return;
     const begins = found === "begun";
-    if (!fed.trace || (!begins && feed !== fed)) return; // a trace opened during a race stays
-    feed = fed;
-    if (begins) begin("");
-    if (feed.live && begins) following = true;
-    if (!feed.live && begins) time = lengthOf(feed.trace);
+    if (begins && fed.trace) return showEnd(fed);
+    if (!fed.trace || feed !== fed) return; // a trace opened during a race stays
     if (following) time = lengthOf(feed.trace);
     if (!feed.live) following = false;
     grow();
     wake();
-    if (begins) opened("feed");
+  }
+
+  /** Show what the server told, at its end, which grows where it is a race that runs. */
+  function showEnd(told) {
+    feed = told;
+    begin("");
+    following = feed.live;
+    time = lengthOf(feed.trace);
+    grow();
+    wake();
+    opened("feed");
   }
 
   /** Show a complete trace: from its beginning, or its end where motion is not wanted. */
@@ -125,11 +134,20 @@ function makePlayer(root, askForAll) {
     const main = make("div", { className: "main" });
     main.append(lanesNode, inspector.node);
     const notes = note ? [make("p", { className: "race-note" }, note)] : [];
+    if (fed.trace && feed !== fed) notes.push(backToOwn());
     const head = make("div", { className: "race-head" }, ...notes, about);
+    // plotly listens to the window for each of its figures until it is told that they are gone.
+    for (const place of root.querySelectorAll(".js-plotly-plot")) window.Plotly?.purge(place);
     root.replaceChildren(head, timeline.node, main, legendView(), speed.node);
     view = { lanes, inspector, speed, timeline };
     numbersAt = -Infinity;
+    for (const each of trace.lanes) grown.delete(each);
     markLane();
+  }
+
+  /** The way back to one's own race from a trace that was opened meanwhile. */
+  function backToOwn() {
+    return make("button", { type: "button", className: "back", onclick: () => showEnd(fed) }, t("player.back"));
   }
 
   /** Take in what has come: the entropy scale is the same in all lanes and holds all there is. */
@@ -203,6 +221,12 @@ function makePlayer(root, askForAll) {
   function recolour() {
     if (view) view.speed.show(metricsAt(feed.trace, time), time);
     if (picked) view.inspector.show(feed.trace.lanes[picked.lane], picked);
+  }
+
+  /** Out of a tab that was hidden: what was drawn meanwhile had no size. */
+  function seen() {
+    recolour();
+    wake();
   }
 
   // Time
@@ -284,6 +308,7 @@ function makePlayer(root, askForAll) {
     if (!inside && target !== document.body) return;
     if (target.closest('input:not([type="range"]), textarea, select, [contenteditable="true"]')) return;
     if (event.key === " " && target.closest("button, summary, a")) return;
+    if (event.key !== " " && target.closest(".written, .metrics-table")) return; // these scroll
     const name = KEYS[(event.shiftKey ? "Shift+" : "") + event.key];
     if (!name) return;
     event.preventDefault();
@@ -311,5 +336,5 @@ function makePlayer(root, askForAll) {
     return make("details", { className: "about-race" }, summary, make("p", {}, t("player.race_models", models)));
   }
 
-  return { read, open, key, recolour, act, feed: () => feed, time: () => time };
+  return { read, open, key, recolour, seen, act, feed: () => feed, time: () => time };
 }

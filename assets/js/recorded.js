@@ -23,9 +23,13 @@ export async function mount({ element }) {
   const lines = entries.flatMap(({ title, line }) => [make("dt", {}, title[language]), make("dd", {}, line[language])]);
   const about = make("details", {}, make("summary", {}, t("page.recorded_about")), make("dl", {}, ...lines));
   list.append(make("span", { className: "label" }, t("page.recorded")), ...buttons, about);
-  // Whatever else the player shows next, no button is pressed any longer.
+  let asked = 0; // which of them was asked for last
+  // Whatever else the player shows next, no button is pressed any longer, and one that is still on its way is
+  // not wanted any more.
   document.addEventListener("adaedl:opened", (event) => {
-    if (event.detail?.source !== "recorded") press(null);
+    if (event.detail?.source === "recorded") return;
+    asked++;
+    press(null);
   });
 
   function chosen({ currentTarget, detail }, entry) {
@@ -35,14 +39,16 @@ export async function mount({ element }) {
   }
 
   async function open(entry) {
+    const mine = ++asked;
     press(entry);
     failure.textContent = "";
     try {
       const trace = await read(entry.file);
+      if (mine !== asked) return;
       const detail = { trace, note: entry.line[language], source: "recorded" };
       document.dispatchEvent(new CustomEvent("adaedl:open", { detail }));
     } catch (error) {
-      failure.textContent = t("page.recorded_failed", { error: error.message });
+      if (mine === asked) failure.textContent = t("page.recorded_failed", { error: error.message });
     }
   }
 

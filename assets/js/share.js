@@ -31,6 +31,14 @@ export function link(values) {
   return address;
 }
 
+/** Let a link open in a tab of its own, so that what this page has measured stays. */
+export function inNewTab(link) {
+  link.target = "_blank";
+  link.rel = "noopener";
+  link.title = [link.title, t("page.new_tab")].filter(Boolean).join(" ");
+  return link;
+}
+
 /** Run: the address bar shows what runs. */
 export function remember(values) {
   history.replaceState(history.state, "", link(values));

@@ -2,6 +2,19 @@
 
 export const language = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
 
+// A language chosen in gradio's settings is for the whole page; the script at the page's head brings it back.
+new MutationObserver(() => {
+  const { lang } = document.documentElement;
+  if (lang.startsWith("zh") === (language === "zh")) return;
+  try {
+    if (sessionStorage.getItem("adaedl-language") === lang) return;
+    sessionStorage.setItem("adaedl-language", lang);
+  } catch {
+    return; // a frame without storage would forget it again
+  }
+  location.reload();
+}).observe(document.documentElement, { attributeFilter: ["lang"] });
+
 const response = await fetch(new URL(`../text/${language}.json`, import.meta.url));
 const texts = await response.json();
 

@@ -26,6 +26,17 @@ export function readFeed(feed, text) {
   return begins ? "begun" : "grown";
 }
 
+/** The feed of a trace that was opened from a file, which comes whole; null where `text` tells of a race. */
+export function readFile(text) {
+  const [head, first] = text.split("\n", 2);
+  if (!first || JSON.parse(head).from) return null;
+  const { trace, live } = JSON.parse(first);
+  if (!trace || live) return null;
+  const feed = newFeed();
+  readFeed(feed, text);
+  return feed;
+}
+
 function readLine(feed, line) {
   if (line.trace) {
     feed.trace = line.trace;

@@ -73,10 +73,7 @@ export function phaseWords(lane, round, { name, index }, rule) {
     case "draft":
       return t("player.phase.draft", { number: index + 1, text });
     case "compare":
-      if (!compares(token)) return t("player.phase.compare.none", { bound: token.bound.toFixed(2) });
-      return t(token.score < token.threshold ? "player.phase.compare.below" : "player.phase.compare.above", {
-        comparison: comparison(lane, token),
-      });
+      return compareWords(lane, round, index);
     case "stop":
       return stopWords(lane, round);
     case "verify":
@@ -90,6 +87,19 @@ export function phaseWords(lane, round, { name, index }, rule) {
     default:
       return t(`player.phase.emit.${round.emitted.kind}`, { text: visible(round.emitted.text) });
   }
+}
+
+/** Whether drafting ended with this token although the rule would have drafted on. */
+export const endsAnyway = (round, index) => index === round.drafted.length - 1 && round.stop_reason !== "threshold";
+
+function compareWords(lane, round, index) {
+  const token = round.drafted[index];
+  const last = endsAnyway(round, index);
+  if (!compares(token)) {
+    return t(last ? "player.phase.compare.none_last" : "player.phase.compare.none", { bound: token.bound.toFixed(2) });
+  }
+  const key = token.score < token.threshold ? "below" : last ? "above_last" : "above";
+  return t(`player.phase.compare.${key}`, { comparison: comparison(lane, token) });
 }
 
 function judgeWords(round, index, text, rule) {

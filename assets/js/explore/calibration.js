@@ -3,6 +3,7 @@
 
 import { formatSpec } from "../lanes_editor.js";
 import { make, setText } from "../make.js";
+import { inNewTab } from "../share.js";
 import { language, t } from "../text.js";
 import { binned, summary } from "./bound.js";
 import { chart } from "./chart.js";
@@ -33,8 +34,8 @@ export async function mount({ element }) {
   const paper = make("button", { type: "button", onclick: () => set(0.2) }, t("calibration.paper"));
   fitted.title = t("calibration.about.gamma");
   covering.title = t("calibration.about.gamma_for_coverage");
-  const race = make("a", { className: "race-this" }, t("calibration.race"));
-  const raceFitted = make("a", { className: "race-fitted" });
+  const race = inNewTab(make("a", { className: "race-this" }, t("calibration.race")));
+  const raceFitted = inNewTab(make("a", { className: "race-fitted" }));
   const range = make("p", { className: "small gamma-range" });
   const headline = make("p", { className: "headline", role: "status" });
   const verdict = make("p", {});
@@ -112,6 +113,8 @@ export async function mount({ element }) {
     if (!calibration) {
       setText(headline, t("calibration.nothing"));
       setText(verdict, "");
+      drawScatter([]);
+      drawScores(Object.fromEntries(SCORES.map((name) => [name, null])));
       return;
     }
     const { coverage, bound, beta } = summary(calibration.drafts, gamma);
@@ -147,11 +150,14 @@ export async function mount({ element }) {
     });
   }
 
+  let asked = null; // of two recordings on their way only the last one is shown
   async function openShipped(entry) {
+    asked = entry;
     try {
-      setRecording(await entry.read());
+      const read = await entry.read();
+      if (asked === entry) setRecording(read);
     } catch {
-      setText(about, t("explore.unread"));
+      if (asked === entry) setText(about, t("explore.unread"));
     }
   }
 
@@ -187,7 +193,10 @@ export async function mount({ element }) {
     chips.append(chip);
     addRow(entry.title[language], await entry.read().catch(() => ({})));
   }
-  const shown = onRecording(open);
+  const shown = onRecording((given) => {
+    asked = null;
+    open(given);
+  });
   if (!shown) await openShipped(entries[1]);
   root.dataset.ready = "";
 }

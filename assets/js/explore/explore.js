@@ -3,11 +3,13 @@
 
 import { draw as drawFigure, axis, variable } from "../figures.js";
 import { make, setText } from "../make.js";
+import { download } from "../save.js";
 import { formatSpec } from "../lanes_editor.js";
+import { inNewTab } from "../share.js";
 import { language, t } from "../text.js";
 import { whenSeen } from "../seen.js";
 import { chart } from "./chart.js";
-import { addStyle, onRecording, raceLink, scoredAt, shipped, show as setRecording } from "./recordings.js";
+import { addStyle, onRecording, raceLink, readOwn, recordingJson, scoredAt, shipped, show as setRecording } from "./recordings.js";
 import { replay } from "./replay.js";
 import * as model from "./settings.js";
 import { sliders } from "./sliders.js";
@@ -33,6 +35,7 @@ export async function mount({ element, props, watch }) {
 
   let recording = null;
   let opened = null; // {recording, measured, …} as it was given
+  const measuredSince = new Map(); // idOf a recording → what was measured for it on this page
   let controls = { ...model.DEFAULTS };
   let curves = {};
   let wanted = ""; // what the curves are to be of (curvesKey)
@@ -44,6 +47,7 @@ export async function mount({ element, props, watch }) {
 
   const chips = make("div", { className: "recorded", role: "group", ariaLabel: t("explore.recordings") });
   const about = make("p", { className: "small about-recording" });
+  const save = make("button", { type: "button", className: "save-recording", onclick: saveRecording }, t("explore.save"));
   const rough = make("p", { className: "rough" });
   const panel = sliders(change);
   const text = strip();
@@ -60,6 +64,7 @@ export async function mount({ element, props, watch }) {
   };
   const race = make("a", { className: "race-link" }, t("explore.race"));
   race.title = t("explore.race_about");
+  inNewTab(race);
   const strong = make("p", { className: "headline", role: "status" });
   // What a slider moves is beside the sliders, so that both are in sight.
   const beside = make(
@@ -70,7 +75,7 @@ export async function mount({ element, props, watch }) {
     text.node,
   );
   const below = make("div", { className: "figures" }, overK.node, map.node);
-  root.append(chips, about, rough, make("div", { className: "bench" }, panel.node, beside), table.node, errors, below, notes());
+  root.append(chips, make("div", { className: "about-line" }, about, save), rough, make("div", { className: "bench" }, panel.node, beside), table.node, errors, below, notes());
 
   function figure(name, above) {
     const place = make("div", { className: "plot" });
@@ -83,6 +88,10 @@ export async function mount({ element, props, watch }) {
     controls = { ...controls, ...changes };
     if (recording) controls = model.within(controls, recording.depth);
     if (!frame) frame = requestAnimationFrame(draw);
+  }
+
+  function saveRecording() {
+    download(recordingJson(opened), "adaedl-recording.json", "application/json");
   }
 
   function open(given) {
@@ -171,7 +180,7 @@ export async function mount({ element, props, watch }) {
   function measuredHere(results) {
     if (controls.c !== null || controls.ideal) return {};
     const found = {};
-    for (const each of opened.measured) {
+    for (const each of measurements()) {
       const { name, settings } = model.stopperAt(each.stopper, controls, recording);
       if (same(settings, each.settings)) found[name] = { speedup: each.speedup, error: results[name].speedup / each.speedup - 1 };
     }
@@ -180,14 +189,14 @@ export async function mount({ element, props, watch }) {
 
   /** How far the modelled speedup is from that of all real races of this text. */
   function sayErrors() {
-    const off = model.modelErrors(recording, opened.measured).map((error) => 100 * Math.abs(error));
+    const off = model.modelErrors(recording, measurements()).map((error) => 100 * Math.abs(error));
     const values = { count: off.length, mean: mean(off).toFixed(1), most: Math.max(0, ...off).toFixed(1) };
     setText(errors, off.length ? t("explore.model_error", values) : t("explore.model_error_none"));
   }
 
   function measuredPoints() {
     if (controls.c !== null || controls.ideal) return [];
-    return opened.measured.flatMap((each) => {
+    return measurements().flatMap((each) => {
       if (!model.OVER_LAMBDA.includes(each.stopper)) return [];
       const lambda = each.stopper === "svip" ? 1 - each.settings.h : each.settings.threshold;
       const { settings } = model.stopperAt(each.stopper, { ...controls, lambda }, recording);
@@ -307,25 +316,30 @@ export async function mount({ element, props, watch }) {
   watch("value", take);
   function take() {
     if (!props.value) return;
-    setRecording({ ...JSON.parse(props.value), own: true });
+    setRecording(readOwn(props.value));
   }
 
   function addMeasured({ measured_for: made, measured: more }) {
+    measuredSince.set(made, [...more, ...(measuredSince.get(made) ?? [])]);
     if (!recording || made !== idOf(recording)) return;
-    opened.measured = [...more, ...opened.measured];
     sayErrors();
     change({});
   }
+
+  const measurements = () => [...(measuredSince.get(idOf(recording)) ?? []), ...opened.measured];
 
   document.addEventListener("adaedl:measured", ({ detail }) => addMeasured(detail));
   whenSeen(map.place, drawMap);
   new MutationObserver(drawMap).observe(document.body, { attributeFilter: ["class"] });
 
+  let asked = null; // of two recordings on their way only the last one is shown
   async function openShipped(entry) {
+    asked = entry;
     try {
-      setRecording(await entry.read());
+      const read = await entry.read();
+      if (asked === entry) setRecording(read);
     } catch {
-      setText(about, t("explore.unread"));
+      if (asked === entry) setText(about, t("explore.unread"));
     }
   }
 
@@ -341,6 +355,7 @@ export async function mount({ element, props, watch }) {
   }
   chips.append(ownChip);
   const shown = onRecording((given) => {
+    asked = null;
     if (given.own) {
       own = given;
       ownChip.hidden = false;

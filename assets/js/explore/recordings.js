@@ -30,8 +30,24 @@ async function read(file) {
   return response.json();
 }
 
-/** A recording as it came, made ready for replays. */
-export const ready = (envelope) => ({ ...envelope, recording: prepare(envelope.recording) });
+/** A recording as it came (`raw`) and made ready for replays. `seed` is its seed's digits where that may be larger
+ * than a number of JavaScript can tell. */
+export const ready = (envelope, seed = envelope.recording.seed) => ({
+  ...envelope,
+  raw: envelope.recording,
+  recording: { ...prepare(envelope.recording), seed },
+});
+
+/** A visitor's own, from the text that the server gives. */
+export function readOwn(text) {
+  const [, seed] = /(?<!\\)"seed":(\d+)/.exec(text); // a quote in a text has a \ before it
+  return { ...ready(JSON.parse(text), seed), own: true };
+}
+
+/** A recording as adaedl.recording.Recording.from_json reads it. */
+export function recordingJson({ raw, recording: { seed } }) {
+  return JSON.stringify({ ...raw, seed: null }).replace('"seed":null', `"seed":${seed}`);
+}
 
 /** Show a recording, {recording, measured, calibration, …}, in every part that listens. */
 export function show(opened) {

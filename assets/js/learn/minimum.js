@@ -159,7 +159,12 @@ function roundsView(shared, names) {
     draw(place, () => figureOf(names, p, exact, wrong));
   }
 
-  shared.watch(reset);
+  let laws = [];
+  shared.watch(({ p, q }) => {
+    if (p === laws[0] && q === laws[1]) return; // another step's γ
+    laws = [p, q];
+    reset();
+  });
   return make("div", { className: "rounds" }, make("div", { className: "controls" }, go, again), keys, place, told);
 }
 

@@ -2,6 +2,7 @@
 // that several steps share.
 
 import { make, setText } from "../make.js";
+import { inNewTab } from "../share.js";
 import { t } from "../text.js";
 
 /**
@@ -23,7 +24,7 @@ export function stepOf(number, { words, toy, race }) {
 }
 
 function questionOf(key, settings) {
-  const link = make("a", { className: "race", href: raceAddress(settings).href });
+  const link = inNewTab(make("a", { className: "race", href: raceAddress(settings).href }));
   link.append(make("span", { ariaHidden: "true" }, "▶ "), t("learn.race"));
   return make("p", { className: "ask" }, make("span", {}, t(`${key}.ask`)), link);
 }

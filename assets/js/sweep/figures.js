@@ -6,11 +6,11 @@ import { has, t } from "../text.js";
 import { styleOf } from "./lanes.js";
 
 export const MEASURES = {
-  tokens_per_s: { digits: 1 },
-  draft_length: { digits: 2 },
-  acceptance_rate: { digits: 3 },
-  block_efficiency: { digits: 2 },
-  wasted_share: { digits: 3 },
+  tokens_per_s: { hover: ".1f" },
+  draft_length: { hover: ".2f" },
+  acceptance_rate: { hover: ".3f" },
+  block_efficiency: { hover: ".2f" },
+  wasted_share: { hover: ".1%", ticks: ".0%" },
 };
 
 const MOST_BANDS = 4; // lanes; the bands of more would hide one another and the lines
@@ -118,13 +118,13 @@ export function measureFigure(results, name) {
         y: rows.map((row) => row[name]),
         line: style.line,
         marker: style.marker,
-        hovertemplate: `%{y:.${MEASURES[name].digits}f}`,
+        hovertemplate: `%{y:${MEASURES[name].hover}}`,
         hoverlabel: { namelength: -1 },
       };
     });
   return {
     data,
-    layout: { ...overTemperature(summary), yaxis: axis({ title: { text: t(`player.metric.${name}`), standoff: 6 }, rangemode: "tozero" }) },
+    layout: { ...overTemperature(summary), yaxis: axis({ title: { text: t(`player.metric.${name}`), standoff: 6 }, rangemode: "tozero", tickformat: MEASURES[name].ticks ?? "" }) },
   };
 }
 

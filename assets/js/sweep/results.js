@@ -4,7 +4,7 @@ import { draw } from "../figures.js";
 import { make } from "../make.js";
 import { download, figureFile } from "../save.js";
 import { whenSeen } from "../seen.js";
-import { t } from "../text.js";
+import { said as sentence, t } from "../text.js";
 import { MEASURES, kindsFigure, measureFigure, speedupFigure, temperaturesOf } from "./figures.js";
 import { keys } from "./lanes.js";
 import { tableView } from "./table.js";
@@ -56,7 +56,7 @@ function resultsView(server) {
 
   async function saveParquet() {
     const { base64, error } = await server.parquet(results.csv);
-    said.textContent = error ?? "";
+    said.textContent = sentence(error) ?? "";
     if (error) return;
     const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
     download(new Blob([bytes], { type: "application/vnd.apache.parquet" }), "adaedl-sweep.parquet");

@@ -14,7 +14,7 @@ const COLUMNS = {
   prompts: String,
   speedup: null, // with its interval
   tokens_per_s: number(1),
-  acceptance_rate: share,
+  acceptance_rate: number(3),
   draft_length: number(2),
   block_efficiency: number(2),
   mean_beta: number(3),
