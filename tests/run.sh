@@ -9,7 +9,7 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   . .venv/bin/activate
 fi
-python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements-dev.txt
 
 find_chromium() {
   command -v chromium || command -v chromium-browser || command -v google-chrome || python - <<'PY'
@@ -38,6 +38,6 @@ export CHROMIUM="$chromium"
 ruff check .
 ruff format --check --quiet .
 
-# Three processes share the tests, file by file, each with its part of the cores: those of a browser wait much.
+# Three processes share the tests, by file or class, each with its part of the cores: those of a browser wait much.
 export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 5 ? $(getconf _NPROCESSORS_ONLN) / 3 : 1 ))
-python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder "$@"
+python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder "$@"

@@ -3,7 +3,7 @@
 Every case writes 20,000 texts of a toy world (4 tokens of vocabulary, 5 of text) and compares how often each
 came with the target's exact probabilities, by Pearson's chi-square over the first three tokens and over the
 last three; both p-values must be above 1e-4. The lockstep player `toys.play` runs the functions of
-adaedl/sampling.py and the real stoppers; a smaller set of cases goes through `decode()` itself (8,000 texts
+adaedl/sampling.py and the real stoppers; a smaller set of cases goes through `decode()` itself (6,000 texts
 of three tokens; 2,000 where the target is transformers'), and both write the same texts from the same
 random numbers.
 
@@ -45,7 +45,7 @@ from adaedl.sampling import SharedNoise
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
 
 RUNS = 20_000
-DECODED = 8_000
+DECODED = 6_000
 MIN_P_VALUE = 1e-4
 
 # Settings at which a toy draft is stopped now early, now late, and λ moves far within five tokens.
