@@ -489,6 +489,8 @@ def check_same_machine(folder: Path, machine: str) -> None:
     """
     file = folder / "study-machine.txt"
     if not file.exists():
+        if (folder / "study.csv").exists():
+            raise UserError(f"{folder} has a study of an unknown machine; choose another one with --folder.")
         write_text(file, f"{machine}\n")
     elif (other := read_text(file).strip()) != machine:
         raise UserError(

@@ -43,7 +43,7 @@ class Stopper:
         score, threshold: what the last decision compared; it stops where score < threshold. Both are
             None for a rule that compares nothing.
         score_temperature: the temperature at which q is scored; None for the sampling temperature, or
-            1 when that is 0 (at 0, q is a point and its entropy says nothing).
+            1 where that is 0 or top-k is 1 (q is a point then, and its entropy says nothing).
         keep_last: whether the token in hand at the stop is verified too. Dropping it is exact only for
             a rule that looks at q alone, not at which token was drawn (`token_prob`).
     """

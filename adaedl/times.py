@@ -71,7 +71,8 @@ def fit_times(plain: list[Round], drafting: list[Round], depth: int) -> Times:
         draft_at_0, draft_slope = 0.0, float(np.mean([seconds / steps for steps, seconds in draft.items()]))
     rest_at_0, rest_slope = _line(rest)
     known, most = np.interp(range(depth + 1), list(verify), list(verify.values())), max(verify)
-    _, per_draft = _line({drafts: seconds for drafts, seconds in verify.items() if drafts})
+    drafted = {drafts: seconds for drafts, seconds in verify.items() if drafts}
+    _, per_draft = _line(drafted if len(drafted) > 1 else verify)
     return Times(
         verify_s=[float(known[k] + max(0, k - most) * per_draft) for k in range(depth + 1)],
         first_draft_s=draft_at_0 + draft_slope,

@@ -126,6 +126,8 @@ def wait_for_weights(models: ModelsState, name: str, stopped: Callable[[], bool]
         if fetching:
             fetching.result()
     finally:
+        if fetching:
+            fetching.cancel()  # where it has not begun
         fetching = None  # as below
 
 

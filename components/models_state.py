@@ -22,6 +22,7 @@ from components.hosting import host
 from components.zero_gpu import lend, on_zero_gpu
 
 MAX_WAITING = 60
+MAX_DOWNLOADS = 10  # one at a time
 RETRY_S = 30  # between two tries to load the host's pair
 
 log = logging.getLogger(__name__)
@@ -113,6 +114,7 @@ class ModelsState:
         self._changed = threading.Condition()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="device")
         self._downloads = ThreadPoolExecutor(1, thread_name_prefix="downloads")
+        self._fetching: list[Future] = []
 
     def take_turn(self, work: int = 0, visitor: object = None) -> Turn:
         """Join the queue for the device. Visitors take turns: who has a race in the queue already comes after
@@ -179,8 +181,14 @@ class ModelsState:
         """Start to bring a visitor's pair to this machine, in a thread of its own, so that others race
         meanwhile; None for one that is loaded, or is the host's. The future raises a UserError where that
         cannot be done."""
-        known = on_zero_gpu() or name == self.default or (self.pair and self.pair.name == resolve(name).name)
-        return None if known else self._downloads.submit(self._fetch, name, progress)
+        if on_zero_gpu() or name == self.default or (self.pair and self.pair.name == resolve(name).name):
+            return None
+        with self._changed:
+            self._fetching = [waiting for waiting in self._fetching if not waiting.done()]
+            if len(self._fetching) >= MAX_DOWNLOADS:
+                raise UserError("{} downloads wait here already; try again later.", MAX_DOWNLOADS)
+            self._fetching.append(self._downloads.submit(self._fetch, name, progress))
+            return self._fetching[-1]
 
     def _fetch(self, name: str, progress: Callable[[str, float | None], None]) -> None:
         try:

@@ -192,6 +192,8 @@ def _wire_run(
                     changes = {status: last, progress: _tell(moment)}
                     if moment.new_rows:
                         changes[results] = tell_results(session.rows, "sweep.about_measured")
+                        # A second click that was refused has set them as after an end.
+                        changes |= _buttons(controls, True, session)
                     yield changes
         except UserError as error:
             last = say_error(error)

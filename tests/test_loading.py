@@ -961,7 +961,15 @@ def test_a_hub_model_that_memory_does_not_hold_is_refused_before_it_is_downloade
 
 
 @pytest.mark.parametrize(
-    "asks", [{"intermediate_size": 4_000_000}, {"num_hidden_layers": 10**7}, {"vocab_size": 10**8}]
+    "asks",
+    [
+        {"intermediate_size": 4_000_000},
+        {"num_hidden_layers": 10**7},
+        {"vocab_size": 10**8},
+        {"vocab_size": 10**8, "tie_word_embeddings": True},
+        {"model_type": "qwen2", "num_hidden_layers": 10**10},
+        {"text_config": {"num_hidden_layers": 10**10}},
+    ],
 )
 def test_a_configuration_that_asks_for_more_than_its_files_hold_is_refused(tiny, monkeypatch, asks):
     config = json.loads((tiny / "config.json").read_text())

@@ -37,6 +37,11 @@ def test_longer_drafts_than_any_that_ran_cost_as_much_more_as_those_that_did():
     assert times.verify_s == pytest.approx([0.030 + 0.002 * k for k in range(13)])
 
 
+def test_one_length_beside_none_tells_what_longer_drafts_cost():
+    times = fit_times([costing(0)] * 2, [costing(1)], depth=4)
+    assert times.verify_s == pytest.approx([0.030 + 0.002 * k for k in range(5)])
+
+
 def test_a_moment_in_which_the_machine_was_busy_does_not_count():
     slow = played(3, 5.0, 4.0, 3.0)
     times = fit_times([costing(0)] * 5, [*(costing(k) for k in (1, 2, 3, 4) * 3), slow], depth=4)

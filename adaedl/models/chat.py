@@ -27,7 +27,13 @@ def render_apart(folder: Path, name: str) -> tuple[str, str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # of any length
+            text=True,
+            timeout=PATIENCE_S,
+            check=True,
         )
         before, after = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -286,11 +287,15 @@ def _load_pair(
     dtype = pick_dtype(device, dtype)
     in_memory = read_first or device.type == "cpu"
     fetched = _fetch_pair(preset, second, device, dtype, progress, allow_local, trusted, read_first)
+    models = dict(zip((preset.target, second), fetched, strict=False))
+    if not trusted:
+        for model_id, weights in models.items():
+            _check_layers(weights.folder, model_id)
     tokenizer = load_tokenizer(fetched[0].folder, preset.target)
     if second:  # mismatched tokenizers are found before gigabytes are read
         check_same_tokenizer(tokenizer, load_tokenizer(fetched[1].folder, second))
     sizes = []
-    for model_id, weights in zip((preset.target, second), fetched, strict=False):
+    for model_id, weights in models.items():
         with _load_errors(model_id, "weights"):
             sizes.append(size_of_weights(weights.folder, dtype))
         if not trusted:
@@ -378,15 +383,27 @@ def _check_shape(folder: Path, held: int, name: str) -> None:
 
     with quiet_transformers(), _load_errors(name, "causal language model"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
-        if layers <= MOST_LAYERS:
-            with torch.device("meta"):
-                model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-            asked = sum(weights.numel() for weights in model.parameters())
-            tied = model.get_input_embeddings().weight.numel()
-            if asked - tied <= 1.05 * held:
-                return
-    raise UserError("The configuration of {} does not fit its files; choose another model.", name)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        asked = sum(weights.numel() for weights in model.parameters())  # those that are tied count once
+    if asked > 1.05 * held:
+        raise _misfit(name)
+
+
+def _check_layers(folder: Path, name: str) -> None:
+    """Raises UserError where a model's configuration asks for more layers than any model has: a list of them,
+    which is made whenever that is read, could fill the memory."""
+    with _load_errors(name, "configuration"):
+        parts = [json.loads((folder / "config.json").read_text("utf-8"))]
+        for part in parts:
+            parts += [value for value in part.values() if isinstance(value, dict)]
+            for key, value in part.items():
+                if "layer" in key and isinstance(value, int | float) and value > MOST_LAYERS:
+                    raise _misfit(name)
+
+
+def _misfit(name: str) -> UserError:
+    return UserError("The configuration of {} does not fit its files; choose another model.", name)
 
 
 def _check_memory(name: str, size: int, free: int | None) -> None:
@@ -451,7 +468,7 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if out_of_memory(error):
+        if out_of_memory(error) or isinstance(error, UserError):
             raise
         refusal = "{} has no {} that can be loaded: {}"
         if "trust_remote_code" in str(error):

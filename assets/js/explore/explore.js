@@ -47,7 +47,7 @@ export async function mount({ element, props, watch }) {
 
   const chips = make("div", { className: "recorded", role: "group", ariaLabel: t("explore.recordings") });
   const about = make("p", { className: "small about-recording" });
-  const save = make("button", { type: "button", className: "save-recording", onclick: saveRecording }, t("explore.save"));
+  const save = make("button", { type: "button", className: "save-recording", hidden: true, onclick: saveRecording }, t("explore.save"));
   const rough = make("p", { className: "rough" });
   const panel = sliders(change);
   const text = strip();
@@ -96,6 +96,7 @@ export async function mount({ element, props, watch }) {
 
   function open(given) {
     opened = given;
+    save.hidden = false;
     recording = opened.recording;
     [wanted, work, curves] = ["", null, {}];
     text.open(recording);

@@ -63,7 +63,8 @@ export function onRecording(listener) {
 }
 
 /** The temperature at which stoppers judge q in a recording. */
-export const scoredAt = ({ score_temperature, sampling }) => score_temperature ?? (sampling.temperature || 1);
+export const scoredAt = ({ score_temperature, sampling }) =>
+  score_temperature ?? (sampling.top_k === 1 ? 1 : sampling.temperature || 1);
 
 /** The address of a race of a recording's prompt, of `spec` beside the target alone. */
 export function raceLink({ prompt, pair, sampling, max_new_tokens, seed }, spec) {
