@@ -63,7 +63,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
             yield Moment(words)
         if not session.stop_requested:
             work = len(settings.lanes) * settings.max_new_tokens
-            turn = models.take_turn(work, session.visitor or id(session))
+            turn = models.take_turn(work=work, visitor=session.visitor or id(session))
             for told in wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested):
                 if isinstance(told, str):
                     yield Moment(told)

@@ -13,15 +13,18 @@ LONGEST = (
     "test_page",
     "test_losslessness",
     "test_real_pair",
-    "test_player",
     "test_replay",
+    "test_cli",
     "test_explore",
+    "test_player",
+    "test_loading",
     "test_learn",
+    "test_bench",
+    "test_decoding",
+    "test_restart",
+    "test_sweep_page",
     "test_hosting",
     "test_faults",
-    "test_restart",
-    "test_bench",
-    "test_cli",
 )
 
 SOON = 60_000  # milliseconds in which a page must show what is expected of it, on a busy machine

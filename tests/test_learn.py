@@ -361,12 +361,14 @@ def test_the_question_opens_the_race_page_with_its_settings(browser, address):
     with visit(browser, address) as page:
         link = page.locator("#learn-3 .race")
         settings = RaceSettings.from_query(urlsplit(link.get_attribute("href")).query, DEFAULTS)
-        link.click()
-        expect(page.locator("#tab-race-button")).to_have_attribute("aria-selected", "true")
-        expect(page.locator("#prompt textarea")).to_have_value(settings.prompt)
-        expect(page.locator("#lanes .chip")).to_have_count(len(settings.lanes))
-        expect(page.locator("#status")).not_to_contain_text("Press Run")
-        page.click("#stop")
+        with page.context.expect_page() as opened:
+            link.click()
+        race = opened.value
+        expect(race.locator("#tab-race-button")).to_have_attribute("aria-selected", "true")
+        expect(race.locator("#prompt textarea")).to_have_value(settings.prompt)
+        expect(race.locator("#lanes .chip")).to_have_count(len(settings.lanes))
+        expect(race.locator("#status")).not_to_contain_text("Press Run")
+        race.click("#stop")
 
 
 def test_tabs_are_in_the_address_and_steps_can_be_linked_to(browser, address):

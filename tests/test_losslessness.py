@@ -3,8 +3,8 @@
 Every case writes 20,000 texts of a toy world (4 tokens of vocabulary, 5 of text) and compares how often each
 came with the target's exact probabilities, by Pearson's chi-square over the first three tokens and over the
 last three; both p-values must be above 1e-4. The lockstep player `toys.play` runs the functions of
-adaedl/sampling.py and the real stoppers; a smaller set of cases goes through `decode()` itself (6,000 texts
-of three tokens; 2,000 where the target is transformers'), and both write the same texts from the same
+adaedl/sampling.py and the real stoppers; a smaller set of cases goes through `decode()` itself (5,000 texts
+of three tokens; 1,500 where the target is transformers'), and both write the same texts from the same
 random numbers.
 
 There are 344 cases of drawn texts with two tests each and 10 through `decode()` with one: 698 tests, so the
@@ -45,7 +45,7 @@ from adaedl.sampling import SharedNoise
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
 
 RUNS = 20_000
-DECODED = 6_000
+DECODED = 5_000
 MIN_P_VALUE = 1e-4
 
 # Settings at which a toy draft is stopped now early, now late, and λ moves far within five tokens.
@@ -279,11 +279,11 @@ def test_decode_plays_the_rounds_of_the_lockstep_player(spec, verification, worl
 def test_decode_writes_texts_as_often_as_the_target_does(spec, verification, kind, temperature):
     if kind == "transformers":
         target, draft = tiny_llamas()
-        world, runs = world_of_models(target, draft, length=3), 2_000
+        world, runs = world_of_models(target, draft, length=3), 1_500
         pair = toy_pair(make_runner(target), IndependentDrafter(make_runner(draft)))
     elif kind == "growing vocabulary":  # by the prompt's token from the start, by another if it is written
         target, draft = tiny_llamas()
-        world, runs = world_of_models(target, draft, length=3), 2_000
+        world, runs = world_of_models(target, draft, length=3), 1_500
         net = tiny_drafter_net(target, 3, feature_layers=(0, 1, 2))
         embeddings = target.get_input_embeddings().weight.detach()
         runner = make_runner(target)

@@ -231,7 +231,7 @@ def test_a_file_that_is_no_sweep_is_refused_in_one_sentence(swept, change, said)
         return
     with pytest.raises(UserError, match=said):
         open_rows(content.encode())
-    assert said in parquet(content)["error"]
+    assert said in parquet(content)["error"]["en"]
 
 
 @pytest.mark.parametrize(
