@@ -38,6 +38,6 @@ export CHROMIUM="$chromium"
 ruff check .
 ruff format --check --quiet .
 
-# Four processes share the tests, by file or class, each with its part of the cores: those of a browser wait much.
-export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 7 ? $(getconf _NPROCESSORS_ONLN) / 4 : 1 ))
-python -m pytest --numprocesses 4 --dist loadscope --no-loadscope-reorder "$@"
+# Three processes share the tests, by file or class, each with its part of the cores: those of a browser wait much.
+export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 5 ? $(getconf _NPROCESSORS_ONLN) / 3 : 1 ))
+python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder "$@"

@@ -33,6 +33,9 @@ with hosted(models, port=int(sys.argv[1])):
 """
 
 
+START_S = 240  # that a process takes to import all that a page needs, at the most, beside other tests
+
+
 @contextmanager
 def server(port: int, forward_s: float = 0):
     """The page on a tiny pair, in a process of its own, each forward of whose target takes so long."""
@@ -41,7 +44,7 @@ def server(port: int, forward_s: float = 0):
         [sys.executable, "-c", SERVE, str(port), str(forward_s)], env={**os.environ, "PYTHONPATH": path}
     )
     try:
-        ends = time.monotonic() + SOON / 1000
+        ends = time.monotonic() + START_S
         while True:
             assert process.poll() is None
             assert time.monotonic() < ends
