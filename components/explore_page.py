@@ -178,13 +178,8 @@ def make_recording(
     session.recording, session.stop_requested = None, False
     # The target writes the text twice, and the drafts from every position take about as long again.
     turn = models.take_turn(work=3 * settings.max_new_tokens, visitor=session.visitor or id(session))
-    pair = None
     try:
-        for told in wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested):
-            if isinstance(told, str):
-                yield told
-            else:
-                pair = told
+        pair = yield from wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested)
         if pair is None:
             yield say("explore.status_stopped")
             return

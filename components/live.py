@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import wait
+from contextlib import closing
 from dataclasses import dataclass
 
 from adaedl.errors import Sentence, UserError
@@ -59,16 +60,13 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
     record = RaceRecord(settings)
     turn = running = pair = None
     try:
-        for words in wait_for_weights(models, settings.pair, lambda: session.stop_requested):
-            yield Moment(words)
+        yield from _moments(wait_for_weights(models, settings.pair, lambda: session.stop_requested))
         if not session.stop_requested:
             work = len(settings.lanes) * settings.max_new_tokens
             turn = models.take_turn(work=work, visitor=session.visitor or id(session))
-            for told in wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested):
-                if isinstance(told, str):
-                    yield Moment(told)
-                else:
-                    pair = told
+            pair = yield from _moments(
+                wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested)
+            )
         if pair is None:
             yield Moment(say("page.status_stopped_early"), ended=True)
             return
@@ -105,7 +103,20 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         record.write(session.trace)
 
 
-def wait_for_weights(models: ModelsState, name: str, stopped: Callable[[], bool]) -> Iterator[str]:
+def _moments(waiting: Generator[str, None, Pair | None]) -> Generator[Moment, None, Pair | None]:
+    """Each of these words as a Moment; gives what the waiting gives."""
+    with closing(waiting):
+        while True:
+            try:
+                words = next(waiting)
+            except StopIteration as end:
+                return end.value
+            yield Moment(words)
+
+
+def wait_for_weights(
+    models: ModelsState, name: str, stopped: Callable[[], bool]
+) -> Generator[str, None, None]:
     """Wait until a pair is on this machine, unless stopped: yields words for the status line.
 
     Raises:
@@ -133,25 +144,25 @@ def wait_for_weights(models: ModelsState, name: str, stopped: Callable[[], bool]
 
 def wait_for_pair(
     models: ModelsState, turn: Turn, name: str, stopped: Callable[[], bool]
-) -> Iterator[str | Pair]:
-    """Wait for a turn and then for its pair: yields words for the status line, and at last the pair, unless
-    it was stopped.
+) -> Generator[str, None, Pair | None]:
+    """Wait for a turn and then for its pair: yields words for the status line, and returns the pair, or None
+    where it was stopped.
 
     Raises:
         UserError: the pair cannot be loaded.
     """
     while not turn.wait(POLL_S):
         if stopped():
-            return
+            return None
         yield say_place(turn)
     loading = models.load(name)
     try:
         while not wait([loading], POLL_S).done:
             if stopped():
-                return
+                return None
             yield say("page.status_loading", sentence=models.state.sentence)
         turn.begin_work()
-        yield loading.result()
+        return loading.result()
     finally:
         loading = None  # its error, where there is one, would hold this frame, and this frame its error
 

@@ -177,11 +177,19 @@ class ModelsState:
             self.failed_at = now
         self.load_first()
 
+    def _has(self, name: str) -> bool:
+        """Whether a pair is the one that is loaded."""
+        return self.pair is not None and self.pair.name == resolve(name).name
+
+    def _trusts(self, name: str) -> bool:
+        """Whether a pair is the host's own or a preset, and not one that a visitor typed."""
+        return name == self.default or resolve(name).name in PRESETS
+
     def fetch(self, name: str, progress: Callable[[str, float | None], None]) -> Future | None:
         """Start to bring a visitor's pair to this machine, in a thread of its own, so that others race
         meanwhile; None for one that is loaded, or is the host's. The future raises a UserError where that
         cannot be done."""
-        if on_zero_gpu() or name == self.default or (self.pair and self.pair.name == resolve(name).name):
+        if on_zero_gpu() or name == self.default or self._has(name):
             return None
         with self._changed:
             self._fetching = [waiting for waiting in self._fetching if not waiting.done()]
@@ -194,7 +202,7 @@ class ModelsState:
         try:
             from adaedl.models.loading import fetch_pair
 
-            fetch_pair(name, progress=progress, allow_local=False, trusted=resolve(name).name in PRESETS)
+            fetch_pair(name, progress=progress, allow_local=False, trusted=self._trusts(name))
         except Exception as error:
             failure = _told(name, error)
         else:
@@ -210,7 +218,7 @@ class ModelsState:
 
     def _lent(self, name: str) -> Future:
         found = Future()
-        if self.pair and self.pair.name == resolve(name).name:
+        if self._has(name):
             found.set_result(self.pair)
         else:
             found.set_exception(
@@ -236,7 +244,7 @@ class ModelsState:
             self.state = LoadState(name, "loading", sentence, fraction)
 
         try:
-            if self.pair and self.pair.name == resolve(name).name:
+            if self._has(name):
                 return self.pair
             progress(Sentence("importing the libraries"), None)
             from adaedl.models.loading import load_pair
@@ -245,7 +253,7 @@ class ModelsState:
                 name,
                 progress=progress,
                 allow_local=name == self.default,
-                trusted=name == self.default or resolve(name).name in PRESETS,
+                trusted=self._trusts(name),
                 make_room=self._make_room,
                 read_first=on_zero_gpu(),
             )

@@ -301,11 +301,7 @@ def _rows_to_go_on_with(
     if pair is None:
         turn = models.take_turn(visitor=id(session.race))
         try:
-            for told in wait_for_pair(models, turn, name, lambda: session.stop_requested):
-                if isinstance(told, str):
-                    yield told
-                else:
-                    pair = told
+            pair = yield from wait_for_pair(models, turn, name, lambda: session.stop_requested)
         finally:
             turn.leave()
     if pair is None:  # stopped

@@ -7,7 +7,7 @@ import { inNewTab } from "../share.js";
 import { language, t } from "../text.js";
 import { binned, summary } from "./bound.js";
 import { chart } from "./chart.js";
-import { addStyle, onRecording, raceLink, scoredAt, shipped, show as setRecording } from "./recordings.js";
+import { addStyle, onRecording, raceLink, scoredAt, shipped, open as openRecording } from "./recordings.js";
 import { judging } from "./settings.js";
 import { LINE, PRESENT } from "./styles.js";
 
@@ -150,16 +150,7 @@ export async function mount({ element }) {
     });
   }
 
-  let asked = null; // of two recordings on their way only the last one is shown
-  async function openShipped(entry) {
-    asked = entry;
-    try {
-      const read = await entry.read();
-      if (asked === entry) setRecording(read);
-    } catch {
-      if (asked === entry) setText(about, t("explore.unread"));
-    }
-  }
+  const openShipped = (entry) => openRecording(entry).catch(() => setText(about, t("explore.unread")));
 
   /** A recording's row; one of the same title gives way to it. */
   function addRow(title, envelope) {
@@ -193,10 +184,7 @@ export async function mount({ element }) {
     chips.append(chip);
     addRow(entry.title[language], await entry.read().catch(() => ({})));
   }
-  const shown = onRecording((given) => {
-    asked = null;
-    open(given);
-  });
+  const shown = onRecording(open);
   if (!shown) await openShipped(entries[1]);
   root.dataset.ready = "";
 }

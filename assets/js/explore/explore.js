@@ -9,7 +9,7 @@ import { inNewTab } from "../share.js";
 import { language, t } from "../text.js";
 import { whenSeen } from "../seen.js";
 import { chart } from "./chart.js";
-import { addStyle, onRecording, raceLink, readOwn, recordingJson, scoredAt, shipped, show as setRecording } from "./recordings.js";
+import { addStyle, onRecording, raceLink, readOwn, recordingJson, scoredAt, shipped, open as openRecording, show as setRecording } from "./recordings.js";
 import { replay } from "./replay.js";
 import * as model from "./settings.js";
 import { sliders } from "./sliders.js";
@@ -333,16 +333,7 @@ export async function mount({ element, props, watch }) {
   whenSeen(map.place, drawMap);
   new MutationObserver(drawMap).observe(document.body, { attributeFilter: ["class"] });
 
-  let asked = null; // of two recordings on their way only the last one is shown
-  async function openShipped(entry) {
-    asked = entry;
-    try {
-      const read = await entry.read();
-      if (asked === entry) setRecording(read);
-    } catch {
-      if (asked === entry) setText(about, t("explore.unread"));
-    }
-  }
+  const openShipped = (entry) => openRecording(entry).catch(() => setText(about, t("explore.unread")));
 
   const ownChip = make("button", { type: "button", hidden: true, onclick: () => setRecording(own) });
   ownChip.dataset.file = "own";
@@ -356,7 +347,6 @@ export async function mount({ element, props, watch }) {
   }
   chips.append(ownChip);
   const shown = onRecording((given) => {
-    asked = null;
     if (given.own) {
       own = given;
       ownChip.hidden = false;

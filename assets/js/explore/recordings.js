@@ -6,6 +6,7 @@ import { prepare } from "./replay.js";
 
 const FOLDER = new URL("../../examples/recordings/", import.meta.url);
 let shown = null;
+let asked = null; // the shipped one that is on its way; of two only the last is shown
 const listeners = new Set();
 let list = null;
 
@@ -51,8 +52,20 @@ export function recordingJson({ raw, recording: { seed } }) {
 
 /** Show a recording, {recording, measured, calibration, …}, in every part that listens. */
 export function show(opened) {
+  asked = null;
   shown = opened.recording.chains[0].steps ? opened : ready(opened);
   for (const listener of listeners) listener(shown);
+}
+
+/** Show a shipped recording, unless another is asked for meanwhile. Fails where it cannot be read. */
+export async function open(entry) {
+  asked = entry;
+  try {
+    const read = await entry.read();
+    if (asked === entry) show(read);
+  } catch (error) {
+    if (asked === entry) throw error;
+  }
 }
 
 /** Be told of the recording that is shown, now and whenever it changes; whether there is one by now. */
