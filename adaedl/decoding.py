@@ -4,11 +4,13 @@ Algorithm 1 of AdaEDL (arXiv 2410.18351) with any stopper in its place, over the
 verification rules of `sampling.py`.
 """
 
+import logging
 import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -33,6 +35,8 @@ from adaedl.sampling import (
 )
 from adaedl.stopping import DraftStep, Stopper, acceptance_lower_bound, check_live
 from adaedl.trace import DraftedToken, Emitted, Round, TopToken
+
+log = logging.getLogger(__name__)
 
 TOP_TOKENS = 10
 _NOT_NUMBERS = "{} gives logits that are not numbers (NaN); choose another pair or another dtype."
@@ -132,12 +136,12 @@ def decode(
     layers = pair.drafter.feature_layers if drafting else ()
     scoring = score_sampling(stopper.score_temperature, sampling)
     if sampling.greedy:
-        rule = _Match(sampling, None)
+        rule = _Match(sampling, None, pair.read_draft)
     elif verification == "shared_noise":
         noise = noise or SharedNoise(seed, max_new_tokens, pair.target.vocab_size, pair.device)
-        rule = _Match(sampling, noise)
+        rule = _Match(sampling, noise, pair.read_draft)
     else:
-        rule = _Speculative(sampling, random.Random(seed))
+        rule = _Speculative(sampling, _Uniforms(seed, pair.device))
 
     # Tokens that are certain but that the drafter has not read, and the target's features before each.
     new_tokens, features = state.next_token, state.features
@@ -161,8 +165,7 @@ def decode(
                     else:
                         logits = state.session.begin(new_tokens, features)
                         vocab = state.session.vocab
-                chosen = rule.draft(logits, vocab, written + len(drafted))
-                draft = _read_draft(logits, chosen, vocab, scoring, position=len(drafted) + 1)
+                draft = rule.read(logits, vocab, scoring, written, position=len(drafted) + 1)
                 if math.isnan(draft.step.entropy):
                     raise UserError(_NOT_NUMBERS, pair.draft_name)
                 stop = stopper.should_stop(draft.step)
@@ -191,7 +194,7 @@ def decode(
             state.target_cache.rewind(state.target_cache.length - len(drafted) + accepted)
             if limit:
                 state.session.rewind(accepted)
-            certain = torch.cat((ids[1 : 1 + accepted], ids.new_tensor([emitted_id])))
+            certain = torch.cat((ids[1 : 1 + accepted], verdict.emitted))
             seen = output.features[: 1 + accepted] if layers else None
             if drafting and not limit:  # the drafter has not read the last ones yet
                 certain = torch.cat((new_tokens, certain))
@@ -240,13 +243,37 @@ class _Stopwatch:
         self.seconds += self.now()
 
 
+class _CudaStopwatch:
+    """The same from events in a GPU's own queue: the host goes on to queue what follows a forward while that
+    runs. `seconds` may be read once the device has done all that was queued."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.events: list[torch.cuda.Event] = []
+
+    def __enter__(self):
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        self.events.append(event)
+
+    def __exit__(self, *_):
+        self.__enter__()
+
+    @property
+    def seconds(self) -> float:
+        began, ended = self.events[::2], self.events[1::2]
+        return sum(map(torch.cuda.Event.elapsed_time, began, ended)) / 1000
+
+
 class _Clock:
     """The time of one round, and how much of it the two models' forwards took."""
 
     def __init__(self, device: torch.device):
         self.device = device
-        self.drafting = _Stopwatch(self.now)
-        self.verifying = _Stopwatch(self.now)
+        on_cuda = device.type == "cuda"
+        self.drafting, self.verifying = (
+            _CudaStopwatch(device) if on_cuda else _Stopwatch(self.now) for _ in range(2)
+        )
         self.began = self.now()
 
     def now(self) -> float:
@@ -268,11 +295,27 @@ class _Draft:
     token_id: Tensor  # [1]
     index: Tensor
     logits: Tensor  # [Vq], before warping
-    q: Tensor  # [Vq]
+    q: Tensor | None  # [Vq], None where nothing on the clock needs all of it
     q_token: float
     step: DraftStep
     score: float | None = None
     threshold: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        numbers: Tensor,
+        token_id: Tensor,
+        index: Tensor,
+        logits: Tensor,
+        q: Tensor | None,
+        position: int,
+    ) -> "_Draft":
+        """From numbers [6] on the device: the token's id, its statistics, its probability as it is scored,
+        and q of it. Reading them is what the host waits for."""
+        token, entropy, top_prob, margin, token_prob, q_token = numbers.tolist()
+        step = DraftStep(max(entropy, 0.0), top_prob, margin, token_prob, position)
+        return cls(int(token), token_id, index, logits, q, q_token, step)
 
 
 @dataclass
@@ -282,6 +325,7 @@ class _Verdict:
 
     accepted: int
     emitted_id: int
+    emitted: Tensor  # [1], the same on the device
     undefined: bool
     draws: list[float] | None = None
     choices: list[int] | None = None
@@ -290,8 +334,22 @@ class _Verdict:
 class _Match:
     """Shared noise, and temperature 0: the target's choice at each position is already fixed."""
 
-    def __init__(self, sampling: Sampling, noise: SharedNoise | None):
+    def __init__(self, sampling: Sampling, noise: SharedNoise | None, read_draft: Callable | None = None):
         self.sampling, self.noise = sampling, noise
+        self.read_draft = read_draft if sampling.top_k == 0 and sampling.top_p == 1 else None
+
+    def read(
+        self, logits: Tensor, vocab: Tensor | None, scoring: Sampling | None, written: int, position: int
+    ) -> _Draft:
+        """The token drafted at a position of the round, which begins after `written` tokens."""
+        if self.read_draft is None:
+            chosen = self.draft(logits, vocab, written + position - 1)
+            return _read_draft(logits, chosen, vocab, scoring, position)
+        noise = self.noise.at(written + position - 1)[0] if self.noise else None
+        temperature = self.sampling.temperature
+        score_temperature = scoring.temperature if scoring else temperature
+        made = self.read_draft(logits, noise, vocab, temperature, score_temperature)
+        return _Draft.of(made.numbers, made.token_id, made.index[0], logits, None, position)
 
     def draft(self, logits: Tensor, vocab: Tensor | None, position: int) -> tuple[Tensor, Tensor]:
         """A token's index [] in q's vocabulary, and q [Vq]."""
@@ -310,38 +368,94 @@ class _Match:
         undefined = chosen.isnan().any().long()
         numbers = torch.cat((accepted[None], emitted[None], undefined[None], choices)).tolist()
         accepted, emitted_id, undefined, *choices = numbers
-        return _Verdict(accepted, emitted_id, bool(undefined), choices=choices)
+        return _Verdict(accepted, emitted_id, emitted[None], bool(undefined), choices=choices)
 
 
 class _Speculative:
-    """Speculative sampling. Uniform numbers come from the host, so that a seed means the same everywhere."""
+    """Speculative sampling."""
 
-    def __init__(self, sampling: Sampling, uniforms: random.Random):
+    def __init__(self, sampling: Sampling, uniforms: "_Uniforms"):
         self.sampling, self.uniforms = sampling, uniforms
 
-    def draft(self, logits: Tensor, vocab: Tensor | None, position: int) -> tuple[Tensor, Tensor]:
+    def read(
+        self, logits: Tensor, vocab: Tensor | None, scoring: Sampling | None, written: int, position: int
+    ) -> _Draft:
+        """As `_Match.read`."""
+        return _read_draft(logits, self.draft(logits, vocab), vocab, scoring, position)
+
+    def draft(self, logits: Tensor, vocab: Tensor | None) -> tuple[Tensor, Tensor]:
         """A token's index [] in q's vocabulary, and q [Vq]."""
         q = warp(logits, self.sampling)
-        return draw(q, self._tensor(self.uniforms.random(), q)), q
+        return draw(q, self.uniforms.take(1)[1][0]), q
 
     def verify(self, logits: Tensor, drafted: list[_Draft], vocab: Tensor | None, position: int) -> _Verdict:
         p = warp(logits, self.sampling)
-        draws = [self.uniforms.random() for _ in range(len(drafted) + 1)]
+        draws, uniforms = self.uniforms.take(len(drafted) + 1)
         undefined = p[:, 0].isnan().any().long()  # one NaN makes its whole softmax NaN
         if not drafted:
-            emitted = draw(p[0], self._tensor(draws[0], p))
+            emitted = draw(p[0], uniforms[0])
             emitted_id, undefined = torch.stack((emitted, undefined)).tolist()
-            return _Verdict(0, emitted_id, bool(undefined), draws)
+            return _Verdict(0, emitted_id, emitted[None], bool(undefined), draws)
         q = torch.stack([draft.q for draft in drafted])
         indices = torch.stack([draft.index for draft in drafted])
-        accepted, emitted = verify_speculative(p, q, indices, self._tensor(draws, p), vocab)
+        accepted, emitted = verify_speculative(p, q, indices, uniforms, vocab)
         accepted, emitted_id, undefined = torch.stack((accepted, emitted, undefined)).tolist()
-        return _Verdict(accepted, emitted_id, bool(undefined), draws)
+        return _Verdict(accepted, emitted_id, emitted[None], bool(undefined), draws)
 
-    @staticmethod
-    def _tensor(values, like: Tensor) -> Tensor:
-        precise = torch.float32 if like.device.type == "mps" else torch.float64
-        return torch.tensor(values, dtype=precise, device=like.device)
+
+class _Uniforms:
+    """Uniform numbers, drawn on the host so that a seed means the same everywhere. Many cross to the device
+    at once, since a crossing waits for whatever the device is at."""
+
+    AT_ONCE = 1024
+
+    def __init__(self, seed: int, device: torch.device):
+        self.random = random.Random(seed)
+        self.device = device
+        self.precise = torch.float32 if device.type == "mps" else torch.float64
+        self.numbers: list[float] = []
+        self._draw()
+
+    def _draw(self) -> None:
+        self.numbers += [self.random.random() for _ in range(self.AT_ONCE)]
+        self.on_device = torch.tensor(self.numbers, dtype=self.precise, device=self.device)
+        self.taken = 0
+
+    def take(self, count: int) -> tuple[list[float], Tensor]:
+        """The next ones, as numbers and as a tensor [count]."""
+        if self.taken + count > len(self.numbers):
+            del self.numbers[: self.taken]
+            self._draw()
+        these = slice(self.taken, self.taken + count)
+        self.taken += count
+        return self.numbers[these], self.on_device[these]
+
+
+@torch.inference_mode()
+def make_read_draft(device: torch.device) -> Callable | None:
+    """`read_draft` of draft_kernel.py where that runs on a device and gives what `_Match` gives without it,
+    else None; the log says why."""
+    if device.type != "cuda" or not find_spec("triton"):
+        return None
+    try:
+        from adaedl.draft_kernel import AT_ONCE, read_draft
+
+        logits = 3 * torch.randn(2 * AT_ONCE + 5, generator=torch.Generator().manual_seed(0)).to(device)
+        vocab = torch.arange(len(logits), device=device).flip(0)
+        noise = SharedNoise(0, 1, len(logits), device)
+        off = 0.0
+        for rule, scoring in (((Sampling(0), None), Sampling(1.0)), ((Sampling(0.7), noise), None)):
+            ours, theirs = (
+                _Match(*rule, kernel).read(logits, vocab, scoring, 0, 1) for kernel in (read_draft, None)
+            )
+            pairs = zip(astuple(ours.step), astuple(theirs.step), strict=True)
+            off = max(off, abs(ours.q_token - theirs.q_token), *(abs(a - b) for a, b in pairs))
+            if ours.id != theirs.id or off > 1e-4:
+                raise ValueError(f"token {ours.id} for {theirs.id}, numbers {off:.2g} off")
+    except Exception:  # whatever it was, torch can do without
+        log.exception("The kernel that reads drafts failed; torch does it.")
+        return None
+    return read_draft
 
 
 def score_sampling(score_temperature: float | None, sampling: Sampling) -> Sampling | None:
@@ -363,18 +477,19 @@ def _read_draft(
     index, q = chosen
     scored = warp(logits, scoring) if scoring else q
     statistics = draft_statistics(scored)
-    token_id = (index if vocab is None else vocab[index]).view(1)
+    # Not by indexing, for which a GPU's tensor of one number first comes to the host.
+    token_id, token_prob, q_token = (
+        index.view(1) if values is None else values.gather(-1, index.view(1)) for values in (vocab, scored, q)
+    )
     numbers = (
         token_id[0],
         statistics.entropy,
         statistics.top_prob,
         statistics.margin,
-        scored[index],
-        q[index],
+        token_prob[0],
+        q_token[0],
     )
-    token, entropy, top_prob, margin, token_prob, q_token = torch.stack([n.float() for n in numbers]).tolist()
-    step = DraftStep(max(entropy, 0.0), top_prob, margin, token_prob, position)
-    return _Draft(int(token), token_id, index, logits, q, q_token, step)
+    return _Draft.of(torch.stack([n.float() for n in numbers]), token_id, index, logits, q, position)
 
 
 def _describe_draft(pair: Pair, draft: _Draft, gamma: float, index: int, verdict: _Verdict) -> DraftedToken:
@@ -414,12 +529,13 @@ def _record_probabilities(
     """Add p, β and the most probable tokens to a round, for the picture; logits are the target's
     [k + 1, V]. A point says nothing in a picture, so at temperature 0 the models' own softmax is shown."""
     p = warp(logits, sampling)
+    qs = [warp(draft.logits, sampling) if draft.q is None else draft.q for draft in drafted]
     shown = Sampling(1.0) if sampling.greedy else sampling
     shown_p = warp(logits, shown) if sampling.greedy else p
-    for row, token, draft in zip(range(len(drafted)), played.drafted, drafted, strict=True):
+    for row, (token, draft, q) in enumerate(zip(played.drafted, drafted, qs, strict=True)):
         token.p = p[row, token.id].item()
-        token.beta = acceptance_probability(p[row], draft.q, vocab).item()
-        token.top_q = _top_tokens(pair, warp(draft.logits, shown) if sampling.greedy else draft.q, vocab)
+        token.beta = acceptance_probability(p[row], q, vocab).item()
+        token.top_q = _top_tokens(pair, warp(draft.logits, shown) if sampling.greedy else q, vocab)
         token.top_p = _top_tokens(pair, shown_p[row], None)
     if played.emitted is None:
         return
@@ -427,7 +543,7 @@ def _record_probabilities(
     played.emitted.p = p[row, played.emitted.id].item()
     played.emitted.top_p = _top_tokens(pair, shown_p[row], None)
     if played.emitted.kind == "correction" and played.emitted.u is not None:
-        rest = residual(p[row], drafted[row].q, vocab)
+        rest = residual(p[row], qs[row], vocab)
         played.emitted.top_residual = _top_tokens(pair, rest / rest.sum(), None)
 
 

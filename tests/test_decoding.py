@@ -2,12 +2,13 @@
 
 import gc
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
 from toys import graphed, random_world, tiny_llama, tiny_pair, world_pair
 
-from adaedl.decoding import Context, decode, read_prompt
+from adaedl.decoding import Context, _Uniforms, decode, make_read_draft, read_prompt
 from adaedl.errors import UserError
 from adaedl.models import cpu
 from adaedl.models.cpu import StaticCache
@@ -466,6 +467,60 @@ def test_without_recording_the_text_is_the_same_and_nothing_is_kept():
         assert all(t.p is None and t.beta is None and not t.top_q and not t.top_p for t in played.drafted)
         assert played.emitted.p is None
     assert full[0].emitted.top_p
+
+
+@pytest.mark.parametrize("kind", ["feature", "independent"])
+@pytest.mark.parametrize("temperature", [0, 0.8])
+@pytest.mark.parametrize("spec", ["adaedl", "adaedl:score_temperature=1.3"])
+def test_a_kernel_that_reads_drafts_changes_nothing(kind, temperature, spec):
+    calls = []
+
+    def read_draft(logits, noise, vocab, temperature, score_temperature):
+        """What the kernel of a GPU gives, by the definitions."""
+        calls.append(score_temperature)
+        if noise is not None and vocab is not None:
+            noise = noise[vocab]
+        warped = logits / temperature if temperature else logits
+        index = (warped if noise is None else warped + noise).argmax(-1, keepdim=True)
+        scored = (logits / score_temperature).softmax(-1)
+        q = warped.softmax(-1)[index] if temperature else torch.ones(1)
+        told = draft_statistics(scored)
+        token_id = index if vocab is None else vocab[index]
+        numbers = (token_id[0], told.entropy, told.top_prob, told.margin, scored[index][0], q[0])
+        return SimpleNamespace(
+            index=index, token_id=token_id, numbers=torch.stack([number.float() for number in numbers])
+        )
+
+    pair = tiny_pair(kind)
+    by_torch = run(pair, spec, temperature)
+    assert not calls
+    pair.read_draft = read_draft
+    by_kernel = run(pair, spec, temperature)
+    expected_temperature = 1.3 if "=" in spec else temperature or 1.0
+    assert set(calls) == {expected_temperature}
+    assert text_of(by_kernel) == text_of(by_torch)
+    for ours, theirs in zip(by_kernel, by_torch, strict=True):
+        for token, other in zip(ours.drafted, theirs.drafted, strict=True):
+            assert (token.id, token.accepted, token.target_id) == (other.id, other.accepted, other.target_id)
+            for name in ("entropy", "bound", "top_prob", "q", "p", "beta"):
+                assert getattr(token, name) == pytest.approx(getattr(other, name), abs=1e-5)
+            assert [top[0] for top in token.top_q] == [top[0] for top in other.top_q]
+
+
+def test_a_kernel_that_reads_drafts_is_for_plain_sampling_under_matching_alone():
+    pair = tiny_pair("independent")
+    pair.read_draft = lambda *_: pytest.fail("the kernel was called")
+    for sampling in (Sampling(0.8, top_k=5), Sampling(0.8, top_p=0.9)):
+        list(decode(pair, PROMPT, make_stopper("adaedl"), sampling, max_new_tokens=8))
+    run(pair, "adaedl", verification="speculative", max_new_tokens=8)
+    assert make_read_draft(torch.device("cpu")) is None
+
+
+def test_uniform_numbers_are_those_of_the_seed_and_alike_on_both_sides():
+    uniforms, expected = _Uniforms(3, torch.device("cpu")), random.Random(3)
+    for count in (1, 700, 5, 900, 1, 40):
+        numbers, on_device = uniforms.take(count)
+        assert numbers == on_device.tolist() == [expected.random() for _ in range(count)]
 
 
 def test_times_are_parts_of_the_rounds_and_the_rounds_follow_one_another():

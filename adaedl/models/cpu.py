@@ -140,7 +140,7 @@ def attend(queries: Tensor, cache: Tensor, mask: Tensor | None) -> Tensor:
     grouped = queries.view(rows, kv_heads, group, head_dim).transpose(0, 1).reshape(1, kv_heads, -1, head_dim)
     keys, values = cache.permute(1, 2, 0, 3)[:, None]
     attended = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
-    return attended.view(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
+    return attended.reshape(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
 
 
 class PackedLlama:

@@ -277,6 +277,7 @@ def _load_pair(
     """`load_pair` of a preset and the name of its draft where that is a model of its own."""
     import torch
 
+    from adaedl.decoding import make_read_draft
     from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
     from adaedl.models.pair import Pair
     from adaedl.models.placement import size_of_weights
@@ -360,6 +361,7 @@ def _load_pair(
         eos_ids=ends,
         spread=tuple(dict.fromkeys(f"cuda:{part}" for part in parts)),
         around_prompt=around,
+        read_draft=None if read_first else make_read_draft(device),
     )
     progress(Sentence("ready on {}", pair.runs_on), 1.0)
     return pair
@@ -482,7 +484,8 @@ def out_of_memory(error: Exception) -> bool:
     """Whether an exception says that a device or the machine has no memory left."""
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+    said = ("allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in said)
 
 
 @contextlib.contextmanager

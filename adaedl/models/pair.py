@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ class Pair:
 
     `device` is where tokens go in and logits come out of both models. It holds the drafter, and the target
     too but where that is `spread` over several devices. `around_prompt` is what a chat template puts before
-    and after a prompt, where it is not to be run here.
+    and after a prompt, where it is not to be run here; `read_draft` reads a drafted token with kernels of a
+    GPU, see `decoding.make_read_draft`.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Pair:
     eos_ids: frozenset[int] = field(default_factory=frozenset)
     spread: tuple[str, ...] = ()
     around_prompt: tuple[str, str] | None = None
+    read_draft: Callable | None = None
     _token_texts: dict[int, str] = field(default_factory=dict, repr=False)
 
     @property

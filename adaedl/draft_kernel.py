@@ -1,0 +1,127 @@
+"""All that a stopper is told of a drafted token, and the token, in two Triton kernels on a GPU.
+
+In torch this is some twenty kernels over the vocabulary, a good part of a small model's draft step. They are
+for shared noise and temperature 0 without top-k and top-p; what they compute is defined by `decoding._Match`.
+"""
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+AT_ONCE = 2048  # logits of one program
+PARTS = 8  # numbers that a program leaves
+
+
+class DraftNumbers(NamedTuple):
+    """The drafted token's index [1] in q's vocabulary and id [1] in the target's, and `numbers` [6]: the id,
+    entropy, top probability, margin and probability of the token as it is scored, and its q."""
+
+    index: Tensor
+    token_id: Tensor
+    numbers: Tensor
+
+
+@triton.jit
+def _scan(
+    logits, noise, vocab, parts, size, temperature, score_temperature,
+    NOISE: tl.constexpr, VOCAB: tl.constexpr, N: tl.constexpr, PARTS: tl.constexpr,
+):  # fmt: skip
+    """Of N logits: the choice and its index; as scored the largest two, the sum of exp(x − the largest) and
+    that of the same times x − the largest; as sampled the largest and the first sum."""
+    block = tl.program_id(0)
+    n = block * N + tl.arange(0, N)
+    there = n < size
+    x = tl.load(logits + n, mask=there, other=float("-inf")).to(tl.float32)
+
+    scored = tl.div_rn(x, score_temperature)
+    first = tl.max(scored, 0)
+    second = tl.max(tl.where(tl.arange(0, N) == tl.argmax(scored, 0), float("-inf"), scored), 0)
+    weights = tl.where(scored > float("-inf"), tl.exp(scored - first), 0.0)
+    weights = tl.where(x == x, weights, x)  # NaN stays NaN
+    below = tl.where(weights > 0, weights * (scored - first), 0.0)
+
+    warped = tl.div_rn(x, temperature)
+    sampled = tl.sum(tl.where(warped > float("-inf"), tl.exp(warped - tl.max(warped, 0)), 0.0), 0)
+    choosing = warped
+    if NOISE:
+        place = tl.load(vocab + n, mask=there, other=0) if VOCAB else n
+        choosing += tl.load(noise + place, mask=there, other=0.0)
+    chosen = tl.argmax(choosing, 0)
+
+    at = parts + block * PARTS
+    tl.store(at, tl.max(choosing, 0))
+    tl.store(at + 1, (block * N + chosen).to(tl.float32))
+    tl.store(at + 2, first)
+    tl.store(at + 3, second)
+    tl.store(at + 4, tl.sum(weights, 0))
+    tl.store(at + 5, tl.sum(below, 0))
+    tl.store(at + 6, tl.max(warped, 0))
+    tl.store(at + 7, sampled)
+
+
+@triton.jit
+def _combine(
+    parts, logits, vocab, index, token_id, numbers, blocks, temperature, score_temperature,
+    GREEDY: tl.constexpr, VOCAB: tl.constexpr, B: tl.constexpr, PARTS: tl.constexpr,
+):  # fmt: skip
+    b = tl.arange(0, B)
+    there = b < blocks
+    at = parts + b * PARTS
+    nothing = float("-inf")
+    best = tl.argmax(tl.load(at, mask=there, other=nothing), 0)
+    chosen = tl.load(parts + best * PARTS + 1).to(tl.int64)
+    token = tl.load(vocab + chosen) if VOCAB else chosen
+    x = tl.load(logits + chosen).to(tl.float32)
+
+    firsts = tl.load(at + 2, mask=there, other=nothing)
+    first = tl.max(firsts, 0)
+    seconds = tl.load(at + 3, mask=there, other=nothing)
+    second = tl.max(tl.where(b == tl.argmax(firsts, 0), seconds, firsts), 0)
+    fade = tl.where(firsts > nothing, tl.exp(firsts - first), 0.0)
+    sums = tl.load(at + 4, mask=there, other=0.0)
+    total = tl.sum(sums * fade, 0)
+    fall = tl.where(firsts > nothing, firsts - first, 0.0)
+    below = tl.sum(fade * (tl.load(at + 5, mask=there, other=0.0) + fall * sums), 0)
+
+    q = 1.0
+    if not GREEDY:
+        tops = tl.load(at + 6, mask=there, other=nothing)
+        top = tl.max(tops, 0)
+        fade = tl.where(tops > nothing, tl.exp(tops - top), 0.0)
+        q = tl.exp(tl.div_rn(x, temperature) - top) / tl.sum(fade * tl.load(at + 7, mask=there, other=0.0), 0)
+
+    tl.store(index, chosen)
+    tl.store(token_id, token)
+    tl.store(numbers, token.to(tl.float32))
+    tl.store(numbers + 1, tl.log(total) - below / total)
+    tl.store(numbers + 2, 1 / total)
+    tl.store(numbers + 3, (1 - tl.exp(second - first)) / total)
+    tl.store(numbers + 4, tl.exp(tl.div_rn(x, score_temperature) - first) / total)
+    tl.store(numbers + 5, q)
+
+
+def read_draft(
+    logits: Tensor, noise: Tensor | None, vocab: Tensor | None, temperature: float, score_temperature: float
+) -> DraftNumbers:
+    """The token that a draft's logits [Vq] give with the noise [V] at a position, or at temperature 0 without
+    any, and its numbers at a score temperature. `vocab` [Vq] as in `DraftSession`."""
+    size = len(logits)
+    blocks = triton.cdiv(size, AT_ONCE)
+    greedy = noise is None
+    temperature = 1.0 if greedy else temperature
+    parts = torch.empty(blocks, PARTS, device=logits.device)
+    index, token_id = torch.empty(2, 1, dtype=torch.long, device=logits.device)
+    numbers = torch.empty(6, device=logits.device)
+    in_vocab = vocab is not None
+    _scan[blocks,](
+        logits, noise, vocab, parts, size, temperature, score_temperature,
+        NOISE=not greedy, VOCAB=in_vocab, N=AT_ONCE, PARTS=PARTS, num_warps=8,
+    )  # fmt: skip
+    _combine[1,](
+        parts, logits, vocab, index, token_id, numbers, blocks, temperature, score_temperature,
+        GREEDY=greedy, VOCAB=in_vocab, B=triton.next_power_of_2(blocks), PARTS=PARTS, num_warps=4,
+    )  # fmt: skip
+    return DraftNumbers(index, token_id, numbers)
