@@ -79,7 +79,7 @@ def make_parser(with_distill: bool = True) -> Parser:
         help=f"a preset or TARGET:DRAFT (default {DEFAULT_PAIR})",
     )
     common.add_argument("--device", help="auto, cpu, cuda, cuda:1 or mps (default auto)")
-    common.add_argument("--dtype", help="auto, float32, bfloat16 or float16 (default auto)")
+    common.add_argument("--dtype", help="auto, float32, bfloat16, float16 or, on a CPU, int8 (default auto)")
 
     parser = Parser(prog="python -m adaedl", description="Adaptive speculative decoding, side by side.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -581,7 +581,8 @@ def bench_shapes(args: argparse.Namespace) -> None:
         "--prompts": args.prompts,
         "--temperatures": args.temperatures,
     }
-    for name, value in {**given, "--assisted": args.assisted is not None}.items():
+    given |= {"--assisted": args.assisted is not None, "--dtype int8": args.dtype == "int8"}
+    for name, value in given.items():
         if value:
             raise UserError("--shapes makes its own models and text; leave out {}.", name)
     lanes = list(shapes.LANES) if args.lanes is None else split_specs(args.lanes)

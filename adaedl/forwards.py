@@ -12,6 +12,7 @@ from torch import Tensor
 
 from adaedl.decoding import read_prompt
 from adaedl.machine import processor
+from adaedl.models.int8 import Int8Linear
 from adaedl.models.pair import Pair
 
 WIDTHS = range(1, 9)  # tokens that a target verifies at once
@@ -38,6 +39,8 @@ def weights_read(model) -> WeightsRead:
     table of embeddings that is no output layer too, since a step reads few rows of it. A large model's time
     is worked out from a part."""
     weights = {id(weight): weight for weight in model.parameters()}
+    rounded = [module.weight for module in model.modules() if isinstance(module, Int8Linear)]
+    weights |= {id(weight): weight for weight in rounded}
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     if outputs is not None and outputs.weight is not inputs.weight:
         del weights[id(inputs.weight)]

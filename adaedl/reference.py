@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from adaedl.models.cuda import GraphedLlama
-from adaedl.models.loading import load_model
+from adaedl.models.int8 import quantize_model
+from adaedl.models.loading import load_model, read_dtype
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Runner, TransformersRunner
 from adaedl.models.weights import fetch_weights
@@ -67,9 +68,11 @@ def draft_model(pair: Pair, target):
 def _plain(pair: Pair, runner: Runner, name: str):
     if isinstance(runner, (TransformersRunner, GraphedLlama)):
         return runner.model
-    model = load_model(fetch_weights(name).folder, pair.device, pair.dtype, name)
+    model = load_model(fetch_weights(name).folder, pair.device, read_dtype(pair.dtype), name)
     if model.config.vocab_size != runner.vocab_size:  # a pair drops rows that only one of its models has
         model.resize_token_embeddings(runner.vocab_size, mean_resizing=False)
+    if pair.dtype == torch.int8:
+        quantize_model(model)
     return model
 
 

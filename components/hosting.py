@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from adaedl.errors import UserError
-from adaedl.models.presets import DEFAULT_PAIR, largest_that_fits, resolve
+from adaedl.models.presets import DEFAULT_PAIR, DTYPES, largest_that_fits, resolve
 from components.zero_gpu import on_zero_gpu
 
 # What the drivers of NVIDIA (on Tegra, and under WSL, too) and of AMD put under /dev.
@@ -26,16 +26,18 @@ class Host:
         max_tokens: the most new tokens a visitor may ask for, for each lane.
         concurrency: races at once. On one device they take turns, so each takes longer.
         race_seconds: how long a race may hold the device.
+        dtype: what weights are used in, None for the device's own.
     """
 
     pair: str | None = None
     max_tokens: int = 512
     concurrency: int = 1
     race_seconds: int = 180
+    dtype: str | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Host":
-        """The choices in PAIR, MAX_TOKENS, CONCURRENCY and RACE_SECONDS.
+        """The choices in PAIR, MAX_TOKENS, CONCURRENCY, RACE_SECONDS and DTYPE.
 
         Raises:
             UserError: naming the variable whose value will not do, and what would.
@@ -45,11 +47,15 @@ class Host:
             pair = None
         else:
             resolve(pair)
+        dtype = _value(environment, "DTYPE")
+        if dtype not in (None, "auto", *DTYPES):
+            raise UserError("DTYPE is {!r}; it must be auto or one of {}.", dtype, ", ".join(DTYPES))
         return cls(
             pair=pair,
             max_tokens=_whole(environment, "MAX_TOKENS", cls.max_tokens, 4096),
             concurrency=_whole(environment, "CONCURRENCY", cls.concurrency, 32),
             race_seconds=_whole(environment, "RACE_SECONDS", cls.race_seconds, 3600),
+            dtype=dtype,
         )
 
 

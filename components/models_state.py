@@ -202,7 +202,9 @@ class ModelsState:
         try:
             from adaedl.models.loading import fetch_pair
 
-            fetch_pair(name, progress=progress, allow_local=False, trusted=self._trusts(name))
+            fetch_pair(
+                name, dtype=host().dtype, progress=progress, allow_local=False, trusted=self._trusts(name)
+            )
         except Exception as error:
             failure = _told(name, error)
         else:
@@ -251,6 +253,7 @@ class ModelsState:
 
             pair = load_pair(
                 name,
+                dtype=host().dtype,
                 progress=progress,
                 allow_local=name == self.default,
                 trusted=self._trusts(name),

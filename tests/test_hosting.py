@@ -41,7 +41,7 @@ SETTINGS = replace(
 @pytest.fixture
 def environment(monkeypatch):
     """Sets variables of the host, which are then read anew; the names it sets are not there otherwise."""
-    for name in ("PAIR", "MAX_TOKENS", "CONCURRENCY", "RACE_SECONDS", "CACHE", "SWEEP_RUNS"):
+    for name in ("PAIR", "MAX_TOKENS", "CONCURRENCY", "RACE_SECONDS", "DTYPE", "CACHE", "SWEEP_RUNS"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"ADAEDL_{name}", raising=False)
 
@@ -69,7 +69,8 @@ def test_without_variables_the_host_has_chosen_the_documented_limits(environment
 
 def test_each_variable_is_read_with_and_without_the_program_s_name_and_its_name_goes_before(environment):
     variables = {"PAIR": "smollm2-1.7b", "MAX_TOKENS": "64", "CONCURRENCY": "2", "RACE_SECONDS": "9"}
-    expected = Host(pair="smollm2-1.7b", max_tokens=64, concurrency=2, race_seconds=9)
+    variables["DTYPE"] = "int8"
+    expected = Host(pair="smollm2-1.7b", max_tokens=64, concurrency=2, race_seconds=9, dtype="int8")
     assert Host.read(variables) == expected
     assert Host.read({f"ADAEDL_{name}": value for name, value in variables.items()}) == expected
     assert Host.read({"MAX_TOKENS": "64", "ADAEDL_MAX_TOKENS": "32"}).max_tokens == 32
@@ -78,6 +79,7 @@ def test_each_variable_is_read_with_and_without_the_program_s_name_and_its_name_
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
+        ({"DTYPE": "int4"}, "DTYPE is 'int4'; it must be auto or one of float32, bfloat16, float16, int8."),
         ({"MAX_TOKENS": "many"}, "MAX_TOKENS is 'many'; it must be a whole number from 1 to 4096."),
         ({"CONCURRENCY": "0"}, "CONCURRENCY is '0'"),
         ({"RACE_SECONDS": "-5"}, "RACE_SECONDS is '-5'"),

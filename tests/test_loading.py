@@ -809,8 +809,8 @@ def test_dtypes_follow_the_device_unless_named(monkeypatch):
     assert pick_dtype(torch.device("cuda")) == torch.bfloat16
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     assert pick_dtype(torch.device("cuda")) == torch.float16
-    with pytest.raises(UserError, match=r"int8.*float32, bfloat16, float16"):
-        pick_dtype(CPU, "int8")
+    with pytest.raises(UserError, match=r"int4.*float32, bfloat16, float16, int8"):
+        pick_dtype(CPU, "int4")
 
 
 # Models

@@ -17,7 +17,7 @@ from adaedl.request import Sampling
 from adaedl.sampling import SharedNoise, warp_logits
 from adaedl.trace import Trace
 
-NEW_TOKENS = 64
+NEW_TOKENS = 48
 TIE = 1e-3  # two tokens whose scores are nearer than this may change places by rounding
 
 PROMPTS = (

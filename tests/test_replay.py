@@ -430,9 +430,7 @@ def test_what_is_no_recording_is_refused_in_one_sentence(text):
 REAL_TOKENS = 10
 
 
-@pytest.mark.parametrize(
-    ("number", "temperature"), [(n, (0.0, 0.7, 1.0)[n % 3]) for n in range(8)] + [(0, 1.0)]
-)
+@pytest.mark.parametrize(("number", "temperature"), [(n, (0.0, 0.7, 1.0)[n % 3]) for n in range(6)])
 def test_a_replay_is_the_real_run_on_the_real_pair(number, temperature, default_pair):
     prompt, options = BENCH_PROMPTS[number], {"max_new_tokens": REAL_TOKENS, "seed": number}
     recording = record(default_pair, prompt, Sampling(temperature), **options)

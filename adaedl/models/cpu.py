@@ -6,10 +6,14 @@ The rest is keeping out of its way: norms folded into the next weight, activatio
 additions fused into the products, one static cache, and rotary embedding as one complex product.
 """
 
+from types import SimpleNamespace
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adaedl.models.int8 import Int8Linear, Int8Product
 from adaedl.models.runner import Output
 
 PACKABLE = ("llama", "qwen2")
@@ -50,6 +54,10 @@ class PackedLinear:
         weight = weight.contiguous()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_ROWS) if self.packed else weight
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """What the products take: x itself; `Int8Product` has it rounded once for several."""
+        return x
+
     def __call__(self, x: Tensor) -> Tensor:
         if not self.packed:
             return F.linear(x, self.weight, self.bias)
@@ -71,6 +79,21 @@ class PackedLinear:
         if not self.packed:
             return other * F.linear(x, self.weight, self.bias)
         return torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weight, self.bias, "mul")
+
+
+Product = PackedLinear | Int8Product
+
+
+class PackedLayer(NamedTuple):
+    """A layer's products, and its norms where they are not a part of them."""
+
+    attention_norm: Tensor | None
+    mlp_norm: Tensor | None
+    qkv: Product
+    attention_out: Product
+    gate: Product
+    up: Product
+    down: Product
 
 
 class StaticCache:
@@ -143,8 +166,22 @@ def attend(queries: Tensor, cache: Tensor, mask: Tensor | None) -> Tensor:
     return attended.reshape(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
 
 
+def attend_alone(queries: Tensor, cache: Tensor) -> Tensor:
+    """What `attend` does, each row by itself, so that its sums are the same bits whatever it is beside. A
+    difference in the last bit would put a number on the other side of a rounding to int8."""
+    keys, values = cache.permute(1, 2, 0, 3)[:, None]
+    queries = queries.unflatten(1, (keys.shape[1], -1))
+    first = len(cache) - len(queries) + 1
+    attended = [
+        F.scaled_dot_product_attention(query, keys[:, :, :length], values[:, :, :length])
+        for length, query in enumerate(queries.split(1), first)
+    ]
+    return torch.cat(attended).flatten(1)
+
+
 class PackedLlama:
-    """A float32 Llama or Qwen2 on packed weights; logits agree with transformers' to 1e-4."""
+    """A Llama or Qwen2 on packed weights, in float32 (logits agree with transformers' to 1e-4) or, where its
+    linear layers are `Int8Linear`, in int8."""
 
     def __init__(self, model, consume: bool = False):
         """`consume` lets go of each of the model's layers once it is packed, so that all are never there
@@ -154,7 +191,8 @@ class PackedLlama:
         self.max_context = config.max_position_embeddings
         self.device = model.device
         self.dtype = model.dtype
-        self.path = "oneDNN packed"
+        self.int8 = isinstance(model.get_output_embeddings(), Int8Linear)
+        self.path = "oneDNN int8" if self.int8 else "oneDNN packed"
         self.eps = config.rms_norm_eps
         self.heads = config.num_attention_heads
         self.kv_heads = config.num_key_value_heads
@@ -169,26 +207,38 @@ class PackedLlama:
             if consume:
                 model.model.layers[index] = torch.nn.Identity()
         self.final_norm = model.model.norm.weight.detach().clone()
-        self.head = PackedLinear(model.get_output_embeddings().weight.detach())
+        self.head = self._pack(model.get_output_embeddings())
 
-    def _pack_layer(self, layer) -> tuple[PackedLinear, ...]:
+    def _pack_layer(self, layer) -> PackedLayer:
         attention, mlp = layer.self_attn, layer.mlp
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        weights = [p.weight.detach() for p in projections]
-        biases = [p.bias.detach() if p.bias is not None else None for p in projections]
-        weights[:2] = [pair_rotary_rows(w, self.head_dim) for w in weights[:2]]
-        bias = None
-        if biases[0] is not None:
-            bias = torch.cat([*(pair_rotary_rows(b, self.head_dim) for b in biases[:2]), biases[2]])
-        attention_norm = layer.input_layernorm.weight.detach()
-        mlp_norm = layer.post_attention_layernorm.weight.detach()
-        return (
-            PackedLinear(torch.cat(weights) * attention_norm, bias),
-            PackedLinear(attention.o_proj.weight.detach(), attention.o_proj.bias),
-            PackedLinear(mlp.gate_proj.weight.detach() * mlp_norm),
-            PackedLinear(mlp.up_proj.weight.detach() * mlp_norm),
-            PackedLinear(mlp.down_proj.weight.detach()),
+        norms = [n.weight.detach().clone() for n in (layer.input_layernorm, layer.post_attention_layernorm)]
+        return PackedLayer(
+            *(norms if self.int8 else (None, None)),
+            self._pack(self._joined(attention), norms[0]),
+            self._pack(attention.o_proj),
+            self._pack(mlp.gate_proj, norms[1]),
+            self._pack(mlp.up_proj, norms[1]),
+            self._pack(mlp.down_proj),
         )
+
+    def _pack(self, linear, norm: Tensor | None = None) -> Product:
+        """A linear layer's product. In float32 the norm before it is a part of it; rounded weights stay what
+        they are."""
+        if self.int8:
+            return Int8Product(linear.weight, linear.scale, linear.bias)
+        weight = linear.weight.detach()
+        return PackedLinear(weight if norm is None else weight * norm, linear.bias)
+
+    def _joined(self, attention) -> SimpleNamespace:
+        """The projections to queries, keys and values as one, rows that rotate together side by side."""
+        joined = {}
+        for name in ("weight", "bias", "scale"):
+            parts = [getattr(p, name, None) for p in (attention.q_proj, attention.k_proj, attention.v_proj)]
+            if parts[0] is not None:
+                parts[:2] = [pair_rotary_rows(part.detach(), self.head_dim) for part in parts[:2]]
+                parts = torch.cat(parts)
+            joined[name] = parts if isinstance(parts, Tensor) else None
+        return SimpleNamespace(**joined)
 
     def new_cache(self, capacity: int) -> StaticCache:
         # One more for the row that `forward` may add to two.
@@ -202,29 +252,32 @@ class PackedLlama:
         feature_layers: tuple[int, ...] = (),
     ) -> Output:
         asked, start = len(token_ids), cache.length
-        if asked == 2:  # oneDNN takes longer over two rows than over three: the last token twice, then
+        if asked == 2 and not self.int8:  # oneDNN takes longer over two rows than over three: one twice, then
             token_ids = torch.cat((token_ids, token_ids[-1:]))
         rows = len(token_ids)
         end = start + rows
         rotating = self.heads + self.kv_heads
         factors = self.rotary(start, rows)
-        mask = causal_mask(rows, end, self.heads // self.kv_heads)
+        mask = None if self.int8 else causal_mask(rows, end, self.heads // self.kv_heads)
         shape = (self.hidden_size,)
         features = []
 
         x = F.embedding(token_ids, self.embeddings)
-        for index, (qkv, attention_out, gate, up, down) in enumerate(self.layers):
-            normed = F.rms_norm(x, shape, eps=self.eps)
+        for index, layer in enumerate(self.layers):
+            attention_norm, mlp_norm, qkv, attention_out, gate, up, down = layer
             if index in feature_layers:
-                features.append(normed)
+                features.append(F.rms_norm(x, shape, eps=self.eps))
+            normed = qkv.prepare(F.rms_norm(x, shape, attention_norm, self.eps))
             heads = qkv(normed).view(rows, -1, self.head_dim)
             rotated = Rotary.apply(heads[:, :rotating], factors)
             kept = cache.data[index, :end]
             kept[start:, 0] = rotated[:, self.heads :]
             kept[start:, 1] = heads[:, rotating:]
-            x = attention_out.plus(attend(rotated[:, : self.heads], kept, mask), x)
-            normed = F.rms_norm(x, shape, eps=self.eps)
-            x = down.plus(up.times(normed, gate.silu(normed)), x)
+            queries = rotated[:, : self.heads]
+            attended = attend_alone(queries, kept) if self.int8 else attend(queries, kept, mask)
+            x = attention_out.plus(attention_out.prepare(attended), x)
+            normed = gate.prepare(F.rms_norm(x, shape, mlp_norm, self.eps))
+            x = down.plus(down.prepare(up.times(normed, gate.silu(normed))), x)
         cache.length = start + asked
 
         if logits == "last":
@@ -233,6 +286,17 @@ class PackedLlama:
         if len(self.layers) in feature_layers:
             features.append(F.rms_norm(hidden, shape, eps=self.eps))
         return Output(
-            None if logits == "none" else self.head(hidden)[:asked],
+            None if logits == "none" else self.head(self.head.prepare(hidden))[:asked],
             torch.cat(features, -1)[:asked] if feature_layers else None,
         )
+
+
+@torch.inference_mode()
+def same_bits(runner: PackedLlama, token_ids: Tensor, at_once: int) -> bool:
+    """Whether a runner gives every token's logits to the same bit, one at a time and several at once."""
+
+    def logits(count: int) -> Tensor:
+        cache = runner.new_cache(len(token_ids))
+        return torch.cat([runner.forward(part, cache).logits for part in token_ids.split(count)])
+
+    return torch.equal(logits(1), logits(at_once))

@@ -8,6 +8,7 @@ both unchanged.
 
 import json
 from bisect import bisect_right
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from adaedl.errors import UserError
 from adaedl.models.cpu import (
     PackedLinear,
+    Product,
     Rotary,
     StaticCache,
     attend,
@@ -133,7 +135,14 @@ class FeatureDrafter:
 
     kind = "feature"
 
-    def __init__(self, net: DrafterNet, vocab: Tensor, target: Runner, embeddings: Tensor):
+    def __init__(
+        self,
+        net: DrafterNet,
+        vocab: Tensor,
+        target: Runner,
+        embeddings: Tensor,
+        product: Callable[[Tensor], Product] = PackedLinear,
+    ):
         c = self.config = net.config
         device = target.device
         self.vocab = vocab.to(device)
@@ -143,22 +152,24 @@ class FeatureDrafter:
         self.device = device
         # A drafter is small: float32 everywhere keeps q the same however a device rounds.
         net = net.float().to(device)
-        self.path = "oneDNN packed" if has_packed_linear() and device.type == "cpu" else "torch"
+        self.path = "torch"
+        if device.type == "cpu" and has_packed_linear():
+            self.path = "oneDNN packed" if product is PackedLinear else "oneDNN int8"
         self.embeddings = embeddings
-        self.from_token = PackedLinear(net.from_token.weight.detach())
-        self.from_features = PackedLinear(net.from_features.weight.detach())
-        self.from_own = PackedLinear(net.from_own.weight.detach())
+        self.from_token = product(net.from_token.weight.detach())
+        self.from_features = product(net.from_features.weight.detach())
+        self.from_own = product(net.from_own.weight.detach())
         queries, keys, values = net.qkv.weight.detach().split(
             [c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim]
         )
         paired = [pair_rotary_rows(queries, c.head_dim), pair_rotary_rows(keys, c.head_dim), values]
-        self.qkv = PackedLinear(torch.cat(paired) * net.attention_norm.detach())
-        self.attention_out = PackedLinear(net.attention_out.weight.detach())
+        self.qkv = product(torch.cat(paired) * net.attention_norm.detach())
+        self.attention_out = product(net.attention_out.weight.detach())
         gate, up = (net.gate_up.weight.detach() * net.mlp_norm.detach()).chunk(2)
-        self.gate, self.up = PackedLinear(gate), PackedLinear(up)
-        self.down = PackedLinear(net.down.weight.detach())
+        self.gate, self.up = product(gate), product(up)
+        self.down = product(net.down.weight.detach())
         head = net.head.weight.detach() * net.out_norm.detach()
-        self.head = PackedLinear(head)
+        self.head = product(head)
         self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
         self.rotary = Rotary(c.head_dim, c.rope_theta, device)
 
@@ -170,9 +181,17 @@ class FeatureDrafter:
         before = torch.cat((torch.zeros_like(features[:1]), features[:-1]))
         for first in range(0, len(prompt_ids), PREFILL_CHUNK):
             chunk = slice(first, first + PREFILL_CHUNK)
-            self.append(cache, prompt_ids[chunk], self.from_features(before[chunk]))
+            self.append(cache, prompt_ids[chunk], self.after_features(before[chunk]))
         session.certain = cache.length
         return session
+
+    def after_features(self, features: Tensor) -> Tensor:
+        """What a position takes from the target's features one back, projected: [T, H]."""
+        return self.from_features(self.from_features.prepare(features))
+
+    def after_own(self, own: Tensor) -> Tensor:
+        """The same from the drafter's own output."""
+        return self.from_own(self.from_own.prepare(own))
 
     def append(self, cache: StaticCache, token_ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Write keys and values of token_ids [T]; seen [T, H] is the projected feature or own output
@@ -190,19 +209,19 @@ class FeatureDrafter:
         [T, heads, d], rotated keys and values [T, kv_heads, d]."""
         c = self.config
         embedded = unit_rms(F.embedding(token_ids, self.embeddings).float(), 1e-12)
-        x = self.from_token.plus(embedded, seen)
-        heads = self.qkv(unit_rms(x, c.rms_norm_eps)).view(len(token_ids), -1, c.head_dim)
+        x = self.from_token.plus(self.from_token.prepare(embedded), seen)
+        heads = self.qkv(self.qkv.prepare(unit_rms(x, c.rms_norm_eps))).view(len(token_ids), -1, c.head_dim)
         rotating = c.num_heads + c.num_kv_heads
         rotated = Rotary.apply(heads[:, :rotating], self.rotary(first, len(token_ids)))
         return x, rotated[:, : c.num_heads], rotated[:, c.num_heads :], heads[:, rotating:]
 
     def finish(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
         """Own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T, heads·d]."""
-        x = self.attention_out.plus(attended, x)
-        normed = unit_rms(x, self.config.rms_norm_eps)
-        x = self.down.plus(self.up.times(normed, self.gate.silu(normed)), x)
+        x = self.attention_out.plus(self.attention_out.prepare(attended), x)
+        normed = self.gate.prepare(unit_rms(x, self.config.rms_norm_eps))
+        x = self.down.plus(self.down.prepare(self.up.times(normed, self.gate.silu(normed))), x)
         own = unit_rms(x, self.config.rms_norm_eps)
-        return own, self.head(own)
+        return own, self.head(self.head.prepare(own))
 
 
 class GrowingVocab:
@@ -278,7 +297,7 @@ class FeatureSession:
     def extend(self, token_id: Tensor) -> Tensor:
         self.drafted.append(int(token_id))
         return self._finish(
-            *self.drafter.append(self.cache, token_id.view(1), self.drafter.from_own(self.own))
+            *self.drafter.append(self.cache, token_id.view(1), self.drafter.after_own(self.own))
         )
 
     def rewind(self, accepted: int) -> None:
@@ -286,7 +305,7 @@ class FeatureSession:
 
     def _append_certain(self, token_ids: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         self.cache.rewind(self.certain)
-        x, queries = self.drafter.append(self.cache, token_ids, self.drafter.from_features(features))
+        x, queries = self.drafter.append(self.cache, token_ids, self.drafter.after_features(features))
         self.certain = self.cache.length
         self.words.append(token_ids)
         return x, queries
@@ -331,7 +350,7 @@ class FeatureUnroll:
     def extend(self, token_ids: Tensor) -> Tensor:
         """Append a drafted token to each, token_ids [N], and return the logits [N, Vq] for the next."""
         position = self.first + len(self.keys) + 1
-        x, queries, keys, values = self.drafter.project(token_ids, self.drafter.from_own(self.own), position)
+        x, queries, keys, values = self.drafter.project(token_ids, self.drafter.after_own(self.own), position)
         self.keys.append(keys)
         self.values.append(values)
         for drafts, token in zip(self.drafted, token_ids.tolist(), strict=True):
@@ -379,8 +398,14 @@ def read_drafter(path: Path | str) -> tuple[DrafterNet, Tensor]:
     return net.eval().requires_grad_(False), vocab
 
 
-def load_feature_drafter(path: Path | str, target: Runner, embeddings: Tensor) -> FeatureDrafter:
-    """The drafter in a safetensors file, bound to its target and the target's embeddings [V, H].
+def load_feature_drafter(
+    path: Path | str,
+    target: Runner,
+    embeddings: Tensor,
+    product: Callable[[Tensor], Product] = PackedLinear,
+) -> FeatureDrafter:
+    """The drafter in a safetensors file, bound to its target and the target's embeddings [V, H]; `product`
+    makes its products of their weights.
 
     Raises:
         UserError: the file is missing or was trained for another target.
@@ -393,4 +418,4 @@ def load_feature_drafter(path: Path | str, target: Runner, embeddings: Tensor) -
             net.config.hidden_size,
             embeddings.shape[1],
         )
-    return FeatureDrafter(net, vocab, target, embeddings)
+    return FeatureDrafter(net, vocab, target, embeddings, product)

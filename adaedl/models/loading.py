@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from adaedl.errors import Sentence, UserError
 from adaedl.machine import available_memory, give_back_memory
 from adaedl.models.chat import render_apart
-from adaedl.models.presets import DEFAULT_PAIR, Preset, resolve
+from adaedl.models.presets import DEFAULT_PAIR, DTYPES, Preset, resolve
 from adaedl.models.weights import (
     Progress,
     Weights,
@@ -28,10 +28,10 @@ if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies
 
     from adaedl.models.pair import Pair
     from adaedl.models.placement import Placement
+    from adaedl.models.runner import Runner
 
 PROJECT = Path(__file__).resolve().parents[2]
 MOST_LAYERS = 1000  # far more than any model has
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 class Unreadable(UserError):
@@ -69,9 +69,11 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
     float32 elsewhere.
 
     Raises:
-        UserError: not one of float32, bfloat16, float16.
+        UserError: not one of float32, bfloat16, float16 and int8, or int8 where it is not multiplied exactly.
     """
     import torch
+
+    from adaedl.models.int8 import multiplies_int8
 
     if dtype in (None, "", "auto"):
         if device.type != "cuda":
@@ -80,7 +82,19 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
     wanted = str(dtype).strip().lower().removeprefix("torch.")
     if wanted not in DTYPES:
         raise UserError("There is no dtype {!r}; choose auto or one of {}.", dtype, ", ".join(DTYPES))
+    if wanted == "int8" and (device.type != "cpu" or not multiplies_int8()):
+        raise UserError(
+            "int8 is for a CPU that multiplies it exactly (with VNNI or AMX), and {} does not; choose auto.",
+            device,
+        )
     return getattr(torch, wanted)
+
+
+def read_dtype(dtype: torch.dtype) -> torch.dtype:
+    """What weights are read in, to be used in a dtype: int8 is rounded from float32."""
+    import torch
+
+    return torch.float32 if dtype == torch.int8 else dtype
 
 
 def load_tokenizer(folder: Path, name: str | None = None):
@@ -181,7 +195,7 @@ def load_pair(
     Args:
         name: a preset's name or "TARGET:DRAFT", see `presets.resolve`.
         device: "cuda", "cuda:1", "mps" or "cpu"; None for the best one here.
-        dtype: "float32", "bfloat16" or "float16"; None for the device's own.
+        dtype: "float32", "bfloat16", "float16" or, on a CPU, "int8"; None for the device's own.
         progress: told what is being done, see `fetch_weights`.
         allow_local: False refuses folders as models.
         trusted: False for a pair that somebody else names. The Hub is asked without this machine's token,
@@ -230,7 +244,7 @@ def fetch_pair(
     """Bring what `load_pair` needs to this machine, and read none of it; arguments and errors are its own."""
     preset = resolve(name)
     device = pick_device(device)
-    dtype = pick_dtype(device, dtype)
+    dtype = read_dtype(pick_dtype(device, dtype))
     progress = progress or silent
     _fetch_pair(preset, _second_model(preset), device, dtype, progress, allow_local, trusted, False)
 
@@ -278,14 +292,17 @@ def _load_pair(
     import torch
 
     from adaedl.decoding import make_read_draft
+    from adaedl.models.cpu import PackedLinear
     from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
+    from adaedl.models.int8 import Int8Product, quantize_model
     from adaedl.models.pair import Pair
     from adaedl.models.placement import size_of_weights
     from adaedl.models.runner import make_runner
 
     chosen_here = device in (None, "", "auto")
     device = pick_device(device)
-    dtype = pick_dtype(device, dtype)
+    used_as = pick_dtype(device, dtype)
+    dtype = read_dtype(used_as)
     in_memory = read_first or device.type == "cpu"
     fetched = _fetch_pair(preset, second, device, dtype, progress, allow_local, trusted, read_first)
     models = dict(zip((preset.target, second), fetched, strict=False))
@@ -326,19 +343,29 @@ def _load_pair(
     )
     with memory_told(too_large):
         progress(Sentence("loading {}", short(preset.target)), None)
+        draft_model = None
         model = load_model(fetched[0].folder, read_on, dtype, preset.target, spread)
         if second:
             progress(Sentence("loading {}", short(second)), None)
             draft_model = load_model(fetched[1].folder, read_on, dtype, second)
             _share_vocabulary(model, draft_model, len(tokenizer))
             draft_model.to(device)
+        product = PackedLinear
+        if used_as == torch.int8:
+            product = Int8Product.of
+            for read in filter(None, (model, draft_model)):
+                quantize_model(read)
         graphs = not read_first  # ZeroGPU's device is not there yet, and another process has it each time
         if spread:
             target = make_runner(model, device)
         else:
             target = make_runner(model.to(device), graphs=graphs, consume=True)
+        if used_as == torch.int8:
+            _check_int8(preset, target)
         if preset.drafter:
-            drafter = load_feature_drafter(PROJECT / preset.drafter, target, target.embeddings.to(device))
+            drafter = load_feature_drafter(
+                PROJECT / preset.drafter, target, target.embeddings.to(device), product
+            )
         else:
             drafter = IndependentDrafter(
                 make_runner(draft_model, graphs=graphs, consume=True) if second else target
@@ -354,7 +381,7 @@ def _load_pair(
         drafter=drafter,
         tokenizer=tokenizer,
         device=device,
-        dtype=dtype,
+        dtype=used_as,
         target_name=preset.target,
         draft_name=preset.draft_name,
         weights="; ".join(weights.origin for weights in fetched),
@@ -365,6 +392,21 @@ def _load_pair(
     )
     progress(Sentence("ready on {}", pair.runs_on), 1.0)
     return pair
+
+
+def _check_int8(preset: Preset, target: Runner) -> None:
+    """Raises UserError where a target in int8 is not one whose numbers do not depend on how many tokens are
+    verified at once: nothing would be lossless to it."""
+    import torch
+
+    from adaedl.models.cpu import PackedLlama, same_bits
+
+    if not isinstance(target, PackedLlama) or not same_bits(target, torch.arange(10), 5):
+        raise UserError(
+            "int8 is for Llama and Qwen2 models on a CPU that gives each token the same numbers alone and "
+            "beside others; {} here is none, choose the dtype auto.",
+            preset.name,
+        )
 
 
 def _placement(preset: Preset, target_bytes: int, draft_bytes: int = 0) -> Placement:

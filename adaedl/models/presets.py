@@ -6,6 +6,7 @@ from adaedl.errors import UserError
 
 DEFAULT_PAIR = "smollm2-135m"
 SHIPPED_DRAFTER = "assets/drafter.safetensors"
+DTYPES = ("float32", "bfloat16", "float16", "int8")  # that weights are used in
 
 
 @dataclass(frozen=True)

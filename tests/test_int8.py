@@ -1,0 +1,226 @@
+"""Products in int8: exact, alike whatever they are beside, and lossless to the target that they make."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_runners import token_ids
+from toys import tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2, toy_pair, toy_tokenizer
+
+from adaedl import reference
+from adaedl.__main__ import main
+from adaedl.check import check
+from adaedl.decoding import decode
+from adaedl.errors import UserError
+from adaedl.forwards import weights_read
+from adaedl.models import int8, loading
+from adaedl.models.cpu import PackedLlama, attend, attend_alone, causal_mask, same_bits
+from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
+from adaedl.models.int8 import LEVELS, Int8Linear, Int8Product, quantize, quantize_model
+from adaedl.models.presets import resolve
+from adaedl.models.runner import TransformersRunner, make_runner
+from adaedl.request import Sampling
+from adaedl.stopping import LIVE_STOPPERS, make_stopper
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[True, False], ids=["as this machine does", "without its instructions"])
+def either_way(request, monkeypatch):
+    if not request.param:
+        monkeypatch.setattr(int8, "multiplies_int8", lambda: False)
+
+
+def rounded(build, **changes):
+    model = build(**changes)
+    quantize_model(model)
+    return model
+
+
+def assert_nearly_same_model(runner, reference) -> None:
+    """Logits and features are alike but for a few numbers that another order of adding put on the other side
+    of a rounding."""
+    caches = runner.new_cache(64), reference.new_cache(64)
+    off = []
+    for index, (count, keep) in enumerate([(7, 7), (1, 8), (5, 9), (1, 10), (12, 22)]):
+        ids = token_ids(count, seed=index)
+        ours, theirs = (
+            made.forward(ids, cache, "all", (0, 2, 3))
+            for made, cache in zip((runner, reference), caches, strict=True)
+        )
+        off.append(
+            ((ours.logits - theirs.logits).abs().amax(-1), (ours.features - theirs.features).abs().amax(-1))
+        )
+        assert theirs.logits.abs().max() > 1
+        for cache in caches:
+            cache.rewind(keep)
+    for differences in map(torch.cat, zip(*off, strict=True)):
+        assert differences.median() < 1e-4
+        assert differences.max() < 0.1
+
+
+@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=40))
+def test_a_row_is_rounded_to_at_most_half_a_step(values):
+    row = torch.tensor([values])
+    numbers, scale = quantize(row)
+    assert numbers.dtype == torch.int8
+    assert numbers.abs().max() <= LEVELS
+    assert torch.allclose(numbers * scale, row, atol=0.5001 * scale.item(), rtol=0)
+    if row.abs().max() > 1e-15:
+        assert numbers.abs().max() == LEVELS
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("rows", [0, 1, 5, 40])
+def test_products_with_what_comes_after_them_are_those_of_the_rounded_numbers(either_way, rows, bias):
+    generator = torch.Generator().manual_seed(rows)
+    weight, x, other = (torch.randn(s, generator=generator) for s in ((24, 64), (rows, 64), (rows, 24)))
+    b = torch.randn(24, generator=generator) if bias else None
+    product = Int8Product.of(weight, b)
+    (w, w_scale), (numbers, scale) = quantize(weight), product.prepare(x)
+    plain = (numbers.double() @ w.double().T * scale * w_scale.T).float() + (b if bias else 0)
+    for result, expected in (
+        (product((numbers, scale)), plain),
+        (product.silu((numbers, scale)), torch.nn.functional.silu(plain)),
+        (product.plus((numbers, scale), other), other + plain),
+        (product.times((numbers, scale), other), other * plain),
+    ):
+        assert result.shape == expected.shape
+        assert torch.allclose(result, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_row_has_the_same_bits_whatever_it_is_beside(either_way):
+    product = Int8Product.of(torch.randn(200, 640))
+    x = 10 * torch.randn(8, 640)
+    together = product(product.prepare(x))
+    for count in (1, 2, 3, 5):
+        parts = [product(product.prepare(part)) for part in x.split(count)]
+        assert torch.equal(torch.cat(parts), together)
+
+
+@pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
+@pytest.mark.parametrize("at_once", [2, 5, 40])
+def test_a_token_has_the_same_bits_whatever_it_is_verified_with(either_way, build, at_once):
+    runner = make_runner(rounded(build))
+    assert same_bits(runner, token_ids(40), at_once)
+    cache = runner.new_cache(41)
+    runner.forward(token_ids(40), cache)
+    clone = cache.copy()
+    following = token_ids(1, seed=2)
+    assert torch.equal(runner.forward(following, cache).logits, runner.forward(following, clone).logits)
+
+
+def test_a_row_that_attends_alone_sees_what_it_sees_beside_others():
+    queries, cache = torch.randn(5, 4, 16), torch.randn(30, 2, 2, 16)
+    together = attend(queries, cache, causal_mask(5, 30, 2))
+    assert torch.allclose(attend_alone(queries, cache), together, atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
+def test_a_packed_model_is_the_rounded_one_of_transformers(either_way, build):
+    model = rounded(build)
+    runner = make_runner(model)
+    assert isinstance(runner, PackedLlama)
+    assert runner.path == "oneDNN int8"
+    assert_nearly_same_model(runner, TransformersRunner(model))
+
+
+def test_all_linear_layers_are_rounded_and_the_embeddings_are_not():
+    model = rounded(tiny_llama)
+    linear = [module for module in model.modules() if isinstance(module, Int8Linear)]
+    assert len(linear) == 3 * 7 + 1
+    assert not [module for module in model.modules() if type(module) is torch.nn.Linear]
+    assert model.get_input_embeddings().weight.dtype == torch.float32
+    norms = sum(weight.numel() for name, weight in model.named_parameters() if "norm" in name)
+    assert weights_read(model).bytes == sum(module.weight.numel() for module in linear) + 4 * norms
+
+
+def pair_of(kind: str):
+    target = rounded(tiny_llama)
+    runner = make_runner(target)
+    if kind == "independent":
+        return toy_pair(runner, IndependentDrafter(make_runner(rounded(tiny_llama, seed=1))))
+    vocab = tiny_pair("feature").drafter.vocab
+    embeddings = target.get_input_embeddings().weight.detach()
+    net = tiny_drafter_net(target, len(vocab))
+    return toy_pair(runner, FeatureDrafter(net, vocab, runner, embeddings, Int8Product.of))
+
+
+@pytest.mark.parametrize("kind", ["feature", "independent"])
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_every_stopper_writes_the_rounded_target_s_text(kind, temperature):
+    pair = pair_of(kind)
+
+    def text(spec: str) -> list[int]:
+        rounds = decode(pair, token_ids(5), make_stopper(spec), Sampling(temperature), max_new_tokens=24)
+        return [token for played in rounds for token in played.token_ids]
+
+    texts = {spec: text(spec) for spec in LIVE_STOPPERS}
+    assert len(texts["autoregressive"]) == 24
+    assert all(ids == texts["autoregressive"] for ids in texts.values())
+
+
+@pytest.mark.parametrize("kind", ["feature", "independent"])
+def test_check_finds_it_lossless_to_the_bit(kind):
+    pair = pair_of(kind)
+    pair.dtype = torch.int8
+    found = list(check(pair, ["w1 w2 w3", "w4 w5"], max_new_tokens=12, draws=500))
+    assert len(found) == 5
+    assert all(measured.passed for measured in found), found
+    assert "same bits alone and 5 at once" in found[-1].name
+
+
+def test_check_finds_a_target_that_depends_on_what_it_verifies():
+    pair = tiny_pair("independent")
+    pair.dtype = torch.int8
+    forward = pair.target.forward
+
+    def disturbed(token_ids, *others):
+        output = forward(token_ids, *others)
+        if output.logits is not None:
+            output.logits.add_(1e-6 * len(token_ids))
+        return output
+
+    pair.target.forward = disturbed
+    *_, bits = check(pair, ["w1 w2 w3"], max_new_tokens=8, draws=500)
+    assert not bits.passed
+
+
+def test_a_target_that_depends_on_what_it_verifies_is_refused():
+    preset = resolve("a/b:c/d")
+    loading._check_int8(preset, make_runner(rounded(tiny_llama)))
+    other = make_runner(rounded(tiny_llama))
+    forward = other.forward
+
+    def disturbed(token_ids, cache):
+        output = forward(token_ids, cache)
+        return output._replace(logits=output.logits + len(token_ids))
+
+    other.forward = disturbed
+    for runner in (TransformersRunner(rounded(tiny_llama)), other):
+        with pytest.raises(
+            UserError, match="int8 is for Llama and Qwen2 models on a CPU that gives each token"
+        ):
+            loading._check_int8(preset, runner)
+
+
+def test_where_int8_is_not_multiplied_exactly_it_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(int8, "multiplies_int8", lambda: False)
+    with pytest.raises(UserError, match="int8 is for a CPU that multiplies it exactly"):
+        loading.pick_dtype(CPU, "int8")
+    with pytest.raises(UserError, match="and mps does not; choose auto"):
+        loading.pick_dtype(torch.device("mps"), "int8")
+    assert main(["bench", "--shapes", "--dtype", "int8"]) == 2
+    assert "leave out --dtype int8" in capsys.readouterr().err
+
+
+def test_a_pair_is_read_in_float32_and_used_in_int8(monkeypatch, tmp_path):
+    model = tiny_llama()
+    model.save_pretrained(tmp_path)
+    toy_tokenizer(model.config.vocab_size).save_pretrained(tmp_path)
+    monkeypatch.setattr(loading, "pick_dtype", lambda device, dtype: torch.int8)  # on any machine
+    pair = loading.load_pair(f"{tmp_path}:{tmp_path}", device="cpu", dtype="int8")
+    assert (pair.runs_on, pair.target.path) == ("cpu/int8", "oneDNN int8")
+    expected = TransformersRunner(rounded(tiny_llama))
+    assert_nearly_same_model(pair.target, expected)
+    assert_nearly_same_model(TransformersRunner(reference.target_model(pair)), expected)
