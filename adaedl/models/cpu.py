@@ -1,25 +1,48 @@
-"""The CPU fast path: Llama-like models in float32 on weights packed for oneDNN.
+"""The CPU fast path: Llama-like models in float32 or int8 on weights laid out anew.
 
-Verifying five tokens must cost about what one costs, or speculation cannot pay. MKL's matrix product
-is poor at few rows; oneDNN's, on weights reordered once, reads each weight once however few the rows.
-The rest is keeping out of its way: norms folded into the next weight, activations and residual
-additions fused into the products, one static cache, and rotary embedding as one complex product.
+Verifying five tokens must cost about what one costs, or speculation cannot pay. MKL's matrix product is poor
+at few rows, so weights are laid out once for kernels that read each weight once however few the rows, and a
+whole forward is one call of them (`cpu_kernels.py`). Where they cannot be compiled, float32 runs on oneDNN's
+products and torch's operations, which say what the kernels compute.
 """
 
-from types import SimpleNamespace
+from functools import cache
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaedl.models.int8 import Int8Linear, Int8Product
+from adaedl.models.int8 import Int8Linear, quantize
 from adaedl.models.runner import Output
 
 PACKABLE = ("llama", "qwen2")
-# The row count that weights are laid out for. Laid out for 8 rows, one row costs what it costs laid out
+# The row count that oneDNN lays weights out for. Laid out for 8 rows, one row costs what it costs laid out
 # for one, and five rows a third less.
 PACKED_ROWS = 8
+PATHS = ("torch", "oneDNN packed", "kernels")  # slowest first
+
+
+@cache
+def kernels() -> ModuleType | None:
+    """The module of the CPU's kernels, or None where Numba or an OpenMP that they can call is missing, or
+    where what they compute is wrong."""
+    try:
+        from adaedl.models import cpu_kernels
+
+        generator = torch.Generator().manual_seed(0)
+        x, weight = (torch.randn(rows, 96, generator=generator) for rows in (11, 50))
+        numbers, scale = quantize(weight)
+        right = [
+            torch.allclose(
+                cpu_kernels.multiply(cpu_kernels.pack(*weights), x), by_definition(x, *weights), atol=1e-4
+            )
+            for weights in ((weight,), (numbers, None, scale[:, 0]))
+        ]
+    except (ImportError, OSError, AttributeError, RuntimeError):
+        return None
+    return cpu_kernels if all(right) else None
 
 
 def has_packed_linear() -> bool:
@@ -34,7 +57,7 @@ def can_pack(model) -> bool:
     config = model.config
     rope = getattr(config, "rope_parameters", None) or {}
     return (
-        has_packed_linear()
+        (kernels() is not None or has_packed_linear())
         and model.device.type == "cpu"
         and model.dtype == torch.float32
         and config.model_type in PACKABLE
@@ -45,55 +68,75 @@ def can_pack(model) -> bool:
     )
 
 
+def by_definition(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None
+) -> Tensor:
+    """x·Wᵀ + b of x [T, in], where int8 weights have a scale [out], of x rounded too."""
+    if scale is None:
+        return F.linear(x, weight, bias)
+    numbers, by = quantize(x)
+    y = (numbers.double() @ weight.double().T).float() * scale * by
+    return y if bias is None else y + bias
+
+
 class PackedLinear:
-    """y = x·Wᵀ + b for x [T, in], with an activation or a second operand fused in."""
+    """y = x·Wᵀ + b for x [T, in].
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None):
-        self.packed = has_packed_linear() and weight.device.type == "cpu" and weight.dtype == torch.float32
-        self.bias = bias.detach().clone() if bias is not None else None
-        weight = weight.contiguous()
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, PACKED_ROWS) if self.packed else weight
+    Args:
+        weight: [out, in], float32 or int8.
+        bias: [out].
+        scale: [out], what each row of an int8 weight is to be multiplied by.
+    """
 
-    def prepare(self, x: Tensor) -> Tensor:
-        """What the products take: x itself; `Int8Product` has it rounded once for several."""
-        return x
+    gate = False
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None):
+        self.packed = None
+        self.path = "torch"
+        if weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.int8):
+            if kernels() and kernels().can_pack(weight.shape[1]):
+                self.path = "kernels"
+                self.packed = kernels().pack(weight, bias, scale, self.gate)
+                return
+            if has_packed_linear() and scale is None:
+                self.path = "oneDNN packed"
+                weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
+        self.weights = (weight, None if bias is None else bias.detach().clone(), scale)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if not self.packed:
-            return F.linear(x, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-
-    def silu(self, x: Tensor) -> Tensor:
-        if not self.packed:
-            return F.silu(F.linear(x, self.weight, self.bias))
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "swish", [], "")
+        if self.packed:
+            return kernels().multiply(self.packed, x)
+        if self.path == "oneDNN packed":
+            return torch.ops.mkldnn._linear_pointwise(x, *self.weights[:2], "none", [], "")
+        return by_definition(x, *self.weights)
 
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
         """other + self(x)"""
-        if not self.packed:
-            return other + F.linear(x, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weight, self.bias, "add")
-
-    def times(self, x: Tensor, other: Tensor) -> Tensor:
-        """other · self(x), elementwise"""
-        if not self.packed:
-            return other * F.linear(x, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weight, self.bias, "mul")
+        if self.packed:
+            return kernels().multiply(self.packed, x, add_to=other)
+        return other + self(x)
 
 
-Product = PackedLinear | Int8Product
+class PackedGate(PackedLinear):
+    """silu(x·Gᵀ) · (x·Uᵀ) for x [T, in], of weights G over U [2·out, in]."""
+
+    gate = True
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = super().__call__(x)
+        if self.packed:
+            return y
+        gate, up = y.chunk(2, -1)
+        return F.silu(gate) * up
 
 
 class PackedLayer(NamedTuple):
-    """A layer's products, and its norms where they are not a part of them."""
-
-    attention_norm: Tensor | None
-    mlp_norm: Tensor | None
-    qkv: Product
-    attention_out: Product
-    gate: Product
-    up: Product
-    down: Product
+    attention_norm: Tensor
+    mlp_norm: Tensor
+    qkv: PackedLinear
+    attention_out: PackedLinear
+    gate_up: PackedGate
+    down: PackedLinear
 
 
 class StaticCache:
@@ -166,19 +209,6 @@ def attend(queries: Tensor, cache: Tensor, mask: Tensor | None) -> Tensor:
     return attended.reshape(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
 
 
-def attend_alone(queries: Tensor, cache: Tensor) -> Tensor:
-    """What `attend` does, each row by itself, so that its sums are the same bits whatever it is beside. A
-    difference in the last bit would put a number on the other side of a rounding to int8."""
-    keys, values = cache.permute(1, 2, 0, 3)[:, None]
-    queries = queries.unflatten(1, (keys.shape[1], -1))
-    first = len(cache) - len(queries) + 1
-    attended = [
-        F.scaled_dot_product_attention(query, keys[:, :, :length], values[:, :, :length])
-        for length, query in enumerate(queries.split(1), first)
-    ]
-    return torch.cat(attended).flatten(1)
-
-
 class PackedLlama:
     """A Llama or Qwen2 on packed weights, in float32 (logits agree with transformers' to 1e-4) or, where its
     linear layers are `Int8Linear`, in int8."""
@@ -191,8 +221,6 @@ class PackedLlama:
         self.max_context = config.max_position_embeddings
         self.device = model.device
         self.dtype = model.dtype
-        self.int8 = isinstance(model.get_output_embeddings(), Int8Linear)
-        self.path = "oneDNN int8" if self.int8 else "oneDNN packed"
         self.eps = config.rms_norm_eps
         self.heads = config.num_attention_heads
         self.kv_heads = config.num_key_value_heads
@@ -207,42 +235,32 @@ class PackedLlama:
             if consume:
                 model.model.layers[index] = torch.nn.Identity()
         self.final_norm = model.model.norm.weight.detach().clone()
-        self.head = self._pack(model.get_output_embeddings())
+        self.head = PackedLinear(*_parts(model.get_output_embeddings()))
+        products = [product for layer in self.layers for product in layer[2:]] + [self.head]
+        self.path = min((product.path for product in products), key=PATHS.index)
+        if isinstance(model.get_output_embeddings(), Int8Linear):
+            self.path += " int8"
+        self.compiled = kernels().Forward(self) if all(product.packed for product in products) else None
 
     def _pack_layer(self, layer) -> PackedLayer:
         attention, mlp = layer.self_attn, layer.mlp
-        norms = [n.weight.detach().clone() for n in (layer.input_layernorm, layer.post_attention_layernorm)]
+        qkv = [_parts(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
+        for index in range(2):
+            qkv[index] = [
+                None if part is None else pair_rotary_rows(part, self.head_dim) for part in qkv[index]
+            ]
+        gate_up = [_parts(linear) for linear in (mlp.gate_proj, mlp.up_proj)]
         return PackedLayer(
-            *(norms if self.int8 else (None, None)),
-            self._pack(self._joined(attention), norms[0]),
-            self._pack(attention.o_proj),
-            self._pack(mlp.gate_proj, norms[1]),
-            self._pack(mlp.up_proj, norms[1]),
-            self._pack(mlp.down_proj),
+            layer.input_layernorm.weight.detach().clone(),
+            layer.post_attention_layernorm.weight.detach().clone(),
+            PackedLinear(*map(_joined, *qkv)),
+            PackedLinear(*_parts(attention.o_proj)),
+            PackedGate(*map(_joined, *gate_up)),
+            PackedLinear(*_parts(mlp.down_proj)),
         )
 
-    def _pack(self, linear, norm: Tensor | None = None) -> Product:
-        """A linear layer's product. In float32 the norm before it is a part of it; rounded weights stay what
-        they are."""
-        if self.int8:
-            return Int8Product(linear.weight, linear.scale, linear.bias)
-        weight = linear.weight.detach()
-        return PackedLinear(weight if norm is None else weight * norm, linear.bias)
-
-    def _joined(self, attention) -> SimpleNamespace:
-        """The projections to queries, keys and values as one, rows that rotate together side by side."""
-        joined = {}
-        for name in ("weight", "bias", "scale"):
-            parts = [getattr(p, name, None) for p in (attention.q_proj, attention.k_proj, attention.v_proj)]
-            if parts[0] is not None:
-                parts[:2] = [pair_rotary_rows(part.detach(), self.head_dim) for part in parts[:2]]
-                parts = torch.cat(parts)
-            joined[name] = parts if isinstance(parts, Tensor) else None
-        return SimpleNamespace(**joined)
-
     def new_cache(self, capacity: int) -> StaticCache:
-        # One more for the row that `forward` may add to two.
-        return StaticCache(len(self.layers), capacity + 1, self.kv_heads, self.head_dim)
+        return StaticCache(len(self.layers), capacity, self.kv_heads, self.head_dim)
 
     def forward(
         self,
@@ -251,44 +269,48 @@ class PackedLlama:
         logits: str = "all",
         feature_layers: tuple[int, ...] = (),
     ) -> Output:
-        asked, start = len(token_ids), cache.length
-        if asked == 2 and not self.int8:  # oneDNN takes longer over two rows than over three: one twice, then
-            token_ids = torch.cat((token_ids, token_ids[-1:]))
-        rows = len(token_ids)
+        if self.compiled:
+            return self.compiled(token_ids, cache, logits, feature_layers)
+        start, rows = cache.length, len(token_ids)
         end = start + rows
         rotating = self.heads + self.kv_heads
         factors = self.rotary(start, rows)
-        mask = None if self.int8 else causal_mask(rows, end, self.heads // self.kv_heads)
+        mask = causal_mask(rows, end, self.heads // self.kv_heads)
         shape = (self.hidden_size,)
         features = []
 
         x = F.embedding(token_ids, self.embeddings)
-        for index, layer in enumerate(self.layers):
-            attention_norm, mlp_norm, qkv, attention_out, gate, up, down = layer
+        for index, (attention_norm, mlp_norm, qkv, attention_out, gate_up, down) in enumerate(self.layers):
             if index in feature_layers:
                 features.append(F.rms_norm(x, shape, eps=self.eps))
-            normed = qkv.prepare(F.rms_norm(x, shape, attention_norm, self.eps))
-            heads = qkv(normed).view(rows, -1, self.head_dim)
+            heads = qkv(F.rms_norm(x, shape, attention_norm, self.eps)).view(rows, -1, self.head_dim)
             rotated = Rotary.apply(heads[:, :rotating], factors)
             kept = cache.data[index, :end]
             kept[start:, 0] = rotated[:, self.heads :]
             kept[start:, 1] = heads[:, rotating:]
-            queries = rotated[:, : self.heads]
-            attended = attend_alone(queries, kept) if self.int8 else attend(queries, kept, mask)
-            x = attention_out.plus(attention_out.prepare(attended), x)
-            normed = gate.prepare(F.rms_norm(x, shape, mlp_norm, self.eps))
-            x = down.plus(down.prepare(up.times(normed, gate.silu(normed))), x)
-        cache.length = start + asked
+            x = attention_out.plus(attend(rotated[:, : self.heads], kept, mask), x)
+            x = down.plus(gate_up(F.rms_norm(x, shape, mlp_norm, self.eps)), x)
+        cache.length = end
 
         if logits == "last":
-            x = x[asked - 1 : asked]
+            x = x[-1:]
         hidden = F.rms_norm(x, shape, self.final_norm, self.eps)
         if len(self.layers) in feature_layers:
             features.append(F.rms_norm(hidden, shape, eps=self.eps))
         return Output(
-            None if logits == "none" else self.head(self.head.prepare(hidden))[:asked],
-            torch.cat(features, -1)[:asked] if feature_layers else None,
+            None if logits == "none" else self.head(hidden),
+            torch.cat(features, -1) if feature_layers else None,
         )
+
+
+def _parts(linear) -> list[Tensor | None]:
+    """Weight, bias and, in int8, scale of a linear layer."""
+    parts = (linear.weight, linear.bias, getattr(linear, "scale", None))
+    return [None if part is None else part.detach() for part in parts]
+
+
+def _joined(*parts: Tensor | None) -> Tensor | None:
+    return None if parts[0] is None else torch.cat(parts)
 
 
 @torch.inference_mode()

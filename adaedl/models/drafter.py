@@ -8,7 +8,6 @@ both unchanged.
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -19,16 +18,16 @@ from torch import Tensor
 
 from adaedl.errors import UserError
 from adaedl.models.cpu import (
+    PackedGate,
     PackedLinear,
-    Product,
     Rotary,
     StaticCache,
     attend,
     causal_mask,
-    has_packed_linear,
     pair_rotary_rows,
 )
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet, ridge, unit_rms
+from adaedl.models.int8 import quantize
 from adaedl.models.runner import PREFILL_CHUNK, Runner, prefill
 from adaedl.models.text_memory import MATCH_BONUS, TextMemory
 
@@ -126,7 +125,7 @@ class IndependentSession:
 
 
 class FeatureDrafter:
-    """The trained one-layer drafter, on the device of its target, packed for oneDNN on a CPU.
+    """The trained one-layer drafter, on the device of its target, its weights laid out anew on a CPU.
 
     Its vocabulary is trimmed, and each text adds its own tokens to it (see text_memory.py). Training began
     with the target's embeddings as output rows; for the tokens that it left out, a linear map of those
@@ -141,8 +140,9 @@ class FeatureDrafter:
         vocab: Tensor,
         target: Runner,
         embeddings: Tensor,
-        product: Callable[[Tensor], Product] = PackedLinear,
+        int8: bool = False,
     ):
+        """`int8` has its weights rounded, as its target's are then."""
         c = self.config = net.config
         device = target.device
         self.vocab = vocab.to(device)
@@ -152,24 +152,28 @@ class FeatureDrafter:
         self.device = device
         # A drafter is small: float32 everywhere keeps q the same however a device rounds.
         net = net.float().to(device)
-        self.path = "torch"
-        if device.type == "cpu" and has_packed_linear():
-            self.path = "oneDNN packed" if product is PackedLinear else "oneDNN int8"
+
+        def product(weight: Tensor, kind: type[PackedLinear] = PackedLinear) -> PackedLinear:
+            if not int8:
+                return kind(weight.detach())
+            numbers, scale = quantize(weight.detach())
+            return kind(numbers, None, scale[:, 0])
+
         self.embeddings = embeddings
-        self.from_token = product(net.from_token.weight.detach())
-        self.from_features = product(net.from_features.weight.detach())
-        self.from_own = product(net.from_own.weight.detach())
+        self.from_token = product(net.from_token.weight)
+        self.from_features = product(net.from_features.weight)
+        self.from_own = product(net.from_own.weight)
         queries, keys, values = net.qkv.weight.detach().split(
             [c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim]
         )
         paired = [pair_rotary_rows(queries, c.head_dim), pair_rotary_rows(keys, c.head_dim), values]
-        self.qkv = product(torch.cat(paired) * net.attention_norm.detach())
-        self.attention_out = product(net.attention_out.weight.detach())
-        gate, up = (net.gate_up.weight.detach() * net.mlp_norm.detach()).chunk(2)
-        self.gate, self.up = product(gate), product(up)
-        self.down = product(net.down.weight.detach())
+        self.qkv = product(torch.cat(paired) * net.attention_norm)
+        self.attention_out = product(net.attention_out.weight)
+        self.gate_up = product(net.gate_up.weight * net.mlp_norm, PackedGate)
+        self.down = product(net.down.weight)
         head = net.head.weight.detach() * net.out_norm.detach()
         self.head = product(head)
+        self.path = self.head.path + (" int8" if int8 else "")
         self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
         self.rotary = Rotary(c.head_dim, c.rope_theta, device)
 
@@ -187,11 +191,11 @@ class FeatureDrafter:
 
     def after_features(self, features: Tensor) -> Tensor:
         """What a position takes from the target's features one back, projected: [T, H]."""
-        return self.from_features(self.from_features.prepare(features))
+        return self.from_features(features)
 
     def after_own(self, own: Tensor) -> Tensor:
         """The same from the drafter's own output."""
-        return self.from_own(self.from_own.prepare(own))
+        return self.from_own(own)
 
     def append(self, cache: StaticCache, token_ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Write keys and values of token_ids [T]; seen [T, H] is the projected feature or own output
@@ -209,19 +213,18 @@ class FeatureDrafter:
         [T, heads, d], rotated keys and values [T, kv_heads, d]."""
         c = self.config
         embedded = unit_rms(F.embedding(token_ids, self.embeddings).float(), 1e-12)
-        x = self.from_token.plus(self.from_token.prepare(embedded), seen)
-        heads = self.qkv(self.qkv.prepare(unit_rms(x, c.rms_norm_eps))).view(len(token_ids), -1, c.head_dim)
+        x = self.from_token.plus(embedded, seen)
+        heads = self.qkv(unit_rms(x, c.rms_norm_eps)).view(len(token_ids), -1, c.head_dim)
         rotating = c.num_heads + c.num_kv_heads
         rotated = Rotary.apply(heads[:, :rotating], self.rotary(first, len(token_ids)))
         return x, rotated[:, : c.num_heads], rotated[:, c.num_heads :], heads[:, rotating:]
 
     def finish(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
         """Own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T, heads·d]."""
-        x = self.attention_out.plus(self.attention_out.prepare(attended), x)
-        normed = self.gate.prepare(unit_rms(x, self.config.rms_norm_eps))
-        x = self.down.plus(self.down.prepare(self.up.times(normed, self.gate.silu(normed))), x)
+        x = self.attention_out.plus(attended, x)
+        x = self.down.plus(self.gate_up(unit_rms(x, self.config.rms_norm_eps)), x)
         own = unit_rms(x, self.config.rms_norm_eps)
-        return own, self.head(self.head.prepare(own))
+        return own, self.head(own)
 
 
 class GrowingVocab:
@@ -402,10 +405,9 @@ def load_feature_drafter(
     path: Path | str,
     target: Runner,
     embeddings: Tensor,
-    product: Callable[[Tensor], Product] = PackedLinear,
+    int8: bool = False,
 ) -> FeatureDrafter:
-    """The drafter in a safetensors file, bound to its target and the target's embeddings [V, H]; `product`
-    makes its products of their weights.
+    """The drafter in a safetensors file, bound to its target and the target's embeddings [V, H].
 
     Raises:
         UserError: the file is missing or was trained for another target.
@@ -418,4 +420,4 @@ def load_feature_drafter(
             net.config.hidden_size,
             embeddings.shape[1],
         )
-    return FeatureDrafter(net, vocab, target, embeddings, product)
+    return FeatureDrafter(net, vocab, target, embeddings, int8)

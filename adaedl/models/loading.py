@@ -69,11 +69,11 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
     float32 elsewhere.
 
     Raises:
-        UserError: not one of float32, bfloat16, float16 and int8, or int8 where it is not multiplied exactly.
+        UserError: not one of float32, bfloat16, float16 and int8, or int8 where there are no kernels for it.
     """
     import torch
 
-    from adaedl.models.int8 import multiplies_int8
+    from adaedl.models.cpu import kernels
 
     if dtype in (None, "", "auto"):
         if device.type != "cuda":
@@ -82,10 +82,9 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
     wanted = str(dtype).strip().lower().removeprefix("torch.")
     if wanted not in DTYPES:
         raise UserError("There is no dtype {!r}; choose auto or one of {}.", dtype, ", ".join(DTYPES))
-    if wanted == "int8" and (device.type != "cpu" or not multiplies_int8()):
+    if wanted == "int8" and (device.type != "cpu" or not kernels()):
         raise UserError(
-            "int8 is for a CPU that multiplies it exactly (with VNNI or AMX), and {} does not; choose auto.",
-            device,
+            "int8 is for a CPU that compiles this app's kernels, which {} does not; choose auto.", device
         )
     return getattr(torch, wanted)
 
@@ -292,9 +291,8 @@ def _load_pair(
     import torch
 
     from adaedl.decoding import make_read_draft
-    from adaedl.models.cpu import PackedLinear
     from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
-    from adaedl.models.int8 import Int8Product, quantize_model
+    from adaedl.models.int8 import quantize_model
     from adaedl.models.pair import Pair
     from adaedl.models.placement import size_of_weights
     from adaedl.models.runner import make_runner
@@ -350,9 +348,8 @@ def _load_pair(
             draft_model = load_model(fetched[1].folder, read_on, dtype, second)
             _share_vocabulary(model, draft_model, len(tokenizer))
             draft_model.to(device)
-        product = PackedLinear
-        if used_as == torch.int8:
-            product = Int8Product.of
+        int8 = used_as == torch.int8
+        if int8:
             for read in filter(None, (model, draft_model)):
                 quantize_model(read)
         graphs = not read_first  # ZeroGPU's device is not there yet, and another process has it each time
@@ -360,11 +357,11 @@ def _load_pair(
             target = make_runner(model, device)
         else:
             target = make_runner(model.to(device), graphs=graphs, consume=True)
-        if used_as == torch.int8:
+        if int8:
             _check_int8(preset, target)
         if preset.drafter:
             drafter = load_feature_drafter(
-                PROJECT / preset.drafter, target, target.embeddings.to(device), product
+                PROJECT / preset.drafter, target, target.embeddings.to(device), int8
             )
         else:
             drafter = IndependentDrafter(
