@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from importlib.util import find_spec
+from itertools import takewhile
 
 import torch
 from torch import Tensor
 
 from adaedl.errors import UserError
+from adaedl.models.cpu import kernels
 from adaedl.models.drafter import DraftSession
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Cache, prefill
@@ -136,10 +138,10 @@ def decode(
     layers = pair.drafter.feature_layers if drafting else ()
     scoring = score_sampling(stopper.score_temperature, sampling)
     if sampling.greedy:
-        rule = _Match(sampling, None, pair.read_draft)
+        rule = _Match(sampling, None, pair.read_draft, pair.choose)
     elif verification == "shared_noise":
         noise = noise or SharedNoise(seed, max_new_tokens, pair.target.vocab_size, pair.device)
-        rule = _Match(sampling, noise, pair.read_draft)
+        rule = _Match(sampling, noise, pair.read_draft, pair.choose)
     else:
         rule = _Speculative(sampling, _Uniforms(seed, pair.device))
 
@@ -334,9 +336,16 @@ class _Verdict:
 class _Match:
     """Shared noise, and temperature 0: the target's choice at each position is already fixed."""
 
-    def __init__(self, sampling: Sampling, noise: SharedNoise | None, read_draft: Callable | None = None):
+    def __init__(
+        self,
+        sampling: Sampling,
+        noise: SharedNoise | None,
+        read_draft: Callable | None = None,
+        choose: Callable | None = None,
+    ):
         self.sampling, self.noise = sampling, noise
-        self.read_draft = read_draft if sampling.top_k == 0 and sampling.top_p == 1 else None
+        whole = sampling.greedy or (sampling.top_k == 0 and sampling.top_p == 1)
+        self.read_draft, self.choose = (read_draft, choose) if whole else (None, None)
 
     def read(
         self, logits: Tensor, vocab: Tensor | None, scoring: Sampling | None, written: int, position: int
@@ -361,6 +370,13 @@ class _Match:
 
     def verify(self, logits: Tensor, drafted: list[_Draft], vocab: Tensor | None, position: int) -> _Verdict:
         noise = self.noise.at(position, len(logits)) if self.noise else None
+        if self.choose:
+            chosen, undefined = self.choose(logits, noise, self.sampling.temperature)
+            choices = chosen.tolist()
+            agrees = (choice == draft.id for choice, draft in zip(choices, drafted, strict=False))
+            accepted = sum(takewhile(bool, agrees))
+            emitted = chosen[accepted : accepted + 1]
+            return _Verdict(accepted, choices[accepted], emitted, undefined, choices=choices)
         choices = choose_with_noise(logits, noise, self.sampling)
         drafted_ids = torch.cat([choices[:0], *(draft.token_id for draft in drafted)])
         accepted, emitted = verify_by_match(choices, drafted_ids)
@@ -433,8 +449,10 @@ class _Uniforms:
 
 @torch.inference_mode()
 def make_read_draft(device: torch.device) -> Callable | None:
-    """`read_draft` of draft_kernel.py where that runs on a device and gives what `_Match` gives without it,
-    else None; the log says why."""
+    """`read_draft` of a device's kernels where they run on it and give what `_Match` gives without them, else
+    None; the log says why."""
+    if device.type == "cpu":
+        return kernels().read_draft if kernels() else None
     if device.type != "cuda" or not find_spec("triton"):
         return None
     try:
@@ -456,6 +474,11 @@ def make_read_draft(device: torch.device) -> Callable | None:
         log.exception("The kernel that reads drafts failed; torch does it.")
         return None
     return read_draft
+
+
+def make_choose(device: torch.device) -> Callable | None:
+    """`choose` of a CPU's kernels, where there are any; else None."""
+    return kernels().choose if device.type == "cpu" and kernels() else None
 
 
 def score_sampling(score_temperature: float | None, sampling: Sampling) -> Sampling | None:

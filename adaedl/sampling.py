@@ -172,7 +172,8 @@ class SharedNoise:
 
     def at(self, first: int, count: int = 1) -> Tensor:
         """Noise [count, V] for the generated positions first, first + 1, …"""
-        self.draw_to(first + count)
+        if first + count > self._drawn:
+            self.draw_to(first + count)
         return self._rows[first : first + count]
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from adaedl.bench import Job, System, result_row, run_lane, run_transformers, search_assisted, with_baseline
-from adaedl.decoding import make_read_draft, read_prompt
+from adaedl.decoding import make_choose, make_read_draft, read_prompt
 from adaedl.errors import UserError
 from adaedl.forwards import WIDTHS, WeightsRead, draft_step_ms, machine, target_forward_ms, weights_read
 from adaedl.models.drafter import IndependentDrafter
@@ -272,6 +272,7 @@ def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[P
         draft_name=f"draft of {shape.name}",
         weights="random",
         read_draft=make_read_draft(runner.device),
+        choose=make_choose(runner.device),
     )
     return pair, target, draft
 

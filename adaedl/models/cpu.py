@@ -6,6 +6,7 @@ whole forward is one call of them (`cpu_kernels.py`). Where they cannot be compi
 products and torch's operations, which say what the kernels compute.
 """
 
+import logging
 from functools import cache
 from types import ModuleType
 from typing import NamedTuple
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from adaedl.models.int8 import Int8Linear, quantize
 from adaedl.models.runner import Output
+
+log = logging.getLogger(__name__)
 
 PACKABLE = ("llama", "qwen2")
 # The row count that oneDNN lays weights out for. Laid out for 8 rows, one row costs what it costs laid out
@@ -40,7 +43,8 @@ def kernels() -> ModuleType | None:
             )
             for weights in ((weight,), (numbers, None, scale[:, 0]))
         ]
-    except (ImportError, OSError, AttributeError, RuntimeError):
+    except Exception:  # whatever it was, oneDNN and torch can do without
+        log.exception("The CPU's kernels cannot be compiled; oneDNN and torch do without.")
         return None
     return cpu_kernels if all(right) else None
 

@@ -1,13 +1,13 @@
 """The CPU's kernels, compiled here by Numba: a whole forward is one parallel region of torch's own threads.
 
 A forward of few tokens is limited by reading the weights, so that is all it should do. Called one by one, its
-products and norms spend as long on their calls as on their work; here nothing but a barrier lies between them.
-Weights are laid out in blocks of 32 outputs, [outputs/32, inputs, 32], which a tile reads once from end to end
-for up to eight rows. Each output adds up its inputs in their order, and each row is normed and attends by
-itself, so what a token's numbers are does not depend on how many tokens are beside it, to the bit.
+products and norms spend as long on their calls as on their work; here nothing but a barrier lies between two.
+Weights are laid out in blocks of 32 outputs, [outputs/32, inputs, 32], which a tile reads once from end to
+end for up to eight rows. Each output adds up its inputs in their order, and each row is normed and attends by
+itself: what a token's numbers are does not depend on how many tokens are beside it, to the bit.
 
-int8 weights [outputs/32, inputs/4, 32, 4] have a scale for each output. Inputs are rounded as they come, with a
-scale for each row; sums of whole numbers are exact.
+int8 weights [outputs/32, inputs/4, 32, 4] have a scale for each output. Inputs are rounded as they come, with
+a scale for each row; sums of whole numbers are exact.
 """
 
 import ctypes
@@ -45,29 +45,52 @@ thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
 thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
 
 
-def _record(*fields) -> np.dtype:
-    return np.dtype([field if isinstance(field, tuple) else (field, np.int64) for field in fields])
+def _record(name: str, *fields) -> tuple[type[ctypes.Structure], np.dtype]:
+    """A structure of 64-bit numbers and structures, as Python fills it and as kernels read it."""
+    fields = [field if isinstance(field, tuple) else (field, INT64) for field in fields]
+    structure = type(name, (ctypes.Structure,), {"_fields_": [(field, kinds[0]) for field, kinds in fields]})
+    return structure, np.dtype([(field, kinds[1]) for field, kinds in fields])
 
 
+INT64 = (ctypes.c_int64, np.int64)
+FLOAT64 = (ctypes.c_double, np.float64)
 # Addresses, counts, and 0 for what is not there.
-PRODUCT = _record("weight", "bias", "scale", "sums", "inputs", "outputs")
-LAYER = _record(
-    "attention_norm",
-    "mlp_norm",
-    ("qkv", PRODUCT),
-    ("attention_out", PRODUCT),
-    ("gate_up", PRODUCT),
-    ("down", PRODUCT),
+Product, PRODUCT = _record("Product", "weight", "bias", "scale", "sums", "inputs", "outputs")
+Layer, LAYER = _record(
+    "Layer",
+    *("attention_norm", "mlp_norm"),
+    *((name, (Product, PRODUCT)) for name in ("qkv", "attention_out", "gate_up", "down")),
 )
-MULTIPLY = _record(("product", PRODUCT), "x", "rows", "sink", "out", "scratch", "scratch_bytes")
-FORWARD = _record(
-    *("layers", "table", "hidden", "heads", "kv_heads", "head_dim", "widest", "embeddings", "final_norm"),
-    ("head", PRODUCT),
-    ("eps", np.float64),
+MultiplyCall, MULTIPLY = _record(
+    "MultiplyCall", ("product", (Product, PRODUCT)), "x", "rows", "sink", "out", "scratch", "scratch_bytes"
+)
+ForwardCall, FORWARD = _record(
+    "ForwardCall",
+    *("layers", "table", "hidden", "heads", "kv_heads", "head_dim", "widest", "embeddings", "vocab_size"),
+    *("final_norm", ("head", (Product, PRODUCT)), ("eps", FLOAT64)),
     *("token_ids", "rows", "start", "cache", "cache_layer", "rotary", "logits", "first_logits"),
     *("features", "feature_columns", "feature_width"),
-    *("x", "queries", "attended", "gated", "scratch", "scratch_bytes"),
+    *("x", "queries", "attended", "gated", "scratch", "scratch_bytes", "wrong_token"),
 )
+ReadCall, READ = _record(
+    "ReadCall",
+    *("logits", "noise", "vocab", "size", "places", "numbers", "scratch"),
+    *((name, FLOAT64) for name in ("temperature", "score_temperature")),
+)
+ChooseCall, CHOOSE = _record(
+    "ChooseCall",
+    "logits",
+    "noise",
+    "rows",
+    "size",
+    "chosen",
+    "best",
+    "places",
+    "undefined",
+    ("temperature", FLOAT64),
+)
+PIECES = 4  # of a row of logits, for threads to share
+AT_ONCE = 512  # logits that are searched once they hold the largest so far
 STORE, ADD, GATE = range(
     3
 )  # what becomes of a product: itself, added to what is there, silu(a)·b of its halves
@@ -98,6 +121,15 @@ def float_of_bits(typing, bits):
     return types.float32(types.int32), generate
 
 
+def _splat(builder, value):
+    """A vector of one number."""
+    undefined = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.IntType(32)(0))
+    return builder.shuffle_vector(
+        first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    )
+
+
 def _tile(rows: int, rounded: bool):
     """A function that adds up a block's 32 outputs of so many rows: tile(weights, x, inputs, out), addresses
     but for `inputs`; x [rows, inputs], out [rows, 32] in float32 or, rounded, int32."""
@@ -106,11 +138,6 @@ def _tile(rows: int, rounded: bool):
     vector = ir.VectorType(number, LANES)
     each = 1 if not rounded else STEP  # inputs in an element of x
     unroll = 1 if rounded else STEP
-
-    def splat(builder, value):
-        undefined = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
-        first = builder.insert_element(undefined, value, i32(0))
-        return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(i32, LANES), [0] * LANES))
 
     def multiply_add(builder, weights, x, total):
         if not rounded:
@@ -153,7 +180,7 @@ def _tile(rows: int, rounded: bool):
                     address = builder.bitcast(builder.gep(weights, [offset]), vector.as_pointer())
                     block.append(builder.load(address, align=64))
                 for row in range(rows):
-                    value = splat(builder, builder.load(builder.gep(sources[row], [here]), align=4))
+                    value = _splat(builder, builder.load(builder.gep(sources[row], [here]), align=4))
                     for half in range(2):
                         totals[row][half] = multiply_add(builder, block[half], value, totals[row][half])
             following = builder.add(place, i64(unroll))
@@ -225,9 +252,9 @@ def rounded_tile(rows, weights, x, inputs, out):
 
 @compiled
 def exp(x):
-    """e^x to float32's precision, between e^-87 and e^88, in steps that a compiler can take for a vector at once: the
-    power of two, and for the rest a polynomial (Cephes' expf)."""
-    x = min(max(x, np.float32(-87)), np.float32(88))
+    """e^x to float32's precision, between e^-87 and e^88, in steps that a compiler can take for a vector at
+    once: the power of two, and for the rest a polynomial (Cephes' expf)."""
+    x = np.float32(-87) if x < np.float32(-87) else np.float32(88) if x > np.float32(88) else x
     power = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     x = x - power * np.float32(0.693359375) + power * np.float32(2.12194440e-4)
     y = np.float32(1.9875691500e-4)
@@ -451,10 +478,11 @@ def run_forward(f, layers, thread, threads):
     normed = rounded + 4 * ((rows * f.widest + 3) // 4)
     scores = normed + 4 * rows * hidden
     for row in range(thread, rows, threads):
-        source, to = (
-            floats(f.embeddings + 4 * wholes(f.token_ids)[row] * hidden),
-            floats(f.x + 4 * row * hidden),
-        )
+        token = wholes(f.token_ids)[row]
+        if token < 0 or token >= f.vocab_size:
+            wholes(f.wrong_token)[0] = 1
+            token = 0
+        source, to = floats(f.embeddings + 4 * token * hidden), floats(f.x + 4 * row * hidden)
         for i in range(hidden):
             to[i] = source[i]
     barrier()
@@ -496,6 +524,170 @@ def run_multiply(m, thread, threads):
     dense(m.product, x, scales, m.rows, m.sink, m.out, work, thread, threads)
 
 
+def _most(noisy: bool):
+    """A function for the largest of vectors of x / by, or with noise of x / by + noise: most(x, noise, by,
+    vectors), addresses but for `by` and the count. A compiler may not take the largest of numbers in another
+    order than theirs, since one may be none; those are passed over here."""
+    i64, number = ir.IntType(64), ir.FloatType()
+    vector = ir.VectorType(number, LANES)
+
+    @intrinsic
+    def most(typing, x, noise, by, vectors):
+        def generate(context, builder, signature, arguments):
+            x, noise, by, vectors = arguments
+            x, noise = (builder.inttoptr(p, vector.as_pointer()) for p in (x, noise))
+            by = _splat(builder, by)
+            least = ir.Constant(vector, [float("-inf")] * LANES)
+            before = builder.block
+            test, body, after = (builder.append_basic_block(name) for name in ("test", "body", "after"))
+            builder.branch(test)
+            builder.position_at_end(test)
+            place, most = builder.phi(i64), builder.phi(vector)
+            builder.cbranch(builder.icmp_signed("<", place, vectors), body, after)
+            builder.position_at_end(body)
+            value = builder.fdiv(builder.load(builder.gep(x, [place]), align=4), by)
+            if noisy:
+                value = builder.fadd(value, builder.load(builder.gep(noise, [place]), align=4))
+            larger = builder.select(builder.fcmp_ordered(">", value, most), value, most)
+            place.add_incoming(i64(0), before)
+            place.add_incoming(builder.add(place, i64(1)), body)
+            most.add_incoming(least, before)
+            most.add_incoming(larger, body)
+            builder.branch(test)
+            builder.position_at_end(after)
+            kind = ir.FunctionType(number, [vector])
+            reduce = builder.module.declare_intrinsic("llvm.vector.reduce.fmax.v16f32", (), kind)
+            return builder.call(reduce, [most])
+
+        return types.float32(types.int64, types.int64, types.float32, types.int64), generate
+
+    return most
+
+
+most_of, most_with_noise = (_most(noisy) for noisy in (False, True))
+
+
+@sums_in_any_order
+def sum_of_weights(x, size, by, most):
+    """Of x / by less its largest: the sum of the exponentials, and of them times what they are of."""
+    total, below = np.float32(0), np.float32(0)
+    for i in range(size):
+        fall = x[i] / by - most
+        fall = np.float32(-87) if fall < np.float32(-87) else fall
+        weight = exp(fall)
+        total += weight
+        below += weight * fall
+    return total, below
+
+
+@sums_in_any_order
+def count_undefined(x, size):
+    count = 0
+    for i in range(size):
+        count += x[i] != x[i]
+    return count
+
+
+@compiled
+def most_from(x, noise, by, first, last):
+    """The largest of x / by + noise between two places, of x / by where there is no noise."""
+    count = (last - first) // LANES
+    if noise:
+        most = most_with_noise(x + 4 * first, noise + 4 * first, by, count)
+    else:
+        most = most_of(x + 4 * first, 0, by, count)
+    for i in range(first + count * LANES, last):
+        here = floats(x)[i] / by
+        if noise:
+            here += floats(noise)[i]
+        if here > most:
+            most = here
+    return most
+
+
+@compiled
+def where_most(x, noise, by, first, last):
+    """The largest of x / by + noise between two places, and the first place where it is."""
+    most, at = np.float32(-np.inf), first
+    for start in range(first, last, AT_ONCE):
+        end = min(start + AT_ONCE, last)
+        here = most_from(x, noise, by, start, end)
+        if here > most:
+            most, at = here, start
+            while at < end - 1:
+                value = floats(x)[at] / by
+                if noise:
+                    value += floats(noise)[at]
+                if value == most:
+                    break
+                at += 1
+    return most, at
+
+
+@compiled
+def run_read(r):
+    """A drafted token and its numbers, see `read_draft`."""
+    x, vocab, size, noise = floats(r.logits), wholes(r.vocab), r.size, r.noise
+    temperature, by = np.float32(r.temperature), np.float32(r.score_temperature)
+    if noise and r.vocab:
+        noise = r.scratch
+        for i in range(size):
+            floats(noise)[i] = floats(r.noise)[vocab[i]]
+    chosen = where_most(r.logits, noise, temperature, 0, size)[1]
+    first, top = where_most(r.logits, 0, by, 0, size)
+    second = max(most_from(r.logits, 0, by, 0, top), most_from(r.logits, 0, by, top + 1, size))
+    total, below = sum_of_weights(x, size, by, first)
+    token = vocab[chosen] if r.vocab else chosen
+    q = np.float32(1)
+    if noise:
+        most, sampled = first, total
+        if temperature != by:
+            most = most_from(r.logits, 0, temperature, 0, size)
+            sampled, _ = sum_of_weights(x, size, temperature, most)
+        q = exp(x[chosen] / temperature - most) / sampled
+    wholes(r.places)[0] = chosen
+    wholes(r.places)[1] = token
+    numbers = floats(r.numbers)
+    numbers[0] = token
+    numbers[1] = np.float32(np.nan) if count_undefined(x, size) else np.log(total) - below / total
+    numbers[2] = np.float32(1) / total
+    numbers[3] = (np.float32(1) - exp(second - first)) / total
+    numbers[4] = exp(x[chosen] / by - first) / total
+    numbers[5] = q
+
+
+@compiled
+def run_choose(c, thread, threads):
+    """Where each row's largest x / temperature + noise is, see `choose`."""
+    best, places, chosen = floats(c.best), wholes(c.places), wholes(c.chosen)
+    by, undefined = np.float32(c.temperature), wholes(c.undefined)
+    for item in range(thread, c.rows * PIECES, threads):
+        row, piece = item // PIECES, item % PIECES
+        x, noise = c.logits + 4 * row * c.size, c.noise + 4 * row * c.size if c.noise else 0
+        first, last = c.size * piece // PIECES, c.size * (piece + 1) // PIECES
+        best[item], places[item] = where_most(x, noise, by, first, last)
+        if count_undefined(floats(x + 4 * first), last - first):
+            undefined[0] = 1
+    barrier()
+    if thread == 0:
+        for row in range(c.rows):
+            at = row * PIECES
+            for item in range(at + 1, (row + 1) * PIECES):
+                if best[item] > best[at]:
+                    at = item
+            chosen[row] = places[at]
+
+
+@cfunc(types.void(types.voidptr), cache=True)
+def read_region(arguments):
+    run_read(carray(arguments, 1, READ)[0])
+
+
+@cfunc(types.void(types.voidptr), cache=True)
+def choose_region(arguments):
+    run_choose(carray(arguments, 1, CHOOSE)[0], thread_number(), thread_count())
+
+
 @cfunc(types.void(types.voidptr), cache=True)
 def forward_region(arguments):
     f = carray(arguments, 1, FORWARD)[0]
@@ -512,7 +704,7 @@ class Packed(NamedTuple):
     """A product's weights as the kernels read them: the record that says where they are, what it points at,
     and whether half of its outputs are the gate of the others."""
 
-    record: np.void
+    record: ctypes.Structure
     tensors: list[Tensor]
     gate: bool
 
@@ -527,29 +719,25 @@ def pack(
 ) -> Packed:
     """Lay out a weight [outputs, inputs], float32 or int8 with a scale [outputs]. Where its first half is the
     gate of the second, a block has 16 outputs of either."""
-    parts = weight.chunk(2) if gate else (weight,)
-    size = BLOCK // len(parts)
+    parts = 2 if gate else 1
+    size = BLOCK // parts
 
     def blocks(rows: Tensor) -> Tensor:
         """[blocks, 32, …], zeros where there are no more rows."""
-        padding = (0, 0) * (rows.dim() - 1) + (0, -len(parts[0]) % size)
-        return torch.cat([F.pad(p, padding).unflatten(0, (-1, size)) for p in rows.chunk(len(parts))], 1)
+        padding = (0, 0) * (rows.dim() - 1) + (0, -(len(rows) // parts) % size)
+        return torch.cat([F.pad(part, padding).unflatten(0, (-1, size)) for part in rows.chunk(parts)], 1)
 
-    rows = blocks(weight)
-    sums = None
+    rows = blocks(weight.detach())
     if scale is None:
-        tiles = rows.transpose(1, 2)
+        tensors = [_aligned(rows.transpose(1, 2)), bias, None, None]
     else:
         tiles = rows.unflatten(2, (-1, STEP)).transpose(1, 2)
-        sums = rows.sum(2, dtype=torch.int32)
-    tensors = [_aligned(tiles)]
-    for table in (bias, scale):
-        tensors.append(None if table is None else _aligned(blocks(table.detach())))
-    tensors.append(None if sums is None else _aligned(sums))
-    record = np.zeros(1, PRODUCT)
+        tensors = [_aligned(tiles), bias, scale, _aligned(rows.sum(2, dtype=torch.int32))]
+    for place in (1, 2):
+        if tensors[place] is not None:
+            tensors[place] = _aligned(blocks(tensors[place].detach()))
     addresses = (0 if tensor is None else tensor.data_ptr() for tensor in tensors)
-    record[0] = (*addresses, weight.shape[1], weight.shape[0])
-    return Packed(record[0], [tensor for tensor in tensors if tensor is not None], gate)
+    return Packed(Product(*addresses, weight.shape[1], weight.shape[0]), tensors, gate)
 
 
 def _aligned(tensor: Tensor) -> Tensor:
@@ -560,28 +748,26 @@ def _aligned(tensor: Tensor) -> Tensor:
     return room.view(tensor.dtype).view(tensor.shape).copy_(tensor)
 
 
-def _room(each: int) -> tuple[Tensor, int, int]:
-    """Room for every thread to work in, the threads, and how many bytes apart their parts are."""
-    each = -(-each // ALIGNED) * ALIGNED
-    threads = torch.get_num_threads()
-    return torch.empty(threads * each, dtype=torch.uint8), threads, each
+def _round_up(size: int) -> int:
+    return -(-size // ALIGNED) * ALIGNED
 
 
 def multiply(packed: Packed, x: Tensor, add_to: Tensor | None = None) -> Tensor:
     """A product with x [rows, inputs], or a gate's: [rows, outputs]; `add_to` is added."""
     x = x.contiguous()
     rows, inputs = x.shape
-    outputs = int(packed.record["outputs"])
+    outputs = packed.record.outputs
     sink = GATE if packed.gate else STORE if add_to is None else ADD
     if add_to is not None:
         out = add_to.clone(memory_format=torch.contiguous_format)
     else:
         out = torch.empty(rows, outputs // 2 if packed.gate else outputs)
     if rows:
-        room, threads, each = _room(4 * ROWS * BLOCK + 4 * rows + rows * inputs)
-        arguments = np.zeros(1, MULTIPLY)
-        arguments[0] = (packed.record, x.data_ptr(), rows, sink, out.data_ptr(), room.data_ptr(), each)
-        parallel(multiply_region.address, arguments.ctypes.data, threads, 0)
+        threads = torch.get_num_threads()
+        each = _round_up(4 * ROWS * BLOCK + 4 * rows + rows * inputs)
+        room = torch.empty(threads * each, dtype=torch.uint8)
+        call = MultiplyCall(packed.record, x.data_ptr(), rows, sink, out.data_ptr(), room.data_ptr(), each)
+        parallel(multiply_region.address, ctypes.addressof(call), threads, 0)
     return out
 
 
@@ -589,62 +775,121 @@ class Forward:
     """A `PackedLlama`'s forward in one call; arguments are those of its method."""
 
     def __init__(self, model):
-        self.table = np.zeros(len(model.layers), LAYER)
-        for index, (attention_norm, mlp_norm, *products) in enumerate(model.layers):
-            norms = (attention_norm.data_ptr(), mlp_norm.data_ptr())
-            self.table[index] = (*norms, *(product.packed.record for product in products))
-        self.tensors = (model.layers, model.embeddings, model.final_norm, model.head)  # that addresses are of
-        self.embeddings = model.embeddings
+        self.table = (Layer * len(model.layers))()
+        for record, (attention_norm, mlp_norm, *products) in zip(self.table, model.layers, strict=True):
+            record.attention_norm, record.mlp_norm = attention_norm.data_ptr(), mlp_norm.data_ptr()
+            record.qkv, record.attention_out, record.gate_up, record.down = (
+                p.packed.record for p in products
+            )
+        # What addresses are of stays.
+        self.tensors = (model.layers, model.embeddings, model.final_norm, model.head)
         self.rotary = model.rotary
-        self.hidden = model.hidden_size
-        self.attended = model.heads * model.head_dim
-        gated = model.layers[0].down.packed.record["inputs"]
-        self.gated = int(gated)
-        self.widest = max(self.hidden, self.attended, self.gated)
-        self.vocab_size = model.vocab_size
-        fixed = self.fixed = np.zeros(1, FORWARD)
-        fixed["layers"] = len(model.layers)
-        fixed["table"] = self.table.ctypes.data
-        for name in ("heads", "kv_heads", "head_dim", "eps"):
-            fixed[name] = getattr(model, name)
-        fixed["hidden"] = self.hidden
-        fixed["widest"] = self.widest
-        fixed["embeddings"] = model.embeddings.data_ptr()
-        fixed["final_norm"] = model.final_norm.data_ptr()
-        fixed["head"] = model.head.packed.record
+        self.columns: dict[tuple[int, ...], ctypes.Array] = {}
+        attended, gated = model.heads * model.head_dim, self.table[0].down.inputs
+        self.widths = (model.hidden_size, attended, attended, gated)  # of x, queries, attended, gated
+        self.fixed = ForwardCall(
+            layers=len(model.layers),
+            table=ctypes.addressof(self.table),
+            hidden=model.hidden_size,
+            heads=model.heads,
+            kv_heads=model.kv_heads,
+            head_dim=model.head_dim,
+            widest=max(self.widths),
+            embeddings=model.embeddings.data_ptr(),
+            vocab_size=len(model.embeddings),
+            final_norm=model.final_norm.data_ptr(),
+            head=model.head.packed.record,
+            eps=model.eps,
+        )
 
     def __call__(self, token_ids: Tensor, cache, logits: str, feature_layers: tuple[int, ...]) -> Output:
+        f = ForwardCall.from_buffer_copy(self.fixed)
         rows, start = len(token_ids), cache.length
         end = start + rows
-        layers, capacity = cache.data.shape[:2]
+        capacity = cache.data.shape[1]
         if end > capacity:
             raise IndexError(f"{end} tokens in a cache for {capacity}")
-        token_ids = token_ids.contiguous()
-        least, most = token_ids.aminmax() if rows else (0, 0)
-        if least < 0 or most >= len(self.embeddings):
-            raise IndexError(f"token {int(most)} of {len(self.embeddings)}")
         self.rotary(start, rows)  # has the table reach so far
         asked = {"all": rows, "last": min(rows, 1), "none": 0}[logits]
-        scores = torch.empty(asked, self.vocab_size)
-        features = torch.empty(rows, len(feature_layers) * self.hidden)
-        columns = np.full(layers + 1, -1)
-        columns[list(feature_layers)] = np.arange(len(feature_layers))
-        widths = (self.hidden, self.attended, self.attended, self.gated)
-        streams = torch.empty(rows * sum(widths))
-        x, queries, attended, gated = streams.split([rows * width for width in widths])
-        per_row = 4 + self.widest + 4 + 4 * self.hidden
-        room, threads, each = _room(4 * ROWS * BLOCK + rows * per_row + 4 * end + ALIGNED)
+        scores = torch.empty(asked, f.head.outputs)
+        features = torch.empty(rows, len(feature_layers) * f.hidden) if feature_layers else None
+        if feature_layers not in self.columns:
+            places = {layer: column for column, layer in enumerate(feature_layers)}
+            columns = [places.get(layer, -1) for layer in range(f.layers + 1)]
+            self.columns[feature_layers] = (ctypes.c_int64 * len(columns))(*columns)
+        threads = torch.get_num_threads()
+        each = _round_up(4 * (ROWS * BLOCK + rows * (2 + f.widest + f.hidden) + end))
+        room = torch.empty(4 * rows * sum(self.widths) + ALIGNED + threads * each, dtype=torch.uint8)
+        wrong_token = ctypes.c_int64(0)
+        token_ids = token_ids.contiguous()
 
-        f = self.fixed.copy()
-        f["token_ids"], f["rows"], f["start"] = token_ids.data_ptr(), rows, start
-        f["cache"], f["cache_layer"] = cache.data.data_ptr(), 4 * cache.data.stride(0)
-        f["rotary"] = self.rotary.table.data_ptr()
-        f["logits"], f["first_logits"] = scores.data_ptr() if asked else 0, rows - asked
-        f["features"] = features.data_ptr() if feature_layers else 0
-        f["feature_columns"], f["feature_width"] = columns.ctypes.data, features.shape[1]
-        f["x"], f["queries"] = x.data_ptr(), queries.data_ptr()
-        f["attended"], f["gated"] = attended.data_ptr(), gated.data_ptr()
-        f["scratch"], f["scratch_bytes"] = room.data_ptr(), each
-        parallel(forward_region.address, f.ctypes.data, threads, 0)
+        f.token_ids, f.rows, f.start = token_ids.data_ptr(), rows, start
+        f.cache, f.cache_layer = cache.data.data_ptr(), 4 * cache.data.stride(0)
+        f.rotary = self.rotary.table.data_ptr()
+        if asked:
+            f.logits, f.first_logits = scores.data_ptr(), rows - asked
+        if feature_layers:
+            f.features, f.feature_width = features.data_ptr(), features.shape[1]
+            f.feature_columns = ctypes.addressof(self.columns[feature_layers])
+        f.x = room.data_ptr()
+        f.queries = f.x + 4 * rows * self.widths[0]
+        f.attended = f.queries + 4 * rows * self.widths[1]
+        f.gated = f.attended + 4 * rows * self.widths[2]
+        f.scratch, f.scratch_bytes = _round_up(f.gated + 4 * rows * self.widths[3]), each
+        f.wrong_token = ctypes.addressof(wrong_token)
+        parallel(forward_region.address, ctypes.addressof(f), threads, 0)
+        if wrong_token.value:
+            raise IndexError(f"a token of {token_ids.tolist()} is none of {f.vocab_size}")
         cache.length = end
-        return Output(None if logits == "none" else scores, features if feature_layers else None)
+        return Output(None if logits == "none" else scores, features)
+
+
+class DraftNumbers(NamedTuple):
+    """As draft_kernel.py has it for a GPU."""
+
+    index: Tensor
+    token_id: Tensor
+    numbers: Tensor
+
+
+call_read = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(read_region.address)
+
+
+def read_draft(
+    logits: Tensor, noise: Tensor | None, vocab: Tensor | None, temperature: float, score_temperature: float
+) -> DraftNumbers:
+    """The token that a draft's logits [Vq] give with the noise [V] at a position, or at temperature 0 without
+    any, and its numbers at a score temperature, as draft_kernel.py has them. `vocab` as in `DraftSession`."""
+    logits = logits.float().contiguous()
+    size = len(logits)
+    places = torch.empty(2, dtype=torch.long)
+    numbers = torch.empty(6 + size)  # and room to work in
+    at = numbers.data_ptr()
+    call = ReadCall(
+        logits.data_ptr(),
+        0 if noise is None else noise.data_ptr(),
+        0 if vocab is None else vocab.data_ptr(),
+        *(size, places.data_ptr(), at, at + 24),
+        *(1 if noise is None else temperature, score_temperature),
+    )
+    call_read(ctypes.addressof(call))
+    return DraftNumbers(places[:1], places[1:], numbers[:6])
+
+
+def choose(logits: Tensor, noise: Tensor | None, temperature: float) -> tuple[Tensor, bool]:
+    """Where each row of logits [T, V] / temperature + noise [T, V] is largest, or of the logits alone, [T];
+    and whether any of them is no number."""
+    logits = logits.float().contiguous()
+    rows, size = logits.shape
+    chosen = torch.empty(rows, dtype=torch.long)
+    room = torch.empty(rows * PIECES, 2, dtype=torch.long)
+    undefined = ctypes.c_int64(0)
+    at = room.data_ptr()
+    call = ChooseCall(
+        logits.data_ptr(),
+        0 if noise is None else noise.data_ptr(),
+        *(rows, size, chosen.data_ptr(), at, at + 8 * rows * PIECES, ctypes.addressof(undefined)),
+        1 if noise is None else temperature,
+    )
+    parallel(choose_region.address, ctypes.addressof(call), torch.get_num_threads(), 0)
+    return chosen, bool(undefined.value)

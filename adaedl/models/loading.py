@@ -290,7 +290,7 @@ def _load_pair(
     """`load_pair` of a preset and the name of its draft where that is a model of its own."""
     import torch
 
-    from adaedl.decoding import make_read_draft
+    from adaedl.decoding import make_choose, make_read_draft
     from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
     from adaedl.models.int8 import quantize_model
     from adaedl.models.pair import Pair
@@ -386,6 +386,7 @@ def _load_pair(
         spread=tuple(dict.fromkeys(f"cuda:{part}" for part in parts)),
         around_prompt=around,
         read_draft=None if read_first else make_read_draft(device),
+        choose=make_choose(device),
     )
     progress(Sentence("ready on {}", pair.runs_on), 1.0)
     return pair

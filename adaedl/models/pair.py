@@ -21,8 +21,8 @@ class Pair:
 
     `device` is where tokens go in and logits come out of both models. It holds the drafter, and the target
     too but where that is `spread` over several devices. `around_prompt` is what a chat template puts before
-    and after a prompt, where it is not to be run here; `read_draft` reads a drafted token with kernels of a
-    GPU, see `decoding.make_read_draft`.
+    and after a prompt, where it is not to be run here; `read_draft` reads a drafted token and `choose` the
+    target's own ones with kernels of the device, see `decoding.make_read_draft` and `make_choose`.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Pair:
     spread: tuple[str, ...] = ()
     around_prompt: tuple[str, str] | None = None
     read_draft: Callable | None = None
+    choose: Callable | None = None
     _token_texts: dict[int, str] = field(default_factory=dict, repr=False)
 
     @property
