@@ -196,7 +196,7 @@ def decode(
             state.target_cache.rewind(state.target_cache.length - len(drafted) + accepted)
             if limit:
                 state.session.rewind(accepted)
-            certain = torch.cat((ids[1 : 1 + accepted], verdict.emitted))
+            certain = verdict.certain
             seen = output.features[: 1 + accepted] if layers else None
             if drafting and not limit:  # the drafter has not read the last ones yet
                 certain = torch.cat((new_tokens, certain))
@@ -327,7 +327,7 @@ class _Verdict:
 
     accepted: int
     emitted_id: int
-    emitted: Tensor  # [1], the same on the device
+    certain: Tensor  # [accepted + 1], the accepted drafts and the emitted token, on the device
     undefined: bool
     draws: list[float] | None = None
     choices: list[int] | None = None
@@ -375,16 +375,15 @@ class _Match:
             choices = chosen.tolist()
             agrees = (choice == draft.id for choice, draft in zip(choices, drafted, strict=False))
             accepted = sum(takewhile(bool, agrees))
-            emitted = chosen[accepted : accepted + 1]
-            return _Verdict(accepted, choices[accepted], emitted, undefined, choices=choices)
+            return _Verdict(accepted, choices[accepted], chosen[: accepted + 1], undefined, choices=choices)
         choices = choose_with_noise(logits, noise, self.sampling)
         drafted_ids = torch.cat([choices[:0], *(draft.token_id for draft in drafted)])
         accepted, emitted = verify_by_match(choices, drafted_ids)
         chosen = logits.gather(-1, choices[:, None])  # argmax takes a NaN for the largest
         undefined = chosen.isnan().any().long()
         numbers = torch.cat((accepted[None], emitted[None], undefined[None], choices)).tolist()
-        accepted, emitted_id, undefined, *choices = numbers
-        return _Verdict(accepted, emitted_id, emitted[None], bool(undefined), choices=choices)
+        accepted, emitted_id, undefined, *chosen = numbers
+        return _Verdict(accepted, emitted_id, choices[: accepted + 1], bool(undefined), choices=chosen)
 
 
 class _Speculative:
@@ -416,7 +415,8 @@ class _Speculative:
         indices = torch.stack([draft.index for draft in drafted])
         accepted, emitted = verify_speculative(p, q, indices, uniforms, vocab)
         accepted, emitted_id, undefined = torch.stack((accepted, emitted, undefined)).tolist()
-        return _Verdict(accepted, emitted_id, emitted[None], bool(undefined), draws)
+        certain = torch.cat((*(draft.token_id for draft in drafted[:accepted]), emitted[None]))
+        return _Verdict(accepted, emitted_id, certain, bool(undefined), draws)
 
 
 class _Uniforms:

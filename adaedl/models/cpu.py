@@ -135,12 +135,19 @@ class PackedGate(PackedLinear):
 
 
 class PackedLayer(NamedTuple):
-    attention_norm: Tensor
-    mlp_norm: Tensor
+    """A layer's products, and its norms where they are not a part of them."""
+
+    attention_norm: Tensor | None
+    mlp_norm: Tensor | None
     qkv: PackedLinear
     attention_out: PackedLinear
     gate_up: PackedGate
     down: PackedLinear
+
+
+def slowest_path(products: list[PackedLinear]) -> str:
+    """Which implementation runs, of the products' the slowest."""
+    return min((product.path for product in products), key=PATHS.index)
 
 
 class StaticCache:
@@ -240,11 +247,22 @@ class PackedLlama:
                 model.model.layers[index] = torch.nn.Identity()
         self.final_norm = model.model.norm.weight.detach().clone()
         self.head = PackedLinear(*_parts(model.get_output_embeddings()))
-        products = [product for layer in self.layers for product in layer[2:]] + [self.head]
-        self.path = min((product.path for product in products), key=PATHS.index)
+        self.path = slowest_path([product for layer in self.layers for product in layer[2:]] + [self.head])
         if isinstance(model.get_output_embeddings(), Int8Linear):
             self.path += " int8"
-        self.compiled = kernels().Forward(self) if all(product.packed for product in products) else None
+        self.compiled = None
+        if self.path.startswith("kernels"):
+            self.compiled = kernels().Forward(
+                self.layers,
+                self.embeddings,
+                self.final_norm,
+                self.head.packed,
+                self.rotary,
+                heads=self.heads,
+                kv_heads=self.kv_heads,
+                head_dim=self.head_dim,
+                eps=self.eps,
+            )
 
     def _pack_layer(self, layer) -> PackedLayer:
         attention, mlp = layer.self_attn, layer.mlp

@@ -70,6 +70,7 @@ ForwardCall, FORWARD = _record(
     *("final_norm", ("head", (Product, PRODUCT)), ("eps", FLOAT64)),
     *("token_ids", "rows", "start", "cache", "cache_layer", "rotary", "logits", "first_logits"),
     *("features", "feature_columns", "feature_width"),
+    *(("from_token", (Product, PRODUCT)), ("from_seen", (Product, PRODUCT)), "seen", "own"),
     *("x", "queries", "attended", "gated", "scratch", "scratch_bytes", "wrong_token"),
 )
 ReadCall, READ = _record(
@@ -91,9 +92,9 @@ ChooseCall, CHOOSE = _record(
 )
 PIECES = 4  # of a row of logits, for threads to share
 AT_ONCE = 512  # logits that are searched once they hold the largest so far
-STORE, ADD, GATE = range(
-    3
-)  # what becomes of a product: itself, added to what is there, silu(a)·b of its halves
+# What becomes of a product: itself, added to what is there, silu(a)·b of its halves.
+STORE, ADD, GATE = range(3)
+EMBEDDING_EPS = 1e-12  # under the norm of a drafter's embeddings
 
 
 def _cast(kind):
@@ -470,6 +471,19 @@ def norms(f, weight, out):
 
 
 @compiled
+def embed(f, out, first, step):
+    """Every `step`-th row of the tokens' embeddings, from the first on."""
+    for row in range(first, f.rows, step):
+        token = wholes(f.token_ids)[row]
+        if token < 0 or token >= f.vocab_size:
+            wholes(f.wrong_token)[0] = 1
+            token = 0
+        source, to = floats(f.embeddings + 4 * token * f.hidden), floats(out + 4 * row * f.hidden)
+        for i in range(f.hidden):
+            to[i] = source[i]
+
+
+@compiled
 def run_forward(f, layers, thread, threads):
     hidden, rows = f.hidden, f.rows
     work = f.scratch + thread * f.scratch_bytes  # a thread's own room
@@ -477,14 +491,17 @@ def run_forward(f, layers, thread, threads):
     rounded = scales + 4 * rows
     normed = rounded + 4 * ((rows * f.widest + 3) // 4)
     scores = normed + 4 * rows * hidden
-    for row in range(thread, rows, threads):
-        token = wholes(f.token_ids)[row]
-        if token < 0 or token >= f.vocab_size:
-            wholes(f.wrong_token)[0] = 1
-            token = 0
-        source, to = floats(f.embeddings + 4 * token * hidden), floats(f.x + 4 * row * hidden)
-        for i in range(hidden):
-            to[i] = source[i]
+    if f.seen:
+        embed(f, normed, 0, 1)
+        for row in range(rows):
+            here = normed + 4 * row * hidden
+            norm(here, 0, hidden, EMBEDDING_EPS, here)
+        x = take(f.from_token, normed, rows, rounded, scales)
+        dense(f.from_token, x, scales, rows, STORE, f.x, work, thread, threads)
+        x = take(f.from_seen, f.seen, rows, rounded, scales)
+        dense(f.from_seen, x, scales, rows, ADD, f.x, work, thread, threads)
+    else:
+        embed(f, f.x, thread, threads)
     barrier()
     for index in range(f.layers):
         layer = layers[index]
@@ -510,8 +527,11 @@ def run_forward(f, layers, thread, threads):
     norms(f, f.final_norm, normed)
     if thread == 0 and f.features:
         note_features(f, wholes(f.feature_columns)[f.layers], normed)
+    first = f.first_logits
+    if thread == 0 and f.own:
+        for i in range((rows - first) * hidden):
+            floats(f.own)[i] = floats(normed + 4 * first * hidden)[i]
     if f.logits:
-        first = f.first_logits
         x = take(f.head, normed + 4 * first * hidden, rows - first, rounded, scales)
         dense(f.head, x, scales, rows - first, STORE, f.logits, work, thread, threads)
 
@@ -736,8 +756,11 @@ def pack(
     for place in (1, 2):
         if tensors[place] is not None:
             tensors[place] = _aligned(blocks(tensors[place].detach()))
-    addresses = (0 if tensor is None else tensor.data_ptr() for tensor in tensors)
-    return Packed(Product(*addresses, weight.shape[1], weight.shape[0]), tensors, gate)
+    return Packed(Product(*map(_address, tensors), weight.shape[1], weight.shape[0]), tensors, gate)
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
 
 
 def _aligned(tensor: Tensor) -> Tensor:
@@ -772,65 +795,102 @@ def multiply(packed: Packed, x: Tensor, add_to: Tensor | None = None) -> Tensor:
 
 
 class Forward:
-    """A `PackedLlama`'s forward in one call; arguments are those of its method."""
+    """All forwards of a model with packed layers, each in one call. Norms may be None: no weight.
 
-    def __init__(self, model):
-        self.table = (Layer * len(model.layers))()
-        for record, (attention_norm, mlp_norm, *products) in zip(self.table, model.layers, strict=True):
-            record.attention_norm, record.mlp_norm = attention_norm.data_ptr(), mlp_norm.data_ptr()
-            record.qkv, record.attention_out, record.gate_up, record.down = (
-                p.packed.record for p in products
-            )
-        # What addresses are of stays.
-        self.tensors = (model.layers, model.embeddings, model.final_norm, model.head)
-        self.rotary = model.rotary
+    Args:
+        layers: PackedLayers.
+        embeddings: [V, H] in float32.
+        head: Packed.
+        rotary: what says how far positions turn, filled as far as it was asked.
+        widths: that the products take beside those of the layers.
+    """
+
+    def __init__(
+        self,
+        layers: list,
+        embeddings: Tensor,
+        final_norm: Tensor | None,
+        head: Packed,
+        rotary,
+        *,
+        heads: int,
+        kv_heads: int,
+        head_dim: int,
+        eps: float,
+        widths: tuple[int, ...] = (),
+    ):
+        self.table = (Layer * len(layers))()
+        for record, layer in zip(self.table, layers, strict=True):
+            for name in ("attention_norm", "mlp_norm"):
+                setattr(record, name, _address(getattr(layer, name)))
+            for name in ("qkv", "attention_out", "gate_up", "down"):
+                setattr(record, name, getattr(layer, name).packed.record)
+        self.tensors = (layers, embeddings, final_norm, head)  # that addresses are of
+        self.rotary = rotary
         self.columns: dict[tuple[int, ...], ctypes.Array] = {}
-        attended, gated = model.heads * model.head_dim, self.table[0].down.inputs
-        self.widths = (model.hidden_size, attended, attended, gated)  # of x, queries, attended, gated
+        hidden, attended, gated = embeddings.shape[1], heads * head_dim, self.table[0].down.inputs
+        self.widths = (hidden, attended, attended, gated)  # of x, queries, attended, gated
         self.fixed = ForwardCall(
-            layers=len(model.layers),
+            layers=len(layers),
             table=ctypes.addressof(self.table),
-            hidden=model.hidden_size,
-            heads=model.heads,
-            kv_heads=model.kv_heads,
-            head_dim=model.head_dim,
-            widest=max(self.widths),
-            embeddings=model.embeddings.data_ptr(),
-            vocab_size=len(model.embeddings),
-            final_norm=model.final_norm.data_ptr(),
-            head=model.head.packed.record,
-            eps=model.eps,
+            hidden=hidden,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            widest=max(*self.widths, *widths),
+            embeddings=embeddings.data_ptr(),
+            vocab_size=len(embeddings),
+            final_norm=_address(final_norm),
+            head=head.record,
+            eps=eps,
         )
 
     def __call__(self, token_ids: Tensor, cache, logits: str, feature_layers: tuple[int, ...]) -> Output:
+        """What `PackedLlama.forward` says."""
         f = ForwardCall.from_buffer_copy(self.fixed)
+        rows = len(token_ids)
+        asked = {"all": rows, "last": min(rows, 1), "none": 0}[logits]
+        features = None
+        if feature_layers:
+            if feature_layers not in self.columns:
+                places = {layer: column for column, layer in enumerate(feature_layers)}
+                columns = [places.get(layer, -1) for layer in range(f.layers + 1)]
+                self.columns[feature_layers] = (ctypes.c_int64 * len(columns))(*columns)
+            features = torch.empty(rows, len(feature_layers) * f.hidden)
+            f.features, f.feature_width = features.data_ptr(), features.shape[1]
+            f.feature_columns = ctypes.addressof(self.columns[feature_layers])
+        scores = self._run(f, token_ids, cache, asked)
+        return Output(None if logits == "none" else scores, features)
+
+    def draft(
+        self, token_ids: Tensor, cache, from_token: Packed, seen: Tensor, from_seen: Packed
+    ) -> tuple[Tensor, Tensor]:
+        """A feature drafter's own output [1, H] and logits [1, Vq] after token_ids [T], each beside what it
+        saw one position back, seen [T, F]; the two products make its stream of them."""
+        f = ForwardCall.from_buffer_copy(self.fixed)
+        seen = seen.contiguous()
+        own = torch.empty(1, f.hidden)
+        f.from_token, f.from_seen = from_token.record, from_seen.record
+        f.seen, f.own = seen.data_ptr(), own.data_ptr()
+        return own, self._run(f, token_ids, cache, 1)
+
+    def _run(self, f: ForwardCall, token_ids: Tensor, cache, asked: int) -> Tensor:
+        """Append token_ids [T] to the cache; returns the logits [asked, V] of the last ones."""
         rows, start = len(token_ids), cache.length
         end = start + rows
-        capacity = cache.data.shape[1]
-        if end > capacity:
-            raise IndexError(f"{end} tokens in a cache for {capacity}")
+        if end > cache.data.shape[1]:
+            raise IndexError(f"{end} tokens in a cache for {cache.data.shape[1]}")
         self.rotary(start, rows)  # has the table reach so far
-        asked = {"all": rows, "last": min(rows, 1), "none": 0}[logits]
         scores = torch.empty(asked, f.head.outputs)
-        features = torch.empty(rows, len(feature_layers) * f.hidden) if feature_layers else None
-        if feature_layers not in self.columns:
-            places = {layer: column for column, layer in enumerate(feature_layers)}
-            columns = [places.get(layer, -1) for layer in range(f.layers + 1)]
-            self.columns[feature_layers] = (ctypes.c_int64 * len(columns))(*columns)
         threads = torch.get_num_threads()
         each = _round_up(4 * (ROWS * BLOCK + rows * (2 + f.widest + f.hidden) + end))
         room = torch.empty(4 * rows * sum(self.widths) + ALIGNED + threads * each, dtype=torch.uint8)
         wrong_token = ctypes.c_int64(0)
         token_ids = token_ids.contiguous()
-
         f.token_ids, f.rows, f.start = token_ids.data_ptr(), rows, start
         f.cache, f.cache_layer = cache.data.data_ptr(), 4 * cache.data.stride(0)
         f.rotary = self.rotary.table.data_ptr()
-        if asked:
-            f.logits, f.first_logits = scores.data_ptr(), rows - asked
-        if feature_layers:
-            f.features, f.feature_width = features.data_ptr(), features.shape[1]
-            f.feature_columns = ctypes.addressof(self.columns[feature_layers])
+        f.logits, f.first_logits = scores.data_ptr() if asked else 0, rows - asked
         f.x = room.data_ptr()
         f.queries = f.x + 4 * rows * self.widths[0]
         f.attended = f.queries + 4 * rows * self.widths[1]
@@ -841,7 +901,7 @@ class Forward:
         if wrong_token.value:
             raise IndexError(f"a token of {token_ids.tolist()} is none of {f.vocab_size}")
         cache.length = end
-        return Output(None if logits == "none" else scores, features)
+        return scores
 
 
 class DraftNumbers(NamedTuple):
@@ -867,8 +927,8 @@ def read_draft(
     at = numbers.data_ptr()
     call = ReadCall(
         logits.data_ptr(),
-        0 if noise is None else noise.data_ptr(),
-        0 if vocab is None else vocab.data_ptr(),
+        _address(noise),
+        _address(vocab),
         *(size, places.data_ptr(), at, at + 24),
         *(1 if noise is None else temperature, score_temperature),
     )
@@ -887,7 +947,7 @@ def choose(logits: Tensor, noise: Tensor | None, temperature: float) -> tuple[Te
     at = room.data_ptr()
     call = ChooseCall(
         logits.data_ptr(),
-        0 if noise is None else noise.data_ptr(),
+        _address(noise),
         *(rows, size, chosen.data_ptr(), at, at + 8 * rows * PIECES, ctypes.addressof(undefined)),
         1 if noise is None else temperature,
     )

@@ -19,12 +19,15 @@ from torch import Tensor
 from adaedl.errors import UserError
 from adaedl.models.cpu import (
     PackedGate,
+    PackedLayer,
     PackedLinear,
     Rotary,
     StaticCache,
     attend,
     causal_mask,
+    kernels,
     pair_rotary_rows,
+    slowest_path,
 )
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet, ridge, unit_rms
 from adaedl.models.int8 import quantize
@@ -167,15 +170,35 @@ class FeatureDrafter:
             [c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim]
         )
         paired = [pair_rotary_rows(queries, c.head_dim), pair_rotary_rows(keys, c.head_dim), values]
-        self.qkv = product(torch.cat(paired) * net.attention_norm)
-        self.attention_out = product(net.attention_out.weight)
-        self.gate_up = product(net.gate_up.weight * net.mlp_norm, PackedGate)
-        self.down = product(net.down.weight)
+        self.layer = PackedLayer(
+            None,
+            None,
+            product(torch.cat(paired) * net.attention_norm),
+            product(net.attention_out.weight),
+            product(net.gate_up.weight * net.mlp_norm, PackedGate),
+            product(net.down.weight),
+        )
         head = net.head.weight.detach() * net.out_norm.detach()
         self.head = product(head)
-        self.path = self.head.path + (" int8" if int8 else "")
-        self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
         self.rotary = Rotary(c.head_dim, c.rope_theta, device)
+        products = [self.from_token, self.from_features, self.from_own, *self.layer[2:], self.head]
+        self.path = slowest_path(products)
+        self.compiled = None
+        if self.path == "kernels" and embeddings.dtype == torch.float32:
+            self.compiled = kernels().Forward(
+                [self.layer],
+                embeddings,
+                None,
+                self.head.packed,
+                self.rotary,
+                heads=c.num_heads,
+                kv_heads=c.num_kv_heads,
+                head_dim=c.head_dim,
+                eps=c.rms_norm_eps,
+                widths=(self.from_features.packed.record.inputs,),
+            )
+        self.path += " int8" if int8 else ""
+        self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
 
     def start(self, prompt_ids: Tensor, features: Tensor, capacity: int) -> "FeatureSession":
         c = self.config
@@ -185,17 +208,9 @@ class FeatureDrafter:
         before = torch.cat((torch.zeros_like(features[:1]), features[:-1]))
         for first in range(0, len(prompt_ids), PREFILL_CHUNK):
             chunk = slice(first, first + PREFILL_CHUNK)
-            self.append(cache, prompt_ids[chunk], self.after_features(before[chunk]))
+            self.append(cache, prompt_ids[chunk], self.from_features(before[chunk]))
         session.certain = cache.length
         return session
-
-    def after_features(self, features: Tensor) -> Tensor:
-        """What a position takes from the target's features one back, projected: [T, H]."""
-        return self.from_features(features)
-
-    def after_own(self, own: Tensor) -> Tensor:
-        """The same from the drafter's own output."""
-        return self.from_own(own)
 
     def append(self, cache: StaticCache, token_ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Write keys and values of token_ids [T]; seen [T, H] is the projected feature or own output
@@ -214,15 +229,15 @@ class FeatureDrafter:
         c = self.config
         embedded = unit_rms(F.embedding(token_ids, self.embeddings).float(), 1e-12)
         x = self.from_token.plus(embedded, seen)
-        heads = self.qkv(unit_rms(x, c.rms_norm_eps)).view(len(token_ids), -1, c.head_dim)
+        heads = self.layer.qkv(unit_rms(x, c.rms_norm_eps)).view(len(token_ids), -1, c.head_dim)
         rotating = c.num_heads + c.num_kv_heads
         rotated = Rotary.apply(heads[:, :rotating], self.rotary(first, len(token_ids)))
         return x, rotated[:, : c.num_heads], rotated[:, c.num_heads :], heads[:, rotating:]
 
     def finish(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
         """Own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T, heads·d]."""
-        x = self.attention_out.plus(attended, x)
-        x = self.down.plus(self.gate_up(unit_rms(x, self.config.rms_norm_eps)), x)
+        x = self.layer.attention_out.plus(attended, x)
+        x = self.layer.down.plus(self.layer.gate_up(unit_rms(x, self.config.rms_norm_eps)), x)
         own = unit_rms(x, self.config.rms_norm_eps)
         return own, self.head(own)
 
@@ -293,35 +308,39 @@ class FeatureSession:
         return self.words.vocab
 
     def begin(self, token_ids: Tensor, features: Tensor) -> Tensor:
-        x, queries = self._append_certain(token_ids, features)
+        self.cache.rewind(self.certain)
+        self.words.append(token_ids)
         self.drafted = []
-        return self._finish(x, queries)
+        self.certain = self.cache.length + len(token_ids)
+        return self._append(token_ids, features, self.drafter.from_features)
 
     def extend(self, token_id: Tensor) -> Tensor:
         self.drafted.append(int(token_id))
-        return self._finish(
-            *self.drafter.append(self.cache, token_id.view(1), self.drafter.after_own(self.own))
-        )
+        return self._append(token_id.view(1), self.own, self.drafter.from_own)
 
     def rewind(self, accepted: int) -> None:
         self.cache.rewind(self.certain)  # even accepted ones were read without the target's features
 
-    def _append_certain(self, token_ids: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        self.cache.rewind(self.certain)
-        x, queries = self.drafter.append(self.cache, token_ids, self.drafter.after_features(features))
-        self.certain = self.cache.length
-        self.words.append(token_ids)
-        return x, queries
-
-    def _finish(self, x: Tensor, queries: Tensor) -> Tensor:
-        attended = attend(queries[-1:], self.cache.data[0, : self.cache.length], None)
-        self.own, logits = self.drafter.finish(x[-1:], attended)
+    def _append(self, token_ids: Tensor, seen: Tensor, from_seen: PackedLinear) -> Tensor:
+        """Append token_ids [T] and what was seen one position back; returns the logits [Vq] for the next."""
+        drafter = self.drafter
+        if drafter.compiled:
+            self.own, logits = drafter.compiled.draft(
+                token_ids, self.cache, drafter.from_token.packed, seen, from_seen.packed
+            )
+        else:
+            x, queries = drafter.append(self.cache, token_ids, from_seen(seen))
+            attended = attend(queries[-1:], self.cache.data[0, : self.cache.length], None)
+            self.own, logits = drafter.finish(x[-1:], attended)
         return self.words.complete(self.own, logits, self.certain - 1, [self.drafted])[0]
 
     def unroll(self, token_ids: Tensor, features: Tensor) -> "FeatureUnroll":
         """`begin` at each of token_ids [N] at once: drafts on from every one of them, side by side, each as
         if the text ended there. They are certain from then on; arguments are those of `begin`."""
-        x, queries = self._append_certain(token_ids, features)
+        self.cache.rewind(self.certain)
+        self.words.append(token_ids)
+        x, queries = self.drafter.append(self.cache, token_ids, self.drafter.from_features(features))
+        self.certain = self.cache.length
         return FeatureUnroll(self.cache, self.words.copy(), x, queries)
 
     def copy(self) -> "FeatureSession":
@@ -353,7 +372,7 @@ class FeatureUnroll:
     def extend(self, token_ids: Tensor) -> Tensor:
         """Append a drafted token to each, token_ids [N], and return the logits [N, Vq] for the next."""
         position = self.first + len(self.keys) + 1
-        x, queries, keys, values = self.drafter.project(token_ids, self.drafter.after_own(self.own), position)
+        x, queries, keys, values = self.drafter.project(token_ids, self.drafter.from_own(self.own), position)
         self.keys.append(keys)
         self.values.append(values)
         for drafts, token in zip(self.drafted, token_ids.tolist(), strict=True):
