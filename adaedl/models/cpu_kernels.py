@@ -71,6 +71,7 @@ ForwardCall, FORWARD = _record(
     *("token_ids", "rows", "start", "cache", "cache_layer", "rotary", "logits", "first_logits"),
     *("features", "feature_columns", "feature_width"),
     *(("from_token", (Product, PRODUCT)), ("from_seen", (Product, PRODUCT)), "seen", "own"),
+    *("tails", "tail_capacity", "drafts"),
     *("x", "queries", "attended", "gated", "scratch", "scratch_bytes", "wrong_token"),
 )
 ReadCall, READ = _record(
@@ -389,8 +390,9 @@ def dense(product, x, scales, rows, sink, out, work, thread, threads):
 @compiled
 def project(f, product, x, scales, cache, work, thread, threads):
     """This thread's part of queries, keys and values. Pairs of numbers side by side are rotated as complex
-    ones; keys and values go to their layer's cache [positions, 2, kv_heads, d]."""
-    y, q, kept = floats(work), floats(f.queries), floats(cache)
+    ones; keys and values go to their layer's cache [positions, 2, kv_heads, d], or of rows that draft on each
+    by itself to their tails [rows, capacity, 2, kv_heads, d]."""
+    y, q = floats(work), floats(f.queries)
     turn, d = floats(f.rotary), f.head_dim
     asked, kept_width = f.heads * d, 2 * f.kv_heads * d
     rotating = asked + f.kv_heads * d
@@ -401,7 +403,11 @@ def project(f, product, x, scales, cache, work, thread, threads):
             count = min(ROWS, f.rows - first)
             block_of(product, block, x, scales, first, count, work)
             for row in range(count):
-                position = f.start + first + row
+                position = f.start + first + row + f.drafts
+                kept = floats(cache + 4 * position * kept_width)
+                if f.tails:
+                    place = (first + row) * f.tail_capacity + f.drafts
+                    kept = floats(f.tails + 4 * place * kept_width)
                 for j in range(0, min(BLOCK, product.outputs - at), 2):
                     output = at + j
                     a, b = y[row * BLOCK + j], y[row * BLOCK + j + 1]
@@ -413,8 +419,7 @@ def project(f, product, x, scales, cache, work, thread, threads):
                         to = (first + row) * asked + output
                         q[to], q[to + 1] = a, b
                     else:
-                        to = position * kept_width + output - asked
-                        kept[to], kept[to + 1] = a, b
+                        kept[output - asked], kept[output - asked + 1] = a, b
 
 
 @sums_in_any_order
@@ -431,6 +436,22 @@ def weigh(scores, count):
 
 
 @compiled
+def score(query, keys, width, d, scale, scores, first, count):
+    """Scores from the place `first` on, of keys [count, 2, kv_heads, d]."""
+    for t in range(count):
+        scores[first + t] = dot(query, floats(keys + 8 * t * width), d) * scale
+
+
+@compiled
+def add_values(scores, first, keys, width, d, count, out):
+    """Add the values beside the keys [count, 2, kv_heads, d], weighed by the scores from `first` on."""
+    for t in range(count):
+        value, weight = floats(keys + 8 * t * width + 4 * width), scores[first + t]
+        for i in range(d):
+            out[i] += weight * value[i]
+
+
+@compiled
 def attend(f, cache, room, thread, threads):
     """This thread's part of the attention: every row's every head by itself."""
     d, group = f.head_dim, f.heads // f.kv_heads
@@ -438,18 +459,20 @@ def attend(f, cache, room, thread, threads):
     scores = floats(room)
     for item in range(thread, f.rows * f.heads, threads):
         row, head = item // f.heads, item % f.heads
-        length = f.start + row + 1
         query, out = floats(f.queries + 4 * item * d), floats(f.attended + 4 * item * d)
         keys = cache + 4 * (head // group) * d
-        for t in range(length):
-            scores[t] = dot(query, floats(keys + 8 * t * width), d) * scale
-        total = weigh(scores, length)
+        shared, drafts = f.start + row + 1, 0
+        tail = keys
+        if f.tails:
+            shared, drafts = f.start + row, f.drafts + 1
+            tail = f.tails + 4 * (row * f.tail_capacity * 2 * width + (head // group) * d)
+        score(query, keys, width, d, scale, scores, 0, shared)
+        score(query, tail, width, d, scale, scores, shared, drafts)
+        total = weigh(scores, shared + drafts)
         for i in range(d):
             out[i] = np.float32(0)
-        for t in range(length):
-            value, weight = floats(keys + 8 * t * width + 4 * width), scores[t]
-            for i in range(d):
-                out[i] += weight * value[i]
+        add_values(scores, 0, keys, width, d, shared, out)
+        add_values(scores, shared, tail, width, d, drafts, out)
         for i in range(d):
             out[i] /= total
 
@@ -863,24 +886,44 @@ class Forward:
         return Output(None if logits == "none" else scores, features)
 
     def draft(
-        self, token_ids: Tensor, cache, from_token: Packed, seen: Tensor, from_seen: Packed
+        self,
+        token_ids: Tensor,
+        cache,
+        from_token: Packed,
+        seen: Tensor,
+        from_seen: Packed,
+        asked: int = 1,
+        tails: Tensor | None = None,
+        first: int = 0,
+        drafts: int = 0,
     ) -> tuple[Tensor, Tensor]:
-        """A feature drafter's own output [1, H] and logits [1, Vq] after token_ids [T], each beside what it
-        saw one position back, seen [T, F]; the two products make its stream of them."""
+        """A feature drafter's own output [asked, H] and logits [asked, Vq] after the last of token_ids [T],
+        each beside what it saw one position back, seen [T, F]; the two products make its stream of them.
+
+        With `tails` [T, capacity, 2, kv_heads, d] they are drafts side by side, after the cache's positions
+        first, first + 1, … and so many `drafts` before them, whose keys and values are in their tails, as
+        theirs will be. The cache stays as it is.
+        """
         f = ForwardCall.from_buffer_copy(self.fixed)
         seen = seen.contiguous()
-        own = torch.empty(1, f.hidden)
+        own = torch.empty(asked, f.hidden)
         f.from_token, f.from_seen = from_token.record, from_seen.record
         f.seen, f.own = seen.data_ptr(), own.data_ptr()
-        return own, self._run(f, token_ids, cache, 1)
+        if tails is None:
+            return own, self._run(f, token_ids, cache, asked)
+        if drafts >= tails.shape[1]:
+            raise IndexError(f"{drafts + 1} drafts in tails for {tails.shape[1]}")
+        f.tails, f.tail_capacity, f.drafts = tails.data_ptr(), tails.shape[1], drafts
+        return own, self._run(f, token_ids, cache, asked, first + 1)
 
-    def _run(self, f: ForwardCall, token_ids: Tensor, cache, asked: int) -> Tensor:
-        """Append token_ids [T] to the cache; returns the logits [asked, V] of the last ones."""
-        rows, start = len(token_ids), cache.length
-        end = start + rows
-        if end > cache.data.shape[1]:
+    def _run(self, f: ForwardCall, token_ids: Tensor, cache, asked: int, start: int | None = None) -> Tensor:
+        """Append token_ids [T] to the cache, or to tails; returns the logits [asked, V] of the last ones."""
+        rows = len(token_ids)
+        start = cache.length if start is None else start
+        end = start + rows + f.drafts
+        if not f.tails and end > cache.data.shape[1]:
             raise IndexError(f"{end} tokens in a cache for {cache.data.shape[1]}")
-        self.rotary(start, rows)  # has the table reach so far
+        self.rotary(start, end - start)  # has the table reach so far
         scores = torch.empty(asked, f.head.outputs)
         threads = torch.get_num_threads()
         each = _round_up(4 * (ROWS * BLOCK + rows * (2 + f.widest + f.hidden) + end))
@@ -900,7 +943,8 @@ class Forward:
         parallel(forward_region.address, ctypes.addressof(f), threads, 0)
         if wrong_token.value:
             raise IndexError(f"a token of {token_ids.tolist()} is none of {f.vocab_size}")
-        cache.length = end
+        if not f.tails:
+            cache.length = end
         return scores
 
 

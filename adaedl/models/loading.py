@@ -348,8 +348,7 @@ def _load_pair(
             draft_model = load_model(fetched[1].folder, read_on, dtype, second)
             _share_vocabulary(model, draft_model, len(tokenizer))
             draft_model.to(device)
-        int8 = used_as == torch.int8
-        if int8:
+        if used_as == torch.int8:
             for read in filter(None, (model, draft_model)):
                 quantize_model(read)
         graphs = not read_first  # ZeroGPU's device is not there yet, and another process has it each time
@@ -357,12 +356,10 @@ def _load_pair(
             target = make_runner(model, device)
         else:
             target = make_runner(model.to(device), graphs=graphs, consume=True)
-        if int8:
+        if used_as == torch.int8:
             _check_int8(preset, target)
         if preset.drafter:
-            drafter = load_feature_drafter(
-                PROJECT / preset.drafter, target, target.embeddings.to(device), int8
-            )
+            drafter = load_feature_drafter(PROJECT / preset.drafter, target, target.embeddings.to(device))
         else:
             drafter = IndependentDrafter(
                 make_runner(draft_model, graphs=graphs, consume=True) if second else target
