@@ -1,8 +1,10 @@
 """The machine that something runs on: what it is called, and its memory."""
 
 import ctypes
+import gc
 import platform
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
@@ -52,3 +54,16 @@ def give_back_memory() -> None:
     which after packing weights layer by layer is a good part of them."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Import and load without Python's search for cycles of objects that nobody uses: it finds few there, and
+    takes a fifth of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()

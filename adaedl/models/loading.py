@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from adaedl.errors import Sentence, UserError
-from adaedl.machine import available_memory, give_back_memory
+from adaedl.machine import available_memory, give_back_memory, without_collections
 from adaedl.models.chat import render_apart
 from adaedl.models.presets import DEFAULT_PAIR, DTYPES, Preset, resolve
 from adaedl.models.weights import (
@@ -96,6 +97,7 @@ def read_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float32 if dtype == torch.int8 else dtype
 
 
+@without_collections()
 def load_tokenizer(folder: Path, name: str | None = None):
     """The tokenizer in a folder; `name` is what errors call it.
 
@@ -108,6 +110,7 @@ def load_tokenizer(folder: Path, name: str | None = None):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
+@without_collections()
 def load_model(
     folder: Path,
     device: torch.device,
@@ -288,20 +291,24 @@ def _load_pair(
     read_first: bool,
 ) -> Pair:
     """`load_pair` of a preset and the name of its draft where that is a model of its own."""
-    import torch
+    with without_collections():
+        import torch
 
-    from adaedl.decoding import make_choose, make_read_draft
-    from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
-    from adaedl.models.int8 import quantize_model
-    from adaedl.models.pair import Pair
-    from adaedl.models.placement import size_of_weights
-    from adaedl.models.runner import make_runner
+        from adaedl.decoding import make_choose, make_read_draft
+        from adaedl.models.cpu import kernels
+        from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
+        from adaedl.models.int8 import quantize_model
+        from adaedl.models.pair import Pair
+        from adaedl.models.placement import size_of_weights
+        from adaedl.models.runner import make_runner
 
     chosen_here = device in (None, "", "auto")
     device = pick_device(device)
     used_as = pick_dtype(device, dtype)
     dtype = read_dtype(used_as)
     in_memory = read_first or device.type == "cpu"
+    if device.type == "cpu":  # the first time they are compiled, for seconds, which a download waits anyway
+        Thread(target=kernels).start()
     fetched = _fetch_pair(preset, second, device, dtype, progress, allow_local, trusted, read_first)
     models = dict(zip((preset.target, second), fetched, strict=False))
     if not trusted:
