@@ -8,9 +8,10 @@ import pytest
 import torch
 from toys import graphed, random_world, tiny_llama, tiny_pair, world_pair
 
-from adaedl.decoding import Context, _Uniforms, decode, make_read_draft, read_prompt
+from adaedl import decoding
+from adaedl.decoding import Context, _Uniforms, decode, make_choose, make_read_draft, read_prompt
 from adaedl.errors import UserError
-from adaedl.models import cpu
+from adaedl.models import cpu, drafter
 from adaedl.models.cpu import StaticCache
 from adaedl.models.cuda import GraphedCache
 from adaedl.models.pair import Pair
@@ -498,6 +499,10 @@ def test_a_kernel_that_reads_drafts_changes_nothing(kind, temperature, spec):
     by_kernel = run(pair, spec, temperature)
     expected_temperature = 1.3 if "=" in spec else temperature or 1.0
     assert set(calls) == {expected_temperature}
+    assert_same_rounds(by_kernel, by_torch)
+
+
+def assert_same_rounds(by_kernel, by_torch) -> None:
     assert text_of(by_kernel) == text_of(by_torch)
     for ours, theirs in zip(by_kernel, by_torch, strict=True):
         for token, other in zip(ours.drafted, theirs.drafted, strict=True):
@@ -512,8 +517,28 @@ def test_a_kernel_that_reads_drafts_is_for_plain_sampling_under_matching_alone()
     pair.read_draft = lambda *_: pytest.fail("the kernel was called")
     for sampling in (Sampling(0.8, top_k=5), Sampling(0.8, top_p=0.9)):
         list(decode(pair, PROMPT, make_stopper("adaedl"), sampling, max_new_tokens=8))
+    pair.choose = pair.read_draft
+    for sampling in (Sampling(0.8, top_k=5), Sampling(0.8, top_p=0.9)):
+        list(decode(pair, PROMPT, make_stopper("adaedl"), sampling, max_new_tokens=8))
     run(pair, "adaedl", verification="speculative", max_new_tokens=8)
+
+
+@pytest.mark.parametrize("kind", ["feature", "independent"])
+@pytest.mark.parametrize("temperature", [0, 0.8])
+@pytest.mark.parametrize("spec", ["fixed:k=3", "adaedl", "adaedl:score_temperature=1.3"])
+def test_the_kernels_of_a_cpu_read_and_choose_as_torch_does(kind, temperature, spec):
+    pair = tiny_pair(kind)
+    by_torch = run(pair, spec, temperature)
+    pair.read_draft, pair.choose = make_read_draft(pair.device), make_choose(pair.device)
+    assert pair.read_draft
+    assert pair.choose
+    assert_same_rounds(run(pair, spec, temperature), by_torch)
+
+
+def test_without_kernels_torch_reads_and_chooses(monkeypatch):
+    monkeypatch.setattr(decoding, "kernels", lambda: None)
     assert make_read_draft(torch.device("cpu")) is None
+    assert make_choose(torch.device("cpu")) is None
 
 
 def test_uniform_numbers_are_those_of_the_seed_and_alike_on_both_sides():
@@ -535,6 +560,8 @@ def test_times_are_parts_of_the_rounds_and_the_rounds_follow_one_another():
 
 def test_a_torch_without_packed_products_writes_the_same_text(monkeypatch):
     packed = text_of(run(tiny_pair("feature"), "fixed:k=3", 0))
+    for module in (cpu, drafter):
+        monkeypatch.setattr(module, "kernels", lambda: None)
     monkeypatch.setattr(cpu, "has_packed_linear", lambda: False)
     plain = tiny_pair("feature")
     assert isinstance(plain.target, TransformersRunner)

@@ -13,10 +13,10 @@ from adaedl.check import check
 from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.forwards import weights_read
-from adaedl.models import int8, loading
-from adaedl.models.cpu import PackedLlama, attend, attend_alone, causal_mask, same_bits
+from adaedl.models import cpu, drafter, loading
+from adaedl.models.cpu import PackedGate, PackedLinear, PackedLlama, same_bits
 from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
-from adaedl.models.int8 import LEVELS, Int8Linear, Int8Product, quantize, quantize_model
+from adaedl.models.int8 import LEVELS, Int8Linear, quantize, quantize_model
 from adaedl.models.presets import resolve
 from adaedl.models.runner import TransformersRunner, make_runner
 from adaedl.request import Sampling
@@ -25,10 +25,10 @@ from adaedl.stopping import LIVE_STOPPERS, make_stopper
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=[True, False], ids=["as this machine does", "without its instructions"])
-def either_way(request, monkeypatch):
-    if not request.param:
-        monkeypatch.setattr(int8, "multiplies_int8", lambda: False)
+@pytest.fixture
+def without_kernels(monkeypatch):
+    for module in (cpu, drafter):
+        monkeypatch.setattr(module, "kernels", lambda: None)
 
 
 def rounded(build, **changes):
@@ -70,37 +70,52 @@ def test_a_row_is_rounded_to_at_most_half_a_step(values):
         assert numbers.abs().max() == LEVELS
 
 
+@pytest.mark.parametrize("path", ["kernels", "torch"])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("rows", [0, 1, 5, 40])
-def test_products_with_what_comes_after_them_are_those_of_the_rounded_numbers(either_way, rows, bias):
+@pytest.mark.parametrize("outputs", [24, 70])
+def test_products_are_those_of_the_rounded_numbers(path, rows, bias, outputs, request):
+    if path == "torch":
+        request.getfixturevalue("without_kernels")
     generator = torch.Generator().manual_seed(rows)
-    weight, x, other = (torch.randn(s, generator=generator) for s in ((24, 64), (rows, 64), (rows, 24)))
-    b = torch.randn(24, generator=generator) if bias else None
-    product = Int8Product.of(weight, b)
-    (w, w_scale), (numbers, scale) = quantize(weight), product.prepare(x)
+    shapes = ((outputs, 64), (rows, 64), (rows, outputs))
+    weight, x, other = (torch.randn(shape, generator=generator) for shape in shapes)
+    x[:1] = 0
+    b = torch.randn(outputs, generator=generator) if bias else None
+    (w, w_scale), (numbers, scale) = quantize(weight), quantize(x)
     plain = (numbers.double() @ w.double().T * scale * w_scale.T).float() + (b if bias else 0)
+    gate, up = plain.chunk(2, -1)
+    product = PackedLinear(w, b, w_scale[:, 0])
+    assert product.path == path
     for result, expected in (
-        (product((numbers, scale)), plain),
-        (product.silu((numbers, scale)), torch.nn.functional.silu(plain)),
-        (product.plus((numbers, scale), other), other + plain),
-        (product.times((numbers, scale), other), other * plain),
+        (product(x), plain),
+        (product.plus(x, other), other + plain),
+        (PackedGate(w, b, w_scale[:, 0])(x), torch.nn.functional.silu(gate) * up),
     ):
         assert result.shape == expected.shape
-        assert torch.allclose(result, expected, atol=1e-5, rtol=1e-5)
+        assert torch.allclose(result, expected, atol=1e-4, rtol=1e-5)
 
 
-def test_a_row_has_the_same_bits_whatever_it_is_beside(either_way):
-    product = Int8Product.of(torch.randn(200, 640))
+def test_sums_are_exact_where_they_are_largest():
+    numbers = torch.full((40, 4096), LEVELS, dtype=torch.int8)
+    numbers[1::2] = -LEVELS
+    x = torch.full((3, 4096), 1.0)
+    x[1] = -1
+    found = PackedLinear(numbers, None, torch.ones(40))(LEVELS * x)
+    assert torch.equal(found, LEVELS * x @ numbers.float().T)
+
+
+def test_a_row_has_the_same_bits_whatever_it_is_beside():
+    w, scale = quantize(torch.randn(200, 640))
+    product = PackedLinear(w, None, scale[:, 0])
     x = 10 * torch.randn(8, 640)
-    together = product(product.prepare(x))
     for count in (1, 2, 3, 5):
-        parts = [product(product.prepare(part)) for part in x.split(count)]
-        assert torch.equal(torch.cat(parts), together)
+        assert torch.equal(torch.cat([product(part) for part in x.split(count)]), product(x))
 
 
 @pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
 @pytest.mark.parametrize("at_once", [2, 5, 40])
-def test_a_token_has_the_same_bits_whatever_it_is_verified_with(either_way, build, at_once):
+def test_a_token_has_the_same_bits_whatever_it_is_verified_with(build, at_once):
     runner = make_runner(rounded(build))
     assert same_bits(runner, token_ids(40), at_once)
     cache = runner.new_cache(41)
@@ -110,18 +125,15 @@ def test_a_token_has_the_same_bits_whatever_it_is_verified_with(either_way, buil
     assert torch.equal(runner.forward(following, cache).logits, runner.forward(following, clone).logits)
 
 
-def test_a_row_that_attends_alone_sees_what_it_sees_beside_others():
-    queries, cache = torch.randn(5, 4, 16), torch.randn(30, 2, 2, 16)
-    together = attend(queries, cache, causal_mask(5, 30, 2))
-    assert torch.allclose(attend_alone(queries, cache), together, atol=1e-5)
-
-
+@pytest.mark.parametrize("path", ["kernels int8", "torch int8"])
 @pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
-def test_a_packed_model_is_the_rounded_one_of_transformers(either_way, build):
+def test_a_packed_model_is_the_rounded_one_of_transformers(path, build, request):
+    if path == "torch int8":
+        request.getfixturevalue("without_kernels")
     model = rounded(build)
     runner = make_runner(model)
     assert isinstance(runner, PackedLlama)
-    assert runner.path == "oneDNN int8"
+    assert runner.path == path
     assert_nearly_same_model(runner, TransformersRunner(model))
 
 
@@ -143,7 +155,7 @@ def pair_of(kind: str):
     vocab = tiny_pair("feature").drafter.vocab
     embeddings = target.get_input_embeddings().weight.detach()
     net = tiny_drafter_net(target, len(vocab))
-    return toy_pair(runner, FeatureDrafter(net, vocab, runner, embeddings, Int8Product.of))
+    return toy_pair(runner, FeatureDrafter(net, vocab, runner, embeddings, int8=True))
 
 
 @pytest.mark.parametrize("kind", ["feature", "independent"])
@@ -204,11 +216,10 @@ def test_a_target_that_depends_on_what_it_verifies_is_refused():
             loading._check_int8(preset, runner)
 
 
-def test_where_int8_is_not_multiplied_exactly_it_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr(int8, "multiplies_int8", lambda: False)
-    with pytest.raises(UserError, match="int8 is for a CPU that multiplies it exactly"):
+def test_where_there_are_no_kernels_int8_is_refused(without_kernels, capsys):
+    with pytest.raises(UserError, match="int8 is for a CPU that compiles this app's kernels"):
         loading.pick_dtype(CPU, "int8")
-    with pytest.raises(UserError, match="and mps does not; choose auto"):
+    with pytest.raises(UserError, match="which mps does not; choose auto"):
         loading.pick_dtype(torch.device("mps"), "int8")
     assert main(["bench", "--shapes", "--dtype", "int8"]) == 2
     assert "leave out --dtype int8" in capsys.readouterr().err
@@ -220,7 +231,7 @@ def test_a_pair_is_read_in_float32_and_used_in_int8(monkeypatch, tmp_path):
     toy_tokenizer(model.config.vocab_size).save_pretrained(tmp_path)
     monkeypatch.setattr(loading, "pick_dtype", lambda device, dtype: torch.int8)  # on any machine
     pair = loading.load_pair(f"{tmp_path}:{tmp_path}", device="cpu", dtype="int8")
-    assert (pair.runs_on, pair.target.path) == ("cpu/int8", "oneDNN int8")
+    assert (pair.runs_on, pair.target.path) == ("cpu/int8", "kernels int8")
     expected = TransformersRunner(rounded(tiny_llama))
     assert_nearly_same_model(pair.target, expected)
     assert_nearly_same_model(TransformersRunner(reference.target_model(pair)), expected)

@@ -899,7 +899,7 @@ def test_packed_weights_are_there_once(tiny, monkeypatch):
 
     monkeypatch.setattr(loading, "load_model", watched)
     pair = load_pair(f"{tiny}:{tiny}", device="cpu")
-    assert pair.target.path == "oneDNN packed"
+    assert pair.target.path == "kernels"
     assert [model() for model in read] == [None]
     model = load_model(tiny, CPU, torch.float32)
     make_runner(model, consume=True)

@@ -1,6 +1,7 @@
 """The packed CPU runner against transformers', both drafters against a plain forward, caches that rewind."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -14,10 +15,11 @@ from transformers import GemmaConfig, GemmaForCausalLM, MistralConfig, MistralFo
 from adaedl.decoding import decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.models import cpu, cuda, drafter
-from adaedl.models.cpu import PackedLinear, PackedLlama, can_pack
+from adaedl.models.cpu import PackedGate, PackedLinear, PackedLlama, can_pack, same_bits
 from adaedl.models.cuda import GraphedLlama, make_graphed
 from adaedl.models.drafter import FeatureDrafter, load_feature_drafter
 from adaedl.models.drafter_net import rotary
+from adaedl.models.int8 import quantize_model
 from adaedl.models.runner import PREFILL_CHUNK, TransformersRunner, make_runner, prefill
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
@@ -44,9 +46,14 @@ def _without_gradients():
 
 
 @pytest.fixture
-def without_packed_products(monkeypatch):
+def without_kernels(monkeypatch):
+    for module in (cpu, drafter):
+        monkeypatch.setattr(module, "kernels", lambda: None)
+
+
+@pytest.fixture
+def without_packed_products(without_kernels, monkeypatch):
     monkeypatch.setattr(cpu, "has_packed_linear", lambda: False)
-    monkeypatch.setattr(drafter, "has_packed_linear", lambda: False)
 
 
 def token_ids(count: int, seed: int = 0, vocab_size: int = 32) -> torch.Tensor:
@@ -82,6 +89,15 @@ def test_packed_logits_and_features_are_those_of_transformers(build):
     model = build()
     runner = make_runner(model)
     assert isinstance(runner, PackedLlama)
+    assert runner.path == "kernels"
+    assert_same_model(runner, TransformersRunner(model))
+
+
+@pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
+def test_they_are_so_on_onednn_where_there_are_no_kernels(build, without_kernels):
+    model = build()
+    runner = make_runner(model)
+    assert runner.path == "oneDNN packed"
     assert_same_model(runner, TransformersRunner(model))
 
 
@@ -194,22 +210,88 @@ def test_a_copy_of_a_cache_is_independent_of_it(runner):
 # Packed products.
 
 
+@pytest.mark.parametrize("path", ["kernels", "oneDNN packed", "torch"])
 @pytest.mark.parametrize("rows", [0, 1, 2, 5, 40])
 @pytest.mark.parametrize("bias", [False, True])
-def test_packed_products_with_their_fused_operands_are_plain_products(rows, bias):
+@pytest.mark.parametrize("outputs", [24, 70])
+def test_packed_products_are_plain_products(path, rows, bias, outputs, request):
+    if path != "kernels":
+        request.getfixturevalue("without_kernels" if "oneDNN" in path else "without_packed_products")
     generator = torch.Generator().manual_seed(rows)
-    weight, x, other = (torch.randn(s, generator=generator) for s in ((24, 16), (rows, 16), (rows, 24)))
-    b = torch.randn(24, generator=generator) if bias else None
-    linear = PackedLinear(weight, b)
+    shapes = ((outputs, 16), (rows, 16), (rows, outputs))
+    weight, x, other = (torch.randn(shape, generator=generator) for shape in shapes)
+    b = torch.randn(outputs, generator=generator) if bias else None
+    linear, gate = PackedLinear(weight, b), PackedGate(weight, b)
+    assert linear.path == gate.path == path
     plain = torch.nn.functional.linear(x, weight, b)
+    halves = plain.chunk(2, -1)
+    before = other.clone()
     for result, expected in (
         (linear(x), plain),
-        (linear.silu(x), torch.nn.functional.silu(plain)),
-        (linear.plus(x, other), other + plain),
-        (linear.times(x, other), other * plain),
+        (linear.plus(x, other), before + plain),
+        (gate(x), torch.nn.functional.silu(halves[0]) * halves[1]),
     ):
         assert result.shape == expected.shape
-        assert torch.allclose(result, expected, atol=1e-5)
+        assert torch.allclose(result, expected, atol=1e-4, rtol=1e-5)
+    assert torch.equal(other, before)
+
+
+@pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
+@pytest.mark.parametrize("at_once", [2, 5, 40])
+def test_kernels_give_a_token_the_same_bits_whatever_it_is_verified_with(build, at_once):
+    runner = make_runner(build())
+    assert same_bits(runner, token_ids(40), at_once)
+    cache = runner.new_cache(41)
+    runner.forward(token_ids(40), cache)
+    clone = cache.copy()
+    following = token_ids(1, seed=2)
+    assert torch.equal(runner.forward(following, cache).logits, runner.forward(following, clone).logits)
+
+
+def test_kernels_write_nowhere_but_in_their_cache_and_refuse_tokens_that_are_none():
+    runner = make_runner(tiny_llama())
+    cache = runner.new_cache(8)
+    with pytest.raises(IndexError, match="9 tokens in a cache for 8"):
+        runner.forward(token_ids(9), cache)
+    for token in (-1, runner.vocab_size):
+        with pytest.raises(IndexError, match=f"is none of {runner.vocab_size}"):
+            runner.forward(torch.tensor([1, token]), cache)
+    assert cache.length == 0
+    assert runner.forward(token_ids(8), cache).logits.shape == (8, runner.vocab_size)
+
+
+def test_what_is_no_number_stays_none_in_every_kernel():
+    for build in (tiny_llama, lambda: rounded(tiny_llama)):
+        model = build()
+        model.model.layers[1].post_attention_layernorm.weight.data[3] = torch.nan
+        runner = make_runner(model)
+        assert runner.path.startswith("kernels")
+        assert runner.forward(token_ids(3), runner.new_cache(4)).logits.isnan().all()
+
+
+def rounded(build):
+    model = build()
+    quantize_model(model)
+    return model
+
+
+def test_kernels_that_are_wrong_or_cannot_be_compiled_are_not_used(monkeypatch, caplog):
+    assert cpu.kernels.__wrapped__() is cpu.kernels()
+    multiply = cpu.kernels().multiply
+    with monkeypatch.context() as wrong:
+        wrong.setattr(cpu.kernels(), "multiply", lambda packed, x: multiply(packed, x) + 1e-3)
+        assert cpu.kernels.__wrapped__() is None
+    monkeypatch.delattr("adaedl.models.cpu_kernels", raising=True)
+    monkeypatch.setitem(sys.modules, "adaedl.models.cpu_kernels", None)
+    assert cpu.kernels.__wrapped__() is None
+    assert "kernels cannot be compiled" in caplog.text
+
+
+def test_rows_that_no_tile_fits_are_multiplied_all_the_same():
+    weight, x = torch.randn(20, 15), torch.randn(3, 15)
+    linear = PackedLinear(weight)
+    assert linear.path == "oneDNN packed"
+    assert torch.allclose(linear(x), x @ weight.T, atol=1e-5)
 
 
 # CUDA graphs, replayed without a GPU.
@@ -401,11 +483,13 @@ def test_the_feature_drafter_runs_its_network(packed, request):
     assert largest_difference(torch.stack(second), drafter_logits(pair, net, ids[:11], features, 9)) < 1e-3
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_positions_unrolled_side_by_side_draft_as_each_does_alone(packed, request):
-    if not packed:
-        request.getfixturevalue("without_packed_products")
-    pair = tiny_pair("feature")
+@pytest.mark.parametrize("path", ["kernels int8", "kernels", "oneDNN packed", "torch"])
+def test_positions_unrolled_side_by_side_draft_as_each_does_alone(path, request):
+    if "kernels" not in path:
+        request.getfixturevalue("without_kernels" if "oneDNN" in path else "without_packed_products")
+    pair = tiny_pair("feature", int8="int8" in path)
+    assert pair.drafter.path == path
+    trimmed = len(pair.drafter.vocab)
     ids, drafts = token_ids(30), token_ids(24).view(4, 6) % pair.target.vocab_size
     layers = pair.drafter.feature_layers
     features = pair.target.forward(ids, pair.target.new_cache(40), "none", layers).features
@@ -419,6 +503,8 @@ def test_positions_unrolled_side_by_side_draft_as_each_does_alone(packed, reques
             expected = [alone.begin(ids[rows][row : row + 1], before[row : row + 1])]
             expected += [alone.extend(step[row]) for step in drafts]
             made = torch.stack([logits[row] for logits in together])
+            if "kernels" in path:  # the same bits: what is replayed on a recording is what would be drafted
+                assert torch.equal(made[:, :trimmed], torch.stack(expected)[:, :trimmed])
             known = len(alone.vocab)  # the other rows may have seen more of the text's own tokens
             assert largest_difference(made[:, :known], torch.stack(expected)) < 1e-4
             assert made[:, known:].eq(-torch.inf).all()
@@ -451,15 +537,19 @@ def test_a_copied_session_drafts_apart_from_its_original():
         assert largest_difference(apart, alone) < 1e-5
 
 
-def test_a_drafter_file_loads_as_it_was_saved(tmp_path):
-    target, pair = tiny_llama(), tiny_pair("feature")
+@pytest.mark.parametrize("path", ["kernels int8", "oneDNN packed"])
+def test_a_drafter_file_loads_as_it_was_saved(path, tmp_path, request):
+    if path == "oneDNN packed":
+        request.getfixturevalue("without_kernels")
+    target, pair = tiny_llama(), tiny_pair("feature", int8="int8" in path)
     net = tiny_drafter_net(target, 24)
-    path = tmp_path / "drafter.safetensors"
+    file = tmp_path / "drafter.safetensors"
     tensors = {**net.state_dict(), "vocab": pair.drafter.vocab.int()}
-    save_file({k: v.clone() for k, v in tensors.items()}, path, {"config": json.dumps(net.config.to_dict())})
+    save_file({k: v.clone() for k, v in tensors.items()}, file, {"config": json.dumps(net.config.to_dict())})
     embeddings = target.get_input_embeddings().weight.detach()
-    loaded = load_feature_drafter(path, pair.target, embeddings)
+    loaded = load_feature_drafter(file, pair.target, embeddings)
     assert isinstance(loaded, FeatureDrafter)
+    assert loaded.path == path
     assert torch.equal(loaded.vocab, pair.drafter.vocab)
     assert loaded.feature_layers == pair.drafter.feature_layers
     ids = token_ids(5)
@@ -470,6 +560,6 @@ def test_a_drafter_file_loads_as_it_was_saved(tmp_path):
     assert largest_difference(*drafted) < 1e-6
 
     with pytest.raises(UserError, match="width 32, not 16"):
-        load_feature_drafter(path, pair.target, embeddings[:, :16])
+        load_feature_drafter(file, pair.target, embeddings[:, :16])
     with pytest.raises(UserError, match="missing"):
         load_feature_drafter(tmp_path / "no.safetensors", pair.target, embeddings)

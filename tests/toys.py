@@ -555,15 +555,17 @@ def tiny_drafter_net(
     return net
 
 
-def tiny_pair(kind: str = "feature", target=None, runner=make_runner, eos_ids: tuple[int, ...] = ()) -> Pair:
-    """A tiny Llama with a drafter: "feature" (trimmed to 24 tokens), "independent" (another tiny Llama),
-    or "self" (the target itself)."""
+def tiny_pair(
+    kind: str = "feature", target=None, runner=make_runner, eos_ids: tuple[int, ...] = (), int8: bool = False
+) -> Pair:
+    """A tiny Llama with a drafter: "feature" (trimmed to 24 tokens, in int8 where asked), "independent"
+    (another tiny Llama), or "self" (the target itself)."""
     target = target or tiny_llama()
     made = runner(target)
     if kind == "feature":
         vocab = torch.randperm(made.vocab_size, generator=torch.Generator().manual_seed(1))[:24]
         net = tiny_drafter_net(target, len(vocab))
-        drafter = FeatureDrafter(net, vocab, made, target.get_input_embeddings().weight.detach())
+        drafter = FeatureDrafter(net, vocab, made, target.get_input_embeddings().weight.detach(), int8)
     else:
         drafter = IndependentDrafter(
             made if kind == "self" else runner(tiny_llama(seed=1, num_hidden_layers=1))
