@@ -121,8 +121,10 @@ def test_a_torch_without_packed_products_takes_the_plain_path_and_says_so(withou
         lambda: tiny_llama(hidden_act="gelu"),
         lambda: tiny_llama(mlp_bias=True),
         lambda: tiny_llama(rope_parameters=SCALED),
+        lambda: tiny_llama(num_attention_heads=3, num_key_value_heads=2),
+        lambda: tiny_llama(num_hidden_layers=0),
     ],
-    ids=["double", "bfloat16", "gelu", "mlp bias", "scaled rotary"],
+    ids=["double", "bfloat16", "gelu", "mlp bias", "scaled rotary", "unequal groups", "no layers"],
 )
 def test_models_that_the_packed_path_does_not_know_take_the_plain_one(build):
     model = build()

@@ -69,7 +69,14 @@ def can_pack(model) -> bool:
         and rope.get("rope_type", "default") == "default"
         and not getattr(config, "mlp_bias", False)
         and not getattr(config, "use_sliding_window", False)
+        and config.num_hidden_layers > 0
+        and config.num_attention_heads % config.num_key_value_heads == 0
+        and _head_dim(config) % 2 == 0
     )
+
+
+def _head_dim(config) -> int:
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def by_definition(
@@ -235,7 +242,7 @@ class PackedLlama:
         self.eps = config.rms_norm_eps
         self.heads = config.num_attention_heads
         self.kv_heads = config.num_key_value_heads
-        self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.head_dim = _head_dim(config)
         self.rotary = Rotary(self.head_dim, config.rope_parameters["rope_theta"])
         # What is not packed is copied: the model's own is a part of its file, which would stay mapped whole.
         self.embeddings = model.get_input_embeddings().weight.detach().clone()

@@ -81,14 +81,7 @@ ReadCall, READ = _record(
 )
 ChooseCall, CHOOSE = _record(
     "ChooseCall",
-    "logits",
-    "noise",
-    "rows",
-    "size",
-    "chosen",
-    "best",
-    "places",
-    "undefined",
+    *("logits", "noise", "rows", "size", "chosen", "best", "places", "undefined"),
     ("temperature", FLOAT64),
 )
 PIECES = 4  # of a row of logits, for threads to share
