@@ -16,7 +16,7 @@ COPY --chown=host:host components components
 RUN mkdir -p /srv/host/.cache && chown host:host /srv/host/.cache
 
 USER host
-ENV GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860 PYTHONUNBUFFERED=1
+ENV GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=7860 PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/srv/host/.cache/numba
 EXPOSE 7860
 VOLUME /srv/host/.cache
 HEALTHCHECK --start-period=120s --interval=30s --timeout=10s \

@@ -201,8 +201,19 @@ def _tile(rows: int, rounded: bool):
 f1, f2, f3, f4, f5, f6, f7, f8 = (_tile(rows, False) for rows in range(1, ROWS + 1))
 r1, r2, r3, r4, r5, r6, r7, r8 = (_tile(rows, True) for rows in range(1, ROWS + 1))
 
-compiled = njit(error_model="numpy", cache=True)
-sums_in_any_order = njit(error_model="numpy", cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _keeps() -> bool:
+    """Whether Numba finds a folder where it may keep what it compiles."""
+    try:
+        njit(cache=True)(_keeps)
+    except RuntimeError:
+        return False
+    return True
+
+
+KEEP = _keeps()
+compiled = njit(error_model="numpy", cache=KEEP)
+sums_in_any_order = njit(error_model="numpy", cache=KEEP, fastmath={"reassoc", "contract", "nsz"})
+region = cfunc(types.void(types.voidptr), cache=KEEP)
 
 
 @compiled
@@ -714,24 +725,24 @@ def run_choose(c, thread, threads):
             chosen[row] = places[at]
 
 
-@cfunc(types.void(types.voidptr), cache=True)
+@region
 def read_region(arguments):
     run_read(carray(arguments, 1, READ)[0])
 
 
-@cfunc(types.void(types.voidptr), cache=True)
+@region
 def choose_region(arguments):
     run_choose(carray(arguments, 1, CHOOSE)[0], thread_number(), thread_count())
 
 
-@cfunc(types.void(types.voidptr), cache=True)
+@region
 def forward_region(arguments):
     f = carray(arguments, 1, FORWARD)[0]
     layers = carray(untyped(f.table), f.layers, LAYER)
     run_forward(f, layers, thread_number(), thread_count())
 
 
-@cfunc(types.void(types.voidptr), cache=True)
+@region
 def multiply_region(arguments):
     run_multiply(carray(arguments, 1, MULTIPLY)[0], thread_number(), thread_count())
 
