@@ -217,7 +217,7 @@ def test_a_target_that_depends_on_what_it_verifies_is_refused():
 
 
 def test_where_there_are_no_kernels_int8_is_refused(without_kernels, capsys):
-    with pytest.raises(UserError, match="int8 is for a CPU that compiles this app's kernels"):
+    with pytest.raises(UserError, match="int8 is for a CPU that multiplies it fast"):
         loading.pick_dtype(CPU, "int8")
     with pytest.raises(UserError, match="which mps does not; choose auto"):
         loading.pick_dtype(torch.device("mps"), "int8")

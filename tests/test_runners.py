@@ -121,7 +121,7 @@ def test_a_torch_without_packed_products_takes_the_plain_path_and_says_so(withou
         lambda: tiny_llama(hidden_act="gelu"),
         lambda: tiny_llama(mlp_bias=True),
         lambda: tiny_llama(rope_parameters=SCALED),
-        lambda: tiny_llama(num_attention_heads=3, num_key_value_heads=2),
+        lambda: tiny_llama(num_attention_heads=4, num_key_value_heads=3),
         lambda: tiny_llama(num_hidden_layers=0),
     ],
     ids=["double", "bfloat16", "gelu", "mlp bias", "scaled rotary", "unequal groups", "no layers"],
@@ -539,10 +539,11 @@ def test_a_copied_session_drafts_apart_from_its_original():
         assert largest_difference(apart, alone) < 1e-5
 
 
-@pytest.mark.parametrize("path", ["kernels int8", "oneDNN packed"])
-def test_a_drafter_file_loads_as_it_was_saved(path, tmp_path, request):
+@pytest.mark.parametrize("path", ["kernels int8", "kernels", "oneDNN packed"])
+def test_a_drafter_file_loads_as_it_was_saved(path, tmp_path, request, monkeypatch):
     if path == "oneDNN packed":
         request.getfixturevalue("without_kernels")
+    monkeypatch.setattr(drafter, "multiplies_int8", lambda: "int8" in path)
     target, pair = tiny_llama(), tiny_pair("feature", int8="int8" in path)
     net = tiny_drafter_net(target, 24)
     file = tmp_path / "drafter.safetensors"

@@ -49,6 +49,11 @@ def kernels() -> ModuleType | None:
     return cpu_kernels if all(right) else None
 
 
+def multiplies_int8() -> bool:
+    """Whether int8 is faster than float32 here: the kernels multiply it anywhere, but fast only with VNNI."""
+    return kernels() is not None and kernels().VNNI
+
+
 def has_packed_linear() -> bool:
     """Whether this torch has oneDNN's packed products."""
     return torch.backends.mkldnn.is_available() and all(

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from llvmlite import binding, ir
 from numba import carray, cfunc, njit, types
+from numba.core import config
 from numba.extending import intrinsic
 from torch import Tensor
 
@@ -31,7 +32,15 @@ ROWS = 8  # rows of a tile
 STEP = 4  # inputs that a tile takes at a time
 ALIGNED = 64  # bytes
 
-VNNI = bool(binding.get_host_cpu_features().get("avx512vnni"))
+
+def _compiles_for(feature: str) -> bool:
+    """Whether Numba compiles for a processor that has it: the one at hand, if it is told of no other."""
+    if config.CPU_NAME or config.CPU_FEATURES:
+        return f"+{feature}" in (config.CPU_FEATURES or "")
+    return bool(binding.get_host_cpu_features().get(feature))
+
+
+VNNI = _compiles_for("avx512vnni")
 OFFSET = 128 if VNNI else 0  # VNNI multiplies numbers without a sign by numbers with one
 
 OpenMP = ctypes.CDLL(None)
@@ -200,6 +209,7 @@ def _tile(rows: int, rounded: bool):
 
 f1, f2, f3, f4, f5, f6, f7, f8 = (_tile(rows, False) for rows in range(1, ROWS + 1))
 r1, r2, r3, r4, r5, r6, r7, r8 = (_tile(rows, True) for rows in range(1, ROWS + 1))
+
 
 def _keeps() -> bool:
     """Whether Numba finds a folder where it may keep what it compiles."""

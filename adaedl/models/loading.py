@@ -70,11 +70,11 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
     float32 elsewhere.
 
     Raises:
-        UserError: not one of float32, bfloat16, float16 and int8, or int8 where there are no kernels for it.
+        UserError: not one of float32, bfloat16, float16 and int8, or int8 where it is not multiplied fast.
     """
     import torch
 
-    from adaedl.models.cpu import kernels
+    from adaedl.models.cpu import multiplies_int8
 
     if dtype in (None, "", "auto"):
         if device.type != "cuda":
@@ -83,9 +83,11 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
     wanted = str(dtype).strip().lower().removeprefix("torch.")
     if wanted not in DTYPES:
         raise UserError("There is no dtype {!r}; choose auto or one of {}.", dtype, ", ".join(DTYPES))
-    if wanted == "int8" and (device.type != "cpu" or not kernels()):
+    if wanted == "int8" and (device.type != "cpu" or not multiplies_int8()):
         raise UserError(
-            "int8 is for a CPU that compiles this app's kernels, which {} does not; choose auto.", device
+            "int8 is for a CPU that multiplies it fast (with AVX-512 VNNI) in this app's kernels, which {} "
+            "does not; choose auto.",
+            device,
         )
     return getattr(torch, wanted)
 
