@@ -3,7 +3,7 @@
 A forward of few tokens is limited by reading the weights, so that is all it should do. Called one by one, its
 products and norms spend as long on their calls as on their work; here nothing but a barrier lies between two.
 Weights are laid out in blocks of 32 outputs, [outputs/32, inputs, 32], which a tile reads once from end to
-end for up to eight rows. Each output adds up its inputs in their order, and each row is normed and attends by
+end for up to eight rows. Each output adds up its inputs in one order, and each row is normed and attends by
 itself: what a token's numbers are does not depend on how many tokens are beside it, to the bit.
 
 int8 weights [outputs/32, inputs/4, 32, 4] have a scale for each output. Inputs are rounded as they come, with
@@ -30,6 +30,7 @@ LANES = 16  # numbers in a vector: 512 bits of float32, which narrower processor
 BLOCK = 2 * LANES  # outputs of a tile
 ROWS = 8  # rows of a tile
 STEP = 4  # inputs that a tile takes at a time
+CHUNK = 192  # inputs whose products are added up before they join the sum
 ALIGNED = 64  # bytes
 
 
@@ -135,8 +136,9 @@ def _splat(builder, value):
 
 
 def _tile(rows: int, rounded: bool):
-    """A function that adds up a block's 32 outputs of so many rows: tile(weights, x, inputs, out), addresses
-    but for `inputs`; x [rows, inputs], out [rows, 32] in float32 or, rounded, int32."""
+    """A function that adds to a block's 32 outputs of so many rows what the next `count` inputs bring them:
+    tile(weights, x, inputs, count, out), addresses but for `inputs`, how many a row of x has, and `count`.
+    out [rows, 32] is float32 or, rounded, int32."""
     i32, i64 = ir.IntType(32), ir.IntType(64)
     number = i32 if rounded else ir.FloatType()
     vector = ir.VectorType(number, LANES)
@@ -162,11 +164,11 @@ def _tile(rows: int, rounded: bool):
         return total
 
     @intrinsic
-    def tile(typing, weights, x, inputs, out):
+    def tile(typing, weights, x, inputs, count, out):
         def generate(context, builder, signature, arguments):
-            weights, x, inputs, out = arguments
+            weights, x, inputs, count, out = arguments
             weights, x, out = (builder.inttoptr(p, number.as_pointer()) for p in (weights, x, out))
-            stride = builder.sdiv(inputs, i64(each))
+            stride, end = (builder.sdiv(of, i64(each)) for of in (inputs, count))
             sources = [builder.gep(x, [builder.mul(stride, i64(row))]) for row in range(rows)]
             before = builder.block
             loop, after = builder.append_basic_block("inputs"), builder.append_basic_block("done")
@@ -193,16 +195,18 @@ def _tile(rows: int, rounded: bool):
             for start, total in zip(chain(*starts), chain(*totals), strict=True):
                 start.add_incoming(zero, before)
                 start.add_incoming(total, loop)
-            builder.cbranch(builder.icmp_signed("<", following, stride), loop, after)
+            builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
             builder.position_at_end(after)
             for row in range(rows):
                 for half in range(2):
                     offset = i64(row * BLOCK + half * LANES)
                     address = builder.bitcast(builder.gep(out, [offset]), vector.as_pointer())
-                    builder.store(totals[row][half], address, align=4)
+                    before = builder.load(address, align=4)
+                    add = builder.add if rounded else builder.fadd
+                    builder.store(add(before, totals[row][half]), address, align=4)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 4), generate
+        return types.void(*[types.int64] * 5), generate
 
     return tile
 
@@ -227,43 +231,43 @@ region = cfunc(types.void(types.voidptr), cache=KEEP)
 
 
 @compiled
-def tile(rows, weights, x, inputs, out):
+def tile(rows, weights, x, inputs, count, out):
     if rows >= 8:
-        f8(weights, x, inputs, out)
+        f8(weights, x, inputs, count, out)
     elif rows == 7:
-        f7(weights, x, inputs, out)
+        f7(weights, x, inputs, count, out)
     elif rows == 6:
-        f6(weights, x, inputs, out)
+        f6(weights, x, inputs, count, out)
     elif rows == 5:
-        f5(weights, x, inputs, out)
+        f5(weights, x, inputs, count, out)
     elif rows == 4:
-        f4(weights, x, inputs, out)
+        f4(weights, x, inputs, count, out)
     elif rows == 3:
-        f3(weights, x, inputs, out)
+        f3(weights, x, inputs, count, out)
     elif rows == 2:
-        f2(weights, x, inputs, out)
+        f2(weights, x, inputs, count, out)
     else:
-        f1(weights, x, inputs, out)
+        f1(weights, x, inputs, count, out)
 
 
 @compiled
-def rounded_tile(rows, weights, x, inputs, out):
+def rounded_tile(rows, weights, x, inputs, count, out):
     if rows >= 8:
-        r8(weights, x, inputs, out)
+        r8(weights, x, inputs, count, out)
     elif rows == 7:
-        r7(weights, x, inputs, out)
+        r7(weights, x, inputs, count, out)
     elif rows == 6:
-        r6(weights, x, inputs, out)
+        r6(weights, x, inputs, count, out)
     elif rows == 5:
-        r5(weights, x, inputs, out)
+        r5(weights, x, inputs, count, out)
     elif rows == 4:
-        r4(weights, x, inputs, out)
+        r4(weights, x, inputs, count, out)
     elif rows == 3:
-        r3(weights, x, inputs, out)
+        r3(weights, x, inputs, count, out)
     elif rows == 2:
-        r2(weights, x, inputs, out)
+        r2(weights, x, inputs, count, out)
     else:
-        r1(weights, x, inputs, out)
+        r1(weights, x, inputs, count, out)
 
 
 @compiled
@@ -342,8 +346,11 @@ def block_of(product, block, x, scales, first, rows, out):
     """A block's outputs [rows, 32] of the rows from `first` on."""
     inputs, y = product.inputs, floats(out)
     at = block * BLOCK
+    for i in range(rows * BLOCK):
+        y[i] = np.float32(0)
     if product.scale:
-        rounded_tile(rows, product.weight + block * inputs * BLOCK, x + first * inputs, inputs, out)
+        weights = product.weight + block * inputs * BLOCK
+        rounded_tile(rows, weights, x + first * inputs, inputs, inputs, out)
         totals, s, sums = wholes32(out), floats(product.scale), wholes32(product.sums)
         for row in range(rows):
             by = floats(scales)[first + row]
@@ -351,7 +358,11 @@ def block_of(product, block, x, scales, first, rows, out):
                 total = totals[row * BLOCK + j] - np.int32(OFFSET) * sums[at + j]
                 y[row * BLOCK + j] = np.float32(total) * s[at + j] * by
     else:
-        tile(rows, product.weight + 4 * block * inputs * BLOCK, x + 4 * first * inputs, inputs, out)
+        weights = product.weight + 4 * block * inputs * BLOCK
+        for at_input in range(0, inputs, CHUNK):  # in parts, which rounds less than one long sum
+            count = min(CHUNK, inputs - at_input)
+            here = x + 4 * (first * inputs + at_input)
+            tile(rows, weights + 4 * at_input * BLOCK, here, inputs, count, out)
     if product.bias:
         b = floats(product.bias)
         for row in range(rows):
