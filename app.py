@@ -1,5 +1,6 @@
 """The page, launched: `python app.py`. The models load once it is up, on ZeroGPU before."""
 
+import gc
 import sys
 
 from adaedl.errors import UserError
@@ -23,6 +24,7 @@ if __name__ == "__main__":
         launch(demo, models)
     except UserError as error:
         sys.exit(f"error: {error}")
+    gc.freeze()  # what a page is made of stays: Python need not search it for what nobody uses
     if not on_zero_gpu():
         models.load_first()
     demo.block_thread()
