@@ -66,8 +66,7 @@ def can_pack(model) -> bool:
     config = model.config
     rope = getattr(config, "rope_parameters", None) or {}
     return (
-        (kernels() is not None or has_packed_linear())
-        and model.device.type == "cpu"
+        model.device.type == "cpu"
         and model.dtype == torch.float32
         and config.model_type in PACKABLE
         and config.hidden_act == "silu"
@@ -77,6 +76,7 @@ def can_pack(model) -> bool:
         and config.num_hidden_layers > 0
         and config.num_attention_heads % config.num_key_value_heads == 0
         and _head_dim(config) % 2 == 0
+        and (has_packed_linear() or kernels() is not None)
     )
 
 
