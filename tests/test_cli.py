@@ -223,7 +223,14 @@ def test_asking_whether_a_file_can_be_written_leaves_none_behind(tmp_path, capsy
 def test_ctrl_c_ends_a_race_quietly():
     lanes = ",".join(6 * ["autoregressive"])  # a race that takes long, even if its text should end early
     command = [sys.executable, "-m", "adaedl", "race", PROMPT, "--max-new-tokens", "2000", "--lanes", lanes]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    kept = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # in the background it is ignored, and inherited
+    try:
+        process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    with process:
         said = b""
         while b"racing" not in said:
             chunk = process.stderr.read1()
