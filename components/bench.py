@@ -191,7 +191,7 @@ def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
     """The race as a visitor runs it, on a page that a link to a race of one token has set."""
     link = {"prompt": "Hello", "lanes": ",".join(settings.lanes), "max_new_tokens": 1}
     page.goto(f"{address}/?{urlencode(link)}")
-    wait_until_finished(page, 1)
+    wait_until_finished(page)
     page.click("#advanced > button")
     page.fill("#tokens input", str(settings.max_new_tokens))
     page.fill("#prompt textarea", settings.prompt)
@@ -204,7 +204,7 @@ def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
         "return window.bench.whenShown(prompt).then((at) => at - began); }",
         settings.prompt,
     )
-    wait_until_finished(page, settings.max_new_tokens)
+    wait_until_finished(page)  # a text may end before it has all of its tokens
     wall = time.perf_counter() - began
     page.wait_for_timeout(1500)  # for what is drawn last
     measured = {
@@ -234,12 +234,8 @@ def task_times(trace: bytes) -> list[float]:
     ]
 
 
-def wait_until_finished(page: Page, tokens: int) -> None:
-    page.wait_for_function(
-        "(tokens) => { const said = document.querySelector('#status')?.innerText ?? ''; "
-        "return said.includes('Finished') && said.includes(` ${tokens} tokens`); }",
-        arg=tokens,
-    )
+def wait_until_finished(page: Page) -> None:
+    page.wait_for_function("document.querySelector('#status')?.innerText.includes('Finished')")
 
 
 def saved(page: Page) -> Trace:
