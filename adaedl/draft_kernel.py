@@ -4,24 +4,15 @@ In torch this is some twenty kernels over the vocabulary, a good part of a small
 for shared noise and temperature 0 without top-k and top-p; what they compute is defined by `decoding._Match`.
 """
 
-from typing import NamedTuple
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from adaedl.sampling import DraftNumbers
+
 AT_ONCE = 2048  # logits of one program
 PARTS = 8  # numbers that a program leaves
-
-
-class DraftNumbers(NamedTuple):
-    """The drafted token's index [1] in q's vocabulary and id [1] in the target's, and `numbers` [6]: the id,
-    entropy, top probability, margin and probability of the token as it is scored, and its q."""
-
-    index: Tensor
-    token_id: Tensor
-    numbers: Tensor
 
 
 @triton.jit

@@ -6,6 +6,7 @@ generations at once through the very code that decodes a real text.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -184,6 +185,15 @@ class DraftStatistics:
     entropy: Tensor
     top_prob: Tensor
     margin: Tensor
+
+
+class DraftNumbers(NamedTuple):
+    """The drafted token's index [1] in q's vocabulary and id [1] in the target's, and `numbers` [6]: the id,
+    entropy, top probability, margin and probability of the token as it is scored, and its q."""
+
+    index: Tensor
+    token_id: Tensor
+    numbers: Tensor
 
 
 def draft_statistics(probs: Tensor) -> DraftStatistics:

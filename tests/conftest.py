@@ -5,6 +5,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from adaedl.models import cpu, drafter
 from adaedl.models.pair import Pair
 from components.chromium import chromium
 
@@ -33,6 +34,13 @@ SOON = 60_000  # milliseconds in which a page must show what is expected of it, 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    """A machine on which the CPU's kernels cannot be compiled."""
+    for module in (cpu, drafter):
+        monkeypatch.setattr(module, "kernels", lambda: None)
 
 
 @pytest.fixture(scope="session")

@@ -223,9 +223,8 @@ def test_asking_whether_a_file_can_be_written_leaves_none_behind(tmp_path, capsy
 def test_ctrl_c_ends_a_race_quietly():
     lanes = ",".join(6 * ["autoregressive"])  # a race that takes long, even if its text should end early
     command = [sys.executable, "-m", "adaedl", "race", PROMPT, "--max-new-tokens", "2000", "--lanes", lanes]
-    kept = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # in the background it is ignored, and inherited
+    # A shell has what runs in the background ignore it, and its children too.
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     finally:

@@ -11,7 +11,7 @@ from toys import graphed, random_world, tiny_llama, tiny_pair, world_pair
 from adaedl import decoding
 from adaedl.decoding import Context, _Uniforms, decode, make_choose, make_read_draft, read_prompt
 from adaedl.errors import UserError
-from adaedl.models import cpu, drafter
+from adaedl.models import cpu
 from adaedl.models.cpu import StaticCache
 from adaedl.models.cuda import GraphedCache
 from adaedl.models.pair import Pair
@@ -514,10 +514,7 @@ def assert_same_rounds(by_kernel, by_torch) -> None:
 
 def test_a_kernel_that_reads_drafts_is_for_plain_sampling_under_matching_alone():
     pair = tiny_pair("independent")
-    pair.read_draft = lambda *_: pytest.fail("the kernel was called")
-    for sampling in (Sampling(0.8, top_k=5), Sampling(0.8, top_p=0.9)):
-        list(decode(pair, PROMPT, make_stopper("adaedl"), sampling, max_new_tokens=8))
-    pair.choose = pair.read_draft
+    pair.read_draft = pair.choose = lambda *_: pytest.fail("the kernel was called")
     for sampling in (Sampling(0.8, top_k=5), Sampling(0.8, top_p=0.9)):
         list(decode(pair, PROMPT, make_stopper("adaedl"), sampling, max_new_tokens=8))
     run(pair, "adaedl", verification="speculative", max_new_tokens=8)
@@ -558,10 +555,9 @@ def test_times_are_parts_of_the_rounds_and_the_rounds_follow_one_another():
         clock += played.duration_s
 
 
-def test_a_torch_without_packed_products_writes_the_same_text(monkeypatch):
+def test_a_torch_without_packed_products_writes_the_same_text(request, monkeypatch):
     packed = text_of(run(tiny_pair("feature"), "fixed:k=3", 0))
-    for module in (cpu, drafter):
-        monkeypatch.setattr(module, "kernels", lambda: None)
+    request.getfixturevalue("without_kernels")
     monkeypatch.setattr(cpu, "has_packed_linear", lambda: False)
     plain = tiny_pair("feature")
     assert isinstance(plain.target, TransformersRunner)

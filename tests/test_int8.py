@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_runners import token_ids
-from toys import tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2, toy_pair, toy_tokenizer
+from test_runners import assert_same_bits, token_ids
+from toys import rounded, tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2, toy_pair, toy_tokenizer
 
 from adaedl import reference
 from adaedl.__main__ import main
@@ -13,28 +13,16 @@ from adaedl.check import check
 from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.forwards import weights_read
-from adaedl.models import cpu, drafter, loading
-from adaedl.models.cpu import PackedGate, PackedLinear, PackedLlama, same_bits
+from adaedl.models import loading
+from adaedl.models.cpu import PackedGate, PackedLinear, PackedLlama
 from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
-from adaedl.models.int8 import LEVELS, Int8Linear, quantize, quantize_model
+from adaedl.models.int8 import LEVELS, Int8Linear, quantize
 from adaedl.models.presets import resolve
 from adaedl.models.runner import TransformersRunner, make_runner
 from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def without_kernels(monkeypatch):
-    for module in (cpu, drafter):
-        monkeypatch.setattr(module, "kernels", lambda: None)
-
-
-def rounded(build, **changes):
-    model = build(**changes)
-    quantize_model(model)
-    return model
 
 
 def assert_nearly_same_model(runner, reference) -> None:
@@ -116,13 +104,7 @@ def test_a_row_has_the_same_bits_whatever_it_is_beside():
 @pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
 @pytest.mark.parametrize("at_once", [2, 5, 40])
 def test_a_token_has_the_same_bits_whatever_it_is_verified_with(build, at_once):
-    runner = make_runner(rounded(build))
-    assert same_bits(runner, token_ids(40), at_once)
-    cache = runner.new_cache(41)
-    runner.forward(token_ids(40), cache)
-    clone = cache.copy()
-    following = token_ids(1, seed=2)
-    assert torch.equal(runner.forward(following, cache).logits, runner.forward(following, clone).logits)
+    assert_same_bits(make_runner(rounded(build)), at_once)
 
 
 @pytest.mark.parametrize("path", ["kernels int8", "torch int8"])

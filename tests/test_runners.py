@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from toys import Replayed, graphed, tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2
+from toys import Replayed, graphed, rounded, tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2
 from transformers import GemmaConfig, GemmaForCausalLM, MistralConfig, MistralForCausalLM
 
 from adaedl.decoding import decode, read_prompt
@@ -19,7 +19,6 @@ from adaedl.models.cpu import PackedGate, PackedLinear, PackedLlama, can_pack, s
 from adaedl.models.cuda import GraphedLlama, make_graphed
 from adaedl.models.drafter import FeatureDrafter, load_feature_drafter
 from adaedl.models.drafter_net import rotary
-from adaedl.models.int8 import quantize_model
 from adaedl.models.runner import PREFILL_CHUNK, TransformersRunner, make_runner, prefill
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
@@ -43,12 +42,6 @@ LAYERS = (0, 1, 3)  # of three: the embedding, a middle one, and the last, norme
 def _without_gradients():
     with torch.inference_mode():
         yield
-
-
-@pytest.fixture
-def without_kernels(monkeypatch):
-    for module in (cpu, drafter):
-        monkeypatch.setattr(module, "kernels", lambda: None)
 
 
 @pytest.fixture
@@ -79,6 +72,16 @@ def assert_same_model(runner, reference) -> None:
         for cache in caches:
             cache.rewind(keep)
             assert cache.length == keep
+
+
+def assert_same_bits(runner, at_once: int) -> None:
+    """Each token's logits alone and beside others, and after a cache and its copy."""
+    assert same_bits(runner, token_ids(40), at_once)
+    cache = runner.new_cache(41)
+    runner.forward(token_ids(40), cache)
+    clone = cache.copy()
+    following = token_ids(1, seed=2)
+    assert torch.equal(runner.forward(following, cache).logits, runner.forward(following, clone).logits)
 
 
 # The packed runner.
@@ -241,13 +244,7 @@ def test_packed_products_are_plain_products(path, rows, bias, outputs, request):
 @pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
 @pytest.mark.parametrize("at_once", [2, 5, 40])
 def test_kernels_give_a_token_the_same_bits_whatever_it_is_verified_with(build, at_once):
-    runner = make_runner(build())
-    assert same_bits(runner, token_ids(40), at_once)
-    cache = runner.new_cache(41)
-    runner.forward(token_ids(40), cache)
-    clone = cache.copy()
-    following = token_ids(1, seed=2)
-    assert torch.equal(runner.forward(following, cache).logits, runner.forward(following, clone).logits)
+    assert_same_bits(make_runner(build()), at_once)
 
 
 def test_kernels_write_nowhere_but_in_their_cache_and_refuse_tokens_that_are_none():
@@ -269,12 +266,6 @@ def test_what_is_no_number_stays_none_in_every_kernel():
         runner = make_runner(model)
         assert runner.path.startswith("kernels")
         assert runner.forward(token_ids(3), runner.new_cache(4)).logits.isnan().all()
-
-
-def rounded(build):
-    model = build()
-    quantize_model(model)
-    return model
 
 
 def test_kernels_that_are_wrong_or_cannot_be_compiled_are_not_used(monkeypatch, caplog):

@@ -24,6 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from adaedl.models.cuda import GraphedLlama
 from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet
+from adaedl.models.int8 import quantize_model
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Output, make_runner
 from adaedl.request import Sampling
@@ -553,6 +554,13 @@ def tiny_drafter_net(
         else:
             parameter.normal_(std=0.2)
     return net
+
+
+def rounded(build: Callable, **changes):
+    """A tiny model with its linear layers in int8."""
+    model = build(**changes)
+    quantize_model(model)
+    return model
 
 
 def tiny_pair(

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from adaedl.models.int8 import LEAST_SCALE, LEVELS
 from adaedl.models.runner import Output
+from adaedl.sampling import DraftNumbers
 
 LANES = 16  # numbers in a vector: 512 bits of float32, which narrower processors take in parts
 BLOCK = 2 * LANES  # outputs of a tile
@@ -135,23 +136,23 @@ def _splat(builder, value):
     )
 
 
-def _tile(rows: int, rounded: bool):
-    """A function that adds to a block's 32 outputs of so many rows what the next `count` inputs bring them:
-    tile(weights, x, inputs, count, out), addresses but for `inputs`, how many a row of x has, and `count`.
-    out [rows, 32] is float32 or, rounded, int32."""
+def _tile(rounded: bool):
+    """A function that adds to a block's 32 outputs of up to ROWS rows what the next `count` inputs bring:
+    tile(rows, weights, x, inputs, count, out), addresses but for `rows`, `inputs`, how many a row of x has,
+    and `count`. out [rows, 32] is float32 or, rounded, int32. Each number of rows has code of its own."""
     i32, i64 = ir.IntType(32), ir.IntType(64)
     number = i32 if rounded else ir.FloatType()
     vector = ir.VectorType(number, LANES)
     each = 1 if not rounded else STEP  # inputs in an element of x
     unroll = 1 if rounded else STEP
 
+    kind = ir.FunctionType(vector, [vector] * 3)
+
     def multiply_add(builder, weights, x, total):
         if not rounded:
-            kind = ir.FunctionType(vector, [vector] * 3)
             multiply = builder.module.declare_intrinsic("llvm.fma.v16f32", (), kind)
             return builder.call(multiply, [weights, x, total])
         if VNNI:
-            kind = ir.FunctionType(vector, [vector] * 3)
             multiply = builder.module.declare_intrinsic("llvm.x86.avx512.vpdpbusd.512", (), kind)
             return builder.call(multiply, [total, x, weights])
         i8s, i16s = (ir.VectorType(ir.IntType(bits), STEP * LANES) for bits in (8, 16))
@@ -163,56 +164,66 @@ def _tile(rows: int, rounded: bool):
             total = builder.add(total, builder.shuffle_vector(products, undefined, places))
         return total
 
+    def add_up(builder, rows, weights, x, stride, end, out):
+        sources = [builder.gep(x, [builder.mul(stride, i64(row))]) for row in range(rows)]
+        before = builder.block
+        loop, after = builder.append_basic_block("inputs"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        place = builder.phi(i64)
+        place.add_incoming(i64(0), before)
+        starts = [[builder.phi(vector) for _ in range(2)] for _ in range(rows)]
+        totals = [list(row) for row in starts]
+        for step in range(unroll):
+            here = builder.add(place, i64(step))
+            block = []
+            for half in range(2):
+                offset = builder.add(builder.mul(here, i64(BLOCK)), i64(half * LANES))
+                address = builder.bitcast(builder.gep(weights, [offset]), vector.as_pointer())
+                block.append(builder.load(address, align=64))
+            for row in range(rows):
+                value = _splat(builder, builder.load(builder.gep(sources[row], [here]), align=4))
+                for half in range(2):
+                    totals[row][half] = multiply_add(builder, block[half], value, totals[row][half])
+        following = builder.add(place, i64(unroll))
+        place.add_incoming(following, loop)
+        zero = ir.Constant(vector, [0] * LANES)
+        for start, total in zip(chain(*starts), chain(*totals), strict=True):
+            start.add_incoming(zero, before)
+            start.add_incoming(total, loop)
+        builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
+        builder.position_at_end(after)
+        for row in range(rows):
+            for half in range(2):
+                offset = i64(row * BLOCK + half * LANES)
+                address = builder.bitcast(builder.gep(out, [offset]), vector.as_pointer())
+                before = builder.load(address, align=4)
+                add = builder.add if rounded else builder.fadd
+                builder.store(add(before, totals[row][half]), address, align=4)
+
     @intrinsic
-    def tile(typing, weights, x, inputs, count, out):
+    def tile(typing, rows, weights, x, inputs, count, out):
         def generate(context, builder, signature, arguments):
-            weights, x, inputs, count, out = arguments
+            rows, weights, x, inputs, count, out = arguments
             weights, x, out = (builder.inttoptr(p, number.as_pointer()) for p in (weights, x, out))
             stride, end = (builder.sdiv(of, i64(each)) for of in (inputs, count))
-            sources = [builder.gep(x, [builder.mul(stride, i64(row))]) for row in range(rows)]
-            before = builder.block
-            loop, after = builder.append_basic_block("inputs"), builder.append_basic_block("done")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            place = builder.phi(i64)
-            place.add_incoming(i64(0), before)
-            starts = [[builder.phi(vector) for _ in range(2)] for _ in range(rows)]
-            totals = [list(row) for row in starts]
-            for step in range(unroll):
-                here = builder.add(place, i64(step))
-                block = []
-                for half in range(2):
-                    offset = builder.add(builder.mul(here, i64(BLOCK)), i64(half * LANES))
-                    address = builder.bitcast(builder.gep(weights, [offset]), vector.as_pointer())
-                    block.append(builder.load(address, align=64))
-                for row in range(rows):
-                    value = _splat(builder, builder.load(builder.gep(sources[row], [here]), align=4))
-                    for half in range(2):
-                        totals[row][half] = multiply_add(builder, block[half], value, totals[row][half])
-            following = builder.add(place, i64(unroll))
-            place.add_incoming(following, loop)
-            zero = ir.Constant(vector, [0] * LANES)
-            for start, total in zip(chain(*starts), chain(*totals), strict=True):
-                start.add_incoming(zero, before)
-                start.add_incoming(total, loop)
-            builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
-            builder.position_at_end(after)
-            for row in range(rows):
-                for half in range(2):
-                    offset = i64(row * BLOCK + half * LANES)
-                    address = builder.bitcast(builder.gep(out, [offset]), vector.as_pointer())
-                    before = builder.load(address, align=4)
-                    add = builder.add if rounded else builder.fadd
-                    builder.store(add(before, totals[row][half]), address, align=4)
+            cases = [builder.append_basic_block(f"rows{many}") for many in range(1, ROWS + 1)]
+            finished = builder.append_basic_block("finished")
+            choice = builder.switch(rows, finished)
+            for many, case in enumerate(cases, 1):
+                choice.add_case(i64(many), case)
+                builder.position_at_end(case)
+                add_up(builder, many, weights, x, stride, end, out)
+                builder.branch(finished)
+            builder.position_at_end(finished)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 5), generate
+        return types.void(*[types.int64] * 6), generate
 
     return tile
 
 
-f1, f2, f3, f4, f5, f6, f7, f8 = (_tile(rows, False) for rows in range(1, ROWS + 1))
-r1, r2, r3, r4, r5, r6, r7, r8 = (_tile(rows, True) for rows in range(1, ROWS + 1))
+tile, rounded_tile = (_tile(rounded) for rounded in (False, True))
 
 
 def _keeps() -> bool:
@@ -228,46 +239,6 @@ KEEP = _keeps()
 compiled = njit(error_model="numpy", cache=KEEP)
 sums_in_any_order = njit(error_model="numpy", cache=KEEP, fastmath={"reassoc", "contract", "nsz"})
 region = cfunc(types.void(types.voidptr), cache=KEEP)
-
-
-@compiled
-def tile(rows, weights, x, inputs, count, out):
-    if rows >= 8:
-        f8(weights, x, inputs, count, out)
-    elif rows == 7:
-        f7(weights, x, inputs, count, out)
-    elif rows == 6:
-        f6(weights, x, inputs, count, out)
-    elif rows == 5:
-        f5(weights, x, inputs, count, out)
-    elif rows == 4:
-        f4(weights, x, inputs, count, out)
-    elif rows == 3:
-        f3(weights, x, inputs, count, out)
-    elif rows == 2:
-        f2(weights, x, inputs, count, out)
-    else:
-        f1(weights, x, inputs, count, out)
-
-
-@compiled
-def rounded_tile(rows, weights, x, inputs, count, out):
-    if rows >= 8:
-        r8(weights, x, inputs, count, out)
-    elif rows == 7:
-        r7(weights, x, inputs, count, out)
-    elif rows == 6:
-        r6(weights, x, inputs, count, out)
-    elif rows == 5:
-        r5(weights, x, inputs, count, out)
-    elif rows == 4:
-        r4(weights, x, inputs, count, out)
-    elif rows == 3:
-        r3(weights, x, inputs, count, out)
-    elif rows == 2:
-        r2(weights, x, inputs, count, out)
-    else:
-        r1(weights, x, inputs, count, out)
 
 
 @compiled
@@ -971,14 +942,6 @@ class Forward:
         if not f.tails:
             cache.length = end
         return scores
-
-
-class DraftNumbers(NamedTuple):
-    """As draft_kernel.py has it for a GPU."""
-
-    index: Tensor
-    token_id: Tensor
-    numbers: Tensor
 
 
 call_read = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(read_region.address)
