@@ -1,15 +1,16 @@
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from toys import tiny_drafter_net, tiny_llama
+from toys import tiny_drafter_net, tiny_llama, toy_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from adaedl.__main__ import main
 from adaedl.distill.corpus import Corpus
-from adaedl.distill.generate import export_text
+from adaedl.distill.generate import Writer, export_text
 from adaedl.distill.prompts import HELD_OUT_PROMPTS, mentions_held_out_topic
 from adaedl.distill.train import (
     BETA_WEIGHT,
@@ -21,6 +22,7 @@ from adaedl.distill.train import (
     save_drafter,
     train,
     unroll,
+    widen,
 )
 from adaedl.models.drafter import FeatureDrafter, load_feature_drafter, read_drafter
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet
@@ -64,19 +66,52 @@ def corpus(target, tmp_path):
     return corpus
 
 
-def test_the_loss_gradient_written_by_hand_is_the_one_autograd_finds():
+def test_every_row_writes_a_prompt_and_the_targets_answer_to_it_with_the_targets_features(
+    target, monkeypatch
+):
+    monkeypatch.setattr("adaedl.distill.batched.FEATURE_LAYERS", LAYERS)
+    monkeypatch.setattr("adaedl.distill.batched.product_dtype", lambda: torch.float32)
+    monkeypatch.setattr("adaedl.distill.generate.PROMPT_TOKENS", 6)
+    monkeypatch.setattr("adaedl.distill.generate.SHORTEST_PROMPT", 0)
+    tokenizer = toy_tokenizer(96)
+    tokenizer.chat_template = (
+        "w1 w2 {{ messages[0]['content'] }} w3{% if add_generation_prompt %} w4 w5{% endif %}"
+    )
+    written = list(islice(Writer(target, tokenizer, rows=3, answer_tokens=9, seed=0).write(), 40))
+    runner = TransformersRunner(target)
+    greedy = 0
+    for row in written:
+        prompt, answer = row.tokens[: row.prompt_length], row.tokens[row.prompt_length :]
+        assert prompt[:2] == [1, 2]
+        assert prompt[-3:] == [3, 4, 5]
+        assert len(prompt) <= 2 + 6 + 3
+        assert len(answer) == 9 or answer[-1] == 3
+        assert 3 not in answer[:-1]
+        forward = runner.forward(torch.tensor(row.tokens), runner.new_cache(64), "all", LAYERS)
+        features = np.stack(row.features).reshape(len(row.features), -1)
+        assert len(features) == len(row.tokens) - 1
+        assert np.allclose(features, forward.features[:-1].numpy(), atol=1e-2)
+        if row.temperature == 0:
+            greedy += len(answer)
+            assert answer == forward.logits[row.prompt_length - 1 : -1].argmax(-1).tolist()
+    assert greedy > 50
+
+
+def test_the_loss_gradient_written_by_hand_is_the_one_autograd_finds(monkeypatch):
+    monkeypatch.setattr("adaedl.distill.train.LOSS_ROWS", 3)
     torch.manual_seed(0)
-    logits = torch.randn(7, 11, dtype=torch.double, requires_grad=True)
-    teacher_logits = torch.randn(7, 11, dtype=torch.double)
-    q, p = logits.softmax(-1), teacher_logits.softmax(-1)
+    x, head = (torch.randn(n, 5, requires_grad=True) for n in (7, 11))
+    teacher, rows = torch.randn(7, 5), torch.randn(11, 5)
+    q, p = (x @ head.T).softmax(-1), (teacher @ rows.T).softmax(-1)
     beta = torch.minimum(p, q).sum(-1).mean()
-    expected = -(p * logits.log_softmax(-1)).sum(-1).mean() - BETA_WEIGHT * beta
-    (wanted,) = torch.autograd.grad(expected, logits)
-    loss, measured = DistillationLoss.apply(logits, teacher_logits)
-    (found,) = torch.autograd.grad(loss, logits)
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+    expected = -(p * (x @ head.T).log_softmax(-1)).sum(-1).mean() - BETA_WEIGHT * beta
+    wanted = torch.autograd.grad(expected, (x, head))
+    loss, measured = DistillationLoss.apply(x, head, teacher, rows)
+    found = torch.autograd.grad(loss, (x, head))
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
     assert measured.item() == pytest.approx(beta.item(), abs=1e-6)
-    assert torch.allclose(found, wanted, atol=1e-7)
+    for gradient, right in zip(found, wanted, strict=True):
+        assert torch.allclose(gradient, right, atol=1e-6)
 
 
 def test_training_and_decoding_run_the_same_drafter(target, corpus, monkeypatch):
@@ -154,7 +189,9 @@ def test_training_goes_on_from_its_checkpoint_and_writes_a_drafter_that_loads(ta
         recipe = Recipe(minutes=minutes, sequences_a_step=4, draft_steps=2, rounds_a_sequence=4)
         usable = lambda corpus, number: True  # noqa: E731
         return train(
-            [corpus], usable, teacher, LAYERS, recipe, checkpoint, output, lines.append, vocab_size=64
+            *([corpus], usable, teacher, LAYERS, recipe, checkpoint, output, lines.append),
+            vocab_size=64,
+            intermediate_size=80,
         )
 
     run(0.02)
@@ -186,6 +223,8 @@ def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(tar
         usable = lambda corpus, number: True  # noqa: E731
         train(
             *([corpus], usable, teacher, LAYERS, recipe, checkpoint, output, lambda line: None),
+            vocab_size=len(vocab),
+            intermediate_size=64,
             start_from=(trained, vocab),
         )
         net, kept = read_drafter(output)
@@ -195,6 +234,25 @@ def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(tar
     untouched = run(1e-9)
     assert all(torch.allclose(untouched[name], weights[name], atol=1e-2) for name in weights)
     assert not torch.allclose(run(0.02)["head.weight"], untouched["head.weight"], atol=1e-6)
+
+
+def test_a_drafter_made_wider_says_the_same_until_it_is_trained(target, corpus):
+    teacher = Teacher.of(target)
+    vocab, wider = torch.arange(12, 76), torch.arange(8, 88)
+    net = initialise([corpus], teacher, LAYERS, vocab)
+    net.head.weight.data.mul_(1.5)  # a change of all rows that the new ones must follow
+    wide = widen(net, vocab, wider, 80, teacher)
+    batch = Batch.of([(corpus, n) for n in range(4)])
+    (own, *_), (own_wide, *_) = (unroll(n, batch, teacher.embeddings, 1, 1)[0] for n in (net, wide))
+    assert torch.allclose(own, own_wide, atol=1e-5)
+    old = torch.isin(wider, vocab)
+    assert torch.allclose(net.logits(own), wide.logits(own)[:, old], atol=1e-4)
+    new, asked = wide.head.weight[~old], teacher.embeddings[wider[~old]]
+    assert (new - 1.5 * asked).norm() < 0.5 * (new - asked).norm()
+    # What the MLP gained is there to be learned from.
+    added = wide.gate_up.weight.unflatten(0, (2, 80))[:, 64:]
+    assert (added.flatten(1).norm(dim=1) > 0).all()
+    assert wide.down.weight[:, 64:].count_nonzero() == 0
 
 
 def test_the_mean_of_drafters_is_that_of_their_weights(tmp_path):

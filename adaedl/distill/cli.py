@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
+from adaedl.distill.batched import FEATURE_LAYERS
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.evaluate import evaluate, write_answers
-from adaedl.distill.generate import FEATURE_LAYERS, export_text, generate, import_text
+from adaedl.distill.generate import export_text, generate, import_text
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.distill.train import Recipe, Teacher, save_drafter, train
 from adaedl.errors import UserError

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,30 +20,33 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from adaedl.distill.batched import product_dtype
 from adaedl.distill.corpus import Corpus
-from adaedl.distill.generate import product_dtype
+from adaedl.models.cpu_kernels import exp, sums_in_any_order
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet, ridge, rotary, unit_rms
 
-VOCAB_SIZE = 8192
+VOCAB_SIZE = 12_288
+INTERMEDIATE_SIZE = 2560  # of the MLP; with that vocabulary the file stays under 30 MB
 BETA_WEIGHT = 2.0  # of 1 − β beside the cross-entropy: acceptance is what the drafter is for
-OPENING = 8  # the first tokens' hidden states are outliers: no regression on them
+LOSS_ROWS = 256
 
 
 @dataclass
 class Teacher:
-    """What training needs of the target: embeddings [V, H] (tied with its head), final norm [H]."""
+    """What training needs of the target: embeddings [V, H] (tied with its head), final norm [H], the last two
+    layers."""
 
     embeddings: Tensor
     final_norm: Tensor
+    layer_before: object
     last_layer: object
     config: object
 
     @classmethod
     def of(cls, model) -> "Teacher":
         inner = model.model
-        return cls(
-            inner.embed_tokens.weight.detach(), inner.norm.weight.detach(), inner.layers[-1], model.config
-        )
+        embeddings, final_norm = inner.embed_tokens.weight.detach(), inner.norm.weight.detach()
+        return cls(embeddings, final_norm, *inner.layers[-2:], model.config)
 
     def hidden(self, last_feature: Tensor) -> Tensor:
         """The target's normed hidden state [..., H] from its last feature, which lost its scale."""
@@ -58,10 +61,15 @@ def answer_positions(corpus: Corpus) -> np.ndarray:
 
 
 def choose_vocab(
-    corpora: list[Corpus], teacher: Teacher, vocab_size: int, generator: torch.Generator
+    corpora: list[Corpus],
+    teacher: Teacher,
+    vocab_size: int,
+    generator: torch.Generator,
+    keep: Tensor | None = None,
 ) -> Tensor:
     """The trimmed vocabulary [vocab_size], ascending: the tokens with the largest share of the emitted
-    tokens plus their share of the target's probability mass on a sample of positions."""
+    tokens plus their share of the target's probability mass on a sample of positions; those of `keep` in
+    any case."""
     size = len(teacher.embeddings)
     emitted, mass = torch.zeros(size), torch.zeros(size)
     for corpus in corpora:
@@ -73,7 +81,33 @@ def choose_vocab(
         for rows in torch.from_numpy(positions)[sample].split(512):
             hidden = teacher.hidden(torch.from_numpy(corpus.features[rows.numpy(), -1]))
             mass += (hidden @ teacher.embeddings.T).softmax(-1).sum(0)
-    return (emitted / emitted.sum() + mass / mass.sum()).topk(vocab_size).indices.sort().values
+    share = emitted / emitted.sum() + mass / mass.sum()
+    if keep is not None:
+        share[keep] = torch.inf
+    return share.topk(vocab_size).indices.sort().values
+
+
+def widen(
+    net: DrafterNet, vocab: Tensor, wider: Tensor, intermediate_size: int, teacher: Teacher
+) -> DrafterNet:
+    """A trained drafter with a wider output vocabulary, `wider` [V'], which holds its own `vocab` [V], and a
+    wider MLP; what it says of its own vocabulary stays the same.
+
+    A new token's output row is the linear map of the target's embedding that comes closest to the trained
+    rows. What the MLP gains are neurons of the target's last layer but one, of which nothing is taken yet."""
+    config = replace(net.config, vocab_size=len(wider), intermediate_size=intermediate_size)
+    trained, wide = net.state_dict(), DrafterNet(config)
+    head = teacher.embeddings[wider] @ ridge(teacher.embeddings[vocab], trained["head.weight"])
+    head[torch.isin(wider, vocab)] = trained["head.weight"]
+    donor, extra = teacher.layer_before, intermediate_size - net.config.intermediate_size
+    scale = donor.post_attention_layernorm.weight / trained["mlp_norm"]
+    gate, up = trained["gate_up.weight"].chunk(2)
+    gate = torch.cat((gate, donor.mlp.gate_proj.weight[:extra] * scale))
+    up = torch.cat((up, donor.mlp.up_proj.weight[:extra] * scale))
+    down = F.pad(trained["down.weight"], (0, extra))
+    new = {"head.weight": head, "gate_up.weight": torch.cat((gate, up)), "down.weight": down}
+    wide.load_state_dict({**trained, **new})
+    return wide
 
 
 def initialise(
@@ -235,29 +269,66 @@ def unroll(
     return drafts
 
 
-class DistillationLoss(torch.autograd.Function):
-    """Mean over rows of cross-entropy(p, q) − BETA_WEIGHT·β for logits of q and p [N, V].
+@sums_in_any_order
+def compare(logits, teacher_logits, beta_weight):
+    """The mean over rows of CE(p, q) and of β for logits of q and p [N, V], and in the place of `logits` the
+    gradient of CE − beta_weight·β: with m = 1[q < p], ∂CE/∂z = q − p and ∂β/∂z = q·m − q·Σ(q·m)."""
+    rows, size = logits.shape
+    cross_entropies, betas = 0.0, 0.0
+    for row in range(rows):
+        z, w = logits[row], teacher_logits[row]
+        z_most, w_most = z[0], w[0]
+        for i in range(size):
+            z_most, w_most = max(z_most, z[i]), max(w_most, w[i])
+        z_sum, w_sum, products = np.float32(0), np.float32(0), np.float32(0)
+        for i in range(size):
+            w[i] = exp(w[i] - w_most)
+            w_sum += w[i]
+            products += w[i] * (z[i] - z_most)
+            z[i] = exp(z[i] - z_most)
+            z_sum += z[i]
+        below, rest = np.float32(0), np.float32(0)
+        for i in range(size):
+            z[i] /= z_sum
+            w[i] /= w_sum
+            below += z[i] if z[i] < w[i] else np.float32(0)
+            rest += np.float32(0) if z[i] < w[i] else w[i]
+        scale, push = np.float32(1 + beta_weight * below), np.float32(beta_weight)
+        for i in range(size):
+            z[i] = scale * z[i] - w[i] - (push * z[i] if z[i] < w[i] else np.float32(0))
+        cross_entropies += np.log(z_sum) - products / w_sum
+        betas += below + rest
+    return cross_entropies / rows, betas / rows
 
-    Both gradients share p, q and min(p, q), so they are written out: with m = 1[q < p],
-    ∂CE/∂z = q − p and ∂β/∂z = q·m − q·Σ(q·m)."""
+
+class DistillationLoss(torch.autograd.Function):
+    """Mean over rows of cross-entropy(p, q) − BETA_WEIGHT·β, q and p the softmax of x·headᵀ and of
+    teacher·rowsᵀ for x and teacher [N, H], head and rows [V, H]; and β.
+
+    Logits and their gradient are made and used LOSS_ROWS at a time: whole, they would not fit in a cache."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor, teacher_logits: Tensor) -> tuple[Tensor, Tensor]:
-        z = logits.float()
-        q, p = z.softmax(-1), teacher_logits.float().softmax(-1)
-        below = q < p
-        q_below = torch.where(below, q, 0)
-        share = q_below.sum(-1)
-        beta = (share + torch.where(below, 0, p).sum(-1)).mean()
-        cross_entropy = (z.logsumexp(-1) - (p * z).sum(-1)).mean()
-        gradient = q.mul_(1 + BETA_WEIGHT * share[:, None]).sub_(p).sub_(q_below, alpha=BETA_WEIGHT)
-        ctx.save_for_backward(gradient.div_(len(z)).to(logits.dtype))
+    def forward(ctx, x: Tensor, head: Tensor, teacher: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = x.to(rows.dtype), head.to(rows.dtype)
+        x_gradient, head_gradient = torch.empty_like(x), torch.zeros_like(head)
+        sums = torch.zeros(2, dtype=torch.double)
+        for part, part_gradient, asked in zip(
+            x.split(LOSS_ROWS), x_gradient.split(LOSS_ROWS), teacher.split(LOSS_ROWS), strict=True
+        ):
+            logits, wanted = F.linear(part, weight).float(), F.linear(asked.to(rows.dtype), rows).float()
+            sums += len(part) * torch.tensor(compare(logits.numpy(), wanted.numpy(), BETA_WEIGHT))
+            gradient = logits.to(rows.dtype)
+            torch.mm(gradient, weight, out=part_gradient)
+            head_gradient += gradient.T @ part
+        ctx.save_for_backward(x_gradient / len(x), head_gradient / len(x))
+        cross_entropy, beta = (sums / len(x)).float()
         ctx.mark_non_differentiable(beta)
         return cross_entropy - BETA_WEIGHT * beta, beta
 
     @staticmethod
-    def backward(ctx, gradient: Tensor, _) -> tuple[Tensor, None]:
-        return ctx.saved_tensors[0] * gradient, None
+    def backward(ctx, gradient: Tensor, _) -> tuple[Tensor, Tensor, None, None]:
+        x_gradient, head_gradient = ctx.saved_tensors
+        return x_gradient * gradient, head_gradient * gradient, None, None
 
 
 @dataclass
@@ -267,7 +338,7 @@ class Recipe:
 
     minutes: float = 120
     decay: float = 0.3
-    sequences_a_step: int = 12
+    sequences_a_step: int = 20
     draft_steps: int = 3
     rounds_a_sequence: int = 38
     matrix_rate: float = 1e-3
@@ -287,6 +358,7 @@ def train(
     output: Path,
     report: Callable[[str], None] = print,
     vocab_size: int = VOCAB_SIZE,
+    intermediate_size: int = INTERMEDIATE_SIZE,
     start_from: tuple[DrafterNet, Tensor] | None = None,
 ) -> DrafterNet:
     """Train, or go on training, for `recipe.minutes` in all; checkpoints hold everything needed to go on.
@@ -294,16 +366,20 @@ def train(
     Args:
         usable: whether a sequence may be trained on (held-out topics are not).
         output: where the averaged weights are saved, at every checkpoint.
-        start_from: a trained drafter and its vocabulary to begin with, in place of the closed-form start.
+        start_from: a trained drafter and its vocabulary to begin with, in place of the closed-form start;
+            widened to `vocab_size` and `intermediate_size` where it is narrower.
     """
     generator = torch.Generator().manual_seed(0)
     saved_run = Checkpoint.read(checkpoint) if checkpoint.exists() else None
     if start_from:
         net, vocab = start_from
-        net = net.train().requires_grad_(True)
     else:
         vocab = saved_run.vocab if saved_run else choose_vocab(corpora, teacher, vocab_size, generator)
         net = initialise(corpora, teacher, feature_layers, vocab)
+    if vocab_size > len(vocab) or intermediate_size > net.config.intermediate_size:
+        wider = saved_run.vocab if saved_run else choose_vocab(corpora, teacher, vocab_size, generator, vocab)
+        net, vocab = widen(net, vocab, wider, intermediate_size, teacher), wider
+    net = net.train().requires_grad_(True)
     average = copy.deepcopy(net).requires_grad_(False)
     matrices = [p for name, p in net.named_parameters() if p.dim() == 2 and not name.startswith("head")]
     norms = [p for p in net.parameters() if p.dim() == 1]
@@ -355,9 +431,8 @@ def train(
                 net, batch, teacher.embeddings, recipe.draft_steps, recipe.rounds_a_sequence, generator
             )
             for number, (own, row, position) in enumerate(drafts):
-                with torch.no_grad():
-                    wanted = teacher.hidden(true_features[row, position, -1]).to(dtype) @ head_rows.T
-                part, beta = DistillationLoss.apply(net.logits(own), wanted)
+                wanted = teacher.hidden(true_features[row, position, -1])
+                part, beta = DistillationLoss.apply(own * net.out_norm, net.head.weight, wanted, head_rows)
                 loss = loss + part * (1.0 if number == 0 else 0.4)
                 betas.append(beta.item())
         muon.zero_grad()

@@ -1,0 +1,157 @@
+"""The target for many sequences at once, to write teacher text with: large products in `product_dtype`, and
+attention and sampling compiled by Numba, each row at a position of its own."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaedl.models.cpu import Rotary, pair_rotary_rows
+from adaedl.models.cpu_kernels import sums_in_any_order, weigh
+
+FEATURE_LAYERS = (8, 15, 22, 29, 30)
+NOISE_TABLE = 2**24
+LOGIT_ROWS = 64  # rows whose logits are made at once, so that they are still in a cache when they are read
+
+
+def product_dtype() -> torch.dtype:
+    """What this processor multiplies matrices fastest in: bfloat16 where it has instructions for it
+    (there it is twice as fast as float32, elsewhere nine times as slow), else float32."""
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+@sums_in_any_order
+def attend(queries, keys, values, positions, scores, out):
+    """Attention of queries [B, kv_heads, group, d] over keys [B, kv_heads, d, capacity] and values
+    [B, kv_heads, capacity, d] up to and with each row's position, four numbers or places at a time; scores
+    [capacity + 4] is room to work in."""
+    rows, kv_heads, group, d = queries.shape
+    scale = np.float32(1 / np.sqrt(d))
+    for row in range(rows):
+        count = positions[row] + 1
+        for head in range(kv_heads):
+            key, value = keys[row, head], values[row, head]
+            for member in range(group):
+                query, result = queries[row, head, member], out[row, head, member]
+                scores[: count + 4] = 0
+                for i in range(0, d, 4):
+                    for place in range(count):
+                        scores[place] += scale * (
+                            query[i] * key[i, place]
+                            + query[i + 1] * key[i + 1, place]
+                            + query[i + 2] * key[i + 2, place]
+                            + query[i + 3] * key[i + 3, place]
+                        )
+                total = weigh(scores, count)
+                result[:] = 0
+                for place in range(0, count, 4):
+                    for i in range(d):
+                        result[i] += (
+                            scores[place] * value[place, i]
+                            + scores[place + 1] * value[place + 1, i]
+                            + scores[place + 2] * value[place + 2, i]
+                            + scores[place + 3] * value[place + 3, i]
+                        )
+                for i in range(d):
+                    result[i] /= total
+
+
+@sums_in_any_order
+def draw(logits, temperatures, noise, starts, out):
+    """argmax of logits [B, V] + temperature · noise, for each row from its own start in the noise on."""
+    rows, size = logits.shape
+    for row in range(rows):
+        best, temperature = np.float32(-np.inf), temperatures[row]
+        from_here = noise[starts[row] : starts[row] + size]
+        for token in range(size):
+            score = logits[row, token] + temperature * from_here[token]
+            if score > best:
+                best, out[row] = score, token
+
+
+class BatchedTeacher:
+    """The target for many sequences at once, each at its own of `positions` [B].
+
+    Text that is written in bfloat16 is as good a teacher as any: the drafter is judged, and decoding
+    is verified, in float32."""
+
+    def __init__(self, model, rows: int, capacity: int, generator: torch.Generator):
+        config = model.config
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim, self.eps = config.head_dim, config.rms_norm_eps
+        self.rotary = Rotary(self.head_dim, config.rope_parameters["rope_theta"])(0, capacity)
+        self.dtype = product_dtype()
+        self.embeddings = model.get_input_embeddings().weight.detach()
+        self.head = self.embeddings.to(self.dtype)
+        self.final_norm = model.model.norm.weight.detach()
+        self.layers = [self._weights(layer) for layer in model.model.layers]
+        capacity += -capacity % 4
+        self.keys = torch.zeros(len(self.layers), rows, self.kv_heads, self.head_dim, capacity)
+        self.values = torch.zeros(len(self.layers), rows, self.kv_heads, capacity, self.head_dim)
+        self.positions = torch.zeros(rows, dtype=torch.long)
+        self.scores = np.empty(capacity + 4, np.float32)
+        # Fresh noise for every row, step and token costs more than the model: rows start somewhere random
+        # in one long table instead. Good enough to write text with; decoding draws its noise afresh.
+        self.generator = generator
+        uniform = torch.rand(NOISE_TABLE, generator=generator).clamp_(1e-20, 1 - 1e-7)
+        self.noise = -torch.log(-torch.log(uniform))
+
+    def _weights(self, layer) -> tuple[Tensor, ...]:
+        attention, mlp = layer.self_attn, layer.mlp
+        q, k, v = (p.weight.detach() for p in (attention.q_proj, attention.k_proj, attention.v_proj))
+        qkv = torch.cat((pair_rotary_rows(q, self.head_dim), pair_rotary_rows(k, self.head_dim), v))
+        gate_up = torch.cat((mlp.gate_proj.weight.detach(), mlp.up_proj.weight.detach()))
+        weights = (
+            qkv * layer.input_layernorm.weight.detach(),
+            attention.o_proj.weight.detach(),
+            gate_up * layer.post_attention_layernorm.weight.detach(),
+            mlp.down_proj.weight.detach(),
+        )
+        return tuple(w.to(self.dtype) for w in weights)
+
+    def restart(self, row: int, length: int) -> None:
+        """Begin a row anew after its first `length` tokens."""
+        self.positions[row] = length
+
+    @torch.inference_mode()
+    def step(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Append token_ids [B]; the final hidden states [B, H] and features [B, layers, H] in float16."""
+        rows, rotating = len(token_ids), self.heads + self.kv_heads
+        every = torch.arange(rows)
+        factors = self.rotary[self.positions]
+        features = []
+        x = self.embeddings[token_ids]
+        attended = torch.empty(rows, self.kv_heads, self.heads // self.kv_heads, self.head_dim)
+        for index, (qkv, attention_out, gate_up, down) in enumerate(self.layers):
+            normed = F.rms_norm(x, x.shape[-1:], eps=self.eps)
+            if index in FEATURE_LAYERS:
+                features.append(normed.half())
+            heads = F.linear(normed.to(self.dtype), qkv).float().view(rows, -1, self.head_dim)
+            rotated = Rotary.apply(heads[:, :rotating], factors)
+            keys, values = self.keys[index], self.values[index]
+            keys[every, :, :, self.positions] = rotated[:, self.heads :]
+            values[every, :, self.positions] = heads[:, rotating:]
+            queries = rotated[:, : self.heads].reshape_as(attended)
+            arrays = (queries, keys, values, self.positions)
+            attend(*(array.numpy() for array in arrays), self.scores, attended.numpy())
+            x = x + F.linear(attended.view(rows, -1).to(self.dtype), attention_out)
+            normed = F.rms_norm(x, x.shape[-1:], eps=self.eps).to(self.dtype)
+            gate, up = F.linear(normed, gate_up).chunk(2, -1)
+            x = x + F.linear(F.silu(gate) * up, down)
+        self.positions += 1
+        hidden = F.rms_norm(x, x.shape[-1:], self.final_norm, self.eps)
+        features.append(F.rms_norm(hidden, x.shape[-1:], eps=1e-5).half())
+        return hidden, torch.stack(features, 1)
+
+    @torch.inference_mode()
+    def draw(self, hidden: Tensor, temperatures: Tensor) -> list[int]:
+        """A token for each of hidden [B, H] at its own of temperatures [B]."""
+        size = len(self.head)
+        starts = torch.randint(NOISE_TABLE - size, (len(hidden),), generator=self.generator)
+        tokens = torch.empty(len(hidden), dtype=torch.long)
+        for first in range(0, len(hidden), LOGIT_ROWS):
+            rows = slice(first, first + LOGIT_ROWS)
+            logits = F.linear(hidden[rows].to(self.dtype), self.head).float()
+            arrays = (logits, temperatures[rows], self.noise, starts[rows], tokens[rows])
+            draw(*(array.numpy() for array in arrays))
+        return tokens.tolist()
