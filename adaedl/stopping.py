@@ -10,13 +10,13 @@ import inspect
 import math
 from abc import abstractmethod
 from dataclasses import astuple, dataclass
+from typing import ClassVar
 
 from adaedl.errors import Sentence, UserError
 
 DEFAULT_MAX_DRAFT = 12
 MAX_DRAFT_LIMIT = 64
-FIRST_COST = 0.25  # of a draft, in tokens, before the first was timed
-NOISE = 1e-9  # what rounding leaves of a spread that is none, relative
+FIRST_COST = 0.1  # of a draft, in tokens, before the first was timed
 
 
 @dataclass(frozen=True)
@@ -314,10 +314,10 @@ class Throughput(Stopper):
 
     The score is the gain of one more draft in expected tokens: the probability that all drafts in hand are
     accepted, times the share of drafts accepted so far. For a draft in hand that probability is AdaEDL's
-    lower bound (arXiv 2410.18351), calibrated: the share accepted among earlier drafts of like bounds, the
-    bound itself counting as `PRIOR` of them. The threshold is the cost in tokens: the time of a draft step
-    and of verifying one token more, as measured so far, times the tokens per second so far. A round whose
-    first draft would not be worth it drafts none.
+    lower bound (arXiv 2410.18351), calibrated twice: by the share of what the bound gives up that was really
+    rejected, and by the share accepted among earlier drafts of like bounds. The threshold is the cost in
+    tokens: how much longer a round with one draft more takes, as measured so far, times the tokens per
+    second so far. A round whose first draft would not be worth it drafts none.
     """
 
     name = "throughput"
@@ -325,7 +325,8 @@ class Throughput(Stopper):
     source = "ours, docs/throughput.md"
     judges_q = True
     BINS = 6  # of the bound from 0 to 1
-    PRIOR = 20.0  # drafts
+    PRIOR = 20.0  # drafts that a bin begins with
+    REJECTED = 10.0  # drafts, of as many that a bound gives up, to begin with
     MEMORY = 0.98  # of every sum, kept each round
     FIRST = 8  # rounds, that draft in any case
     RETRY = 16  # rounds, of which one drafts in any case
@@ -334,25 +335,35 @@ class Throughput(Stopper):
         super().__init__(**common)
         self.gamma = _number(self, "gamma", gamma, 0, 100)
         self.drafts = self.accepted = (0.0,) * self.BINS  # verified so far, by bin of the bound
-        self.bins: tuple[int, ...] = ()  # of this round's drafts
+        self.given_up = 0.0  # of acceptance, by the bounds of those drafts
+        self.bounds: tuple[float, ...] = ()  # of this round's drafts
         self.certainty = 1.0  # that all of them are accepted
         self.tried = self.rested = 0  # rounds that drafted, and rounds without since the last of those
         self.costs = Costs()
 
     def begin_round(self) -> bool:
-        self.bins, self.certainty = (), 1.0
-        worth_it = self._gain() >= self.costs.of_a_draft
+        self.bounds, self.certainty = (), 1.0
+        worth_it = self._gain() >= self.costs.of_the_first
         drafts = worth_it or self.tried < self.FIRST or self.rested + 1 == self.RETRY
         self.tried, self.rested = self.tried + drafts, 0 if drafts else self.rested + 1
         return drafts
 
     def should_stop(self, step: DraftStep) -> bool:
         bound = min(max(acceptance_lower_bound(step.entropy, self.gamma), 0.0), 1.0)
-        here = min(int(bound * self.BINS), self.BINS - 1)
-        self.bins += (here,)
-        self.certainty *= (self.accepted[here] + self.PRIOR * bound) / (self.drafts[here] + self.PRIOR)
-        self.score, self.threshold = self._gain(), self.costs.of_a_draft
+        self.bounds += (bound,)
+        self.certainty *= self._acceptance(bound)
+        self.score, self.threshold = self._gain(), self.costs.of_one_more
         return self.score < self.threshold
+
+    def _acceptance(self, bound: float) -> float:
+        """The probability that a draft of this bound is accepted."""
+        rejected = sum(self.drafts) - sum(self.accepted)
+        expected = 1 - (1 - bound) * (rejected + self.REJECTED) / (self.given_up + self.REJECTED)
+        here = self._bin(bound)
+        return (self.accepted[here] + self.PRIOR * max(expected, 0.0)) / (self.drafts[here] + self.PRIOR)
+
+    def _bin(self, bound: float) -> int:
+        return min(int(bound * self.BINS), self.BINS - 1)
 
     def _gain(self) -> float:
         """Tokens that one more draft is expected to bring."""
@@ -360,41 +371,81 @@ class Throughput(Stopper):
 
     def observe(self, drafted: int, accepted: int) -> None:
         # The drafts after the first rejected one were not judged.
-        judged = self.bins[: min(accepted + 1, drafted)]
+        bounds = self.bounds[: min(accepted + 1, drafted)]
+        self.given_up = self.MEMORY * self.given_up + sum(1 - bound for bound in bounds)
+        judged = [self._bin(bound) for bound in bounds]
         taken = judged[:accepted]
         self.drafts = tuple(self.MEMORY * n + judged.count(b) for b, n in enumerate(self.drafts))
         self.accepted = tuple(self.MEMORY * n + taken.count(b) for b, n in enumerate(self.accepted))
 
     def observe_times(self, tokens: int, verify_s: float, duration_s: float) -> None:
-        steps = len(self.bins)
+        steps = len(self.bounds)
         drafting_s = duration_s - verify_s if steps else 0.0
-        new = (1, steps, steps**2, tokens, duration_s, drafting_s, verify_s, steps * verify_s)
-        self.costs = Costs(*(self.MEMORY * a + b for a, b in zip(astuple(self.costs), new, strict=True)))
+        new = Costs(
+            rounds=1,
+            drafting_rounds=steps > 0,
+            steps=steps,
+            steps_squared=steps**2,
+            tokens=tokens,
+            seconds=duration_s,
+            drafting_s=drafting_s,
+            steps_drafting_s=steps * drafting_s,
+            verify_s=verify_s,
+            steps_verify_s=steps * verify_s,
+        )
+        sums = zip(astuple(self.costs), astuple(new), strict=True)
+        self.costs = Costs(*(self.MEMORY * so_far + now for so_far, now in sums))
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Sums over the rounds so far of what tells the cost of one more draft, in tokens."""
+    """Sums over the rounds so far of what tells the cost of a draft, in tokens that are written at the speed
+    so far in the time that it takes."""
+
+    EVEN: ClassVar[float] = 5.0  # spread of the drafts a round, with which a slope is half believed
 
     rounds: float = 0.0
+    drafting_rounds: float = 0.0
     steps: float = 0.0  # of drafting
     steps_squared: float = 0.0
     tokens: float = 0.0
     seconds: float = 0.0
     drafting_s: float = 0.0  # all but verification, of rounds that drafted
+    steps_drafting_s: float = 0.0
     verify_s: float = 0.0
     steps_verify_s: float = 0.0
 
     @property
-    def of_a_draft(self) -> float:
-        """Tokens that the target would write at the speed so far in the time of one more draft."""
+    def of_the_first(self) -> float:
+        """Of the first draft of a round, which bears what a round costs that drafts at all."""
+        return self._tokens(self._mean_s + self._verifying_s) if self.steps else FIRST_COST
+
+    @property
+    def of_one_more(self) -> float:
+        """Of a draft that follows another."""
         if not self.steps:
             return FIRST_COST
-        spread = self.rounds * self.steps_squared - self.steps**2
-        together = self.rounds * self.steps_verify_s - self.steps * self.verify_s
-        varies = spread > NOISE * self.rounds * self.steps_squared
-        verifying_s = max(0.0, together / spread) if varies else 0.0
-        return (self.drafting_s / self.steps + verifying_s) * self.tokens / self.seconds
+        drafting_s = self._slope(self.drafting_rounds, self.drafting_s, self.steps_drafting_s, self._mean_s)
+        return self._tokens(min(drafting_s, self._mean_s) + self._verifying_s)
+
+    @property
+    def _mean_s(self) -> float:
+        return self.drafting_s / self.steps
+
+    @property
+    def _verifying_s(self) -> float:
+        """Of verifying one token more."""
+        return self._slope(self.rounds, self.verify_s, self.steps_verify_s, 0.0)
+
+    def _slope(self, rounds: float, seconds: float, steps_seconds: float, before: float) -> float:
+        """Of the line of least squares through (drafts, seconds) of so many rounds, never below 0; `before`
+        is what it is taken for until their lengths differ."""
+        spread = self.steps_squared - self.steps**2 / rounds
+        together = steps_seconds - self.steps * seconds / rounds
+        return max(0.0, (together + self.EVEN * before) / (spread + self.EVEN))
+
+    def _tokens(self, seconds: float) -> float:
+        return seconds * self.tokens / self.seconds
 
 
 class Oracle(Stopper):

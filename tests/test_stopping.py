@@ -134,9 +134,12 @@ def test_throughput_calibrates_the_bound_on_what_was_verified():
     stopper.observe(3, 1)  # the first accepted, the second rejected, the third never judged
     stopper.begin_round()
     stopper.should_stop(step(entropy=1.25))
-    assert stopper.certainty == pytest.approx((0 + 20 * 0.5) / (1 + 20))
+    # The bounds gave up 0.1 and 0.5 of two drafts, and one was rejected.
+    rejects = (1 + 10) / (0.6 + 10)
+    first = (0 + 20 * (1 - rejects * 0.5)) / (1 + 20)
+    assert stopper.certainty == pytest.approx(first)
     stopper.should_stop(step(entropy=0.05))
-    assert stopper.certainty == pytest.approx(10 / 21 * (1 + 20 * 0.9) / (1 + 20))
+    assert stopper.certainty == pytest.approx(first * (1 + 20 * (1 - rejects * 0.1)) / (1 + 20))
     # Two drafts were verified and one accepted, beside the one in two that it starts from.
     assert stopper.score == pytest.approx(stopper.certainty * (1 + 1) / (2 + 2))
 
@@ -150,6 +153,17 @@ def test_throughput_forgets_slowly():
     assert sum(stopper.drafts) == sum(stopper.accepted) == pytest.approx(1 + 0.98 + 0.98**2)
 
 
+def test_throughput_believes_more_than_the_bound_where_fewer_are_rejected_than_that_gives_up():
+    stopper = make_stopper("throughput")
+    for number in range(300):
+        stopper.begin_round()
+        stopper.should_stop(step(entropy=(0.45, 1.8)[number % 2]))  # bounds 0.7 and 0.4
+        stopper.observe(1, number % 20 > 2)  # 85% accepted, where the bounds promise 55%
+    # Some 50 are remembered, of which a share of 0.15 was rejected and one of 0.45 given up.
+    rejects = (0.15 * 50 + 10) / (0.45 * 50 + 10)
+    assert stopper._acceptance(0.2) == pytest.approx(1 - 0.8 * rejects, abs=0.05)  # in a bin without drafts
+
+
 def test_throughput_holds_the_gain_against_what_a_draft_costs_at_the_speed_so_far():
     stopper = make_stopper("throughput")
     for drafts, tokens, verify_s, duration_s in ((1, 2, 0.5, 0.6), (3, 2, 0.7, 1.0)):
@@ -158,10 +172,15 @@ def test_throughput_holds_the_gain_against_what_a_draft_costs_at_the_speed_so_fa
             stopper.should_stop(step(entropy=0.1))
         stopper.observe(drafts, 1)
         stopper.observe_times(tokens, verify_s, duration_s)
-    # The first round counts for 0.98. A draft step takes (0.98·0.1 + 0.3) s / 3.98, and one token more to
-    # verify 0.2 s / 2; 3.96 tokens took 1.588 s.
-    cost = (0.398 / 3.98 + 0.1) * 3.96 / 1.588
-    assert stopper.costs.of_a_draft == pytest.approx(cost)
+    # The first round counts for 0.98; 3.96 tokens took 1.588 s; drafting takes 0.398 s / 3.98 on average.
+    mean, speed = 0.398 / 3.98, 3.96 / 1.588
+    counts, drafts = np.array([0.98, 1]), np.array([1, 3])
+    spread = counts @ (drafts - 3.98 / 1.98) ** 2
+    verifying, drafting = (np.polyfit(drafts, seconds, 1)[0] for seconds in ([0.5, 0.7], [0.1, 0.3]))
+    shrunk = spread / (spread + 5)
+    assert stopper.costs.of_the_first == pytest.approx((mean + shrunk * verifying) * speed)
+    cost = (mean + shrunk * (drafting - mean) + shrunk * verifying) * speed
+    assert stopper.costs.of_one_more == pytest.approx(cost)
     stopper.begin_round()
     stopper.should_stop(step(entropy=0.1))
     assert stopper.threshold == pytest.approx(cost)
@@ -178,7 +197,23 @@ def test_throughput_learns_nothing_of_longer_verifications_from_rounds_of_one_le
         stopper.observe(drafts, drafts)
         stopper.observe_times(drafts + 1, 0.1 + 0.001 * (number % 7), 0.15)
     costs = stopper.costs
-    assert costs.of_a_draft == pytest.approx(costs.drafting_s / costs.steps * costs.tokens / costs.seconds)
+    mean = costs.drafting_s / costs.steps * costs.tokens / costs.seconds
+    assert costs.of_one_more == pytest.approx(mean)
+    assert costs.of_the_first == pytest.approx(mean)
+
+
+def test_throughput_tells_what_a_draft_costs_from_what_drafting_at_all_does():
+    stopper = make_stopper("throughput")
+    for number in range(400):
+        stopper.begin_round()
+        drafts = 1 + number % 5
+        for _ in range(drafts):
+            stopper.should_stop(step(entropy=0.0))
+        stopper.observe(drafts, drafts)
+        stopper.observe_times(drafts + 1, 1 + 0.02 * drafts, 1 + 0.02 * drafts + 0.3 + 0.01 * drafts)
+    speed = stopper.costs.tokens / stopper.costs.seconds
+    assert stopper.costs.of_one_more == pytest.approx((0.01 + 0.02) * speed, rel=0.15)
+    assert stopper.costs.of_the_first == pytest.approx((0.01 + 0.02 + 0.1) * speed, rel=0.15)
 
 
 def test_throughput_drafts_none_where_the_first_would_not_be_worth_it_and_tries_again_later():
@@ -205,7 +240,7 @@ def test_a_copy_of_throughput_goes_its_own_way():
     clone.should_stop(step(entropy=1.0))
     clone.observe(1, 1)
     clone.observe_times(2, 1.0, 1.1)
-    assert (sum(stopper.drafts), stopper.bins, stopper.costs.rounds) == (0, (), 0)
+    assert (sum(stopper.drafts), stopper.bounds, stopper.costs.rounds) == (0, (), 0)
 
 
 def test_the_oracle_stops_after_what_is_acceptable():

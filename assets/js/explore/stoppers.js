@@ -173,13 +173,14 @@ class Bandit extends Stopper {
   }
 }
 
-const FIRST_COST = 0.25; // of a draft, in tokens, before the first was timed
+const FIRST_COST = 0.1; // of a draft, in tokens, before the first was timed
 const BINS = 6; // of the bound from 0 to 1
-const PRIOR = 20; // drafts
+const PRIOR = 20; // drafts that a bin begins with
+const REJECTED = 10; // drafts, of as many that a bound gives up, to begin with
 const MEMORY = 0.98; // of every sum, kept each round
 const FIRST = 8; // rounds, that draft in any case
 const RETRY = 16; // rounds, of which one drafts in any case
-const NOISE = 1e-9; // what rounding leaves of a spread that is none
+const EVEN = 5; // spread of the drafts a round, with which a slope is half believed
 
 /** Drafts on while one more token is expected to bring more text than its time would at the present speed
  * (docs/throughput.md). */
@@ -189,14 +190,15 @@ class Throughput extends Stopper {
     this.gamma = settings.gamma ?? 0.2;
     this.drafts = Array(BINS).fill(0);
     this.accepted = Array(BINS).fill(0);
+    this.givenUp = 0;
     this.tried = 0;
     this.rested = 0;
-    this.costs = { rounds: 0, steps: 0, stepsSquared: 0, tokens: 0, seconds: 0, drafting: 0, verifying: 0, stepsVerifying: 0 };
+    this.costs = new Costs();
   }
 
   beginRound() {
-    [this.bins, this.certainty] = [[], 1];
-    const drafts = this.gain() >= this.costOfDraft() || this.tried < FIRST || this.rested + 1 === RETRY;
+    [this.bounds, this.certainty] = [[], 1];
+    const drafts = this.gain() >= this.costs.ofTheFirst || this.tried < FIRST || this.rested + 1 === RETRY;
     this.tried += drafts;
     this.rested = drafts ? 0 : this.rested + 1;
     return drafts;
@@ -204,11 +206,18 @@ class Throughput extends Stopper {
 
   shouldStop(step) {
     const bound = Math.min(Math.max(acceptanceLowerBound(step.entropy, this.gamma), 0), 1);
-    const here = Math.min(Math.floor(bound * BINS), BINS - 1);
-    this.bins.push(here);
-    this.certainty *= (this.accepted[here] + PRIOR * bound) / (this.drafts[here] + PRIOR);
-    [this.score, this.threshold] = [this.gain(), this.costOfDraft()];
+    this.bounds.push(bound);
+    this.certainty *= this.acceptance(bound);
+    [this.score, this.threshold] = [this.gain(), this.costs.ofOneMore];
     return this.score < this.threshold;
+  }
+
+  /** The probability that a draft of this bound is accepted. */
+  acceptance(bound) {
+    const rejected = sum(this.drafts) - sum(this.accepted);
+    const expected = 1 - ((1 - bound) * (rejected + REJECTED)) / (this.givenUp + REJECTED);
+    const here = binOf(bound);
+    return (this.accepted[here] + PRIOR * Math.max(expected, 0)) / (this.drafts[here] + PRIOR);
   }
 
   /** Tokens that one more draft is expected to bring. */
@@ -216,34 +225,91 @@ class Throughput extends Stopper {
     return (this.certainty * (sum(this.accepted) + 1)) / (sum(this.drafts) + 2);
   }
 
-  /** Tokens that the target would write at the speed so far in the time of one more draft. */
-  costOfDraft() {
-    const { rounds, steps, stepsSquared, tokens, seconds, drafting, verifying, stepsVerifying } = this.costs;
-    if (!steps) return FIRST_COST;
-    const spread = rounds * stepsSquared - steps * steps;
-    const together = rounds * stepsVerifying - steps * verifying;
-    const verifyingOne = spread > NOISE * rounds * stepsSquared ? Math.max(0, together / spread) : 0;
-    return ((drafting / steps + verifyingOne) * tokens) / seconds;
-  }
-
   observe(drafted, accepted) {
     this.drafts = this.drafts.map((n) => MEMORY * n);
     this.accepted = this.accepted.map((n) => MEMORY * n);
+    this.givenUp *= MEMORY;
     // The drafts after the first rejected one were not judged.
-    this.bins.slice(0, Math.min(accepted + 1, drafted)).forEach((bin, index) => {
-      this.drafts[bin] += 1;
-      this.accepted[bin] += index < accepted;
+    this.bounds.slice(0, Math.min(accepted + 1, drafted)).forEach((bound, index) => {
+      this.drafts[binOf(bound)] += 1;
+      this.accepted[binOf(bound)] += index < accepted;
+      this.givenUp += 1 - bound;
     });
   }
 
   observeTimes(tokens, verifying, seconds) {
-    const steps = this.bins.length;
-    const drafting = steps ? seconds - verifying : 0;
-    const now = { rounds: 1, steps, stepsSquared: steps * steps, tokens, seconds, drafting, verifying, stepsVerifying: steps * verifying };
-    for (const [name, value] of Object.entries(now)) this.costs[name] = MEMORY * this.costs[name] + value;
+    this.costs.add(this.bounds.length, tokens, verifying, seconds);
   }
 }
 
+/** Sums over the rounds so far of what tells the cost of a draft, in tokens that are written at the speed so far
+ * in the time that it takes. */
+class Costs {
+  sums = {
+    rounds: 0,
+    draftingRounds: 0,
+    steps: 0,
+    stepsSquared: 0,
+    tokens: 0,
+    seconds: 0,
+    drafting: 0,
+    stepsDrafting: 0,
+    verifying: 0,
+    stepsVerifying: 0,
+  };
+
+  add(steps, tokens, verifying, seconds) {
+    const drafting = steps ? seconds - verifying : 0;
+    const now = {
+      rounds: 1,
+      draftingRounds: Number(steps > 0),
+      steps,
+      stepsSquared: steps * steps,
+      tokens,
+      seconds,
+      drafting,
+      stepsDrafting: steps * drafting,
+      verifying,
+      stepsVerifying: steps * verifying,
+    };
+    for (const [name, value] of Object.entries(now)) this.sums[name] = MEMORY * this.sums[name] + value;
+  }
+
+  /** Of the first draft of a round, which bears what a round costs that drafts at all. */
+  get ofTheFirst() {
+    return this.sums.steps ? this.inTokens(this.mean + this.verifyingOne) : FIRST_COST;
+  }
+
+  /** Of a draft that follows another. */
+  get ofOneMore() {
+    const { draftingRounds, steps, drafting, stepsDrafting } = this.sums;
+    if (!steps) return FIRST_COST;
+    const slope = this.slope(draftingRounds, drafting, stepsDrafting, this.mean);
+    return this.inTokens(Math.min(slope, this.mean) + this.verifyingOne);
+  }
+
+  get mean() {
+    return this.sums.drafting / this.sums.steps;
+  }
+
+  get verifyingOne() {
+    const { rounds, verifying, stepsVerifying } = this.sums;
+    return this.slope(rounds, verifying, stepsVerifying, 0);
+  }
+
+  slope(rounds, seconds, stepsSeconds, before) {
+    const { steps, stepsSquared } = this.sums;
+    const spread = stepsSquared - (steps * steps) / rounds;
+    const together = stepsSeconds - (steps * seconds) / rounds;
+    return Math.max(0, (together + EVEN * before) / (spread + EVEN));
+  }
+
+  inTokens(seconds) {
+    return (seconds * this.sums.tokens) / this.sums.seconds;
+  }
+}
+
+const binOf = (bound) => Math.min(Math.floor(bound * BINS), BINS - 1);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 /** Drafts what will be accepted and not a token more; a replay sets `acceptable` before each round. */
