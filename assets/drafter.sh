@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Trains a drafter from nothing on the teacher text that ships, and measures it: bash assets/drafter.sh FOLDER [MINUTES]
+# Stop it whenever you like; it goes on where it was. The features of that text take 17 GB of the folder.
+set -euo pipefail
+work=${1:?"Say in which folder: bash assets/drafter.sh FOLDER [MINUTES]"}
+minutes=${2:-240}
+mkdir -p "$work"
+work=$(realpath "$work")
+cd "$(dirname "$0")/.."
+for text in teacher teacher-2; do
+  python -m adaedl distill generate --corpus "$work/$text" --import "adaedl/distill/$text.safetensors"
+done
+python -m adaedl distill train --corpus "$work/teacher" --corpus "$work/teacher-2" --prompts-from 24 --dropout 0.05 \
+  --checkpoint "$work/checkpoint.safetensors" --minutes "$minutes" --output "$work/drafter.safetensors"
+python -m adaedl distill evaluate --drafter "$work/drafter.safetensors" --corpus "$work/held_out"
