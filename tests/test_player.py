@@ -403,7 +403,7 @@ def test_scrubbing_to_a_time_shows_what_playing_to_it_did(page, context, address
 
 
 def test_time_goes_on_at_the_chosen_multiple_of_true_proportion(page):
-    show(page, recorded("poem.json"))
+    show(page, recorded("thresholds.json"))
     page.evaluate(STEPPED_CLOCK)
     page.click("button.start")
     page.click("button.play")
