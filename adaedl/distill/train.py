@@ -371,14 +371,17 @@ def train(
     """
     generator = torch.Generator().manual_seed(0)
     saved_run = Checkpoint.read(checkpoint) if checkpoint.exists() else None
-    if start_from:
-        net, vocab = start_from
+    net, trained_vocab = start_from or (None, None)
+    if saved_run:
+        vocab = saved_run.vocab
+    elif net and len(trained_vocab) >= vocab_size:
+        vocab = trained_vocab
     else:
-        vocab = saved_run.vocab if saved_run else choose_vocab(corpora, teacher, vocab_size, generator)
-        net = initialise(corpora, teacher, feature_layers, vocab)
-    if vocab_size > len(vocab) or intermediate_size > net.config.intermediate_size:
-        wider = saved_run.vocab if saved_run else choose_vocab(corpora, teacher, vocab_size, generator, vocab)
-        net, vocab = widen(net, vocab, wider, intermediate_size, teacher), wider
+        vocab = choose_vocab(corpora, teacher, vocab_size, generator, trained_vocab)
+    if net is None:
+        net, trained_vocab = initialise(corpora, teacher, feature_layers, vocab), vocab
+    if len(vocab) > len(trained_vocab) or intermediate_size > net.config.intermediate_size:
+        net = widen(net, trained_vocab, vocab, intermediate_size, teacher)
     net = net.train().requires_grad_(True)
     average = copy.deepcopy(net).requires_grad_(False)
     matrices = [p for name, p in net.named_parameters() if p.dim() == 2 and not name.startswith("head")]
