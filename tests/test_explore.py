@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browsing import free_port, serve, violations
+from browsing import free_port, open_accordion, serve, violations
 from playwright.sync_api import Browser, Page, expect
 
 from adaedl.errors import UserError
@@ -533,7 +533,7 @@ def test_a_visitor_records_a_prompt_explores_it_measures_a_setting_and_keeps_the
     page.goto(f"{app}#explore")
     page.wait_for_selector("#explore [data-curves]")
     status = page.locator("#explore-status")
-    page.click("#explore-controls > button")
+    open_accordion(page, "#explore-controls")
     prompt = page.locator("#explore-controls textarea")
     prompt.fill("")
     page.click("#record")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from browsing import violations
+from browsing import open_accordion, violations
 from hosted import hosted, hosted_models
 from playwright.sync_api import Page, expect
 
@@ -331,7 +331,7 @@ def test_a_bad_list_is_told_before_and_at_start_and_the_results_stay(page):
 
 
 def test_a_sweep_runs_on_the_page_and_its_files_have_what_it_shows(page):
-    page.click("#sweep-own > button")
+    open_accordion(page, "#sweep-own")
     page.fill("#sweep-list textarea", f"w1 w2\n{HOSTILE}")
     page.click("#sweep-presets button >> nth=0")
     page.fill("#sweep-tokens input", "8")
@@ -387,7 +387,7 @@ def test_stop_on_the_page_keeps_what_is_done_and_continue_does_the_rest(page, sw
     open_file(page, swept[:6], tmp_path)
     listed, status = page.locator("#sweep-list textarea"), page.locator("#sweep-status")
     if not listed.is_visible():
-        page.click("#sweep-own > button")
+        open_accordion(page, "#sweep-own")
     listed.fill("w1 w2\nw3 w4")
     expect(page.locator("#sweep-plan")).to_contain_text("12 runs", timeout=SOON)
     before = models.take_turn()
@@ -453,7 +453,7 @@ def test_a_visitor_who_closes_the_tab_in_the_middle_of_a_sweep_gives_the_device_
     visitor = browser.new_page(locale="en-US")
     visitor.goto(f"{address}/#sweep")
     expect(visitor.locator("#sweep-start")).to_be_enabled(timeout=SOON)
-    visitor.click("#sweep-own > button")
+    open_accordion(visitor, "#sweep-own")
     visitor.fill("#sweep-list textarea", "\n".join(f"w{number} w1" for number in range(30)))
     visitor.fill("#sweep-tokens input", "90")
     visitor.click("#sweep-start")
