@@ -248,7 +248,7 @@ def test_a_second_visitor_sees_the_queue_may_open_recorded_races_and_races_when_
 
 
 def test_a_recorded_race_that_is_opened_during_a_live_one_stays(page):
-    start(page, 100)
+    start(page, 60)
     says(page, "Racing")
     page.click("#recorded button >> nth=1")
     about = page.locator("#player .about-race")
