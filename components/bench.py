@@ -28,7 +28,7 @@ from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.trace import Trace
-from components.chromium import chromium
+from components.chromium import chromium, open_accordion
 from components.controls import DEFAULTS, Controls
 from components.explore_bench import explore_figures
 from components.launch import launch
@@ -192,7 +192,7 @@ def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
     link = {"prompt": "Hello", "lanes": ",".join(settings.lanes), "max_new_tokens": 1}
     page.goto(f"{address}/?{urlencode(link)}")
     wait_until_finished(page)
-    page.click("#advanced > button")
+    open_accordion(page, "#advanced")
     page.fill("#tokens input", str(settings.max_new_tokens))
     page.fill("#prompt textarea", settings.prompt)
     page.evaluate("window.bench.tasks.length = 0")

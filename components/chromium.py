@@ -1,4 +1,5 @@
-"""The Chromium that benches, drawings and tests of the page use. Whoever launches it brings playwright."""
+"""The Chromium that benches, drawings and tests of the page use, and what they share in using gradio's pages.
+Whoever launches it brings playwright."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Playwright
+    from playwright.sync_api import Browser, Page, Playwright
 
 
 def chromium(playwright: Playwright) -> Browser:
@@ -15,3 +16,15 @@ def chromium(playwright: Playwright) -> Browser:
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     return playwright.chromium.launch(executable_path=found, args=arguments)
+
+
+def open_accordion(page: Page, selector: str) -> None:
+    """Open a closed accordion of gradio's, to type into what it holds.
+
+    A frame after it shows these components for the first time, gradio gives them their first values once
+    more; what was typed by then, which only a program can, would be lost.
+    """
+    page.click(f"{selector} > button")
+    page.locator(f"{selector} :is(input, textarea)").first.wait_for()
+    for _ in range(5):
+        page.evaluate("() => new Promise(requestAnimationFrame)")

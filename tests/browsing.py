@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
@@ -37,18 +37,6 @@ def serve(html: str) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}/"
     server.should_exit = True
     thread.join(10)
-
-
-def open_accordion(page: Page, selector: str) -> None:
-    """Open a closed accordion of gradio's, to type into what it holds.
-
-    A frame after it shows these components for the first time, gradio gives them their first values once
-    more; what was typed by then, which only a program can, would be lost.
-    """
-    page.click(f"{selector} > button")
-    expect(page.locator(f"{selector} :is(input, textarea)").first).to_be_visible()
-    for _ in range(5):
-        page.evaluate("() => new Promise(requestAnimationFrame)")
 
 
 def violations(page: Page) -> list[tuple]:

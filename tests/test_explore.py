@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browsing import free_port, open_accordion, serve, violations
+from browsing import free_port, serve, violations
 from playwright.sync_api import Browser, Page, expect
 
 from adaedl.errors import UserError
@@ -18,6 +18,7 @@ from adaedl.recording import Recording
 from adaedl.replay import replay
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
 from components import assets, recording_run
+from components.chromium import open_accordion
 from components.controls import DEFAULTS
 from components.explore_page import ExploreSession, make_recording, read_request
 from components.hosting import Host

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from browsing import free_port, open_accordion, violations
+from browsing import free_port, violations
 from gradio_client import Client
 from playwright.sync_api import BrowserContext, Page, expect
 from toys import differing
@@ -22,6 +22,7 @@ from adaedl.metrics import compute_metrics
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import LaneMetrics, Trace
 from components.bench import saved
+from components.chromium import open_accordion
 from components.texts import texts
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -192,8 +193,8 @@ def test_a_race_streams_and_its_numbers_are_those_of_the_trace(page):
         }).observe(document.querySelector("#player"), {subtree: true, childList: true, characterData: true});
     }""")
     start(page, 24)
-    says(page, "Finished: 3 lanes, up to 24 tokens each")
     expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(0)
+    says(page, "Finished: 3 lanes, up to 24 tokens each")
     assert page.evaluate("window.lengths.size") > 4, "the text came in one piece"
     assert page.evaluate("[...window.disabled]") == [True]
     expect(page.locator("#run")).to_be_enabled()

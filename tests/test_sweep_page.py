@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from browsing import open_accordion, violations
+from browsing import violations
 from hosted import hosted, hosted_models
 from playwright.sync_api import Page, expect
 
@@ -28,6 +28,7 @@ from adaedl.sweep import (
     summarise,
     to_frame,
 )
+from components.chromium import open_accordion
 from components.live import Session, play
 from components.models_state import ModelsState
 from components.sweep_page import DEFAULTS
