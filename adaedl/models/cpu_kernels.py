@@ -24,6 +24,7 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from adaedl.models.int8 import LEAST_SCALE, LEVELS
+from adaedl.models.memory import ALIGNED, aligned
 from adaedl.models.runner import Output
 from adaedl.sampling import DraftNumbers
 
@@ -31,8 +32,8 @@ LANES = 16  # numbers in a vector: 512 bits of float32, which narrower processor
 BLOCK = 2 * LANES  # outputs of a tile
 ROWS = 8  # rows of a tile
 STEP = 4  # inputs that a tile takes at a time
+AHEAD = 48  # elements a lane, 6 KB of weights, that a tile asks for before it needs them
 CHUNK = 192  # inputs whose products are added up before they join the sum
-ALIGNED = 64  # bytes
 
 
 def _compiles_for(feature: str) -> bool:
@@ -164,6 +165,14 @@ def _tile(rounded: bool):
             total = builder.add(total, builder.shuffle_vector(products, undefined, places))
         return total
 
+    byte = ir.IntType(8).as_pointer()
+    asking = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+
+    def ask_for(builder, address):
+        """Have memory brought near that is read soon. It may lie beyond the last weight: nothing reads it."""
+        ask = builder.module.declare_intrinsic("llvm.prefetch", (byte,), asking)
+        builder.call(ask, [address, i32(0), i32(3), i32(1)])  # to read, into every cache, data
+
     def add_up(builder, rows, weights, x, stride, end, out):
         sources = [builder.gep(x, [builder.mul(stride, i64(row))]) for row in range(rows)]
         before = builder.block
@@ -181,6 +190,8 @@ def _tile(rounded: bool):
                 offset = builder.add(builder.mul(here, i64(BLOCK)), i64(half * LANES))
                 address = builder.bitcast(builder.gep(weights, [offset]), vector.as_pointer())
                 block.append(builder.load(address, align=64))
+                ahead = builder.gep(weights, [builder.add(offset, i64(AHEAD * BLOCK))])
+                ask_for(builder, builder.bitcast(ahead, byte))
             for row in range(rows):
                 value = _splat(builder, builder.load(builder.gep(sources[row], [here]), align=4))
                 for half in range(2):
@@ -768,26 +779,18 @@ def pack(
 
     rows = blocks(weight.detach())
     if scale is None:
-        tensors = [_aligned(rows.transpose(1, 2)), bias, None, None]
+        tensors = [aligned(rows.transpose(1, 2)), bias, None, None]
     else:
         tiles = rows.unflatten(2, (-1, STEP)).transpose(1, 2)
-        tensors = [_aligned(tiles), bias, scale, _aligned(rows.sum(2, dtype=torch.int32))]
+        tensors = [aligned(tiles), bias, scale, aligned(rows.sum(2, dtype=torch.int32))]
     for place in (1, 2):
         if tensors[place] is not None:
-            tensors[place] = _aligned(blocks(tensors[place].detach()))
+            tensors[place] = aligned(blocks(tensors[place].detach()))
     return Packed(Product(*map(_address, tensors), weight.shape[1], weight.shape[0]), tensors, gate)
 
 
 def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
-
-
-def _aligned(tensor: Tensor) -> Tensor:
-    """A contiguous copy that begins where a vector may."""
-    size = tensor.numel() * tensor.element_size()
-    room = torch.empty(size + ALIGNED, dtype=torch.uint8)
-    room = room[-room.data_ptr() % ALIGNED :][:size]
-    return room.view(tensor.dtype).view(tensor.shape).copy_(tensor)
 
 
 def _round_up(size: int) -> int:

@@ -1,0 +1,37 @@
+"""Memory for weights that are read from end to end at every step."""
+
+import mmap
+from contextlib import suppress
+
+import torch
+from torch import Tensor
+
+ALIGNED = 64  # bytes, of a vector
+HUGE_PAGE = 2**21  # bytes
+
+
+def room(size: int) -> Tensor:
+    """So many bytes of the CPU's memory, uint8 [size], that begin where a vector may. Large ones lie in huge
+    pages where the system gives those for the asking (Linux): whoever reads on through small ones must look
+    up a new one every 4 KB.
+
+    Raises:
+        MemoryError: there is not so much.
+    """
+    if size < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        rough = torch.empty(size + ALIGNED, dtype=torch.uint8)
+        return rough[-rough.data_ptr() % ALIGNED :][:size]
+    try:
+        pages = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError(f"{size} bytes: {error}") from error
+    with suppress(OSError):  # a system that has none
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    rough = torch.frombuffer(pages, dtype=torch.uint8)  # keeps the pages
+    return rough[-rough.data_ptr() % HUGE_PAGE :][:size]
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """A contiguous copy of a tensor in such memory."""
+    size = tensor.numel() * tensor.element_size()
+    return room(size).view(tensor.dtype).view(tensor.shape).copy_(tensor)
