@@ -325,8 +325,10 @@ class Throughput(Stopper):
     source = "ours, docs/throughput.md"
     judges_q = True
     BINS = 6  # of the bound from 0 to 1
-    PRIOR = 20.0  # drafts that a bin begins with
-    REJECTED = 10.0  # drafts, of as many that a bound gives up, to begin with
+    PRIOR = 20.0  # drafts that a bin begins with, and what is rejected
+    REJECTED = 0.7  # of what a bound gives up, to begin with
+    ALL_PRIOR = 10.0  # drafts that the share of all begins with
+    ACCEPTED = 0.6  # of all, to begin with
     MEMORY = 0.98  # of every sum, kept each round
     FIRST = 8  # rounds, that draft in any case
     RETRY = 16  # rounds, of which one drafts in any case
@@ -358,18 +360,22 @@ class Throughput(Stopper):
     def _acceptance(self, bound: float) -> float:
         """The probability that a draft of this bound is accepted."""
         rejected = sum(self.drafts) - sum(self.accepted)
-        expected = 1 - (1 - bound) * (rejected + self.REJECTED) / (self.given_up + self.REJECTED)
+        share = (rejected + self.PRIOR * self.REJECTED) / (self.given_up + self.PRIOR)
+        expected = max(0.0, 1 - share * (1 - bound))
         here = self._bin(bound)
-        return (self.accepted[here] + self.PRIOR * max(expected, 0.0)) / (self.drafts[here] + self.PRIOR)
+        return (self.accepted[here] + self.PRIOR * expected) / (self.drafts[here] + self.PRIOR)
 
     def _bin(self, bound: float) -> int:
         return min(int(bound * self.BINS), self.BINS - 1)
 
     def _gain(self) -> float:
         """Tokens that one more draft is expected to bring."""
-        return self.certainty * (sum(self.accepted) + 1) / (sum(self.drafts) + 2)
+        accepted = sum(self.accepted) + self.ALL_PRIOR * self.ACCEPTED
+        return self.certainty * accepted / (sum(self.drafts) + self.ALL_PRIOR)
 
     def observe(self, drafted: int, accepted: int) -> None:
+        if not drafted:  # nothing new, and nothing to forget
+            return
         # The drafts after the first rejected one were not judged.
         bounds = self.bounds[: min(accepted + 1, drafted)]
         self.given_up = self.MEMORY * self.given_up + sum(1 - bound for bound in bounds)

@@ -130,18 +130,19 @@ def test_throughput_calibrates_the_bound_on_what_was_verified():
     assert stopper.begin_round()
     for entropy in (0.05, 1.25, 0.45):  # bounds 0.9, 0.5 and 0.7
         stopper.should_stop(step(entropy=entropy))
-    assert stopper.certainty == pytest.approx(0.9 * 0.5 * 0.7)
+    believed = [1 - 0.7 * (1 - bound) for bound in (0.9, 0.5, 0.7)]
+    assert stopper.certainty == pytest.approx(math.prod(believed))
     stopper.observe(3, 1)  # the first accepted, the second rejected, the third never judged
     stopper.begin_round()
     stopper.should_stop(step(entropy=1.25))
     # The bounds gave up 0.1 and 0.5 of two drafts, and one was rejected.
-    rejects = (1 + 10) / (0.6 + 10)
+    rejects = (1 + 20 * 0.7) / (0.6 + 20)
     first = (0 + 20 * (1 - rejects * 0.5)) / (1 + 20)
     assert stopper.certainty == pytest.approx(first)
     stopper.should_stop(step(entropy=0.05))
     assert stopper.certainty == pytest.approx(first * (1 + 20 * (1 - rejects * 0.1)) / (1 + 20))
-    # Two drafts were verified and one accepted, beside the one in two that it starts from.
-    assert stopper.score == pytest.approx(stopper.certainty * (1 + 1) / (2 + 2))
+    # Two drafts were verified and one accepted, beside the six of ten that it starts from.
+    assert stopper.score == pytest.approx(stopper.certainty * (1 + 6) / (2 + 10))
 
 
 def test_throughput_forgets_slowly():
@@ -150,7 +151,10 @@ def test_throughput_forgets_slowly():
         stopper.begin_round()
         stopper.should_stop(step(entropy=0.0))
         stopper.observe(1, 1)
-    assert sum(stopper.drafts) == sum(stopper.accepted) == pytest.approx(1 + 0.98 + 0.98**2)
+    remembered = pytest.approx(1 + 0.98 + 0.98**2)
+    assert sum(stopper.drafts) == sum(stopper.accepted) == remembered
+    stopper.observe(0, 0)  # nor anything where nothing was learned
+    assert sum(stopper.drafts) == sum(stopper.accepted) == remembered
 
 
 def test_throughput_believes_more_than_the_bound_where_fewer_are_rejected_than_that_gives_up():
@@ -160,7 +164,7 @@ def test_throughput_believes_more_than_the_bound_where_fewer_are_rejected_than_t
         stopper.should_stop(step(entropy=(0.45, 1.8)[number % 2]))  # bounds 0.7 and 0.4
         stopper.observe(1, number % 20 > 2)  # 85% accepted, where the bounds promise 55%
     # Some 50 are remembered, of which a share of 0.15 was rejected and one of 0.45 given up.
-    rejects = (0.15 * 50 + 10) / (0.45 * 50 + 10)
+    rejects = (0.15 * 50 + 20 * 0.7) / (0.45 * 50 + 20)
     assert stopper._acceptance(0.2) == pytest.approx(1 - 0.8 * rejects, abs=0.05)  # in a bin without drafts
 
 
@@ -228,9 +232,11 @@ def test_throughput_drafts_none_where_the_first_would_not_be_worth_it_and_tries_
         else:
             stopper.observe(0, 0)
             stopper.observe_times(1, 1.0, 1.0)
-    assert all(drafting[:8])
-    later = [number for number, drafts in enumerate(drafting) if drafts][8:]
-    assert set(np.diff(later)) == {16}
+    # At first it hopes for six in ten, and has its eight rounds; then every sixteenth.
+    hoping = drafting.index(False)
+    assert 8 <= hoping < 20
+    later = [number for number, drafts in enumerate(drafting) if drafts][hoping:]
+    assert set(np.diff([hoping - 1, *later])) == {16}
 
 
 def test_a_copy_of_throughput_goes_its_own_way():

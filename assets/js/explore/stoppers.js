@@ -175,8 +175,10 @@ class Bandit extends Stopper {
 
 const FIRST_COST = 0.1; // of a draft, in tokens, before the first was timed
 const BINS = 6; // of the bound from 0 to 1
-const PRIOR = 20; // drafts that a bin begins with
-const REJECTED = 10; // drafts, of as many that a bound gives up, to begin with
+const PRIOR = 20; // drafts that a bin begins with, and what is rejected
+const REJECTED = 0.7; // of what a bound gives up, to begin with
+const ALL_PRIOR = 10; // drafts that the share of all begins with
+const ACCEPTED = 0.6; // of all, to begin with
 const MEMORY = 0.98; // of every sum, kept each round
 const FIRST = 8; // rounds, that draft in any case
 const RETRY = 16; // rounds, of which one drafts in any case
@@ -215,17 +217,20 @@ class Throughput extends Stopper {
   /** The probability that a draft of this bound is accepted. */
   acceptance(bound) {
     const rejected = sum(this.drafts) - sum(this.accepted);
-    const expected = 1 - ((1 - bound) * (rejected + REJECTED)) / (this.givenUp + REJECTED);
+    const share = (rejected + PRIOR * REJECTED) / (this.givenUp + PRIOR);
+    const expected = Math.max(0, 1 - share * (1 - bound));
     const here = binOf(bound);
-    return (this.accepted[here] + PRIOR * Math.max(expected, 0)) / (this.drafts[here] + PRIOR);
+    return (this.accepted[here] + PRIOR * expected) / (this.drafts[here] + PRIOR);
   }
 
   /** Tokens that one more draft is expected to bring. */
   gain() {
-    return (this.certainty * (sum(this.accepted) + 1)) / (sum(this.drafts) + 2);
+    const accepted = sum(this.accepted) + ALL_PRIOR * ACCEPTED;
+    return (this.certainty * accepted) / (sum(this.drafts) + ALL_PRIOR);
   }
 
   observe(drafted, accepted) {
+    if (!drafted) return; // nothing new, and nothing to forget
     this.drafts = this.drafts.map((n) => MEMORY * n);
     this.accepted = this.accepted.map((n) => MEMORY * n);
     this.givenUp *= MEMORY;
