@@ -110,7 +110,7 @@ function roundsView(shared, names) {
   let exact;
   let wrong;
   let running = 0;
-  const place = figurePlace(t("learn.2.figure"));
+  const place = figurePlace(t("learn.2.figure"), 260);
   const told = tellingLine();
   const again = button(t("learn.2.reset"), () => reset());
   const go = button(t("learn.2.draw", { rounds: ROUNDS }), () => run(), { className: "main" });

@@ -85,8 +85,10 @@ export function tellingLine(className = "telling") {
 }
 
 /** A figure for `draw`, with what it shows in words for those who do not see it. */
-export function figurePlace(label) {
-  return make("div", { className: "plot", role: "img", ariaLabel: label });
+export function figurePlace(label, height = 360) {
+  const place = make("div", { className: "plot", role: "img", ariaLabel: label });
+  place.style.minHeight = `${height}px`; // or what is below would move once it is drawn
+  return place;
 }
 
 /** A row of keys for a figure: [colour of learn.css, class of the sign, text]. */

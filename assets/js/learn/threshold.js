@@ -34,7 +34,7 @@ export function threshold() {
   const close = make("input", { type: "checkbox" });
   close.addEventListener("change", () => drawFigure());
   const round = slider(t("learn.4.round"), { min: 1, max: 1, step: 1, value: 1, change: (value) => goTo(value - 1) });
-  const place = figurePlace(t("learn.4.figure"));
+  const place = figurePlace(t("learn.4.figure"), 320);
   const working = make("ul", { className: "working" });
   const told = tellingLine();
   const keys = keysOf([
