@@ -22,13 +22,15 @@ def room(size: int) -> Tensor:
         rough = torch.empty(size + ALIGNED, dtype=torch.uint8)
         return rough[-rough.data_ptr() % ALIGNED :][:size]
     try:
-        pages = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        pages = mmap.mmap(-1, (size // HUGE_PAGE + 2) * HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         raise MemoryError(f"{size} bytes: {error}") from error
-    with suppress(OSError):  # a system that has none
-        pages.madvise(mmap.MADV_HUGEPAGE)
     rough = torch.frombuffer(pages, dtype=torch.uint8)  # keeps the pages
-    return rough[-rough.data_ptr() % HUGE_PAGE :][:size]
+    start = -rough.data_ptr() % HUGE_PAGE
+    whole = round(size / HUGE_PAGE) * HUGE_PAGE  # a last page that would be mostly empty stays small
+    with suppress(OSError):  # a system that has none
+        pages.madvise(mmap.MADV_HUGEPAGE, start, whole)
+    return rough[start:][:size]
 
 
 def aligned(tensor: Tensor) -> Tensor:
