@@ -21,8 +21,9 @@ def room(size: int) -> Tensor:
     if size < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         rough = torch.empty(size + ALIGNED, dtype=torch.uint8)
         return rough[-rough.data_ptr() % ALIGNED :][:size]
+    enough = (size // HUGE_PAGE + 2) * HUGE_PAGE
     try:
-        pages = mmap.mmap(-1, (size // HUGE_PAGE + 2) * HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        pages = mmap.mmap(-1, enough, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         raise MemoryError(f"{size} bytes: {error}") from error
     rough = torch.frombuffer(pages, dtype=torch.uint8)  # keeps the pages
