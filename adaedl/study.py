@@ -27,6 +27,10 @@ RIVALS = ("max_confidence", "svip", "margin", "heuristic", "confidence", "bandit
 THRESHOLDS = {value: f"adaedl:threshold={value}" for value in (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)} | {
     0.4: ADAEDL
 }
+SCORED_THRESHOLDS = {
+    value: f"adaedl:threshold={value},score_temperature=1.0" for value in (0.1, 0.2, 0.3)
+} | {0.4: SCORED}
+APP = SCORED_THRESHOLDS[0.2]  # AdaEDL as the page's lanes begin with it
 GAMMAS = {value: f"adaedl:gamma={value}" for value in (0.05, 0.1, 0.3, 0.4, 0.6)} | {0.2: ADAEDL}
 LANES = tuple(
     dict.fromkeys(
@@ -35,6 +39,7 @@ LANES = tuple(
             *FIXED.values(),
             ADAEDL,
             SCORED,
+            *SCORED_THRESHOLDS.values(),
             *RIVALS,
             OURS_AS_SAMPLED,
             OURS,
@@ -84,6 +89,9 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
         ),
         _over_setting(speedups, GAMMAS, "γ", "γ = 0.2 suits."),
         _scored(speedups),
+        _over_setting(
+            speedups, SCORED_THRESHOLDS, "λ0", "With q at temperature 1, λ0 = 0.2 suits anywhere.", APP
+        ),
         _ours(speedups),
     ]
 
@@ -185,16 +193,19 @@ def _at_high_temperature(speedups: pd.DataFrame) -> Finding:
     )
 
 
-def _over_setting(speedups: pd.DataFrame, lanes: dict[float, str], name: str, claim: str) -> Finding:
+def _over_setting(
+    speedups: pd.DataFrame, lanes: dict[float, str], name: str, claim: str, default: str = ADAEDL
+) -> Finding:
     """How a setting of AdaEDL changes its speedup: the best value, and what the default loses to it."""
     by_temperature = speedups.groupby(level="temperature")
     means = pd.DataFrame({value: by_temperature[lanes[value]].mean() for value in sorted(lanes)}).T
     best = means.idxmax()
-    lost = 100 * (1 - by_temperature[ADAEDL].mean() / means.max())
+    lost = 100 * (1 - by_temperature[default].mean() / means.max())
+    value = next(value for value, lane in lanes.items() if lane == default)
     spread = 100 * (1 - means.min() / means.max())
     verdict = (
         f"The best {name} is {', '.join(f'{best[t]:g} at temperature {t:g}' for t in best.index)}. The "
-        f"default is at most {lost.max():.1f}% slower than that; the worst value shown is "
+        f"default, {value:g}, is at most {lost.max():.1f}% slower than that; the worst value shown is "
         f"{spread.min():.1f}% to {spread.max():.1f}% slower."
     )
     table = means.map(lambda value: f"{value:.3f}×").rename_axis(name)

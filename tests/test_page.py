@@ -31,6 +31,7 @@ PATIENCE = 300_000  # milliseconds; a first start downloads the model
 SOON = 90_000  # for all else, on a busy machine
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 SHORT = 8  # new tokens
+SHOWN_LANES = ["autoregressive", "fixed k=4", "adaedl threshold=0.2 score_temperature=1.0"]  # to begin with
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +210,7 @@ def test_a_race_streams_and_its_numbers_are_those_of_the_trace(page):
     start(page, 24)
     expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(0)
     says(page, "Finished: 3 lanes, up to 24 tokens each")
-    assert page.evaluate("window.lengths.size") > 4, "the text came in one piece"
+    assert page.evaluate("window.lengths.size") > 2, "the text came in one piece"
     assert page.evaluate("[...window.disabled]") == [True]
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#stop")).to_be_disabled()
@@ -304,7 +305,7 @@ def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, context,
         advanced(other)
         shown = [other.input_value(f"#{name} input") for name in ("tokens", "seed", "top_k", "top_p")]
         assert shown == [str(SHORT), "5", "50", "1"]
-        assert lanes(other) == ["autoregressive", "fixed k=4", "adaedl score_temperature=1.0"]
+        assert lanes(other) == SHOWN_LANES
         again = saved(other)
     assert [lane.token_ids for lane in again.lanes] == [lane.token_ids for lane in trace.lanes]
     assert [lane.label for lane in again.lanes] == [lane.label for lane in trace.lanes]
@@ -431,7 +432,7 @@ def test_lanes_are_added_set_duplicated_moved_and_removed(page):
     offered = page.locator("#lanes .menu strong").all_inner_texts()
     assert offered == list(LIVE_STOPPERS)
     page.click("#lanes .menu button:has-text('max_confidence')")
-    assert lanes(page) == ["autoregressive", "fixed k=4", "adaedl score_temperature=1.0", "max_confidence"]
+    assert lanes(page) == [*SHOWN_LANES, "max_confidence"]
     page.fill("#lanes [name=threshold]", "0.6")
     page.uncheck("#lanes [name=adapt]")
     expect(page.locator("#lanes .chip >> nth=3")).to_contain_text("threshold=0.6 adapt=false")
@@ -457,7 +458,7 @@ def test_lanes_are_added_set_duplicated_moved_and_removed(page):
     assert [lane.label for lane in trace.lanes] == [
         "autoregressive",
         "max_confidence:threshold=0.3,adapt=false",
-        "adaedl:score_temperature=1.0",
+        "adaedl:threshold=0.2,score_temperature=1.0",
         "max_confidence:threshold=0.5,adapt=false",
     ]
     assert page.locator("#player .lane").count() == 4
