@@ -9,8 +9,8 @@ from adaedl.errors import UserError
 from adaedl.stopping import check_live, make_stopper
 
 VERIFICATIONS = ("shared_noise", "speculative")
-# Below temperature 1 AdaEDL does better with the entropy of q at 1 than of q as sampled, and then better from 0.2
-# than from 0.4 (docs/study.md).
+# Below temperature 1 AdaEDL does better with the entropy of q at 1 than of q as sampled, and then better from
+# λ0 = 0.2 than from 0.4 (docs/study.md).
 DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl:threshold=0.2,score_temperature=1.0")
 MAX_LANES = 12
 MIN_TEMPERATURE = 1e-3  # logits over less leave the range of float16 and float32
