@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browsing import free_port, serve, violations
+from browsing import serve, violations
 from playwright.sync_api import Browser, Page, expect
 
 from adaedl.errors import UserError
@@ -489,7 +489,7 @@ def test_a_request_to_measure_is_read_or_answered_in_a_sentence():
 def test_a_recording_that_was_asked_to_stop_ends_and_frees_the_device(default_pair):
     models = loaded(default_pair)
     session = ExploreSession()
-    settings = replace(DEFAULTS, prompt="Say hello.", lanes=["autoregressive"], max_new_tokens=256)
+    settings = replace(DEFAULTS, lanes=["autoregressive"], max_new_tokens=256)
     for words in make_recording(models, settings, session):
         if "status_recording" in words:
             session.stop_requested = True
@@ -503,7 +503,7 @@ def test_a_recording_that_was_asked_to_stop_ends_and_frees_the_device(default_pa
 def test_a_recording_over_the_hosts_limit_ends_in_a_sentence_and_frees_the_device(default_pair, monkeypatch):
     monkeypatch.setattr(recording_run, "host", lambda: Host(race_seconds=0))
     models = loaded(default_pair)
-    settings = replace(DEFAULTS, prompt="Say hello.", lanes=["autoregressive"], max_new_tokens=256)
+    settings = replace(DEFAULTS, lanes=["autoregressive"], max_new_tokens=256)
     with pytest.raises(UserError, match="may take 0 s on this host"):
         list(make_recording(models, settings, ExploreSession()))
     assert models.in_queue == (0, 0)
@@ -520,8 +520,7 @@ def app(default_pair):
     """The whole page, with the real pair."""
     models = loaded(default_pair)
     page = build_page(models)
-    port = free_port()
-    _, url, _ = launch(page, models, server_name="127.0.0.1", server_port=port, quiet=True)
+    _, url, _ = launch(page, models, quiet=True)
     yield url
     page.close()
 
@@ -569,7 +568,9 @@ def test_a_visitor_records_a_prompt_explores_it_measures_a_setting_and_keeps_the
     page.set_input_files("#open-recording input[type=file], input[type=file][accept='.json'] >> nth=-1", file)
     expect(status).to_contain_text(f"Opened a recording of {saved.created}", timeout=WAIT)
     expect(page.locator("#explore .about-recording")).to_contain_text("Count from 1 to 40")
-    assert "seed=1152921504606846977" in page.get_attribute("#explore .race-link", "href")
+    expect(page.locator("#explore .race-link")).to_have_attribute(
+        "href", re.compile("seed=1152921504606846977")
+    )
 
     page.click("[role=tab]:has-text('Calibration')")
     page.wait_for_selector("#calibration [data-drawn]")

@@ -764,9 +764,10 @@ def test_the_inspector_puts_the_numbers_into_the_formulas(page, speculative):
     facts = inspect(page, 2, index, len(played.drafted))
     assert facts["how it was chosen"].startswith("drawn from (p − q)₊ with u = ")
     expect(page.locator(".inspector .chart-caption")).to_contain_text("residual")
-    page.wait_for_selector(".inspector .js-plotly-plot")
-    shown = page.evaluate("document.querySelector('.inspector .plot').data.map(({ name }) => name)")
-    assert "(p − q)₊, normalised" in shown
+    page.wait_for_function(  # the token before may have a figure there
+        "name => document.querySelector('.inspector .plot').data?.some((each) => each.name === name)",
+        arg="(p − q)₊, normalised",
+    )
 
 
 def test_under_shared_noise_the_inspector_says_what_the_target_chose(page, trace):

@@ -8,6 +8,8 @@ from gradio_client import Client
 from hosted import hosted
 from visitors import race
 
+WAIT = 120  # seconds, on a busy machine
+
 
 @pytest.fixture(scope="module")
 def replicas():
@@ -15,10 +17,14 @@ def replicas():
         yield [stack.enter_context(hosted()) for _ in range(2)]
 
 
+def client(address: str) -> Client:
+    return Client(address, verbose=False, httpx_kwargs={"timeout": WAIT})
+
+
 def test_a_link_writes_the_same_text_on_any_replica(replicas):
     texts = []
     for address, _ in replicas:
-        trace = race(Client(address, verbose=False), "w1 w2", seed=5, tokens=16)["trace"]
+        trace = race(client(address), "w1 w2", seed=5, tokens=16)["trace"]
         texts.append([lane["token_ids"] for lane in trace["lanes"]])
     assert texts[0] == texts[1]
     assert texts[0][0]
@@ -28,13 +34,15 @@ def test_a_busy_replica_holds_up_nobody_on_the_other(replicas):
     (busy, models), (free, _) = replicas
     turn = models.take_turn()
     assert turn.wait(0)
-    assert race(Client(free, verbose=False), "w1 w2", seed=5, tokens=8)["states"][-1] == "finished"
-    queues = [httpx.get(f"{address}/healthz").json()["races"]["running"] for address in (busy, free)]
+    assert race(client(free), "w1 w2", seed=5, tokens=8)["states"][-1] == "finished"
+    queues = [
+        httpx.get(f"{address}/healthz", timeout=WAIT).json()["races"]["running"] for address in (busy, free)
+    ]
     turn.leave()
     assert queues == [1, 0]
 
 
 def test_replicas_of_one_version_have_the_same_addresses_for_the_browser_s_files(replicas):
-    pages = [httpx.get(address).text for address, _ in replicas]
+    pages = [httpx.get(address, timeout=WAIT).text for address, _ in replicas]
     digests = [page.split("/adaedl/", 1)[1][:16] for page in pages]
     assert digests[0] == digests[1]
