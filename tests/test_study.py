@@ -52,7 +52,7 @@ def flat(lane: str, temperature: float, prompt: int) -> float:
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, study.Finding]:
-    names = ("fixed", "rivals", "hot", "threshold", "gamma", "scored", "ours")
+    names = ("fixed", "rivals", "hot", "threshold", "gamma", "scored", "scored_threshold", "ours")
     return dict(zip(names, study.findings(rows(flat)), strict=True))
 
 
@@ -83,6 +83,9 @@ def test_rivals_high_temperatures_and_settings_are_told(found):
     assert found["threshold"].table.loc[0.4, 0.0] == "1.400×"
     assert "The best λ0 is 0.4 at temperature 0" in found["threshold"].verdict
     assert "The best γ is 0.2 at temperature 0" in found["gamma"].verdict
+    # 0.4 is 1.4 and 1.54, the app's own 0.2 is 1.12 like all others.
+    assert "The best λ0 is 0.4 at temperature 0" in found["scored_threshold"].verdict
+    assert "The default, 0.2, is at most 27.3% slower than that" in found["scored_threshold"].verdict
 
 
 def test_the_entropy_of_q_at_temperature_1_is_held_against_that_of_q_as_sampled(found):
@@ -125,7 +128,7 @@ def test_a_replayed_sweep_has_every_stopper_the_oracle_too():
     assert tuple(frame["lane"]) == study.LANES
     assert frame["same_text"].all()
     assert frame.set_index("lane").loc["oracle", "acceptance_rate"] in (None, 1.0)
-    assert len(study.findings(frame)) == 7
+    assert len(study.findings(frame)) == 8
 
 
 def test_a_replayed_cell_holds_q_at_each_score_temperature_among_its_lanes():
