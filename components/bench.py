@@ -240,10 +240,10 @@ def wait_until_finished(page: Page) -> None:
 
 def saved(page: Page) -> Trace:
     """The trace on screen, as its file."""
-    page.evaluate("document.querySelector('#player details.save').open = true")
+    page.locator("#player details.save").evaluate("details => { details.open = true; }")
     with page.expect_download() as download:
         page.click("#player [data-file='trace.json']")
-    page.evaluate("document.querySelector('#player details.save').open = false")
+    page.locator("#player details.save").evaluate("details => { details.open = false; }")
     return Trace.from_json(download.value.path().read_bytes())
 
 

@@ -221,8 +221,9 @@ def test_asking_whether_a_file_can_be_written_leaves_none_behind(tmp_path, capsy
 
 
 def test_ctrl_c_ends_a_race_quietly():
+    prompt = "Write a short story about a fox who learns to swim."  # whose text goes on for 2000 tokens
     lanes = ",".join(6 * ["autoregressive"])  # a race that takes long, even if its text should end early
-    command = [sys.executable, "-m", "adaedl", "race", PROMPT, "--max-new-tokens", "2000", "--lanes", lanes]
+    command = [sys.executable, "-m", "adaedl", "race", prompt, "--max-new-tokens", "2000", "--lanes", lanes]
     # A shell has what runs in the background ignore it, and its children too.
     kept = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -811,7 +811,7 @@ def test_hostile_text_is_shown_as_text_everywhere(page, trace):
 
 def saved(page: Page, file: str) -> bytes:
     if not page.locator("details.save").get_attribute("open"):
-        page.evaluate("document.querySelector('details.save').open = true")
+        page.locator("details.save").evaluate("details => { details.open = true; }")
     with page.expect_download() as download:
         page.click(f'[data-file="{file}"]')
     return Path(download.value.path()).read_bytes()

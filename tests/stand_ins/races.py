@@ -17,7 +17,7 @@ from adaedl.race import race
 from adaedl.recorder import record
 from adaedl.request import Sampling
 from adaedl.sweep import Grid, Prompt, run_sweep, to_frame
-from components import running, zero_gpu
+from components import recording_run, running, zero_gpu
 from components.controls import DEFAULTS
 from components.explore_page import ExploreSession, make_recording
 from components.live import Session, play
@@ -91,6 +91,7 @@ def recording() -> dict:
     here = record(models.pair, asked.prompt, Sampling(0.8), max_new_tokens=24, seed=3, depth=DEPTH)
     found["same"] = (here.token_ids, here.chains) == (session.recording.token_ids, session.recording.chains)
     long = replace(asked, max_new_tokens=90)
+    recording_run.UPDATE_S = 0  # told of every piece, or it may be whole before anybody can stop it
     told = []
     for words in make_recording(models, long, stopped):
         stopped.stop_requested = True
