@@ -13,7 +13,7 @@ from torch import Tensor
 from adaedl.decoding import read_prompt
 from adaedl.machine import processor
 from adaedl.models.int8 import Int8Linear
-from adaedl.models.memory import room
+from adaedl.models.memory import aligned
 from adaedl.models.pair import Pair
 
 WIDTHS = range(1, 9)  # tokens that a target verifies at once
@@ -46,13 +46,9 @@ def weights_read(model) -> WeightsRead:
     if outputs is not None and outputs.weight is not inputs.weight:
         del weights[id(inputs.weight)]
     total = sum(weight.numel() * weight.element_size() for weight in weights.values())
-    size = min(total, MAX_READ_BYTES) // 4 * 4
-    part = (
-        room(size)
-        if model.device.type == "cpu"
-        else torch.empty(size, dtype=torch.uint8, device=model.device)
-    )
-    part = part.view(torch.float32).fill_(1)
+    part = torch.ones(min(total, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
+    if model.device.type == "cpu":
+        part = aligned(part)  # in such pages as the kernels' weights
     return WeightsRead(total, best_ms(part.sum, model.device) * total / (4 * len(part)))
 
 

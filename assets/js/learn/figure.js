@@ -15,7 +15,7 @@ export function draw(place, make) {
   drawn.set(place, make);
   drawFigure(place, () => {
     const { data, layout } = make();
-    return { data, layout: { ...base(), ...layout } };
+    return { data, layout: { ...base(), height: parseInt(place.style.minHeight), ...layout } };
   });
 }
 
@@ -34,7 +34,6 @@ export const SHARES = { range: [-0.03, 1.03], tickvals: [0, 0.25, 0.5, 0.75, 1] 
 
 function base() {
   return {
-    height: 360,
     font: { color: colour("text"), family: "system-ui, sans-serif", size: 15 },
     margin: { l: 58, r: 16, t: 12, b: 52 },
   };

@@ -202,7 +202,6 @@ function figureOf(names, p, exact, wrong) {
   ];
   const most = Math.max(0.5, ...p, ...shares(wrong));
   const layout = {
-    height: 260,
     barmode: "group",
     bargap: 0.3,
     xaxis: titled("", { type: "category" }),

@@ -84,7 +84,7 @@ export function tellingLine(className = "telling") {
   return make("p", { className, role: "status" });
 }
 
-/** A figure for `draw`, with what it shows in words for those who do not see it. */
+/** A figure for `draw`, so many pixels high, with what it shows in words for those who do not see it. */
 export function figurePlace(label, height = 360) {
   const place = make("div", { className: "plot", role: "img", ariaLabel: label });
   place.style.minHeight = `${height}px`; // or what is below would move once it is drawn

@@ -162,7 +162,6 @@ function figureOf({ recorded, steps, settings, at, close }) {
   ];
   const mark = (more, dash) => ({ type: "line", line: { color: colour("text"), width: 1, dash }, ...more });
   const layout = {
-    height: 320,
     xaxis: titled(t("learn.4.round"), { range: [0.5, rounds.length + 0.5] }),
     yaxis: titled(close ? "λ" : "λ, AR", { range }),
     shapes: [
