@@ -174,7 +174,7 @@ def make_parser(with_distill: bool = True) -> Parser:
     command.add_argument("--seed", type=int, default=0, help="default 0")
     command.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
 
-    command = add("bench", bench, "Measure speed, against transformers' own generate in the same run.")
+    command = add("bench", bench, "Measure speed, against transformers and llama.cpp in the same run.")
     command.add_argument(
         "--prompts", type=Path, metavar="FILE", help="one prompt a line (default: 8 built-in ones)"
     )
@@ -670,9 +670,10 @@ def bench_report(result: dict) -> str:
 
 
 def machine_line(machine: dict) -> str:
+    versions = [f"{n} {machine[n]}" for n in ("torch", "transformers", "llama-cpp-python") if n in machine]
     return (
         f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
-        f"torch {machine['torch']}, transformers {machine['transformers']}"
+        + ", ".join(versions)
     )
 
 

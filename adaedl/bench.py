@@ -1,4 +1,4 @@
-"""Speed, measured in one run: our lanes against each other and against transformers' own generation.
+"""Speed, measured in one run: our lanes against each other, transformers' own generation and llama.cpp's.
 
 For each prompt and temperature all systems run back to back, in an order that moves on by one with every
 prompt, so that a machine that drifts does so for all alike. No clock holds any prefill.
@@ -18,7 +18,9 @@ from adaedl import reference
 from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.forwards import draft_step_ms, machine, target_forward_ms, weights_read
+from adaedl.llama_cpp import LlamaCpp, installed
 from adaedl.metrics import BASELINE
+from adaedl.models.cpu import can_pack
 from adaedl.models.pair import Pair
 from adaedl.reference import Tally
 from adaedl.request import Sampling, check_race, check_run
@@ -27,10 +29,11 @@ from adaedl.stopping import Fixed, make_stopper
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 LANES = (BASELINE, *(f"fixed:k={k}" for k in range(1, 7)), "adaedl", "max_confidence")
-LOOKUP_TOKENS = 3  # drafts of transformers' prompt lookup; more cost a CPU more than they bring
+LOOKUP_TOKENS = 3  # drafts of others' prompt lookup; more cost a CPU more than they bring
 # Where transformers' assisted generation is at its best is looked for among these: drafts a round, and the
 # draft's own probability of a token below which it stops.
 ASSISTED_SEARCH = [(drafts, confidence) for drafts in (1, 2, 3, 4, 6, 10) for confidence in (0.0, 0.4)]
+LOOKUP_ROOM = 16  # for drafts of llama.cpp's beyond the last token
 WARM_UP_TOKENS = 16
 
 
@@ -131,6 +134,9 @@ def bench(
         rival = partial(run_transformers, pair, target, assistant=reference.draft_model(pair, target))
     systems = _systems(pair, target, with_baseline(lanes), rival)
     encoded = [pair.encode(prompt) for prompt in prompts]
+    llama_cpp = installed() if can_pack(target) else None
+    if llama_cpp:
+        systems += _of_llama_cpp(LlamaCpp(pair, max(map(len, encoded)) + max_new_tokens + LOOKUP_ROOM))
 
     short = min(WARM_UP_TOKENS, max_new_tokens)
     context = read_prompt(pair, encoded[0], short)
@@ -168,7 +174,7 @@ def bench(
     ]
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(pair),
+        "machine": machine(pair) | ({"llama-cpp-python": llama_cpp} if llama_cpp else {}),
         "pair": {
             "name": pair.name,
             "target": pair.target_name,
@@ -241,6 +247,21 @@ def _systems(pair: Pair, target, lanes: list[str], assisted: Callable[..., Tally
             if isinstance(stopper, Fixed):
                 systems.append(System("transformers_assisted", lane, partial(assisted, drafts=stopper.k)))
     return systems
+
+
+def _of_llama_cpp(model: LlamaCpp) -> list[System]:
+    """Its plain generation, and its prompt lookup as it comes and with the drafts of transformers'."""
+
+    def run(job: Job, **drafting) -> Tally:
+        settings = {"max_new_tokens": job.max_new_tokens, "seed": job.seed, **drafting}
+        return model.generate(job.prompt_ids.tolist(), job.sampling, **settings)[1]
+
+    lookup = partial(run, lookup=True)
+    return [
+        System("llama_cpp_generate", "generate", run),
+        System("llama_cpp_prompt_lookup", "defaults", lookup),
+        System("llama_cpp_prompt_lookup", f"lookup:k={LOOKUP_TOKENS}", partial(lookup, drafts=LOOKUP_TOKENS)),
+    ]
 
 
 def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:

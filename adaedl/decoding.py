@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from importlib.util import find_spec
-from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -291,7 +290,7 @@ class _Clock:
 
 @dataclass
 class _Draft:
-    """A token in hand during the draft phase. `index` [] counts in q's own vocabulary."""
+    """A token in hand during the draft phase. `index`, of one element, counts in q's own vocabulary."""
 
     id: int
     token_id: Tensor  # [1]
@@ -358,7 +357,7 @@ class _Match:
         temperature = self.sampling.temperature
         score_temperature = scoring.temperature if scoring else temperature
         made = self.read_draft(logits, noise, vocab, temperature, score_temperature)
-        return _Draft.of(made.numbers, made.token_id, made.index[0], logits, None, position)
+        return _Draft.of(made.numbers, made.token_id, made.index, logits, None, position)
 
     def draft(self, logits: Tensor, vocab: Tensor | None, position: int) -> tuple[Tensor, Tensor]:
         """A token's index [] in q's vocabulary, and q [Vq]."""
@@ -372,9 +371,9 @@ class _Match:
         noise = self.noise.at(position, len(logits)) if self.noise else None
         if self.choose:
             chosen, undefined = self.choose(logits, noise, self.sampling.temperature)
-            choices = chosen.tolist()
-            agrees = (choice == draft.id for choice, draft in zip(choices, drafted, strict=False))
-            accepted = sum(takewhile(bool, agrees))
+            choices, accepted = chosen.tolist(), 0
+            while accepted < len(drafted) and drafted[accepted].id == choices[accepted]:
+                accepted += 1
             return _Verdict(accepted, choices[accepted], chosen[: accepted + 1], undefined, choices=choices)
         choices = choose_with_noise(logits, noise, self.sampling)
         drafted_ids = torch.cat([choices[:0], *(draft.token_id for draft in drafted)])

@@ -40,13 +40,14 @@ class Tally:
         self.accepted += other.accepted
 
 
-def target_model(pair: Pair):
-    """The pair's target as a plain transformers model.
+def target_model(pair: Pair, rounded: bool = True):
+    """The pair's target as a plain transformers model; that of an int8 pair with its weights `rounded` alike,
+    or else in float32.
 
     Raises:
         UserError: its weights cannot be found or loaded.
     """
-    return _plain(pair, pair.target, pair.target_name)
+    return _plain(pair, pair.target, pair.target_name, rounded)
 
 
 def draft_model(pair: Pair, target):
@@ -65,13 +66,13 @@ def draft_model(pair: Pair, target):
     return handle
 
 
-def _plain(pair: Pair, runner: Runner, name: str):
+def _plain(pair: Pair, runner: Runner, name: str, rounded: bool = True):
     if isinstance(runner, (TransformersRunner, GraphedLlama)):
         return runner.model
     model = load_model(fetch_weights(name).folder, pair.device, read_dtype(pair.dtype), name)
     if model.config.vocab_size != runner.vocab_size:  # a pair drops rows that only one of its models has
         model.resize_token_embeddings(runner.vocab_size, mean_resizing=False)
-    if pair.dtype == torch.int8:
+    if pair.dtype == torch.int8 and rounded:
         quantize_model(model)
     return model
 

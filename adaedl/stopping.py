@@ -9,8 +9,8 @@ import difflib
 import inspect
 import math
 from abc import abstractmethod
-from dataclasses import astuple, dataclass
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from adaedl.errors import Sentence, UserError
 
@@ -342,9 +342,10 @@ class Throughput(Stopper):
         self.certainty = 1.0  # that all of them are accepted
         self.tried = self.rested = 0  # rounds that drafted, and rounds without since the last of those
         self.costs = Costs()
+        self.threshold = self.costs.of_one_more  # which changes from round to round alone
 
     def begin_round(self) -> bool:
-        self.bounds, self.certainty = (), 1.0
+        self.bounds, self.certainty, self.threshold = (), 1.0, self.costs.of_one_more
         worth_it = self._gain() >= self.costs.of_the_first
         drafts = worth_it or self.tried < self.FIRST or self.rested + 1 == self.RETRY
         self.tried, self.rested = self.tried + drafts, 0 if drafts else self.rested + 1
@@ -354,7 +355,7 @@ class Throughput(Stopper):
         bound = min(max(acceptance_lower_bound(step.entropy, self.gamma), 0.0), 1.0)
         self.bounds += (bound,)
         self.certainty *= self._acceptance(bound)
-        self.score, self.threshold = self._gain(), self.costs.of_one_more
+        self.score = self._gain()
         return self.score < self.threshold
 
     def _acceptance(self, bound: float) -> float:
@@ -399,16 +400,13 @@ class Throughput(Stopper):
             verify_s=verify_s,
             steps_verify_s=steps * verify_s,
         )
-        sums = zip(astuple(self.costs), astuple(new), strict=True)
+        sums = zip(self.costs, new, strict=True)
         self.costs = Costs(*(self.MEMORY * so_far + now for so_far, now in sums))
 
 
-@dataclass(frozen=True)
-class Costs:
+class Costs(NamedTuple):
     """Sums over the rounds so far of what tells the cost of a draft, in tokens that are written at the speed
     so far in the time that it takes."""
-
-    EVEN: ClassVar[float] = 5.0  # spread of the drafts a round, with which a slope is half believed
 
     rounds: float = 0.0
     drafting_rounds: float = 0.0
@@ -420,6 +418,8 @@ class Costs:
     steps_drafting_s: float = 0.0
     verify_s: float = 0.0
     steps_verify_s: float = 0.0
+
+    EVEN = 5.0  # spread of the drafts a round, with which a slope is half believed
 
     @property
     def of_the_first(self) -> float:

@@ -62,7 +62,8 @@ def test_a_quick_bench_of_the_default_pair_writes_what_the_contract_says(tmp_pat
     assert result["draft_step_ms"] > 0
     assert result["machine"]["cores"] >= 1
 
-    rows = result["results"]
+    # llama.cpp is measured too where it is installed, see test_llama_cpp.py.
+    rows = [row for row in result["results"] if not row["system"].startswith("llama_cpp")]
     assert {(row["system"], row["lane"]) for row in rows} == {
         *(("adaedl", lane) for lane in ["autoregressive", *lanes]),
         ("transformers_generate", "generate"),

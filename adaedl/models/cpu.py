@@ -75,12 +75,13 @@ def can_pack(model) -> bool:
         and not getattr(config, "use_sliding_window", False)
         and config.num_hidden_layers > 0
         and config.num_attention_heads % config.num_key_value_heads == 0
-        and _head_dim(config) % 2 == 0
+        and head_dim_of(config) % 2 == 0
         and (has_packed_linear() or kernels() is not None)
     )
 
 
-def _head_dim(config) -> int:
+def head_dim_of(config) -> int:
+    """The width of a head by a transformers configuration, which may leave it out."""
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
@@ -247,7 +248,7 @@ class PackedLlama:
         self.eps = config.rms_norm_eps
         self.heads = config.num_attention_heads
         self.kv_heads = config.num_key_value_heads
-        self.head_dim = _head_dim(config)
+        self.head_dim = head_dim_of(config)
         self.rotary = Rotary(self.head_dim, config.rope_parameters["rope_theta"])
         # What is not packed is copied: the model's own is a part of its file, which would stay mapped whole.
         self.embeddings = model.get_input_embeddings().weight.detach().clone()

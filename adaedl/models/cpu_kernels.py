@@ -976,14 +976,13 @@ def choose(logits: Tensor, noise: Tensor | None, temperature: float) -> tuple[Te
     and whether any of them is no number."""
     logits = logits.float().contiguous()
     rows, size = logits.shape
-    chosen = torch.empty(rows, dtype=torch.long)
-    room = torch.empty(rows * PIECES, 2, dtype=torch.long)
-    undefined = ctypes.c_int64(0)
-    at = room.data_ptr()
+    room = torch.empty(rows * (1 + 2 * PIECES), dtype=torch.long)
+    chosen, undefined = room[:rows], ctypes.c_int64(0)
+    at = room.data_ptr() + 8 * rows
     call = ChooseCall(
         logits.data_ptr(),
         _address(noise),
-        *(rows, size, chosen.data_ptr(), at, at + 8 * rows * PIECES, ctypes.addressof(undefined)),
+        *(rows, size, room.data_ptr(), at, at + 8 * rows * PIECES, ctypes.addressof(undefined)),
         1 if noise is None else temperature,
     )
     parallel(choose_region.address, ctypes.addressof(call), torch.get_num_threads(), 0)
