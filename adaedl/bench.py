@@ -17,7 +17,7 @@ from tqdm import tqdm
 from adaedl import reference
 from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
-from adaedl.forwards import draft_step_ms, machine, target_forward_ms, weights_read
+from adaedl.forwards import draft_step_ms, machine, target_times
 from adaedl.llama_cpp import LlamaCpp, installed
 from adaedl.metrics import BASELINE
 from adaedl.models.cpu import can_pack
@@ -146,8 +146,7 @@ def bench(
         system.run(warm_ups[-1])
     if rival:
         systems.append(search_assisted(rival, warm_ups))
-    read = weights_read(target)
-    forward_ms = target_forward_ms(pair, encoded[0])
+    read, forward_ms = target_times(pair, target, encoded[0])
     step_ms = draft_step_ms(pair, encoded[0])
 
     tallies = {(system, temperature): Tally() for temperature in temperatures for system in systems}

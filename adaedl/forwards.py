@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import torch
@@ -39,34 +40,45 @@ def weights_read(model) -> WeightsRead:
     """Time to read as many bytes as a step of a transformers model must, once: all its weights but for a
     table of embeddings that is no output layer too, since a step reads few rows of it. A large model's time
     is worked out from a part."""
+    size, part = _weights_to_read(model)
+    return _whole_read(size, part, best_ms({"read": part.sum}, model.device)["read"])
+
+
+@torch.inference_mode()
+def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, dict[str, float]]:
+    """The read of the target's weights, `model`'s of transformers, and the milliseconds of a target forward
+    over 1 to 8 tokens that follow a prompt [T], by their number. All take turns, so that what slows one
+    down slows all down alike."""
+    context = read_prompt(pair, prompt_ids, max(WIDTHS), draft=False)
+    cache, length = context.target_cache, context.target_cache.length
+
+    def forward(token_ids: Tensor) -> None:
+        pair.target.forward(token_ids, cache)
+        cache.rewind(length)
+
+    size, part = _weights_to_read(model)
+    forwards = {str(width): partial(forward, context.next_token.repeat(width)) for width in WIDTHS}
+    times = best_ms({"read": part.sum, **forwards}, pair.device)
+    return _whole_read(size, part, times.pop("read")), times
+
+
+def _weights_to_read(model) -> tuple[int, Tensor]:
+    """Bytes of the weights that a step reads, and numbers that are as many bytes, or a part of them."""
     weights = {id(weight): weight for weight in model.parameters()}
     rounded = [module.weight for module in model.modules() if isinstance(module, Int8Linear)]
     weights |= {id(weight): weight for weight in rounded}
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     if outputs is not None and outputs.weight is not inputs.weight:
         del weights[id(inputs.weight)]
-    total = sum(weight.numel() * weight.element_size() for weight in weights.values())
-    part = torch.ones(min(total, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
+    size = sum(weight.numel() * weight.element_size() for weight in weights.values())
+    part = torch.ones(min(size, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
     if model.device.type == "cpu":
         part = aligned(part)  # in such pages as the kernels' weights
-    return WeightsRead(total, best_ms(part.sum, model.device) * total / (4 * len(part)))
+    return size, part
 
 
-@torch.inference_mode()
-def target_forward_ms(pair: Pair, prompt_ids: Tensor) -> dict[str, float]:
-    """Milliseconds of a target forward over 1 to 8 tokens that follow a prompt [T], by their number."""
-    context = read_prompt(pair, prompt_ids, max(WIDTHS), draft=False)
-    cache, length = context.target_cache, context.target_cache.length
-    times = {}
-    for width in WIDTHS:
-        token_ids = context.next_token.repeat(width)
-
-        def forward(token_ids: Tensor = token_ids) -> None:
-            pair.target.forward(token_ids, cache)
-            cache.rewind(length)
-
-        times[str(width)] = best_ms(forward, pair.device)
-    return times
+def _whole_read(size: int, part: Tensor, part_ms: float) -> WeightsRead:
+    return WeightsRead(size, part_ms * size / (4 * len(part)))
 
 
 @torch.inference_mode()
@@ -74,23 +86,24 @@ def draft_step_ms(pair: Pair, prompt_ids: Tensor) -> float:
     """Milliseconds of one draft step that follows another, after a prompt [T]."""
     context = read_prompt(pair, prompt_ids, 1 + TIMINGS)
     context.session.begin(context.next_token, context.features)
-    return best_ms(lambda: context.session.extend(context.next_token), pair.device)
+    return best_ms({"step": partial(context.session.extend, context.next_token)}, pair.device)["step"]
 
 
-def best_ms(work: Callable[[], object], device: torch.device) -> float:
-    """The shortest of several timings of some work, in milliseconds."""
+def best_ms(works: dict[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
+    """The shortest of several timings of each work, in milliseconds; works take turns."""
 
     def now() -> float:
         if device.type != "cpu":
             torch.accelerator.synchronize()
         return time.perf_counter()
 
-    best = float("inf")
+    best = dict.fromkeys(works, float("inf"))
     for _ in range(TIMINGS):
-        began = now()
-        work()
-        best = min(best, now() - began)
-    return 1000 * best
+        for name, work in works.items():
+            began = now()
+            work()
+            best[name] = min(best[name], now() - began)
+    return {name: 1000 * seconds for name, seconds in best.items()}
 
 
 def machine(pair: Pair) -> dict:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from adaedl.bench import Job, System, result_row, run_lane, run_transformers, search_assisted, with_baseline
 from adaedl.decoding import make_choose, make_read_draft, read_prompt
 from adaedl.errors import UserError
-from adaedl.forwards import WIDTHS, WeightsRead, draft_step_ms, machine, target_forward_ms, weights_read
+from adaedl.forwards import WIDTHS, WeightsRead, draft_step_ms, machine, target_times, weights_read
 from adaedl.models.drafter import IndependentDrafter
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Output, Runner, make_runner
@@ -302,8 +302,8 @@ def bench_shape(
     pair, target, draft = make_pair(shape, device, dtype)
     prompt_ids = torch.tensor(random.Random(seed).sample(range(pair.target.vocab_size), PROMPT_TOKENS))
     prompt_ids = prompt_ids.to(pair.device)
-    target_read, draft_read = weights_read(target), weights_read(draft)
-    forward_ms, step_ms = target_forward_ms(pair, prompt_ids), draft_step_ms(pair, prompt_ids)
+    target_read, forward_ms = target_times(pair, target, prompt_ids)
+    draft_read, step_ms = weights_read(draft), draft_step_ms(pair, prompt_ids)
 
     script = write_script(
         pair.target.vocab_size,
