@@ -174,7 +174,8 @@ def make_parser(with_distill: bool = True) -> Parser:
     command.add_argument("--seed", type=int, default=0, help="default 0")
     command.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
 
-    command = add("bench", bench, "Measure speed, against transformers and llama.cpp in the same run.")
+    summary = "Measure speed, against transformers and, where it is installed, llama.cpp in the same run."
+    command = add("bench", bench, summary)
     command.add_argument(
         "--prompts", type=Path, metavar="FILE", help="one prompt a line (default: 8 built-in ones)"
     )

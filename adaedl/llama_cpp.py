@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from adaedl import reference
+from adaedl.errors import UserError
 from adaedl.models.cpu import head_dim_of, pair_rotary_rows
 from adaedl.models.pair import Pair
 from adaedl.reference import Tally
@@ -72,23 +73,16 @@ class LlamaCpp:
     """A pair's target in llama.cpp, at its defaults but for the number of threads, which is torch's."""
 
     def __init__(self, pair: Pair, capacity: int):
-        """`capacity` is how many tokens a prompt and what is written after it may have."""
-        import llama_cpp
+        """`capacity` is how many tokens a prompt and what is written after it may have.
 
+        Raises:
+            UserError: the target's weights cannot be found, or llama.cpp does not load them.
+        """
         self.eos_ids = pair.eos_ids
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model.gguf")
             write_gguf(reference.target_model(pair, rounded=False), path, FORMATS[pair.dtype])
-            threads = torch.get_num_threads()
-            self.model = llama_cpp.Llama(
-                str(path),
-                n_ctx=capacity,
-                n_threads=threads,
-                n_threads_batch=threads,
-                logits_all=True,  # which drafting needs
-                use_mmap=False,  # so that the file can go
-                verbose=False,
-            )
+            self.model = _load(path, capacity)
 
     def generate(
         self,
@@ -131,3 +125,26 @@ class LlamaCpp:
         tally.seconds, tally.tokens = ended - began, len(written) - 1
         tally.accepted = tally.tokens - tally.rounds
         return written, tally
+
+
+def _load(path: Path, capacity: int):
+    threads = torch.get_num_threads()
+    try:
+        import llama_cpp
+
+        return llama_cpp.Llama(
+            str(path),
+            n_ctx=capacity,
+            n_threads=threads,
+            n_threads_batch=threads,
+            logits_all=True,  # which drafting needs
+            use_mmap=False,  # so that the file can go
+            verbose=False,
+        )
+    except Exception as error:  # whatever a library of C++ raises
+        raise UserError(
+            "{} {} does not run here ({}); bring another version of it, or uninstall it to measure without.",
+            PACKAGE,
+            installed(),
+            error,
+        ) from error

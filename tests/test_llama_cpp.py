@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from adaedl import llama_cpp
 from adaedl.bench import LOOKUP_TOKENS, bench
+from adaedl.errors import UserError
 from adaedl.llama_cpp import LlamaCpp, write_gguf
 from adaedl.models.runner import TransformersRunner
 from adaedl.request import Sampling
@@ -139,3 +140,12 @@ def test_the_bench_runs_it_where_it_is_installed(stand_in):
     }
     assert all(row["tokens"] == 11 and row["tokens_per_s"] > 0 for row in rows.values())
     assert rows["llama_cpp_generate", "generate"]["block_efficiency"] == 1
+
+
+def test_one_that_does_not_load_is_told_of_in_a_sentence(stand_in, monkeypatch):
+    def refuse(path: str, **settings):
+        raise ValueError(f"Failed to load model from file: {path}")
+
+    monkeypatch.setattr(sys.modules["llama_cpp"], "Llama", refuse)
+    with pytest.raises(UserError, match=r"does not run here .*uninstall it to measure without"):
+        bench(tiny_pair(runner=TransformersRunner), ["w1"], ["fixed:k=2"], [0], max_new_tokens=4)
