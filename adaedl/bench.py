@@ -18,7 +18,7 @@ from adaedl import reference
 from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.forwards import draft_step_ms, machine, target_times
-from adaedl.llama_cpp import LlamaCpp, installed
+from adaedl.llama_cpp import PACKAGE, LlamaCpp, installed
 from adaedl.metrics import BASELINE
 from adaedl.models.cpu import can_pack
 from adaedl.models.pair import Pair
@@ -134,9 +134,10 @@ def bench(
         rival = partial(run_transformers, pair, target, assistant=reference.draft_model(pair, target))
     systems = _systems(pair, target, with_baseline(lanes), rival)
     encoded = [pair.encode(prompt) for prompt in prompts]
-    llama_cpp = installed() if can_pack(target) else None
-    if llama_cpp:
-        systems += _of_llama_cpp(LlamaCpp(pair, max(map(len, encoded)) + max_new_tokens + LOOKUP_ROOM))
+    llama_cpp_version = installed() if can_pack(target) else None
+    if llama_cpp_version:
+        capacity = max(map(len, encoded)) + max_new_tokens + LOOKUP_ROOM
+        systems += _of_llama_cpp(LlamaCpp(pair, target, capacity))
 
     short = min(WARM_UP_TOKENS, max_new_tokens)
     context = read_prompt(pair, encoded[0], short)
@@ -173,7 +174,7 @@ def bench(
     ]
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(pair) | ({"llama-cpp-python": llama_cpp} if llama_cpp else {}),
+        "machine": machine(pair) | ({PACKAGE: llama_cpp_version} if llama_cpp_version else {}),
         "pair": {
             "name": pair.name,
             "target": pair.target_name,

@@ -72,16 +72,19 @@ def write_gguf(model, path: Path, kind: str) -> None:
 class LlamaCpp:
     """A pair's target in llama.cpp, at its defaults but for the number of threads, which is torch's."""
 
-    def __init__(self, pair: Pair, capacity: int):
-        """`capacity` is how many tokens a prompt and what is written after it may have.
+    def __init__(self, pair: Pair, target, capacity: int):
+        """`target` is the pair's own as `reference.target_model` gives it; `capacity` is how many tokens a
+        prompt and what is written after it may have.
 
         Raises:
             UserError: the target's weights cannot be found, or llama.cpp does not load them.
         """
         self.eos_ids = pair.eos_ids
+        if pair.dtype == torch.int8:  # llama.cpp rounds in its own way
+            target = reference.target_model(pair, rounded=False)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model.gguf")
-            write_gguf(reference.target_model(pair, rounded=False), path, FORMATS[pair.dtype])
+            write_gguf(target, path, FORMATS[pair.dtype])
             self.model = _load(path, capacity)
 
     def generate(

@@ -12,7 +12,7 @@ import torch
 from toys import tiny_llama, tiny_pair, tiny_qwen2
 from transformers import AutoModelForCausalLM
 
-from adaedl import llama_cpp
+from adaedl import llama_cpp, reference
 from adaedl.bench import LOOKUP_TOKENS, bench
 from adaedl.errors import UserError
 from adaedl.llama_cpp import LlamaCpp, write_gguf
@@ -92,16 +92,15 @@ def test_an_int8_pairs_weights_are_rounded_in_blocks_of_32(tmp_path):
             step = blocks.abs().amax(-1, keepdim=True) / 127
             off = (rounded[name].unflatten(1, (-1, 32)) - blocks).abs()
             assert off.max() > 0
-            assert (
-                off <= 0.57 * step
-            ).all()  # half a step, and up to 127 roundings of a scale in half precision
+            # Half a step, and up to 127 roundings of a scale in half precision.
+            assert (off <= 0.57 * step).all()
         else:
             assert torch.equal(rounded[name], weight)
 
 
 def test_its_text_ends_where_ours_would_and_its_work_is_counted(stand_in, monkeypatch):
     pair = tiny_pair(runner=TransformersRunner)
-    yardstick = LlamaCpp(pair, 100)
+    yardstick = LlamaCpp(pair, reference.target_model(pair), 100)
     assert not yardstick.model.path.exists()
     assert yardstick.model.settings["n_ctx"] == 100
     assert yardstick.model.settings["n_threads"] == torch.get_num_threads()
