@@ -13,11 +13,15 @@ from torch import Tensor
 
 from adaedl.request import Sampling
 
+NUCLEUS_SORTED_FIRST = 1024
+FIXED_POINT = 2.0**40  # a probability as an integer; a power of two, so that the product is exact
+
 
 def warp_logits(logits: Tensor, sampling: Sampling) -> Tensor:
     """Logits [..., V] after temperature, then top-k, then top-p, in float32; excluded tokens are −inf.
 
-    Ties at the edge of top-k are kept, as in transformers. Not defined at temperature 0.
+    A tied token is kept at the edge of top-k (as in transformers) and of top-p alike, so what a row keeps
+    depends on that row alone, never on the rows beside it. Not defined at temperature 0.
     """
     logits = logits.float() / sampling.temperature
     vocabulary = logits.shape[-1]
@@ -25,15 +29,31 @@ def warp_logits(logits: Tensor, sampling: Sampling) -> Tensor:
         kth = logits.topk(sampling.top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < kth, -math.inf)
     if sampling.top_p < 1:
-        # The nucleus is nearly always short: sort a part first, everything only if that falls short.
         probs = logits.softmax(-1)
-        top = probs.topk(min(1024, vocabulary), dim=-1)
-        if vocabulary > 1024 and bool((top.values.sum(-1) < sampling.top_p).any()):
-            top = probs.sort(dim=-1, descending=True)
-        before = top.values.cumsum(-1) - top.values
-        outside = torch.ones_like(probs, dtype=torch.bool).scatter(-1, top.indices, before >= sampling.top_p)
-        logits = logits.masked_fill(outside, -math.inf)
+        logits = logits.masked_fill(probs < nucleus_edge(probs, sampling.top_p), -math.inf)
     return logits
+
+
+def nucleus_edge(probs: Tensor, top_p: float) -> Tensor:
+    """The smallest probability [..., 1] in the nucleus of probs [..., V]: the shortest run of the most
+    probable tokens whose sum reaches top_p (Holtzman et al., arXiv 1904.09751)."""
+    # The nucleus is nearly always short: sort a part first, everything only if that falls short.
+    top = probs.topk(min(NUCLEUS_SORTED_FIRST, probs.shape[-1]), dim=-1).values
+    if top.shape[-1] < probs.shape[-1] and bool((_cumulated(top)[..., -1] < _fixed_point(top_p)).any()):
+        top = probs.sort(dim=-1, descending=True).values
+    cumulated = _cumulated(top)
+    before = cumulated - _fixed_point(top)
+    size = (before < _fixed_point(top_p)).sum(-1, keepdim=True)
+    return top.gather(-1, (size - 1).clamp(min=0))  # none, where the probabilities are NaN
+
+
+def _cumulated(probs: Tensor) -> Tensor:
+    """Cumulative sums in fixed point: sums of integers are the same in every order, on every device."""
+    return _fixed_point(probs).cumsum(-1)
+
+
+def _fixed_point(probs):
+    return (probs * FIXED_POINT).long() if isinstance(probs, Tensor) else int(probs * FIXED_POINT)
 
 
 def warp(logits: Tensor, sampling: Sampling) -> Tensor:
@@ -46,11 +66,18 @@ def warp(logits: Tensor, sampling: Sampling) -> Tensor:
 def draw(probs: Tensor, uniforms: Tensor) -> Tensor:
     """Token indices [...] drawn from unnormalised `probs` [..., V] by inverting the cumulative
     distribution at `uniforms` [...] in [0, 1). A token of probability zero is never drawn."""
-    precise = torch.float32 if probs.device.type == "mps" else torch.float64
-    cumulative = probs.cumsum(-1, dtype=precise)
-    thresholds = uniforms.to(precise)[..., None] * cumulative[..., -1:]
-    indices = torch.searchsorted(cumulative, thresholds, right=True).squeeze(-1)
-    return indices.clamp(max=probs.shape[-1] - 1)
+    precision = uniform_dtype(probs.device)
+    cumulative = probs.cumsum(-1, dtype=precision)
+    total = cumulative[..., -1:]
+    # In float32 a number just below 1 may round to 1, and its product with the total to the total.
+    below_total = total * (1 - torch.finfo(precision).eps)
+    thresholds = torch.minimum(uniforms.to(precision)[..., None] * total, below_total)
+    return torch.searchsorted(cumulative, thresholds, right=True).squeeze(-1)
+
+
+def uniform_dtype(device: torch.device) -> torch.dtype:
+    """The widest float of a device, for uniform numbers and cumulative sums: MPS has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def acceptance_probability(p: Tensor, q: Tensor, draft_vocab: Tensor | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from toys import reference_warp
 
+from adaedl import sampling
 from adaedl.errors import UserError
 from adaedl.request import Sampling
 from adaedl.sampling import (
@@ -75,6 +76,41 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it():
     logits = torch.log(torch.tensor([0.1, 0.5, 0.15, 0.25]))
     assert warp(logits, Sampling(1, top_p=0.7)).tolist() == pytest.approx([0, 2 / 3, 0, 1 / 3])
     assert warp(logits, Sampling(1, top_p=0.8)).tolist() == pytest.approx([0, 5 / 9, 1.5 / 9, 2.5 / 9])
+
+
+def test_tokens_tied_at_the_edge_of_the_nucleus_are_all_kept():
+    logits = torch.tensor([0.0, 3.0, 0.0, 2.0, 0.0])
+    assert warp(logits, Sampling(1, top_p=0.96)).count_nonzero() == 5
+    assert warp(logits, Sampling(1, top_p=0.9)).nonzero().flatten().tolist() == [1, 3]
+
+
+def flat_and_tied_rows(dtype: torch.dtype, size: int, seed: int) -> torch.Tensor:
+    """Rows of logits as 16-bit models give them: few values, so many exact ties, some rows nearly flat."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(6, size, generator=generator) * torch.tensor([4.0, 3, 2, 1, 0.1, 0])[:, None]
+    return rows.to(torch.bfloat16).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [50, 1024, 5000])
+@pytest.mark.parametrize("top_k", [0, 1, 40, 1500])
+@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9, 0.99, 0.999999, 1.0])
+def test_what_a_row_keeps_does_not_depend_on_the_rows_beside_it(dtype, size, top_k, top_p):
+    for temperature in (0.01, 0.7, 1.3, 10):
+        sampling = Sampling(temperature, top_k=top_k, top_p=top_p)
+        rows = flat_and_tied_rows(dtype, size, top_k)
+        together = warp(rows, sampling)
+        for row, beside in zip(rows, together, strict=True):
+            assert torch.equal(warp(row, sampling), beside)
+            assert torch.equal(warp(torch.stack((row, rows[-1])), sampling)[0], beside)
+
+
+def test_what_a_row_keeps_does_not_depend_on_the_order_of_its_tokens():
+    rows = flat_and_tied_rows(torch.float32, 3000, seed=1)
+    order = torch.randperm(3000, generator=torch.Generator().manual_seed(2))
+    for top_p in (0.2, 0.8, 0.95):
+        kept = warp(rows, Sampling(0.8, top_p=top_p)) > 0
+        assert torch.equal(warp(rows[:, order], Sampling(0.8, top_p=top_p)) > 0, kept[:, order])
 
 
 def test_top_p_counts_what_top_k_left():
@@ -167,6 +203,19 @@ def test_draw_inverts_the_cumulative_distribution():
 def test_a_token_of_probability_zero_is_never_drawn(probs, uniform, scale):
     drawn = draw(probs * scale, torch.tensor(uniform, dtype=torch.float64))
     assert probs[drawn] > 0
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-3, 1 / 3, 1.0, 7.1, 1e4])
+def test_a_uniform_number_that_rounds_to_one_draws_no_impossible_token(monkeypatch, precision, scale):
+    """A device without float64 rounds uniform numbers, and their product with the total, up."""
+    monkeypatch.setattr(sampling, "uniform_dtype", lambda device: precision)
+    generator = torch.Generator().manual_seed(3)
+    probs = torch.rand(400, 7, generator=generator) * scale
+    probs[:, 4:] = 0
+    for number in (1 - 2**-24, 1 - 2**-25, 1 - 2**-53):
+        assert draw(probs, torch.full((400,), number, dtype=torch.float64)).eq(3).all()
+    assert draw(probs, torch.zeros(400, dtype=torch.float64)).eq(0).all()
 
 
 def test_draws_follow_their_distribution():
