@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,7 +23,6 @@ from adaedl.models.cpu import can_pack
 from adaedl.models.pair import Pair
 from adaedl.reference import Tally
 from adaedl.request import Sampling, check_race, check_run
-from adaedl.sampling import SharedNoise
 from adaedl.stopping import Fixed, make_stopper
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
@@ -44,7 +42,6 @@ class Job:
     prompt_ids: Tensor
     context: Context
     sampling: Sampling
-    noise: SharedNoise
     max_new_tokens: int
     seed: int
 
@@ -141,8 +138,7 @@ def bench(
 
     short = min(WARM_UP_TOKENS, max_new_tokens)
     context = read_prompt(pair, encoded[0], short)
-    noise = _noise(pair, short, seed)
-    warm_ups = [Job(encoded[0], context, Sampling(t), noise, short, seed) for t in temperatures]
+    warm_ups = [Job(encoded[0], context, Sampling(t), short, seed) for t in temperatures]
     for system in tqdm(systems, "warming up", leave=False, file=sys.stderr):
         system.run(warm_ups[-1])
     if rival:
@@ -154,13 +150,10 @@ def bench(
     runs = len(temperatures) * repeats * len(prompts) * len(systems)
     with tqdm(total=runs, unit="text", file=sys.stderr) as bar:
         for repeat in range(repeats):
-            noise = _noise(pair, max_new_tokens, seed + repeat)
             for number, prompt_ids in enumerate(encoded):
                 context = read_prompt(pair, prompt_ids, max_new_tokens)
                 for temperature in temperatures:
-                    job = Job(
-                        prompt_ids, context, Sampling(temperature), noise, max_new_tokens, seed + repeat
-                    )
+                    job = Job(prompt_ids, context, Sampling(temperature), max_new_tokens, seed + repeat)
                     turn = (number + repeat) % len(systems)
                     for system in systems[turn:] + systems[:turn]:
                         bar.set_description(f"{system.system} {system.lane} at {temperature:g}")
@@ -288,11 +281,6 @@ def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:
     )
 
 
-@torch.inference_mode()
-def _noise(pair: Pair, positions: int, seed: int) -> SharedNoise:
-    return SharedNoise(seed, positions, pair.target.vocab_size, pair.device)
-
-
 def run_lane(pair: Pair, lane: str, job: Job) -> Tally:
     """One of our lanes on a job."""
     rounds = list(
@@ -304,7 +292,6 @@ def run_lane(pair: Pair, lane: str, job: Job) -> Tally:
             max_new_tokens=job.max_new_tokens,
             seed=job.seed,
             context=job.context.copy(),
-            noise=job.noise,
             record=False,
         )
     )

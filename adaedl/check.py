@@ -15,9 +15,10 @@ from adaedl.metrics import BASELINE
 from adaedl.models.cpu import same_bits
 from adaedl.models.pair import Pair
 from adaedl.models.runner import TransformersRunner
+from adaedl.noise import SharedNoise
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
-from adaedl.sampling import SharedNoise, draw, verify_speculative, warp, warp_logits
+from adaedl.sampling import draw, uniform_dtype, verify_speculative, warp, warp_logits
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
 
@@ -83,7 +84,7 @@ class _Ties:
         ids = _text_ids(self.pair, trace)[: trace.prompt_tokens + position]
         scores = self.model(ids[None], logits_to_keep=1).logits[0, -1].float()
         if not sampling.greedy:
-            noise = SharedNoise(trace.seed, position + 1, len(scores), self.pair.device)
+            noise = SharedNoise(trace.seed, len(scores), self.pair.device)
             scores = warp_logits(scores, sampling) + noise.at(position)[0]
         best, second = scores.topk(2).values.tolist()
         return best - second < self.tolerance
@@ -203,11 +204,11 @@ def _first_tokens(
     p: Tensor, q: Tensor, draft_vocab: Tensor | None, draws: int, generator: torch.Generator
 ) -> Tensor:
     """The first token [draws] of as many rounds of one draft each."""
-    precise = torch.float32 if p.device.type == "mps" else torch.float64
     tokens = []
     for first in range(0, draws, DRAWS_AT_ONCE):
         rounds = min(DRAWS_AT_ONCE, draws - first)
-        uniforms = torch.rand(rounds, 3, generator=generator, dtype=torch.float64).to(p.device, precise)
+        uniforms = torch.rand(rounds, 3, generator=generator, dtype=torch.float64)
+        uniforms = uniforms.to(p.device, uniform_dtype(p.device))
         drafted = draw(q.expand(rounds, -1), uniforms[:, 0])[:, None]
         # The second row would be the bonus token's, which is not the first of its round.
         accepted, emitted = verify_speculative(

@@ -20,15 +20,16 @@ from adaedl.models.cpu import kernels
 from adaedl.models.drafter import DraftSession
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Cache, prefill
+from adaedl.noise import SharedNoise
 from adaedl.request import Sampling, check_run
 from adaedl.sampling import (
-    SharedNoise,
     acceptance_probability,
     choose_with_noise,
     draft_statistics,
     draw,
     gumbel_max,
     residual,
+    uniform_dtype,
     verify_by_match,
     verify_speculative,
     warp,
@@ -107,7 +108,6 @@ def decode(
     seed: int = 0,
     verification: str = "shared_noise",
     context: Context | None = None,
-    noise: SharedNoise | None = None,
     record: bool = True,
 ) -> Iterator[Round]:
     """Write up to max_new_tokens after a prompt, yielding one Round at a time.
@@ -122,7 +122,6 @@ def decode(
         seed: same seed, same text (under shared noise: for every stopper).
         verification: "shared_noise" or "speculative".
         context: a prefilled prompt to use up, from `read_prompt`.
-        noise: the race's noise under shared noise, at least max_new_tokens rows of it.
         record: keep p, β and the ten most probable tokens too. That is done off the clock.
 
     Raises:
@@ -139,7 +138,7 @@ def decode(
     if sampling.greedy:
         rule = _Match(sampling, None, pair.read_draft, pair.choose)
     elif verification == "shared_noise":
-        noise = noise or SharedNoise(seed, max_new_tokens, pair.target.vocab_size, pair.device)
+        noise = SharedNoise(seed, pair.target.vocab_size, pair.device)
         rule = _Match(sampling, noise, pair.read_draft, pair.choose)
     else:
         rule = _Speculative(sampling, _Uniforms(seed, pair.device))
@@ -204,8 +203,9 @@ def decode(
             stopper.observe(len(drafted), accepted)
             ended_by_draft = accepted > 0 and drafted[accepted - 1].id in pair.eos_ids
             ended = ended_by_draft or emitted_id in pair.eos_ids
-            duration_s = clock.elapsed()
-            stopper.observe_times(accepted + (not ended_by_draft), clock.verifying.seconds, duration_s)
+            tokens = accepted + (not ended_by_draft)
+            stopper.observe_times(tokens, clock.verifying.seconds, clock.elapsed())
+            duration_s = clock.elapsed()  # what the stopper learns costs time too
 
             played = Round(
                 start_s=clock_s,
@@ -353,28 +353,29 @@ class _Match:
         if self.read_draft is None:
             chosen = self.draft(logits, vocab, written + position - 1)
             return _read_draft(logits, chosen, vocab, scoring, position)
-        noise = self.noise.at(written + position - 1)[0] if self.noise else None
+        place = self.noise.place(written + position - 1) if self.noise else None
         temperature = self.sampling.temperature
         score_temperature = scoring.temperature if scoring else temperature
-        made = self.read_draft(logits, noise, vocab, temperature, score_temperature)
+        made = self.read_draft(logits, place, vocab, temperature, score_temperature)
         return _Draft.of(made.numbers, made.token_id, made.index, logits, None, position)
 
     def draft(self, logits: Tensor, vocab: Tensor | None, position: int) -> tuple[Tensor, Tensor]:
         """A token's index [] in q's vocabulary, and q [Vq]."""
         if self.noise is None:
             return logits.argmax(-1), warp(logits, self.sampling)
-        noise = self.noise.at(position)[0]
+        noise = self.noise.at(position)[0] if vocab is None else self.noise.of(position, vocab)
         warped = warp_logits(logits, self.sampling)
-        return gumbel_max(warped, noise if vocab is None else noise[vocab]), warped.softmax(-1)
+        return gumbel_max(warped, noise), warped.softmax(-1)
 
     def verify(self, logits: Tensor, drafted: list[_Draft], vocab: Tensor | None, position: int) -> _Verdict:
-        noise = self.noise.at(position, len(logits)) if self.noise else None
         if self.choose:
-            chosen, undefined = self.choose(logits, noise, self.sampling.temperature)
+            place = self.noise.place(position) if self.noise else None
+            chosen, undefined = self.choose(logits, place, self.sampling.temperature)
             choices, accepted = chosen.tolist(), 0
             while accepted < len(drafted) and drafted[accepted].id == choices[accepted]:
                 accepted += 1
             return _Verdict(accepted, choices[accepted], chosen[: accepted + 1], undefined, choices=choices)
+        noise = self.noise.at(position, len(logits)) if self.noise else None
         choices = choose_with_noise(logits, noise, self.sampling)
         drafted_ids = torch.cat([choices[:0], *(draft.token_id for draft in drafted)])
         accepted, emitted = verify_by_match(choices, drafted_ids)
@@ -420,27 +421,26 @@ class _Speculative:
 
 class _Uniforms:
     """Uniform numbers, drawn on the host so that a seed means the same everywhere. Many cross to the device
-    at once, since a crossing waits for whatever the device is at."""
+    at once, since a crossing waits for whatever the device is at. The first ones are drawn in the first round
+    that needs them, so that they are on its clock."""
 
     AT_ONCE = 1024
 
     def __init__(self, seed: int, device: torch.device):
         self.random = random.Random(seed)
         self.device = device
-        self.precise = torch.float32 if device.type == "mps" else torch.float64
         self.numbers: list[float] = []
-        self._draw()
-
-    def _draw(self) -> None:
-        self.numbers += [self.random.random() for _ in range(self.AT_ONCE)]
-        self.on_device = torch.tensor(self.numbers, dtype=self.precise, device=self.device)
         self.taken = 0
 
     def take(self, count: int) -> tuple[list[float], Tensor]:
-        """The next ones, as numbers and as a tensor [count]."""
+        """The next ones, as numbers and as a tensor [count]; none is 1, not where it is rounded either."""
         if self.taken + count > len(self.numbers):
             del self.numbers[: self.taken]
-            self._draw()
+            self.numbers += [self.random.random() for _ in range(self.AT_ONCE)]
+            dtype = uniform_dtype(self.device)
+            below_one = 1 - torch.finfo(dtype).eps / 2
+            self.on_device = torch.tensor(self.numbers, dtype=dtype).clamp_(max=below_one).to(self.device)
+            self.taken = 0
         these = slice(self.taken, self.taken + count)
         self.taken += count
         return self.numbers[these], self.on_device[these]
@@ -459,7 +459,7 @@ def make_read_draft(device: torch.device) -> Callable | None:
 
         logits = 3 * torch.randn(2 * AT_ONCE + 5, generator=torch.Generator().manual_seed(0)).to(device)
         vocab = torch.arange(len(logits), device=device).flip(0)
-        noise = SharedNoise(0, 1, len(logits), device)
+        noise = SharedNoise(0, len(logits), device)
         off = 0.0
         for rule, scoring in (((Sampling(0), None), Sampling(1.0)), ((Sampling(0.7), noise), None)):
             ours, theirs = (

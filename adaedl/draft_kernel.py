@@ -9,15 +9,81 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from adaedl import noise as definition
+from adaedl.noise import NoisePlace
 from adaedl.sampling import DraftNumbers
 
 AT_ONCE = 2048  # logits of one program
 PARTS = 8  # numbers that a program leaves
+SEED_VARIES = {"do_not_specialize": ["seed", "position"]}
+# Noise has the same bits everywhere only where no product is fused with a sum.
+AS_WRITTEN = {"enable_fp_fusion": False}
+
+NEAR_ONE = tl.constexpr(definition.NEAR_ONE)
+SQRT_HALF_BITS = tl.constexpr(definition.SQRT_HALF_BITS)
+LN2_HIGH, LN2_LOW = tl.constexpr(definition.LN2_HIGH), tl.constexpr(definition.LN2_LOW)
+P0, P1, P2, P3, P4, P5, P6, P7, P8 = (tl.constexpr(c) for c in definition.LOG_POLYNOMIAL)
 
 
 @triton.jit
+def _fraction(high, low):
+    return high.to(tl.float32) * 2.0**-32 + (low | 1).to(tl.float32) * 2.0**-64
+
+
+@triton.jit
+def _split(values):
+    bits = values.to(tl.int32, bitcast=True)
+    exponent = (bits - SQRT_HALF_BITS) >> 23
+    return (bits - (exponent << 23)).to(tl.float32, bitcast=True) - 1.0, exponent.to(tl.float32)
+
+
+@triton.jit
+def _log(x, exponent):
+    square = x * x
+    tail = (((P0 * x + P1) * x + P2) * x + P3) * x + P4
+    tail = (((tail * x + P5) * x + P6) * x + P7) * x + P8
+    tail = tail * x * square
+    tail = tail + exponent * LN2_LOW
+    tail = tail - square * 0.5
+    return x + tail + exponent * LN2_HIGH
+
+
+@triton.jit
+def _gumbel(seed, position, tokens):
+    """The noise of some tokens at a position, as noise.py defines it."""
+    pair = (tokens >> 1).to(tl.uint32)
+    nothing = pair * 0
+    even_high, even_low, odd_high, odd_low = tl.philox(
+        seed, pair, nothing + position.to(tl.uint32), nothing, nothing
+    )
+    odd = (tokens & 1) == 1
+    high, low = tl.where(odd, odd_high, even_high), tl.where(odd, odd_low, even_low)
+    from_one = _fraction(high, low)
+    x, exponent = _split(_fraction(~high, ~low))
+    near_one = from_one < NEAR_ONE
+    x, exponent = tl.where(near_one, -from_one, x), tl.where(near_one, 0.0, exponent)
+    x, exponent = _split(-_log(x, exponent))
+    return -_log(x, exponent)
+
+
+@triton.jit(**SEED_VARIES)
+def _draw(out, seed, position, size, N: tl.constexpr):
+    """N tokens' noise in a row of out [rows, size], the first row's at a position, the others' after it."""
+    row, n = tl.program_id(1), tl.program_id(0) * N + tl.arange(0, N)
+    tl.store(out + row.to(tl.int64) * size + n, _gumbel(seed, position + row, n), mask=n < size)
+
+
+def draw_rows(device: torch.device, seed: int, first: int, count: int, vocab_size: int) -> Tensor:
+    """`noise.noise_rows`, [count, V], on a GPU."""
+    out = torch.empty(count, vocab_size, device=device)
+    blocks = triton.cdiv(vocab_size, AT_ONCE)
+    _draw[blocks, count](out, seed, first, vocab_size, N=AT_ONCE, num_warps=8, **AS_WRITTEN)
+    return out
+
+
+@triton.jit(**SEED_VARIES)
 def _scan(
-    logits, noise, vocab, parts, size, temperature, score_temperature,
+    logits, vocab, parts, seed, position, size, temperature, score_temperature,
     NOISE: tl.constexpr, VOCAB: tl.constexpr, N: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
     """Of N logits: the choice and its index; as scored the largest two, the sum of exp(x − the largest) and
@@ -38,8 +104,7 @@ def _scan(
     sampled = tl.sum(tl.where(warped > float("-inf"), tl.exp(warped - tl.max(warped, 0)), 0.0), 0)
     choosing = warped
     if NOISE:
-        place = tl.load(vocab + n, mask=there, other=0) if VOCAB else n
-        choosing += tl.load(noise + place, mask=there, other=0.0)
+        choosing += _gumbel(seed, position, tl.load(vocab + n, mask=there, other=0) if VOCAB else n)
     chosen = tl.argmax(choosing, 0)
 
     at = parts + block * PARTS
@@ -95,21 +160,26 @@ def _combine(
 
 
 def read_draft(
-    logits: Tensor, noise: Tensor | None, vocab: Tensor | None, temperature: float, score_temperature: float
+    logits: Tensor,
+    noise: NoisePlace | None,
+    vocab: Tensor | None,
+    temperature: float,
+    score_temperature: float,
 ) -> DraftNumbers:
-    """The token that a draft's logits [Vq] give with the noise [V] at a position, or at temperature 0 without
+    """The token that a draft's logits [Vq] give with the shared noise at a place, or at temperature 0 without
     any, and its numbers at a score temperature. `vocab` [Vq] as in `DraftSession`."""
     size = len(logits)
     blocks = triton.cdiv(size, AT_ONCE)
     greedy = noise is None
+    seed, position = noise or (0, 0)
     temperature = 1.0 if greedy else temperature
     parts = torch.empty(blocks, PARTS, device=logits.device)
     index, token_id = torch.empty(2, 1, dtype=torch.long, device=logits.device)
     numbers = torch.empty(6, device=logits.device)
     in_vocab = vocab is not None
     _scan[blocks,](
-        logits, noise, vocab, parts, size, temperature, score_temperature,
-        NOISE=not greedy, VOCAB=in_vocab, N=AT_ONCE, PARTS=PARTS, num_warps=8,
+        logits, vocab, parts, seed, position, size, temperature, score_temperature,
+        NOISE=not greedy, VOCAB=in_vocab, N=AT_ONCE, PARTS=PARTS, num_warps=8, **AS_WRITTEN,
     )  # fmt: skip
     _combine[1,](
         parts, logits, vocab, index, token_id, numbers, blocks, temperature, score_temperature,

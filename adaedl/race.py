@@ -10,16 +10,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-import torch
-
 from adaedl import __version__
 from adaedl.decoding import decode, read_prompt
 from adaedl.errors import Sentence
 from adaedl.metrics import RunningMetrics
 from adaedl.models.loading import memory_told
 from adaedl.models.pair import Pair
-from adaedl.request import Sampling, check_race
-from adaedl.sampling import SharedNoise
+from adaedl.request import NOISE_VERSION, Sampling, check_race
 from adaedl.stopping import make_stopper
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
 
@@ -60,6 +57,7 @@ def new_trace(
         seed=seed,
         sampling=SamplingInfo(**sampling.to_dict()),
         verification=verification,
+        noise_version=NOISE_VERSION,
         lanes=[Lane(s.name, s.settings, spec.strip()) for s, spec in zip(stoppers, lanes, strict=True)],
     )
 
@@ -88,12 +86,6 @@ def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]
     stoppers = [make_stopper(lane.label) for lane in trace.lanes]
     drafting = any(stopper.max_draft for stopper in stoppers)
     context = read_prompt(pair, pair.encode(trace.prompt), trace.max_new_tokens, drafting)
-    noise = None
-    if trace.verification == "shared_noise" and not sampling.greedy:
-        with torch.inference_mode():
-            noise = SharedNoise(
-                trace.seed, trace.max_new_tokens, pair.target.vocab_size, pair.device, drawn=0
-            )
     metrics = RunningMetrics(trace)
     texts = [_GrowingText(pair) for _ in trace.lanes]
     running = {}
@@ -109,13 +101,10 @@ def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]
                 seed=trace.seed,
                 verification=trace.verification,
                 context=context if last else context.copy(),
-                noise=noise,
                 record=record,
             )
         while running:
             number = min(running, key=lambda n: trace.lanes[n].clock_s)
-            if noise:  # between rounds, so that it is on nobody's clock
-                noise.draw_to(len(trace.lanes[number].token_ids) + stoppers[number].max_draft + 1)
             played = next(running[number], None)
             if played is None:
                 del running[number]

@@ -21,12 +21,12 @@ from adaedl.models.drafter import DraftSession
 from adaedl.models.loading import memory_told
 from adaedl.models.pair import Pair
 from adaedl.models.runner import PREFILL_CHUNK
+from adaedl.noise import SharedNoise
 from adaedl.race import new_trace
 from adaedl.recording import Chain, Recording
 from adaedl.replay import replay
 from adaedl.request import Sampling
 from adaedl.sampling import (
-    SharedNoise,
     acceptance_probability,
     choose_with_noise,
     draft_statistics,
@@ -140,7 +140,7 @@ def _record(
     context = read_prompt(pair, pair.encode(prompt), max_new_tokens)
     noise = None
     if not sampling.greedy:
-        noise = SharedNoise(seed, max_new_tokens, pair.target.vocab_size, pair.device)
+        noise = SharedNoise(seed, pair.target.vocab_size, pair.device)
 
     # The target alone writes the text; beside it, so that drift hits both alike, rounds of every length.
     def running(stopper: Stopper) -> Iterator[Round]:
@@ -152,7 +152,6 @@ def _record(
             max_new_tokens=max_new_tokens,
             seed=seed,
             context=context.copy(),
-            noise=noise,
             record=False,
         )
 
@@ -195,6 +194,7 @@ def _record(
         prompt_tokens=trace.prompt_tokens,
         max_new_tokens=max_new_tokens,
         seed=seed,
+        noise_version=trace.noise_version,
         sampling=trace.sampling,
         depth=depth,
         score_temperature=score_temperatures[0],
@@ -303,12 +303,11 @@ class _Choice:
     vocab: Tensor | None
 
     def noise_at(self, first: int, count: int) -> Tensor | None:
-        """Noise [count, Vq] for the positions from `first`; zeros after the last that can be written."""
+        """Noise [count, Vq] for the positions from `first`."""
         if self.noise is None:
             return None
         rows = self.noise.at(first, count)
-        rows = rows if self.vocab is None else rows[:, self.vocab]
-        return torch.cat((rows, rows.new_zeros(count - len(rows), rows.shape[1])))
+        return rows if self.vocab is None else rows[:, self.vocab]
 
     def token(self, logits: Tensor, first: int) -> Tensor:
         """Indices [N] chosen from logits [N, Vq] at the positions first, first + 1, …"""

@@ -97,6 +97,7 @@ class Recording:
     recording_s: Seconds
     probed: Count = 0
     probed_alike: Count = 0
+    noise_version: Count = 1  # as in a trace
     schema: str = SCHEMA
 
     @cached_property

@@ -71,6 +71,7 @@ def replay_trace(recording: Recording, specs: list[str], times: Times | None = N
         seed=recording.seed,
         sampling=recording.sampling,
         verification="shared_noise",
+        noise_version=recording.noise_version,
         lanes=[replay(recording, spec, times) for spec in specs],
     )
     compute_metrics(trace)

@@ -9,6 +9,7 @@ from adaedl.errors import UserError
 from adaedl.stopping import check_live, make_stopper
 
 VERIFICATIONS = ("shared_noise", "speculative")
+NOISE_VERSION = 2  # of the shared noise: a new one writes another text for the same seed
 # Below temperature 1 AdaEDL does better with the entropy of q at 1 than of q as sampled, and then better from
 # λ0 = 0.2 than from 0.4 (docs/study.md).
 DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl:threshold=0.2,score_temperature=1.0")

@@ -160,51 +160,6 @@ def gumbel_max(warped: Tensor, noise: Tensor) -> Tensor:
     return (warped + noise).argmax(-1)
 
 
-class SharedNoise:
-    """Gumbel noise that depends on the seed and the position alone, for every lane of a race.
-
-    Drawn in advance, so that no lane pays for another's noise.
-
-    Args:
-        positions: how many rows there are.
-        drawn: how many of them are drawn at once, all by default. The others are drawn by `draw_to`, or
-            where `at` first needs them.
-    """
-
-    def __init__(
-        self,
-        seed: int,
-        positions: int,
-        vocab_size: int,
-        device: torch.device | str = "cpu",
-        *,
-        drawn: int | None = None,
-    ):
-        self._generator = torch.Generator().manual_seed(seed)
-        self._rows = torch.empty(positions, vocab_size, device=device)
-        self._drawn = 0
-        self.draw_to(positions if drawn is None else drawn)
-
-    @property
-    def rows(self) -> Tensor:
-        """The noise [positions, V]."""
-        return self.at(0, len(self._rows))
-
-    @torch.inference_mode()
-    def draw_to(self, position: int) -> None:
-        """Draw what is still to be drawn of the noise before a position."""
-        for row in self._rows[self._drawn : position]:
-            uniform = torch.rand(len(row), generator=self._generator, dtype=torch.float64)
-            row.copy_(-torch.log(-torch.log(uniform.clamp_(min=1e-300))))
-            self._drawn += 1
-
-    def at(self, first: int, count: int = 1) -> Tensor:
-        """Noise [count, V] for the generated positions first, first + 1, …"""
-        if first + count > self._drawn:
-            self.draw_to(first + count)
-        return self._rows[first : first + count]
-
-
 @dataclass(frozen=True)
 class DraftStatistics:
     """What a stopper may know about one drafted token; each a tensor of one element a row."""

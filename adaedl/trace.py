@@ -171,6 +171,7 @@ class Trace:
     sampling: SamplingInfo
     verification: Literal["speculative", "shared_noise"]
     lanes: list[Lane]
+    noise_version: Count = 1  # see request.NOISE_VERSION; traces from before it was written have none
     schema: str = SCHEMA
 
     def to_dict(self) -> dict:

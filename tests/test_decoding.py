@@ -16,6 +16,7 @@ from adaedl.models.cpu import StaticCache
 from adaedl.models.cuda import GraphedCache
 from adaedl.models.pair import Pair
 from adaedl.models.runner import TransformersCache, TransformersRunner, make_runner
+from adaedl.noise import noise_of
 from adaedl.request import VERIFICATIONS, Sampling
 from adaedl.sampling import acceptance_probability, draft_statistics, residual, warp
 from adaedl.stopping import LIVE_STOPPERS, acceptance_lower_bound, make_stopper
@@ -479,10 +480,9 @@ def test_a_kernel_that_reads_drafts_changes_nothing(kind, temperature, spec):
     def read_draft(logits, noise, vocab, temperature, score_temperature):
         """What the kernel of a GPU gives, by the definitions."""
         calls.append(score_temperature)
-        if noise is not None and vocab is not None:
-            noise = noise[vocab]
         warped = logits / temperature if temperature else logits
-        index = (warped if noise is None else warped + noise).argmax(-1, keepdim=True)
+        ids = torch.arange(len(logits)) if vocab is None else vocab
+        index = (warped if noise is None else warped + noise_of(*noise, ids)).argmax(-1, keepdim=True)
         scored = (logits / score_temperature).softmax(-1)
         q = warped.softmax(-1)[index] if temperature else torch.ones(1)
         told = draft_statistics(scored)

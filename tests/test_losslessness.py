@@ -40,8 +40,8 @@ from adaedl import sampling as rules
 from adaedl.decoding import decode
 from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
 from adaedl.models.runner import make_runner
+from adaedl.noise import SharedNoise
 from adaedl.request import VERIFICATIONS, Sampling
-from adaedl.sampling import SharedNoise
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
 
 RUNS = 20_000
@@ -238,7 +238,7 @@ def test_decode_plays_the_rounds_of_the_lockstep_player(spec, verification, worl
         numbers = [[stream.random() for _ in range(60)] for stream in streams]
         randomness = Randomness(uniforms=torch.tensor(numbers, dtype=torch.float64))
     else:
-        rows = [SharedNoise(seed, world.length, world.vocab_size).rows for seed in seeds]
+        rows = [SharedNoise(seed, world.vocab_size).at(0, world.length) for seed in seeds]
         randomness = Randomness(noise=torch.stack(rows))
     played = play(world, spec, sampling, verification, randomness)
     for seed in seeds:

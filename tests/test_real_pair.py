@@ -12,9 +12,10 @@ from adaedl.models.cpu import PackedLlama
 from adaedl.models.loading import load_model
 from adaedl.models.runner import TransformersRunner
 from adaedl.models.weights import fetch_weights
+from adaedl.noise import SharedNoise
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
-from adaedl.sampling import SharedNoise, warp_logits
+from adaedl.sampling import warp_logits
 from adaedl.trace import Trace
 
 NEW_TOKENS = 48
@@ -86,7 +87,7 @@ def scores_at(pair, reference, trace: Trace, written: list[int]) -> torch.Tensor
     sampling = Sampling(trace.sampling.temperature)
     if sampling.greedy:
         return logits
-    noise = SharedNoise(trace.seed, NEW_TOKENS, len(logits))
+    noise = SharedNoise(trace.seed, len(logits))
     return warp_logits(logits, sampling) + noise.at(len(written))[0]
 
 

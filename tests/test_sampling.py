@@ -14,9 +14,9 @@ from toys import reference_warp
 
 from adaedl import sampling
 from adaedl.errors import UserError
+from adaedl.noise import SharedNoise
 from adaedl.request import Sampling
 from adaedl.sampling import (
-    SharedNoise,
     acceptance_probability,
     choose_with_noise,
     count_accepted,
@@ -225,29 +225,10 @@ def test_draws_follow_their_distribution():
     assert stats.chisquare(counts.numpy(), probs.numpy() * 50_000).pvalue > 1e-4
 
 
-def test_shared_noise_is_standard_gumbel_noise():
-    rows = SharedNoise(seed=0, positions=20, vocab_size=500).rows
-    assert stats.kstest(rows.flatten().numpy(), stats.gumbel_r.cdf).pvalue > 1e-4
-
-
-def test_shared_noise_depends_on_seed_and_position_alone():
-    long, short = SharedNoise(7, 9, 5), SharedNoise(7, 3, 5)
-    assert torch.equal(long.at(1, 2), short.at(1, 2))
-    assert not torch.equal(SharedNoise(8, 3, 5).rows, short.rows)
-    assert len(long.rows.unique()) == 45
-
-
-def test_shared_noise_is_the_same_however_much_of_it_is_drawn_at_once():
-    whole, later = SharedNoise(7, 9, 5), SharedNoise(7, 9, 5, drawn=2)
-    later.draw_to(3)
-    assert torch.equal(later.at(4, 2), whole.at(4, 2))
-    assert torch.equal(later.rows, whole.rows)
-
-
 def test_choosing_with_noise_is_an_exact_draw_from_the_warped_logits():
     logits = torch.tensor([0.3, -1.0, 2.0, 0.5, 1.0])
     sampling = Sampling(0.9, top_k=4, top_p=0.9)
-    noise = SharedNoise(1, 30_000, 5).rows
+    noise = SharedNoise(1, 5).at(0, 30_000)
     counts = torch.bincount(choose_with_noise(logits.expand(30_000, 5), noise, sampling), minlength=5).numpy()
     expected = reference_warp(logits.double().numpy()[None], sampling)[0]
     possible = expected > 0

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from adaedl.models.int8 import Int8Linear, quantize
 from adaedl.models.runner import Output
+from adaedl.noise import agrees
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def kernels() -> ModuleType | None:
             )
             for weights in ((weight,), (numbers, None, scale[:, 0]))
         ]
+        right.append(agrees(cpu_kernels.noise_rows))
     except Exception:  # whatever it was, oneDNN and torch can do without
         log.exception("The CPU's kernels cannot be compiled; oneDNN and torch do without.")
         return None

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from llvmlite import binding, ir
-from numba import carray, cfunc, njit, types
+from numba import carray, cfunc, literal_unroll, njit, types
 from numba.core import config
 from numba.extending import intrinsic
 from torch import Tensor
@@ -26,6 +26,18 @@ from torch import Tensor
 from adaedl.models.int8 import LEAST_SCALE, LEVELS
 from adaedl.models.memory import ALIGNED, aligned
 from adaedl.models.runner import Output
+from adaedl.noise import (
+    KEY_STEPS,
+    LN2_HIGH,
+    LN2_LOW,
+    LOG_POLYNOMIAL,
+    LOW_32_BITS,
+    MULTIPLIERS,
+    NEAR_ONE,
+    PHILOX_ROUNDS,
+    SQRT_HALF_BITS,
+    NoisePlace,
+)
 from adaedl.sampling import DraftNumbers
 
 LANES = 16  # numbers in a vector: 512 bits of float32, which narrower processors take in parts
@@ -88,16 +100,19 @@ ForwardCall, FORWARD = _record(
 )
 ReadCall, READ = _record(
     "ReadCall",
-    *("logits", "noise", "vocab", "size", "places", "numbers", "scratch"),
+    *("logits", "noisy", "seed", "position", "vocab", "size", "places", "numbers", "scratch"),
     *((name, FLOAT64) for name in ("temperature", "score_temperature")),
 )
+NoiseCall, NOISE = _record("NoiseCall", "seed", "first", "rows", "size", "out", "scratch")
 ChooseCall, CHOOSE = _record(
     "ChooseCall",
-    *("logits", "noise", "rows", "size", "chosen", "best", "places", "undefined"),
+    *("logits", "noisy", "seed", "position", "rows", "size", "chosen", "best", "places", "undefined"),
+    "scratch",
     ("temperature", FLOAT64),
 )
 PIECES = 4  # of a row of logits, for threads to share
-AT_ONCE = 512  # logits that are searched once they hold the largest so far
+AT_ONCE = 512  # logits that are searched once they hold the largest so far, and whose noise is drawn at once
+NOISE_BYTES = 3 * 8 * AT_ONCE  # room for a Philox block's counter and words for each of them
 # What becomes of a product: itself, added to what is there, silu(a)·b of its halves.
 STORE, ADD, GATE = range(3)
 EMBEDDING_EPS = 1e-12  # under the norm of a drafter's embeddings
@@ -114,8 +129,9 @@ def _cast(kind):
     return cast
 
 
-floats, wholes, wholes32, small = (
-    _cast(types.CPointer(kind)) for kind in (types.float32, types.int64, types.int32, types.uint8)
+floats, wholes, wholes32, words, small = (
+    _cast(types.CPointer(kind))
+    for kind in (types.float32, types.int64, types.int32, types.uint32, types.uint8)
 )
 untyped = _cast(types.voidptr)
 
@@ -128,12 +144,20 @@ def float_of_bits(typing, bits):
     return types.float32(types.int32), generate
 
 
-def _splat(builder, value):
+@intrinsic
+def bits_of_float(typing, number):
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), generate
+
+
+def _splat(builder, value, lanes: int = LANES):
     """A vector of one number."""
-    undefined = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, value, ir.IntType(32)(0))
     return builder.shuffle_vector(
-        first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
     )
 
 
@@ -674,15 +698,162 @@ def where_most(x, noise, by, first, last):
     return most, at
 
 
+WORDS = 8  # Philox blocks in a vector: their 32-bit words, each in the low half of 64 bits
+
+
+@intrinsic
+def philox(typing, counters, position, seed, high, low, vectors):
+    """Philox4x32-10 of the counters (c, position, 0, 0), as `noise.philox`, for vectors of c.
+
+    Words 0 and 2 of each block go to `high`, words 1 and 3 to `low`, two 32-bit words in each 64-bit element:
+    the bits of an even token in the lower halves, of the odd token after it in the upper ones. All arguments
+    but position, seed and the number of vectors are addresses. Written as vector code because the compiler
+    does not vectorise a product of 32-bit words by itself."""
+    i64 = ir.IntType(64)
+    vector = ir.VectorType(i64, WORDS)
+
+    def generate(context, builder, signature, arguments):
+        counters, position, seed, high, low, vectors = arguments
+        counters, high, low = (builder.inttoptr(p, vector.as_pointer()) for p in (counters, high, low))
+        half, low_bits = (ir.Constant(vector, [n] * WORDS) for n in (32, LOW_32_BITS))
+
+        def number(n: int):
+            return ir.Constant(vector, [n] * WORDS)
+
+        def upper(words):
+            return builder.lshr(words, half)
+
+        def lower(words):
+            return builder.and_(words, low_bits)
+
+        def mixed(*words):
+            return builder.xor(builder.xor(words[0], words[1]), words[2])
+
+        seed = _splat(builder, seed, WORDS)
+        keys = [(lower(seed), upper(seed))]
+        for _ in range(1, PHILOX_ROUNDS):
+            steps = zip(keys[-1], KEY_STEPS, strict=True)
+            keys.append(tuple(lower(builder.add(key, number(step))) for key, step in steps))
+        position = lower(_splat(builder, position, WORDS))
+
+        before = builder.block
+        test, body, after = (builder.append_basic_block(name) for name in ("test", "body", "after"))
+        builder.branch(test)
+        builder.position_at_end(test)
+        place = builder.phi(i64)
+        place.add_incoming(i64(0), before)
+        builder.cbranch(builder.icmp_signed("<", place, vectors), body, after)
+        builder.position_at_end(body)
+        words = [lower(builder.load(builder.gep(counters, [place]), align=8)), position, number(0), number(0)]
+        for key0, key1 in keys:
+            product0, product1 = (
+                builder.mul(words[at], number(by)) for at, by in zip((0, 2), MULTIPLIERS, strict=True)
+            )
+            words = [
+                mixed(upper(product1), words[1], key0),
+                lower(product1),
+                mixed(upper(product0), words[3], key1),
+                lower(product0),
+            ]
+        for out, even, odd in ((high, *words[::2]), (low, *words[1::2])):
+            builder.store(builder.or_(even, builder.shl(odd, half)), builder.gep(out, [place]), align=8)
+        place.add_incoming(builder.add(place, i64(1)), body)
+        builder.branch(test)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 6), generate
+
+
+@compiled
+def as_fraction(high, low):
+    """`noise._fraction` of two words."""
+    return np.float32(high) * np.float32(2.0**-32) + np.float32(low | np.uint32(1)) * np.float32(2.0**-64)
+
+
+@compiled
+def split_power(value):
+    """`noise._split`."""
+    bits = bits_of_float(value)
+    exponent = np.int32(np.int32(bits - np.int32(SQRT_HALF_BITS)) >> np.int32(23))
+    return float_of_bits(np.int32(bits - np.int32(exponent << np.int32(23)))) - np.float32(1), np.float32(
+        exponent
+    )
+
+
+@compiled
+def log_of_split(x, exponent):
+    """`noise._log`: no operation may be fused with another, for the bits must be the same everywhere."""
+    square = x * x
+    tail = np.float32(LOG_POLYNOMIAL[0]) * x + np.float32(LOG_POLYNOMIAL[1])
+    for coefficient in literal_unroll(LOG_POLYNOMIAL[2:]):
+        tail = tail * x + np.float32(coefficient)
+    tail = tail * x * square
+    tail = tail + exponent * np.float32(LN2_LOW)
+    tail = tail - square * np.float32(0.5)
+    return x + tail + exponent * np.float32(LN2_HIGH)
+
+
+@compiled
+def gumbel(high, low):
+    """`noise.gumbel` of one token's words."""
+    from_one = as_fraction(high, low)
+    x, exponent = split_power(as_fraction(np.uint32(~high), np.uint32(~low)))
+    near_one = from_one < np.float32(NEAR_ONE)
+    x, exponent = (-from_one if near_one else x), (np.float32(0) if near_one else exponent)
+    x, exponent = split_power(-log_of_split(x, exponent))
+    return -log_of_split(x, exponent)
+
+
+@compiled
+def draw_row(seed, position, first, count, out, scratch):
+    """Noise of up to AT_ONCE tokens side by side, from `first`, an even one, on."""
+    blocks = (count + 1) // 2
+    counters, high, low = scratch, scratch + 8 * AT_ONCE, scratch + 16 * AT_ONCE
+    for i in range(blocks):
+        wholes(counters)[i] = first // 2 + i
+    philox(counters, position, seed, high, low, (blocks + WORDS - 1) // WORDS)
+    for i in range(count):
+        floats(out)[i] = gumbel(words(high)[i], words(low)[i])
+
+
+@compiled
+def draw_tokens(seed, position, tokens, count, out, scratch):
+    """Noise of up to AT_ONCE tokens, any of the vocabulary."""
+    counters, high, low = scratch, scratch + 8 * AT_ONCE, scratch + 16 * AT_ONCE
+    for i in range(count):
+        wholes(counters)[i] = wholes(tokens)[i] >> 1
+    philox(counters, position, seed, high, low, (count + WORDS - 1) // WORDS)
+    for i in range(count):
+        half = (wholes(tokens)[i] & 1) * 32
+        floats(out)[i] = gumbel(np.uint32(wholes(high)[i] >> half), np.uint32(wholes(low)[i] >> half))
+
+
+@compiled
+def draw_all(seed, position, vocab, size, out, scratch):
+    """Noise of a whole vocabulary, or of the tokens of a trimmed one."""
+    for first in range(0, size, AT_ONCE):
+        count, here = min(AT_ONCE, size - first), out + 4 * first
+        if vocab:
+            draw_tokens(seed, position, vocab + 8 * first, count, here, scratch)
+        else:
+            draw_row(seed, position, first, count, here, scratch)
+
+
+@compiled
+def run_noise(n):
+    for row in range(n.rows):
+        draw_all(n.seed, n.first + row, 0, n.size, n.out + 4 * row * n.size, n.scratch)
+
+
 @compiled
 def run_read(r):
     """A drafted token and its numbers, see `read_draft`."""
-    x, vocab, size, noise = floats(r.logits), wholes(r.vocab), r.size, r.noise
+    x, vocab, size = floats(r.logits), wholes(r.vocab), r.size
     temperature, by = np.float32(r.temperature), np.float32(r.score_temperature)
-    if noise and r.vocab:
-        noise = r.scratch
-        for i in range(size):
-            floats(noise)[i] = floats(r.noise)[vocab[i]]
+    noise = r.scratch + NOISE_BYTES if r.noisy else 0
+    if noise:
+        draw_all(r.seed, r.position, r.vocab, size, noise, r.scratch)
     chosen = where_most(r.logits, noise, temperature, 0, size)[1]
     first, top = where_most(r.logits, 0, by, 0, size)
     second = max(most_from(r.logits, 0, by, 0, top), most_from(r.logits, 0, by, top + 1, size))
@@ -711,11 +882,24 @@ def run_choose(c, thread, threads):
     """Where each row's largest x / temperature + noise is, see `choose`."""
     best, places, chosen = floats(c.best), wholes(c.places), wholes(c.chosen)
     by, undefined = np.float32(c.temperature), wholes(c.undefined)
+    scratch = c.scratch + thread * (NOISE_BYTES + 4 * AT_ONCE)
     for item in range(thread, c.rows * PIECES, threads):
         row, piece = item // PIECES, item % PIECES
-        x, noise = c.logits + 4 * row * c.size, c.noise + 4 * row * c.size if c.noise else 0
-        first, last = c.size * piece // PIECES, c.size * (piece + 1) // PIECES
-        best[item], places[item] = where_most(x, noise, by, first, last)
+        x = c.logits + 4 * row * c.size
+        first, last = 2 * (c.size * piece // PIECES // 2), c.size
+        if piece + 1 < PIECES:
+            last = 2 * (c.size * (piece + 1) // PIECES // 2)
+        if c.noisy:
+            best[item], places[item] = np.float32(-np.inf), first
+            noise = scratch + NOISE_BYTES
+            for start in range(first, last, AT_ONCE):
+                end = min(start + AT_ONCE, last)
+                draw_row(c.seed, c.position + row, start, end - start, noise, scratch)
+                most, place = where_most(x, noise - 4 * start, by, start, end)
+                if most > best[item]:
+                    best[item], places[item] = most, place
+        else:
+            best[item], places[item] = where_most(x, 0, by, first, last)
         if count_undefined(floats(x + 4 * first), last - first):
             undefined[0] = 1
     barrier()
@@ -731,6 +915,11 @@ def run_choose(c, thread, threads):
 @region
 def read_region(arguments):
     run_read(carray(arguments, 1, READ)[0])
+
+
+@region
+def noise_region(arguments):
+    run_noise(carray(arguments, 1, NOISE)[0])
 
 
 @region
@@ -947,43 +1136,60 @@ class Forward:
         return scores
 
 
-call_read = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(read_region.address)
+call_read, call_noise = (
+    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(kernel.address) for kernel in (read_region, noise_region)
+)
 
 
 def read_draft(
-    logits: Tensor, noise: Tensor | None, vocab: Tensor | None, temperature: float, score_temperature: float
+    logits: Tensor,
+    noise: NoisePlace | None,
+    vocab: Tensor | None,
+    temperature: float,
+    score_temperature: float,
 ) -> DraftNumbers:
-    """The token that a draft's logits [Vq] give with the noise [V] at a position, or at temperature 0 without
+    """The token that a draft's logits [Vq] give with the shared noise at a place, or at temperature 0 without
     any, and its numbers at a score temperature, as draft_kernel.py has them. `vocab` as in `DraftSession`."""
     logits = logits.float().contiguous()
     size = len(logits)
+    seed, position = noise or (0, 0)
     places = torch.empty(2, dtype=torch.long)
-    numbers = torch.empty(6 + size)  # and room to work in
-    at = numbers.data_ptr()
+    numbers = torch.empty(6)
+    room = torch.empty(NOISE_BYTES + 4 * size, dtype=torch.uint8)
     call = ReadCall(
-        logits.data_ptr(),
-        _address(noise),
-        _address(vocab),
-        *(size, places.data_ptr(), at, at + 24),
+        *(logits.data_ptr(), noise is not None, seed, position, _address(vocab), size),
+        *(places.data_ptr(), numbers.data_ptr(), room.data_ptr()),
         *(1 if noise is None else temperature, score_temperature),
     )
     call_read(ctypes.addressof(call))
-    return DraftNumbers(places[:1], places[1:], numbers[:6])
+    return DraftNumbers(places[:1], places[1:], numbers)
 
 
-def choose(logits: Tensor, noise: Tensor | None, temperature: float) -> tuple[Tensor, bool]:
-    """Where each row of logits [T, V] / temperature + noise [T, V] is largest, or of the logits alone, [T];
-    and whether any of them is no number."""
+def choose(logits: Tensor, noise: NoisePlace | None, temperature: float) -> tuple[Tensor, bool]:
+    """The token [T] where each row of logits [T, V] / temperature + shared noise is largest, and whether any
+    logit is NaN. The first row takes the noise at `noise`, the next rows the positions after it; without
+    noise the largest logit is chosen."""
     logits = logits.float().contiguous()
     rows, size = logits.shape
+    seed, position = noise or (0, 0)
+    threads = torch.get_num_threads()
     room = torch.empty(rows * (1 + 2 * PIECES), dtype=torch.long)
+    scratch = torch.empty(threads * (NOISE_BYTES + 4 * AT_ONCE), dtype=torch.uint8)
     chosen, undefined = room[:rows], ctypes.c_int64(0)
     at = room.data_ptr() + 8 * rows
     call = ChooseCall(
-        logits.data_ptr(),
-        _address(noise),
-        *(rows, size, room.data_ptr(), at, at + 8 * rows * PIECES, ctypes.addressof(undefined)),
+        *(logits.data_ptr(), noise is not None, seed, position, rows, size),
+        *(room.data_ptr(), at, at + 8 * rows * PIECES, ctypes.addressof(undefined), scratch.data_ptr()),
         1 if noise is None else temperature,
     )
-    parallel(choose_region.address, ctypes.addressof(call), torch.get_num_threads(), 0)
+    parallel(choose_region.address, ctypes.addressof(call), threads, 0)
     return chosen, bool(undefined.value)
+
+
+def noise_rows(seed: int, first: int, count: int, vocab_size: int) -> Tensor:
+    """`noise.noise_rows`, [count, V]."""
+    out = torch.empty(count, vocab_size)
+    scratch = torch.empty(NOISE_BYTES, dtype=torch.uint8)
+    call = NoiseCall(seed, first, count, vocab_size, out.data_ptr(), scratch.data_ptr())
+    call_noise(ctypes.addressof(call))
+    return out

@@ -1,0 +1,165 @@
+"""Shared noise: Gumbel noise as a pure function of (seed, position, token id).
+
+Any part of it can be drawn anywhere, by any lane, on any device, without drawing the rest first: there is no
+table of positions × vocabulary and no generator to advance. The random bits come from Philox4x32-10 (Salmon
+et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), 64 of them for each token. What turns them
+into noise uses only operations whose float32 result IEEE 754 fixes to the bit (sums, products, conversions),
+so the noise is the same on every device. This file defines it in torch; `models/cpu_kernels.py` and
+`draft_kernel.py` compute the same bits faster.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+LOW_32_BITS = 0xFFFFFFFF
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+PHILOX_ROUNDS = 10
+
+SQRT_HALF_BITS = 0x3F3504F3  # of √½ as float32
+# log(1 + x) = x − x²/2 + x³·P(x) between √½ − 1 and √2 − 1, and ln 2 in two parts (Cephes' logf).
+LOG_POLYNOMIAL = (
+    *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
+    *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
+)
+LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
+# Where 1 − u is at most this, log u is taken from 1 − u, which holds digits that u has lost to rounding.
+NEAR_ONE = 0.28125  # a float32 number
+
+
+class NoisePlace(NamedTuple):
+    """Where the noise of a vocabulary is: the seed of a race and the position of a generated token."""
+
+    seed: int
+    position: int
+
+
+def philox(counters: tuple[Tensor | int, Tensor | int], seed: int) -> tuple[Tensor, ...]:
+    """Philox4x32-10 of the counters (c0, c1, 0, 0) under a 64-bit key: four tensors of 32-bit words, held in
+    int64."""
+    c0, c1, c2, c3 = *counters, 0, 0
+    keys = [seed & LOW_32_BITS, seed >> 32]
+    for _ in range(PHILOX_ROUNDS):
+        product0, product1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2  # an int64 wraps, and keeps its bits
+        c0, c1, c2, c3 = (
+            (product1 >> 32 & LOW_32_BITS) ^ c1 ^ keys[0],
+            product1 & LOW_32_BITS,
+            (product0 >> 32 & LOW_32_BITS) ^ c3 ^ keys[1],
+            product0 & LOW_32_BITS,
+        )
+        keys = [key + step & LOW_32_BITS for key, step in zip(keys, KEY_STEPS, strict=True)]
+    return c0, c1, c2, c3
+
+
+def gumbel(high: Tensor, low: Tensor) -> Tensor:
+    """−log(−log u) in float32, for u made of 64 random bits in two words of 32.
+
+    u is never 0 or 1: it is at least 2⁻⁶⁴, and so is 1 − u, which bounds the noise by −3.8 and 44.4.
+    """
+    from_one = _fraction(high, low)
+    x, exponent = _split(_fraction(high ^ LOW_32_BITS, low ^ LOW_32_BITS))
+    near_one = from_one < NEAR_ONE
+    x, exponent = torch.where(near_one, -from_one, x), exponent.masked_fill(near_one, 0)
+    return -_log(*_split(-_log(x, exponent)))
+
+
+def _fraction(high: Tensor, low: Tensor) -> Tensor:
+    """(high · 2³² + low) / 2⁶⁴ in float32, its lowest bit set so that it is never 0."""
+    return high.float() * 2.0**-32 + (low | 1).float() * 2.0**-64
+
+
+def _split(values: Tensor) -> tuple[Tensor, Tensor]:
+    """(x, e) with values = (1 + x) · 2ᵉ and 1 + x between √½ and √2."""
+    bits = values.view(torch.int32)
+    exponent = bits - SQRT_HALF_BITS >> 23
+    return (bits - (exponent << 23)).view(torch.float32) - 1, exponent.float()
+
+
+def _log(x: Tensor, exponent: Tensor) -> Tensor:
+    """log((1 + x) · 2^exponent), each operation rounded by itself."""
+    square = x * x
+    tail = torch.full_like(x, LOG_POLYNOMIAL[0])
+    for coefficient in LOG_POLYNOMIAL[1:]:
+        tail = tail * x + coefficient
+    tail = tail * x * square
+    tail = tail + exponent * LN2_LOW
+    tail = tail - square * 0.5
+    return x + tail + exponent * LN2_HIGH
+
+
+class SharedNoise:
+    """The Gumbel noise of one seed over a vocabulary, which both models and every lane of a race choose with.
+
+    Args:
+        seed: 0 to 2⁶³ − 1.
+        vocab_size: of the target, V.
+        device: where the noise is wanted.
+    """
+
+    def __init__(self, seed: int, vocab_size: int, device: torch.device | str = "cpu"):
+        self.seed, self.vocab_size, self.device = seed, vocab_size, torch.device(device)
+        self._rows = rows_kernel(self.device) or partial(noise_rows, self.device)
+
+    def place(self, position: int) -> NoisePlace:
+        """Where the noise of a generated token is, for a kernel that draws it itself."""
+        return NoisePlace(self.seed, position)
+
+    @torch.inference_mode()
+    def at(self, first: int, count: int = 1) -> Tensor:
+        """Noise [count, V] for the generated positions first, first + 1, …"""
+        return self._rows(self.seed, first, count, self.vocab_size)
+
+    @torch.inference_mode()
+    def of(self, position: int, token_ids: Tensor) -> Tensor:
+        """Noise [n] of some tokens [n] of the target's vocabulary at a position."""
+        return noise_of(self.seed, position, token_ids)
+
+
+def noise_rows(device: torch.device | str, seed: int, first: int, count: int, vocab_size: int) -> Tensor:
+    """Noise [count, V] of whole rows, which two tokens share a Philox block for."""
+    pairs = torch.arange((vocab_size + 1) // 2, device=device)
+    positions = torch.arange(first, first + count, device=device)[:, None]
+    even_high, even_low, odd_high, odd_low = philox((pairs, positions), seed)
+    high, low = (torch.stack(words, -1).flatten(1) for words in ((even_high, odd_high), (even_low, odd_low)))
+    return gumbel(high, low)[:, :vocab_size].contiguous()
+
+
+def noise_of(seed: int, position: int, token_ids: Tensor) -> Tensor:
+    """Noise of token ids, of their shape."""
+    even_high, even_low, odd_high, odd_low = philox((token_ids >> 1, position), seed)
+    odd = (token_ids & 1).bool()
+    return gumbel(torch.where(odd, odd_high, even_high), torch.where(odd, odd_low, even_low))
+
+
+@cache
+def rows_kernel(device: torch.device) -> Callable[[int, int, int, int], Tensor] | None:
+    """A kernel of the device that draws rows of noise, rows(seed, first, count, vocab_size), where there is
+    one and it gives the bits of `noise_rows`; else None."""
+    if device.type == "cpu":
+        from adaedl.models.cpu import kernels
+
+        return kernels().noise_rows if kernels() else None
+    if device.type != "cuda" or not find_spec("triton"):
+        return None
+    try:
+        from adaedl.draft_kernel import draw_rows
+
+        rows = partial(draw_rows, device)
+        return rows if agrees(rows, device) else None
+    except Exception:  # whatever it was, torch can do without
+        log.exception("The kernel that draws noise failed; torch does it.")
+        return None
+
+
+def agrees(rows: Callable[[int, int, int, int], Tensor], device: torch.device | str = "cpu") -> bool:
+    """Whether a kernel draws the noise that `noise_rows` defines, to the bit."""
+    probe = (2**62 + 12345, 7, 3, 5001)
+    return torch.equal(rows(*probe), noise_rows(device, *probe))
