@@ -643,7 +643,7 @@ def bench_report(result: dict) -> str:
         f"{result['bandwidth_gb_s']:.0f} GB/s",
         f"target forward over so many tokens, ms: {forwards_line(result)}",
         f"the same, times that read: {over_read}",
-        f"draft step: {result['draft_step_ms']:.1f} ms",
+        f"draft step: {result['draft_step_ms']:.1f} ms; shared noise: {result['noise_ms']:.2f} ms a position",
     ]
     frame = pd.DataFrame(result["results"])
     summary = {row["temperature"]: row for row in result["summary"]}

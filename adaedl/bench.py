@@ -16,7 +16,7 @@ from tqdm import tqdm
 from adaedl import reference
 from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
-from adaedl.forwards import draft_step_ms, machine, target_times
+from adaedl.forwards import draft_step_ms, machine, noise_ms, target_times
 from adaedl.llama_cpp import PACKAGE, LlamaCpp, installed
 from adaedl.metrics import BASELINE
 from adaedl.models.cpu import can_pack
@@ -112,8 +112,8 @@ def bench(
 
     Returns:
         The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and how many times
-        that read it is, draft_step_ms, results (one row a system, lane and temperature, from its total tokens
-        and total time) and a summary row for each temperature.
+        that read it is, draft_step_ms, noise_ms (of one position), results (one row a system, lane and
+        temperature, from its total tokens and total time) and a summary row for each temperature.
 
     Raises:
         UserError: a value that will not do, a prompt that does not fit, `assisted` with a feature drafter.
@@ -184,6 +184,7 @@ def bench(
         "target_forward_ms": forward_ms,
         "target_forward_over_read": {width: ms / read.ms for width, ms in forward_ms.items()},
         "draft_step_ms": step_ms,
+        "noise_ms": noise_ms(pair),
         "results": results,
         "summary": summarise(results),
     }

@@ -16,6 +16,7 @@ from adaedl.machine import processor
 from adaedl.models.int8 import Int8Linear
 from adaedl.models.memory import aligned
 from adaedl.models.pair import Pair
+from adaedl.noise import SharedNoise
 
 WIDTHS = range(1, 9)  # tokens that a target verifies at once
 TIMINGS = 10  # of one forward or one read; the best one counts, since noise only adds
@@ -87,6 +88,12 @@ def draft_step_ms(pair: Pair, prompt_ids: Tensor) -> float:
     context = read_prompt(pair, prompt_ids, 1 + TIMINGS)
     context.session.begin(context.next_token, context.features)
     return best_ms({"step": partial(context.session.extend, context.next_token)}, pair.device)["step"]
+
+
+def noise_ms(pair: Pair) -> float:
+    """Milliseconds to draw the shared noise of one position over the target's vocabulary, on one core."""
+    noise = SharedNoise(0, pair.target.vocab_size, pair.device)
+    return best_ms({"row": partial(noise.at, 0)}, pair.device)["row"]
 
 
 def best_ms(works: dict[str, Callable[[], object]], device: torch.device) -> dict[str, float]:

@@ -60,6 +60,7 @@ def test_a_quick_bench_of_the_default_pair_writes_what_the_contract_says(tmp_pat
     assert list(result["target_forward_ms"]) == [str(width) for width in range(1, 9)]
     assert all(ms > 0 for ms in result["target_forward_ms"].values())
     assert result["draft_step_ms"] > 0
+    assert result["noise_ms"] > 0
     assert result["machine"]["cores"] >= 1
 
     # llama.cpp is measured too where it is installed, see test_llama_cpp.py.
