@@ -146,9 +146,10 @@ def decode(
     # Tokens that are certain but that the drafter has not read, and the target's features before each.
     new_tokens, features = state.next_token, state.features
     written, clock_s, ended = 0, 0.0, False
+    learning_s = 0.0  # that a stopper took to learn from a round's time: the next round is charged for it
     try:
         while written < max_new_tokens and not ended:
-            clock = _Clock(pair.device)
+            clock = _Clock(pair.device, learning_s)
 
             # Draft until the stopper says stop.
             drafted: list[_Draft] = []
@@ -203,9 +204,9 @@ def decode(
             stopper.observe(len(drafted), accepted)
             ended_by_draft = accepted > 0 and drafted[accepted - 1].id in pair.eos_ids
             ended = ended_by_draft or emitted_id in pair.eos_ids
-            tokens = accepted + (not ended_by_draft)
-            stopper.observe_times(tokens, clock.verifying.seconds, clock.elapsed())
-            duration_s = clock.elapsed()  # what the stopper learns costs time too
+            duration_s = clock.elapsed()
+            stopper.observe_times(accepted + (not ended_by_draft), clock.verifying.seconds, duration_s)
+            learning_s = clock.elapsed() - duration_s
 
             played = Round(
                 start_s=clock_s,
@@ -267,15 +268,16 @@ class _CudaStopwatch:
 
 
 class _Clock:
-    """The time of one round, and how much of it the two models' forwards took."""
+    """The time of one round, of which `spent_s` before it begins, and how much of it the two models' forwards
+    took."""
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: torch.device, spent_s: float = 0.0):
         self.device = device
         on_cuda = device.type == "cuda"
         self.drafting, self.verifying = (
             _CudaStopwatch(device) if on_cuda else _Stopwatch(self.now) for _ in range(2)
         )
-        self.began = self.now()
+        self.began = self.now() - spent_s
 
     def now(self) -> float:
         if self.device.type == "cuda":
