@@ -1,7 +1,8 @@
 """The engine without the page: python -m adaedl pairs, race, record, sweep, study, check, bench or distill.
 
-Results go to stdout, progress to stderr. Exit status: 0; 1 where `check` finds a property that does not
-hold; 2 on bad input, with one line that says what would do; 130 on Ctrl-C.
+Results go to stdout, progress to stderr; files are written before results are printed. Exit status: 0; 1
+where `check` finds a property that does not hold; 2 on bad input, with one line that says what would do; 130
+on Ctrl-C and 143 on SIGTERM, which keep what has run.
 """
 
 import argparse
@@ -9,13 +10,16 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from adaedl import interrupts
 from adaedl.errors import UserError
+from adaedl.files import Output, check_writable, exclusive, make_folder, write_file
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
 from adaedl.number_lists import read_numbers, read_whole_numbers
+from adaedl.streams import lenient_streams
 
 # What the tables call adaedl.metrics' numbers, with their units.
 HEADERS = {
@@ -42,6 +46,10 @@ HEADERS = {
     "speedup_high": "to",
 }
 COUNTS = ("tokens", "near_ties", "prompts")
+TOP_LISTS_LEFT_OUT = {
+    "judged": "The trace is large; it leaves out the most probable tokens of drafts after a rejected one.",
+    "none": "The trace is large; it leaves out the most probable tokens of p and q.",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,18 +62,68 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     warnings.simplefilter("ignore")
+    with lenient_streams() as out:
+        status = run(sys.argv[1:] if arguments is None else arguments)
+        out.flush()
+        # A reader who has left, such as `head`, has what they wanted.
+        if out.error is not None and not isinstance(out.error, BrokenPipeError):
+            print(f"error: Cannot write standard output: {out.error.strerror}.", file=sys.stderr)
+            return status or 2
+    return status
+
+
+def run(arguments: list[str]) -> int:
+    """As `main`, where printing cannot fail."""
+    args = argparse.Namespace()
     try:
-        arguments = sys.argv[1:] if arguments is None else arguments
-        args = make_parser(with_distill=arguments[:1] == ["distill"]).parse_args(arguments)
-        return args.func(args) or 0
+        with interrupts.raised():
+            make_parser(with_distill=arguments[:1] == ["distill"]).parse_args(arguments, args)
+            open_outputs(args)
+            return args.func(args) or 0
     except UserError as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of our output has left, such as `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except KeyboardInterrupt as error:
+        for output in outputs_of(args):
+            if not output.written:
+                print(f"Stopped; nothing was written to {output.path}.", file=sys.stderr)
+        return getattr(error, "status", 130)
+
+
+OUTPUTS = ("json", "parquet")  # options that name where a result goes
+
+
+def open_outputs(args: argparse.Namespace) -> None:
+    """Find out before the work whether its results can be written. Where one goes to standard output, what is
+    printed goes to standard error.
+
+    Raises:
+        UserError: one cannot, or two options name one file.
+    """
+    check_different_files(args)
+    for name in OUTPUTS:
+        if getattr(args, name, None) is not None:
+            setattr(args, name, Output(getattr(args, name)))
+    if any(output.is_standard_output for output in outputs_of(args)):
+        sys.stdout = sys.stderr
+
+
+def outputs_of(args: argparse.Namespace) -> list[Output]:
+    return [value for value in vars(args).values() if isinstance(value, Output)]
+
+
+def check_different_files(args: argparse.Namespace) -> None:
+    """Raises UserError where two options of a command name the same file, one of which would be lost."""
+    if args.func.__module__ != __name__:
+        return  # a step of distill, whose drafter may take the place of the one that it began with
+    names: dict[str, str] = {}
+    for name, value in vars(args).items():
+        if not isinstance(value, Path):
+            continue
+        path = os.path.realpath(value)
+        if path in names and not (os.path.exists(path) and not os.path.isfile(path)):
+            raise UserError("--{} and --{} both name {}; choose two files.", names[path], name, value)
+        names[path] = name
 
 
 def make_parser(with_distill: bool = True) -> Parser:
@@ -222,14 +280,13 @@ def add_text_arguments(command: Parser) -> None:
     command.add_argument("--seed", type=int, default=0, help="default 0")
 
 
-def pairs(args: argparse.Namespace) -> None:
+def pairs(args: argparse.Namespace) -> int:
     """List the presets; with --pair, that pair alone."""
     import pandas as pd
 
     from adaedl.models.loading import pick_device, pick_dtype
     from adaedl.models.weights import cached_weights
 
-    check_writable(args.json)
     device = pick_device(args.device)
     dtype = pick_dtype(device, args.dtype)
     # The default of --pair is among the presets, so naming it shows what not naming it does.
@@ -255,13 +312,15 @@ def pairs(args: argparse.Namespace) -> None:
         for row in rows
     ]
     columns = ["name", "target", "draft", "memory GiB", "cached", "description"]
-    print(left_aligned(pd.DataFrame(shown, columns=columns)))
-    print(f"\nThis machine runs them on {device}/{str(dtype).removeprefix('torch.')}.")
-    write_json(args.json, rows)
+    report = (
+        f"{left_aligned(pd.DataFrame(shown, columns=columns))}\n\n"
+        f"This machine runs them on {device}/{str(dtype).removeprefix('torch.')}."
+    )
+    return finish(args.json, lambda: json_text(rows), report)
 
 
-def race(args: argparse.Namespace) -> None:
-    """Race the lanes, then print their texts and metrics."""
+def race(args: argparse.Namespace) -> int:
+    """Race the lanes, then print their texts and metrics; on Ctrl-C those of what has run."""
     from tqdm import tqdm
 
     from adaedl import race as races
@@ -273,7 +332,6 @@ def race(args: argparse.Namespace) -> None:
     sampling = Sampling(args.temperature, args.top_k, args.top_p)
     lanes = list(DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes)
     check_race(prompt, lanes, args.max_new_tokens, args.seed, args.verification)
-    check_writable(args.json)
 
     pair = load(args)
     trace = races.new_trace(
@@ -287,22 +345,27 @@ def race(args: argparse.Namespace) -> None:
     )
     total = len(lanes) * args.max_new_tokens
     with (
+        kept_on_interrupt(lambda: any(lane.rounds for lane in trace.lanes)) as stopped,
+        interrupts.held(),  # between two rounds, so that the trace is whole
         closing(races.race(pair, trace)) as rounds,
         tqdm(total=total, desc="racing", unit="token", leave=False, file=sys.stderr) as bar,
     ):
         for _, played in rounds:
             bar.update(len(played.token_ids))
+            interrupts.check()
 
-    print(describe(pair))
-    for lane in trace.lanes:
-        print(f"\n{lane.label}:\n{printable(lane.text)}")
-    print(f"\n{metrics_table(to_frame(trace))}")
-    if args.json:
-        write_text(args.json, trace.to_json())
+    lines = [describe(pair)]
+    lines += [f"\n{lane.label}:\n{printable(lane.text)}" for lane in trace.lanes]
+    lines.append(f"\n{metrics_table(to_frame(trace))}")
+    if args.json is not None:
+        trace = trace.fitting()
+        if trace.top_lists != "all":
+            print(TOP_LISTS_LEFT_OUT[trace.top_lists], file=sys.stderr)
+    return finish(args.json, trace.to_json, "\n".join(lines), stopped)
 
 
-def record(args: argparse.Namespace) -> None:
-    """Record, then print the text and every replayed lane's metrics."""
+def record(args: argparse.Namespace) -> int:
+    """Record, then print the text and every replayed lane's metrics; on Ctrl-C of the text so far."""
     from adaedl import recorder
     from adaedl.metrics import to_frame
     from adaedl.replay import check_replay, near_ties, percent_of_oracle, replay_trace
@@ -321,10 +384,9 @@ def record(args: argparse.Namespace) -> None:
     if args.cost_ratio is not None and not 0 <= args.cost_ratio <= 10:
         raise UserError(f"cost-ratio is {args.cost_ratio}; it must be from 0 to 10, such as 0.05.")
     check_race(prompt, ["autoregressive"], args.max_new_tokens, args.seed, "shared_noise")
-    check_writable(args.json)
 
     pair = load(args)
-    with share_bar("recording") as progress:
+    with interrupts.held(), share_bar("recording") as progress:  # a second Ctrl-C does not wait
         recording = recorder.record(
             pair,
             prompt,
@@ -334,22 +396,22 @@ def record(args: argparse.Namespace) -> None:
             depth=args.depth,
             score_temperature=args.score_temperature,
             progress=progress,
+            enough=interrupts.pending,
         )
+        stopped = Stopped(interrupts.take())
     times = None if args.cost_ratio is None else recording.times.with_cost_ratio(args.cost_ratio)
     trace = replay_trace(recording, lanes, times)
     frame = to_frame(trace)
     frame.insert(1, "percent_of_oracle", [percent_of_oracle(recording, lane, times) for lane in trace.lanes])
     frame.insert(2, "near_ties", [near_ties(recording, lane) for lane in trace.lanes])
-    print(describe(pair))
-    print(f"\n{printable(recording.text)}\n")
-    print(
+    report = (
+        f"{describe(pair)}\n\n{printable(recording.text)}\n\n"
         f"recorded in {recording.recording_s / recording.plain_s:.2f}× the time of the target alone; "
         f"{recording.probed_alike} of {recording.probed} real rounds replay alike; "
-        f"clocks are modelled, cost ratio {(times or recording.times).cost_ratio:.3f}\n"
+        f"clocks are modelled, cost ratio {(times or recording.times).cost_ratio:.3f}\n\n"
+        f"{metrics_table(frame)}"
     )
-    print(metrics_table(frame))
-    if args.json:
-        write_text(args.json, recording.to_json())
+    return finish(args.json, recording.to_json, report, stopped)
 
 
 def within(name: str, depth: int) -> str:
@@ -377,8 +439,8 @@ def judged_at(lane: str, score_temperature: float | None) -> str:
 
 
 def sweep(args: argparse.Namespace) -> int:
-    """Run the grid, appending to the CSV file as results come, then print a summary; 130 where Ctrl-C ended
-    it, of the cells that were done by then."""
+    """Run the grid, appending to the CSV file as results come, then print a summary; on Ctrl-C of the cells
+    that were done by then."""
     import pandas as pd
 
     from adaedl import sweep as sweeps
@@ -403,30 +465,31 @@ def sweep(args: argparse.Namespace) -> int:
         args.max_new_tokens,
         args.verification,
     )
-    check_writable(args.csv)
-    check_writable(args.parquet)
-
-    pair = load(args)
-    done: set[tuple] = set()
-    if args.csv is not None:
-        done = sweeps.open_csv(args.csv, grid, sweeps.setup_of(pair), args.resume)
-    rows, ended = [], 0
-    try:
-        for cell in run_cells(pair, grid, done, args.csv, "sweeping"):
-            rows += cell
-    except KeyboardInterrupt:
-        if not rows and not done:
-            raise
-        ended = 130
-    frame = sweeps.to_frame(rows) if args.csv is None else sweeps.read_rows(args.csv)
-    print(describe(pair))
-    print(f"\n{metrics_table(sweeps.summarise(frame).sort_values('temperature', kind='stable'))}")
-    if frame["kind"].nunique() > 1:
-        for kind, part in frame.groupby("kind", sort=False):
-            print(f"\n{kind}\n{metrics_table(sweeps.summarise(pd.DataFrame(part)))}")
     if args.parquet is not None:
-        sweeps.write_parquet(frame, args.parquet)
-    return ended
+        sweeps.check_parquet()
+    with csv_lock(args.csv):
+        pair = load(args)
+        done: set[tuple] = set()
+        if args.csv is not None:
+            done = sweeps.open_csv(args.csv, grid, sweeps.setup_of(pair), args.resume)
+        rows: list = []
+        with kept_on_interrupt(lambda: rows or done) as stopped:
+            for cell in run_cells(pair, grid, done, args.csv, "sweeping"):
+                rows += cell
+        frame = sweeps.to_frame(rows) if args.csv is None else sweeps.read_rows(args.csv)
+    if stopped.status and args.csv is not None:
+        cells = len(sweeps.cells_in(frame))
+        print(
+            f"{args.csv} has {cells} of {len(grid.cells)} cells; --resume goes on with it.", file=sys.stderr
+        )
+    tables = [metrics_table(sweeps.summarise(frame).sort_values("temperature", kind="stable"))]
+    if frame["kind"].nunique() > 1:
+        tables += [
+            f"{kind}\n{metrics_table(sweeps.summarise(pd.DataFrame(part)))}"
+            for kind, part in frame.groupby("kind", sort=False)
+        ]
+    report = "\n\n".join([describe(pair), *tables])
+    return finish(args.parquet, lambda: sweeps.to_parquet(frame), report, stopped)
 
 
 def read_kinds(text: str | None) -> list[str]:
@@ -447,14 +510,15 @@ def run_cells(pair, grid, done: set[tuple], csv: Path | None, description: str) 
         tqdm(total=len(grid.cells), initial=len(done), desc=description, unit="cell", file=sys.stderr) as bar,
     ):
         for cell in cells:
-            if csv is not None:
-                sweeps.append_csv(csv, cell)
+            with interrupts.held():
+                if csv is not None:
+                    sweeps.append_csv(csv, cell)
+                yield cell
             bar.update()
-            yield cell
 
 
-def study(args: argparse.Namespace) -> None:
-    """Run what is left of the sweeps of a study, then write what they say."""
+def study(args: argparse.Namespace) -> int:
+    """Run what is left of the sweeps of a study, then write what they say; on Ctrl-C what has run is kept."""
     from adaedl import study as studies
     from adaedl import sweep as sweeps
     from adaedl.machine import device_name
@@ -468,18 +532,24 @@ def study(args: argparse.Namespace) -> None:
     }
     make_folder(args.folder)
     check_writable(args.folder / "study.md")
-    pair = load(args)
-    machine = f"{device_name(pair.device)}, {os.cpu_count()} cores"
-    check_same_machine(args.folder, machine)
-    frames = []
-    for name, grid in grids.items():
-        csv = args.folder / name
-        done = sweeps.open_csv(csv, grid, sweeps.setup_of(pair), resume=True)
-        for _ in run_cells(pair, grid, done, csv, csv.stem):
-            pass
-        frames.append(sweeps.rows_within(sweeps.read_rows(csv), grid))
+    with csv_lock(args.folder / "study.csv"):
+        pair = load(args)
+        machine = f"{device_name(pair.device)}, {os.cpu_count()} cores"
+        check_same_machine(args.folder, machine)
+        frames = []
+        for name, grid in grids.items():
+            csv = args.folder / name
+            done = sweeps.open_csv(csv, grid, sweeps.setup_of(pair), resume=True)
+            with kept_on_interrupt(lambda: True) as stopped:
+                for _ in run_cells(pair, grid, done, csv, csv.stem):
+                    pass
+            if stopped.status:
+                print(f"{csv} has what has run; the same command goes on with it.", file=sys.stderr)
+                return stopped.status
+            frames.append(sweeps.rows_within(sweeps.read_rows(csv), grid))
     write_text(args.folder / "study.md", studies.report(*frames, machine))
     print(f"{args.folder / 'study.md'} is written.")
+    return 0
 
 
 def check_same_machine(folder: Path, machine: str) -> None:
@@ -510,27 +580,33 @@ def check(args: argparse.Namespace) -> int:
         raise UserError(f"prompts-count is {args.prompts_count}; it must be from 1 to {len(BENCH_PROMPTS)}.")
     if args.draws < 100:
         raise UserError(f"draws is {args.draws}; a test of a distribution needs at least 100.")
-    check_writable(args.json)
 
     pair = load(args)
     print(describe(pair))
     measured = []
     prompts = list(BENCH_PROMPTS[: args.prompts_count])
-    for measurement in checks.check(
-        pair, prompts, max_new_tokens=args.max_new_tokens, draws=args.draws, seed=args.seed
-    ):
-        measured.append(measurement)
-        mark = "holds" if measurement.passed else "FAILS"
-        print(f"{mark}  {measurement.name}: {measurement.found}", flush=True)
+    with kept_on_interrupt(lambda: measured) as stopped:
+        for measurement in checks.check(
+            pair, prompts, max_new_tokens=args.max_new_tokens, draws=args.draws, seed=args.seed
+        ):
+            measured.append(measurement)
+            mark = "holds" if measurement.passed else "FAILS"
+            print(f"{mark}  {measurement.name}: {measurement.found}", flush=True)
+            interrupts.check()
     failed = sum(not measurement.passed for measurement in measured)
-    verdict = "lossless" if not failed else "not lossless"
-    print(f"\n{verdict}: {len(measured) - failed} of {len(measured)} properties hold")
-    write_json(args.json, {"passed": not failed, "measured": [vars(measurement) for measurement in measured]})
-    return 1 if failed else 0
+    complete = not stopped.status
+    result = {
+        "passed": not failed and complete,
+        "complete": complete,
+        "measured": [vars(measurement) for measurement in measured],
+    }
+    verdict = "not lossless" if failed else "lossless" if complete else "not finished"
+    report = f"\n{verdict}: {len(measured) - failed} of {len(measured)} properties hold"
+    return finish(args.json, lambda: json_text(result), report, stopped) or (1 if failed else 0)
 
 
-def bench(args: argparse.Namespace) -> None:
-    """Measure, then print the results of each temperature and a summary."""
+def bench(args: argparse.Namespace) -> int:
+    """Measure, then print the results of each temperature and a summary; on Ctrl-C of what has run."""
     if args.shapes is not None:
         return bench_shapes(args)
     if args.acceptance is not None:
@@ -551,25 +627,26 @@ def bench(args: argparse.Namespace) -> None:
     if tokens is None:
         tokens = 16 if args.quick else 96
     benches.check_bench(prompts, lanes, temperatures, tokens, args.repeats, args.seed)
-    check_writable(args.json)
 
     pair = load(args)
-    result = benches.bench(
-        pair,
-        prompts,
-        lanes,
-        temperatures,
-        max_new_tokens=tokens,
-        repeats=args.repeats,
-        seed=args.seed,
-        assisted=args.assisted,
-    )
-    print(describe(pair))
-    print(bench_report(result))
-    write_json(args.json, result)
+    result: dict = {}
+    with kept_on_interrupt(lambda: result) as stopped:
+        for result in benches.bench_in_parts(  # noqa: B007, the last one counts
+            pair,
+            prompts,
+            lanes,
+            temperatures,
+            max_new_tokens=tokens,
+            repeats=args.repeats,
+            seed=args.seed,
+            assisted=args.assisted,
+        ):
+            interrupts.check()
+    report = f"{describe(pair)}\n{bench_report(result)}"
+    return finish(args.json, lambda: json_text(result), report, stopped)
 
 
-def bench_shapes(args: argparse.Namespace) -> None:
+def bench_shapes(args: argparse.Namespace) -> int:
     """`bench --shapes`: measure pairs of random weights, then print each."""
     from transformers.utils import logging
 
@@ -597,14 +674,18 @@ def bench_shapes(args: argparse.Namespace) -> None:
         "acceptance": shapes.ACCEPTANCE if args.acceptance is None else args.acceptance,
     }
     shapes.check_shapes(lanes, **options)
-    check_writable(args.json)
     names = None if not args.shapes else [name.strip() for name in args.shapes.split(",")]
     device = pick_device(args.device)
     dtype = pick_dtype(device, args.dtype)
     logging.set_verbosity_error()
-    result = shapes.bench_shapes(shapes.pick_shapes(names, device, dtype), lanes, device, dtype, **options)
-    print("\n\n".join(shape_report(measured) for measured in result["shapes"]))
-    write_json(args.json, result)
+    picked = shapes.pick_shapes(names, device, dtype)
+    result: dict = {}
+    with kept_on_interrupt(lambda: result) as stopped:
+        parts = shapes.bench_shapes_in_parts(picked, lanes, device, dtype, **options)
+        for result in parts:  # noqa: B007, the last one counts
+            interrupts.check()
+    report = "\n\n".join(shape_report(measured) for measured in result["shapes"])
+    return finish(args.json, lambda: json_text(result), report, stopped)
 
 
 def shape_report(measured: dict) -> str:
@@ -769,10 +850,28 @@ def share_bar(desc: str) -> Iterator:
 
 
 def read_stdin() -> str:
+    """The prompt on standard input.
+
+    Raises:
+        UserError: it cannot be read, is too long or is not text.
+    """
+    from adaedl.request import MAX_PROMPT_CHARACTERS
+
+    if sys.stdin is None:
+        raise UserError("Standard input is closed; give the prompt as an argument.")
+    most = 4 * (MAX_PROMPT_CHARACTERS + 1)  # bytes of as many characters, and of a byte order mark
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        content = sys.stdin.buffer.read(most + 1)  # not all of what may never end
+        if len(content) > most:
+            raise UserError(
+                f"The prompt on stdin has more than {most:,} bytes; "
+                f"at most {MAX_PROMPT_CHARACTERS:,} characters are read."
+            )
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError("The prompt on stdin is not UTF-8 text; convert it first.") from None
+    except OSError as error:
+        raise UserError(f"Cannot read the prompt on stdin: {error.strerror}.") from None
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -780,48 +879,89 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def read_text(path: Path) -> str:
+    """The text of a file of prompts.
+
+    Raises:
+        UserError: it cannot be read, is too long or is not text.
+    """
+    from adaedl.sweep import MAX_PROMPT_LIST_BYTES
+
     try:
-        return path.read_text("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(MAX_PROMPT_LIST_BYTES + 1)  # not all of a device, which never ends
+        if len(content) > MAX_PROMPT_LIST_BYTES:
+            raise UserError(
+                f"{path} has more than {MAX_PROMPT_LIST_BYTES // 2**10} KB, and a list of prompts no more; "
+                "take fewer prompts."
+            )
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; --prompts needs one prompt a line.") from None
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from None
 
 
-def make_folder(path: Path) -> None:
+class Stopped:
+    """How a command's work ended: `status` is the exit status of the signal that ended it, 0 without one."""
+
+    def __init__(self, error: KeyboardInterrupt | None = None):
+        self.status = 0 if error is None else getattr(error, "status", 130)
+
+
+@contextmanager
+def kept_on_interrupt(has_results: Callable[[], object]) -> Iterator[Stopped]:
+    """Let Ctrl-C end a block whose results so far are worth keeping, and not the command."""
+    stopped = Stopped()
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot make the folder {path}: {error.strerror}.") from None
+        yield stopped
+    except KeyboardInterrupt as error:
+        if not has_results():
+            raise
+        stopped.status = Stopped(error).status
 
 
-def check_writable(path: Path | None) -> None:
-    """Find out before the work whether its result can be written. Leaves no file behind.
+@contextmanager
+def csv_lock(csv: Path | None) -> Iterator[None]:
+    """Keep other processes from a CSV file that rows are appended to.
 
     Raises:
-        UserError: it cannot, and why.
+        UserError: another one has it.
     """
-    if path is None:
+    if csv is None:
+        yield
         return
-    existed = path.exists()
+    check_writable(csv)
+    with exclusive(csv):
+        yield
+
+
+def finish(
+    output: Output | None, content: Callable[[], str | bytes], report: str, stopped: Stopped | None = None
+) -> int:
+    """Write a result, then print its report, also where the file cannot be written; returns the exit status.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    status = stopped.status if stopped else 0
     try:
-        path.open("a").close()
-        if not existed:
-            path.unlink()
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+        if output is not None:
+            output.write(content())
+            print(
+                f"Stopped; {output.path} has what has run." if status else f"wrote {output.path}",
+                file=sys.stderr,
+            )
+    finally:
+        print(report)
+    return status
 
 
-def write_json(path: Path | None, value) -> None:
-    if path is not None:
-        write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def json_text(value) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror}.") from None
+    write_file(path, text.encode())
     print(f"wrote {path}", file=sys.stderr)
 
 

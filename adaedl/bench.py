@@ -5,7 +5,8 @@ prompt, so that a machine that drifts does so for all alike. No clock holds any 
 """
 
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -103,17 +104,44 @@ def bench(
     seed: int = 0,
     assisted: bool | None = None,
 ) -> dict:
-    """Measure every system on every prompt, temperature and repeat.
+    """Measure every system on every prompt, temperature and repeat; arguments, errors and the object returned
+    are those of `bench_in_parts`, whose last it is."""
+    parts = bench_in_parts(
+        pair,
+        prompts,
+        lanes,
+        temperatures,
+        max_new_tokens=max_new_tokens,
+        repeats=repeats,
+        seed=seed,
+        assisted=assisted,
+    )
+    return deque(parts, maxlen=1)[0]
+
+
+def bench_in_parts(
+    pair: Pair,
+    prompts: list[str],
+    lanes: list[str],
+    temperatures: list[float],
+    *,
+    max_new_tokens: int = 96,
+    repeats: int = 1,
+    seed: int = 0,
+    assisted: bool | None = None,
+) -> Iterator[dict]:
+    """Measure a prompt at a temperature at a time, with every system; yields the results so far after each.
 
     Args:
         lanes: stopper specs; the autoregressive lane is added where it is missing.
         assisted: transformers' assisted generation beside each fixed k of ours, same drafts; None for
             wherever the drafter is an independent model.
 
-    Returns:
+    Yields:
         The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and how many times
         that read it is, draft_step_ms, noise_ms (of one position), results (one row a system, lane and
-        temperature, from its total tokens and total time) and a summary row for each temperature.
+        temperature, from its total tokens and total time), a summary row for each temperature, and whether they are `complete`. Until they are,
+        a temperature that nothing was run at has no rows.
 
     Raises:
         UserError: a value that will not do, a prompt that does not fit, `assisted` with a feature drafter.
@@ -145,27 +173,7 @@ def bench(
         systems.append(search_assisted(rival, warm_ups))
     read, forward_ms = target_times(pair, target, encoded[0])
     step_ms = draft_step_ms(pair, encoded[0])
-
-    tallies = {(system, temperature): Tally() for temperature in temperatures for system in systems}
-    runs = len(temperatures) * repeats * len(prompts) * len(systems)
-    with tqdm(total=runs, unit="text", file=sys.stderr) as bar:
-        for repeat in range(repeats):
-            for number, prompt_ids in enumerate(encoded):
-                context = read_prompt(pair, prompt_ids, max_new_tokens)
-                for temperature in temperatures:
-                    job = Job(prompt_ids, context, Sampling(temperature), max_new_tokens, seed + repeat)
-                    turn = (number + repeat) % len(systems)
-                    for system in systems[turn:] + systems[:turn]:
-                        bar.set_description(f"{system.system} {system.lane} at {temperature:g}")
-                        tallies[system, temperature].add(system.run(job))
-                        bar.update()
-
-    results = [
-        result_row(system, temperature, tallies[system, temperature], tallies[systems[0], temperature])
-        for temperature in temperatures
-        for system in systems
-    ]
-    return {
+    measured = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(pair) | ({PACKAGE: llama_cpp_version} if llama_cpp_version else {}),
         "pair": {
@@ -185,9 +193,42 @@ def bench(
         "target_forward_over_read": {width: ms / read.ms for width, ms in forward_ms.items()},
         "draft_step_ms": step_ms,
         "noise_ms": noise_ms(pair),
-        "results": results,
-        "summary": summarise(results),
     }
+
+    tallies = {(system, temperature): Tally() for temperature in temperatures for system in systems}
+    runs = len(temperatures) * repeats * len(prompts) * len(systems)
+    with tqdm(total=runs, unit="text", file=sys.stderr) as bar:
+        for repeat in range(repeats):
+            for number, prompt_ids in enumerate(encoded):
+                context = read_prompt(pair, prompt_ids, max_new_tokens)
+                for temperature in temperatures:
+                    job = Job(prompt_ids, context, Sampling(temperature), max_new_tokens, seed + repeat)
+                    turn = (number + repeat) % len(systems)
+                    ran = []
+                    for system in systems[turn:] + systems[:turn]:
+                        bar.set_description(f"{system.system} {system.lane} at {temperature:g}")
+                        ran.append((system, system.run(job)))
+                        bar.update()
+                    runs -= len(ran)
+                    for system, tally in ran:  # all of them or none, so that they have the same texts
+                        tallies[system, temperature].add(tally)
+                    results = _results(systems, temperatures, tallies)
+                    yield measured | {
+                        "complete": not runs,
+                        "results": results,
+                        "summary": summarise(results),
+                    }
+
+
+def _results(
+    systems: list[System], temperatures: list[float], tallies: dict[tuple[System, float], Tally]
+) -> list[dict]:
+    return [
+        result_row(system, temperature, tallies[system, temperature], tallies[systems[0], temperature])
+        for temperature in temperatures
+        if tallies[systems[0], temperature].tokens
+        for system in systems
+    ]
 
 
 def summarise(results: list[dict]) -> list[dict]:

@@ -41,6 +41,7 @@ from adaedl.trace import DraftedToken, Emitted, Round, TopToken
 log = logging.getLogger(__name__)
 
 TOP_TOKENS = 10
+TOP_DIGITS = 6  # significant ones of their probabilities, which make up most of a trace's bytes
 _NOT_NUMBERS = "{} gives logits that are not numbers (NaN); choose another pair or another dtype."
 
 
@@ -575,5 +576,7 @@ def _top_tokens(pair: Pair, probs: Tensor, vocab: Tensor | None) -> list[TopToke
     top = probs.topk(min(TOP_TOKENS, probs.shape[-1]))
     ids = top.indices if vocab is None else vocab[top.indices]
     return [
-        (i, pair.token_text(i), p) for i, p in zip(ids.tolist(), top.values.tolist(), strict=True) if p > 0
+        (i, pair.token_text(i), float(f"{p:.{TOP_DIGITS}g}"))
+        for i, p in zip(ids.tolist(), top.values.tolist(), strict=True)
+        if p > 0
     ]

@@ -56,7 +56,8 @@ def record(
         progress: told the share done, from 0 to 1; may raise to stop.
         settings: `max_new_tokens` (96), `seed` (0), `depth` (12), the drafts from each position: stoppers
             with a `max_draft` up to it can be replayed; `score_temperature` (None), as a stopper's setting:
-            stoppers that judge q at another cannot be replayed.
+            stoppers that judge q at another cannot be replayed; `enough`, asked between rounds: once it
+            returns True, the text ends and the recording is the one of as many tokens.
 
     Raises:
         UserError: a value that will not do, or a prompt that does not fit.
@@ -97,6 +98,7 @@ def _in_parts(
     max_new_tokens: int = 96,
     seed: int = 0,
     depth: int = DEFAULT_MAX_DRAFT,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[float | list[Recording]]:
     """As `record_in_parts`, with a recording for each score temperature.
 
@@ -104,7 +106,7 @@ def _in_parts(
         UserError: a value that will not do, a prompt that does not fit, or the device's memory is full.
     """
     seconds, told = 0.0, None
-    parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperatures)
+    parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperatures, enough)
     too_large = Sentence(
         "{} has too little free memory for this recording; shorten the prompt or ask for fewer new tokens.",
         pair.device,
@@ -129,6 +131,7 @@ def _record(
     seed: int,
     depth: int,
     score_temperatures: Sequence[float | None],
+    enough: Callable[[], bool],
 ) -> Iterator[float | list[Recording]]:
     check_record(max_new_tokens, depth)
     # A stopper checks them and makes them floats.
@@ -160,6 +163,12 @@ def _record(
         plain += [alone] if alone else []
         probed += [probe] if probe else []
         yield 0.7 * len(plain) / max_new_tokens
+        if cut_short := alone is not None and enough():
+            max_new_tokens = len(plain)
+            break
+    times = fit_times(plain, probed, depth)
+    if cut_short:
+        probed = list(_rounds_within(probed, max_new_tokens))
     token_ids = [token for played in plain for token in played.token_ids]
 
     # What both models have read where each token of the text is the next.
@@ -205,7 +214,7 @@ def _record(
         text=pair.decode(token_ids),
         texts={token: pair.token_text(token) for token in sorted(used)},
         chains=chains[0],
-        times=fit_times(plain, probed, depth),
+        times=times,
         plain_s=plain[-1].end_s,
         recording_s=0.0,
         probed=len(probed),
@@ -216,6 +225,16 @@ def _record(
     recording.probed_alike = next(different, len(probed))
     scored = zip(score_temperatures, chains, strict=True)
     yield [replace(recording, score_temperature=value, chains=own) for value, own in scored]
+
+
+def _rounds_within(rounds: list[Round], tokens: int) -> Iterator[Round]:
+    """The rounds that a text of that many tokens has just so, and does not cut short."""
+    written = 0
+    for played in rounds:
+        if written + len(played.drafted) + 1 > tokens:
+            return
+        written += len(played.token_ids)
+        yield played
 
 
 def _outcome(played: Round) -> tuple:

@@ -8,6 +8,7 @@ its top token has some probability, and that often is the target's choice. All e
 
 import random
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -362,18 +363,24 @@ def bench_shape(
 
 def bench_shapes(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> dict:
     """`bench_shape` of each; the object that `bench --shapes --json` writes."""
-    measured = []
+    return deque(bench_shapes_in_parts(shapes, lanes, device, dtype, **options), maxlen=1)[0]
+
+
+def bench_shapes_in_parts(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> Iterator[dict]:
+    """As `bench_shapes`, yielding the object after each shape; it says whether it is `complete`."""
+    measured: list[dict] = []
     for shape in shapes:
         measured.append(bench_shape(shape, lanes, device, dtype, **options))
         if torch.device(device).type == "cuda":
             torch.cuda.empty_cache()
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "weights": "random",
-        "prompt_tokens": PROMPT_TOKENS,
-        **options,
-        "shapes": measured,
-    }
+        yield {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "weights": "random",
+            "prompt_tokens": PROMPT_TOKENS,
+            **options,
+            "complete": len(measured) == len(shapes),
+            "shapes": list(measured),
+        }
 
 
 def _read_dict(read: WeightsRead) -> dict:

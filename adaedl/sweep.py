@@ -18,13 +18,16 @@ import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from adaedl.errors import Sentence, UserError
+from adaedl.files import write_file
 from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
 from adaedl.prompts import PROMPT_SETS
@@ -38,6 +41,11 @@ TEMPERATURES = (0.0, 0.7, 1.0)
 LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit", "throughput")
 MAX_PROMPTS = 1000
 MAX_PROMPT_LIST_BYTES = 512 * 2**10
+# Of the table that a sweep writes, and so of one that is opened: the most prompts at the default temperatures on
+# the most lanes. A row has 320 bytes, with the longest names and labels some 650.
+MAX_ROWS = MAX_PROMPTS * len(TEMPERATURES) * MAX_LANES
+MAX_TABLE_BYTES = 24 * 2**20
+MAX_TEMPERATURES = 50  # more cannot be told apart in a figure
 MEANS = ("tokens_per_s", "acceptance_rate", "draft_length", "block_efficiency", "mean_beta", "wasted_share")
 
 
@@ -96,6 +104,22 @@ class Grid:
         if len(self.prompts) > MAX_PROMPTS:
             raise UserError(
                 "There are {:,} prompts; a sweep takes at most {:,}.", len(self.prompts), MAX_PROMPTS
+            )
+        if len(self.temperatures) > MAX_TEMPERATURES:
+            raise UserError(
+                "There are {} temperatures; a sweep takes at most {}.",
+                len(self.temperatures),
+                MAX_TEMPERATURES,
+            )
+        cells = len(self.prompts) * len(self.temperatures) * len(self.seeds)
+        if cells * len(lanes) > MAX_ROWS:
+            raise UserError(
+                "This sweep has {:,} runs ({:,} × {} lanes); a table holds at most {:,}. Take fewer prompts, "
+                "temperatures, seeds or lanes.",
+                cells * len(lanes),
+                cells,
+                len(lanes),
+                MAX_ROWS,
             )
         for seed in self.seeds:
             check_run(self.max_new_tokens, seed, self.verification)
@@ -307,11 +331,9 @@ def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tupl
             frame = rows_to_keep(read_rows(path), grid, pair_setup, str(path))
             done = cells_in(frame)
             kept = frame.to_csv(index=False)
-        unfinished = path.with_name(path.name + ".unfinished")
-        unfinished.write_text(kept, "utf-8")
-        os.replace(unfinished, path)
     except OSError as error:
         raise UserError("Cannot write {}: {}.", path, error.strerror) from None
+    write_file(path, kept.encode())
     return done
 
 
@@ -322,12 +344,17 @@ def append_csv(path: Path, rows: list[Row]) -> None:
         UserError: the file cannot be written.
     """
     values = [[row.to_dict()[name] for name in COLUMNS] for row in rows]
+    before = None
     try:
-        with path.open("a", encoding="utf-8", newline="") as file:
-            file.write(_csv(values))
+        with path.open("ab") as file:
+            before = file.tell()
+            file.write(_csv(values).encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
+        if before is not None:  # what fitted of the cell would be in the way of the next one
+            with suppress(OSError):
+                os.truncate(path, before)
         raise UserError("Cannot write {}: {}.", path, error.strerror) from None
 
 
@@ -415,18 +442,22 @@ def cells_in(frame: pd.DataFrame) -> set[tuple]:
     return set(frame[CELL].itertuples(index=False, name=None))
 
 
-def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as Parquet.
+def to_parquet(frame: pd.DataFrame) -> bytes:
+    """A table as the content of a Parquet file.
 
     Raises:
-        UserError: pyarrow is not installed, or the file cannot be written.
+        UserError: pyarrow is not installed.
     """
-    try:
-        frame.to_parquet(path, engine="pyarrow", index=False)
-    except ImportError:
-        raise UserError("Parquet needs the package pyarrow; pip install pyarrow, or write CSV.") from None
-    except OSError as error:
-        raise UserError("Cannot write {}: {}.", path, error.strerror) from None
+    check_parquet()
+    content = io.BytesIO()
+    frame.to_parquet(content, engine="pyarrow", index=False)
+    return content.getvalue()
+
+
+def check_parquet() -> None:
+    """Raises UserError where the package that writes Parquet is not installed."""
+    if find_spec("pyarrow") is None:
+        raise UserError("Parquet needs the package pyarrow; pip install pyarrow, or write CSV.")
 
 
 def prompts_from_lines(text: str) -> tuple[Prompt, ...]:

@@ -4,7 +4,7 @@ The page is a player over a `Trace`; live, it follows one that still grows. The 
 `adaedl-trace/1`; keys that it does not know are ignored when a file is opened.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -12,8 +12,12 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from adaedl.errors import Sentence, UserError
 
 SCHEMA = "adaedl-trace/1"
-MAX_TRACE_BYTES = 20 * 2**20
+# Of a file that is opened, and so of one that is written. Twelve lanes of 512 tokens take about 15 MB at eight
+# drafts a round; at twelve, with none accepted, they would take 64 MB, which `Trace.fitting` halves.
+MAX_TRACE_BYTES = 32 * 2**20
 ROUNDING_S = 1e-6  # seconds, of the clocks in a file
+
+TOP_LISTS = ("all", "judged", "none")  # from what is best to have to what is smallest
 
 StopReason = Literal["threshold", "max_draft", "eos", "length"]
 TopToken = tuple[int, str, float]  # id, text, probability
@@ -101,6 +105,9 @@ class Round:
     def end_s(self) -> float:
         return self.start_s + self.duration_s
 
+    def to_json(self) -> str:
+        return _ROUND.dump_json(self).decode()
+
 
 @dataclass
 class LaneMetrics:
@@ -157,7 +164,11 @@ class SamplingInfo:
 
 @dataclass
 class Trace:
-    """A race: what was asked, on what, and what every lane did."""
+    """A race: what was asked, on what, and what every lane did.
+
+    `top_lists` says of which tokens the most probable ones were kept: of all, of those that the target
+    judged (and not of drafts after a rejected one), or of none; see `fitting`.
+    """
 
     created: str
     versions: dict[str, str]
@@ -173,12 +184,35 @@ class Trace:
     lanes: list[Lane]
     noise_version: Count = 1  # see request.NOISE_VERSION; traces from before it was written have none
     schema: str = SCHEMA
+    top_lists: Literal["all", "judged", "none"] = "all"
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        return _TRACE.dump_python(self)
 
     def to_json(self) -> str:
-        return _TRACE.dump_json(self).decode()
+        """This trace as a file of at most MAX_TRACE_BYTES, see `fitting`."""
+        return self._fitting()[1].decode()
+
+    def fitting(self) -> "Trace":
+        """This trace as `to_json` writes it: where its file would be larger than MAX_TRACE_BYTES, a copy that
+        leaves out what is needed least, the most probable tokens of drafts that were never judged or, where
+        that is not enough, of all. Every token, number and metric stays."""
+        return self._fitting()[0]
+
+    def _fitting(self) -> tuple["Trace", bytes]:
+        for top_lists in TOP_LISTS[TOP_LISTS.index(self.top_lists) :]:
+            trace = self if top_lists == self.top_lists else self._with_top_lists(top_lists)
+            content = _TRACE.dump_json(trace)
+            if len(content) <= MAX_TRACE_BYTES:
+                break
+        return trace, content
+
+    def _with_top_lists(self, which: str) -> "Trace":
+        lanes = [
+            replace(lane, rounds=[_with_top_lists(played, which) for played in lane.rounds])
+            for lane in self.lanes
+        ]
+        return replace(self, lanes=lanes, top_lists=which)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Trace":
@@ -204,6 +238,16 @@ class Trace:
                     "This is not a valid trace: lanes.{}.token_ids: not the tokens of its rounds.", number
                 )
         return trace
+
+
+def _with_top_lists(played: Round, which: str) -> Round:
+    """A copy of a round with the top lists of its judged tokens alone, or of none."""
+    kept = played.accepted + 1 if which == "judged" else 0
+    bare = [replace(token, top_q=[], top_p=[]) for token in played.drafted[kept:]]
+    emitted = played.emitted
+    if emitted and not kept:
+        emitted = replace(emitted, top_p=[], top_residual=[])
+    return replace(played, drafted=[*played.drafted[:kept], *bare], emitted=emitted)
 
 
 def _contradiction(played: Round, clock_s: float) -> Sentence | None:
@@ -258,3 +302,4 @@ STRICT = ConfigDict(allow_inf_nan=False, strict=True, extra="ignore")
 for _part in (DraftedToken, Emitted, Round, LaneMetrics, Lane, PairInfo, SamplingInfo, Trace):
     _part.__pydantic_config__ = STRICT
 _TRACE = TypeAdapter(Trace)
+_ROUND = TypeAdapter(Round)

@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from adaedl.errors import Sentence, UserError
 from adaedl.models.loading import PROJECT
 from adaedl.models.weights import cache_dir
+from adaedl.sweep import MAX_TABLE_BYTES
 
 # gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
 # left to forbid is that anything is fetched from, sent to or shown from elsewhere.
@@ -56,8 +57,8 @@ class ClosedRoutes:
 
 
 # Bytes of a request's body at the most. A file may have 64 MB; a sweep's table, sent to be made into Parquet,
-# 4 MB before it is quoted.
-LARGEST = {"/gradio_api/upload": 70 * 2**20, "/gradio_api/component_server": 10 * 2**20}
+# quoted, which makes it a little longer.
+LARGEST = {"/gradio_api/upload": 70 * 2**20, "/gradio_api/component_server": MAX_TABLE_BYTES * 4 // 3}
 LARGEST_ELSEWHERE = 2 * 2**20
 
 

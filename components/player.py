@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 
 import gradio as gr
 
-from adaedl.trace import Trace
+from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.assets import load_module
 
 WINDOW = 50_000  # characters that a value may have, and more where the last updates are large
@@ -21,7 +21,8 @@ KEPT = 8  # updates that it holds at least, so that a browser may skip all of th
 class RaceFeed:
     """The lines for one trace, finished or still growing. Line by line:
 
-    {"trace": the trace without its rounds, "live": whether it grows, "seed": its seed's digits} begins it;
+    {"trace": the trace without its rounds, "live": whether it grows, "seed": its seed's digits,
+    "most_bytes": of a file that can be opened again} begins it;
     {"lane": n, "round": a Round}, for every round;
     {"lane": n, "drop": characters, "text": more}: the lane's text, less its last `drop` UTF-16 units (a
     character may come in the bytes of several tokens), and `text` after it;
@@ -35,7 +36,8 @@ class RaceFeed:
         self.name = secrets.token_hex(8)
         lanes = [replace(lane, rounds=[], token_ids=[], text="", metrics=None) for lane in trace.lanes]
         header = asdict(replace(trace, lanes=lanes))
-        self.lines = [_line({"trace": header, "live": live, "seed": str(trace.seed)})]
+        head = {"trace": header, "live": live, "seed": str(trace.seed), "most_bytes": MAX_TRACE_BYTES}
+        self.lines = [_line(head)]
         self.rounds_told = [0] * len(trace.lanes)
         self.text_told = [""] * len(trace.lanes)
         self._first = 0  # of the window
@@ -62,7 +64,7 @@ class RaceFeed:
         """Add what the trace has and the lines have not."""
         for number, lane in enumerate(self.trace.lanes):
             for played in lane.rounds[self.rounds_told[number] :]:
-                self.lines.append(_line({"lane": number, "round": asdict(played)}))
+                self.lines.append(f'{{"lane":{number},"round":{_harmless(played.to_json())}}}\n')
             self.rounds_told[number] = len(lane.rounds)
             if lane.text != self.text_told[number]:
                 self.lines.append(_line(_text_entry(number, self.text_told[number], lane.text)))
@@ -97,5 +99,9 @@ def _text_entry(number: int, told: str, text: str) -> dict:
 
 
 def _line(entry: dict) -> str:
+    return _harmless(json.dumps(entry, separators=(",", ":"))) + "\n"
+
+
+def _harmless(text: str) -> str:
     # No < ever leaves the server as such, so that this text is harmless even where it is read as HTML.
-    return json.dumps(entry, separators=(",", ":")).replace("<", "\\u003c") + "\n"
+    return text.replace("<", "\\u003c")

@@ -8,6 +8,7 @@ import gradio as gr
 
 from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
+from adaedl.request import MAX_LANES
 from adaedl.trace import Trace
 from components.afterwards import when_over
 from components.api import add_api
@@ -19,7 +20,7 @@ from components.messages import say, say_error, tell_models
 from components.models_state import ModelsState
 from components.player import RaceFeed, player_view
 from components.recorded import recorded_view
-from components.settings import MAX_LANES, RaceSettings
+from components.settings import RaceSettings
 from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}

@@ -11,7 +11,7 @@ from adaedl.request import Sampling, check_race
 from adaedl.stopping import split_specs
 from components.hosting import host
 
-MAX_LANES = 6
+MAX_LANES = 6  # of a race that is run here; the page opens traces of as many lanes as the engine runs
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RaceSettings:
         check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
         if len(self.lanes) > self.MOST_LANES:
             raise UserError(
-                "The race has {} lanes; the page shows at most {}.", len(self.lanes), self.MOST_LANES
+                "The race has {} lanes; the page runs at most {} at once.", len(self.lanes), self.MOST_LANES
             )
         Sampling(self.temperature, self.top_k, self.top_p)
         most = host().max_tokens  # a page is shared; the command line has no such limit

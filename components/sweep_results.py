@@ -2,7 +2,6 @@
 are kept in."""
 
 import base64
-import io
 import json
 from datetime import UTC, datetime
 
@@ -12,16 +11,25 @@ from adaedl.errors import Sentence, UserError
 from adaedl.machine import device_name
 from adaedl.request import MAX_LANES
 from adaedl.stopping import make_stopper
-from adaedl.sweep import CELL, NUMBERS, SETUP, rows_from_csv, summarise, write_parquet
+from adaedl.sweep import (
+    CELL,
+    MAX_ROWS,
+    MAX_TABLE_BYTES,
+    MAX_TEMPERATURES,
+    NUMBERS,
+    SETUP,
+    rows_from_csv,
+    summarise,
+    to_parquet,
+)
 from components.assets import ASSETS
 from components.texts import in_all_languages, texts
 
 EXAMPLE = ASSETS / "examples" / "sweep" / "sweep.csv"
-MOST_BYTES = 4 * 2**20
-MOST_ROWS = 6000
 MOST_NUMBER = 1e12  # far above anything that is measured; sums of such numbers are numbers still
 NEEDED = [*SETUP, *CELL, "lane", "stopper", "speedup"]
-MOST_VALUES = 50  # of temperatures and of kinds: more cannot be told apart in a figure
+MOST_KINDS = 50  # of prompts: more cannot be told apart in a figure
+MOST_GROUPS = 6000  # that an interval is computed for
 
 
 def tell_results(rows: pd.DataFrame, key: str, **values) -> str:
@@ -71,20 +79,25 @@ def open_rows(content: bytes) -> pd.DataFrame:
     Raises:
         UserError: it is too large or not a sweep's.
     """
-    if len(content) > MOST_BYTES:
+    if len(content) > MAX_TABLE_BYTES:
         raise UserError(
             "The file has {:.1f} MB; the page opens sweeps of at most {} MB.",
             len(content) / 2**20,
-            MOST_BYTES // 2**20,
+            MAX_TABLE_BYTES // 2**20,
         )
     rows = rows_from_csv(content, Sentence("The file"))
     if rows.empty:
         raise UserError("The file has no rows of a sweep.")
     for count, most, what in (
-        (len(rows), MOST_ROWS, Sentence("rows")),
+        (len(rows), MAX_ROWS, Sentence("rows")),
         (rows["lane"].nunique(), MAX_LANES, Sentence("lanes")),
-        (rows["temperature"].nunique(), MOST_VALUES, Sentence("temperatures")),
-        (rows["kind"].nunique(), MOST_VALUES, Sentence("kinds of prompts")),
+        (rows["temperature"].nunique(), MAX_TEMPERATURES, Sentence("temperatures")),
+        (rows["kind"].nunique(), MOST_KINDS, Sentence("kinds of prompts")),
+        (
+            len(rows[["lane", "temperature", "kind"]].drop_duplicates()),
+            MOST_GROUPS,
+            Sentence("lanes by temperature and kind of prompts"),
+        ),
     ):
         if count > most:
             raise UserError("The file has {:,} {}; the page shows at most {:,}.", count, what, most)
@@ -102,11 +115,10 @@ def open_rows(content: bytes) -> pd.DataFrame:
 def parquet(csv: str) -> dict[str, object]:
     """Rows as CSV to the same as a Parquet file, in base64; or what is wrong with them, in a sentence."""
     try:
-        content = io.BytesIO()
-        write_parquet(open_rows(str(csv).encode(errors="replace")), content)
+        content = to_parquet(open_rows(str(csv).encode(errors="replace")))
     except UserError as error:
         return {"error": in_all_languages(error.sentence)}
-    return {"base64": base64.b64encode(content.getvalue()).decode()}
+    return {"base64": base64.b64encode(content).decode()}
 
 
 def title_of(lane: str) -> str:

@@ -172,7 +172,7 @@ def test_a_file_that_is_no_sweep_is_refused_and_kept(tmp_path, content):
 def test_parquet_without_pyarrow_is_one_sentence(swept, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UserError, match="needs the package pyarrow"):
-        sweep.write_parquet(sweep.to_frame(swept), tmp_path / "rows.parquet")
+        sweep.to_parquet(sweep.to_frame(swept))
 
 
 # Summing up.

@@ -14,6 +14,7 @@ from adaedl.distill.generate import export_text, generate, import_text
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.distill.train import Recipe, Teacher, save_drafter, train
 from adaedl.errors import UserError
+from adaedl.files import check_writable, make_folder
 from adaedl.models.drafter import load_feature_drafter, read_drafter
 from adaedl.models.loading import load_model, load_tokenizer
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
@@ -78,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measuring.set_defaults(func=_evaluate)
 
 
+def _check_made(path: Path) -> None:
+    """Make the folder of a file, and raise UserError where the file cannot be written."""
+    make_folder(path.parent)
+    check_writable(path)
+
+
 def _target():
     folder = fetch_weights(PRESETS[DEFAULT_PAIR].target).folder
     return load_model(folder, torch.device("cpu"), torch.float32), load_tokenizer(folder)
@@ -92,11 +99,14 @@ def _generate(args) -> None:
 
 
 def _export(args) -> None:
+    check_writable(args.output)
     hidden_size = _target()[0].config.hidden_size
     export_text([Corpus(folder, FEATURE_LAYERS, hidden_size) for folder in args.corpus], args.output)
 
 
 def _train(args) -> None:
+    _check_made(args.checkpoint)
+    _check_made(args.output)
     model, tokenizer = _target()
     teacher = Teacher.of(model)
     corpora = [Corpus(folder, FEATURE_LAYERS, model.config.hidden_size) for folder in args.corpus]
@@ -128,6 +138,7 @@ def _train(args) -> None:
 
 
 def _average(args) -> None:
+    _check_made(args.output)
     (net, vocab), *others = (read_drafter(path) for path in args.drafter)
     for count, (other, other_vocab) in enumerate(others, 2):
         if not torch.equal(vocab, other_vocab):
@@ -154,4 +165,4 @@ def _evaluate(args) -> None:
         shares = (" ".join(f"{value:.3f}" for value in values) for values in (report.agreement, report.beta))
         print(f"{report.text_temperature} | {report.positions} | " + " | ".join(shares))
     if args.json:
-        args.json.write_text(json.dumps([asdict(report) for report in reports], indent=1) + "\n")
+        args.json.write(json.dumps([asdict(report) for report in reports], indent=1) + "\n")

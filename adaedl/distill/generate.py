@@ -20,6 +20,7 @@ from tqdm import tqdm
 from adaedl.distill.batched import FEATURE_LAYERS, BatchedTeacher, product_dtype
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.prompts import OPENINGS
+from adaedl.files import replacing
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 TEMPERATURE_SHARES = (0.4, 0.27, 0.23, 0.1)
@@ -117,15 +118,14 @@ def export_text(corpora: list[Corpus], path: Path) -> None:
     """Write the token sequences of corpora to a safetensors file that `import_text` reads: text takes hours
     to write, its features minutes to take again."""
     tokens = np.concatenate([corpus.tokens for corpus in corpora])
-    save_file(
-        {
-            "tokens": torch.from_numpy(tokens),
-            "length": torch.tensor([n for c in corpora for n in c.length], dtype=torch.int32),
-            "prompt_length": torch.tensor([n for c in corpora for n in c.prompt_length], dtype=torch.int32),
-            "temperature": torch.tensor([t for c in corpora for t in c.temperature], dtype=torch.float32),
-        },
-        path,
-    )
+    text = {
+        "tokens": torch.from_numpy(tokens),
+        "length": torch.tensor([n for c in corpora for n in c.length], dtype=torch.int32),
+        "prompt_length": torch.tensor([n for c in corpora for n in c.prompt_length], dtype=torch.int32),
+        "temperature": torch.tensor([t for c in corpora for t in c.temperature], dtype=torch.float32),
+    }
+    with replacing(path) as unfinished:
+        save_file(text, unfinished)
 
 
 @torch.inference_mode()

@@ -7,7 +7,6 @@ reads is, as nearly as a linear map can make it, what the target's last layer wo
 
 import copy
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from adaedl.distill.batched import product_dtype
 from adaedl.distill.corpus import Corpus
+from adaedl.files import replacing
 from adaedl.models.cpu_kernels import exp, sums_in_any_order
 from adaedl.models.drafter_net import DrafterConfig, DrafterNet, ridge, rotary, unit_rms
 
@@ -477,9 +477,8 @@ class Checkpoint:
             for index, state in optimizer.state_dict()["state"].items():
                 tensors |= {f"{prefix}.{index}.{name}": torch.as_tensor(t) for name, t in state.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        save_file(tensors, unfinished, metadata={"step": str(step), "seconds": str(seconds)})
-        os.replace(unfinished, path)
+        with replacing(path) as unfinished:
+            save_file(tensors, unfinished, metadata={"step": str(step), "seconds": str(seconds)})
 
     @classmethod
     def read(cls, path: Path) -> "Checkpoint":
@@ -508,4 +507,5 @@ def save_drafter(net: DrafterNet, vocab: Tensor, path: Path) -> None:
     tensors = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
     metadata = {"format": "pt", "config": json.dumps(net.config.to_dict()), "license": "apache-2.0"}
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({**tensors, "vocab": vocab.int()}, path, metadata=metadata)
+    with replacing(path) as unfinished:
+        save_file({**tensors, "vocab": vocab.int()}, unfinished, metadata=metadata)

@@ -120,6 +120,7 @@ function makePlayer(root, askForAll) {
     const state = () => ({
       trace,
       seed: feed.seed,
+      mostBytes: feed.mostBytes,
       entropyMax,
       figures,
       ended: trace.lanes.map((each) => roundsEnded(each, time)),

@@ -10,14 +10,34 @@ import { draftsNothing, titleOf } from "./trace.js";
 
 const MOST_PIXELS = 16000; // of a canvas' width; browsers refuse more
 
+const TOP_LISTS = ["all", "judged", "none"]; // as in adaedl/trace.py
+
 /**
  * A trace as adaedl.trace.Trace.from_json reads it, its metrics computed anew. `seed` is the seed's digits:
- * a seed may be larger than a number of JavaScript can tell.
+ * a seed may be larger than a number of JavaScript can tell. Where the file would have more than `mostBytes`,
+ * which is all that can be opened, it leaves out most probable tokens, as Trace.fitting does.
  */
-export function traceJson(trace, seed = String(trace.seed)) {
+export function traceJson(trace, seed = String(trace.seed), mostBytes = Infinity) {
   const metrics = metricsAt(trace);
-  const lanes = trace.lanes.map((lane, number) => ({ ...lane, metrics: metrics[number] }));
-  return JSON.stringify({ ...trace, seed: null, lanes }).replace('"seed":null', `"seed":${seed}`);
+  let text = "";
+  for (const which of TOP_LISTS.slice(Math.max(0, TOP_LISTS.indexOf(trace.top_lists)))) {
+    const lanes = trace.lanes.map((lane, number) => ({
+      ...lane,
+      rounds: which === "all" ? lane.rounds : lane.rounds.map((round) => withTopLists(round, which)),
+      metrics: metrics[number],
+    }));
+    const whole = { ...trace, seed: null, lanes, top_lists: which };
+    text = JSON.stringify(whole).replace('"seed":null', `"seed":${seed}`);
+    if (new Blob([text]).size <= mostBytes) break;
+  }
+  return text;
+}
+
+function withTopLists(round, which) {
+  const kept = which === "judged" ? round.accepted + 1 : 0;
+  const bare = round.drafted.slice(kept).map((token) => ({ ...token, top_q: [], top_p: [] }));
+  const emitted = round.emitted && !kept ? { ...round.emitted, top_p: [], top_residual: [] } : round.emitted;
+  return { ...round, drafted: [...round.drafted.slice(0, kept), ...bare], emitted };
 }
 
 /** A lane's tape as one SVG document, `ended` rounds of it. */
@@ -78,14 +98,14 @@ export function download(content, name, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** The menu of files. `state()` gives {trace, seed, ended, entropyMax, figures}; `ended` counts each lane's
- * rounds on screen. */
+/** The menu of files. `state()` gives {trace, seed, mostBytes, ended, entropyMax, figures}; `ended` counts each
+ * lane's rounds on screen. */
 export function saveMenu(trace, state) {
   const node = make("details", { className: "save" });
   const summary = make("summary", {}, t("player.save"));
   const list = make("div", { className: "files" });
   list.append(
-    item(t("player.save.trace"), [["JSON", "trace.json", () => traceJson(state().trace, state().seed), "application/json"]]),
+    item(t("player.save.trace"), [["JSON", "trace.json", () => traceJson(state().trace, state().seed, state().mostBytes), "application/json"]]),
     item(t("player.save.metrics"), [["CSV", "metrics.csv", () => metricsCsv(state().trace), "text/csv"]]),
     ...trace.lanes.map((lane, number) => {
       const draw = () => tapeSvg(lane, state().ended[number], state().entropyMax);

@@ -10,6 +10,10 @@ import { draftsNothing, endOf, lengthOf, roundsEnded, textStart, titleOf } from 
 
 const COLOURS = ["--lane-1", "--lane-2", "--lane-3", "--lane-4", "--lane-5", "--lane-6"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+
+// With more lanes than colours the second round of them has another dash than the first.
+const dashOf = (number) => DASHES[(number + Math.floor(number / COLOURS.length)) % DASHES.length];
+
 const PARTS = {
   verify_share: ["--part-verify", ""],
   draft_share: ["--part-draft", ""],
@@ -69,7 +73,7 @@ export function progressFigure(trace, time) {
       x: [0, ...rounds.map(endOf)],
       y: [0, ...rounds.map((_, index) => textStart(lane, index + 1))],
       hoverlabel: { namelength: -1 },
-      line: { color: colours[number], width: 3, dash: DASHES[number % DASHES.length], shape: "hv" },
+      line: { color: colours[number], width: 3, dash: dashOf(number), shape: "hv" },
       hovertemplate: `%{y} · %{x:.2f} s`,
     };
   });
@@ -155,7 +159,7 @@ function laneKeys(trace) {
   return trace.lanes.map((lane, number) => {
     const sign = svg("svg", { width: 34, height: 10, "aria-hidden": "true" });
     const name = laneColourNames(trace)[number];
-    const dash = svgDashes[DASHES[number % DASHES.length]];
+    const dash = svgDashes[dashOf(number)];
     sign.append(svg("line", { x1: 1, x2: 33, y1: 5, y2: 5, "stroke-width": 3, "stroke-dasharray": dash, style: `stroke: var(${name})` }));
     return make("span", {}, sign, titleOf(lane));
   });

@@ -2,14 +2,14 @@
 // grows, as one column a token, and as the phases of a round on the lane's own clock. No DOM here.
 
 /** A feed that has not begun. `trace` is null until its first line has come; `seed` holds the digits of its
- * seed, which may be larger than a number of JavaScript can tell. */
+ * seed, which may be larger than a number of JavaScript can tell, `mostBytes` the size of a file that can be opened. */
 export function newFeed() {
-  return { name: null, read: 0, trace: null, live: false, seed: undefined };
+  return { name: null, read: 0, trace: null, live: false, seed: undefined, mostBytes: undefined };
 }
 
 /**
  * Bring a feed up to `text`, the value of a RaceFeed (components/player.py): a line {feed, from}, then lines
- * of JSON from that number on: {trace, live, seed}, then {lane, round} and {lane, drop, text} as they come,
+ * of JSON from that number on: {trace, live, seed, most_bytes}, then {lane, round} and {lane, drop, text} as they come,
  * then {end}. Only those that are new since the last call are parsed.
  * Returns "begun" where another trace has begun, so that everything drawn so far is of no use; "grown"; or
  * "gap" where lines are missing, so that nothing was read.
@@ -42,6 +42,7 @@ function readLine(feed, line) {
     feed.trace = line.trace;
     feed.live = line.live;
     feed.seed = line.seed;
+    feed.mostBytes = line.most_bytes;
     for (const lane of feed.trace.lanes) Object.assign(lane, { rounds: [], token_ids: [], text: "" });
   } else if (line.round) {
     const lane = feed.trace.lanes[line.lane];

@@ -1,0 +1,80 @@
+"""Ctrl-C, and the other signals that ask a process to end, as one exception that tells which it was."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asks the process to end; `status` is the exit status that says so."""
+
+    def __init__(self, number: int = signal.SIGINT):
+        super().__init__(number)
+        self.status = 128 + number
+
+
+class _State:
+    held = False
+    pending: int | None = None
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """While this lasts, SIGINT, SIGTERM and SIGHUP raise `Interrupted`, except those that whoever started the
+    process wants ignored, as nohup does."""
+    before = {}
+    _State.held, _State.pending = False, None
+    try:
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, _receive)
+    except ValueError:
+        pass  # not the main thread, whose handlers stay as they are
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """While this lasts, the first signal waits for `check` or for the end, so that nothing is left half done;
+    a second one does not wait."""
+    outermost = not _State.held
+    if outermost:
+        _State.held, _State.pending = True, None
+    try:
+        yield
+    finally:
+        if outermost:
+            _State.held = False
+    if outermost:
+        check()
+
+
+def pending() -> bool:
+    """Whether a signal waits."""
+    return _State.pending is not None
+
+
+def take() -> Interrupted | None:
+    """The exception of a signal that waits, which then waits no more."""
+    number, _State.pending = _State.pending, None
+    return None if number is None else Interrupted(number)
+
+
+def check() -> None:
+    """Raise `Interrupted` where a signal waits, or where Python dropped its exception, as it does with one
+    that comes while an object is being deleted."""
+    if interrupted := take():
+        raise interrupted
+
+
+def _receive(number: int, _) -> None:
+    first = _State.pending is None
+    _State.pending = number
+    if not (_State.held and first):
+        raise Interrupted(number)
