@@ -108,9 +108,10 @@ def check_writable(path: Path) -> None:
     """
     try:
         mode = _mode_of(path)
-        if mode is not None or _descriptor_of(path) is not None:
-            if mode is None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise UserError("Cannot write {}: it is not a file; name a file.", path)
+        is_other = mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+        if is_other or _descriptor_of(path) is not None:
+            raise UserError("Cannot write {}: it is not a file; name a file.", path)
+        if mode is not None:
             os.close(os.open(path, os.O_WRONLY))
         with _unfinished(Path(os.path.realpath(path))):
             pass

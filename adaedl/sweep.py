@@ -41,8 +41,8 @@ TEMPERATURES = (0.0, 0.7, 1.0)
 LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit", "throughput")
 MAX_PROMPTS = 1000
 MAX_PROMPT_LIST_BYTES = 512 * 2**10
-# Of the table that a sweep writes, and so of one that is opened: the most prompts at the default temperatures on
-# the most lanes. A row has 320 bytes, with the longest names and labels some 650.
+# Of the table that a sweep writes, and so of one that is opened: the most prompts at the default
+# temperatures, on the most lanes. A row has 320 bytes, with the longest names and labels some 650.
 MAX_ROWS = MAX_PROMPTS * len(TEMPERATURES) * MAX_LANES
 MAX_TABLE_BYTES = 24 * 2**20
 MAX_TEMPERATURES = 50  # more cannot be told apart in a figure

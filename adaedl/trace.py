@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from adaedl.errors import Sentence, UserError
 
 SCHEMA = "adaedl-trace/1"
-# Of a file that is opened, and so of one that is written. Twelve lanes of 512 tokens take about 15 MB at eight
+# Of a file that is opened, and so of one that is written. Twelve lanes of 512 tokens take some 15 MB at eight
 # drafts a round; at twelve, with none accepted, they would take 64 MB, which `Trace.fitting` halves.
 MAX_TRACE_BYTES = 32 * 2**20
 ROUNDING_S = 1e-6  # seconds, of the clocks in a file
