@@ -4,7 +4,7 @@ The page is a player over a `Trace`; live, it follows one that still grows. The 
 `adaedl-trace/1`; keys that it does not know are ignored when a file is opened.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -187,7 +187,7 @@ class Trace:
     top_lists: Literal["all", "judged", "none"] = "all"
 
     def to_dict(self) -> dict:
-        return _TRACE.dump_python(self)
+        return asdict(self)
 
     def to_json(self) -> str:
         """This trace as a file of at most MAX_TRACE_BYTES, see `fitting`."""

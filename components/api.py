@@ -108,5 +108,5 @@ def report(session: Session, ended: bool) -> dict:
         for lane in trace.lanes
     ]
     if ended:
-        return {"state": "finished", "lanes": lanes, "trace": trace.to_dict()}
+        return {"state": "finished", "lanes": lanes, "trace": trace.fitting().to_dict()}
     return {"state": "racing", "lanes": lanes}

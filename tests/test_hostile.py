@@ -11,10 +11,12 @@ import httpx
 import pytest
 from fuzz import FILES, PATIENCE, check_trace, events, fuzz_events, fuzz_races, fuzz_traces, inputs_of
 from hosted import hosted, small_race
+from large import large_trace
 
 from adaedl.errors import Sentence, UserError
 from adaedl.models.loading import PROJECT
 from adaedl.models.weights import cache_dir
+from adaedl.request import MAX_LANES
 from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.controls import DEFAULTS
 from components.guard import for_strangers
@@ -206,6 +208,33 @@ def test_a_trace_s_name_leads_nowhere(client):
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(monkeypatch):
     monkeypatch.setattr("adaedl.trace._TRACE", None)  # whoever parses it fails
     assert check_trace(b" " * (MAX_TRACE_BYTES + 1)) is False
+
+
+def opened(client, config, trace: Trace) -> list:
+    """What the page shows after a trace was chosen as a file."""
+    form = {"files": ("trace.json", io.BytesIO(trace.to_json().encode()), "application/json")}
+    (path,) = client.post("/gradio_api/upload", files=form).json()
+    button = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "open-trace")
+    index = next(e["id"] for e in config["dependencies"] if e["inputs"] == [button])
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "trace.json"}
+    return events(client, {"data": [file], "fn_index": index})[-1]["output"]["data"]
+
+
+def test_the_largest_race_that_the_command_line_writes_is_opened_by_the_page(client, config):
+    status, feed = opened(client, config, large_trace(8, 2))
+    assert json.loads(status)["key"] == "page.status_opened"
+    assert len(readable(feed)[1]["trace"]["lanes"]) == MAX_LANES
+    assert sum("round" in line for line in readable(feed)) == 12 * 171
+    assert readable(feed)[-1] == {"end": True}
+
+
+def readable(feed: str) -> list[dict]:
+    return [json.loads(line) for line in feed.splitlines()]
+
+
+def test_a_trace_of_more_lanes_than_run_at_once_is_refused_in_one_sentence(client, config):
+    status, _ = opened(client, config, large_trace(2, 1, lanes=13, tokens=4))
+    assert "This trace has 13 lanes; the page shows at most 12." in status
 
 
 def test_an_upload_has_a_largest_size(client):

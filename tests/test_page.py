@@ -370,7 +370,7 @@ def test_a_saved_trace_opens_again_as_it_was(page, tmp_path):
         (b"not json", "This file is not JSON"),
         (b'{"schema": 1}', "This is not a valid trace"),
         (b"[" * 100_000, "This file is not JSON"),
-        (b" " * (50 * 2**20), "This file has 50 MB; a trace has at most 20 MB."),
+        (b" " * (50 * 2**20), "This file has 50 MB; a trace has at most 32 MB."),
         (b'{"schema": "adaedl-trace/1"', "This file is not JSON"),
     ],
     ids=["text", "another schema", "deep", "large", "cut off"],

@@ -16,8 +16,8 @@ from toys import differing, tiny_pair
 
 from adaedl.metrics import compute_metrics, to_frame
 from adaedl.race import new_trace, race
-from adaedl.request import Sampling
-from adaedl.trace import Lane, Round, Trace
+from adaedl.request import MAX_LANES, Sampling
+from adaedl.trace import MAX_TRACE_BYTES, Lane, Round, Trace
 from components import assets
 from components.palette import css_variables
 from components.player import KEPT, WINDOW, RaceFeed
@@ -830,6 +830,34 @@ def test_a_saved_trace_is_the_trace_with_its_metrics(page, trace, speculative):
         for lane in expected.lanes:
             lane.metrics = None
         assert again == expected
+
+
+@pytest.mark.parametrize("top_lists", ["all", "judged", "none"])
+def test_a_trace_that_is_too_large_to_be_opened_is_saved_as_the_engine_would(
+    page, trace, monkeypatch, top_lists
+):
+    show(page, trace)
+    size = len(replace(trace._with_top_lists(top_lists), top_lists=top_lists).to_json()) + 50
+    written = page.evaluate("most => modules.traceJson(player.feed().trace, '3', most)", size)
+    assert len(written.encode()) <= size
+    monkeypatch.setattr("adaedl.trace.MAX_TRACE_BYTES", size)
+    saved = Trace.from_json(written)
+    assert saved.top_lists == top_lists
+    assert [lane.rounds for lane in saved.lanes] == [lane.rounds for lane in trace.fitting().lanes]
+
+
+def test_a_feed_says_how_large_a_file_may_be(page, trace):
+    show(page, trace)
+    assert page.evaluate("player.feed().mostBytes") == MAX_TRACE_BYTES
+
+
+def test_a_trace_of_twelve_lanes_is_drawn_and_every_lane_has_a_line_of_its_own(page):
+    show(page, run_race(lanes=[f"fixed:k={k}" for k in range(1, MAX_LANES + 1)]))
+    expect(page.locator(".lane")).to_have_count(MAX_LANES)
+    assert all(page.locator(".lane .written").all_inner_texts())
+    lines = page.locator(".speed .keys svg line")
+    looks = {(line.get_attribute("style"), line.get_attribute("stroke-dasharray")) for line in lines.all()}
+    assert len(looks) == MAX_LANES
 
 
 def test_saved_metrics_are_the_engines_table(page, trace):

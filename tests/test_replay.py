@@ -419,7 +419,7 @@ def test_a_wrong_recording_is_refused_with_its_field(recorded, path, value, said
     assert said in str(refusal.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", b"\xff", "[]", "null", "{}", " " * (21 * 2**20)])
+@pytest.mark.parametrize("text", ["", "{", b"\xff", "[]", "null", "{}", " " * (33 * 2**20)])
 def test_what_is_no_recording_is_refused_in_one_sentence(text):
     with pytest.raises(UserError, match="recording") as refusal:
         Recording.from_json(text)

@@ -1,5 +1,7 @@
 """Sweeps: every cell really run, rows kept as they come, cut off and gone on with, summed up over prompts."""
 
+import resource
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -169,6 +171,31 @@ def test_a_file_that_is_no_sweep_is_refused_and_kept(tmp_path, content):
     assert path.read_bytes() == content
 
 
+def test_a_cell_that_the_disk_has_no_room_for_is_not_half_written(swept, tmp_path, monkeypatch):
+    path = tmp_path / "rows.csv"
+    open_csv(path, small_grid(), SETUP, resume=False)
+    sweep.append_csv(path, swept[:3])
+    before = path.read_text()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"Cannot write .*rows\.csv: File too large"):
+            sweep.append_csv(path, swept[3:6])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == before
+    sweep.append_csv(path, swept[3:6])
+    assert len(read_rows(path)) == 6
+
+
+def test_a_table_that_is_gone_on_with_stays_where_its_link_points(swept, tmp_path):
+    (tmp_path / "link.csv").symlink_to("rows.csv")
+    open_csv(tmp_path / "link.csv", small_grid(), SETUP, resume=False)
+    sweep.append_csv(tmp_path / "link.csv", swept[:3])
+    assert len(open_csv(tmp_path / "link.csv", small_grid(), SETUP, resume=True)) == 1
+    assert (tmp_path / "link.csv").is_symlink()
+
+
 def test_parquet_without_pyarrow_is_one_sentence(swept, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UserError, match="needs the package pyarrow"):
@@ -248,6 +275,14 @@ def test_built_in_prompts_take_the_kinds_in_turn():
         (lambda: small_grid(lanes=tuple(f"fixed:k={k}" for k in range(1, 14))), "14 lanes .* at most 12"),
         (lambda: small_grid(temperatures=(0.0, 0.0)), "temperatures has 0.0 twice"),
         (lambda: small_grid(temperatures=(-1.0,)), "temperature is -1.0"),
+        (
+            lambda: small_grid(temperatures=tuple(n / 10 for n in range(51))),
+            "51 temperatures; a sweep takes at most 50",
+        ),
+        (
+            lambda: small_grid(seeds=range(5000)),
+            r"90,000 runs \(30,000 × 3 lanes\); a table holds at most 36,000",
+        ),
         (lambda: small_grid(seeds=()), "no seeds"),
         (lambda: small_grid(seeds=(-1,)), "seed is -1"),
         (lambda: small_grid(max_new_tokens=0), "max_new_tokens is 0"),

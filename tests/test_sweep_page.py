@@ -18,9 +18,14 @@ from playwright.sync_api import Page, expect
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.request import MAX_LANES
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.sweep import (
     COLUMNS,
+    MAX_PROMPTS,
+    MAX_ROWS,
+    MAX_TABLE_BYTES,
+    TEMPERATURES,
     prompts_in_file,
     rows_from_csv,
     rows_to_keep,
@@ -29,6 +34,7 @@ from adaedl.sweep import (
     to_frame,
 )
 from components.chromium import open_accordion
+from components.guard import LARGEST
 from components.live import Session, play
 from components.models_state import ModelsState
 from components.sweep_page import DEFAULTS
@@ -217,7 +223,7 @@ def test_rows_come_back_from_their_csv_and_parquet_as_they_were(swept):
         (lambda frame: frame.assign(speedup=None), "a row without speedup"),
         (lambda frame: frame[:0], "no rows"),
         (lambda frame: frame.assign(temperature=range(len(frame))), None),
-        (lambda frame: pd.concat([frame] * 501), "6,012 rows"),
+        (lambda frame: pd.concat([frame] * 3001), "36,012 rows"),
         (lambda frame: frame.drop(columns="kind"), "not the columns of one"),
         (lambda frame: frame.assign(seed=2**70), "a number in it is not one"),
         (lambda frame: frame.assign(verification=None), "a row without verification"),
@@ -233,6 +239,30 @@ def test_a_file_that_is_no_sweep_is_refused_in_one_sentence(swept, change, said)
     with pytest.raises(UserError, match=said):
         open_rows(content.encode())
     assert said in parquet(content)["error"]["en"]
+
+
+def test_the_largest_table_that_a_sweep_writes_opens_and_may_be_asked_for_as_parquet(swept):
+    assert MAX_PROMPTS * len(TEMPERATURES) * MAX_LANES == MAX_ROWS
+    wide = swept.iloc[[-1] * MAX_ROWS].assign(
+        pair=f"{'o' * 40}/{'t' * 55}:{'o' * 40}/{'d' * 55}",  # the Hub has no longer names
+        lane="adaedl:threshold=0.123456789,gamma=0.123456789,epsilon=0.0123456789,beta1=0.123456789,"
+        "beta2=0.123456789,score_temperature=0.123456789",
+        **dict.fromkeys(["tokens_per_s", "speedup", "cost_ratio", "draft_share"], 0.12345678901234567),
+    )
+    content = wide.to_csv(index=False)
+    assert len(content) <= MAX_TABLE_BYTES
+    assert len(open_rows(content.encode())) == MAX_ROWS
+    assert len(json.dumps({"data": content})) <= LARGEST["/gradio_api/component_server"]
+
+
+def test_a_table_with_too_many_groups_to_sum_up_is_refused(swept):
+    many = swept.iloc[[0] * 36_000].assign(
+        lane=[f"fixed:k={n % 12 + 1}" for n in range(36_000)],
+        temperature=[n // 12 % 50 for n in range(36_000)],
+        kind=[f"kind {n // 600 % 50}" for n in range(36_000)],
+    )
+    with pytest.raises(UserError, match="30,000 lanes by temperature and kind of prompts; the page shows at"):
+        open_rows(many.to_csv(index=False).encode())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from large import large_trace
 from toys import tiny_pair
 
 from adaedl.errors import UserError
@@ -252,8 +253,46 @@ def test_another_schema_is_refused_by_name(data):
 
 
 def test_a_file_that_is_too_large_is_refused_unread():
-    with pytest.raises(UserError, match="a trace has at most 20 MB"):
+    with pytest.raises(UserError, match="a trace has at most 32 MB"):
         Trace.from_json(" " * (MAX_TRACE_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    ("drafts", "accepted", "top_lists"), [(8, 2, "all"), (12, 0, "judged")], ids=["large", "larger"]
+)
+def test_the_largest_traces_that_are_written_open_with_every_number(drafts, accepted, top_lists):
+    trace = large_trace(drafts, accepted)
+    text = trace.to_json()
+    assert len(text.encode()) <= MAX_TRACE_BYTES
+    opened = Trace.from_json(text)
+    assert opened.top_lists == top_lists
+    for ours, theirs in zip(trace.lanes, opened.lanes, strict=True):
+        assert (ours.token_ids, ours.text, ours.metrics) == (theirs.token_ids, theirs.text, theirs.metrics)
+        for before, after in zip(ours.rounds, theirs.rounds, strict=True):
+            kept = len(before.drafted) if top_lists == "all" else before.accepted + 1
+            assert after.drafted[:kept] == before.drafted[:kept]
+            assert after.drafted[kept:] == [replace(t, top_q=[], top_p=[]) for t in before.drafted[kept:]]
+            assert replace(after, drafted=[]) == replace(before, drafted=[])
+
+
+def test_a_trace_that_is_larger_still_leaves_out_all_most_probable_tokens(raced, monkeypatch):
+    sizes = [len(raced._with_top_lists(which).to_json().encode()) for which in ("judged", "none")]
+    assert raced.fitting() is raced
+    monkeypatch.setattr("adaedl.trace.MAX_TRACE_BYTES", sizes[0])
+    assert raced.fitting().top_lists == "judged"
+    monkeypatch.setattr("adaedl.trace.MAX_TRACE_BYTES", sizes[1])
+    bare = Trace.from_json(raced.to_json())
+    assert bare.top_lists == "none"
+    assert bare == raced.fitting() == bare.fitting()
+    tokens = [
+        (ours, theirs)
+        for lanes in zip(raced.lanes, bare.lanes, strict=True)
+        for rounds in zip(*(lane.rounds for lane in lanes), strict=True)
+        for ours, theirs in zip(*(played.drafted for played in rounds), strict=True)
+    ]
+    assert tokens
+    assert any(ours.top_p for ours, _ in tokens)
+    assert all(theirs == replace(ours, top_q=[], top_p=[]) for ours, theirs in tokens)
 
 
 def test_deep_nesting_is_refused_too():
