@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from adaedl import interrupts
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.files import Output, check_writable, exclusive, make_folder, write_file
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
 from adaedl.number_lists import read_numbers, read_whole_numbers
@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage before it."""
 
     def error(self, message: str):
-        self.exit(2, f"error: {message}\n")
+        self.exit(2, f"error: {Sentence('{}', message)}\n")  # of a long value the beginning
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -525,6 +525,9 @@ def study(args: argparse.Namespace) -> int:
 
     kinds = read_kinds(args.kinds)
     prompts = sweeps.built_in_prompts(kinds, args.count)
+    most = max(prompt.number for prompt in sweeps.built_in_prompts(kinds))
+    if not 1 <= args.measured <= most:
+        raise UserError(f"measured is {args.measured}; it must be a whole number from 1 to {most}.")
     few = sweeps.built_in_prompts(kinds, args.measured)
     grids = {
         "study.csv": studies.study_grid(prompts, args.max_new_tokens),
@@ -578,8 +581,8 @@ def check(args: argparse.Namespace) -> int:
     check_run(args.max_new_tokens, args.seed, "shared_noise")
     if not 1 <= args.prompts_count <= len(BENCH_PROMPTS):
         raise UserError(f"prompts-count is {args.prompts_count}; it must be from 1 to {len(BENCH_PROMPTS)}.")
-    if args.draws < 100:
-        raise UserError(f"draws is {args.draws}; a test of a distribution needs at least 100.")
+    if not 100 <= args.draws <= 10**7:
+        raise UserError(f"draws is {args.draws}; it must be a whole number from 100 to 10000000.")
 
     pair = load(args)
     print(describe(pair))

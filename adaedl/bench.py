@@ -34,6 +34,7 @@ LOOKUP_TOKENS = 3  # drafts of others' prompt lookup; more cost a CPU more than 
 ASSISTED_SEARCH = [(drafts, confidence) for drafts in (1, 2, 3, 4, 6, 10) for confidence in (0.0, 0.4)]
 LOOKUP_ROOM = 16  # for drafts of llama.cpp's beyond the last token
 WARM_UP_TOKENS = 16
+MAX_REPEATS = 1000
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,7 @@ def check_bench(
         raise UserError(
             f"max_new_tokens is {max_new_tokens}; a bench times what follows the first, so at least 2."
         )
-    if repeats < 1:
-        raise UserError(f"repeats is {repeats}; it must be a whole number from 1.")
+    check_repeats(repeats)
     if not temperatures:
         raise UserError("The bench has no temperatures; give at least one, such as 0.7.")
     for temperature in temperatures:
@@ -86,6 +86,12 @@ def check_bench(
         raise UserError("There are no prompts; the file needs one on each line.")
     for prompt in prompts:
         check_race(prompt, with_baseline(lanes), max_new_tokens, seed, "shared_noise")
+
+
+def check_repeats(repeats: int) -> None:
+    """Raises UserError where a bench does not run so often."""
+    if not 1 <= repeats <= MAX_REPEATS:
+        raise UserError("repeats is {}; it must be a whole number from 1 to {}.", repeats, MAX_REPEATS)
 
 
 def with_baseline(lanes: list[str]) -> list[str]:

@@ -19,7 +19,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from adaedl.bench import Job, System, result_row, run_lane, run_transformers, search_assisted, with_baseline
+from adaedl.bench import (
+    Job,
+    System,
+    check_repeats,
+    result_row,
+    run_lane,
+    run_transformers,
+    search_assisted,
+    with_baseline,
+)
 from adaedl.decoding import make_choose, make_read_draft, read_prompt
 from adaedl.errors import UserError
 from adaedl.forwards import WIDTHS, WeightsRead, draft_step_ms, machine, target_times, weights_read
@@ -101,8 +110,7 @@ def check_shapes(
         raise UserError(
             "max_new_tokens is {}; a bench of shapes takes from {} to 1024.", max_new_tokens, max(WIDTHS)
         )
-    if repeats < 1:
-        raise UserError("repeats is {}; it must be a whole number from 1.", repeats)
+    check_repeats(repeats)
     if not 0.2 <= acceptance <= 0.95:
         raise UserError("acceptance is {:g}; it must be from 0.2 to 0.95, such as 0.7.", acceptance)
     for lane in lanes:

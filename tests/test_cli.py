@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -140,6 +141,16 @@ BAD = {
     "an unknown verification": (["race", PROMPT, "--verification", "hope"], "no verification 'hope'"),
     "no tokens": (["race", PROMPT, "--max-new-tokens", "0"], "max_new_tokens is 0"),
     "half a token": (["race", PROMPT, "--max-new-tokens", "2.5"], "2.5"),
+    "a negative top-k": (["race", PROMPT, "--top-k=-1"], "top_k is -1; it must be a whole number from 0 to"),
+    "prompts from a folder": (["bench", "--prompts", "/"], "Cannot read /: Is a directory"),
+    "prompts without an end": (["sweep", "--prompts", "/dev/zero"], "/dev/zero has more than 512 KB"),
+    "a list of prompts too long": (["sweep", "--seeds", ",".join(map(str, range(999)))], "799,200 runs"),
+    "draws without an end": (["check", "--draws", "9" * 18], f"draws is {'9' * 18}"),
+    "repeats without an end": (["bench", "--repeats", "9" * 18], f"repeats is {'9' * 18}"),
+    "repeats of shapes without an end": (
+        ["bench", "--shapes", "--repeats", "9" * 18],
+        f"repeats is {'9' * 18}",
+    ),
     "a negative seed": (["race", PROMPT, "--seed", "-1"], "seed is -1"),
     "an unknown pair": (["race", PROMPT, "--pair", "nosuch"], "no pair 'nosuch'"),
     "an unknown device": (["race", PROMPT, "--device", "abacus"], "no device 'abacus'"),
@@ -220,10 +231,11 @@ def test_asking_whether_a_file_can_be_written_leaves_none_behind(tmp_path, capsy
     assert path.read_text() == "kept"
 
 
-def test_ctrl_c_ends_a_race_quietly():
+def test_ctrl_c_ends_a_race_with_what_has_run_and_no_traceback(tmp_path):
     prompt = "Write a short story about a fox who learns to swim."  # whose text goes on for 2000 tokens
     lanes = ",".join(6 * ["autoregressive"])  # a race that takes long, even if its text should end early
-    command = [sys.executable, "-m", "adaedl", "race", prompt, "--max-new-tokens", "2000", "--lanes", lanes]
+    options = ["--max-new-tokens", "2000", "--lanes", lanes, "--json", str(tmp_path / "r.json")]
+    command = [sys.executable, "-m", "adaedl", "race", prompt, *options]
     # A shell has what runs in the background ignore it, and its children too.
     kept = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -232,7 +244,7 @@ def test_ctrl_c_ends_a_race_quietly():
         signal.signal(signal.SIGINT, kept)
     with process:
         said = b""
-        while b"racing" not in said:
+        while not re.search(rb" [1-9]\d*/12000", said):
             chunk = process.stderr.read1()
             assert chunk, said.decode()
             said += chunk
@@ -242,8 +254,11 @@ def test_ctrl_c_ends_a_race_quietly():
                 process.wait(60)
         out, rest = process.communicate()
     assert process.returncode == 130
-    assert out == b""
     assert b"Traceback" not in said + rest
+    trace = Trace.from_json((tmp_path / "r.json").read_bytes())
+    assert any(lane.rounds for lane in trace.lanes)
+    assert printable(trace.lanes[0].text) in out.decode()
+    assert f"Stopped; {tmp_path / 'r.json'} has what has run." in rest.decode()
 
 
 def test_ctrl_c_ends_a_sweep_with_the_table_of_what_is_done(capsys, monkeypatch, tmp_path):

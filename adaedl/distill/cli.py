@@ -21,6 +21,18 @@ from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 from adaedl.models.runner import make_runner
 from adaedl.models.weights import fetch_weights
 
+# What each number may be, wherever a step has it.
+RANGES = {
+    "tokens": (1, 10**10),
+    "rows": (1, 4096),
+    "answer_tokens": (1, 8192),
+    "seed": (0, 2**63 - 1),
+    "minutes": (1e-3, 1e5),
+    "decay": (1e-3, 1),
+    "rate": (1e-6, 1e3),
+    "dropout": (0, 0.99),
+    "prompts_from": (0, 10**6),
+}
 DRAFTER = Path(__file__).parents[2] / "assets" / "drafter.safetensors"
 
 
@@ -85,12 +97,21 @@ def _check_made(path: Path) -> None:
     check_writable(path)
 
 
+def _check_numbers(args: argparse.Namespace) -> None:
+    """Raises UserError for a number that is out of range."""
+    for name, (low, high) in RANGES.items():
+        value = getattr(args, name, None)
+        if value is not None and not low <= value <= high:
+            raise UserError("{} is {}; it must be from {:g} to {:g}.", name, value, low, high)
+
+
 def _target():
     folder = fetch_weights(PRESETS[DEFAULT_PAIR].target).folder
     return load_model(folder, torch.device("cpu"), torch.float32), load_tokenizer(folder)
 
 
 def _generate(args) -> None:
+    _check_numbers(args)
     model, tokenizer = _target()
     if args.imported:
         import_text(model, args.imported, args.corpus)
@@ -105,6 +126,7 @@ def _export(args) -> None:
 
 
 def _train(args) -> None:
+    _check_numbers(args)
     _check_made(args.checkpoint)
     _check_made(args.output)
     model, tokenizer = _target()
@@ -149,6 +171,7 @@ def _average(args) -> None:
 
 
 def _evaluate(args) -> None:
+    _check_numbers(args)
     model, tokenizer = _target()
     runner = make_runner(model)
     corpus = Corpus(args.corpus, FEATURE_LAYERS, model.config.hidden_size)

@@ -1,0 +1,104 @@
+"""Every option of every command with wrong values. The parser is asked which options there are, so that a new
+one is tried too."""
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+
+from adaedl.__main__ import main, make_parser
+from adaedl.errors import UserError
+
+NUMBERS = ["nan", "inf", "-inf", "-1", "1e400", "", " ", "x", "0x10", "1,2", "\udce9", "٣٫٥", "9" * 5000]
+TEXTS = [*NUMBERS, ",", ":", "=", "a:b:c", "/", "../..", "\n", "\t;", "a" * 5000, "%s {0} {x}", "<b>"]
+FOLDERS = ["", "/", "/nosuch/file", "/dev/null/file", "a" * 300, "/proc/nosuch"]
+# What a command needs besides.
+NEEDED = {"race": ["w1"], "record": ["w1"]}
+NEEDED_BY_STEP = {
+    "generate": ["--corpus", "corpus"],
+    "export": ["--corpus", "corpus", "--output", "out.safetensors"],
+    "train": ["--corpus", "corpus", "--checkpoint", "run.safetensors", "--output", "out.safetensors"],
+    "average": ["--drafter", "nosuch.safetensors", "--output", "out.safetensors"],
+    "evaluate": ["--corpus", "corpus"],
+}
+
+
+class Loaded(UserError):
+    """The work would begin now."""
+
+    def __init__(self, *_, **__):
+        super().__init__("the work would begin")
+
+
+def begin(*_, **__):
+    raise Loaded
+
+
+def options_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return [action for action in parser._actions if action.option_strings and action.nargs != 0]
+
+
+def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    found = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(next(found).choices)
+
+
+def cases() -> list[tuple[list[str], argparse.Action]]:
+    """The arguments of a command that are right, and an option of it."""
+    made = []
+    for name, command in commands(make_parser()).items():
+        if name == "distill":
+            for step, parser in commands(command).items():
+                made += [([name, step, *NEEDED_BY_STEP[step]], option) for option in options_of(parser)]
+        else:
+            made += [([name, *NEEDED.get(name, [])], option) for option in options_of(command)]
+    return made
+
+
+@pytest.fixture(autouse=True)
+def nothing_begins(monkeypatch, tmp_path):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("adaedl.__main__.load", begin)
+    monkeypatch.setattr("adaedl.shapes.bench_shapes_in_parts", begin)
+    monkeypatch.setattr("adaedl.distill.cli._target", begin)
+
+
+def answer(arguments: list[str], capsys) -> tuple[int, str]:
+    try:
+        status = main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    return status, capsys.readouterr().err
+
+
+def test_every_command_is_tried():
+    tried = {
+        " ".join(arguments[:2] if arguments[0] == "distill" else arguments[:1]) for arguments, _ in cases()
+    }
+    assert {"pairs", "race", "record", "sweep", "study", "check", "bench", "distill train"} <= tried
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    cases(),
+    ids=lambda value: value.option_strings[0] if isinstance(value, argparse.Action) else value[0],
+)
+def test_a_wrong_value_is_answered_in_one_sentence_before_the_work(arguments, option, capsys):
+    name = option.option_strings[0]
+    values = NUMBERS if option.type in (int, float) else FOLDERS if option.type is Path else TEXTS
+    for value in values:
+        status, err = answer([*arguments, f"{name}={value}"], capsys)
+        if arguments[0] == "pairs" and status == 0:
+            continue  # which loads nothing, and may have been asked well
+        assert status == 2, (value, err)
+        assert err.startswith("error: "), (value, err)
+        assert err.count("\n") == 1, (value, err)
+        assert len(err) < 1000, value
+        if option.type in (int, float):
+            words = err.replace("-", "_").replace(" ", "_")
+            assert option.dest in words or "seed" in words, (value, err)
+        if option.type is Path and name != "--folder":
+            assert "the work would begin" not in err or arguments[0] == "distill", (value, err)
+    assert [path for path in os.listdir() if "study" not in path] == []  # study makes its folder
