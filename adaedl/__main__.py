@@ -81,13 +81,17 @@ def run(arguments: list[str]) -> int:
             open_outputs(args)
             return args.func(args) or 0
     except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print_error(error)
         return 2
     except KeyboardInterrupt as error:
         for output in outputs_of(args):
             if not output.written:
                 print(f"Stopped; nothing was written to {output.path}.", file=sys.stderr)
         return getattr(error, "status", 130)
+
+
+def print_error(error: UserError) -> None:
+    print("error:", " ".join(str(error).split()), file=sys.stderr)
 
 
 OUTPUTS = ("json", "parquet")  # options that name where a result goes
@@ -345,7 +349,7 @@ def race(args: argparse.Namespace) -> int:
     )
     total = len(lanes) * args.max_new_tokens
     with (
-        kept_on_interrupt(lambda: any(lane.rounds for lane in trace.lanes)) as stopped,
+        keeping_results(lambda: any(lane.rounds for lane in trace.lanes)) as stopped,
         interrupts.held(),  # between two rounds, so that the trace is whole
         closing(races.race(pair, trace)) as rounds,
         tqdm(total=total, desc="racing", unit="token", leave=False, file=sys.stderr) as bar,
@@ -357,11 +361,15 @@ def race(args: argparse.Namespace) -> int:
     lines = [describe(pair)]
     lines += [f"\n{lane.label}:\n{printable(lane.text)}" for lane in trace.lanes]
     lines.append(f"\n{metrics_table(to_frame(trace))}")
-    if args.json is not None:
-        trace = trace.fitting()
-        if trace.top_lists != "all":
-            print(TOP_LISTS_LEFT_OUT[trace.top_lists], file=sys.stderr)
-    return finish(args.json, trace.to_json, "\n".join(lines), stopped)
+    return finish(args.json, lambda: fitted_json(trace), "\n".join(lines), stopped)
+
+
+def fitted_json(trace) -> str:
+    """A trace as a file that can be opened; says on stderr what it leaves out for that."""
+    fitted = trace.fitting()
+    if fitted.top_lists != "all":
+        print(TOP_LISTS_LEFT_OUT[fitted.top_lists], file=sys.stderr)
+    return fitted.to_json()
 
 
 def record(args: argparse.Namespace) -> int:
@@ -473,7 +481,7 @@ def sweep(args: argparse.Namespace) -> int:
         if args.csv is not None:
             done = sweeps.open_csv(args.csv, grid, sweeps.setup_of(pair), args.resume)
         rows: list = []
-        with kept_on_interrupt(lambda: rows or done) as stopped:
+        with keeping_results(lambda: rows or done) as stopped:
             for cell in run_cells(pair, grid, done, args.csv, "sweeping"):
                 rows += cell
         frame = sweeps.to_frame(rows) if args.csv is None else sweeps.read_rows(args.csv)
@@ -543,7 +551,7 @@ def study(args: argparse.Namespace) -> int:
         for name, grid in grids.items():
             csv = args.folder / name
             done = sweeps.open_csv(csv, grid, sweeps.setup_of(pair), resume=True)
-            with kept_on_interrupt(lambda: True) as stopped:
+            with keeping_results(lambda: True) as stopped:
                 for _ in run_cells(pair, grid, done, csv, csv.stem):
                     pass
             if stopped.status:
@@ -588,7 +596,7 @@ def check(args: argparse.Namespace) -> int:
     print(describe(pair))
     measured = []
     prompts = list(BENCH_PROMPTS[: args.prompts_count])
-    with kept_on_interrupt(lambda: measured) as stopped:
+    with keeping_results(lambda: measured) as stopped:
         for measurement in checks.check(
             pair, prompts, max_new_tokens=args.max_new_tokens, draws=args.draws, seed=args.seed
         ):
@@ -633,7 +641,7 @@ def bench(args: argparse.Namespace) -> int:
 
     pair = load(args)
     result: dict = {}
-    with kept_on_interrupt(lambda: result) as stopped:
+    with keeping_results(lambda: result) as stopped:
         for result in benches.bench_in_parts(  # noqa: B007, the last one counts
             pair,
             prompts,
@@ -683,7 +691,7 @@ def bench_shapes(args: argparse.Namespace) -> int:
     logging.set_verbosity_error()
     picked = shapes.pick_shapes(names, device, dtype)
     result: dict = {}
-    with kept_on_interrupt(lambda: result) as stopped:
+    with keeping_results(lambda: result) as stopped:
         parts = shapes.bench_shapes_in_parts(picked, lanes, device, dtype, **options)
         for result in parts:  # noqa: B007, the last one counts
             interrupts.check()
@@ -905,15 +913,16 @@ def read_text(path: Path) -> str:
 
 
 class Stopped:
-    """How a command's work ended: `status` is the exit status of the signal that ended it, 0 without one."""
+    """How a command's work ended: `status` is the exit status for what ended it early, 0 where nothing did."""
 
     def __init__(self, error: KeyboardInterrupt | None = None):
         self.status = 0 if error is None else getattr(error, "status", 130)
 
 
 @contextmanager
-def kept_on_interrupt(has_results: Callable[[], object]) -> Iterator[Stopped]:
-    """Let Ctrl-C end a block whose results so far are worth keeping, and not the command."""
+def keeping_results(has_results: Callable[[], object]) -> Iterator[Stopped]:
+    """Let Ctrl-C, or an error that the user can mend, end a block whose results so far are worth keeping, and
+    not the command."""
     stopped = Stopped()
     try:
         yield stopped
@@ -921,6 +930,11 @@ def kept_on_interrupt(has_results: Callable[[], object]) -> Iterator[Stopped]:
         if not has_results():
             raise
         stopped.status = Stopped(error).status
+    except UserError as error:
+        if not has_results():
+            raise
+        print_error(error)
+        stopped.status = 2
 
 
 @contextmanager
@@ -949,11 +963,10 @@ def finish(
     status = stopped.status if stopped else 0
     try:
         if output is not None:
-            output.write(content())
-            print(
-                f"Stopped; {output.path} has what has run." if status else f"wrote {output.path}",
-                file=sys.stderr,
-            )
+            with interrupts.held():
+                output.write(content())
+                told = f"Stopped; {output.path} has what has run." if status else f"wrote {output.path}"
+                print(told, file=sys.stderr)
     finally:
         print(report)
     return status

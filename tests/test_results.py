@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from toys import tiny_pair
 
 from adaedl import bench, check, race, recorder
@@ -88,6 +89,25 @@ def test_a_race_that_is_stopped_before_its_first_round_says_that_there_is_nothin
     assert f"Stopped; nothing was written to {file}." in err
     assert file.read_text() == "before"
     assert os.listdir(tmp_path) == ["r.json"]
+
+
+def test_a_race_that_fails_keeps_what_has_run(pair, monkeypatch, tmp_path, capsys):
+    file = tmp_path / "r.json"
+    forward, calls = pair.target.forward, count(1)
+
+    def full_memory_at_the_ninth(*arguments, **options):
+        if next(calls) == 9:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(pair.target, "forward", full_memory_at_the_ninth)
+    assert main([*RACE, "--json", str(file)]) == 2
+    trace = Trace.from_json(file.read_bytes())
+    assert 0 < sum(len(lane.rounds) for lane in trace.lanes) < 9
+    out, err = capsys.readouterr()
+    assert "error: cpu has too little free memory for this race" in err
+    assert f"Stopped; {file} has what has run." in err
+    assert "fixed:k=2:" in out
 
 
 @pytest.mark.parametrize("kind", ["feature", "independent"])
