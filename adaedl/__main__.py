@@ -913,7 +913,7 @@ def read_text(path: Path) -> str:
 
 
 class Stopped:
-    """How a command's work ended: `status` is the exit status for what ended it early, 0 where nothing did."""
+    """How a command's work ended: `status` is the exit status where something ended it early, 0 otherwise."""
 
     def __init__(self, error: KeyboardInterrupt | None = None):
         self.status = 0 if error is None else getattr(error, "status", 130)
