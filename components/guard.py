@@ -56,8 +56,8 @@ class ClosedRoutes:
         await answer(scope, receive, send)
 
 
-# Bytes of a request's body at the most. A file may have 64 MB; a sweep's table, sent to be made into Parquet, is
-# quoted, which makes it a little longer.
+# Bytes of a request's body at the most. A file may have 64 MB; a sweep's table, sent to be made into Parquet,
+# becomes a little longer by being quoted.
 LARGEST = {"/gradio_api/upload": 70 * 2**20, "/gradio_api/component_server": MAX_TABLE_BYTES * 4 // 3}
 LARGEST_ELSEWHERE = 2 * 2**20
 
