@@ -146,8 +146,8 @@ def bench_in_parts(
     Yields:
         The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and how many times
         that read it is, draft_step_ms, noise_ms (of one position), results (one row a system, lane and
-        temperature, from its total tokens and total time), a summary row for each temperature, and whether they are `complete`. Until they are,
-        a temperature that nothing was run at has no rows.
+        temperature, from its total tokens and total time), a summary row for each temperature, and whether
+        they are `complete`. Until they are, a temperature that nothing was run at has no rows.
 
     Raises:
         UserError: a value that will not do, a prompt that does not fit, `assisted` with a feature drafter.
