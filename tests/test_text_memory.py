@@ -2,9 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaedl.models.text_memory import LONGEST_MATCH, TextMemory
+from adaedl.models import text_memory
+from adaedl.models.text_memory import LONGEST_MATCH, MOST_FOLLOWERS, TextMemory
 
 TEXTS = st.lists(st.integers(0, 3), min_size=1, max_size=40)
+DRAFTS = st.lists(st.integers(0, 3), max_size=6)
 
 
 def remembered(text: list[int], vocab=frozenset()) -> TextMemory:
@@ -13,24 +15,56 @@ def remembered(text: list[int], vocab=frozenset()) -> TextMemory:
     return memory
 
 
-@given(text=TEXTS, drafted=st.lists(st.integers(0, 3), max_size=6), data=st.data())
-def test_what_followed_the_longest_match_is_found(text, drafted, data):
-    certain = data.draw(st.integers(1, len(text)))
+def followers_by_search(text: list[int], certain: int, drafted: list[int]) -> dict[int, int]:
+    """What `followers` says in its docstring, by looking at every place of the text."""
     latest = text[:certain] + drafted
     expected: dict[int, int] = {}
     for length in range(1, LONGEST_MATCH + 1):
         for end in range(length, certain):
             if text[end - length : end] == latest[-length:]:
                 expected[text[end]] = length
-    assert remembered(text).followers(certain, drafted) == expected
+    return expected
 
 
-@given(text=TEXTS, cuts=st.lists(st.integers(0, 40)))
-def test_a_text_told_in_pieces_is_the_same_text(text, cuts):
-    memory = TextMemory({0, 2})
+@given(text=TEXTS, drafted=DRAFTS, data=st.data())
+def test_what_followed_the_longest_match_is_found(text, drafted, data):
+    certain = data.draw(st.integers(1, len(text)))
+    assert remembered(text).followers(certain, drafted) == followers_by_search(text, certain, drafted)
+
+
+@given(text=TEXTS, drafted=DRAFTS, cuts=st.lists(st.integers(0, 40)), data=st.data())
+def test_a_text_told_in_pieces_is_the_same_text(text, drafted, cuts, data):
+    memory, whole = TextMemory({0, 2}), remembered(text, {0, 2})
     for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), len(text)], strict=True):
         memory.append(text[first:last])
-    assert vars(memory) == vars(remembered(text, {0, 2}))
+        memory = data.draw(st.sampled_from([memory, memory.copy()]))
+    certain = data.draw(st.integers(1, len(text)))
+    assert (memory.text, memory.extra, memory.extra_since) == (whole.text, whole.extra, whole.extra_since)
+    assert memory.followers(certain, drafted) == whole.followers(certain, drafted)
+
+
+@given(text=TEXTS, drafted=DRAFTS, data=st.data(), most=st.integers(1, 3))
+def test_a_text_remembered_whole_answers_for_its_beginnings_as_they_do(text, drafted, data, most):
+    certain = data.draw(st.integers(1, len(text)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_memory, "MOST_FOLLOWERS", most)
+        whole, beginning = remembered(text), remembered(text[:certain])
+        assert whole.followers(certain, drafted) == beginning.followers(certain, drafted)
+
+
+def test_a_lookup_does_not_grow_with_how_often_a_token_occurred():
+    memory = remembered([7] * 8000)
+    assert {context: list(followers) for context, followers in memory.tables[0].items()} == {
+        (7,) * length: [7] for length in range(1, LONGEST_MATCH + 1)
+    }
+    assert memory.followers(8000, []) == {7: LONGEST_MATCH}
+
+
+def test_a_context_has_a_bounded_number_of_followers_the_first_ones():
+    memory = remembered([token for follower in range(1, 2000) for token in (0, follower)])
+    memory = memory.copy()
+    memory.append([token for follower in range(2000, 3000) for token in (0, follower)])
+    assert memory.followers(len(memory.text), [0]) == dict.fromkeys(range(1, MOST_FOLLOWERS + 1), 1)
 
 
 @given(text=TEXTS)
@@ -54,7 +88,8 @@ def test_a_phrase_and_its_matches():
 @pytest.mark.parametrize("more", [[7], [10, 12]])
 def test_a_copy_goes_on_apart_from_its_original(more):
     memory = remembered([10, 11, 10])
-    before = memory.followers(3, [])
-    memory.copy().append(more)
-    assert memory.followers(3, []) == before
-    assert vars(memory) == vars(remembered([10, 11, 10]))
+    copy = memory.copy()
+    copy.append(more)
+    memory.append([11, 13])
+    assert memory.followers(5, [10]) == followers_by_search([10, 11, 10, 11, 13], 5, [10])
+    assert copy.followers(3 + len(more), [10]) == followers_by_search([10, 11, 10, *more], 3 + len(more), [10])
