@@ -87,7 +87,9 @@ def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]
     drafting = any(stopper.max_draft for stopper in stoppers)
     context = read_prompt(pair, pair.encode(trace.prompt), trace.max_new_tokens, drafting)
     metrics = RunningMetrics(trace)
-    texts = [_GrowingText(pair) for _ in trace.lanes]
+    texts = [pair.text_stream() for _ in trace.lanes]
+    for lane, text in zip(trace.lanes, texts, strict=True):
+        lane.pieces = text.pieces
     running = {}
     try:
         for number, stopper in enumerate(stoppers):
@@ -112,30 +114,15 @@ def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]
             lane = trace.lanes[number]
             lane.rounds.append(played)
             lane.token_ids.extend(played.token_ids)
-            lane.text = texts[number].read(lane.token_ids)
+            texts[number].add(played.token_ids)
+            lane.text = texts[number].text
+            trace.token_bytes |= pair.token_bytes(played.shown_ids)
             metrics.add(number, played)
             metrics.update()
             yield number, played
     finally:
         for generator in running.values():
             generator.close()
-        for lane in trace.lanes:
-            lane.text = pair.decode(lane.token_ids)
-
-
-class _GrowingText:
-    """The text of a growing list of tokens, decoding only its end: the tokens since the last whole
-    character, after the few before them that a tokenizer may look at for the spaces between."""
-
-    def __init__(self, pair: Pair):
-        self.pair = pair
-        self.text = ""
-        self.context = self.settled = 0  # where the decoded end begins, and up to where `text` holds
-
-    def read(self, token_ids: list[int]) -> str:
-        known = self.pair.decode(token_ids[self.context : self.settled])
-        end = self.pair.decode(token_ids[self.context :])
-        text = self.text + end[len(known) :]
-        if not end.endswith("�"):  # half a character may yet be completed
-            self.text, self.context, self.settled = text, self.settled, len(token_ids)
-        return text
+        for lane, text in zip(trace.lanes, texts, strict=True):
+            text.finish()
+            lane.text = text.text

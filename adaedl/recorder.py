@@ -193,6 +193,9 @@ def _record(
         yield 0.75 + 0.25 * len(chains[0]) / len(token_ids)
 
     used = {*token_ids, *(token for chain in chains[0] for token in chain.ids)}
+    stream = pair.text_stream()
+    stream.add(token_ids)
+    stream.finish()
     recording = Recording(
         created=trace.created,
         versions=trace.versions,
@@ -211,7 +214,9 @@ def _record(
         target_p=_rounded(p.gather(-1, text[:, None]).squeeze(-1)),
         target_gap=_rounded(target.gap(logits, 0, text)),
         eos_ids=sorted(pair.eos_ids),
-        text=pair.decode(token_ids),
+        text=stream.text,
+        pieces=stream.pieces,
+        token_bytes=pair.token_bytes(used),
         texts={token: pair.token_text(token) for token in sorted(used)},
         chains=chains[0],
         times=times,

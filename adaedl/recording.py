@@ -12,7 +12,7 @@ each choice was, and `adaedl.replay.near_ties` counts those that are too near to
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated
 
@@ -21,7 +21,17 @@ from pydantic import Field, TypeAdapter
 from adaedl.errors import UserError
 from adaedl.stopping import MAX_DRAFT_LIMIT, DraftStep
 from adaedl.times import Times
-from adaedl.trace import STRICT, Count, PairInfo, Probability, SamplingInfo, Seconds, read_checked
+from adaedl.trace import (
+    STRICT,
+    Count,
+    PairInfo,
+    Probability,
+    SamplingInfo,
+    Seconds,
+    TokenBytes,
+    are_pieces,
+    read_checked,
+)
 
 SCHEMA = "adaedl-recording/1"
 
@@ -64,7 +74,9 @@ class Recording:
         score_temperature: the setting of that name of the stoppers that this recording serves.
         token_ids: the target's text; target_p [token] its probability of each, target_gap the lead of each
             over the second, as `gap` of a chain.
-        texts: the text of every token that occurs.
+        texts: the text of every token that occurs, by itself.
+        pieces, token_bytes: what each token adds to the text, and the bytes of tokens that are not whole
+            characters by themselves, as in `adaedl.trace`; empty in recordings from before they were kept.
         chains: one for each token of the text, drafted where that token is the next.
         times: what rounds cost, measured in real rounds of this run.
         plain_s, recording_s: seconds that the target alone took for the text, and that the whole recording
@@ -99,6 +111,8 @@ class Recording:
     probed_alike: Count = 0
     noise_version: Count = 1  # as in a trace
     schema: str = SCHEMA
+    pieces: list[str] = field(default_factory=list)
+    token_bytes: TokenBytes = field(default_factory=dict)
 
     @cached_property
     def acceptable(self) -> list[int]:
@@ -147,6 +161,8 @@ class Recording:
             yield f"token_ids: {tokens} tokens of {self.max_new_tokens} without an end"
         if len(self.times.verify_s) != self.depth + 1 or not all(self.times.verify_s):
             yield "times.verify_s: a time is missing"
+        if self.pieces and not are_pieces(self.pieces, self.token_ids, self.text):
+            yield "pieces: not its text, in a piece for each token"
         for token in self.token_ids:
             if token not in self.texts:
                 yield f"texts: none for token {token}"

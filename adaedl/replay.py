@@ -49,7 +49,7 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
         written += len(played.token_ids)
         ended = recording.token_ids[written - 1] in recording.eos_ids
     lane.token_ids = list(recording.token_ids)
-    lane.text = recording.text
+    lane.text, lane.pieces = recording.text, list(recording.pieces)
     return lane
 
 
@@ -73,6 +73,7 @@ def replay_trace(recording: Recording, specs: list[str], times: Times | None = N
         verification="shared_noise",
         noise_version=recording.noise_version,
         lanes=[replay(recording, spec, times) for spec in specs],
+        token_bytes=recording.token_bytes,
     )
     compute_metrics(trace)
     return trace

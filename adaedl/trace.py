@@ -4,6 +4,7 @@ The page is a player over a `Trace`; live, it follows one that still grows. The 
 `adaedl-trace/1`; keys that it does not know are ignored when a file is opened.
 """
 
+from codecs import BOM_UTF8
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -25,6 +26,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1.001)]  # float32 sums may end a little above 1
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+TokenBytes = dict[
+    Annotated[str, Field(pattern="^[0-9]+$")], Annotated[str, Field(pattern="^([0-9a-f]{2})+$")]
+]
 
 
 @dataclass
@@ -102,6 +106,16 @@ class Round:
         return ids if self.emitted is None else [*ids, self.emitted.id]
 
     @property
+    def shown_ids(self) -> set[int]:
+        """Every token that the round names: drafted, emitted, chosen by the target or among the likeliest."""
+        ids = {token.id for token in self.drafted} | {token.target_id for token in self.drafted}
+        lists = [top for token in self.drafted for top in (token.top_q, token.top_p)]
+        if self.emitted:
+            ids.add(self.emitted.id)
+            lists += [self.emitted.top_p, self.emitted.top_residual]
+        return (ids | {token for top in lists for token, *_ in top}) - {None}
+
+    @property
     def end_s(self) -> float:
         return self.start_s + self.duration_s
 
@@ -131,7 +145,12 @@ class LaneMetrics:
 
 @dataclass
 class Lane:
-    """One stopper's run in a race."""
+    """One stopper's run in a race.
+
+    `text` is the tokenizer's decode of `token_ids`, and `pieces` what each token adds to it: nothing where a
+    token only begins a character, and the whole character where one completes it. `pieces` is empty in traces
+    from before it was kept.
+    """
 
     stopper: str
     settings: dict[str, int | float | bool | str | None]
@@ -140,6 +159,7 @@ class Lane:
     token_ids: list[int] = field(default_factory=list)
     text: str = ""
     metrics: LaneMetrics | None = None
+    pieces: list[str] = field(default_factory=list)
 
     @property
     def clock_s(self) -> float:
@@ -168,6 +188,9 @@ class Trace:
 
     `top_lists` says of which tokens the most probable ones were kept: of all, of those that the target
     judged (and not of drafts after a rejected one), or of none; see `fitting`.
+
+    `token_bytes` has the bytes, in hexadecimal, of those tokens it names that are not whole characters by
+    themselves; their own texts read as � there.
     """
 
     created: str
@@ -185,6 +208,7 @@ class Trace:
     noise_version: Count = 1  # see request.NOISE_VERSION; traces from before it was written have none
     schema: str = SCHEMA
     top_lists: Literal["all", "judged", "none"] = "all"
+    token_bytes: TokenBytes = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -237,6 +261,11 @@ class Trace:
                 raise UserError(
                     "This is not a valid trace: lanes.{}.token_ids: not the tokens of its rounds.", number
                 )
+            if lane.pieces and not are_pieces(lane.pieces, lane.token_ids, lane.text):
+                raise UserError(
+                    "This is not a valid trace: lanes.{}.pieces: not its text, in a piece for each token.",
+                    number,
+                )
         return trace
 
 
@@ -248,6 +277,11 @@ def _with_top_lists(played: Round, which: str) -> Round:
     if emitted and not kept:
         emitted = replace(emitted, top_p=[], top_residual=[])
     return replace(played, drafted=[*played.drafted[:kept], *bare], emitted=emitted)
+
+
+def are_pieces(pieces: list[str], token_ids: list[int], text: str) -> bool:
+    """Whether pieces are what each of these tokens adds to this text."""
+    return len(pieces) == len(token_ids) and "".join(pieces) == text
 
 
 def _contradiction(played: Round, clock_s: float) -> Sentence | None:
@@ -281,6 +315,10 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
             noun,
             MAX_TRACE_BYTES // 2**20,
         )
+    if isinstance(text, bytes):
+        text = text.removeprefix(BOM_UTF8)
+    else:
+        text = text.removeprefix("\ufeff")
     try:
         found = form.validate_json(text)
     except ValidationError as error:

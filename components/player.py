@@ -26,6 +26,8 @@ class RaceFeed:
     {"lane": n, "round": a Round}, for every round;
     {"lane": n, "drop": characters, "text": more}: the lane's text, less its last `drop` UTF-16 units (a
     character may come in the bytes of several tokens), and `text` after it;
+    {"lane": n, "drop": pieces, "pieces": more}: the lane's pieces likewise;
+    {"token_bytes": more}: the trace's `token_bytes` that are new;
     {"end": true}: nothing more comes.
 
     A value for the browser is some of them, after {"feed": which one, "from": the number of the first}.
@@ -34,12 +36,16 @@ class RaceFeed:
     def __init__(self, trace: Trace, live: bool = True):
         self.trace = trace
         self.name = secrets.token_hex(8)
-        lanes = [replace(lane, rounds=[], token_ids=[], text="", metrics=None) for lane in trace.lanes]
-        header = asdict(replace(trace, lanes=lanes))
+        lanes = [
+            replace(lane, rounds=[], token_ids=[], text="", pieces=[], metrics=None) for lane in trace.lanes
+        ]
+        header = asdict(replace(trace, lanes=lanes, token_bytes={}))
         head = {"trace": header, "live": live, "seed": str(trace.seed), "most_bytes": MAX_TRACE_BYTES}
         self.lines = [_line(head)]
         self.rounds_told = [0] * len(trace.lanes)
         self.text_told = [""] * len(trace.lanes)
+        self.pieces_told: list[list[str]] = [[] for _ in trace.lanes]
+        self.token_bytes_told: set[str] = set()
         self._first = 0  # of the window
         self._updates: list[int] = []  # how many lines there were at each
 
@@ -62,6 +68,12 @@ class RaceFeed:
 
     def add_new_rounds(self) -> None:
         """Add what the trace has and the lines have not."""
+        new = self.trace.token_bytes.keys() - self.token_bytes_told
+        if new:
+            self.lines.append(
+                _line({"token_bytes": {token: self.trace.token_bytes[token] for token in sorted(new)}})
+            )
+            self.token_bytes_told |= new
         for number, lane in enumerate(self.trace.lanes):
             for played in lane.rounds[self.rounds_told[number] :]:
                 self.lines.append(f'{{"lane":{number},"round":{_harmless(played.to_json())}}}\n')
@@ -69,6 +81,9 @@ class RaceFeed:
             if lane.text != self.text_told[number]:
                 self.lines.append(_line(_text_entry(number, self.text_told[number], lane.text)))
                 self.text_told[number] = lane.text
+            if lane.pieces != self.pieces_told[number]:
+                self.lines.append(_line(_pieces_entry(number, self.pieces_told[number], lane.pieces)))
+                self.pieces_told[number] = list(lane.pieces)
 
     def end(self) -> None:
         """Add what is left, and that it is the end."""
@@ -96,6 +111,13 @@ def _text_entry(number: int, told: str, text: str) -> dict:
     )
     dropped = len(told[same:].encode("utf-16-le", "surrogatepass")) // 2
     return {"lane": number, "drop": dropped, "text": text[same:]}
+
+
+def _pieces_entry(number: int, told: list[str], pieces: list[str]) -> dict:
+    same = len(told)
+    while pieces[:same] != told[:same]:  # only the last few change
+        same -= 1
+    return {"lane": number, "drop": len(told) - same, "pieces": pieces[same:]}
 
 
 def _line(entry: dict) -> str:

@@ -87,10 +87,11 @@ class RaceOnZeroGpu:
         part = None if stopped() else next(self.parts, None)
         if part is None:
             return False
-        for lane, (rounds, text, metrics) in zip(self.trace.lanes, part, strict=True):
+        lanes, self.trace.token_bytes = part
+        for lane, (rounds, pieces, metrics) in zip(self.trace.lanes, lanes, strict=True):
             lane.rounds.extend(rounds)
             lane.token_ids.extend(token for played in rounds for token in played.token_ids)
-            lane.text, lane.metrics = text, metrics
+            lane.pieces, lane.text, lane.metrics = pieces, "".join(pieces), metrics
         return True
 
     def close(self) -> None:
@@ -103,9 +104,9 @@ def gpu_seconds(settings: RaceSettings) -> int:
 
 
 @gpu_task(gpu_seconds)
-def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | list]:
+def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | tuple[list, dict]]:
     """A race in parts: its trace without rounds, then several times a second what was added to each lane, as
-    (new rounds, text, metrics)."""
+    (new rounds, pieces of the text, metrics), and the trace's `token_bytes`."""
     from adaedl.race import race
 
     trace = begin(pair, settings)
@@ -116,10 +117,11 @@ def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | list]:
     try:
         while going:
             going = play_rounds(running, trace, lambda: False)
-            yield [
-                (lane.rounds[count:], lane.text, lane.metrics)
+            lanes = [
+                (lane.rounds[count:], lane.pieces, lane.metrics)
                 for lane, count in zip(trace.lanes, told, strict=True)
             ]
+            yield lanes, trace.token_bytes
             told = [len(lane.rounds) for lane in trace.lanes]
     finally:
         running.close()

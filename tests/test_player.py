@@ -40,7 +40,7 @@ let changed;
 const watch = (_, call) => {{ changed = call; }};
 const {{ mount }} = await at("player.js");
 window.modules = Object.assign({{}}, ...await Promise.all(
-  ["trace.js", "picture.js", "metrics.js", "save.js", "words.js"].map(at)));
+  ["characters.js", "trace.js", "picture.js", "metrics.js", "save.js", "words.js"].map(at)));
 window.player = await mount({{ element: document.getElementById("player"), props, watch, trigger }});
 window.feed = (text) => {{ props.value = text; changed(); }};
 </script></body></html>"""

@@ -92,4 +92,6 @@ def test_a_copy_goes_on_apart_from_its_original(more):
     copy.append(more)
     memory.append([11, 13])
     assert memory.followers(5, [10]) == followers_by_search([10, 11, 10, 11, 13], 5, [10])
-    assert copy.followers(3 + len(more), [10]) == followers_by_search([10, 11, 10, *more], 3 + len(more), [10])
+    assert copy.followers(3 + len(more), [10]) == followers_by_search(
+        [10, 11, 10, *more], 3 + len(more), [10]
+    )

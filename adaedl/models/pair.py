@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from adaedl.models.token_text import TextStream, TokenReader, is_whole
 from adaedl.request import check_prompt
 
 if TYPE_CHECKING:  # slow to import; the page says what a pair is before it needs one
@@ -39,7 +41,6 @@ class Pair:
     around_prompt: tuple[str, str] | None = None
     read_draft: Callable | None = None
     choose: Callable | None = None
-    _token_texts: dict[int, str] = field(default_factory=dict, repr=False)
 
     @property
     def max_context(self) -> int:
@@ -80,12 +81,23 @@ class Pair:
             ids = self.tokenizer(prompt).input_ids
         return torch.tensor(ids, dtype=torch.long, device=self.device)
 
+    @cached_property
+    def token_reader(self) -> TokenReader:
+        return TokenReader(self.tokenizer)
+
     def decode(self, token_ids: list[int]) -> str:
         """The text of token_ids, without the end-of-sequence mark."""
-        return self.tokenizer.decode([i for i in token_ids if i not in self.eos_ids])
+        return self.token_reader.decode([i for i in token_ids if i not in self.eos_ids])
+
+    def text_stream(self) -> TextStream:
+        """The text of a sequence that grows, as `decode` has it."""
+        return TextStream(self.token_reader, self.eos_ids)
 
     def token_text(self, token_id: int) -> str:
-        """The text of one token; a part of a character that no single token holds reads as �."""
-        if token_id not in self._token_texts:
-            self._token_texts[token_id] = self.tokenizer.decode([token_id])
-        return self._token_texts[token_id]
+        """The text of one token, its leading space included; a part of a character reads as �."""
+        return self.token_reader.text(token_id)
+
+    def token_bytes(self, token_ids: Iterable[int]) -> dict[str, str]:
+        """The bytes, in hexadecimal, of those tokens that are not whole characters by themselves."""
+        read = self.token_reader.bytes_of
+        return {str(token): text.hex() for token in token_ids if not is_whole(text := read(token))}

@@ -1,6 +1,8 @@
 // plotly, loaded when it is first needed out of the installed plotly package, and drawn with the page's
 // colours and fonts. Figures wait for one another, at most one a frame, and for their place to be in sight.
 
+import { drawable, shortened } from "./characters.js";
+
 let loading = null;
 
 /** plotly.js itself, once it is here. */
@@ -109,6 +111,5 @@ const NO_MARKUP = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
 
 /** Text for plotly, which reads a little markup: made harmless, and no longer than `most`. */
 export function plain(text, most = 28) {
-  const short = text.length > most ? `${text.slice(0, most - 1)}…` : text;
-  return short.replace(/[&<>]/g, (letter) => NO_MARKUP[letter]);
+  return shortened(drawable(text), most).replace(/[&<>]/g, (letter) => NO_MARKUP[letter]);
 }

@@ -1,10 +1,11 @@
 // The token under the cursor, in words, in formulas with its numbers put in, and as p against q.
 
+import { visible } from "./characters.js";
 import { make, setText } from "./make.js";
 import { axis, draw, labelMargin, plain, variable } from "./figures.js";
 import { t } from "./text.js";
-import { titleOf } from "./trace.js";
-import { apart, comparison, compares, endsAnyway, stopWords, tokenWords, visible } from "./words.js";
+import { labelOf, titleOf } from "./trace.js";
+import { apart, comparison, compares, endsAnyway, stopWords, targetChoice, tokenWords } from "./words.js";
 
 const MOST_BARS = 10;
 const PAUSE_MS = 120; // the pointer may run over many tokens; the figure waits until it rests
@@ -34,13 +35,13 @@ export function inspectorView(trace) {
     const values = { label: titleOf(lane), round: roundIndex + 1, number: column.index + 1, count: round.drafted.length };
     setText(where, t(drafted ? "player.where.drafted" : "player.where.emitted", values));
     const last = drafted && column.index === round.drafted.length - 1;
-    const words = [tokenWords(round, column), last ? stopWords(lane, round) : ""].filter(Boolean);
+    const words = [tokenWords(lane, round, column), last ? stopWords(lane, round) : ""].filter(Boolean);
     setText(sentence, words.map((text) => `${text}.`).join(" "));
-    const rows = drafted ? draftedFacts(trace, lane, round, column) : emittedFacts(trace, round, token);
+    const rows = drafted ? draftedFacts(trace, lane, round, column) : emittedFacts(trace, lane, round, token);
     facts.replaceChildren(...rows.flatMap(([name, text]) => [term(name), make("dd", {}, text)]));
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      const figure = tokensFigure(round, column);
+      const figure = tokensFigure(lane, round, column);
       node.classList.toggle("no-figure", !figure);
       const residual = figure?.series.some(({ key }) => key === "r");
       setText(caption, figure ? t(residual ? "player.chart.residual" : "player.chart.tokens") : "");
@@ -90,23 +91,24 @@ function draftedFacts(trace, lane, round, { token, kind, index }) {
     const judged = kind === "discarded" ? "player.fact.not_judged" : token.accepted ? "player.fact.u_below" : "player.fact.u_above";
     rows.push(["u", `u = ${number(token.u)}: ${t(judged)}`]);
   }
-  if (token.target_text !== null && token.target_text !== undefined) {
+  const chosen = targetChoice(token);
+  if (chosen) {
     const greedy = trace.sampling.temperature === 0;
-    const choice = `“${visible(token.target_text)}”`;
+    const choice = `“${visible(labelOf(lane, chosen))}”`;
     const agrees = t(token.target_id === token.id ? "player.fact.agrees" : "player.fact.differs");
     rows.push([greedy ? "argmax" : "choice", `${choice}: ${agrees}`]);
   }
   if (kind === "rejected" && round.emitted) {
-    rows.push(["replaced", `“${visible(round.emitted.text)}”${drawnFrom(round.emitted)}`]);
+    rows.push(["replaced", `“${visible(labelOf(lane, round.emitted))}”${drawnFrom(round.emitted)}`]);
   }
   return rows;
 }
 
-function emittedFacts(trace, round, emitted) {
+function emittedFacts(trace, lane, round, emitted) {
   const rows = [];
   if (emitted.p !== null && emitted.p !== undefined) rows.push(["p", `p = ${number(emitted.p)}`]);
   const rejected = emitted.kind === "correction" ? round.drafted[round.accepted] : null;
-  if (rejected) rows.push(["instead", `“${visible(rejected.text)}”`]);
+  if (rejected) rows.push(["instead", `“${visible(labelOf(lane, rejected))}”`]);
   if (emitted.u !== null && emitted.u !== undefined) {
     const source = rejected ? "(p − q)₊" : "p";
     rows.push(["drawn", t("player.fact.drawn_from", { source, u: number(emitted.u) })]);
@@ -126,7 +128,7 @@ function drawnFrom({ u }) {
 
 /** p against q for the likeliest tokens of either, or for the target's own token p and what it was drawn
  * from; null where the run recorded no probabilities. */
-export function tokensFigure(round, column) {
+export function tokensFigure(lane, round, column) {
   const { token } = column;
   const rejected = token.kind === "correction" ? round.drafted[round.accepted] : null;
   const series = [
@@ -155,7 +157,7 @@ export function tokensFigure(round, column) {
     marker: { color: variable(colour), pattern: { shape: pattern ?? "", solidity: 0.3 } },
     hovertemplate: "%{x:.4f}",
   }));
-  const labels = bars.map(([id, { text }]) => (id === token.id ? "▸ " : "") + plain(visible(text), 16));
+  const labels = bars.map(([id, { text }]) => (id === token.id ? "▸ " : "") + plain(visible(labelOf(lane, { id, text })), 16));
   const layout = {
     height: 40 + bars.length * (series.length > 2 ? 34 : 26),
     margin: { l: labelMargin(labels), r: 14, t: 4, b: 24 },

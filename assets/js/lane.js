@@ -1,10 +1,11 @@
 // A lane's card: its numbers, what it is doing, its tape of tokens, and its text so far.
 
+import { drawable } from "./characters.js";
 import { make, setText } from "./make.js";
 import { METRICS } from "./metrics.js";
 import { BARE_HEIGHT, CHART, GAP, HEIGHT, drawRound, svg } from "./tape.js";
 import { t } from "./text.js";
-import { columnsOf, draftsNothing, textStart, titleOf } from "./trace.js";
+import { columnsOf, draftsNothing, pieceAt, textStart, titleOf } from "./trace.js";
 import { phaseWords } from "./words.js";
 
 const HEAD_METRICS = ["speedup", "tokens_per_s", "acceptance_rate", "draft_length", "block_efficiency"];
@@ -52,7 +53,7 @@ export function laneView(trace, number, { pick, choose }) {
   if (!bare) row.prepend(axis("left").node);
   if (!bare) row.append(entropyAxis.node);
 
-  const written = make("p");
+  const written = make("p", { dir: "auto" });
   const textBox = make("div", { className: "written", role: "group", tabIndex: 0 }, written); // keeps to its end by CSS
   textBox.setAttribute("aria-label", t("player.written", { label: titleOf(lane) }));
   const top = make("div", { className: "top" });
@@ -120,17 +121,28 @@ export function laneView(trace, number, { pick, choose }) {
 
   function showText(count) {
     while (written.childElementCount > count) written.lastElementChild.remove();
+    correctText();
     let next = written.childElementCount;
     if (next === count) return;
     for (let index = roundOf(next); next < count; index++) {
-      const columns = columnsOf(lane.rounds[index]).filter(({ kind }) => kind !== "rejected" && kind !== "discarded");
+      const columns = columnsOf(lane, index).filter(({ kind }) => kind !== "rejected" && kind !== "discarded");
       for (const column of columns.slice(next - textStart(lane, index))) {
         if (next++ === count) break;
-        const span = make("span", { className: column.kind }, column.text);
-        span.dataset.position = textStart(lane, index) + column.offset;
+        const position = textStart(lane, index) + column.offset;
+        const span = make("span", { className: column.kind }, drawable(pieceAt(lane, position, column.token)));
+        span.dataset.position = position;
         written.append(span);
       }
       next = Math.min(next, count);
+    }
+  }
+
+  /** While a text grows, its last pieces may change: those of bytes that turn out to be no characters. */
+  function correctText() {
+    for (let span = written.lastElementChild; span; span = span.previousElementSibling) {
+      const piece = lane.pieces?.[span.dataset.position];
+      if (piece === undefined || (piece && drawable(piece) === span.textContent)) return;
+      setText(span, drawable(piece));
     }
   }
 

@@ -15,7 +15,7 @@ import { TAPE_STYLE } from "./tape_style.js";
 import { entropyScale } from "./tape.js";
 import { t } from "./text.js";
 import { timelineView } from "./timeline.js";
-import { draftsNothing, lengthOf, newFeed, readFeed, readFile, roundsEnded } from "./trace.js";
+import { adopt, draftsNothing, lengthOf, newFeed, readFeed, readFile, roundsEnded } from "./trace.js";
 
 const NUMBERS_MS = 500; // numbers and figures are brought up to date together, at this pace while time runs
 const LONGEST_FRAME_MS = 500; // what a page that was out of sight may catch up
@@ -96,7 +96,7 @@ function makePlayer(root, askForAll) {
 
   /** Show a complete trace: from its beginning, or its end where motion is not wanted. */
   function open({ trace, note = "", source = "" }) {
-    feed = { ...newFeed(), trace };
+    feed = { ...newFeed(), trace: adopt(trace) };
     begin(note);
     grow();
     time = still.matches ? lengthOf(trace) : 0;

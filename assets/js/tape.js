@@ -2,9 +2,10 @@
 // and threshold. One SVG a round, laid out without asking the browser for any size but a text's width,
 // so that rounds are appended and never drawn again. Saved files hold the same drawing.
 
+import { drawable, shortened, visible } from "./characters.js";
 import { mark } from "./make.js";
 import { columnsOf, draftsNothing, textStart } from "./trace.js";
-import { compares, visible } from "./words.js";
+import { compares } from "./words.js";
 
 export const CHART = { top: 69, bottom: 121 };
 export const HEIGHT = 127;
@@ -19,11 +20,11 @@ const TOKEN = { top: 18, height: 29, baseline: 39, strike: 34, under: 47, mark: 
 export const MARKS = { accepted: "✓", rejected: "✗", discarded: "–", correction: "↻", bonus: "+", plain: "" };
 const STOPS = { threshold: "λ", max_draft: "■", eos: "◉", length: "⇥" };
 
-/** An SVG element; `text` is set as text, never as markup. */
+/** An SVG element; `text` is set as text, never as markup, and as XML takes it. */
 export function svg(name, attributes = {}, text) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
+  if (text !== undefined) node.textContent = drawable(text);
   return node;
 }
 
@@ -70,14 +71,14 @@ export function drawRound(lane, index, entropyMax) {
   }
 
   const start = textStart(lane, index);
-  const columns = columnsOf(round);
+  const columns = columnsOf(lane, index);
   let x = EDGE;
   let stop = null;
   let before = null; // the drafted token to the left
   for (const column of columns) {
     const drafted = column.index < round.drafted.length;
     if (!drafted && !bare) ({ stop, x } = addStop(node, lane, round, x));
-    const shown = shortened(visible(column.text));
+    const shown = shortened(visible(column.text), MOST_LETTERS);
     const width = Math.max(bare ? 24 : LEAST_WIDTH, textWidth(shown) + 16);
     column.position = start + column.offset;
     column.node = drawToken(shown, x, width);
@@ -110,10 +111,6 @@ export function drawRound(lane, index, entropyMax) {
   drawn.rescale(entropyMax);
   drawn.show(null);
   return drawn;
-}
-
-function shortened(text) {
-  return text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS - 1)}…` : text;
 }
 
 function drawToken(text, x, width) {

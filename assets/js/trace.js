@@ -1,6 +1,8 @@
 // The trace (schema adaedl-trace/1, see adaedl/trace.py) as the player reads it: out of a feed that only
 // grows, as one column a token, and as the phases of a round on the lane's own clock. No DOM here.
 
+import { textOfBytes } from "./characters.js";
+
 /** A feed that has not begun. `trace` is null until its first line has come; `seed` holds the digits of its
  * seed, which may be larger than a number of JavaScript can tell, `mostBytes` the size of a file that can be opened. */
 export function newFeed() {
@@ -9,8 +11,8 @@ export function newFeed() {
 
 /**
  * Bring a feed up to `text`, the value of a RaceFeed (components/player.py): a line {feed, from}, then lines
- * of JSON from that number on: {trace, live, seed, most_bytes}, then {lane, round} and {lane, drop, text} as they come,
- * then {end}. Only those that are new since the last call are parsed.
+ * of JSON from that number on: {trace, live, seed, most_bytes}, then {lane, round}, {lane, drop, text},
+ * {lane, drop, pieces} and {token_bytes} as they come, then {end}. Only those that are new since the last call are parsed.
  * Returns "begun" where another trace has begun, so that everything drawn so far is of no use; "grown"; or
  * "gap" where lines are missing, so that nothing was read.
  */
@@ -43,11 +45,17 @@ function readLine(feed, line) {
     feed.live = line.live;
     feed.seed = line.seed;
     feed.mostBytes = line.most_bytes;
-    for (const lane of feed.trace.lanes) Object.assign(lane, { rounds: [], token_ids: [], text: "" });
+    for (const lane of feed.trace.lanes) Object.assign(lane, { rounds: [], token_ids: [], text: "", pieces: [] });
+    adopt(feed.trace);
   } else if (line.round) {
     const lane = feed.trace.lanes[line.lane];
     lane.rounds.push(line.round);
     lane.token_ids.push(...tokenIds(line.round));
+  } else if (line.token_bytes) {
+    Object.assign(feed.trace.token_bytes, line.token_bytes);
+  } else if (line.pieces) {
+    const { pieces } = feed.trace.lanes[line.lane];
+    pieces.splice(pieces.length - line.drop, line.drop, ...line.pieces);
   } else if (line.end) {
     feed.live = false;
   } else {
@@ -78,21 +86,50 @@ export function titleOf(lane) {
   return k === undefined || k === null || lane.label.includes("k=") ? lane.label : `${lane.label}:k=${k}`;
 }
 
+const bytesOf = new WeakMap(); // lane → its trace's token_bytes
+
+/** Take up a trace: from here on its lanes know the bytes of its tokens. Traces of before have none. */
+export function adopt(trace) {
+  trace.token_bytes ??= {};
+  for (const lane of trace.lanes) bytesOf.set(lane, trace.token_bytes);
+  return trace;
+}
+
+/** A token's text by itself, a part of a character as its bytes: ⟨E6 B0⟩. */
+export function labelOf(lane, { id, text }) {
+  const hex = bytesOf.get(lane)?.[id];
+  return hex === undefined ? text : textOfBytes(hex);
+}
+
+/** What the token at a place of a lane's text adds to it: nothing where it only begins a character. */
+export function pieceAt(lane, position, token) {
+  return lane.pieces?.[position] ?? token.text;
+}
+
+/** A token's label in its place: where it completes a character, that character. */
+function labelInText(lane, position, token) {
+  const piece = bytesOf.get(lane)?.[token.id] === undefined ? "" : pieceAt(lane, position, token);
+  return !piece || piece.includes("\ufffd") ? labelOf(lane, token) : piece;
+}
+
 /**
- * A round's tokens in the order in which they came, each {kind, text, index, token}. `index` counts
- * within the round, the emitted token last. kind is accepted, rejected, discarded (drafted after a rejected token),
+ * The tokens of a lane's round in the order in which they came, each {kind, text, index, offset, token}. `text` is
+ * what to show of it. `index` counts within the round, the emitted token last. kind is accepted, rejected, discarded (drafted after a rejected token),
  * correction, bonus or plain. `offset` is where in the round's text the token stands or would have stood.
  */
-export function columnsOf(round) {
+export function columnsOf(lane, roundIndex) {
+  const round = lane.rounds[roundIndex];
+  const start = textStart(lane, roundIndex);
   const columns = round.drafted.map((token, index) => ({
     kind: index < round.accepted ? "accepted" : index === round.accepted ? "rejected" : "discarded",
-    text: token.text,
+    text: index < round.accepted ? labelInText(lane, start + index, token) : labelOf(lane, token),
     index,
     offset: index,
     token,
   }));
   if (round.emitted) {
-    const { kind, text } = round.emitted;
+    const { kind } = round.emitted;
+    const text = labelInText(lane, start + round.accepted, round.emitted);
     columns.push({ kind, text, index: columns.length, offset: round.accepted, token: round.emitted });
   }
   return columns;

@@ -1,14 +1,9 @@
 // What happened, in words: sentences about tokens, drafts and phases, from assets/text. Text only; whoever
 // shows it sets it as text.
 
+import { visible } from "./characters.js";
 import { t } from "./text.js";
-import { draftsNothing } from "./trace.js";
-
-/** A token's text as it can be seen: line breaks and tabs as arrows, a blank as ␣. */
-export function visible(text) {
-  const shown = text.replaceAll("\r", "").replaceAll("\n", "↵").replaceAll("\t", "⇥");
-  return shown.trim() || shown.replaceAll(" ", "␣") || "∅";
-}
+import { draftsNothing, labelOf } from "./trace.js";
 
 export function percent(share) {
   if (share > 0 && share < 0.005) return t("player.under_1");
@@ -56,19 +51,24 @@ export function stopWords(lane, round) {
 }
 
 /** What became of a token, for a column of `columnsOf`. */
-export function tokenWords(round, { kind, token }) {
+export function tokenWords(lane, round, { kind, token }) {
   const values = {
     q: token.q === undefined ? "" : percent(token.q),
     p: token.p === null || token.p === undefined ? "" : percent(token.p),
-    replacement: round.emitted ? visible(round.emitted.text) : "",
+    replacement: round.emitted ? visible(labelOf(lane, round.emitted)) : "",
   };
   return t(`player.token.${kind}${values.p ? "" : ".bare"}`, values);
+}
+
+/** The token {id, text} that the target had in a drafted one's place, where the rule fixes one. */
+export function targetChoice({ target_id: id, target_text: text }) {
+  return text === null || text === undefined ? null : { id, text };
 }
 
 /** What a round's phase does, in one sentence. */
 export function phaseWords(lane, round, { name, index }, rule) {
   const token = round.drafted[index];
-  const text = token ? visible(token.text) : "";
+  const text = token ? visible(labelOf(lane, token)) : "";
   switch (name) {
     case "draft":
       return t("player.phase.draft", { number: index + 1, text });
@@ -81,11 +81,11 @@ export function phaseWords(lane, round, { name, index }, rule) {
         count: round.drafted.length,
       });
     case "judge":
-      return judgeWords(round, index, text, rule);
+      return judgeWords(lane, round, index, text, rule);
     case "rewind":
       return t("player.phase.rewind", { count: round.drafted.length - round.accepted });
     default:
-      return t(`player.phase.emit.${round.emitted.kind}`, { text: visible(round.emitted.text) });
+      return t(`player.phase.emit.${round.emitted.kind}`, { text: visible(labelOf(lane, round.emitted)) });
   }
 }
 
@@ -102,13 +102,14 @@ function compareWords(lane, round, index) {
   return t(`player.phase.compare.${key}`, { comparison: comparison(lane, token) });
 }
 
-function judgeWords(round, index, text, rule) {
+function judgeWords(lane, round, index, text, rule) {
   const token = round.drafted[index];
   const verdict = index < round.accepted ? "accepted" : "rejected";
   if (rule === "speculative" && token.u !== null && token.p !== null && token.q > 0) {
     const [u, chance] = apart(token.u, Math.min(1, token.p / token.q));
     return t(`player.phase.judge.${verdict}.drawn`, { text, u, chance });
   }
-  const choice = verdict === "accepted" ? text : visible(token.target_text ?? round.emitted?.text ?? "");
+  const chosen = targetChoice(token) ?? round.emitted;
+  const choice = verdict === "accepted" ? text : chosen ? visible(labelOf(lane, chosen)) : "";
   return t(`player.phase.judge.${verdict}.matched`, { text, choice });
 }

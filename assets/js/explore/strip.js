@@ -1,12 +1,13 @@
 // The recorded text with the rounds of the present setting drawn into it. The text is the same whatever the
 // stopper does, so its tokens are laid out once, and a slider moves the brackets alone.
 
+import { drawable, textOfBytes, visible } from "../characters.js";
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
-import { stopWords, visible } from "../words.js";
+import { stopWords } from "../words.js";
 
 export function strip() {
-  const text = make("p", { className: "strip", tabIndex: 0, role: "group", ariaLabel: t("explore.strip") });
+  const text = make("p", { className: "strip", dir: "auto", tabIndex: 0, role: "group", ariaLabel: t("explore.strip") });
   const about = make("p", { className: "strip-about", role: "status" });
   const node = make("div", {}, text, about);
   let recording = null;
@@ -19,7 +20,8 @@ export function strip() {
   /** Lay another recording's text out. */
   function open(next) {
     recording = next;
-    tokens = recording.token_ids.map((id) => make("span", {}, recording.texts[id]));
+    const { token_ids, texts, pieces = [] } = recording;
+    tokens = token_ids.map((id, place) => make("span", {}, drawable(pieces[place] ?? texts[id])));
     text.replaceChildren(...tokens);
     picked = null;
   }
@@ -60,7 +62,7 @@ export function strip() {
       rounds: lane.rounds.length,
       count: round.drafted,
       accepted: round.accepted,
-      text: visible(chain.ids.slice(0, round.drafted).map((id) => recording.texts[id]).join("")),
+      text: visible(textOf(recording, chain.ids.slice(0, round.drafted))),
       stop: stopWords({ stopper, rounds: [] }, { drafted, stop_reason: round.reason }),
     };
     return t(round.drafted ? "explore.round" : "explore.round_none", values);
@@ -83,6 +85,16 @@ export function strip() {
   });
 
   return { node, open, show };
+}
+
+/** Tokens as one text; those that hold parts of characters are put together. */
+function textOf({ texts, token_bytes = {} }, ids) {
+  let [text, hex] = ["", ""];
+  for (const id of ids) {
+    if (id in token_bytes) hex += token_bytes[id];
+    else [text, hex] = [text + textOfBytes(hex) + texts[id], ""];
+  }
+  return text + textOfBytes(hex);
 }
 
 function set(node, name, value) {

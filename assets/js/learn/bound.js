@@ -1,9 +1,10 @@
 // Step 3: from Pinsker's inequality to 1 − √(γH), on the reader's own p and q and on the recorded races.
 
+import { visible } from "../characters.js";
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
-import { titleOf } from "../trace.js";
-import { percent, visible } from "../words.js";
+import { labelOf, titleOf } from "../trace.js";
+import { percent } from "../words.js";
 import { plain } from "../figures.js";
 import { colour, draw, SHARES, titled } from "./figure.js";
 import { formula, fraction, group, root } from "./formulas.js";
@@ -92,7 +93,8 @@ function tokensOf({ title, trace }) {
   const lanes = trace.lanes.filter(({ stopper }) => stopper === "fixed");
   const lane = lanes.reduce((most, each) => (each.settings.k > most.settings.k ? each : most), lanes[0]);
   const reached = lane?.rounds.flatMap(({ drafted, accepted }) => drafted.slice(0, accepted + 1)) ?? [];
-  const tokens = reached.filter(({ beta }) => beta !== null);
+  const known = reached.filter(({ beta }) => beta !== null);
+  const tokens = known.map((token) => ({ ...token, text: labelOf(lane, token) }));
   return { title, lane, tokens, pair: trace.pair.name, temperature: trace.sampling.temperature };
 }
 

@@ -1,10 +1,11 @@
 // Step 1: one recorded round, stepped through.
 
+import { drawable, visible } from "../characters.js";
 import { make, setText } from "../make.js";
 import { roundPicture } from "../picture.js";
 import { t } from "../text.js";
-import { phasesOf, titleOf } from "../trace.js";
-import { phaseWords, visible } from "../words.js";
+import { labelOf, phasesOf, pieceAt, textStart, titleOf } from "../trace.js";
+import { phaseWords } from "../words.js";
 import { below, formula, fraction } from "./formulas.js";
 import { button, fixed, menu, stepOf } from "./parts.js";
 
@@ -19,7 +20,7 @@ export function draftAndVerify() {
   let phaseIndex = 0;
 
   const rounds = menu(t("learn.1.round"), (index) => open(index, 0));
-  const text = make("p", { className: "text-so-far" });
+  const text = make("p", { className: "text-so-far", dir: "auto" });
   const tokens = make("ol", { className: "drafted" });
   const said = make("p", { className: "said", role: "status" });
   const back = button(t("learn.back"), () => step(-1));
@@ -78,8 +79,8 @@ export function draftAndVerify() {
     const phase = phases[phaseIndex];
     const { states, emitted, added } = roundPicture(round, phase);
     drawText(round, added);
-    const drafted = round.drafted.map((token, index) => tokenCard(token, states[index]));
-    tokens.replaceChildren(...drafted, emittedCard(round, emitted));
+    const drafted = round.drafted.map((token, index) => tokenCard(lane, token, states[index]));
+    tokens.replaceChildren(...drafted, emittedCard(lane, round, emitted));
     const sentence = phaseWords(lane, round, phase, trace.verification);
     said.replaceChildren(make("strong", {}, t(`player.phase_name.${phase.name}`)), ` ${sentence}.`);
     setText(where, t("learn.1.where", { at: phaseIndex + 1, of: phases.length }));
@@ -88,8 +89,9 @@ export function draftAndVerify() {
   }
 
   function drawText(round, added) {
-    const before = lane.rounds.slice(0, lane.rounds.indexOf(round)).flatMap(writtenBy).join("");
-    const now = writtenBy(round).slice(0, added).join("");
+    const index = lane.rounds.indexOf(round);
+    const before = lane.rounds.slice(0, index).flatMap((_, earlier) => writtenBy(lane, earlier)).join("");
+    const now = writtenBy(lane, index).slice(0, added).join("");
     const cut = before.length > SEEN_BEFORE ? `…${before.slice(-SEEN_BEFORE)}` : before;
     text.replaceChildren(cut, make("mark", {}, now));
   }
@@ -108,16 +110,18 @@ function roundLabel(lane, round) {
   return t("learn.1.round_label", { number, drafted: round.drafted.length, accepted: round.accepted });
 }
 
-function writtenBy({ drafted, accepted, emitted }) {
-  const texts = drafted.slice(0, accepted).map((token) => token.text);
-  return emitted ? [...texts, emitted.text] : texts;
+/** What each token that a round added to the text adds to it. */
+function writtenBy(lane, index) {
+  const { drafted, accepted, emitted } = lane.rounds[index];
+  const tokens = [...drafted.slice(0, accepted), ...(emitted ? [emitted] : [])];
+  return tokens.map((token, place) => drawable(pieceAt(lane, textStart(lane, index) + place, token)));
 }
 
-function tokenCard(token, state) {
+function tokenCard(lane, token, state) {
   const card = make("li", { className: "token" });
   card.dataset.state = state;
   if (state === "absent") return card;
-  card.append(make("b", {}, visible(token.text)), bar("q", token.q));
+  card.append(make("b", {}, visible(labelOf(lane, token))), bar("q", token.q));
   if (state === "drafting") return card;
   const sign = token.score < token.threshold ? "<" : "≥";
   card.append(fact(`${t("learn.bound")}\u00a0${fixed(token.score)} ${sign}\u00a0λ\u00a0${fixed(token.threshold)}`));
@@ -134,12 +138,12 @@ function tokenCard(token, state) {
   return card;
 }
 
-function emittedCard(round, isThere) {
+function emittedCard(lane, round, isThere) {
   const card = make("li", { className: "token own" });
   card.dataset.state = isThere && round.emitted ? round.emitted.kind : "absent";
   if (!isThere || !round.emitted) return card;
-  const { kind, text, p } = round.emitted;
-  card.append(make("b", {}, visible(text)), bar("p", p));
+  const { kind, p } = round.emitted;
+  card.append(make("b", {}, visible(labelOf(lane, round.emitted))), bar("p", p));
   card.append(fact(t(`learn.1.from.${kind}`)), verdict("＋", t(`learn.1.${kind}`)));
   return card;
 }

@@ -1,0 +1,125 @@
+"""The text of a sequence of tokens, whatever tokenizer they are of."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from adaedl.models.loading import load_tokenizer
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS
+from adaedl.models.token_text import TextStream, TokenReader, is_whole
+from adaedl.models.weights import fetch_weights
+
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+WORDS = ["▁", "▁▁", "▁Paris", "Paris", "▁is", "s", "水", "é", "▁�", "<s>", "</s>", ""]
+
+
+def fast(model, decoder=None, **options) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(model)
+    if decoder:
+        tokenizer.decoder = decoder
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **options)
+
+
+def byte_level() -> PreTrainedTokenizerFast:
+    """As GPT-2's: characters in bytes, some tokens that end or begin within one, and added tokens."""
+    letters = bytes_to_unicode()
+    spelled = [*([byte] for byte in range(256)), *map(str.encode, (" the", "水", "�", " 🦊"))]
+    spelled += [" 🦊".encode()[:3], "🦊水".encode()[2:5], b"\xb0\xb4a"]
+    vocab = {"".join(letters[byte] for byte in text): number for number, text in enumerate(spelled)}
+    tokenizer = fast(models.BPE(vocab=vocab, merges=[]), decoders.ByteLevel())
+    tokenizer.add_tokens(["<|im_end|>", "a b", "é", "水 "])
+    return tokenizer
+
+
+def llama() -> PreTrainedTokenizerFast:
+    """SentencePiece's BPE with byte fallback, whose decoder drops the first space."""
+    vocab = {token: number for number, token in enumerate([*BYTES, *WORDS])}
+    parts = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    tokenizer = fast(models.BPE(vocab=vocab, merges=[], byte_fallback=True), decoders.Sequence(parts))
+    tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    return tokenizer
+
+
+def gemma() -> PreTrainedTokenizerFast:
+    """The same, but for the first space."""
+    tokenizer = llama()
+    parts = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    tokenizer.backend_tokenizer.decoder = decoders.Sequence(parts)
+    return tokenizer
+
+
+def unigram() -> PreTrainedTokenizerFast:
+    """SentencePiece's unigram model with byte fallback, and a clean-up of spaces that must not be done."""
+    pieces = [(token, -1.0) for token in [*BYTES, *WORDS, "▁.", "▁'s"]]
+    parts = [decoders.ByteFallback(), decoders.Metaspace()]
+    model = models.Unigram(pieces, unk_id=0, byte_fallback=True)
+    return fast(model, decoders.Sequence(parts), clean_up_tokenization_spaces=True)
+
+
+def metaspace() -> PreTrainedTokenizerFast:
+    """T5's: no bytes at all."""
+    return fast(models.Unigram([(token, -1.0) for token in WORDS], unk_id=0), decoders.Metaspace())
+
+
+def wordpiece() -> PreTrainedTokenizerFast:
+    words = ["[UNK]", "paris", "##s", "##", ".", "'", "n't", "水", "a"]
+    model = models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]")
+    return fast(model, decoders.WordPiece())
+
+
+def end_of_word() -> PreTrainedTokenizerFast:
+    """As the first GPT's."""
+    words = ["a</w>", "b", "c</w>", "</w>", "水</w>"]
+    return fast(models.BPE({word: n for n, word in enumerate(words)}, []), decoders.BPEDecoder("</w>"))
+
+
+def bare() -> PreTrainedTokenizerFast:
+    """Words without a decoder, which are joined with spaces."""
+    return fast(models.WordLevel({f"w{n}": n for n in range(8)}, unk_token="w0"))
+
+
+def default() -> PreTrainedTokenizerFast:
+    return load_tokenizer(fetch_weights(PRESETS[DEFAULT_PAIR].target).folder)
+
+
+MADE = [byte_level, llama, gemma, unigram, metaspace, wordpiece, end_of_word, bare, default]
+
+
+@pytest.fixture(scope="module", params=MADE, ids=lambda make: make.__name__)
+def reader(request) -> TokenReader:
+    return TokenReader(request.param())
+
+
+def sequences(reader: TokenReader) -> st.SearchStrategy[list[int]]:
+    """Any tokens, and those that characters are split into."""
+    ids = st.integers(0, len(reader.tokenizer) + 1)  # a model may have more than its tokenizer
+    parts = [n for n in range(len(reader.tokenizer)) if not is_whole(reader.bytes_of(n))]
+    if reader.byte_fallback:
+        parts = [*reader.tokenizer.convert_tokens_to_ids(["<0x20>", "<0x41>"]), *parts]
+        spelled = reader.tokenizer.convert_tokens_to_ids([f"<0x{byte:02X}>" for byte in "水🦊".encode()])
+        ids |= st.sampled_from(spelled)
+    if parts:
+        ids |= st.sampled_from(parts)
+    texts = st.text(max_size=6).map(lambda text: reader.tokenizer(text, add_special_tokens=False).input_ids)
+    return st.lists(ids.map(lambda token: [token]) | texts, max_size=8).map(lambda lists: sum(lists, []))
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_the_pieces_of_any_tokens_join_to_what_the_tokenizer_decodes(reader, data):
+    token_ids = data.draw(sequences(reader))
+    cut = data.draw(st.integers(0, len(token_ids)))
+    whole = reader.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False)
+    stream = TextStream(reader)
+    stream._correct = lambda text: pytest.fail(f"{stream.text!r} for {text!r}")
+    stream.add(token_ids[:cut])
+    stream.add(token_ids[cut:])
+    assert len(stream.pieces) == len(token_ids)
+    assert "".join(stream.pieces) == stream.text
+    stream.finish()
+    assert "".join(stream.pieces) == stream.text == whole
