@@ -19,6 +19,7 @@ from adaedl.errors import Sentence, UserError
 from adaedl.files import Output, check_writable, exclusive, make_folder, write_file
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
 from adaedl.number_lists import read_numbers, read_whole_numbers
+from adaedl.prompts import repeats_in, split_prompts
 from adaedl.streams import lenient_streams
 
 # What the tables call adaedl.metrics' numbers, with their units.
@@ -457,7 +458,9 @@ def sweep(args: argparse.Namespace) -> int:
     if args.resume and args.csv is None:
         raise UserError("--resume goes on with a CSV file; name it with --csv.")
     if args.prompts is not None:
-        prompts = sweeps.prompts_from_lines(read_text(args.prompts))
+        listed = read_text(args.prompts)
+        prompts = sweeps.prompts_from_lines(listed)
+        tell_repeats(split_prompts(listed))
     else:
         kinds = read_kinds(args.kinds)
         prompts = sweeps.built_in_prompts(kinds, args.count)
@@ -886,7 +889,15 @@ def read_stdin() -> str:
 
 
 def read_prompts(path: Path) -> list[str]:
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    """The different prompts of a file, one a line; says on stderr how many are repeated."""
+    prompts = split_prompts(read_text(path))
+    tell_repeats(prompts)
+    return list(dict.fromkeys(prompts))
+
+
+def tell_repeats(prompts: list[str]) -> None:
+    if told := repeats_in(prompts):
+        print(told, file=sys.stderr)
 
 
 def read_text(path: Path) -> str:

@@ -5,6 +5,8 @@ honeybee) are kept out of the text that the shipped drafter is trained on, so th
 on new ones.
 """
 
+from adaedl.errors import Sentence
+
 BENCH_PROMPTS = (
     "Explain in simple terms how a refrigerator keeps food cold.",
     (
@@ -233,3 +235,24 @@ PROMPT_SETS = {
     "code": CODE,
     "story": STORY,
 }
+
+
+def split_prompts(text: str) -> list[str]:
+    """Return the prompts of a list, one a line, blank lines left out.
+
+    A line ends at a line feed alone: what else Unicode calls a line boundary, such as a form feed or U+2028,
+    is part of a prompt.
+    """
+    lines = (line.strip(" \t\r") for line in text.removeprefix("\ufeff").split("\n"))
+    return [line for line in lines if line.strip()]
+
+
+def repeats_in(prompts: list[str]) -> Sentence | None:
+    """Say how many of these prompts repeat an earlier one, which makes them no further samples; None where
+    all are different."""
+    repeated = len(prompts) - len(set(prompts))
+    if not repeated:
+        return None
+    if repeated == 1:
+        return Sentence("1 of {} prompts is repeated; it is run once.", len(prompts))
+    return Sentence("{} of {} prompts are repeated; each is run once.", repeated, len(prompts))

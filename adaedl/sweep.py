@@ -30,7 +30,7 @@ from adaedl.errors import Sentence, UserError
 from adaedl.files import write_file
 from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
-from adaedl.prompts import PROMPT_SETS
+from adaedl.prompts import PROMPT_SETS, split_prompts
 from adaedl.replay import replay_trace
 from adaedl.request import MAX_LANES, Sampling, check_race, check_run
 from adaedl.statistics import bootstrap_mean
@@ -461,14 +461,14 @@ def check_parquet() -> None:
 
 
 def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
-    """One prompt a line, blank lines left out.
+    """One prompt a line as `split_prompts` reads them, each of them once.
 
     Raises:
         UserError: the list is too long.
     """
     _check_size(len(text.encode(errors="replace")))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return tuple(Prompt("list", number, line) for number, line in enumerate(lines, 1))
+    different = dict.fromkeys(split_prompts(text))
+    return tuple(Prompt("list", number, prompt) for number, prompt in enumerate(different, 1))
 
 
 def prompts_in_file(content: bytes) -> str:

@@ -315,10 +315,7 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
             noun,
             MAX_TRACE_BYTES // 2**20,
         )
-    if isinstance(text, bytes):
-        text = text.removeprefix(BOM_UTF8)
-    else:
-        text = text.removeprefix("\ufeff")
+    text = text.removeprefix(BOM_UTF8 if isinstance(text, bytes) else "\ufeff")
     try:
         found = form.validate_json(text)
     except ValidationError as error:

@@ -331,6 +331,7 @@ def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
         "lanes": len(grid.lanes),
         "tokens": grid.max_new_tokens,
         "pair": pair,
+        "repeats": settings.repeats or "",
     }
     seconds = pace.seconds_for(pair, runs * grid.max_new_tokens)
     if seconds is None:

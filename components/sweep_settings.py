@@ -3,8 +3,9 @@
 import os
 from dataclasses import dataclass
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
 from adaedl.number_lists import read_numbers, read_whole_numbers
+from adaedl.prompts import repeats_in, split_prompts
 from adaedl.request import MAX_LANES
 from adaedl.sweep import Cell, Grid, Prompt, built_in_prompts, prompts_from_lines
 from components.settings import RaceSettings
@@ -49,6 +50,11 @@ class SweepSettings:
         race_of(grid, grid.cells[0], list(grid.lanes), pair).check()
         _check_runs(len(grid.cells), len(grid.lanes))  # the grid may have added a lane
         return grid
+
+    @property
+    def repeats(self) -> Sentence | None:
+        """How many prompts of the list repeat an earlier one, None where there are none."""
+        return repeats_in(split_prompts(self.listed or ""))
 
     def _prompts(self) -> tuple[Prompt, ...]:
         if (self.listed or "").strip():

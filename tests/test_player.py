@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from browsing import serve
 from playwright.sync_api import BrowserContext, Page, expect
-from toys import differing, tiny_pair
+from toys import byte_tokenizer, differing, tiny_pair
 
 from adaedl.metrics import compute_metrics, to_frame
+from adaedl.models.token_text import TextStream, TokenReader
 from adaedl.race import new_trace, race
 from adaedl.request import MAX_LANES, Sampling
 from adaedl.trace import MAX_TRACE_BYTES, Lane, Round, Trace
@@ -882,6 +883,114 @@ def test_tapes_and_figures_are_saved_as_drawings(page, trace):
     page.wait_for_function("document.querySelectorAll('.figures .js-plotly-plot').length === 3")
     assert b"<svg" in saved(page, "speedup.svg")
     assert saved(page, "progress.png").startswith(b"\x89PNG")
+
+
+# Texts
+
+SPELLED = "水は 🦊é, naïve — 字 🎉! "
+
+
+def spelled(trace: Trace, text: str = SPELLED) -> Trace:
+    """A race that writes this text, padded with full stops, in tokens of one byte each."""
+    trace = Trace.from_json(trace.to_json())
+    reader = TokenReader(byte_tokenizer(bytes(range(256))))
+    part = ("�", text.encode()[0])
+    for lane in trace.lanes:
+        lane.token_ids = [*text.encode()] + [ord(".")] * (len(lane.token_ids) - len(text.encode()))
+        ids = iter(lane.token_ids)
+        for played in lane.rounds:
+            for token in (*played.drafted[: played.accepted], *([played.emitted] if played.emitted else [])):
+                token.id = next(ids)
+                token.text = reader.text(token.id)
+                token.top_p = [(part[1], part[0], 0.5), (token.id, token.text, 0.4)]
+            for token in played.drafted:
+                if not token.accepted:
+                    token.text, token.id = part
+                token.target_text, token.target_id = part
+                token.top_q = token.top_p = [(part[1], part[0], 0.5)]
+        stream = TextStream(reader)
+        stream.add(lane.token_ids)
+        lane.text, lane.pieces = stream.text, stream.pieces
+    trace.token_bytes = {str(byte): f"{byte:02x}" for byte in range(0x80, 0x100)}
+    return Trace.from_json(trace.to_json())
+
+
+def test_characters_that_several_tokens_share_are_shown_whole_and_their_parts_as_bytes(page, trace):
+    made = spelled(trace)
+    show(page, made)
+    for number, lane in enumerate(made.lanes):
+        written = page.locator(f'.lane[data-lane="{number}"] .written p')
+        assert written.text_content() == lane.text
+    labels = page.locator('.lane[data-lane="0"] .tape .label').all_text_contents()
+    assert labels[:6] == ["⟨E6⟩", "⟨B0⟩", "水", "⟨E3⟩", "⟨81⟩", "は"]
+    for lane in made.lanes:
+        for index, played in enumerate(lane.rounds):
+            for column in range(len(played.drafted) + bool(played.emitted)):
+                inspect(page, made.lanes.index(lane), index, column)
+                assert "\ufffd" not in page.locator("#player").text_content()
+    page.wait_for_selector(".inspector .js-plotly-plot")
+    assert "\ufffd" not in page.locator("#player").text_content()
+    assert "\ufffd".encode() not in saved(page, "tape-3-adaedl.svg") + saved(page, "tokens.svg")
+    assert Trace.from_json(saved(page, "trace.json")).lanes[0].pieces == made.lanes[0].pieces
+
+
+def test_pieces_that_change_while_a_text_grows_are_written_anew(page, trace):
+    growing = replace(trace, lanes=[replace(trace.lanes[0], rounds=[], token_ids=[], text="", pieces=[])])
+    lane, rounds = growing.lanes[0], trace.lanes[0].rounds
+    feed = RaceFeed(growing)
+    written = page.locator(".written p")
+    for pieces in (["", "", "水"], ["\ufffd"] * 4, ["\ufffd"] * 4 + [" a"]):
+        lane.rounds, lane.pieces, lane.text = rounds[: len(pieces)], pieces, "".join(pieces)
+        lane.token_ids = [played.emitted.id for played in lane.rounds]
+        page.evaluate("text => feed(text)", feed.new_text())
+        expect(written).to_have_text(lane.text)
+    assert written.locator("span").all_text_contents() == lane.pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\0b", "a␀b"),
+        ("a\fb", "a␌b"),
+        ("a\x1b[31mb", "a␛[31mb"),
+        ("a\r\n", "a␍↵"),
+        ("a\x7f", "a␡"),
+        ("\x85", "⟨U+0085⟩"),
+        ("a\ufffe\uffff", "a⟨U+FFFE⟩⟨U+FFFF⟩"),
+        ("\ud83e", "⟨U+D83E⟩"),
+        ("\u200d", "⟨U+200D⟩"),
+        ("  ", "␣␣"),
+        ("", "∅"),
+        ("x" * 22 + "🦊🦊🦊", "x" * 22 + "🦊…"),
+    ],
+)
+def test_what_cannot_be_seen_is_drawn_as_what_it_is_and_saved_as_xml(page, trace, text, shown):
+    odd = Trace.from_json(trace.to_json())
+    odd.lanes[0].rounds[0].emitted.text = text
+    odd.lanes[0].label += text
+    odd.lanes[0].pieces = []
+    show(page, odd)
+    assert page.locator('.lane[data-lane="0"] .tape .label').first.text_content() == shown
+    inspect(page, 0, 0, 0)
+    assert page.locator(".inspector h3").text_content().startswith(f"“{shown[:5]}")
+    tape = ET.fromstring(saved(page, "tape-1-autoregressive.svg"))
+    labels = [
+        each.text for each in tape.iter("{http://www.w3.org/2000/svg}text") if each.get("class") == "label"
+    ]
+    assert labels[0] == shown
+    assert saved(page, "tape-1-autoregressive.png").startswith(b"\x89PNG")
+
+
+def test_a_text_from_right_to_left_is_written_so(page, trace):
+    arabic = Trace.from_json(trace.to_json())
+    lane = arabic.lanes[0]
+    lane.pieces = ["مرحبا", " بكم", " جميعا", *[""] * (len(lane.token_ids) - 3)]
+    lane.text = "".join(lane.pieces)
+    show(page, arabic)
+    boxes = [page.locator('.lane[data-lane="0"] .written span').nth(n).bounding_box() for n in range(3)]
+    assert boxes[0]["x"] > boxes[1]["x"] > boxes[2]["x"]
+    written = page.locator('.lane[data-lane="0"] .written').bounding_box()
+    assert boxes[0]["x"] + boxes[0]["width"] > written["x"] + 0.9 * written["width"]
 
 
 # Speed

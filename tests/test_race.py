@@ -3,11 +3,12 @@
 import gc
 
 import pytest
-from toys import tiny_pair
+from toys import byte_tokenizer, tiny_pair
 
 from adaedl.errors import UserError
 from adaedl.models.cpu import StaticCache
-from adaedl.race import _GrowingText, new_trace, race
+from adaedl.models.pair import Pair
+from adaedl.race import new_trace, race
 from adaedl.request import MAX_LANES, MAX_PROMPT_CHARACTERS, Sampling
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
@@ -113,19 +114,39 @@ def test_the_end_of_a_text_is_not_part_of_it():
     assert ended
 
 
-def test_a_growing_text_is_the_whole_text_decoded_whatever_a_character_is_split_into(pair):
-    # Each token is one byte of the text, as in a byte-level tokenizer; half a character reads as �.
-    pair.decode = lambda token_ids: bytes(token_ids).decode(errors="replace")
-    data = list("naïve 🦊 — 水".encode())
-    growing = _GrowingText(pair)
-    texts = [growing.read(data[:length]) for length in range(len(data) + 1)]
-    assert texts == [pair.decode(data[:length]) for length in range(len(data) + 1)]
+def byte_pair() -> Pair:
+    """A pair whose tokens are single bytes, so that characters are split between them."""
+    pair = tiny_pair("feature")
+    pair.tokenizer = byte_tokenizer("aé水🦊 \x0c".encode() + bytes(range(0x80, 0x90)))
+    return pair
+
+
+def test_a_lanes_pieces_are_its_text_token_by_token_while_it_is_written_and_after():
+    pair = byte_pair()
+    trace = toy_trace(pair, max_new_tokens=60)
+    for number, _ in race(pair, trace):
+        lane = trace.lanes[number]
+        assert len(lane.pieces) == len(lane.token_ids)
+        assert "".join(lane.pieces) == lane.text
+        assert pair.decode(lane.token_ids).startswith(lane.text)
+    for lane in trace.lanes:
+        assert "".join(lane.pieces) == lane.text == pair.decode(lane.token_ids)
+    assert Trace.from_json(trace.to_json()) == trace
+
+
+def test_a_trace_has_the_bytes_of_every_token_it_names_that_is_no_whole_character():
+    pair = byte_pair()
+    trace = finished(pair, max_new_tokens=40)
+    named = {token for lane in trace.lanes for played in lane.rounds for token in played.shown_ids}
+    parts = {token for token in named if pair.token_text(token) == "\ufffd"}
+    assert parts
+    assert trace.token_bytes == {str(token): pair.token_reader.bytes_of(token).hex() for token in parts}
 
 
 def test_a_growing_text_decodes_a_few_tokens_at_a_time(pair):
     decoded = []
-    decode = pair.decode
-    pair.decode = lambda token_ids: decoded.append(len(token_ids)) or decode(token_ids)
+    decode = pair.token_reader.decode
+    pair.token_reader.decode = lambda token_ids: decoded.append(len(token_ids)) or decode(token_ids)
     trace = toy_trace(pair, ["autoregressive"], max_new_tokens=100)
     for _ in race(pair, trace):
         pass

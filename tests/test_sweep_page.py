@@ -363,7 +363,8 @@ def test_a_bad_list_is_told_before_and_at_start_and_the_results_stay(page):
 
 def test_a_sweep_runs_on_the_page_and_its_files_have_what_it_shows(page):
     open_accordion(page, "#sweep-own")
-    page.fill("#sweep-list textarea", f"w1 w2\n{HOSTILE}")
+    page.fill("#sweep-list textarea", f"w1 w2\n{HOSTILE}\nw1 w2")
+    expect(page.locator("#sweep-plan")).to_contain_text("1 of 3 prompts is repeated", timeout=SOON)
     page.click("#sweep-presets button >> nth=0")
     page.fill("#sweep-tokens input", "8")
     expect(page.locator("#sweep-plan")).to_contain_text("24 runs", timeout=SOON)

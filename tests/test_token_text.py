@@ -1,9 +1,11 @@
 """The text of a sequence of tokens, whatever tokenizer they are of."""
 
+from itertools import chain
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
@@ -106,7 +108,7 @@ def sequences(reader: TokenReader) -> st.SearchStrategy[list[int]]:
     if parts:
         ids |= st.sampled_from(parts)
     texts = st.text(max_size=6).map(lambda text: reader.tokenizer(text, add_special_tokens=False).input_ids)
-    return st.lists(ids.map(lambda token: [token]) | texts, max_size=8).map(lambda lists: sum(lists, []))
+    return st.lists(ids.map(lambda token: [token]) | texts, max_size=8).map(lambda lists: list(chain(*lists)))
 
 
 @settings(max_examples=200, deadline=None)
@@ -123,3 +125,73 @@ def test_the_pieces_of_any_tokens_join_to_what_the_tokenizer_decodes(reader, dat
     assert "".join(stream.pieces) == stream.text
     stream.finish()
     assert "".join(stream.pieces) == stream.text == whole
+
+
+def test_a_character_is_the_piece_of_the_token_that_completes_it():
+    for make, spelled in ((byte_level, None), (llama, "<0x{:02X}>")):
+        tokenizer = make()
+        letters = bytes_to_unicode()
+        names = [spelled.format(byte) if spelled else letters[byte] for byte in "水🦊".encode()]
+        stream = TextStream(TokenReader(tokenizer))
+        stream.add(tokenizer.convert_tokens_to_ids(names))
+        assert stream.pieces == ["", "", "水", "", "", "", "🦊"]
+
+
+def test_the_beginning_of_a_character_shows_only_where_a_text_ends_with_it():
+    reader = TokenReader(byte_level())
+    stream = TextStream(reader)
+    stream.add("a🦊".encode()[:-1])  # tokens 0 to 255 are the bytes
+    assert (stream.text, stream.pieces) == ("a", ["a", "", "", ""])
+    stream.finish()
+    assert stream.text == "a\ufffd"
+
+
+def test_bytes_that_turn_out_to_be_no_characters_change_their_pieces():
+    stream = TextStream(TokenReader(llama()))
+    stream.add("水".encode())
+    assert stream.pieces == ["", "", "水"]
+    stream.add([0x80])
+    assert stream.pieces == ["\ufffd"] * 4
+    assert stream.text == "\ufffd" * 4
+
+
+def test_the_end_of_a_sequence_is_no_part_of_its_text():
+    tokenizer = llama()
+    paris, end = tokenizer.convert_tokens_to_ids(["▁Paris", "</s>"])
+    stream = TextStream(TokenReader(tokenizer), frozenset({end}))
+    stream.add([paris, end])
+    stream.finish()
+    assert (stream.text, stream.pieces) == ("Paris", ["Paris", ""])
+
+
+def test_a_token_alone_keeps_its_leading_space_and_its_bytes():
+    for make, name, text in (
+        (llama, "▁Paris", b" Paris"),
+        (llama, "▁▁", b"  "),
+        (llama, "<0x20>", b" "),
+        (llama, "<0xE6>", b"\xe6"),
+        (metaspace, "▁Paris", b" Paris"),
+        (byte_level, "Ġthe", b" the"),
+        (byte_level, "æ", b"\xe6"),
+        (byte_level, "a b", b"a b"),
+        (wordpiece, "paris", b"paris"),
+    ):
+        tokenizer = make()
+        token = tokenizer.convert_tokens_to_ids(name)
+        reader = TokenReader(tokenizer)
+        assert reader.bytes_of(token) == text
+        assert reader.text(token) == text.decode(errors="replace")
+    assert reader.bytes_of(len(tokenizer)) == b""  # a model may have more tokens than its tokenizer
+
+
+def test_a_growing_text_costs_what_is_new():
+    reader = TokenReader(llama())
+    decode, decoded = reader.decode, []
+    reader.decode = lambda token_ids: decoded.append(len(token_ids)) or decode(token_ids)
+    paris = reader.tokenizer.convert_tokens_to_ids("▁Paris")
+    for more in ([paris] * 300, list("水".encode()) * 300, [0xE6] * 300):
+        decoded.clear()
+        stream = TextStream(reader)
+        stream.add(more)
+        stream.finish()
+        assert sum(decoded) <= 6 * len(more)

@@ -103,6 +103,8 @@ def with_tokens_of_rounds(lane: Lane) -> Lane:
     for before, played in pairwise(lane.rounds):
         played.start_s = before.end_s
     lane.token_ids = [token for played in lane.rounds for token in played.token_ids]
+    if lane.token_ids:
+        lane.pieces = [*[""] * (len(lane.token_ids) - 1), lane.text]
     return lane
 
 
@@ -134,6 +136,7 @@ traces = st.builds(
     verification=st.sampled_from(["speculative", "shared_noise"]),
     lanes=st.lists(lanes, min_size=1, max_size=2),
     schema=st.just(SCHEMA),
+    token_bytes=st.dictionaries(ids.map(str), st.binary(min_size=1, max_size=4).map(bytes.hex), max_size=2),
 )
 
 
@@ -343,3 +346,33 @@ def test_a_lane_whose_tokens_are_not_those_of_its_rounds_is_refused(raced):
     wrong["lanes"][1]["token_ids"].append(0)
     with pytest.raises(UserError, match=r"lanes\.1\.token_ids"):
         Trace.from_json(json.dumps(wrong))
+
+
+def test_a_trace_from_before_pieces_were_kept_is_read(data):
+    del data["token_bytes"]
+    for lane in data["lanes"]:
+        del lane["pieces"]
+    again = Trace.from_json(json.dumps(data))
+    assert [lane.pieces for lane in again.lanes] == [[]] * len(again.lanes)
+    assert again.token_bytes == {}
+
+
+@pytest.mark.parametrize("change", [lambda pieces: pieces[:-1], lambda pieces: [*pieces[:-1], "another"]])
+def test_pieces_that_are_not_those_of_the_text_are_refused(data, change):
+    data["lanes"][1]["pieces"] = change(data["lanes"][1]["pieces"])
+    with pytest.raises(UserError, match=r"lanes\.1\.pieces: not its text, in a piece for each token"):
+        Trace.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"x": "e6"}, {"7": "e"}, {"7": "E6"}, {"7": ""}, {"7": "<b>"}, {"-7": "e6"}]
+)
+def test_bytes_of_tokens_are_hexadecimal(data, wrong):
+    data["token_bytes"] = wrong
+    with pytest.raises(UserError, match="not a valid trace: token_bytes"):
+        Trace.from_json(json.dumps(data))
+
+
+def test_a_byte_order_mark_before_a_file_is_no_part_of_it(raced):
+    assert Trace.from_json("\ufeff" + raced.to_json()) == raced
+    assert Trace.from_json(b"\xef\xbb\xbf" + raced.to_json().encode()) == raced

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy import stats
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from adaedl.models.cuda import GraphedLlama
 from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
@@ -594,6 +595,15 @@ def toy_pair(target, drafter, eos_ids: tuple[int, ...] = ()) -> Pair:
         weights="random",
         eos_ids=frozenset(eos_ids),
     )
+
+
+def byte_tokenizer(letters: bytes) -> PreTrainedTokenizerFast:
+    """A byte-level one whose tokens are those single bytes, in their order."""
+    of_byte = bytes_to_unicode()
+    tokenizer = Tokenizer(models.BPE({of_byte[byte]: i for i, byte in enumerate(dict.fromkeys(letters))}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
 def toy_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:

@@ -1,0 +1,66 @@
+"""Lists of prompts, one a line."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adaedl.__main__ import read_prompts
+from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.prompts import repeats_in, split_prompts
+from adaedl.sweep import prompts_from_lines
+from components.sweep_page import DEFAULTS
+
+ODD_LINES = (
+    '=cmd|"/c calc"!A0\r\n"quoted, with comma"\r\n\r\n  spaced  \nline\x0bvertical tab\nform\x0cfeed\n'
+    "unit\x1csep\nnel\x85next\nls\u2028sep\nduplicate\nduplicate\n"
+)
+PROMPTS = [
+    '=cmd|"/c calc"!A0',
+    '"quoted, with comma"',
+    "spaced",
+    "line\x0bvertical tab",
+    "form\x0cfeed",
+    "unit\x1csep",
+    "nel\x85next",
+    "ls\u2028sep",
+    "duplicate",
+]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_prompt_ends_at_a_line_feed_alone_and_is_one_sample_however_often_it_is_listed(
+    tmp_path, capsys, mark
+):
+    file = tmp_path / "prompts.txt"
+    file.write_bytes((mark + ODD_LINES).encode())
+    assert [prompt.text for prompt in prompts_from_lines(mark + ODD_LINES)] == PROMPTS
+    assert read_prompts(file) == PROMPTS
+    assert capsys.readouterr().err == "1 of 10 prompts is repeated; it is run once.\n"
+
+
+def test_a_lone_carriage_return_in_a_file_ends_no_prompt(tmp_path):
+    (tmp_path / "prompts.txt").write_bytes(b"w1\rw2\r\nw3")
+    assert read_prompts(tmp_path / "prompts.txt") == ["w1\rw2", "w3"]
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n"), min_size=1)))
+def test_every_line_of_a_list_is_a_prompt(lines):
+    expected = [line.removeprefix("\ufeff" if not at else "") for at, line in enumerate(lines)]
+    expected = [line.strip(" \t\r") for line in expected if line.strip()]
+    assert split_prompts("\n".join(lines)) == expected
+
+
+def test_how_many_prompts_are_repeated():
+    assert repeats_in(["w1", "w2"]) is None
+    assert repeats_in([]) is None
+    assert repeats_in(["w1", "w2", "w1"]) == "1 of 3 prompts is repeated; it is run once."
+    assert repeats_in(["w1", "w1", "w1"]) == "2 of 3 prompts are repeated; each is run once."
+
+
+def test_the_pages_sweep_runs_a_repeated_prompt_once_and_says_so():
+    settings = replace(DEFAULTS, listed="w1\nw2\nw1\nw1")
+    assert [prompt.text for prompt in settings.grid(DEFAULT_PAIR).prompts] == ["w1", "w2"]
+    assert settings.repeats == "2 of 4 prompts are repeated; each is run once."
+    assert replace(DEFAULTS, listed="w1\nw2").repeats is None
