@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toys import Resting, random_world, tiny_pair, world_pair
+from toys import Resting, byte_tokenizer, random_world, tiny_pair, world_pair
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
@@ -417,6 +417,21 @@ def test_a_wrong_recording_is_refused_with_its_field(recorded, path, value, said
     with pytest.raises(UserError, match="recording") as refusal:
         Recording.from_json(json.dumps(data))
     assert said in str(refusal.value)
+
+
+def test_a_recording_has_the_pieces_of_its_text_and_the_bytes_of_its_parts_of_characters():
+    pair = tiny_pair("feature")
+    pair.tokenizer = byte_tokenizer("w aé水🦊".encode() + bytes(range(0x80, 0x90)))
+    recording = record(pair, PROMPT, Sampling(0.8), max_new_tokens=24)
+    assert "".join(recording.pieces) == recording.text == pair.decode(recording.token_ids)
+    assert recording.token_bytes == pair.token_bytes(recording.texts)
+    assert recording.token_bytes
+    again = Recording.from_json(recording.to_json())
+    trace = replay_trace(again, ["adaedl"])
+    assert (trace.lanes[0].pieces, trace.token_bytes) == (recording.pieces, recording.token_bytes)
+    again.pieces[0] += "?"
+    with pytest.raises(UserError, match="pieces: not its text"):
+        Recording.from_json(again.to_json())
 
 
 @pytest.mark.parametrize("text", ["", "{", b"\xff", "[]", "null", "{}", " " * (33 * 2**20)])
