@@ -202,7 +202,7 @@ def decode(
                 certain = torch.cat((new_tokens, certain))
                 seen = torch.cat((features, seen)) if layers else None
             new_tokens, features = certain, seen
-            stopper.observe(len(drafted), accepted)
+            stopper.observe(len(drafted), accepted, dropped)
             ended_by_draft = accepted > 0 and drafted[accepted - 1].id in pair.eos_ids
             ended = ended_by_draft or emitted_id in pair.eos_ids
             duration_s = clock.elapsed()

@@ -270,7 +270,7 @@ class Probe(Stopper):
     def should_stop(self, step: DraftStep) -> bool:
         return step.position >= self.length
 
-    def observe(self, drafted: int, accepted: int) -> None:
+    def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
         self.length = next(self.lengths)
 
 

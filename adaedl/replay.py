@@ -42,7 +42,7 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
         played.draft_s = times.draft_s(draft.steps)
         played.verify_s = times.verify_s[len(played.drafted)]
         played.duration_s = played.draft_s + played.verify_s + times.overhead_s(draft.steps)
-        stopper.observe(len(played.drafted), played.accepted)
+        stopper.observe(len(played.drafted), played.accepted, played.dropped)
         stopper.observe_times(len(played.token_ids), played.verify_s, played.duration_s)
         lane.rounds.append(played)
         clock_s += played.duration_s
@@ -132,7 +132,7 @@ def near_ties(recording: Recording, lane: Lane) -> int:
             ties += near_score or (
                 index < draft.kept and recording.chains[written].gap[index] < recording.tie
             )
-        stopper.observe(len(played.drafted), played.accepted)
+        stopper.observe(len(played.drafted), played.accepted, played.dropped)
         stopper.observe_times(len(played.token_ids), played.verify_s, played.duration_s)
         written += len(played.token_ids)
     return ties

@@ -79,8 +79,9 @@ class Stopper:
         """Called after each drafted token. Sets `score` and `threshold` where the rule has them."""
         return False
 
-    def observe(self, drafted: int, accepted: int) -> None:
-        """Called after verification with the numbers of drafted and accepted tokens of the round."""
+    def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
+        """Called after verification with the round's numbers of verified drafts, of those accepted, and of
+        drafts dropped unverified: 1 where the stop's own token was not kept."""
 
     def observe_times(self, tokens: int, verify_s: float, duration_s: float) -> None:
         """Called after `observe` with the tokens that the round wrote, and the seconds that verification and
@@ -128,7 +129,14 @@ class ScoreStopper(Stopper):
 
 class AdaptiveStopper(ScoreStopper):
     """A score stopper whose threshold follows the measured acceptance rate, by the rule of
-    Draft & Verify (Zhang et al., arXiv 2309.08168, section 3.3), unless `adapt` is false."""
+    Draft & Verify (Zhang et al., arXiv 2309.08168, section 3.3), unless `adapt` is false.
+
+    The rule expects at least one verified draft a round. Without `keep_last` a round may drop its only draft:
+    then it measures no acceptance, and a rule that learned nothing from it would stop at every such token for
+    ever, paying for a draft each time. Such a round lowers the threshold by `epsilon`: nothing was measured
+    that speaks for stopping, and verifying the draft would have cost next to nothing more. It is the whole
+    `epsilon`, because `beta2` smooths the noise of measured rates and here there is none.
+    """
 
     def __init__(
         self,
@@ -149,8 +157,11 @@ class AdaptiveStopper(ScoreStopper):
         self.target_rate = _number(self, "target_rate", target_rate, 0, 1)
         self.acceptance_rate = 0.0
 
-    def observe(self, drafted: int, accepted: int) -> None:
-        if not self.adapt or drafted == 0:
+    def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
+        if not self.adapt:
+            return
+        if drafted == 0:
+            self.threshold -= self.epsilon * (dropped > 0)
             return
         self.acceptance_rate = self.beta1 * self.acceptance_rate + (1 - self.beta1) * accepted / drafted
         if drafted == self.max_draft:
@@ -232,7 +243,7 @@ class Heuristic(Stopper):
     def should_stop(self, step: DraftStep) -> bool:
         return step.position >= self.length
 
-    def observe(self, drafted: int, accepted: int) -> None:
+    def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
         if drafted == 0:
             return
         longer = min(self.length + 2, self.max_draft)
@@ -297,7 +308,7 @@ class Bandit(Stopper):
         self.score, self.threshold = arm.score, arm.threshold
         return stop
 
-    def observe(self, drafted: int, accepted: int) -> None:
+    def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
         # A round whose first token was dropped brought nothing, which is a reward too.
         rate = accepted / drafted if drafted else 0.0
         reward = self.blend * accepted / self.max_draft + (1 - self.blend) * rate
@@ -318,6 +329,10 @@ class Throughput(Stopper):
     rejected, and by the share accepted among earlier drafts of like bounds. The threshold is the cost in
     tokens: how much longer a round with one draft more takes, as measured so far, times the tokens per
     second so far. A round whose first draft would not be worth it drafts none.
+
+    Without `keep_last` a round may drop its only draft, which is then paid for and brings nothing. That says
+    nothing about acceptance, so the calibration ignores it. But it counts against the first draft of a round,
+    as a draft that was not accepted: where most first drafts are dropped, rounds come to draft none.
     """
 
     name = "throughput"
@@ -337,6 +352,7 @@ class Throughput(Stopper):
         super().__init__(**common)
         self.gamma = _number(self, "gamma", gamma, 0, 100)
         self.drafts = self.accepted = (0.0,) * self.BINS  # verified so far, by bin of the bound
+        self.dropped = 0.0  # first drafts, with nothing verified in their round
         self.given_up = 0.0  # of acceptance, by the bounds of those drafts
         self.bounds: tuple[float, ...] = ()  # of this round's drafts
         self.certainty = 1.0  # that all of them are accepted
@@ -346,7 +362,7 @@ class Throughput(Stopper):
 
     def begin_round(self) -> bool:
         self.bounds, self.certainty, self.threshold = (), 1.0, self.costs.of_one_more
-        worth_it = self._gain() >= self.costs.of_the_first
+        worth_it = self._gain(self.dropped) >= self.costs.of_the_first
         drafts = worth_it or self.tried < self.FIRST or self.rested + 1 == self.RETRY
         self.tried, self.rested = self.tried + drafts, 0 if drafts else self.rested + 1
         return drafts
@@ -369,14 +385,17 @@ class Throughput(Stopper):
     def _bin(self, bound: float) -> int:
         return min(int(bound * self.BINS), self.BINS - 1)
 
-    def _gain(self) -> float:
-        """Tokens that one more draft is expected to bring."""
+    def _gain(self, dropped: float = 0.0) -> float:
+        """Tokens that one more draft is expected to bring; `dropped` drafts count as not accepted."""
         accepted = sum(self.accepted) + self.ALL_PRIOR * self.ACCEPTED
-        return self.certainty * accepted / (sum(self.drafts) + self.ALL_PRIOR)
+        return self.certainty * accepted / (sum(self.drafts) + dropped + self.ALL_PRIOR)
 
-    def observe(self, drafted: int, accepted: int) -> None:
-        if not drafted:  # nothing new, and nothing to forget
+    def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
+        if not drafted:  # nothing new of acceptance, and nothing to forget
+            if dropped:
+                self.dropped = self.MEMORY * self.dropped + 1
             return
+        self.dropped *= self.MEMORY
         # The drafts after the first rejected one were not judged.
         bounds = self.bounds[: min(accepted + 1, drafted)]
         self.given_up = self.MEMORY * self.given_up + sum(1 - bound for bound in bounds)

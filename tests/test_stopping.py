@@ -314,6 +314,67 @@ def test_a_round_without_drafts_teaches_nothing():
     assert (adaptive.threshold, adaptive.acceptance_rate, heuristic.length) == (0.4, 0, 5)
 
 
+@pytest.mark.parametrize("name", ["adaedl", "max_confidence"])
+def test_rounds_that_drop_their_only_draft_lower_the_threshold_until_one_is_verified(name):
+    stopper = make_stopper(f"{name}:threshold=0.9,keep_last=false")
+    dropped = 0
+    while stopper.should_stop(step(entropy=0.2, top_prob=0.753)):
+        before = stopper.threshold
+        stopper.observe(0, 0, 1)
+        assert stopper.threshold == pytest.approx(before - stopper.epsilon)
+        dropped += 1
+    assert dropped == math.floor((0.9 - stopper.score) / stopper.epsilon) + 1
+    assert stopper.acceptance_rate == 0  # nothing was measured
+
+
+def test_a_frozen_threshold_stays_where_drafts_are_dropped():
+    stopper = make_stopper("adaedl:adapt=false,keep_last=false")
+    stopper.observe(0, 0, 1)
+    assert stopper.threshold == 0.4
+
+
+def test_a_draft_dropped_after_verified_ones_changes_nothing_of_the_rule():
+    plain, dropping = make_stopper("adaedl"), make_stopper("adaedl:keep_last=false")
+    plain.observe(3, 1)
+    dropping.observe(3, 1, 1)
+    assert (plain.threshold, plain.acceptance_rate) == (dropping.threshold, dropping.acceptance_rate)
+
+
+def test_heuristic_has_no_draft_to_drop():
+    stopper = make_stopper("heuristic:k=1")
+    assert stopper.keep_last
+    assert "keep_last" not in stopper.settings
+
+
+def test_a_bandit_turns_from_an_arm_that_drops_its_drafts():
+    stopper = make_stopper("bandit:keep_last=false")
+    verified = 0
+    for _ in range(200):
+        # The entropy makes AdaEDL and SVIP stop at once; top probability and margin go on.
+        if stopper.should_stop(step(entropy=4.0, top_prob=0.8, margin=0.7)):
+            stopper.observe(0, 0, 1)
+        else:
+            stopper.observe(1, 1)
+            verified += 1
+    assert stopper.plays[1] + stopper.plays[3] == verified > 150
+
+
+def test_throughput_comes_to_draft_none_where_first_drafts_are_dropped():
+    stopper = make_stopper("throughput:keep_last=false")
+    drafting = []
+    for _ in range(200):
+        drafting.append(stopper.begin_round())
+        if drafting[-1]:
+            stopper.should_stop(step(entropy=5.0))
+            stopper.observe(0, 0, 1)
+            stopper.observe_times(1, 1.0, 1.4)
+        else:
+            stopper.observe(0, 0)
+            stopper.observe_times(1, 1.0, 1.0)
+    assert sum(drafting[100:]) <= 100 / stopper.RETRY + 1
+    assert (sum(stopper.drafts), sum(stopper.accepted)) == (0, 0)  # dropped drafts say nothing of acceptance
+
+
 @quickly
 @given(st.lists(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), max_size=40))
 def test_the_threshold_moves_by_at_most_a_tenth_of_epsilon_a_round(rounds):

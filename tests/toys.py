@@ -181,16 +181,16 @@ class Resting(Stopper):
         return self.drafts
 
 
-def tell_round(stopper: Stopper, drafted: int, accepted: int) -> None:
-    """Tell of a round that took the target a second, and a tenth of one for each draft."""
-    stopper.observe(drafted, accepted)
+def tell_round(stopper: Stopper, drafted: int, accepted: int, dropped: int = 0) -> None:
+    """Tell of a round that took the target a second, and a tenth of one for each verified draft."""
+    stopper.observe(drafted, accepted, dropped)
     stopper.observe_times(accepted + 1, 1.0, 1.0 + drafted / 10)
 
 
 def on_toy_time(stopper: Stopper) -> Stopper:
     """A stopper that is told of toy time, whatever its rounds took."""
     own = SimpleNamespace(observe=stopper.observe, observe_times=stopper.observe_times)
-    stopper.observe = lambda drafted, accepted: tell_round(own, drafted, accepted)
+    stopper.observe = lambda *counts: tell_round(own, *counts)
     stopper.observe_times = lambda *_: None
     return stopper
 
@@ -218,10 +218,8 @@ class _StopperStates:
     def should_stop(self, state: int, node: int, token: int, step: DraftStep) -> int:
         return self._advance(state, (node, token), lambda stopper: stopper.should_stop(step))
 
-    def observe(self, state: int, drafted: int, accepted: int) -> int:
-        return self._advance(
-            state, ("observe", drafted, accepted), lambda stopper: tell_round(stopper, drafted, accepted)
-        )
+    def observe(self, state: int, *counts: int) -> int:
+        return self._advance(state, ("observe", *counts), lambda stopper: tell_round(stopper, *counts))
 
 
 def _for_each(columns: tuple[Tensor, ...], function: Callable) -> Tensor:
@@ -281,6 +279,7 @@ def play(
         room = world.length - written - 1
         limit = room.clamp(max=stopper.max_draft)
         count = torch.zeros(runs, dtype=torch.long)
+        dropped = torch.zeros(runs, dtype=torch.long)
         drafted = torch.zeros(runs, world.length, dtype=torch.long)  # indices in the draft's vocabulary
         path = torch.zeros(runs, world.length + 1, dtype=torch.long)
         path[:, 0] = node
@@ -308,6 +307,7 @@ def play(
             keep = ~stop | stopper.keep_last
             drafted[alive, position] = token
             count[alive] += keep.long()
+            dropped[alive] += (~keep).long()
             path[alive, position + 1] = world.child(here, vocab[token])
             alive = alive[~stop & (vocab[token] != world.eos_id) & (count[alive] < limit[alive])]
             position += 1
@@ -340,7 +340,8 @@ def play(
                 node[some] = world.child(path[some, row_count], certain[:, -1])
                 written[some] += row_count + 1
                 ended[some] = (certain[:, -1] == world.eos_id) | (written[some] == world.length)
-        state[active] = _for_each((state[active], count[active], accepted[active]), states.observe)
+        told = tuple(column[active] for column in (state, count, accepted, dropped))
+        state[active] = _for_each(told, states.observe)
         history.append((count.where(~over, -1), accepted.where(~over, -1)))
 
     return Played(texts, *(torch.stack(column, -1) for column in zip(*history, strict=True)))

@@ -44,7 +44,7 @@ export function replay(recording, stopper, times = recording.times, detailed = f
     const verify_s = times.verify_s[round.drafted];
     round.start_s = lane.clock_s;
     round.duration_s = draft_s + verify_s + overheadSeconds(times, round.steps);
-    rule.observe(round.drafted, round.accepted);
+    rule.observe(round.drafted, round.accepted, round.steps - round.drafted);
     rule.observeTimes(round.tokens, verify_s, round.duration_s);
     lane.rounds.push(round);
     lane.clock_s += round.duration_s;

@@ -26,7 +26,8 @@ class Stopper {
     return false;
   }
 
-  /** Called after verification with the numbers of drafted and accepted tokens of the round. */
+  /** Called after verification with the round's numbers of verified drafts, of those accepted, and of drafts
+   * dropped unverified. */
   observe() {}
 
   /** Called after `observe` with the tokens that the round wrote and the seconds it took. */
@@ -61,8 +62,12 @@ class AdaptiveStopper extends ScoreStopper {
     Object.assign(this, { threshold, adapt, epsilon, beta1, beta2, target_rate, acceptanceRate: 0 });
   }
 
-  observe(drafted, accepted) {
-    if (!this.adapt || drafted === 0) return;
+  observe(drafted, accepted, dropped = 0) {
+    if (!this.adapt) return;
+    if (drafted === 0) {
+      if (dropped) this.threshold -= this.epsilon; // nothing was measured that speaks for stopping
+      return;
+    }
     this.acceptanceRate = this.beta1 * this.acceptanceRate + ((1 - this.beta1) * accepted) / drafted;
     let proposed = this.threshold;
     if (drafted !== this.max_draft) {
@@ -192,6 +197,7 @@ class Throughput extends Stopper {
     this.gamma = settings.gamma ?? 0.2;
     this.drafts = Array(BINS).fill(0);
     this.accepted = Array(BINS).fill(0);
+    this.dropped = 0; // first drafts, with nothing verified in their round
     this.givenUp = 0;
     this.tried = 0;
     this.rested = 0;
@@ -200,7 +206,7 @@ class Throughput extends Stopper {
 
   beginRound() {
     [this.bounds, this.certainty] = [[], 1];
-    const drafts = this.gain() >= this.costs.ofTheFirst || this.tried < FIRST || this.rested + 1 === RETRY;
+    const drafts = this.gain(this.dropped) >= this.costs.ofTheFirst || this.tried < FIRST || this.rested + 1 === RETRY;
     this.tried += drafts;
     this.rested = drafts ? 0 : this.rested + 1;
     return drafts;
@@ -224,13 +230,18 @@ class Throughput extends Stopper {
   }
 
   /** Tokens that one more draft is expected to bring. */
-  gain() {
+  gain(dropped = 0) {
     const accepted = sum(this.accepted) + ALL_PRIOR * ACCEPTED;
-    return (this.certainty * accepted) / (sum(this.drafts) + ALL_PRIOR);
+    return (this.certainty * accepted) / (sum(this.drafts) + dropped + ALL_PRIOR);
   }
 
-  observe(drafted, accepted) {
-    if (!drafted) return; // nothing new, and nothing to forget
+  observe(drafted, accepted, dropped = 0) {
+    if (!drafted) {
+      // Nothing new of acceptance, and nothing to forget.
+      if (dropped) this.dropped = MEMORY * this.dropped + 1;
+      return;
+    }
+    this.dropped *= MEMORY;
     this.drafts = this.drafts.map((n) => MEMORY * n);
     this.accepted = this.accepted.map((n) => MEMORY * n);
     this.givenUp *= MEMORY;

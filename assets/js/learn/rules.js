@@ -45,7 +45,11 @@ export function adaptThreshold(rounds, settings) {
   return rounds.map((round) => {
     const drafted = round.drafted.length;
     const step = { before: threshold, drafted, accepted: round.accepted, rateBefore: rate };
-    if (!drafted) return { ...step, rate, proposed: threshold, threshold };
+    if (!drafted) {
+      const dropped = (round.dropped ?? 0) > 0;
+      if (dropped) threshold -= epsilon;
+      return { ...step, dropped, rate, proposed: threshold, threshold };
+    }
     rate = beta1 * rate + ((1 - beta1) * round.accepted) / drafted;
     const change = drafted === max_draft ? 0 : rate <= target_rate ? epsilon : -epsilon;
     const proposed = threshold + change;

@@ -124,9 +124,10 @@ export function threshold() {
 }
 
 /** One round's update with its numbers put in. */
-function workingOf({ before, drafted, accepted, rateBefore, rate, proposed, threshold }, settings) {
+function workingOf({ before, drafted, accepted, dropped, rateBefore, rate, proposed, threshold }, settings) {
   const { epsilon, beta1, beta2, target_rate, max_draft } = settings;
   const short = (value, digits = 4) => String(Number(value.toFixed(digits)));
+  if (dropped) return [t("learn.4.dropped"), `λ ← ${short(before)} − ${epsilon} = ${short(threshold)}`];
   if (!drafted) return [t("learn.4.nothing")];
   const changed =
     drafted === max_draft ? t("learn.4.full", { most: max_draft })
