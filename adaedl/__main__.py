@@ -45,6 +45,7 @@ HEADERS = {
     "prompts": "prompts",
     "speedup_low": "95% from",
     "speedup_high": "to",
+    "speedups": "each prompt ×",
 }
 COUNTS = ("tokens", "near_ties", "prompts")
 TOP_LISTS_LEFT_OUT = {
@@ -789,8 +790,12 @@ def settings_lines(rows: list[dict]) -> list[str]:
 def metrics_table(frame) -> str:
     """A table of metrics as text: rounded, units in the headers, shares in percent, – for none."""
     shown = frame.copy()
+    if "speedups" in shown and not shown["speedups"].map(len).any():
+        del shown["speedups"]
     for column in shown:
-        if column == "same_text":
+        if column == "speedups":
+            shown[column] = [" ".join(f"{v:.2f}" for v in values) or "–" for values in frame[column]]
+        elif column == "same_text":
             shown[column] = [{True: "yes", False: "no"}.get(v, "–") for v in frame[column]]
         elif column in COUNTS:
             shown[column] = [f"{v:d}" for v in frame[column]]

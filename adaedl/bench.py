@@ -1,7 +1,9 @@
 """Speed, measured in one run: our lanes against each other, transformers' own generation and llama.cpp's.
 
 For each prompt and temperature all systems run back to back, in an order that moves on by one with every
-prompt, so that a machine that drifts does so for all alike. No clock holds any prefill.
+prompt, so that a machine that drifts does so for all alike. No clock holds any prefill. Tokens per second are
+total tokens over total time; a speedup is the geometric mean of the prompts' speedups, with a t interval
+(`adaedl.statistics`).
 """
 
 import sys
@@ -24,6 +26,7 @@ from adaedl.models.cpu import can_pack
 from adaedl.models.pair import Pair
 from adaedl.reference import Tally
 from adaedl.request import Sampling, check_race, check_run
+from adaedl.statistics import FEWEST, by_sample, geometric_mean
 from adaedl.stopping import Fixed, make_stopper
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
@@ -57,6 +60,19 @@ class System:
     lane: str
     run: Callable[[Job], Tally]
     settings: dict[float, dict] = field(default_factory=dict, compare=False)
+
+
+@dataclass
+class Runs:
+    """What a system did on every prompt and repeat, in the order in which all systems took them: the prompt
+    and the work of each run, and the sum of all."""
+
+    each: list[tuple[str, Tally]] = field(default_factory=list)
+    total: Tally = field(default_factory=Tally)
+
+    def add(self, prompt: str, tally: Tally) -> None:
+        self.each.append((prompt, tally))
+        self.total.add(tally)
 
 
 def check_bench(
@@ -146,8 +162,8 @@ def bench_in_parts(
     Yields:
         The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and how many times
         that read it is, draft_step_ms, noise_ms (of one position), results (one row a system, lane and
-        temperature, from its total tokens and total time), a summary row for each temperature, and whether
-        they are `complete`. Until they are, a temperature that nothing was run at has no rows.
+        temperature, see `result_row`), a summary row for each temperature, and whether they are `complete`.
+        Until they are, a temperature that nothing was run at has no rows.
 
     Raises:
         UserError: a value that will not do, a prompt that does not fit, `assisted` with a feature drafter.
@@ -201,24 +217,24 @@ def bench_in_parts(
         "noise_ms": noise_ms(pair),
     }
 
-    tallies = {(system, temperature): Tally() for temperature in temperatures for system in systems}
+    ran = {(system, temperature): Runs() for temperature in temperatures for system in systems}
     runs = len(temperatures) * repeats * len(prompts) * len(systems)
     with tqdm(total=runs, unit="text", file=sys.stderr) as bar:
         for repeat in range(repeats):
-            for number, prompt_ids in enumerate(encoded):
+            for number, (prompt, prompt_ids) in enumerate(zip(prompts, encoded, strict=True)):
                 context = read_prompt(pair, prompt_ids, max_new_tokens)
                 for temperature in temperatures:
                     job = Job(prompt_ids, context, Sampling(temperature), max_new_tokens, seed + repeat)
                     turn = (number + repeat) % len(systems)
-                    ran = []
+                    tallies = []
                     for system in systems[turn:] + systems[:turn]:
                         bar.set_description(f"{system.system} {system.lane} at {temperature:g}")
-                        ran.append((system, system.run(job)))
+                        tallies.append((system, system.run(job)))
                         bar.update()
-                    runs -= len(ran)
-                    for system, tally in ran:  # all of them or none, so that they have the same texts
-                        tallies[system, temperature].add(tally)
-                    results = _results(systems, temperatures, tallies)
+                    runs -= len(tallies)
+                    for system, tally in tallies:  # all of them or none, so that they have the same texts
+                        ran[system, temperature].add(prompt, tally)
+                    results = _results(systems, temperatures, ran)
                     yield measured | {
                         "complete": not runs,
                         "results": results,
@@ -227,12 +243,12 @@ def bench_in_parts(
 
 
 def _results(
-    systems: list[System], temperatures: list[float], tallies: dict[tuple[System, float], Tally]
+    systems: list[System], temperatures: list[float], ran: dict[tuple[System, float], Runs]
 ) -> list[dict]:
     return [
-        result_row(system, temperature, tallies[system, temperature], tallies[systems[0], temperature])
+        result_row(system, temperature, ran[system, temperature], ran[systems[0], temperature])
         for temperature in temperatures
-        if tallies[systems[0], temperature].tokens
+        if ran[systems[0], temperature].total.tokens
         for system in systems
     ]
 
@@ -247,7 +263,7 @@ def summarise(results: list[dict]) -> list[dict]:
     summary = []
     for temperature in dict.fromkeys(row["temperature"] for row in results):
         rows = [row for row in results if row["temperature"] == temperature]
-        speeds = {(row["system"], row["lane"]): row["tokens_per_s"] for row in rows}
+        speeds = {(row["system"], row["lane"]): row["speedup"] for row in rows}
         ours = {lane: speed for (system, lane), speed in speeds.items() if system == "adaedl"}
         drafting = {lane: speed for lane, speed in ours.items() if lane != BASELINE}
         fixed = {lane: speed for lane, speed in drafting.items() if lane.split(":")[0] == Fixed.name}
@@ -367,9 +383,21 @@ def run_transformers(pair: Pair, target, job: Job, **drafting) -> Tally:
     return tally
 
 
-def result_row(system: System, temperature: float, tally: Tally, baseline: Tally) -> dict:
-    """A row of the results; `baseline` is what the autoregressive lane did at that temperature."""
+def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -> dict:
+    """Return a row of the results.
+
+    Rates and shares are from total tokens and total time. `speedup` is the geometric mean over prompts of the
+    autoregressive time per token over the system's, repeats of a prompt averaged, with its 95% t interval in
+    `speedup_low` and `speedup_high`; with few prompts these are None and `speedups` lists the prompts' own.
+
+    Args:
+        baseline: the autoregressive lane's runs at that temperature.
+    """
+    tally = runs.total
     tokens_per_s = _ratio(tally.tokens, tally.seconds)
+    speedups = _speedups(runs, baseline)
+    mean, *interval = geometric_mean(speedups)
+    low, high = interval if len(speedups) >= FEWEST else (None, None)
     outside = None if tally.forward_s is None else tally.seconds - tally.forward_s
     return {
         "system": system.system,
@@ -378,12 +406,25 @@ def result_row(system: System, temperature: float, tally: Tally, baseline: Tally
         "tokens": tally.tokens,
         "tokens_per_s": tokens_per_s,
         "ms_per_token": _ratio(1000 * tally.seconds, tally.tokens),
-        "speedup": _ratio(tokens_per_s, _ratio(baseline.tokens, baseline.seconds)),
+        "speedup": mean if speedups else None,
+        "speedup_low": low,
+        "speedup_high": high,
+        "speedups": speedups if len(speedups) < FEWEST else [],
         "acceptance_rate": _ratio(tally.accepted, tally.drafted),
         "block_efficiency": _ratio(tally.tokens, tally.rounds),
         "overhead_share": _ratio(outside, tally.seconds),
         "settings": system.settings.get(temperature),
     }
+
+
+def _speedups(runs: Runs, baseline: Runs) -> list[float]:
+    """The speedup on each prompt where both wrote something."""
+    known = [
+        (ratio, prompt)
+        for (prompt, ours), (_, plain) in zip(runs.each, baseline.each, strict=True)
+        if (ratio := _ratio(_ratio(plain.seconds, plain.tokens), _ratio(ours.seconds, ours.tokens)))
+    ]
+    return list(by_sample(*zip(*known, strict=True)).values()) if known else []
 
 
 def _ratio(numerator: float | None, denominator: float | None) -> float | None:

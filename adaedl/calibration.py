@@ -13,7 +13,7 @@ import pandas as pd
 
 from adaedl.errors import UserError
 from adaedl.recording import Recording
-from adaedl.statistics import bootstrap_mean, rank_correlation
+from adaedl.statistics import arithmetic_mean, rank_correlation
 from adaedl.trace import DraftedToken, Trace
 
 COVERAGE = 0.95
@@ -75,9 +75,9 @@ def lower_bound(entropy, gamma: float) -> np.ndarray:
 
 
 def binned(drafts: pd.DataFrame, gamma: float = 0.2, bins: int = 10) -> pd.DataFrame:
-    """Mean β with its 95% bootstrap interval in each of `bins` equal parts of the bound's range from 0 to 1;
-    bounds below 0 are in the first. Columns bound_from, bound_to, drafts, bound (mean), beta, beta_low,
-    beta_high; NaN where a part has no drafts."""
+    """Return the mean β with its 95% t interval, cut off at 0 and 1, in each of `bins` equal parts of the
+    bound's range from 0 to 1; bounds below 0 are in the first. Columns bound_from, bound_to, drafts, bound
+    (mean), beta, beta_low, beta_high; NaN where a part has no drafts, or too few for an interval."""
     edges = np.linspace(0, 1, bins + 1)
     bound = lower_bound(drafts["entropy"], gamma)
     part = np.clip(np.digitize(bound, edges) - 1, 0, bins - 1)
@@ -85,8 +85,9 @@ def binned(drafts: pd.DataFrame, gamma: float = 0.2, bins: int = 10) -> pd.DataF
     for number in range(bins):
         here = part == number
         mean_bound = bound[here].mean() if here.any() else np.nan
-        means = bootstrap_mean(drafts["beta"].to_numpy()[here])
-        rows.append((edges[number], edges[number + 1], int(here.sum()), mean_bound, *means))
+        beta = arithmetic_mean(drafts["beta"].to_numpy()[here])
+        interval = np.clip(beta[1:], 0, 1)
+        rows.append((edges[number], edges[number + 1], int(here.sum()), mean_bound, beta.mean, *interval))
     columns = ["bound_from", "bound_to", "drafts", "bound", "beta", "beta_low", "beta_high"]
     return pd.DataFrame(rows, columns=columns)
 

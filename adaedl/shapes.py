@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from adaedl.bench import (
     Job,
+    Runs,
     System,
     check_repeats,
     result_row,
@@ -347,13 +348,13 @@ def bench_shape(
     short = replace(job, max_new_tokens=min(SEARCH_TOKENS, max_new_tokens))
     systems.append(search_assisted(assisted, [short]))
 
-    tallies = {system: Tally() for system in systems}
+    ran = {system: Runs() for system in systems}
     runs = repeats * len(systems)
     with tqdm(total=runs, desc=shape.name, unit="text", leave=False, file=sys.stderr) as bar:
         for repeat in range(repeats):
             turn = repeat % len(systems)
             for system in systems[turn:] + systems[:turn]:
-                tallies[system].add(system.run(job))
+                ran[system].add("the script", system.run(job))
                 bar.update()
     return {
         "shape": shape.name,
@@ -365,7 +366,7 @@ def bench_shape(
         "target_forward_over_read": {width: ms / target_read.ms for width, ms in forward_ms.items()},
         "draft_step_ms": step_ms,
         "draft_step_over_read": step_ms / draft_read.ms,
-        "results": [result_row(system, 0.0, tallies[system], tallies[systems[0]]) for system in systems],
+        "results": [result_row(system, 0.0, ran[system], ran[systems[0]]) for system in systems],
     }
 
 

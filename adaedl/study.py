@@ -9,10 +9,11 @@ how far that model is off. The claims are those of AdaEDL (arXiv 2410.18351); th
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from adaedl.metrics import BASELINE
-from adaedl.statistics import bootstrap_mean
+from adaedl.statistics import geometric_mean
 from adaedl.stopping import Fixed, format_spec
 from adaedl.sweep import Grid, Prompt
 
@@ -100,9 +101,19 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
 
 
 def speedup_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Speedup by prompt and temperature (rows) and lane (columns), seeds averaged; whole cells only."""
-    keys = [*PROMPT_KEY, "temperature", "lane"]
-    return frame.groupby(keys)["speedup"].mean().unstack("lane").dropna()
+    """Return the speedup by prompt and temperature (rows) and lane (columns), whole cells only. Seeds of one
+    prompt and prompts of the same text are averaged."""
+    return _by_prompt(frame).unstack("lane").dropna()
+
+
+def _by_prompt(frame: pd.DataFrame) -> pd.Series:
+    keys = ["prompt_digest", "temperature", "lane"]
+    return np.exp(np.log(frame.set_index(keys)["speedup"]).groupby(level=keys).mean())
+
+
+def mean_speedups(speedups: pd.DataFrame) -> pd.DataFrame:
+    """Return the geometric mean over prompts by temperature (rows) and lane (columns)."""
+    return np.exp(np.log(speedups).groupby(level="temperature").mean())
 
 
 def _temperatures(speedups: pd.DataFrame) -> dict[float, pd.DataFrame]:
@@ -110,32 +121,36 @@ def _temperatures(speedups: pd.DataFrame) -> dict[float, pd.DataFrame]:
 
 
 def _gains(speedups: pd.DataFrame, lane: str, others: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """By how many percent a lane is faster than others, the mean over prompts, and the same with intervals in
-    words; `others` are columns by the name to show."""
+    """Return by how many percent a lane is faster than others, as the geometric mean over prompts, and the
+    same with intervals in words; `others` are columns by the name to show."""
     means, words = {}, {}
     for temperature, part in _temperatures(speedups).items():
-        column = {
-            name: bootstrap_mean(100 * (part[lane] / part[other] - 1)) for name, other in others.items()
-        }
-        means[temperature] = {name: mean for name, (mean, *_) in column.items()}
+        column = {name: geometric_mean(part[lane] / part[other]) for name, other in others.items()}
+        means[temperature] = {name: 100 * (found.mean - 1) for name, found in column.items()}
         words[temperature] = {
-            name: f"{mean:+.1f}% [{low:+.1f}, {high:+.1f}]" for name, (mean, low, high) in column.items()
+            name: _with_interval(*(100 * (ratio - 1) for ratio in found), "{:+.1f}", "%")
+            for name, found in column.items()
         }
     return pd.DataFrame(means), pd.DataFrame(words)
+
+
+def _with_interval(mean: float, low: float, high: float, form: str, unit: str) -> str:
+    interval = f" [{form.format(low)}, {form.format(high)}]" if low == low else ""  # NaN with few prompts
+    return f"{form.format(mean)}{unit}{interval}"
 
 
 def best_in_hindsight(speedups: pd.DataFrame, lanes: Iterable[str]) -> pd.Series:
     """For each cell the speedup of the lane that is best at its temperature on average, in hindsight."""
     lanes = list(lanes)
-    mean = speedups[lanes].groupby(level="temperature").mean().idxmax(axis=1)
+    mean = mean_speedups(speedups[lanes]).idxmax(axis=1)
     return pd.Series([row[mean[key[-1]]] for key, row in speedups.iterrows()], speedups.index)
 
 
 def _best_elsewhere(speedups: pd.DataFrame, lanes: Iterable[str]) -> pd.Series:
     """For each cell the speedup of the lane that is best on the other prompts at its temperature."""
     lanes = list(lanes)
-    grouped = speedups[lanes].groupby(level="temperature")
-    others = grouped.transform("sum") - speedups[lanes]
+    logs = np.log(speedups[lanes])
+    others = logs.groupby(level="temperature").transform("sum") - logs
     return pd.Series(
         [row[choice] for choice, (_, row) in zip(others.idxmax(axis=1), speedups.iterrows(), strict=True)],
         speedups.index,
@@ -175,11 +190,9 @@ def _at_high_temperature(speedups: pd.DataFrame) -> Finding:
     lanes = [*FIXED.values(), ADAEDL, SCORED, *RIVALS, OURS_AS_SAMPLED, OURS, ORACLE]
     words, means = {}, {}
     for temperature, part in _temperatures(speedups).items():
-        found = {lane: bootstrap_mean(part[lane]) for lane in lanes}
+        found = {lane: geometric_mean(part[lane]) for lane in lanes}
         means[temperature] = {lane: mean for lane, (mean, *_) in found.items()}
-        words[temperature] = {
-            lane: f"{mean:.2f}× [{low:.2f}, {high:.2f}]" for lane, (mean, low, high) in found.items()
-        }
+        words[temperature] = {lane: _with_interval(*mean, "{:.2f}", "×") for lane, mean in found.items()}
     hot = max(means)
     ours, fixed = means[hot][ADAEDL], {k: means[hot][lane] for k, lane in FIXED.items()}
     slow = [k for k, speedup in fixed.items() if speedup < 1]
@@ -200,8 +213,8 @@ def _over_setting(
     speedups: pd.DataFrame, lanes: dict[float, str], default: float, name: str, claim: str
 ) -> Finding:
     """How a setting of AdaEDL changes its speedup: the best value, and what the default loses to it."""
-    by_temperature = speedups.groupby(level="temperature")
-    means = pd.DataFrame({value: by_temperature[lanes[value]].mean() for value in sorted(lanes)}).T
+    averages = mean_speedups(speedups)
+    means = pd.DataFrame({value: averages[lanes[value]] for value in sorted(lanes)}).T
     best = means.idxmax()
     lost = 100 * (1 - means.loc[default] / means.max())
     spread = 100 * (1 - means.min() / means.max())
@@ -215,14 +228,12 @@ def _over_setting(
 
 
 def _scored(speedups: pd.DataFrame) -> Finding:
-    by_temperature = speedups.groupby(level="temperature")
+    averages = mean_speedups(speedups)
     tables, gains = [], {}
     for rule, (sampled, scored) in {ADAEDL: (ADAEDL, SCORED), "throughput": (OURS_AS_SAMPLED, OURS)}.items():
         lanes = {f"{rule}, q as sampled": sampled, f"{rule}, q at temperature 1": scored}
         tables.append(
-            pd.DataFrame(
-                {name: by_temperature[lane].mean().map("{:.2f}×".format) for name, lane in lanes.items()}
-            ).T
+            pd.DataFrame({name: averages[lane].map("{:.2f}×".format) for name, lane in lanes.items()}).T
         )
         means, words = _gains(speedups, scored, {f"{rule}, the latter over the former": sampled})
         tables.append(words)
@@ -246,7 +257,8 @@ def _ours(speedups: pd.DataFrame) -> Finding:
     means, words = _gains(
         chosen, OURS, {"the best other, in hindsight": "best", "a rule chosen on other prompts": "elsewhere"}
     )
-    share = (100 * chosen[OURS] / chosen[ORACLE]).groupby(level="temperature").mean()
+    averages = mean_speedups(chosen)
+    share = 100 * averages[OURS] / averages[ORACLE]
     words.loc["percent of oracle"] = [f"{share[t]:.0f}%" for t in words.columns]
     over = means.loc["the best other, in hindsight"]
     verdict = (
@@ -265,10 +277,14 @@ def model_error(modelled: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """By lane and temperature, mean speedups of the cells that both sweeps have: modelled, measured, and by
     how many percent the former is higher."""
     keys = [*PROMPT_KEY, "temperature", "seed", "lane"]
-    both = modelled.merge(measured, on=keys, suffixes=("_modelled", "_measured"))
-    both = both[both["lane"] != BASELINE]
-    means = both.groupby(["lane", "temperature"])[["speedup_modelled", "speedup_measured"]].mean()
-    means.columns = ["modelled", "measured"]
+    shared = modelled[keys].merge(measured[keys])
+    means = pd.DataFrame(
+        {
+            name: mean_speedups(_by_prompt(frame.merge(shared)).unstack("lane")).stack()
+            for name, frame in {"modelled": modelled, "measured": measured}.items()
+        }
+    ).swaplevel()
+    means = means.drop(index=BASELINE, level="lane").sort_index()
     return means.assign(error=100 * (means["modelled"] / means["measured"] - 1)).reset_index()
 
 
@@ -284,7 +300,8 @@ def report(frame: pd.DataFrame, measured: pd.DataFrame, machine: str) -> str:
         f"{first['max_new_tokens']} new tokens, shared noise. Make your own with `python -m adaedl study`.\n",
         "Speedups are against autoregressive decoding of the same text. Each text was recorded once and "
         "every stopper replayed on it: rounds are exactly those of a real run, clocks are modelled from the "
-        "costs of real rounds of that text. Intervals are 95% bootstrap intervals over prompts.\n",
+        "costs of real rounds of that text. A mean speedup is the geometric mean over prompts, with its 95% "
+        "t interval.\n",
         "\n\n".join(f"![{what}]({file})" for file, what in FIGURES.items()) + "\n",
         "## The pair at each temperature\n",
         markdown(_conditions(adaedl)),

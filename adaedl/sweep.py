@@ -6,8 +6,9 @@ machine that slows down does so for all alike, within a cell and not only on ave
 order of the lanes moves on by one with every cell, because the first round after a prefill and every tie of
 clocks fall to the lanes in their order.
 
-The speedup of a lane is against the autoregressive lane of its own cell, and intervals are over prompts:
-they are the sample, and seeds of one prompt are not independent of each other.
+The speedup of a lane is against the autoregressive lane of its own cell. A mean speedup is the geometric mean
+over prompts, with a t interval (`adaedl.statistics`). Prompts are the sample: seeds of one prompt, and
+prompts of the same text, are averaged first, because they are not independent of each other.
 
 Whatever runs a model is imported where it runs, so that a page of tables need not wait for torch.
 """
@@ -33,7 +34,7 @@ from adaedl.models.pair import Pair
 from adaedl.prompts import PROMPT_SETS, split_prompts
 from adaedl.replay import replay_trace
 from adaedl.request import MAX_LANES, Sampling, check_race, check_run
-from adaedl.statistics import bootstrap_mean
+from adaedl.statistics import FEWEST, by_sample, geometric_mean
 from adaedl.stopping import format_spec, make_stopper
 from adaedl.trace import LaneMetrics, Trace
 
@@ -275,28 +276,41 @@ def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
-    """For each lane and temperature (and kind of text) the mean speedup over prompts with its 95% bootstrap
-    interval, and the means of other metrics.
+    """Return, for each lane and temperature (and kind of text), the geometric mean of the speedups over
+    prompts, its 95% t interval, and the arithmetic means of other metrics.
 
     Args:
         frame: rows as `to_frame` or `read_rows` gives them, of a whole sweep or of a part.
 
     Returns:
-        Columns lane, temperature, (kind,) prompts, speedup, speedup_low, speedup_high, and `MEANS`.
+        Columns lane, temperature, (kind,) prompts (of different texts), speedup, speedup_low, speedup_high,
+        speedups, and `MEANS`. With fewer than `FEWEST` prompts there is no interval, and `speedups` lists the
+        prompts' own; otherwise that list is empty.
     """
     groups = ["lane", "temperature", *(["kind"] if by_kind else [])]
-    columns = [*groups, "prompts", "speedup", "speedup_low", "speedup_high", *MEANS]
+    columns = [*groups, "prompts", "speedup", "speedup_low", "speedup_high", "speedups", *MEANS]
     numbers = ["speedup", *MEANS]
     if frame.empty:
         return pd.DataFrame(columns=columns)
-    # Seeds of one prompt are one observation.
-    keys = list(dict.fromkeys([*groups, "kind", "prompt", "prompt_digest"]))
-    prompts = frame.astype(dict.fromkeys(numbers, float)).groupby(keys, sort=False)[numbers].mean()
-    grouped = prompts.groupby(groups, sort=False)
-    spread = [bootstrap_mean(values.dropna()) for _, values in grouped["speedup"]]
-    table = grouped[list(MEANS)].mean().assign(prompts=grouped.size())
-    table[["speedup", "speedup_low", "speedup_high"]] = np.array(spread)
-    return table.reset_index()[columns]
+    rows = frame.astype(dict.fromkeys(numbers, float))
+    prompts = rows.groupby([*groups, "prompt_digest"], sort=False)[list(MEANS)].mean()
+    table = prompts.groupby(groups, sort=False).mean()
+    found = [_speedups(part) for _, part in rows.groupby(groups, sort=False)]
+    return table.assign(**pd.DataFrame(found, table.index)).reset_index()[columns]
+
+
+def _speedups(rows: pd.DataFrame) -> dict:
+    """What a summary says of the speedups of one lane at one temperature."""
+    known = rows.dropna(subset="speedup")
+    values = list(by_sample(known["speedup"], known["prompt_digest"]).values())
+    mean = geometric_mean(values)
+    return {
+        "prompts": rows["prompt_digest"].nunique(),
+        "speedup": mean.mean,
+        "speedup_low": mean.low,
+        "speedup_high": mean.high,
+        "speedups": values if len(values) < FEWEST else [],
+    }
 
 
 # The CSV file of a sweep, which can be killed at any moment and gone on with.
@@ -393,7 +407,7 @@ def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
         frame = frame.astype(dict.fromkeys(WHOLE, int) | dict.fromkeys(NUMBERS, float))
     except (ValueError, OverflowError):
         frame = None
-    if frame is None or np.isinf(frame[NUMBERS]).any(axis=None):
+    if frame is None or np.isinf(frame[NUMBERS]).any(axis=None) or (frame["speedup"] <= 0).any():
         raise UserError("{} is not a sweep's CSV file: a number in it is not one.", name)
     return frame
 

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
-from adaedl.statistics import bootstrap_mean
+from adaedl.statistics import geometric_mean
 from adaedl.study import (
     ADAEDL,
     FIGURES,
@@ -23,6 +23,7 @@ from adaedl.study import (
     OURS,
     THRESHOLDS,
     best_in_hindsight,
+    mean_speedups,
     speedup_table,
 )
 from adaedl.sweep import read_rows
@@ -85,10 +86,10 @@ def speedup_figure(speedups: pd.DataFrame) -> go.Figure:
 def settings_figure(speedups: pd.DataFrame) -> go.Figure:
     """How much of the best setting's speed AdaEDL keeps with each λ0 and each γ, a line for a temperature."""
     figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04)
-    by_temperature = speedups.groupby(level="temperature")
+    averages = mean_speedups(speedups)
     shades = ["#08306b", "#2171b5", "#6baed6", "#fdae6b", "#f16913", "#a63603"]  # cold to hot
     for column, (name, lanes) in enumerate({"λ0": THRESHOLDS, "γ": GAMMAS}.items(), 1):
-        means = pd.DataFrame({value: by_temperature[lanes[value]].mean() for value in sorted(lanes)})
+        means = pd.DataFrame({value: averages[lanes[value]] for value in sorted(lanes)})
         for shade, (temperature, row) in zip(shades, means.iterrows(), strict=False):
             figure.add_scatter(
                 x=row.index,
@@ -109,7 +110,7 @@ def settings_figure(speedups: pd.DataFrame) -> go.Figure:
 def intervals(values: pd.Series) -> pd.DataFrame:
     """mean, low and high of a lane's speedups by temperature."""
     by_temperature = values.groupby(level="temperature")
-    found = {temperature: bootstrap_mean(part) for temperature, part in by_temperature}
+    found = {temperature: geometric_mean(part) for temperature, part in by_temperature}
     return pd.DataFrame.from_dict(found, "index", columns=["mean", "low", "high"])
 
 

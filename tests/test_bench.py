@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from toys import tiny_llama, tiny_pair
 
-from adaedl.bench import ASSISTED_SEARCH, LOOKUP_TOKENS, bench, summarise
+from adaedl.bench import ASSISTED_SEARCH, LOOKUP_TOKENS, Runs, System, bench, result_row, summarise
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.errors import UserError
 from adaedl.models.runner import TransformersRunner
 from adaedl.prompts import BENCH_PROMPTS
+from adaedl.reference import Tally
+from adaedl.statistics import geometric_mean
 
 PROJECT = Path(__file__).parents[1]
 KEYS = {
@@ -74,7 +76,9 @@ def test_a_quick_bench_of_the_default_pair_writes_what_the_contract_says(tmp_pat
         assert set(row) >= KEYS
         assert row["tokens_per_s"] > 0
         assert row["ms_per_token"] == pytest.approx(1000 / row["tokens_per_s"])
-        assert row["speedup"] == pytest.approx(row["tokens_per_s"] / rows[0]["tokens_per_s"])
+        assert row["speedup"] == pytest.approx(geometric_mean(row["speedups"]).mean)
+        assert len(row["speedups"]) == 2
+        assert (row["speedup_low"], row["speedup_high"]) == (None, None)
         assert 0 <= row["overhead_share"] < 1
         assert row["block_efficiency"] >= 1
     assert rows[0]["lane"] == "autoregressive"
@@ -141,8 +145,38 @@ def test_a_bench_without_the_baseline_lane_gets_it(assisted):
     assert [row["temperature"] for row in assisted["summary"]] == [0, 1.0]
 
 
+def runs(*each: tuple[str, int, float]) -> Runs:
+    """Runs of (prompt, tokens, seconds)."""
+    made = Runs()
+    for prompt, tokens, seconds in each:
+        made.add(prompt, Tally(tokens=tokens, seconds=seconds, forward_s=seconds))
+    return made
+
+
+def test_a_speedup_is_the_geometric_mean_over_prompts_with_repeats_averaged():
+    plain = runs(("a", 10, 1.0), ("b", 10, 1.0), ("a", 10, 4.0), ("b", 10, 1.0))
+    lane = runs(("a", 10, 0.5), ("b", 10, 1.0), ("a", 10, 0.5), ("b", 20, 8.0))  # 2×, 1×, 8× and 1/4×
+    found = result_row(System("adaedl", "adaedl", None), 0.7, lane, plain)
+    assert found["speedups"] == pytest.approx([4.0, 0.5])
+    assert found["speedup"] == pytest.approx(2**0.5)
+    assert found["speedup_low"] is None
+    assert found["tokens_per_s"] == pytest.approx(50 / 10)
+
+
+def test_five_prompts_have_an_interval():
+    texts = "abcde"
+    plain, lane = (
+        runs(*((t, 1, 1.0) for t in texts)),
+        runs(*((t, 1, 1 / (n + 1)) for n, t in enumerate(texts))),
+    )
+    found = result_row(System("adaedl", "adaedl", None), 0.7, lane, plain)
+    expected = geometric_mean([1, 2, 3, 4, 5])
+    assert (found["speedup"], found["speedup_low"], found["speedup_high"]) == pytest.approx(expected)
+    assert found["speedups"] == []
+
+
 def row(system: str, lane: str, tokens_per_s: float, temperature: float = 0.7) -> dict:
-    return {"system": system, "lane": lane, "temperature": temperature, "tokens_per_s": tokens_per_s}
+    return {"system": system, "lane": lane, "temperature": temperature, "speedup": tokens_per_s / 20}
 
 
 def test_the_summary_compares_each_temperatures_best():
@@ -158,7 +192,8 @@ def test_the_summary_compares_each_temperatures_best():
         row("adaedl", "autoregressive", 20, temperature=1.3),
         row("adaedl", "fixed:k=2", 18, temperature=1.3),
     ]
-    assert summarise(results) == [
+    found = summarise(results)
+    expected = [
         {
             "temperature": 0.7,
             "best_lane": "adaedl",
@@ -180,6 +215,11 @@ def test_the_summary_compares_each_temperatures_best():
             "best_lane_over_best_assisted": None,
         },
     ]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == {
+            name: pytest.approx(value) if isinstance(value, float) else value
+            for name, value in theirs.items()
+        }
 
 
 def test_the_built_in_prompts_are_held_out_from_the_drafters_training():

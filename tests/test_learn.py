@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.sampling import acceptance_probability, residual
 from adaedl.stopping import acceptance_lower_bound, make_stopper
+from adaedl.study import mean_speedups, speedup_table
 from adaedl.sweep import read_rows
 from adaedl.trace import Trace
 from components.assets import address as assets_address
@@ -137,17 +138,19 @@ def test_pinskers_bound_is_never_above_beta_and_adaedls_estimate_sometimes_is(pa
 )
 def test_the_threshold_adapts_as_the_stoppers_does(page, spec):
     stopper = make_stopper(spec)
-    rounds = [(3, 3), (2, 0), (12, 12), (1, 1), (0, 0), (3, 2), (3, 3), (1, 1), (1, 1), (1, 1), (5, 1)]
+    judged = [(3, 3), (2, 0), (12, 12), (1, 1), (0, 0), (3, 2), (3, 3), (1, 1), (1, 1), (1, 1), (5, 1)]
+    rounds = [*((*each, 0) for each in judged), (0, 0, 1), (3, 1, 1), (0, 0, 1)]
     settings = stopper.settings
     told = rules(
         page,
-        "rules.adaptThreshold(arg.rounds.map(([drafted, accepted]) => "
-        "({ drafted: Array(drafted).fill({}), accepted })), arg.settings).map(({ threshold }) => threshold)",
+        "rules.adaptThreshold(arg.rounds.map(([drafted, accepted, dropped]) => "
+        "({ drafted: Array(drafted).fill({}), accepted, dropped })), arg.settings)"
+        ".map(({ threshold }) => threshold)",
         {"rounds": rounds, "settings": settings},
     )
     expected = []
-    for drafted, accepted in rounds:
-        stopper.observe(drafted, accepted)
+    for drafted, accepted, dropped in rounds:
+        stopper.observe(drafted, accepted, dropped)
         expected.append(stopper.threshold)
     assert told == expected
 
@@ -353,10 +356,10 @@ def test_every_step_ends_with_a_race_that_the_page_can_run(page):
 
 def test_what_is_said_of_the_first_threshold_is_what_the_study_found():
     study = read_rows(EXAMPLES.parents[1] / "docs" / "study.csv")
-    found = study.groupby(["temperature", "lane"])["speedup"].mean().round(2)
+    found = mean_speedups(speedup_table(study))
     told = texts("en")["learn.4.study"]
     for temperature, threshold in ((0.0, 0.3), (0.0, 0.8), (0.3, 0.3), (0.3, 0.8)):
-        assert f"{found[temperature, f'adaedl:threshold={threshold}']:.2f}×" in told
+        assert f"{found.loc[temperature, f'adaedl:threshold={threshold}']:.2f}×" in told
     assert f"{len(study.drop_duplicates(['kind', 'prompt']))} texts" in told
     assert f"{study['max_new_tokens'].max()} tokens" in told
 

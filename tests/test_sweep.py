@@ -162,6 +162,13 @@ def test_a_file_of_another_sweep_is_not_gone_on_with(pair, tmp_path, changes, sa
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize("speedup", [0.0, -1.0])
+def test_a_speedup_that_is_not_above_0_is_refused(swept, speedup):
+    csv = sweep.to_frame(swept).assign(speedup=speedup).to_csv(index=False)
+    with pytest.raises(UserError, match="a number in it is not one"):
+        sweep.rows_from_csv(csv.encode(), "sweep.csv")
+
+
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\n", b"no table", b'"\n'])
 def test_a_file_that_is_no_sweep_is_refused_and_kept(tmp_path, content):
     path = tmp_path / "other.csv"
@@ -220,19 +227,40 @@ def test_the_mean_speedup_is_over_prompts_and_its_interval_that_of_scipy():
     drawn = np.random.default_rng(0).normal(1.5, 0.2, size=(30, 2))
     frame = speeds({("chat", n, seed): drawn[n, seed] for n in range(30) for seed in range(2)})
     row = sweep.summarise(frame).iloc[0]
-    by_prompt = drawn.mean(1)
-    expected = stats.bootstrap((by_prompt,), np.mean, method="percentile", rng=np.random.default_rng(1))
+    by_prompt = np.log(drawn).mean(1)
+    expected = stats.ttest_1samp(by_prompt, 0).confidence_interval(0.95)
     assert row["prompts"] == 30
-    assert row["speedup"] == pytest.approx(by_prompt.mean())
-    assert row["speedup_low"] == pytest.approx(expected.confidence_interval.low, abs=0.01)
-    assert row["speedup_high"] == pytest.approx(expected.confidence_interval.high, abs=0.01)
+    assert row["speedup"] == pytest.approx(stats.gmean(drawn, axis=None))
+    assert row["speedup_low"] == pytest.approx(np.exp(expected.low))
+    assert row["speedup_high"] == pytest.approx(np.exp(expected.high))
+    assert row["speedups"] == []
+
+
+def test_few_prompts_show_their_speedups_and_no_interval():
+    frame = speeds({("chat", n, seed): n + seed for n in range(1, 4) for seed in range(2)})
+    row = sweep.summarise(frame).iloc[0]
+    assert row["speedups"] == pytest.approx([2**0.5, 6**0.5, 12**0.5])
+    assert np.isnan([row["speedup_low"], row["speedup_high"]]).all()
+    assert row["speedup"] == pytest.approx(144 ** (1 / 6))
+
+
+def test_prompts_of_the_same_text_are_one_sample():
+    frame = speeds({("chat", n, 0): float(n) for n in range(1, 7)})
+    frame["prompt_digest"] = ["a", "b", "c", "d", "e", "e"]
+    row = sweep.summarise(frame).iloc[0]
+    once = speeds({("chat", n, 0): float(n) for n in range(1, 5)} | {("chat", 5, 0): 30**0.5})
+    expected = sweep.summarise(once).iloc[0]
+    assert row["prompts"] == 5
+    for name in ("speedup", "speedup_low", "speedup_high"):
+        assert row[name] == pytest.approx(expected[name])
 
 
 def test_kinds_are_summed_up_apart_where_that_is_asked():
     frame = speeds({("chat", 1, 0): 1.0, ("chat", 2, 0): 2.0, ("story", 1, 0): 3.0})
     together, apart = sweep.summarise(frame), sweep.summarise(frame, by_kind=True)
-    assert together["speedup"].tolist() == [2.0]
-    assert dict(zip(apart["kind"], apart["speedup"], strict=True)) == {"chat": 1.5, "story": 3.0}
+    assert together["speedup"].tolist() == pytest.approx([6 ** (1 / 3)])
+    by_kind = dict(zip(apart["kind"], apart["speedup"], strict=True))
+    assert by_kind == pytest.approx({"chat": 2**0.5, "story": 3.0})
 
 
 def test_a_sweep_that_has_not_begun_has_an_empty_summary_with_all_columns():
@@ -245,7 +273,7 @@ def test_a_real_sweep_sums_up_to_a_row_for_each_lane_and_temperature(swept):
     summary = sweep.summarise(sweep.to_frame(swept))
     assert len(summary) == 3 * 2
     assert (summary["prompts"] == 3).all()
-    assert (summary["speedup_low"] <= summary["speedup"]).all()
+    assert (summary["speedups"].map(len) == 3).all()
 
 
 # What is asked for.

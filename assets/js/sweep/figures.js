@@ -15,8 +15,16 @@ export const MEASURES = {
 
 const MOST_BANDS = 4; // lanes; the bands of more would hide one another and the lines
 
-/** Mean speedup of each lane over temperature, with its 95% interval as a band where lanes are few; a line marks
- * 1.0×. */
+/** The 95% interval of a summary's row in words, or each prompt's speedup where prompts are too few for one. */
+export function spreadWords({ speedup_low, speedup_high, speedups }) {
+  if (speedup_low !== null) return `${speedup_low.toFixed(2)} – ${speedup_high.toFixed(2)}`;
+  return speedups.length ? t("sweep.each_prompt", { values: speedups.map((value) => value.toFixed(2)).join(", ") }) : "";
+}
+
+const inBrackets = (row) => (spreadWords(row) ? ` (${spreadWords(row)})` : "");
+
+/** Mean speedup of each lane over temperature, with its 95% interval as a band where lanes are few, or each prompt's
+ * speedup where prompts are; a line marks 1.0×. */
 export function speedupFigure(results) {
   const { lanes, summary } = results;
   const drafting = lanes.filter((lane) => lane !== "autoregressive");
@@ -25,10 +33,12 @@ export function speedupFigure(results) {
     const rows = rowsOf(summary, lane);
     const style = styleOf(lane, results);
     const x = rows.map((row) => row.temperature);
+    const known = rows.filter((row) => row.speedup_low !== null);
+    const reach = known.map((row) => row.temperature);
     const band = {
       type: "scatter",
-      x: [...x, ...x.toReversed()],
-      y: [...rows.map((row) => row.speedup_high), ...rows.map((row) => row.speedup_low).toReversed()],
+      x: [...reach, ...reach.toReversed()],
+      y: [...known.map((row) => row.speedup_high), ...known.map((row) => row.speedup_low).toReversed()],
       fill: "toself",
       fillcolor: style.colour,
       opacity: 0.16,
@@ -43,15 +53,15 @@ export function speedupFigure(results) {
       name: style.name,
       x,
       y: rows.map((row) => row.speedup),
-      customdata: rows.map((row) => [row.speedup_low, row.speedup_high]),
+      customdata: rows.map(inBrackets),
       line: style.line,
       marker: style.marker,
-      hovertemplate: "%{y:.2f}× (%{customdata[0]:.2f} – %{customdata[1]:.2f})",
+      hovertemplate: "%{y:.2f}×%{customdata}",
       hoverlabel: { namelength: -1 },
     };
-    return banded ? [band, mean] : [mean];
+    return [...(banded && known.length ? [band] : []), mean, ...eachPrompt(rows, (row) => row.temperature, style)];
   });
-  const shown = (row) => (banded ? [row.speedup_low, row.speedup_high] : [row.speedup]);
+  const shown = (row) => [row.speedup, ...row.speedups, ...(banded ? [row.speedup_low, row.speedup_high] : [])];
   const values = summary.flatMap(shown).filter((value) => value !== null);
   return {
     data,
@@ -63,37 +73,58 @@ export function speedupFigure(results) {
   };
 }
 
-/** Bars of speedup for each kind of text at one temperature, with their intervals. */
+/** The speedups of single prompts, where rows have them, as open circles at `place(row)`. */
+function eachPrompt(rows, place, style, more = {}) {
+  const values = rows.flatMap((row) => row.speedups.map((value) => [place(row), value]));
+  if (!values.length) return [];
+  return [
+    {
+      type: "scatter",
+      mode: "markers",
+      x: values.map(([x]) => x),
+      y: values.map(([, y]) => y),
+      marker: { color: style.colour, size: 6, symbol: "circle-open" },
+      hoverinfo: "skip",
+      showlegend: false,
+      ...more,
+    },
+  ];
+}
+
+/** Bars of speedup for each kind of text at one temperature, with their intervals, or each prompt's speedup. */
 export function kindsFigure(results, temperature) {
   const { lanes, kinds } = results;
   const rows = kinds.filter((row) => row.temperature === temperature);
   const names = [...new Set(rows.map((row) => row.kind))];
   const data = lanes
     .filter((lane) => lane !== "autoregressive")
-    .map((lane) => {
+    .flatMap((lane) => {
       const own = names.map((kind) => rows.find((row) => row.lane === lane && row.kind === kind));
       const style = styleOf(lane, results);
-      // One prompt alone has no interval.
-      const distance = (end) => own.map((row) => (row?.prompts > 1 ? Math.abs(row[end] - row.speedup) : null));
-      return {
+      const distance = (end) => own.map((row) => (row && row[end] !== null ? Math.abs(row[end] - row.speedup) : null));
+      const bar = {
         type: "bar",
         name: style.name,
         x: names.map((_, index) => index),
         y: own.map((row) => row?.speedup ?? null),
-        customdata: own.map((row) => [row?.speedup_low, row?.speedup_high, row?.prompts]),
+        offsetgroup: lane,
+        customdata: own.map((row) => (row ? [inBrackets(row), row.speedup, row.prompts] : [])),
         marker: style.bar,
         error_y: { type: "data", symmetric: false, array: distance("speedup_high"), arrayminus: distance("speedup_low"), color: variable("--tape-text"), thickness: 1.5 },
-        hovertemplate: `%{y:.2f}× (%{customdata[0]:.2f} – %{customdata[1]:.2f}), ${t("sweep.prompts_hover")}`,
+        hovertemplate: `%{y:.2f}×%{customdata[0]}, ${t("sweep.prompts_hover")}`,
         hoverlabel: { namelength: -1 },
       };
+      const known = own.filter((row) => row);
+      return [bar, ...eachPrompt(known, (row) => names.indexOf(row.kind), style, { offsetgroup: lane })];
     });
-  const top = Math.max(1, ...rows.map((row) => row.speedup_high ?? 0));
+  const top = Math.max(1, ...rows.flatMap((row) => [row.speedup, row.speedup_high, ...row.speedups]));
   return {
     data,
     layout: {
       height: 340,
       margin: { l: 58, r: 14, t: 8, b: 42 },
       barmode: "group",
+      scattermode: "group",
       bargap: 0.25,
       xaxis: axis({ showgrid: false, tickvals: names.map((_, index) => index), ticktext: names.map(kindName) }),
       yaxis: axis({ title: { text: t("sweep.speedup_axis"), standoff: 6 }, range: [0, 1.06 * top], ticksuffix: "×" }),

@@ -3,6 +3,7 @@
 import { make } from "../make.js";
 import { percent } from "../words.js";
 import { t } from "../text.js";
+import { spreadWords } from "./figures.js";
 import { lookOf } from "./lanes.js";
 
 const NONE = "–";
@@ -77,10 +78,11 @@ export function tableView() {
   };
 }
 
-function speedupCell({ lane, prompts, speedup, speedup_low, speedup_high }) {
+function speedupCell(row) {
+  const { lane, speedup } = row;
   if (speedup === null) return make("td", {}, NONE);
-  const interval = lane === "autoregressive" || prompts < 2 ? "" : ` (${speedup_low.toFixed(2)} – ${speedup_high.toFixed(2)})`;
-  const cell = make("td", {}, make("strong", {}, `${speedup.toFixed(2)}×`), interval);
+  const spread = lane === "autoregressive" ? "" : spreadWords(row);
+  const cell = make("td", {}, make("strong", {}, `${speedup.toFixed(2)}×`), spread && ` (${spread})`);
   cell.dataset.value = speedup;
   return cell;
 }
