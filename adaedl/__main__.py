@@ -39,6 +39,8 @@ HEADERS = {
     "verify_share": "verify %",
     "overhead_share": "overhead %",
     "same_text": "same text",
+    "timing_reliable": "timing",
+    "unreliable": "timing unreliable",
     "percent_of_oracle": "% of oracle",
     "near_ties": "near ties",
     "temperature": "temperature",
@@ -47,7 +49,7 @@ HEADERS = {
     "speedup_high": "to",
     "speedups": "each prompt ×",
 }
-COUNTS = ("tokens", "near_ties", "prompts")
+COUNTS = ("tokens", "near_ties", "prompts", "unreliable")
 TOP_LISTS_LEFT_OUT = {
     "judged": "The trace is large; it leaves out the most probable tokens of drafts after a rejected one.",
     "none": "The trace is large; it leaves out the most probable tokens of p and q.",
@@ -363,6 +365,7 @@ def race(args: argparse.Namespace) -> int:
     lines = [describe(pair)]
     lines += [f"\n{lane.label}:\n{printable(lane.text)}" for lane in trace.lanes]
     lines.append(f"\n{metrics_table(to_frame(trace))}")
+    lines += [f"\n{remark}" for remark in remarks(trace)]
     return finish(args.json, lambda: fitted_json(trace), "\n".join(lines), stopped)
 
 
@@ -789,20 +792,41 @@ def settings_lines(rows: list[dict]) -> list[str]:
 
 def metrics_table(frame) -> str:
     """A table of metrics as text: rounded, units in the headers, shares in percent, – for none."""
-    shown = frame.copy()
-    if "speedups" in shown and not shown["speedups"].map(len).any():
-        del shown["speedups"]
+    shown = frame.drop(columns="timing_note", errors="ignore")
+    for column in ("speedups", "unreliable"):
+        if column in shown and not shown[column].astype(bool).any():
+            del shown[column]
     for column in shown:
         if column == "speedups":
             shown[column] = [" ".join(f"{v:.2f}" for v in values) or "–" for values in frame[column]]
         elif column == "same_text":
             shown[column] = [{True: "yes", False: "no"}.get(v, "–") for v in frame[column]]
+        elif column == "timing_reliable":
+            shown[column] = [{True: "reliable", False: "unreliable"}.get(v, "–") for v in frame[column]]
         elif column in COUNTS:
             shown[column] = [f"{v:d}" for v in frame[column]]
         elif column not in ("lane", "system"):
             scale, digits = (100, 1) if column.endswith(("_share", "_rate")) else (1, 2)
             shown[column] = ["–" if v is None or v != v else f"{scale * v:.{digits}f}" for v in frame[column]]
     return shown.rename(columns=HEADERS).to_string(index=False)
+
+
+def remarks(trace) -> list[str]:
+    """What a reader of a race's numbers must know of its lanes, a line each."""
+    from adaedl.metrics import TIMING_NOTES
+    from adaedl.text_difference import difference_words
+
+    timing = [
+        f"{lane.label}: timing unreliable: {TIMING_NOTES[lane.metrics.timing_note]}."
+        for lane in trace.lanes
+        if lane.metrics and lane.metrics.timing_reliable is False
+    ]
+    texts = [
+        f"{lane.label}: not the target's text: {difference_words(lane.text_difference, trace.dtype)}."
+        for lane in trace.lanes
+        if lane.text_difference
+    ]
+    return timing + texts
 
 
 def left_aligned(frame) -> str:

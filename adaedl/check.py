@@ -20,6 +20,7 @@ from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import draw, uniform_dtype, verify_speculative, warp, warp_logits
 from adaedl.stopping import LIVE_STOPPERS
+from adaedl.text_difference import rounding_of
 from adaedl.trace import Trace
 
 NOISE_TEMPERATURES = (0.7, 1.0)
@@ -68,12 +69,11 @@ def check(
 
 
 class _Ties:
-    """Two tokens so close that rounding alone decides between them. Float32 logits are good to 1e-4
-    here; 16-bit ones of 16 to 32 are 1/8 apart. Without a model nothing is a tie."""
+    """Two tokens so close that rounding alone decides between them. Without a model nothing is a tie."""
 
     def __init__(self, pair: Pair, model=None):
         self.pair, self.model = pair, model
-        self.tolerance = 1e-3 if pair.dtype == torch.float32 else 0.25
+        self.tolerance = rounding_of(pair.dtype)
 
     @torch.inference_mode()
     def explains(self, trace: Trace, position: int) -> bool:

@@ -15,17 +15,26 @@
 | verify_share | time in the target's forwards / the lane's clock | share |
 | overhead_share | time outside both models' forwards / the lane's clock; the four add up to 1 | share |
 | same_text | the lane wrote what the autoregressive lane wrote (as far as both got) | yes/no |
+| timing_reliable | nothing shows that the machine was busy with something else (`adaedl.timing`) | yes/no |
+| timing_note | what shows it, see `TIMING_NOTES` | |
 
 Prefill is in no lane's clock: it is done once a race and is the same for all.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import pandas as pd
 
+from adaedl.timing import RoundTimes, judge_timing
 from adaedl.trace import Lane, LaneMetrics, Round, Trace
 
 BASELINE = "autoregressive"
+TIMING_NOTES = {
+    "one_token": "only one token was timed",
+    "irregular": "its rounds took irregular times, so the machine was busy",
+    "beyond_block_efficiency": "faster than its tokens per target forward allow, so the machine was busy",
+    "baseline": "the autoregressive lane's rounds took irregular times, so the machine was busy",
+}
 
 
 @dataclass
@@ -44,10 +53,12 @@ class Tally:
     useful_s: float = 0.0
     reached: int = 0
     beta: float = 0.0
+    times: RoundTimes = field(default_factory=RoundTimes)
 
     def add(self, played: Round) -> None:
         steps = len(played.drafted) + played.dropped
         self.rounds += 1
+        self.times.add(steps, played.duration_s)
         self.tokens += len(played.token_ids)
         self.clock_s = played.end_s
         self.drafted += len(played.drafted)
@@ -108,14 +119,19 @@ class RunningMetrics:
 def lane_metrics(lane: Tally, baseline: Tally | None, same_text: bool | None) -> LaneMetrics:
     """One lane's numbers; None where they are not defined (yet). `baseline` is the autoregressive lane
     of the same race."""
+    speedup = _ratio(_per_token(baseline), _per_token(lane))
+    block_efficiency = _ratio(lane.tokens, lane.rounds)
+    reliable, note = judge_timing(
+        lane.times, baseline.times if baseline else None, lane.tokens, speedup, block_efficiency
+    )
     return LaneMetrics(
         tokens=lane.tokens,
         tokens_per_s=_ratio(lane.tokens, lane.clock_s),
         ms_per_token=_ratio(1000 * lane.clock_s, lane.tokens),
-        speedup=_ratio(_per_token(baseline), _per_token(lane)),
+        speedup=speedup,
         acceptance_rate=_ratio(lane.accepted, lane.drafted),
         draft_length=_ratio(lane.drafted, lane.rounds),
-        block_efficiency=_ratio(lane.tokens, lane.rounds),
+        block_efficiency=block_efficiency,
         mean_beta=_ratio(lane.beta, lane.reached),
         cost_ratio=_ratio(_ratio(lane.draft_s, lane.steps), _target_step(baseline)),
         draft_share=_ratio(lane.useful_s, lane.clock_s),
@@ -123,6 +139,8 @@ def lane_metrics(lane: Tally, baseline: Tally | None, same_text: bool | None) ->
         wasted_share=_ratio(lane.draft_s - lane.useful_s, lane.clock_s),
         overhead_share=_ratio(max(0.0, lane.clock_s - lane.draft_s - lane.verify_s), lane.clock_s),
         same_text=same_text,
+        timing_reliable=reliable,
+        timing_note=note,
     )
 
 

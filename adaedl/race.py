@@ -18,6 +18,7 @@ from adaedl.models.loading import memory_told
 from adaedl.models.pair import Pair
 from adaedl.request import NOISE_VERSION, Sampling, check_race
 from adaedl.stopping import make_stopper
+from adaedl.text_difference import explain_differences
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
 
 
@@ -120,6 +121,7 @@ def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]
             metrics.add(number, played)
             metrics.update()
             yield number, played
+        explain_differences(pair, trace)
     finally:
         for generator in running.values():
             generator.close()

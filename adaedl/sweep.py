@@ -189,12 +189,15 @@ class Row:
         return values | values.pop("metrics")
 
 
-COLUMNS = [f.name for f in fields(Row) if f.name != "metrics"] + [f.name for f in fields(LaneMetrics)]
+METRICS = [f.name for f in fields(LaneMetrics)]
+COLUMNS = [f.name for f in fields(Row) if f.name != "metrics"] + METRICS
+SINCE_THEN = ["timing_reliable", "timing_note"]  # columns that older files do not have
 SETUP = COLUMNS[:7]  # what all rows of one sweep share
 CELL = ["kind", "prompt", "prompt_digest", "temperature", "seed"]
-TEXTS = ["pair", "device", "dtype", "verification", "kind", "prompt_digest", "lane", "stopper"]
+TEXTS = ["pair", "device", "dtype", "verification", "kind", "prompt_digest", "lane", "stopper", "timing_note"]
+YES_OR_NO = ["same_text", "timing_reliable"]
 WHOLE = ["top_k", "max_new_tokens", "prompt", "seed"]
-NUMBERS = ["top_p", "temperature", *(f.name for f in fields(LaneMetrics) if f.name != "same_text")]
+NUMBERS = ["top_p", "temperature", *(name for name in METRICS if name not in (*TEXTS, *YES_OR_NO))]
 
 
 def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[list[Row]]:
@@ -284,11 +287,12 @@ def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
 
     Returns:
         Columns lane, temperature, (kind,) prompts (of different texts), speedup, speedup_low, speedup_high,
-        speedups, and `MEANS`. With fewer than `FEWEST` prompts there is no interval, and `speedups` lists the
-        prompts' own; otherwise that list is empty.
+        speedups, unreliable, and `MEANS`. With fewer than `FEWEST` prompts there is no interval, and
+        `speedups` lists the prompts' own; otherwise that list is empty. `unreliable` counts the runs whose
+        times are not reliable.
     """
     groups = ["lane", "temperature", *(["kind"] if by_kind else [])]
-    columns = [*groups, "prompts", "speedup", "speedup_low", "speedup_high", "speedups", *MEANS]
+    columns = [*groups, "prompts", "speedup", "speedup_low", "speedup_high", "speedups", "unreliable", *MEANS]
     numbers = ["speedup", *MEANS]
     if frame.empty:
         return pd.DataFrame(columns=columns)
@@ -310,6 +314,7 @@ def _speedups(rows: pd.DataFrame) -> dict:
         "speedup_low": mean.low,
         "speedup_high": mean.high,
         "speedups": values if len(values) < FEWEST else [],
+        "unreliable": int(rows["timing_reliable"].eq(False).sum()),
     }
 
 
@@ -401,6 +406,8 @@ def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
         )
     except (ValueError, pd.errors.ParserError):
         frame = pd.DataFrame()
+    if list(frame.columns) == [name for name in COLUMNS if name not in SINCE_THEN]:
+        frame = frame.assign(**dict.fromkeys(SINCE_THEN))
     if list(frame.columns) != COLUMNS:
         raise UserError("{} is not a sweep's CSV file: its first line is not the columns of one.", name)
     try:

@@ -21,6 +21,8 @@ ROUNDING_S = 1e-6  # seconds, of the clocks in a file
 TOP_LISTS = ("all", "judged", "none")  # from what is best to have to what is smallest
 
 StopReason = Literal["threshold", "max_draft", "eos", "length"]
+# Why a lane's times are not reliable; `adaedl.timing` says when which one is given.
+TimingNote = Literal["one_token", "irregular", "beyond_block_efficiency", "baseline"]
 TopToken = tuple[int, str, float]  # id, text, probability
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1.001)]  # float32 sums may end a little above 1
@@ -141,6 +143,24 @@ class LaneMetrics:
     wasted_share: float | None
     overhead_share: float | None
     same_text: bool | None
+    timing_reliable: bool | None = None
+    timing_note: TimingNote | None = None
+
+
+@dataclass
+class TextDifference:
+    """Where a lane's text leaves the autoregressive lane's although the rule makes both the same: after
+    `position` tokens, with the lane's own token `ours` in place of `theirs`. `gap` is how far the target's
+    scores of the two are apart, and `rounding` whether rounding may move them by that much; None where it
+    could not be measured. `adaedl.text_difference` says how."""
+
+    position: Count
+    ours: Count
+    theirs: Count
+    ours_text: str
+    theirs_text: str
+    gap: Annotated[float, Field(ge=0)] | None = None
+    rounding: bool | None = None
 
 
 @dataclass
@@ -149,7 +169,7 @@ class Lane:
 
     `text` is the tokenizer's decode of `token_ids`, and `pieces` what each token adds to it: nothing where a
     token only begins a character, and the whole character where one completes it. `pieces` is empty in traces
-    from before it was kept.
+    from before it was kept. `text_difference` is None too where the race was stopped.
     """
 
     stopper: str
@@ -160,6 +180,7 @@ class Lane:
     text: str = ""
     metrics: LaneMetrics | None = None
     pieces: list[str] = field(default_factory=list)
+    text_difference: TextDifference | None = None
 
     @property
     def clock_s(self) -> float:
@@ -334,7 +355,7 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
 
 
 STRICT = ConfigDict(allow_inf_nan=False, strict=True, extra="ignore")
-for _part in (DraftedToken, Emitted, Round, LaneMetrics, Lane, PairInfo, SamplingInfo, Trace):
+for _part in (DraftedToken, Emitted, Round, LaneMetrics, TextDifference, Lane, PairInfo, SamplingInfo, Trace):
     _part.__pydantic_config__ = STRICT
 _TRACE = TypeAdapter(Trace)
 _ROUND = TypeAdapter(Round)

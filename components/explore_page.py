@@ -102,7 +102,9 @@ def explore_view(models: ModelsState) -> None:
             if found:
                 values = {"spec": found[0]["label"], "speedup": f"{found[0]['speedup']:.2f}"}
                 where = f"{session.trace.device}/{session.trace.dtype}"
-                words = say("explore.status_measured", device=where, **values)
+                reliable = found[0]["timing_reliable"] is not False
+                key = "explore.status_measured" if reliable else "explore.status_measured_unreliable"
+                words = say(key, device=where, **values)
             yield {status: words, measured: json.dumps({"measured_for": recorded, "measured": found})}
         yield {**_buttons(running=False), **({status: told[0]} if told else {})}
 

@@ -28,6 +28,7 @@ class RaceFeed:
     character may come in the bytes of several tokens), and `text` after it;
     {"lane": n, "drop": pieces, "pieces": more}: the lane's pieces likewise;
     {"token_bytes": more}: the trace's `token_bytes` that are new;
+    {"lane": n, "difference": a TextDifference}, where the lane's text is not the target's;
     {"end": true}: nothing more comes.
 
     A value for the browser is some of them, after {"feed": which one, "from": the number of the first}.
@@ -37,7 +38,16 @@ class RaceFeed:
         self.trace = trace
         self.name = secrets.token_hex(8)
         lanes = [
-            replace(lane, rounds=[], token_ids=[], text="", pieces=[], metrics=None) for lane in trace.lanes
+            replace(
+                lane,
+                rounds=[],
+                token_ids=[],
+                text="",
+                pieces=[],
+                metrics=None,
+                text_difference=None,
+            )
+            for lane in trace.lanes
         ]
         header = asdict(replace(trace, lanes=lanes, token_bytes={}))
         head = {"trace": header, "live": live, "seed": str(trace.seed), "most_bytes": MAX_TRACE_BYTES}
@@ -46,6 +56,7 @@ class RaceFeed:
         self.text_told = [""] * len(trace.lanes)
         self.pieces_told: list[list[str]] = [[] for _ in trace.lanes]
         self.token_bytes_told: set[str] = set()
+        self.differences_told: set[int] = set()
         self._first = 0  # of the window
         self._updates: list[int] = []  # how many lines there were at each
 
@@ -84,6 +95,9 @@ class RaceFeed:
             if lane.pieces != self.pieces_told[number]:
                 self.lines.append(_line(_pieces_entry(number, self.pieces_told[number], lane.pieces)))
                 self.pieces_told[number] = list(lane.pieces)
+            if lane.text_difference and number not in self.differences_told:
+                self.lines.append(_line({"lane": number, "difference": asdict(lane.text_difference)}))
+                self.differences_told.add(number)
 
     def end(self) -> None:
         """Add what is left, and that it is the end."""

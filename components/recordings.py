@@ -59,6 +59,7 @@ def measured_lanes(trace: Trace) -> list[dict]:
             "settings": lane.settings,
             "label": lane.label,
             "speedup": lane.metrics.speedup,
+            "timing_reliable": lane.metrics.timing_reliable,
         }
         for lane in trace.lanes
         if lane.metrics and lane.metrics.speedup is not None and lane.stopper != "autoregressive"

@@ -88,10 +88,11 @@ class RaceOnZeroGpu:
         if part is None:
             return False
         lanes, self.trace.token_bytes = part
-        for lane, (rounds, pieces, metrics) in zip(self.trace.lanes, lanes, strict=True):
+        for lane, (rounds, pieces, metrics, difference) in zip(self.trace.lanes, lanes, strict=True):
             lane.rounds.extend(rounds)
             lane.token_ids.extend(token for played in rounds for token in played.token_ids)
             lane.pieces, lane.text, lane.metrics = pieces, "".join(pieces), metrics
+            lane.text_difference = difference
         return True
 
     def close(self) -> None:
@@ -106,7 +107,7 @@ def gpu_seconds(settings: RaceSettings) -> int:
 @gpu_task(gpu_seconds)
 def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | tuple[list, dict]]:
     """A race in parts: its trace without rounds, then several times a second what was added to each lane, as
-    (new rounds, pieces of the text, metrics), and the trace's `token_bytes`."""
+    (new rounds, pieces of the text, metrics, text difference), and the trace's `token_bytes`."""
     from adaedl.race import race
 
     trace = begin(pair, settings)
@@ -118,7 +119,7 @@ def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | tuple[lis
         while going:
             going = play_rounds(running, trace, lambda: False)
             lanes = [
-                (lane.rounds[count:], lane.pieces, lane.metrics)
+                (lane.rounds[count:], lane.pieces, lane.metrics, lane.text_difference)
                 for lane, count in zip(trace.lanes, told, strict=True)
             ]
             yield lanes, trace.token_bytes

@@ -383,6 +383,42 @@ def test_graphs_are_captured_while_a_prompt_is_read_and_never_in_a_round():
     assert len(captured) == before == 2 * cuda.GRAPHED_ROWS  # with the drafter's features, and without
 
 
+class RowByRow(cuda.TorchSteps):
+    """Steps that compute each row by itself, so that its bits don't depend on the others; as Triton's do."""
+
+    def norm(self, x, weight, eps):
+        return torch.cat([super(RowByRow, self).norm(row, weight, eps) for row in x.split(1)])
+
+    def product(self, x, weight, bias):
+        return torch.cat([super(RowByRow, self).product(row, weight, bias) for row in x.split(1)])
+
+    def add_product(self, out, x, weight, bias):
+        for number, row in enumerate(x.split(1)):
+            super().add_product(out[number : number + 1], row, weight, bias)
+
+    def attend(self, heads, places, kept):
+        attended = []
+        for row, position in zip(heads.split(1), places.positions.split(1), strict=True):
+            attended.append(super().attend(row, cuda.Places(position, places.cos, places.sin), kept))
+        return torch.cat(attended)
+
+
+@pytest.mark.parametrize("rows", [17, 20, 40, 65])
+def test_drafts_beyond_a_graph_are_verified_with_the_bits_of_single_tokens(rows):
+    runner = GraphedLlama(tiny_llama(), Replayed, RowByRow())
+    prompt, ids = token_ids(24), token_ids(rows, seed=1)
+    results = []
+    for at_once in (rows, 1, 5):
+        cache = runner.new_cache(128)
+        runner.forward(prompt, cache, "none", LAYERS)
+        parts = [runner.forward(part, cache, "all", LAYERS) for part in ids.split(at_once)]
+        assert cache.length == len(prompt) + rows
+        results.append([torch.cat(column) for column in zip(*parts, strict=True)])
+    for logits, features in results[1:]:
+        assert torch.equal(logits, results[0][0])
+        assert torch.equal(features, results[0][1])
+
+
 def test_graphs_that_fail_or_disagree_are_not_used(caplog):
     def failing(work, device):
         raise RuntimeError("no graphs here")

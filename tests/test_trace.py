@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from adaedl.trace import (
     PairInfo,
     Round,
     SamplingInfo,
+    TimingNote,
     Trace,
 )
 
@@ -91,10 +93,12 @@ metrics = st.builds(
     LaneMetrics,
     tokens=counts,
     same_text=st.none() | st.booleans(),
+    timing_reliable=st.none() | st.booleans(),
+    timing_note=st.none() | st.sampled_from(get_args(TimingNote)),
     **{
         name: st.none() | numbers
         for name in LaneMetrics.__annotations__
-        if name not in ("tokens", "same_text")
+        if name not in ("tokens", "same_text", "timing_reliable", "timing_note")
     },
 )
 

@@ -30,7 +30,7 @@ from adaedl.models.runner import Output, TransformersRunner
 log = logging.getLogger(__name__)
 
 GRAPHABLE = ("llama", "qwen2")
-GRAPHED_ROWS = 16  # longer forwards are launched kernel by kernel
+GRAPHED_ROWS = 16  # a prompt is read in longer forwards, launched kernel by kernel
 LEAST_CAPACITY = 1024
 WARM_UP = 2
 # As far as logits may be from those of transformers, whose products are rounded in another order; see
@@ -284,6 +284,11 @@ class GraphedLlama:
         feature_layers: tuple[int, ...] = (),
     ) -> Output:
         rows = len(token_ids)
+        if rows > GRAPHED_ROWS and logits == "all":
+            # Drafts to verify. Kernel by kernel they would be rounded otherwise than in a graph, and a lane
+            # of long drafts would then write another text than one of short drafts.
+            parts = token_ids.split(GRAPHED_ROWS)
+            return _joined([self.forward(part, cache, logits, feature_layers) for part in parts])
         if logits == "none" and feature_layers not in self._features_asked:
             # A prompt is being read, on no lane's clock: now is the time to capture what its lanes will need.
             self._features_asked.add(feature_layers)
@@ -354,6 +359,12 @@ class GraphedLlama:
         return steps.product(x if logits == "all" else x[-1:], head.weight, head.bias), features
 
 
+def _joined(outputs: list[Output]) -> Output:
+    """The outputs of forwards that followed one another as that of one."""
+    logits, features = zip(*outputs, strict=True)
+    return Output(torch.cat(logits), None if features[0] is None else torch.cat(features))
+
+
 def make_graphed(model, capture: Callable = CudaGraph) -> GraphedLlama | None:
     """A graphed runner that gives the logits of transformers on this machine, or None; the log says why."""
     return next(filter(None, (_checked(model, capture, triton) for triton in (True, False))), None)
@@ -388,9 +399,11 @@ def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
 def difference(runner: GraphedLlama, reference: TransformersRunner) -> float:
     """How far a runner's logits are from another's, over forwards of several lengths: the root mean square of
     the differences in parts of the other's."""
-    token_ids = torch.arange(GRAPHED_ROWS + 8, device=runner.device) % runner.vocab_size
+    token_ids = torch.arange(2 * GRAPHED_ROWS + 9, device=runner.device) % runner.vocab_size
     caches = runner.new_cache(len(token_ids)), reference.new_cache(len(token_ids))
-    parts = token_ids.split([GRAPHED_ROWS + 1, 1, 5, 1])
+    prompt, *parts = token_ids.split([GRAPHED_ROWS + 1, GRAPHED_ROWS + 1, 1, 5, 1])
+    for made, cache in zip((runner, reference), caches, strict=True):
+        made.forward(prompt, cache, "none")
     ours, theirs = (
         torch.cat([made.forward(part, cache).logits for part in parts]).float()
         for made, cache in zip((runner, reference), caches, strict=True)

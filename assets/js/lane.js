@@ -6,7 +6,7 @@ import { METRICS } from "./metrics.js";
 import { BARE_HEIGHT, CHART, GAP, HEIGHT, drawRound, svg } from "./tape.js";
 import { t } from "./text.js";
 import { columnsOf, draftsNothing, pieceAt, textStart, titleOf } from "./trace.js";
-import { phaseWords } from "./words.js";
+import { differenceWords, phaseWords } from "./words.js";
 
 const HEAD_METRICS = ["speedup", "tokens_per_s", "acceptance_rate", "draft_length", "block_efficiency"];
 const PHASES = ["draft", "compare", "stop", "verify", "judge", "rewind", "emit"];
@@ -171,14 +171,18 @@ export function laneView(trace, number, { pick, choose }) {
     });
     if (metrics.same_text !== null && !isBaseline) {
       const same = metrics.same_text;
-      const text = t(same ? "player.same" : "player.other");
+      const text = same ? t("player.same") : differenceWords(lane.text_difference, trace.dtype);
       items.push(["same_text", text, t("player.about.same_text")]);
+    }
+    // The first token of every lane is one token; that is worth saying only of a lane that wrote no more.
+    if (metrics.timing_reliable === false && (metrics.timing_note !== "one_token" || lane.token_ids.length === 1)) {
+      items.push(["timing_reliable", `⚠ ${t("player.timing.unreliable")}`, t(`player.timing.${metrics.timing_note}`)]);
     }
     while (numbers.childElementCount > items.length) numbers.lastElementChild.remove();
     items.forEach(([name, text, about], index) => {
       const item = numbers.children[index] ?? numbers.appendChild(make("span", { className: "number" }));
       setText(item, text);
-      if (item.dataset.metric === name && name !== "same_text") return;
+      if (item.dataset.metric === name && name !== "same_text" && name !== "timing_reliable") return;
       item.dataset.metric = name;
       item.dataset.same = name === "same_text" ? metrics.same_text : "";
       item.title = about;

@@ -2,6 +2,7 @@
 // while one scrubs. tests/test_player.py holds the two against each other.
 
 import { t } from "./text.js";
+import { judgeTiming } from "./timing.js";
 import { endOf, roundsEnded, textStart } from "./trace.js";
 
 /** Every metric in the order of the table, and how its number is written (shorter in a lane's head). */
@@ -20,6 +21,7 @@ export const METRICS = {
   verify_share: { write: percent },
   overhead_share: { write: percent },
   same_text: { write: String },
+  timing_reliable: { write: String },
 };
 
 function percent(share) {
@@ -38,37 +40,42 @@ function cutLane(lane, ended) {
   const rounds = lane.rounds.slice(0, ended);
   return {
     rounds,
+    times: rounds.map((round) => ({ steps: stepsOf(round), seconds: round.duration_s })),
     clock: ended ? endOf(rounds[ended - 1]) : 0,
     tokens: lane.token_ids.slice(0, textStart(lane, ended)),
   };
 }
 
-function laneMetrics({ rounds, clock, tokens }, baseline, comparable) {
+const stepsOf = (round) => round.drafted.length + (round.dropped ?? 0); // older traces say nothing of the dropped
+
+function laneMetrics({ rounds, times, clock, tokens }, baseline, comparable) {
   const drafted = sum(rounds, (r) => r.drafted.length);
-  const steps = (r) => r.drafted.length + (r.dropped ?? 0); // traces of before say nothing of the dropped
   const accepted = sum(rounds, (r) => r.accepted);
   const draft_s = sum(rounds, (r) => r.draft_s);
   const verify_s = sum(rounds, (r) => r.verify_s);
-  const useful_s = sum(rounds, (r) => (steps(r) ? (r.draft_s * r.accepted) / steps(r) : 0));
+  const useful_s = sum(rounds, (r) => (stepsOf(r) ? (r.draft_s * r.accepted) / stepsOf(r) : 0));
   // What follows a rejection in its round was conditioned on a text that was never written.
   const reached = rounds
     .flatMap((r) => r.drafted.slice(0, r.accepted + 1))
     .filter((token) => token.beta !== null);
+  const speedup = ratio(baseline && perToken(baseline), perToken({ clock, tokens }));
+  const efficiency = ratio(tokens.length, rounds.length);
   return {
     tokens: tokens.length,
     tokens_per_s: ratio(tokens.length, clock),
     ms_per_token: ratio(1000 * clock, tokens.length),
-    speedup: ratio(baseline && perToken(baseline), perToken({ clock, tokens })),
+    speedup,
     acceptance_rate: ratio(accepted, drafted),
     draft_length: ratio(drafted, rounds.length),
-    block_efficiency: ratio(tokens.length, rounds.length),
+    block_efficiency: efficiency,
     mean_beta: ratio(sum(reached, (token) => token.beta), reached.length),
-    cost_ratio: ratio(ratio(draft_s, sum(rounds, steps)), baseline && targetStep(baseline)),
+    cost_ratio: ratio(ratio(draft_s, sum(rounds, stepsOf)), baseline && targetStep(baseline)),
     draft_share: ratio(useful_s, clock),
     verify_share: ratio(verify_s, clock),
     wasted_share: ratio(draft_s - useful_s, clock),
     overhead_share: ratio(Math.max(0, clock - draft_s - verify_s), clock),
     same_text: comparable && baseline ? sameText(tokens, baseline.tokens) : null,
+    ...judgeTiming(times, baseline && baseline.times, tokens.length, speedup, efficiency),
   };
 }
 

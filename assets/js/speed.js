@@ -6,6 +6,7 @@ import { axis, draw, labelMargin, plain, variable } from "./figures.js";
 import { METRICS } from "./metrics.js";
 import { svg } from "./tape.js";
 import { t } from "./text.js";
+import { differenceWords } from "./words.js";
 import { draftsNothing, endOf, lengthOf, roundsEnded, textStart, titleOf } from "./trace.js";
 
 const COLOURS = ["--lane-1", "--lane-2", "--lane-3", "--lane-4", "--lane-5", "--lane-6"];
@@ -218,6 +219,8 @@ function metricsTable(trace) {
       row.forEach((cell, number) => {
         const value = metrics[number][name];
         cell.dataset.value = value ?? "";
+        if (name === "same_text") cell.title = value === false ? differenceWords(trace.lanes[number].text_difference, trace.dtype) : "";
+        if (name === "timing_reliable") cell.title = value === false ? t(`player.timing.${metrics[number].timing_note}`) : "";
         setText(cell, written(name, value));
       });
     }
@@ -227,6 +230,6 @@ function metricsTable(trace) {
 
 function written(name, value) {
   if (value === null) return "—";
-  if (name === "same_text") return t(value ? "player.yes" : "player.no");
+  if (name === "same_text" || name === "timing_reliable") return t(value ? "player.yes" : "player.no");
   return METRICS[name].write(value);
 }

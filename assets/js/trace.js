@@ -12,7 +12,8 @@ export function newFeed() {
 /**
  * Bring a feed up to `text`, the value of a RaceFeed (components/player.py): a line {feed, from}, then lines
  * of JSON from that number on: {trace, live, seed, most_bytes}, then {lane, round}, {lane, drop, text},
- * {lane, drop, pieces} and {token_bytes} as they come, then {end}. Only those that are new since the last call are parsed.
+ * {lane, drop, pieces}, {lane, difference} and {token_bytes} as they come, then {end}. Only those that are new since the
+ * last call are parsed.
  * Returns "begun" where another trace has begun, so that everything drawn so far is of no use; "grown"; or
  * "gap" where lines are missing, so that nothing was read.
  */
@@ -56,6 +57,8 @@ function readLine(feed, line) {
   } else if (line.pieces) {
     const { pieces } = feed.trace.lanes[line.lane];
     pieces.splice(pieces.length - line.drop, line.drop, ...line.pieces);
+  } else if (line.difference) {
+    feed.trace.lanes[line.lane].text_difference = line.difference;
   } else if (line.end) {
     feed.live = false;
   } else {

@@ -113,3 +113,12 @@ function judgeWords(lane, round, index, text, rule) {
   const choice = verdict === "accepted" ? text : chosen ? visible(labelOf(lane, chosen)) : "";
   return t(`player.phase.judge.${verdict}.matched`, { text, choice });
 }
+
+/** What sets a lane's text apart from the target's own: a trace's `text_difference`, null where it is not known. */
+export function differenceWords(difference, dtype) {
+  if (!difference) return t("player.other");
+  const { position, gap, rounding } = difference;
+  if (gap === null) return t("player.other_at", { token: position + 1 });
+  const values = { token: position + 1, gap: String(Number(gap.toPrecision(2))), dtype };
+  return t(rounding ? "player.other_rounding" : "player.other_really", values);
+}

@@ -183,7 +183,7 @@ export async function mount({ element, props, watch }) {
     const found = {};
     for (const each of measurements()) {
       const { name, settings } = model.stopperAt(each.stopper, controls, recording);
-      if (same(settings, each.settings)) found[name] = { speedup: each.speedup, error: results[name].speedup / each.speedup - 1 };
+      if (same(settings, each.settings)) found[name] = { speedup: each.speedup, unreliable: each.timing_reliable === false, error: results[name].speedup / each.speedup - 1 };
     }
     return found;
   }

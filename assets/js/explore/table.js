@@ -14,7 +14,7 @@ export function stoppersTable(names, choose) {
   const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...names.map((name) => rows[name].node)));
   const node = make("div", { className: "stoppers-table", tabIndex: 0, role: "region", ariaLabel: t("explore.table") }, table);
 
-  /** Bring it up to date; `results` as from settings.js, `measured` name → {speedup, error} where one was run. */
+  /** Bring it up to date; `results` as from settings.js, `measured` name → {speedup, error, unreliable} where one was run. */
   function show(results, stopper, measured) {
     const most = Math.max(...Object.values(results).map((result) => result.speedup));
     for (const name of names) {
@@ -27,7 +27,8 @@ export function stoppersTable(names, choose) {
       setText(cells.acceptance_rate, lane.drafted ? (lane.accepted / lane.drafted).toFixed(3) : "—");
       setText(cells.waste, waste ? t("explore.waste", { count: waste, share: ((100 * waste) / lane.drafted).toFixed(0) }) : "0");
       const real = measured[name];
-      setText(cells.measured, real ? t("explore.measured", { speedup: real.speedup.toFixed(2), error: signed(100 * real.error) }) : "—");
+      const words = real && t("explore.measured", { speedup: real.speedup.toFixed(2), error: signed(100 * real.error) });
+      setText(cells.measured, real ? `${words}${real.unreliable ? ` ⚠ ${t("player.timing.unreliable")}` : ""}` : "—");
       button.setAttribute("aria-pressed", String(name === stopper));
       rows[name].node.classList.toggle("chosen", name === stopper);
     }

@@ -83,6 +83,10 @@ function speedupCell(row) {
   if (speedup === null) return make("td", {}, NONE);
   const spread = lane === "autoregressive" ? "" : spreadWords(row);
   const cell = make("td", {}, make("strong", {}, `${speedup.toFixed(2)}×`), spread && ` (${spread})`);
+  if (row.unreliable) {
+    const words = t("sweep.unreliable", { count: row.unreliable });
+    cell.append(make("span", { className: "unreliable", title: t("player.about.timing_reliable") }, ` ⚠ ${words}`));
+  }
   cell.dataset.value = speedup;
   return cell;
 }

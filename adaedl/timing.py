@@ -1,0 +1,132 @@
+"""Whether a lane's times can be believed. A machine that is busy with other work stretches rounds at random,
+and then a speedup says more about that than about the stopper.
+
+Three things show it:
+
+- The lane is clearly faster than its block efficiency τ. A lane makes one target forward a round, as the
+  baseline does, and adds drafts to it; so with τ tokens a round it is at most τ times as fast, however cheap
+  drafts are.
+- Its rounds took irregular times. A round is compared with the median of the rounds with as many draft steps,
+  which no pause moves. A lane is irregular where the time above those medians is a fifth of its clock, or one
+  round took ten times its median. On a quiet machine that share is 1% to 7%, and no round takes three times
+  its median.
+- It wrote one token: there is a single round, with nothing to compare it with.
+"""
+
+from collections import defaultdict
+from heapq import heappush, heappushpop
+
+from adaedl.trace import TimingNote
+
+TOLERANCE = 0.1  # by which a speedup may exceed τ, since the baseline's rounds scatter a little too
+IRREGULAR_SHARE = 0.2  # of the clock
+PAUSE = 10.0  # times the median
+FEWEST = 3  # rounds that a median is taken of
+
+
+class Durations:
+    """Seconds of rounds with the same number of draft steps, kept in two halves around their median."""
+
+    def __init__(self):
+        self.below: list[float] = []  # negated, so that the largest comes first
+        self.above: list[float] = []
+        self.sum_above = self.total = 0.0
+        self.longest = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.longest = max(self.longest, seconds)
+        self.total += seconds
+        if len(self.below) > len(self.above):
+            moved = -heappushpop(self.below, -seconds)
+            heappush(self.above, moved)
+            self.sum_above += moved
+        else:
+            moved = heappushpop(self.above, seconds)
+            heappush(self.below, -moved)
+            self.sum_above += seconds - moved
+
+    def __len__(self) -> int:
+        return len(self.below) + len(self.above)
+
+    @property
+    def median(self) -> float:
+        lower = -self.below[0]
+        return (lower + self.above[0]) / 2 if len(self.above) == len(self.below) else lower
+
+    def excess_over(self, limit: float) -> float:
+        """Seconds beyond a limit, summed over the rounds."""
+        if limit == self.median:
+            return self.sum_above - limit * len(self.above)
+        seconds = [*self.above, *(-value for value in self.below)]
+        return sum(max(0.0, value - limit) for value in seconds)
+
+
+class RoundTimes:
+    """How long a lane's rounds took, by their numbers of draft steps."""
+
+    def __init__(self):
+        self.groups: dict[int, Durations] = defaultdict(Durations)
+
+    def add(self, steps: int, seconds: float) -> None:
+        self.groups[steps].add(seconds)
+
+    @property
+    def medians(self) -> dict[int, float]:
+        """The median of each number of steps that enough rounds have."""
+        return {steps: group.median for steps, group in self.groups.items() if len(group) >= FEWEST}
+
+
+def judge_timing(
+    times: RoundTimes,
+    baseline: RoundTimes | None,
+    tokens: int,
+    speedup: float | None,
+    block_efficiency: float | None,
+) -> tuple[bool | None, TimingNote | None]:
+    """Return whether a lane's times are reliable, and if not, why; None where too few rounds can tell.
+
+    Args:
+        times: the lane's own rounds.
+        baseline: the autoregressive lane's; the lane's own where it is that lane, None where there is none.
+        tokens: how many the lane has written.
+    """
+    if not tokens:
+        return None, None
+    if tokens == 1:
+        return False, "one_token"
+    plain = baseline.medians if baseline else {}
+    irregular = _irregular(times, plain)
+    if irregular:
+        return False, "irregular"
+    if speedup is not None and speedup > (1 + TOLERANCE) * block_efficiency:
+        return False, "beyond_block_efficiency"
+    if baseline and baseline is not times and _irregular(baseline, plain):
+        return False, "baseline"
+    return (None, None) if irregular is None else (True, None)
+
+
+def _irregular(times: RoundTimes, plain: dict[int, float]) -> bool | None:
+    """None where too few rounds can be compared with anything."""
+    medians = times.medians
+    known = plain | medians
+    compared, total, excess = 0, 0.0, 0.0
+    for steps, group in times.groups.items():
+        total += group.total
+        limit = medians[steps] if steps in medians else _most(steps, known)
+        if not limit:
+            continue
+        compared += len(group)
+        excess += group.excess_over(limit)
+        if group.longest >= PAUSE * limit:
+            return True
+    return excess > IRREGULAR_SHARE * total if compared >= FEWEST else None
+
+
+def _most(steps: int, medians: dict[int, float]) -> float | None:
+    """The most that a round of so many draft steps may take, from the median of fewer steps (a step and its
+    verification cost at most a target forward each) or else of more."""
+    shorter = [known for known in medians if known <= steps]
+    if shorter:
+        nearest = max(shorter)
+        return medians[nearest] * (2 * steps + 1) / (2 * nearest + 1)
+    return medians[min(medians)] if medians else None

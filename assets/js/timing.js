@@ -1,0 +1,62 @@
+// Whether a lane's times can be believed: adaedl/timing.py again, in the browser. No DOM here.
+// tests/test_player.py holds the two against each other.
+
+const TOLERANCE = 0.1; // by which a speedup may exceed τ
+const IRREGULAR_SHARE = 0.2; // of the clock
+const PAUSE = 10; // times the median
+const FEWEST = 3; // rounds that a median is taken of
+
+/** {timing_reliable, timing_note} of a lane. `rounds` and `baseline` are [{steps, seconds}], the latter the
+ * autoregressive lane's: the same array where it is that lane, null where there is none. */
+export function judgeTiming(rounds, baseline, tokens, speedup, blockEfficiency) {
+  const because = (note) => ({ timing_reliable: false, timing_note: note });
+  if (!tokens) return { timing_reliable: null, timing_note: null };
+  if (tokens === 1) return because("one_token");
+  const plain = baseline ? mediansOf(baseline) : new Map();
+  const irregular = isIrregular(rounds, plain);
+  if (irregular) return because("irregular");
+  if (speedup !== null && speedup > (1 + TOLERANCE) * blockEfficiency) return because("beyond_block_efficiency");
+  if (baseline && baseline !== rounds && isIrregular(baseline, plain)) return because("baseline");
+  return { timing_reliable: irregular === null ? null : true, timing_note: null };
+}
+
+/** null where too few rounds can be compared with anything. */
+function isIrregular(rounds, plain) {
+  const medians = mediansOf(rounds);
+  const known = new Map([...plain, ...medians]);
+  let [compared, total, excess] = [0, 0, 0];
+  for (const { steps, seconds } of rounds) {
+    total += seconds;
+    const limit = medians.get(steps) ?? mostOf(steps, known);
+    if (!limit) continue;
+    compared += 1;
+    excess += Math.max(0, seconds - limit);
+    if (seconds >= PAUSE * limit) return true;
+  }
+  return compared >= FEWEST ? excess > IRREGULAR_SHARE * total : null;
+}
+
+/** The median of each number of steps that enough rounds have. */
+function mediansOf(rounds) {
+  const groups = Map.groupBy(rounds, ({ steps }) => steps);
+  const enough = [...groups].filter(([, group]) => group.length >= FEWEST);
+  return new Map(enough.map(([steps, group]) => [steps, median(group.map(({ seconds }) => seconds))]));
+}
+
+function median(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** The most that a round of so many draft steps may take: a step and its verification cost at most a target
+ * forward each. */
+function mostOf(steps, medians) {
+  const known = [...medians.keys()];
+  const shorter = known.filter((other) => other <= steps);
+  if (shorter.length) {
+    const nearest = Math.max(...shorter);
+    return (medians.get(nearest) * (2 * steps + 1)) / (2 * nearest + 1);
+  }
+  return known.length ? medians.get(Math.min(...known)) : null;
+}
