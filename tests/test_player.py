@@ -18,7 +18,7 @@ from adaedl.metrics import compute_metrics, to_frame
 from adaedl.models.token_text import TextStream, TokenReader
 from adaedl.race import new_trace, race
 from adaedl.request import MAX_LANES, Sampling
-from adaedl.trace import MAX_TRACE_BYTES, Lane, Round, Trace
+from adaedl.trace import MAX_TRACE_BYTES, Lane, Round, TextDifference, Trace
 from components import assets
 from components.palette import css_variables
 from components.player import KEPT, WINDOW, RaceFeed
@@ -190,9 +190,37 @@ def narration(page: Page, lane: int) -> str:
 # The numbers
 
 
-@pytest.mark.parametrize("source", [*(file.name for file in EXAMPLES), "speculative", "greedy"])
+def busy(trace: Trace) -> Trace:
+    """The race on a busy machine: many rounds of the second lane take long, and one of the third does."""
+    stretches = {1: lambda index: 3 if index % 4 == 0 else 1, 2: lambda index: 20 if index == 5 else 1}
+    lanes = []
+    for number, lane in enumerate(trace.lanes):
+        rounds, clock = [], 0.0
+        for index, played in enumerate(lane.rounds):
+            longer = stretches.get(number, lambda _: 1)(index)
+            rounds.append(replace(played, start_s=clock, duration_s=longer * played.duration_s))
+            clock = rounds[-1].end_s
+        lanes.append(replace(lane, rounds=rounds))
+    return replace(trace, lanes=lanes)
+
+
+def slow_baseline(trace: Trace) -> Trace:
+    """The race on a machine that slowed down while the autoregressive lane ran."""
+    lane = trace.lanes[0]
+    rounds = [replace(r, start_s=4 * r.start_s, duration_s=4 * r.duration_s) for r in lane.rounds]
+    return replace(trace, lanes=[replace(lane, rounds=rounds), *trace.lanes[1:]])
+
+
+@pytest.mark.parametrize(
+    "source", [*(file.name for file in EXAMPLES), "speculative", "greedy", "busy", "slow baseline"]
+)
 def test_the_browsers_metrics_are_the_engines_whole_and_cut_at_any_time(page, speculative, source):
-    made = {"speculative": lambda: speculative, "greedy": lambda: run_race(temperature=0)}
+    made = {
+        "speculative": lambda: speculative,
+        "greedy": lambda: run_race(temperature=0),
+        "busy": lambda: busy(recorded("mixed.json")),
+        "slow baseline": lambda: slow_baseline(recorded("code.json")),
+    }
     trace = made[source]() if source in made else recorded(source)
     show(page, trace)
     length = length_of(trace)
@@ -224,6 +252,60 @@ def test_the_numbers_on_screen_are_those_of_the_time_on_screen(page, trace):
         head = page.locator('.lane[data-lane="1"] .number[data-metric="speedup"]')
         expect(head).to_have_text(f"{speedup:.2f}×")
         assert "ms per token" in head.get_attribute("title")
+
+
+def test_a_lane_timed_on_a_busy_machine_is_marked_with_the_reason(page):
+    show(page, recorded("mixed.json"))
+    seek(page, length_of(recorded("mixed.json")))
+    marks = page.locator('.number[data-metric="timing_reliable"]')
+    expect(marks).to_have_count(0)
+    trace = busy(recorded("mixed.json"))
+    show(page, trace)
+    seek(page, length_of(trace))
+    for number in (1, 2):
+        mark = page.locator(f'.lane[data-lane="{number}"] .number[data-metric="timing_reliable"]')
+        expect(mark).to_have_text("⚠ timing unreliable")
+        assert "irregular times" in mark.get_attribute("title")
+    expect(marks).to_have_count(2)
+    cell = page.locator('.metrics-table tr[data-metric="timing_reliable"] td').nth(2)
+    expect(cell).to_have_text("no")
+    assert "irregular times" in cell.get_attribute("title")
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        (
+            TextDifference(3, 5, 6, HOSTILE, HOSTILE, 0.00213, True),
+            "≠ at token 4 the two choices are 0.0021 apart, a rounding difference of bfloat16",
+        ),
+        (
+            TextDifference(3, 5, 6, HOSTILE, HOSTILE, 2.5, False),
+            "≠ not the target's text: at token 4 the two choices are 2.5 apart, "
+            "more than rounding in bfloat16 explains",
+        ),
+        (TextDifference(3, 5, 6, HOSTILE, HOSTILE), "≠ not the target's text from token 4 on"),
+        (None, "≠ not the target's text"),
+    ],
+)
+def test_what_sets_a_text_apart_from_the_targets_is_told(page, trace, difference, words):
+    lane = trace.lanes[1]
+    last = lane.rounds[-1]
+    other = replace(last, emitted=replace(last.emitted, id=last.emitted.id + 1))
+    changed = replace(
+        lane,
+        rounds=[*lane.rounds[:-1], other],
+        token_ids=[*lane.token_ids[:-1], other.emitted.id],
+        text_difference=difference,
+    )
+    lanes = [trace.lanes[0], changed, *trace.lanes[2:]]
+    told = replace(trace, dtype="bfloat16", lanes=lanes)
+    show(page, told)
+    seek(page, length_of(told))
+    expect(page.locator('.lane[data-lane="1"] .number[data-metric="same_text"]')).to_have_text(words)
+    cell = page.locator('.metrics-table tr[data-metric="same_text"] td').nth(1)
+    expect(cell).to_have_attribute("title", words)
+    assert page.evaluate("window.hacked") is None
 
 
 def test_the_speed_panel_draws_the_engines_metrics_and_the_lanes_clocks(page):

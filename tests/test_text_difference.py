@@ -66,7 +66,7 @@ def runner_up(pair, trace: Trace, temperature: float) -> tuple[int, float]:
     scores = rows_of_target(pair, trace)
     if temperature:
         noise = SharedNoise(trace.seed, scores.shape[1])
-        scores = warp_logits(scores, Sampling(temperature)) + noise.rows
+        scores = warp_logits(scores, Sampling(temperature)) + noise.at(0, len(scores))
     top = scores.topk(2)
     gaps = top.values[:, 0] - top.values[:, 1]
     row = int(gaps[1:].argmin()) + 1
@@ -86,7 +86,7 @@ def test_the_gap_is_that_between_the_two_tokens_in_the_scores_that_decide(pair, 
     scores = rows_of_target(pair, trace)
     if temperature:
         noise = SharedNoise(trace.seed, scores.shape[1])
-        scores = warp_logits(scores, Sampling(temperature)) + noise.rows
+        scores = warp_logits(scores, Sampling(temperature)) + noise.at(0, len(scores))
     changed = [lane for lane in trace.lanes[1:] if lane.text_difference]
     assert changed
     for lane in changed:
