@@ -13,7 +13,7 @@ export const MEASURES = {
   wasted_share: { hover: ".1%", ticks: ".0%" },
 };
 
-const MOST_BANDS = 4; // lanes; the bands of more would hide one another and the lines
+const MOST_BANDS = 4; // lanes; the bands and circles of more would hide one another and the lines
 
 /** The 95% interval of a summary's row in words, or each prompt's speedup where prompts are too few for one. */
 export function spreadWords({ speedup_low, speedup_high, speedups }) {
@@ -23,8 +23,8 @@ export function spreadWords({ speedup_low, speedup_high, speedups }) {
 
 const inBrackets = (row) => (spreadWords(row) ? ` (${spreadWords(row)})` : "");
 
-/** Mean speedup of each lane over temperature, with its 95% interval as a band where lanes are few, or each prompt's
- * speedup where prompts are; a line marks 1.0×. */
+/** Mean speedup of each lane over temperature, and where lanes are few its 95% interval as a band, or each prompt's
+ * speedup where prompts are too few for one; a line marks 1.0×. */
 export function speedupFigure(results) {
   const { lanes, summary } = results;
   const drafting = lanes.filter((lane) => lane !== "autoregressive");
@@ -59,9 +59,10 @@ export function speedupFigure(results) {
       hovertemplate: "%{y:.2f}×%{customdata}",
       hoverlabel: { namelength: -1 },
     };
-    return [...(banded && known.length ? [band] : []), mean, ...eachPrompt(rows, (row) => row.temperature, style)];
+    if (!banded) return [mean];
+    return [...(known.length ? [band] : []), mean, ...eachPrompt(rows, (row) => row.temperature, style)];
   });
-  const shown = (row) => [row.speedup, ...row.speedups, ...(banded ? [row.speedup_low, row.speedup_high] : [])];
+  const shown = (row) => [row.speedup, ...(banded ? [row.speedup_low, row.speedup_high, ...row.speedups] : [])];
   const values = summary.flatMap(shown).filter((value) => value !== null);
   return {
     data,
@@ -110,7 +111,7 @@ export function kindsFigure(results, temperature) {
         offsetgroup: lane,
         customdata: own.map((row) => (row ? [inBrackets(row), row.speedup, row.prompts] : [])),
         marker: style.bar,
-        error_y: { type: "data", symmetric: false, array: distance("speedup_high"), arrayminus: distance("speedup_low"), color: variable("--tape-text"), thickness: 1.5 },
+        error_y: { type: "data", visible: own.some((row) => row && row.speedup_low !== null), symmetric: false, array: distance("speedup_high"), arrayminus: distance("speedup_low"), color: variable("--tape-text"), thickness: 1.5 },
         hovertemplate: `%{y:.2f}×%{customdata[0]}, ${t("sweep.prompts_hover")}`,
         hoverlabel: { namelength: -1 },
       };
