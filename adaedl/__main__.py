@@ -365,7 +365,8 @@ def race(args: argparse.Namespace) -> int:
     lines = [describe(pair)]
     lines += [f"\n{lane.label}:\n{printable(lane.text)}" for lane in trace.lanes]
     lines.append(f"\n{metrics_table(to_frame(trace))}")
-    lines += [f"\n{remark}" for remark in remarks(trace)]
+    if noted := remarks(trace):
+        lines.append("\n" + "\n".join(noted))
     return finish(args.json, lambda: fitted_json(trace), "\n".join(lines), stopped)
 
 

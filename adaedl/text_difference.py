@@ -106,7 +106,7 @@ def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: 
         else least - logits[token] / sampling.temperature
         for token in (ours, theirs)
     ]
-    return float(max(gaps))
+    return max(0.0, *map(float, gaps))
 
 
 def difference_words(difference: TextDifference, dtype: str) -> str:

@@ -6,10 +6,12 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from test_metrics import toy_trace
 from toys import tiny_pair
 
 from adaedl.__main__ import (
@@ -20,6 +22,7 @@ from adaedl.__main__ import (
     metrics_table,
     printable,
     read_prompts,
+    remarks,
     within,
 )
 from adaedl.errors import UserError
@@ -28,7 +31,7 @@ from adaedl.models.presets import PRESETS
 from adaedl.replay import check_replay
 from adaedl.stopping import STOPPERS, make_stopper
 from adaedl.sweep import run_sweep
-from adaedl.trace import Trace
+from adaedl.trace import Emitted, Lane, Round, Trace
 
 PROJECT = Path(__file__).parents[1]
 PROMPT = "Name three colours of the rainbow."
@@ -318,6 +321,36 @@ def test_the_steps_of_distill_are_there():
     parser = make_parser()
     args = parser.parse_args(["distill", "evaluate", "--corpus", "folder"])
     assert callable(args.func)
+
+
+def test_a_table_of_few_prompts_lists_their_speedups_and_says_which_runs_are_unreliable():
+    nan = float("nan")
+    row = {"lane": "adaedl", "prompts": 2, "speedup": 1.5, "speedup_low": nan, "speedup_high": nan}
+    few = metrics_table(pd.DataFrame([{**row, "speedups": [1.25, 1.8], "unreliable": 1}]))
+    assert few.split("\n")[0].endswith("to each prompt × timing unreliable")
+    assert few.split("\n")[1].split() == ["adaedl", "2", "1.50", "–", "–", "1.25", "1.80", "1"]
+    enough = {"prompts": 5, "speedup_low": 1.2, "speedup_high": 1.8, "speedups": [], "unreliable": 0}
+    many = metrics_table(pd.DataFrame([row | enough]))
+    assert "each prompt" not in many
+    assert "unreliable" not in many
+
+
+def test_a_race_says_whose_timing_is_unreliable_and_why():
+    plain = [Round(0.01 * n, 0.01, 0, 0.01, 0, "max_draft", [], Emitted(1, "", "plain")) for n in range(8)]
+    paused = [replace(r, start_s=r.start_s + (0.4 if n > 4 else 0)) for n, r in enumerate(plain)]
+    paused[4] = replace(paused[4], duration_s=0.41)
+    lanes = [
+        Lane(name, {}, name, rounds, [1] * 8)
+        for name, rounds in (("autoregressive", plain), ("svip", paused))
+    ]
+    trace = toy_trace(lanes)
+    compute_metrics(trace)
+    assert remarks(trace) == [
+        "svip: timing unreliable: its rounds took irregular times, so the machine was busy."
+    ]
+    table = metrics_table(to_frame(trace))
+    assert table.split("\n")[1].split()[-1] == "reliable"
+    assert table.split("\n")[2].split()[-1] == "unreliable"
 
 
 def test_control_characters_of_a_model_do_not_reach_the_terminal():
