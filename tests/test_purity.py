@@ -7,7 +7,11 @@ from pathlib import Path
 
 import adaedl
 
-SLOW = ("torch", "transformers", "scipy")
+SLOW = (
+    "torch",
+    "transformers",
+    "scipy.stats",
+)  # scipy.special, which intervals need, takes a tenth of a second
 PAGE_ONLY = ("gradio", "plotly", "components")
 
 
