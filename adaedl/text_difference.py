@@ -53,7 +53,7 @@ def explain_differences(pair: Pair, trace: Trace) -> None:
         if position is not None:
             different.setdefault(position, []).append(lane)
             ours, theirs = lane.token_ids[position], baseline.token_ids[position]
-            texts = (pair.decode([token]) for token in (ours, theirs))
+            texts = (pair.token_text(token) for token in (ours, theirs))
             lane.text_difference = TextDifference(position, ours, theirs, *texts)
     if not different:
         return
