@@ -187,7 +187,7 @@ def make_recording(
             return
         where = pair.runs_on
         yield say("explore.status_recording", device=where, percent=0)
-        with closing(recorded_parts(models, pair, settings, score_temperature)) as parts:
+        with closing(recorded_parts(models, pair, settings, score_temperature, session.quota)) as parts:
             for told in parts:
                 if isinstance(told, Recording):
                     session.recording = told

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import wait
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
@@ -16,7 +16,7 @@ from components.player import RaceFeed
 from components.race_log import RaceRecord
 from components.running import RaceHere, RaceOnZeroGpu
 from components.settings import RaceSettings
-from components.zero_gpu import on_zero_gpu
+from components.zero_gpu import Quota, on_zero_gpu
 
 POLL_S = 0.3
 
@@ -24,12 +24,14 @@ POLL_S = 0.3
 @dataclass
 class Session:
     """What one visitor's page has: the race that it runs, what its player is told of it, and whether it was
-    asked to stop. `visitor` tells sessions of one visitor from others in the queue, where they are many."""
+    asked to stop. `visitor` tells sessions of one visitor from others in the queue, where they are many;
+    `quota` is what ZeroGPU still lends."""
 
     trace: Trace | None = None
     feed: RaceFeed | None = None
     stop_requested: bool = False
     visitor: str | None = None
+    quota: Quota = field(default_factory=Quota)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
             return
 
         record.begin()
-        running = RaceOnZeroGpu(settings) if on_zero_gpu() else RaceHere(models, pair, settings)
+        running = (
+            RaceOnZeroGpu(settings, session.quota) if on_zero_gpu() else RaceHere(models, pair, settings)
+        )
         must_end = _End(session, running.began + running.seconds)
         trace = session.trace = running.trace
         session.feed = RaceFeed(trace)

@@ -13,13 +13,13 @@ from components.models_state import ModelsState
 from components.recordings import DEPTH
 from components.running import MARGIN_S
 from components.settings import RaceSettings
-from components.zero_gpu import START_S, gpu_task, on_zero_gpu, recording_duration
+from components.zero_gpu import START_S, Quota, gpu_task, on_zero_gpu, recording_duration
 
 UPDATE_S = 0.3
 
 
 def recorded_parts(
-    models: ModelsState, pair: Pair, settings: RaceSettings, score_temperature: float | None
+    models: ModelsState, pair: Pair, settings: RaceSettings, score_temperature: float | None, quota: Quota
 ) -> Iterator[float | Recording]:
     """The share done, a few times a second, and the recording at the end. Close it to free the device.
 
@@ -28,7 +28,8 @@ def recorded_parts(
             the host allows.
     """
     if on_zero_gpu():
-        seconds, parts = gpu_seconds(settings) - MARGIN_S, gpu_parts(settings, score_temperature)
+        seconds = quota.cut(gpu_seconds(settings)) - MARGIN_S
+        parts = gpu_parts(settings, score_temperature, quota=quota)
     else:
         seconds, parts = (
             host().race_seconds,

@@ -12,7 +12,7 @@ from adaedl.trace import Trace
 from components.hosting import host
 from components.models_state import ModelsState
 from components.settings import RaceSettings
-from components.zero_gpu import START_S, gpu_task, race_duration
+from components.zero_gpu import START_S, Quota, gpu_task, race_duration
 
 MARGIN_S = 3  # ZeroGPU kills what takes longer than it said; a race that is ended here is kept
 UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
@@ -76,9 +76,9 @@ class RaceOnZeroGpu:
     the race wait for a GPU first, which it does not count.
     """
 
-    def __init__(self, settings: RaceSettings):
-        asked, self.seconds = time.monotonic(), gpu_seconds(settings) - MARGIN_S
-        self.parts = race_parts(settings)
+    def __init__(self, settings: RaceSettings, quota: Quota):
+        asked, self.seconds = time.monotonic(), quota.cut(gpu_seconds(settings)) - MARGIN_S
+        self.parts = race_parts(settings, quota=quota)
         self.trace: Trace = next(self.parts)
         self.began = max(asked, time.monotonic() - START_S)
 

@@ -7,12 +7,14 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 from hosted import hosted, hosted_models
 from huggingface_hub import SpaceCard
@@ -22,6 +24,7 @@ from mcp.client.streamable_http import streamable_http_client
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
 from components import controls, hosting, race_log, running, sweep_page
+from components import zero_gpu as zero_gpu_module
 from components.controls import DEFAULTS
 from components.hosting import Host
 from components.launch import launch
@@ -29,7 +32,7 @@ from components.live import Session, play
 from components.models_state import ModelsState
 from components.page import build_page
 from components.recordings import DEPTH
-from components.zero_gpu import MAX_S, START_S, race_duration, recording_duration
+from components.zero_gpu import LEAST_S, MAX_S, START_S, Quota, quota_of, race_duration, recording_duration
 
 TESTS = Path(__file__).resolve().parent
 PATIENCE = 60  # seconds
@@ -255,6 +258,61 @@ def test_a_recording_asks_for_more_than_a_race_and_no_more_than_zero_gpu_gives()
     assert recording_duration(500, 16, 60) == 60
 
 
+def test_a_visitor_whose_quota_is_short_is_told_the_seconds_left_and_asks_for_less_the_next_time(zero_gpu):
+    short = zero_gpu["short"]
+    full = race_duration(3, 40, 180)
+    assert short["error"] == (
+        f"This task asks ZeroGPU for {full} s and your quota has 21 s left; ask for fewer new tokens or run "
+        "fewer lanes, or try again as it is: the task then ends when that time is used up."
+    )
+    assert short["next"] == "page.status_finished"
+    # What the race held is gone from what was left, and a start is asked for even so.
+    assert short["asked"] == [full, 21, LEAST_S]
+    assert short["others"] == full
+    assert short["recording"] == [recording_duration(24, DEPTH, 180), 21]
+
+
+def refused(message: str, seconds: int, quota: Quota) -> str:
+    def work(*_):
+        raise gr.Error(message, title="ZeroGPU quota exceeded", print_exception=False)
+        yield
+
+    with pytest.raises(UserError) as refusal:
+        list(zero_gpu_module._lease(work, (seconds,), quota))
+    return str(refusal.value)
+
+
+def test_what_spaces_says_of_a_quota_is_read_in_seconds_of_the_clock():
+    quota = Quota()
+    told = refused(
+        "You have exceeded your free ZeroGPU quota (90s requested vs. 60s left). Try again in 1:02:03. ",
+        60,
+        quota,
+    )
+    assert "asks ZeroGPU for 60 s and your quota has 40 s left" in told
+    assert (quota.cut(60), quota.cut(30)) == (40, 30)
+    assert quota.until - time.monotonic() == pytest.approx(3723, abs=60)
+    told = refused(
+        "You have exceeded your ZeroGPU quota (60s requested vs. 3s left). Try again in 1 day, 0:00:30. ",
+        60,
+        quota,
+    )
+    assert told == "Your ZeroGPU quota has 3 s left and a task needs at least 20; try again in 1441 min."
+    assert quota.cut(60) == LEAST_S
+    told = refused("The requested GPU duration (120s) is larger than the maximum allowed", 120, quota)
+    assert told.startswith(
+        "ZeroGPU lends no GPU for the 120 s that this task asks for; ask for fewer new tokens"
+    )
+    told = refused("No GPU was available after 60s. <a href='x'>Retry</a> later", 60, Quota())
+    assert told.startswith("ZeroGPU ended or refused this task (No GPU was available after 60s. Retry later)")
+
+
+def test_a_quota_is_forgotten_once_there_is_more_and_kept_for_a_visitor_of_the_api():
+    quota = Quota(left_s=30, until=time.monotonic() - 1)
+    assert quota.cut(60) == 60
+    assert quota_of("a") is quota_of("a") is not quota_of("b")
+
+
 def test_a_task_that_zero_gpu_ends_is_told_and_the_next_race_runs(zero_gpu):
     assert zero_gpu["aborted"]["error"].startswith("ZeroGPU ended or refused this task (GPU task aborted)")
     assert zero_gpu["left"] == 0
@@ -267,14 +325,14 @@ def test_on_zero_gpu_a_start_counts_as_part_of_a_race_and_a_wait_for_a_gpu_does_
 ):
     now = 1000.0
 
-    def race_parts(settings):
+    def race_parts(settings, quota):
         nonlocal now
         now += start_s
         yield "a trace"
 
     monkeypatch.setattr(running, "race_parts", race_parts)
     monkeypatch.setattr(running.time, "monotonic", lambda: now)
-    begun = running.RaceOnZeroGpu(SETTINGS)
+    begun = running.RaceOnZeroGpu(SETTINGS, Quota())
     assert now - begun.began == counted_s
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from concurrent.futures import wait
+from contextlib import suppress
 from dataclasses import replace
 
 import spaces
@@ -32,8 +33,8 @@ models.pair = replace(tiny_pair("self"), name=DEFAULT_PAIR)
 zero_gpu.lend(models.pair)
 
 
-def told(settings, stop_after: int | None = None) -> dict:
-    session, moments = Session(), []
+def told(settings, stop_after: int | None = None, session: Session | None = None) -> dict:
+    session, moments = session or Session(), []
     try:
         for count, moment in enumerate(play(models, settings, session)):
             moments.append(json.loads(moment.words)["key"])
@@ -41,6 +42,26 @@ def told(settings, stop_after: int | None = None) -> dict:
     except UserError as error:
         return {"error": str(error)}
     return {"moments": moments, "trace": session.trace.to_dict()}
+
+
+def short() -> dict:
+    """A visitor whose quota is shorter than a race, three times; then another; a recording, twice."""
+    session, asked = Session(), len(spaces.asked)
+    spaces.left = 21
+    found = {"error": told(settings, session=session)["error"]}
+    found["next"] = told(settings, session=session)["moments"][-1]
+    told(settings, session=session)
+    found["asked"] = spaces.asked[asked:]
+    spaces.left = None
+    told(settings)
+    found["others"] = spaces.asked[-1]
+    spaces.left = 21
+    recorder = ExploreSession()
+    with suppress(UserError):
+        list(make_recording(models, replace(settings, lanes=["autoregressive"], max_new_tokens=24), recorder))
+    list(make_recording(models, replace(settings, lanes=["autoregressive"], max_new_tokens=24), recorder))
+    spaces.left = None
+    return {**found, "recording": spaces.asked[-2:]}
 
 
 def left() -> int:
@@ -113,6 +134,7 @@ found["stopped"] = told(replace(settings, max_new_tokens=90), stop_after=0)
 found["too_long"] = told(replace(settings, prompt="w1 " * 200))
 found["other_pair"] = told(replace(settings, pair="a/b:c/d"))
 found["left"] = left()
+found["short"] = short()
 found["sweep"] = sweep()
 found["recording"] = recording()
 real = running.race_duration

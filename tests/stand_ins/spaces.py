@@ -1,6 +1,6 @@
 """What the package `spaces` does on ZeroGPU, without a GPU: a decorated generator runs in a fork, arguments
 and results are pickled, errors come out as gradio's alone, and a task that outlives its duration is killed.
-`asked` holds the duration of every call."""
+`asked` holds the duration of every call; `left` the seconds of the visitor's quota, where there is one."""
 
 import multiprocessing
 import os
@@ -10,6 +10,7 @@ from functools import wraps
 import gradio as gr
 
 asked: list[int] = []
+left: int | None = None
 _context = multiprocessing.get_context("fork")
 
 
@@ -18,6 +19,12 @@ def GPU(duration):
         @wraps(task)
         def handler(*arguments):
             asked.append(duration(*arguments))
+            if left is not None and asked[-1] > left:
+                message = (
+                    f"You have exceeded your free ZeroGPU quota ({asked[-1]}s requested vs. {left}s left). "
+                    "Try again in 0:30:00. "
+                )
+                raise gr.Error(message, title="ZeroGPU quota exceeded", print_exception=False)
             ours, theirs = _context.Pipe()
             stop = _context.Event()
             worker = _context.Process(target=_work, args=(task, theirs, stop), daemon=True)
