@@ -1,13 +1,16 @@
 """What stands between the page and those who mean it harm, beyond the checks of each input: headers on every
 answer, and no requests of the server's to places that a visitor names."""
 
+import re
 import tempfile
 from pathlib import Path
 
 import gradio as gr
 from gradio import processing_utils, routes
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
+from starlette.types import Scope
 
 from adaedl.errors import Sentence, UserError
 from adaedl.models.loading import PROJECT
@@ -44,6 +47,14 @@ CLOSED = (
 )
 
 
+def route_path(scope: Scope) -> str:
+    """Return the path that the router matches, below the root path of a proxy, in one spelling: lower case,
+    single slashes, none at the end."""
+    # The server has decoded it, so %2f is a slash here as it is for the router.
+    path = get_route_path(scope).lower()
+    return re.sub(r"[/\\]+", "/", f"/{path}").rstrip("/")
+
+
 class ClosedRoutes:
     """ASGI middleware: what the page does not use is not there."""
 
@@ -51,7 +62,7 @@ class ClosedRoutes:
         self.app = app
 
     async def __call__(self, scope, receive, send) -> None:
-        closed = scope["type"] == "http" and scope["path"].startswith(CLOSED)
+        closed = scope["type"] == "http" and f"{route_path(scope)}/".startswith(CLOSED)
         answer = PlainTextResponse("Not found", 404) if closed else self.app
         await answer(scope, receive, send)
 
@@ -73,7 +84,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        most = LARGEST.get(scope["path"].rstrip("/"), LARGEST_ELSEWHERE)
+        most = LARGEST.get(route_path(scope), LARGEST_ELSEWHERE)
         sentence = f"The request is too large; at most {most // 2**20} MB are read here."
         refusal = PlainTextResponse(sentence, 413, {"connection": "close"})
         if int(Headers(scope=scope).get("content-length", 0)) > most:
