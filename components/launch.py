@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 
 from adaedl.errors import UserError
 from components import assets, upkeep
+from components.answers import FAILURES
 from components.guard import BodyLimit, ClosedRoutes, SecurityHeaders, fetch_nothing
 from components.health import health_route
 from components.language import ChineseBrowsers
@@ -35,6 +36,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
         css_paths=sorted(assets.ASSETS.glob("*.css")),
         app_kwargs={
             "lifespan": upkeep.upkeep,
+            "exception_handlers": FAILURES,
             "routes": [*assets.routes(), health_route(models)],
             "middleware": [
                 Middleware(SecurityHeaders, on_spaces="SPACE_ID" in os.environ),
@@ -47,6 +49,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
         footer_links=["gradio", "settings"],
         max_file_size="64mb",  # a trace that is too large for the page may come, to be told so
         state_session_capacity=upkeep.MOST_SESSIONS,
+        root_path=os.environ.get("GRADIO_ROOT_PATH", "").rstrip("/"),  # with a slash there, no route is found
         mcp_server=mcp,
         show_error=False,
         run_history=False,

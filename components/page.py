@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import gradio as gr
 
+from components.answers import Page
 from components.assets import module_address
 from components.calibration_page import calibration_view
 from components.explore_page import explore_view
@@ -18,7 +19,7 @@ from components.texts import text
 
 def build_page(models: ModelsState) -> gr.Blocks:
     """The page, ready to launch. Nothing is loaded by building it."""
-    with gr.Blocks(title="AdaEDL live", analytics_enabled=False, delete_cache=(300, 900)) as page:
+    with Page(title="AdaEDL live", analytics_enabled=False, delete_cache=(300, 900)) as page:
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with _tab("race"):
                 race_view(page, models)

@@ -110,13 +110,15 @@ def _controls(default: SweepSettings) -> SweepControls:
     with gr.Row(elem_id="sweep-controls"):
         with gr.Column(scale=5, min_width=300):
             with gr.Row():
-                kinds = gr.CheckboxGroup(
-                    [(text(f"sweep.kind.{kind}"), kind) for kind in PROMPT_SETS],
-                    value=default.kinds,
-                    label=text("sweep.kinds"),
-                    scale=4,
-                    min_width=240,
-                    elem_id="sweep-kinds",
+                kinds = unchecked(
+                    gr.CheckboxGroup(
+                        [(text(f"sweep.kind.{kind}"), kind) for kind in PROMPT_SETS],
+                        value=default.kinds,
+                        label=text("sweep.kinds"),
+                        scale=4,
+                        min_width=240,
+                        elem_id="sweep-kinds",
+                    )
                 )
                 count = _number(text("sweep.count"), default.count, "sweep-count")
             with gr.Accordion(text("sweep.own"), open=False, elem_id="sweep-own"):

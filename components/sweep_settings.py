@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from adaedl.errors import Sentence, UserError
 from adaedl.number_lists import read_numbers, read_whole_numbers
-from adaedl.prompts import repeats_in, split_prompts
+from adaedl.prompts import PROMPT_SETS, repeats_in, split_prompts
 from adaedl.request import MAX_LANES
 from adaedl.sweep import Cell, Grid, Prompt, built_in_prompts, prompts_from_lines
 from components.settings import RaceSettings
@@ -59,9 +59,17 @@ class SweepSettings:
     def _prompts(self) -> tuple[Prompt, ...]:
         if (self.listed or "").strip():
             return prompts_from_lines(self.listed)
-        if not self.kinds:
+        kinds = self.kinds or []
+        if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+            raise UserError(
+                "kinds is {!r:.60}; it must be a list of kinds of prompts: {}.", kinds, ", ".join(PROMPT_SETS)
+            )
+        if not kinds:
             raise UserError("No kind of prompts is chosen; tick one, or type prompts of your own.")
-        return built_in_prompts(list(self.kinds), self.count)
+        if not isinstance(self.count, int) or isinstance(self.count, bool):
+            most = max(map(len, PROMPT_SETS.values()))
+            raise UserError("count is {}; it must be a whole number from 1 to {}.", self.count, most)
+        return built_in_prompts(kinds, self.count)
 
 
 def _line(name: str, text: str | None) -> str:

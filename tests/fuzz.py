@@ -97,6 +97,8 @@ def events(client: httpx.Client, body: dict) -> list[dict]:
             heard.append(json.loads(line[5:]))
             if heard[-1]["msg"] in ("process_completed", "close_stream", "unexpected_error"):
                 break
+    if heard and not heard[-1].get("success", True):
+        check_sentence(heard[-1]["output"]["error"])
     return heard
 
 
@@ -137,7 +139,8 @@ def check_trace(content: str | bytes) -> bool:
     return True
 
 
-def check_sentence(text: str) -> None:
+def check_sentence(text: str | None) -> None:
+    assert text, "no reason is given"
     assert "\n" not in text
     assert len(text) < 600, f"{len(text)} characters"
 
