@@ -41,7 +41,7 @@ class Sampling:
         _check_number(
             self.top_p, 1e-6, 1, "top_p is {!r}; it must be above 0 and at most 1; 1 switches it off."
         )
-        whole = "top_k is {!r}; it must be a whole number from 0 to 1000000; 0 switches it off."
+        whole = "top_k is {!r}; it must be a whole number from 0 to 1,000,000; 0 switches it off."
         _check_number(self.top_k, 0, 10**6, whole)
         if self.top_k != int(self.top_k):
             raise UserError(whole, self.top_k)

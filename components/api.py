@@ -12,7 +12,8 @@ from adaedl.stopping import split_specs
 from components.controls import defaults
 from components.live import Session, play
 from components.models_state import ModelsState
-from components.settings import RaceSettings
+from components.settings import RaceSettings, read_seed
+from components.zero_gpu import Quota, quota_of
 
 
 def add_api(models: ModelsState) -> None:
@@ -45,7 +46,7 @@ def add_api(models: ModelsState) -> None:
         lanes: str = ",".join(default.lanes),
         temperature: float = default.temperature,
         max_new_tokens: int = default.max_new_tokens,
-        seed: int = default.seed,
+        seed: int | str = default.seed,
         verification: str = default.verification,
         top_k: int = default.top_k,
         top_p: float = default.top_p,
@@ -59,7 +60,8 @@ def add_api(models: ModelsState) -> None:
             lanes: stoppers with their settings, such as autoregressive,fixed:k=4,adaedl:threshold=0.5.
             temperature: 0 is argmax.
             max_new_tokens: for each lane.
-            seed: of the noise; under shared_noise the text depends on prompt and seed alone.
+            seed: of the noise, a whole number from 0 to 2^63 − 1 or its digits as a text; under shared_noise
+                the text depends on prompt and seed alone.
             verification: shared_noise (all lanes write the same text) or speculative; both are exact.
             top_k: 0 switches it off.
             top_p: 1 switches it off.
@@ -69,7 +71,8 @@ def add_api(models: ModelsState) -> None:
             {"state", "lanes": [{"label", "text", "metrics"}]} a few times a second; state is waiting, racing
             or finished. The last one has "trace" too: the whole race, which the page opens.
         """
-        session = Session(visitor=request.session_hash if request else None)
+        visitor = request.session_hash if request else None
+        session = Session(visitor=visitor, quota=quota_of(visitor) if visitor else Quota())
         try:
             settings = RaceSettings(
                 prompt=prompt,
@@ -79,7 +82,7 @@ def add_api(models: ModelsState) -> None:
                 top_k=top_k,
                 top_p=top_p,
                 max_new_tokens=max_new_tokens,
-                seed=seed,
+                seed=read_seed(seed),
                 verification=verification,
             )
             with closing(play(models, settings, session)) as moments:

@@ -28,7 +28,7 @@ from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.trace import Trace
-from components.chromium import chromium, open_accordion
+from components.chromium import chromium, open_accordion, run_linked
 from components.controls import DEFAULTS, Controls
 from components.explore_bench import explore_figures
 from components.launch import launch
@@ -191,6 +191,7 @@ def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
     """The race as a visitor runs it, on a page that a link to a race of one token has set."""
     link = {"prompt": "Hello", "lanes": ",".join(settings.lanes), "max_new_tokens": 1}
     page.goto(f"{address}/?{urlencode(link)}")
+    run_linked(page)
     wait_until_finished(page)
     open_accordion(page, "#advanced")
     page.fill("#tokens input", str(settings.max_new_tokens))
@@ -273,6 +274,7 @@ def rounds_after_stop(models: ModelsState, after_s: float) -> int:
 def stop_shown(page: Page, address: str) -> float:
     """Milliseconds from a click on Stop until the page says that the race has stopped."""
     page.goto(f"{address}/?{urlencode({'max_new_tokens': 400})}")
+    run_linked(page)
     page.wait_for_function("document.querySelector('#status')?.innerText.includes('Racing')")
     page.wait_for_timeout(700)
     return page.evaluate(

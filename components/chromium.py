@@ -28,3 +28,8 @@ def open_accordion(page: Page, selector: str) -> None:
     page.locator(f"{selector} :is(input, textarea)").first.wait_for()
     for _ in range(5):
         page.evaluate("() => new Promise(requestAnimationFrame)")
+
+
+def run_linked(page: Page) -> None:
+    """Start the race that a link has set up, once the page waits for that."""
+    page.click("#run[data-called]")

@@ -12,7 +12,7 @@ from components.browser_part import browser_part
 from components.hosting import host
 from components.lanes_editor import lanes_editor
 from components.messages import say
-from components.settings import RaceSettings, read_lanes, whole
+from components.settings import RaceSettings, read_lanes, read_seed, whole
 from components.texts import text
 
 EXAMPLES = (
@@ -46,7 +46,7 @@ class Controls:
     share: gr.Button
     open_trace: gr.UploadButton
     status: gr.HTML  # what is going on, in one line
-    link: gr.HTML  # says "copied" beside the buttons; holds whether a link asked for a race
+    link: gr.HTML  # what became of Share; holds whether a link's race waits for a click
 
     @staticmethod
     def read(prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p) -> RaceSettings:
@@ -63,7 +63,7 @@ class Controls:
             top_k=whole(top_k),
             top_p=top_p,
             max_new_tokens=whole(tokens),
-            seed=whole(seed),
+            seed=read_seed(seed),
             verification=rule,
         )
 
@@ -76,7 +76,7 @@ class Controls:
             json.dumps(settings.lanes),
             settings.temperature,
             settings.max_new_tokens,
-            settings.seed,
+            str(settings.seed),
             settings.verification,
             settings.top_k,
             settings.top_p,
@@ -151,7 +151,7 @@ def controls_view(default_pair: str) -> Controls:
 def verification_rule(value: str, **layout) -> gr.Radio:
     """The choice of a verification rule."""
     rules = [(text("page.rule_shared"), "shared_noise"), (text("page.rule_speculative"), "speculative")]
-    return gr.Radio(rules, value=value, label=text("page.rule"), **layout)
+    return unchecked(gr.Radio(rules, value=value, label=text("page.rule"), **layout))
 
 
 def _advanced(new_tokens: int) -> tuple[gr.components.Component, ...]:
@@ -161,10 +161,16 @@ def _advanced(new_tokens: int) -> tuple[gr.components.Component, ...]:
         numbers = [
             _number(text("page.top_k"), DEFAULTS.top_k, "top_k"),
             _number(text("page.top_p"), DEFAULTS.top_p, "top_p"),
-            _number(text("page.seed"), DEFAULTS.seed, "seed"),
+            seed_field(scale=1, min_width=110, elem_id="seed"),
             _number(text("page.tokens"), new_tokens, "tokens"),
         ]
     return rule, *numbers
+
+
+def seed_field(**layout) -> gr.Textbox:
+    """Return a field for a seed, for `read_seed`: a text, because a number field rounds above 2^53."""
+    label = text("page.seed")
+    return unchecked(gr.Textbox(str(DEFAULTS.seed), label=label, max_lines=1, **layout))
 
 
 def pair_label(preset: Preset) -> str:

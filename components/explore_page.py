@@ -11,16 +11,17 @@ import gradio as gr
 from adaedl.errors import UserError
 from adaedl.recording import Recording
 from components.afterwards import when_over
+from components.answers import FAILED
 from components.assets import module_address
 from components.browser_part import browser_part
-from components.controls import DEFAULTS, unchecked
+from components.controls import DEFAULTS, seed_field, unchecked
 from components.hosting import host
 from components.live import Session, play, wait_for_pair
 from components.messages import say, say_error
 from components.models_state import ModelsState
 from components.recording_run import recorded_parts
 from components.recordings import PROMPT, envelope, measured_lanes
-from components.settings import RaceSettings, whole
+from components.settings import RaceSettings, read_seed, whole
 from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
@@ -52,7 +53,7 @@ def explore_view(models: ModelsState) -> None:
             )
             most = min(TOKENS, host().max_tokens)
             tokens = unchecked(gr.Number(most, label=text("page.tokens"), scale=1, min_width=110))
-            seed = unchecked(gr.Number(0, label=text("page.seed"), scale=1, min_width=90))
+            seed = seed_field(scale=1, min_width=90)
         at_1 = gr.Checkbox(False, label=text("explore.at_1"), info=text("explore.at_1_about"), elem_id="at-1")
         record = gr.Button(text("explore.record"), variant="primary", elem_id="record")
     with gr.Row(elem_id="explore-buttons", equal_height=True):
@@ -74,7 +75,7 @@ def explore_view(models: ModelsState) -> None:
             lanes=["autoregressive"],
             temperature=temperature,
             max_new_tokens=whole(tokens),
-            seed=whole(seed),
+            seed=read_seed(seed),
         )
         yield {status: say("explore.status_starting"), **_buttons(running=True)}
         with (
@@ -161,7 +162,7 @@ class _errors_told(list):
             self.append(say_error(error))
         elif isinstance(error, Exception):
             log.error("Explore failed", exc_info=error)
-            self.append(say_error(UserError("That failed, and the host's log says why; try again.")))
+            self.append(say_error(FAILED))
         return isinstance(error, Exception)
 
 

@@ -20,7 +20,7 @@ from components.messages import say, say_error, tell_models
 from components.models_state import ModelsState
 from components.player import RaceFeed, player_view
 from components.recorded import recorded_view
-from components.settings import RaceSettings
+from components.settings import RaceSettings, draws_other_noise
 from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
@@ -120,31 +120,39 @@ def _buttons(controls: Controls, running: bool) -> dict:
 
 
 def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None:
-    """A link that holds settings sets every control, then runs the race."""
+    """A link that holds settings sets every control. The race starts with a click on Run, or with the click
+    that opened the link where that was within the page."""
     default = defaults(models.default)
 
     def open_link(query: str):
-        settings = RaceSettings.from_query(str(query or ""), default)
-        if settings is None:
-            return {controls.link: ""}
+        query = str(query or "")
         try:
+            settings = RaceSettings.from_query(query, default)
+            if settings is None:
+                return {controls.link: ""}
             settings.check()
         except UserError as error:
             return {controls.link: "", controls.status: say_error(error)}
-        return {controls.link: "run", **dict(zip(controls.inputs, controls.values(settings), strict=True))}
+        differs = draws_other_noise(settings, query)
+        return {
+            controls.link: "waits" if differs else "runs",
+            controls.status: say("page.status_linked_noise" if differs else "page.status_linked"),
+            **dict(zip(controls.inputs, controls.values(settings), strict=True)),
+        }
 
+    module = module_address("share.js")
     page.load(
         open_link,
         controls.link,
         [controls.link, controls.status, *controls.inputs],
-        js="() => [location.search]",
+        js=f"async () => [await (await import({module})).opened()]",
         queue=False,
         **PRIVATE,
     ).then(
         None,
         controls.link,
         None,
-        js="(asked) => { if (asked === 'run') document.querySelector('#run').click(); }",
+        js=f"async (asked) => {{ (await import({module})).setUp(asked); }}",
         **PRIVATE,
     )
 

@@ -1,13 +1,14 @@
 """What a visitor can set, and the check that turns a bad value into one sentence at once."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import parse_qs
 
 from adaedl.errors import UserError
 from adaedl.models.presets import resolve
-from adaedl.request import Sampling, check_race
+from adaedl.request import NOISE_VERSION, Sampling, check_race
 from adaedl.stopping import split_specs
 from components.hosting import host
 
@@ -54,23 +55,50 @@ class RaceSettings:
 
     @classmethod
     def from_query(cls, query: str, default: "RaceSettings") -> "RaceSettings | None":
-        """The settings in the query of a shared link (assets/js/share.js writes it), unchecked; what it
-        leaves out is as in `default`. None where it holds no setting at all."""
+        """The settings of a shared link as a query, unchecked (assets/js/share.js reads the link); what it
+        leaves out is as in `default`. None where it holds no setting at all.
+
+        Raises:
+            UserError: the link is damaged.
+        """
         given = {key: values[-1] for key, values in parse_qs(query.lstrip("?"), True).items()}
+        if "damaged" in given:
+            raise UserError("The prompt in this link is cut off or damaged; ask for the whole link again.")
         known = {name: given[name] for name in cls.__dataclass_fields__ if name in given}
         if not known:
             return None
-        for name in ("temperature", "top_p", "top_k", "max_new_tokens", "seed"):
+        for name in ("temperature", "top_p", "top_k", "max_new_tokens"):
             if name in known:
                 known[name] = _number(known[name])
+        if "seed" in known:
+            known["seed"] = read_seed(known["seed"])
         if "lanes" in known:
             known["lanes"] = split_specs(known["lanes"])
         return cls(**{**default.__dict__, **known})
 
 
+def draws_other_noise(settings: RaceSettings, query: str) -> bool:
+    """Return whether the race of a shared link writes another text here than it did where the link was made,
+    because the random numbers of the shared noise have changed since."""
+    made_with = parse_qs(query.lstrip("?")).get("noise", ["1"])[-1]
+    return (
+        settings.verification == "shared_noise"
+        and settings.temperature != 0
+        and made_with != str(NOISE_VERSION)
+    )
+
+
 def whole(value):
     """A number field's value as an int where it is one; the check names whatever else it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def read_seed(value):
+    """A seed as an int where it is one; the check names whatever else it is. It travels as a text where a
+    browser has a part in it: JavaScript's numbers are whole up to 2^53 alone."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,30}\s*", value):
+        return int(value)
+    return whole(value)
 
 
 def read_lanes(text: str | None) -> list[str]:
@@ -81,7 +109,7 @@ def read_lanes(text: str | None) -> list[str]:
     """
     try:
         specs = json.loads(text or "[]")
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         specs = None
     if not isinstance(specs, list) or not all(isinstance(spec, str) for spec in specs):
         raise UserError('The lanes are not a JSON list of stoppers, such as ["autoregressive", "adaedl"].')

@@ -27,7 +27,7 @@ from hosted import hosted, until  # noqa: E402
 from visitors import race  # noqa: E402
 
 from adaedl.models.presets import DEFAULT_PAIR  # noqa: E402
-from components.chromium import chromium  # noqa: E402
+from components.chromium import chromium, run_linked  # noqa: E402
 
 BROWSERS = 24
 REQUESTS = 6  # of each browser
@@ -127,12 +127,14 @@ def page_moves(address: str, replicas: dict[str, ExitStack]) -> str:
     with sync_playwright() as playwright, chromium(playwright) as browser:
         page = browser.new_context(locale="en-US").new_page()
         answer = page.goto(f"{address}/?prompt=w1&max_new_tokens=8&lanes=autoregressive,adaedl")
+        run_linked(page)
         own = f"http://{answer.header_value('X-Replica')}"
         expect(page.locator("#status")).to_contain_text("Finished", timeout=60_000)
         replicas[own].close()
         answer = page.reload()
         other = f"http://{answer.header_value('X-Replica').split(', ')[-1]}"
         assert other != own
+        run_linked(page)
         expect(page.locator("#status")).to_contain_text("Finished", timeout=60_000)
     return f"{own} to {other}"
 

@@ -111,7 +111,7 @@ def test_gamma_moves_the_bound_at_once_and_a_fitted_one_is_a_click_away(page):
     set_gamma(page, 0.3)
     for link, gamma in (("race-fitted", fitted), ("race-this", 0.3)):
         href = page.locator(f"#calibration .{link}").get_attribute("href")
-        settings = RaceSettings.from_query(urlsplit(href).query, DEFAULTS)
+        settings = RaceSettings.from_query(urlsplit(href).fragment, DEFAULTS)
         settings.check()
         assert settings.prompt == recording.prompt
         assert settings.temperature == recording.sampling.temperature

@@ -19,7 +19,7 @@ from adaedl.errors import Sentence, UserError
 from adaedl.metrics import to_frame
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 from adaedl.race import new_trace, race
-from adaedl.request import Sampling
+from adaedl.request import NOISE_VERSION, Sampling
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
 from components import assets
 from components.api import report
@@ -30,7 +30,7 @@ from components.live import Session, play
 from components.messages import say, say_error, tell_models
 from components.models_state import MAX_WAITING, LoadState, ModelsState
 from components.palette import BASELINE_COLOUR, lane_colours
-from components.settings import RaceSettings, read_lanes
+from components.settings import RaceSettings, draws_other_noise, read_lanes, read_seed
 from components.texts import LANGUAGES, in_all_languages, text, texts, translations
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
@@ -102,10 +102,23 @@ def test_whole_numbers_of_the_browser_are_taken_as_such():
     read = Controls.read("a", None, None, 0.7, 96.0, 0.0, "shared_noise", 5.0, 1.0)
     assert (read.max_new_tokens, read.seed, read.top_k) == (96, 0, 5)
     assert isinstance(read.max_new_tokens, int)
+    assert Controls.read("a", None, None, 0.7, 8, str(2**63 - 1), "shared_noise", 0, 1.0).seed == 2**63 - 1
     assert Controls.read("a", None, None, 0.7, 9.5, 0, "shared_noise", 0, 1.0).max_new_tokens == 9.5
 
 
-@pytest.mark.parametrize("value", ["{", '{"a": 1}', "[1]", '"adaedl"', "[" * 10_000])
+@pytest.mark.parametrize("seed", ["0", 7, "9007199254740993", " 5 ", 3.0])
+def test_a_seed_is_read_whole_from_a_text_or_a_number(seed):
+    assert settings(seed=read_seed(seed)).seed == int(seed)
+    settings(seed=read_seed(seed)).check()
+
+
+@pytest.mark.parametrize("seed", ["", "1e3", "0x10", "1_000", "٣", "9" * 5000, 1.5, None, True, [1]])
+def test_what_is_no_whole_number_is_no_seed(seed):
+    with pytest.raises(UserError, match="it must be a whole number from 0 to 2"):
+        settings(seed=read_seed(seed)).check()
+
+
+@pytest.mark.parametrize("value", ["5", "{", '{"a": 1}', "[1]", '"adaedl"', "[" * 10_000])
 def test_lanes_that_are_no_list_of_texts_are_refused(value):
     with pytest.raises(UserError, match="not a JSON list of stoppers"):
         read_lanes(value)
@@ -124,11 +137,32 @@ def test_a_link_may_leave_settings_out_and_one_without_any_is_none():
 
 
 @pytest.mark.parametrize(
+    ("query", "differs"),
+    [
+        (f"prompt=a&noise={NOISE_VERSION}", False),
+        (f"prompt=a&noise={NOISE_VERSION - 1}", True),
+        ("prompt=a&noise=", True),
+        ("prompt=a", True),  # as links were before there were versions
+        ("prompt=a&temperature=0", False),
+        ("prompt=a&verification=speculative", False),
+    ],
+)
+def test_a_link_of_other_noise_is_known_where_noise_is_drawn(query, differs):
+    assert draws_other_noise(RaceSettings.from_query(query, DEFAULTS), query) == differs
+
+
+def test_a_damaged_link_is_refused():
+    with pytest.raises(UserError, match="ask for the whole link again"):
+        RaceSettings.from_query("temperature=0.5&damaged=1", DEFAULTS)
+
+
+@pytest.mark.parametrize(
     ("query", "sentence"),
     [
         ("temperature=hot", "temperature is 'hot'"),
         ("temperature=nan", "temperature is nan"),
-        ("seed=1e999", "seed is inf"),
+        ("seed=1e999", "The seed is '1e999'"),
+        ("seed=9223372036854775808", "The seed is 9223372036854775808"),
         ("lanes=", "no lanes"),
         ("lanes=warp", "There is no stopper 'warp'"),
         ("prompt=", "The prompt is empty"),
@@ -268,7 +302,7 @@ def placeholders(template: str) -> list[tuple]:
     [
         (lambda: settings(max_new_tokens=0).check(), "max_new_tokens 为 0；它必须是不小于 1 的整数。"),
         (lambda: settings(temperature=99).check(), "temperature 为 99；它必须在 0 到 10 之间，例如 0.7。"),
-        (lambda: settings(top_k=-1).check(), "top_k 为 -1；它必须是 0 到 1000000 的整数；0 表示关闭。"),
+        (lambda: settings(top_k=-1).check(), "top_k 为 -1；它必须是 0 到 1,000,000 的整数；0 表示关闭。"),
         (lambda: settings(top_p=2).check(), "top_p 为 2；它必须大于 0 且不超过 1；1 表示关闭。"),
         (lambda: make_stopper("adaedel"), "您是指 adaedl 吗？"),
         (lambda: make_stopper(HOSTILE), f"没有名为 {HOSTILE!r} 的停止规则"),

@@ -386,7 +386,7 @@ def test_every_highlighted_stopper_can_be_raced_but_the_oracle(page):
         if name == "oracle":
             expect(link).to_be_hidden()
             continue
-        settings = RaceSettings.from_query(urlsplit(link.get_attribute("href")).query, DEFAULTS)
+        settings = RaceSettings.from_query(urlsplit(link.get_attribute("href")).fragment, DEFAULTS)
         settings.check()
         assert settings.prompt == shown_recording().prompt
         assert settings.lanes[0] == "autoregressive"

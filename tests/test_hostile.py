@@ -18,8 +18,9 @@ from adaedl.models.loading import PROJECT
 from adaedl.models.weights import cache_dir
 from adaedl.request import MAX_LANES
 from adaedl.trace import MAX_TRACE_BYTES, Trace
+from components import answers, assets
 from components.controls import DEFAULTS
-from components.guard import for_strangers
+from components.guard import for_strangers, route_path
 from components.models_state import ModelsState
 
 JSON = {"content-type": "application/json"}
@@ -42,6 +43,24 @@ def config(client) -> dict:
     return client.get("/config").json()
 
 
+PREFIXES = {
+    "at the root": ("", ""),
+    "prefix kept": ("/demo", "/demo"),
+    "prefix stripped": ("/demo", ""),
+    "with a slash": ("/demo/", "/demo"),
+}
+
+
+@pytest.fixture(scope="module", params=PREFIXES.values(), ids=PREFIXES)
+def behind(request) -> httpx.Client:
+    """A client of the page as a proxy is one, which serves it below a path and passes that on or not."""
+    root, prefix = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_ROOT_PATH", root)
+        with hosted() as (address, _), httpx.Client(base_url=address + prefix, timeout=PATIENCE) as client:
+            yield client
+
+
 def event(config: dict, name: str) -> dict:
     return next(event for event in config["dependencies"] if event["api_name"] == name)
 
@@ -59,14 +78,101 @@ def call(client, config):
     return call_race
 
 
+NAMES = ["prompt", "lanes", "temperature", "max_new_tokens", "seed", "verification", "top_k", "top_p", "pair"]
+RACE = dict(
+    zip(NAMES, ["w1 w2", "autoregressive", 0.7, 4, 0, "shared_noise", 0, 1.0, DEFAULTS.pair], strict=True)
+)
+
+
+def raw(client: httpx.Client, *values) -> str:
+    """What /race answers to these values, the error or the last state."""
+    called = client.post("/gradio_api/run/race", json={"data": values})
+    assert called.status_code in (200, 500)
+    return called.json().get("error") or called.json()["data"][0]["state"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"prompt": None}, "The prompt is empty; type a question or the beginning of a text."),
+        ({"prompt": 5}, "prompt is 5; it must be a text."),
+        ({"lanes": ["adaedl"]}, "lanes is ['adaedl']; it must be a text such as autoregressive,fixed:k=4."),
+        ({"temperature": None}, "temperature is None; it must be between 0 and 10, such as 0.7."),
+        ({"temperature": "0.7"}, "temperature is '0.7'; it must be between 0 and 10, such as 0.7."),
+        ({"max_new_tokens": True}, "max_new_tokens is True; it must be a whole number from 1."),
+        ({"max_new_tokens": 10**30}, f"{10**30} new tokens were asked for; the page writes at most 512."),
+        ({"seed": -1}, "The seed is -1; it must be a whole number from 0 to 2^63 − 1."),
+        ({"seed": 2**63}, f"The seed is {2**63}; it must be a whole number from 0 to 2^63 − 1."),
+        ({"seed": "1e3"}, "The seed is '1e3'; it must be a whole number from 0 to 2^63 − 1."),
+        ({"seed": {}}, "The seed is {}; it must be a whole number from 0 to 2^63 − 1."),
+        ({"top_k": -1}, "top_k is -1; it must be a whole number from 0 to 1,000,000; 0 switches it off."),
+        ({"top_k": 1.5}, "top_k is 1.5; it must be a whole number from 0 to 1,000,000; 0 switches it off."),
+        ({"top_p": []}, "top_p is []; it must be above 0 and at most 1; 1 switches it off."),
+        ({"pair": 7}, "pair is 7; it must be a text."),
+    ],
+    ids=lambda value: repr(value)[:40] if isinstance(value, dict) else "",
+)
+def test_a_raw_call_of_the_race_is_told_which_value_will_not_do(client, changes, sentence):
+    assert raw(client, *{**RACE, **changes}.values()) == sentence
+
+
+@pytest.mark.parametrize("seed", [0, "7", 2**53 + 1, str(2**63 - 1), 3.0])
+def test_a_seed_may_be_a_number_or_its_digits(call, seed):
+    trace = call(seed=seed)["output"]["data"][0]["trace"]
+    assert trace["seed"] == int(seed)
+
+
+def test_a_raw_call_with_too_few_or_too_many_values_is_told_what_it_takes(client):
+    listed = ", ".join(NAMES)
+    assert raw(client, "w1") == f"This call lacks lanes: it brings 1 values and takes 9: {listed}."
+    assert raw(client, *RACE.values(), 1, 2) == f"This call brings 11 values; it takes 9: {listed}."
+    for body, sentence in (({}, "lacks prompt."), ({"prompt": "w1", "wrong": 1}, "brings wrong, which")):
+        answer = client.post("/gradio_api/call/v2/race", json=body)
+        assert (answer.status_code, sentence in answer.json()["detail"]) == (422, True)
+    assert client.post("/gradio_api/call/walk", json={"data": []}).status_code == 404
+
+
+SENT = (None, 5, -1.5, True, "x", [], {}, [1, [2]], {"a": 1}, 10**40, "y" * 50_000, FILES[0])
+
+
+def test_every_event_tells_any_value_in_a_sentence_and_none_fails(client, config, caplog):
+    for index, count in inputs_of(config).items():
+        for values in (
+            [],
+            [None] * max(count - 1, 0),
+            [None] * (count + 1),
+            *([sent] * count for sent in SENT),
+        ):
+            heard = events(client, {"data": values, "fn_index": index})
+            assert heard[-1]["msg"] == "process_completed"
+            if len(values) != count:
+                assert "takes" in heard[-1]["output"]["error"]
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_what_fails_without_a_word_is_one_sentence_outside_and_a_traceback_in_the_log(
+    client, call, monkeypatch, caplog
+):
+    def fail(*_):
+        raise ZeroDivisionError("insides")
+
+    monkeypatch.setattr("components.api.play", fail)
+    assert call()["output"]["error"] == str(answers.FAILED)
+    assert ["ZeroDivisionError" in record.exc_text for record in caplog.records] == [True]
+    monkeypatch.setattr("components.health.health", fail)
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (500, {"detail": str(answers.FAILED)})
+
+
 def test_whatever_is_sent_to_the_race_is_answered_and_the_next_race_runs(served, client, config, call):
     assert fuzz_races(client, event(config, "race")["id"], 40) >= 40
     assert served[1].in_queue == (0, 0)
     assert call()["success"]
 
 
-def test_whatever_is_sent_to_any_event_is_answered_and_the_next_race_runs(served, client, config, call):
+def test_whatever_is_sent_to_any_event_is_answered_and_the_next_race_runs(client, config, call, caplog):
     assert fuzz_events(client, inputs_of(config), 60) >= 60
+    assert [record for record in caplog.records if record.exc_info] == []
     assert call()["success"]
 
 
@@ -131,10 +237,33 @@ def test_files_and_addresses_elsewhere_are_not_served(client, path):
         "/gradio_api/run-history/records",
         "/monitoring",
         "/monitoring/summary",
+        "//gradio_api/deep_link?session_hash=a",
+        "/gradio_api//deep_link?session_hash=a",
+        "/gradio_api%2Fdeep_link?session_hash=a",
+        "/gradio_api/deep_link/?session_hash=a",
+        "/Gradio_API/deep_link?session_hash=a",
+        "/demo/gradio_api/deep_link?session_hash=a",
+        "/demo/demo/monitoring/summary",
     ],
 )
-def test_what_gradio_brings_and_the_page_does_not_use_is_not_there(client, path):
-    assert {client.get(path).status_code, client.post(path).status_code} <= {404, 405}
+def test_what_gradio_brings_and_the_page_does_not_use_is_not_there(behind, path):
+    assert {behind.get(path).status_code, behind.post(path).status_code} <= {404, 405}
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "seen"),
+    [
+        ("", "/monitoring", "/monitoring"),
+        ("/demo", "/demo/monitoring/", "/monitoring"),
+        ("/demo", "/monitoring", "/monitoring"),
+        ("/demo", "/demo//Monitoring//", "/monitoring"),
+        ("/demo", "/demo/demo/monitoring", "/demo/monitoring"),  # nor does the router find it there
+        ("/demo", "/demonitoring", "/demonitoring"),
+        ("/demo", "/demo", ""),
+    ],
+)
+def test_guards_see_the_path_that_the_router_sees_in_one_spelling(root, path, seen):
+    assert route_path({"type": "http", "path": path, "root_path": root}) == seen
 
 
 def test_no_answer_holds_a_folder_of_the_host(client):
@@ -238,8 +367,9 @@ def test_a_trace_of_more_lanes_than_run_at_once_is_refused_in_one_sentence(clien
 
 
 def test_an_upload_has_a_largest_size(client):
+def test_an_upload_has_a_largest_size(behind):
     form = {"files": ("large.json", io.BytesIO(b" " * (65 * 2**20)), "application/json")}
-    assert client.post("/gradio_api/upload", files=form).status_code == 413
+    assert behind.post("/gradio_api/upload", files=form).status_code == 413
 
 
 def in_chunks(size: int):
@@ -249,24 +379,32 @@ def in_chunks(size: int):
 
 @pytest.mark.parametrize("path", ["queue/join", "run/race", "call/race", "reset", "stream/a"])
 @pytest.mark.parametrize("told", [True, False], ids=["its length is told", "its length is not told"])
-def test_a_request_that_is_too_large_is_refused_in_one_sentence(client, path, told):
+def test_a_request_that_is_too_large_is_refused_in_one_sentence(behind, path, told):
     content = b" " * (3 * 2**20) if told else in_chunks(3 * 2**20)
-    answer = client.post(f"/gradio_api/{path}", content=content, headers=JSON)
+    answer = behind.post(f"/gradio_api/{path}", content=content, headers=JSON)
     sentence = "The request is too large; at most 2 MB are read here."
     assert (answer.status_code, answer.text) == (413, sentence)
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_large_table_may_be_asked_for_as_a_file_and_an_upload_be_larger_still(client):
-    ask = client.post("/gradio_api/component_server", content=in_chunks(3 * 2**20), headers=JSON)
+def test_a_large_table_may_be_asked_for_as_a_file_and_an_upload_be_larger_still(behind):
+    ask = behind.post("/gradio_api/component_server", content=in_chunks(3 * 2**20), headers=JSON)
     assert (ask.status_code, ask.json()) == (400, {"detail": "Invalid JSON body."})
-    upload = client.post("/gradio_api/upload", files={"files": ("a.json", b" " * 3 * 2**20)})
+    upload = behind.post("/gradio_api/upload", files={"files": ("a.json", b" " * 3 * 2**20)})
     assert upload.status_code == 200
 
 
+def test_the_page_its_health_and_its_files_are_served(behind):
+    assert behind.get("/healthz").json()["status"] == "ok"
+    assert f"{assets.address()}/js/share.js" in behind.get("/").text
+    script = behind.get(f"/{assets.address()}/js/share.js")
+    assert (script.status_code, script.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    assert "immutable" in script.headers["cache-control"]
+
+
 @pytest.mark.parametrize("path", ["/", "/healthz", "/config", "/gradio_api/file=/etc/passwd"])
-def test_every_answer_tells_the_browser_what_to_forbid(client, path):
-    headers = client.get(path).headers
+def test_every_answer_tells_the_browser_what_to_forbid(behind, path):
+    headers = behind.get(path).headers
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'self'"
     assert policy["object-src"] == "'none'"

@@ -346,7 +346,7 @@ def test_a_measured_lane_sets_the_models_values_and_is_held_against_it(page, tra
 def test_every_step_ends_with_a_race_that_the_page_can_run(page):
     links = page.locator(".learn .race").evaluate_all("links => links.map(({ href }) => href)")
     assert len(links) == len(STEPS)
-    settings = [RaceSettings.from_query(urlsplit(link).query, replace(DEFAULTS)) for link in links]
+    settings = [RaceSettings.from_query(urlsplit(link).fragment, replace(DEFAULTS)) for link in links]
     for each in settings:
         each.check()
         assert each.lanes[0] == "autoregressive"
@@ -367,7 +367,7 @@ def test_what_is_said_of_the_first_threshold_is_what_the_study_found():
 def test_the_question_opens_the_race_page_with_its_settings(browser, address):
     with visit(browser, address) as page:
         link = page.locator("#learn-3 .race")
-        settings = RaceSettings.from_query(urlsplit(link.get_attribute("href")).query, DEFAULTS)
+        settings = RaceSettings.from_query(urlsplit(link.get_attribute("href")).fragment, DEFAULTS)
         with page.context.expect_page() as opened:
             link.click()
         race = opened.value

@@ -22,7 +22,7 @@ from adaedl.metrics import compute_metrics
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import LaneMetrics, Trace
 from components.bench import saved
-from components.chromium import open_accordion
+from components.chromium import open_accordion, run_linked
 from components.texts import texts
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -159,6 +159,19 @@ def lanes(page: Page) -> list[str]:
     return page.locator("#lanes .chip .open").all_inner_texts()
 
 
+def settings_in(address: str) -> dict[str, list[str]]:
+    """The settings behind the # of an address."""
+    return parse_qs(urlsplit(address).fragment)
+
+
+def shared(page: Page) -> str:
+    """The link that Share puts into the clipboard."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#share")
+    expect(page.locator("#shared")).to_contain_text("Link copied")
+    return page.evaluate("navigator.clipboard.readText()")
+
+
 def open_file(page: Page, file: Path) -> None:
     page.set_input_files("input[type=file]", file)
 
@@ -289,24 +302,25 @@ def test_a_recorded_race_that_comes_late_does_not_take_the_place_of_ones_own(pag
 
 
 def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, context, address):
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     prompt = "Name a fruit & a colour: “red” + 1?"
     advanced(page)
     page.fill("#seed input", "5")
     page.fill("#top_k input", "50")
     trace = finish(page, SHORT, prompt)
-    assert parse_qs(urlsplit(page.url).query)["prompt"] == [prompt]
-    page.click("#share")
-    expect(page.locator("#shared")).to_contain_text("Link copied")
-    link = page.evaluate("navigator.clipboard.readText()")
+    assert settings_in(page.url)["prompt"] == [prompt]
+    link = shared(page)
     assert link == page.url
-    with visit(context, address, "?" + urlsplit(link).query) as other:
-        says(other, "Finished")
+    assert urlsplit(link).query == ""
+    with visit(context, address, f"#{urlsplit(link).fragment}") as other:
+        says(other, "The settings of this link are in place. Press Run to start the race.")
         assert other.input_value("#prompt textarea") == prompt
         advanced(other)
-        shown = [other.input_value(f"#{name} input") for name in ("tokens", "seed", "top_k", "top_p")]
-        assert shown == [str(SHORT), "5", "50", "1"]
+        shown = [other.input_value(f"#{name} input") for name in ("tokens", "top_k", "top_p")]
+        assert shown == [str(SHORT), "50", "1"]
+        assert other.input_value("#seed input") == "5"
         assert lanes(other) == SHOWN_LANES
+        run_linked(other)
+        says(other, "Finished")
         again = saved(other)
     assert [lane.token_ids for lane in again.lanes] == [lane.token_ids for lane in trace.lanes]
     assert [lane.label for lane in again.lanes] == [lane.label for lane in trace.lanes]
@@ -355,8 +369,8 @@ def test_a_saved_trace_opens_again_as_it_was(page, tmp_path):
     file.write_text(trace.to_json())
     before = written(page)
     page.reload()
-    expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(0)  # the address holds a race
-    says(page, "Finished")
+    says(page, "Press Run to start the race")  # the address holds its settings
+    expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(0)
     open_file(page, file)
     says(page, "Opened a race of")
     page.keyboard.press("End")
@@ -410,7 +424,10 @@ def test_bad_input_is_said_in_one_sentence_and_the_next_race_runs(page):
     says(page, "max_new_tokens is None")
     page.fill("#seed input", "-1")
     start(page)
-    says(page, "The seed is -1")
+    says(page, "The seed is -1; it must be a whole number from 0 to 2^63 − 1.")
+    page.fill("#seed input", "many")
+    start(page)
+    says(page, "The seed is 'many'")
     page.fill("#seed input", "0")
     page.fill("#top_p input", "0")
     start(page)

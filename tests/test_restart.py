@@ -14,6 +14,7 @@ from browsing import free_port
 from playwright.sync_api import expect
 
 from components.bench import saved
+from components.chromium import run_linked
 
 TESTS = Path(__file__).resolve().parent
 SOON = 180_000  # milliseconds, on a busy machine
@@ -66,13 +67,13 @@ def test_a_server_that_dies_in_the_middle_of_a_race_is_told_and_the_next_run_wor
     status = page.locator("#status")
     with server(port, forward_s=0.1) as process:
         page.goto(f"http://127.0.0.1:{port}/?{urlencode(asked)}")
+        run_linked(page)
         expect(status).to_contain_text("Racing", timeout=SOON)
         process.send_signal(signal.SIGKILL)
         expect(status).to_contain_text("The connection to the server was lost", timeout=SOON)
     with server(port, forward_s=0.01):  # slow enough that the race is seen to run
-        # The page opens anew, with the race that its address holds.
-        expect(status).to_contain_text("Finished", timeout=SOON)
-        page.click("#run")
+        # The page opens anew, with the settings that its address holds.
+        run_linked(page)
         expect(status).to_contain_text("Racing", timeout=SOON)
         expect(status).to_contain_text("Finished", timeout=SOON)
         assert [len(lane.token_ids) for lane in saved(page).lanes] == [110, 110]

@@ -30,7 +30,7 @@ sys.path.insert(0, str(PROJECT))
 from browsing import free_port  # noqa: E402
 
 from components.bench import saved  # noqa: E402
-from components.chromium import chromium  # noqa: E402
+from components.chromium import chromium, run_linked  # noqa: E402
 
 LANES = "autoregressive,fixed:k=4,adaedl"
 PATIENCE = 600_000  # milliseconds that a tab waits for its turn
@@ -101,6 +101,8 @@ def open_tabs_together(browser: Browser, address: str, prompts: list[str], token
             asked = {"prompt": prompt, "lanes": LANES, "seed": number, "max_new_tokens": tokens}
             page.goto(f"{address}/?{urlencode(asked)}", wait_until="commit")
             tabs.append(page)
+        for page in tabs:
+            run_linked(page)
         for number, (page, prompt) in enumerate(zip(tabs, prompts, strict=True)):
             try:
                 pauses.append(_own_tab(page, prompt, number))

@@ -91,7 +91,7 @@ function makePlayer(root, askForAll) {
     time = lengthOf(feed.trace);
     grow();
     wake();
-    opened("feed");
+    opened("feed", told);
   }
 
   /** Show a complete trace: from its beginning, or its end where motion is not wanted. */
@@ -102,10 +102,12 @@ function makePlayer(root, askForAll) {
     time = still.matches ? lengthOf(trace) : 0;
     if (!still.matches) play();
     wake();
-    opened(source);
+    opened(source, feed);
   }
 
-  const opened = (source) => document.dispatchEvent(new CustomEvent("adaedl:opened", { detail: { source } }));
+  function opened(source, { trace, seed, live }) {
+    document.dispatchEvent(new CustomEvent("adaedl:opened", { detail: { source, trace, seed, live } }));
+  }
 
   function begin(note) {
     const { trace } = feed;

@@ -1,7 +1,9 @@
 // The tab in sight and the address belong together: #learn opens the tab Learn, #learn-3 the third step of it.
 // The first tab has no hash.
 
-const named = () => location.hash.slice(1).split("-")[0];
+import { namePlace, placeNamed } from "./share.js";
+
+const named = () => placeNamed().split("-")[0];
 
 /** Open the tab that the address names, and put the tab that is opened into the address. */
 export function follow() {
@@ -11,9 +13,7 @@ export function follow() {
   tabs.addEventListener("click", ({ target }) => {
     const button = buttons.find((each) => each.contains(target));
     if (!button || button.dataset.tabId === named()) return;
-    const address = new URL(location.href);
-    address.hash = button === buttons[0] ? "" : button.dataset.tabId;
-    history.replaceState(history.state, "", address);
+    namePlace(button === buttons[0] ? "" : button.dataset.tabId);
   });
   addEventListener("hashchange", open);
   if (named()) open();

@@ -80,12 +80,10 @@ export const scoredAt = ({ score_temperature, sampling }) =>
   score_temperature ?? (sampling.top_k === 1 ? 1 : sampling.temperature || 1);
 
 /** The address of a race of a recording's prompt, of `spec` beside the target alone. */
-export function raceLink({ prompt, pair, sampling, max_new_tokens, seed }, spec) {
-  const lanes = JSON.stringify(["autoregressive", spec]);
-  const { temperature, top_k, top_p } = sampling;
-  const address = link([prompt, pair.name, lanes, temperature, max_new_tokens, seed, "shared_noise", top_k, top_p]);
-  address.hash = "";
-  return address.href;
+export function raceLink({ prompt, pair, sampling, max_new_tokens, seed, noise_version: noise = 1 }, spec) {
+  const lanes = ["autoregressive", spec].join(",");
+  const verification = "shared_noise";
+  return link({ prompt, pair: pair.name, lanes, ...sampling, max_new_tokens, seed, verification, noise }).href;
 }
 
 /** Link the style of these pages, and the player's, whose colours they share. */

@@ -3,6 +3,7 @@
 
 import { make } from "../make.js";
 import { whenSeen } from "../seen.js";
+import { namePlace, placeNamed } from "../share.js";
 import { t } from "../text.js";
 import { bound } from "./bound.js";
 import { draftAndVerify } from "./draft_verify.js";
@@ -50,7 +51,7 @@ function overview(steps) {
     const link = make("a", { href: `#${node.id}` }, t(`learn.${index + 1}.title`));
     link.addEventListener("click", (event) => {
       event.preventDefault();
-      history.replaceState(history.state, "", `#${node.id}`);
+      namePlace(node.id);
       goTo(node);
     });
     return make("li", {}, link);
@@ -65,7 +66,7 @@ function goTo(section) {
 }
 
 function scrollToHash() {
-  const section = /^#learn-\d$/.test(location.hash) && document.querySelector(location.hash);
+  const section = /^learn-\d$/.test(placeNamed()) && document.getElementById(placeNamed());
   if (section?.offsetParent) goTo(section);
 }
 

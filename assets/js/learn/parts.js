@@ -2,7 +2,7 @@
 // that several steps share.
 
 import { make, setText } from "../make.js";
-import { inNewTab } from "../share.js";
+import { inNewTab, link as raceLink } from "../share.js";
 import { t } from "../text.js";
 
 /**
@@ -24,21 +24,9 @@ export function stepOf(number, { words, toy, race }) {
 }
 
 function questionOf(key, settings) {
-  const link = inNewTab(make("a", { className: "race", href: raceAddress(settings).href }));
+  const link = inNewTab(make("a", { className: "race", href: raceLink(settings).href }));
   link.append(make("span", { ariaHidden: "true" }, "▶ "), t("learn.race"));
   return make("p", { className: "ask" }, make("span", {}, t(`${key}.ask`)), link);
-}
-
-/** The address that sets the Race page up (components/settings.py reads it) and runs. */
-export function raceAddress(settings) {
-  const address = new URL(location.href);
-  const kept = ["pair", "__theme"].map((name) => [name, address.searchParams.get(name)]);
-  address.hash = "";
-  address.search = "";
-  for (const [name, value] of [...kept, ...Object.entries(settings)]) {
-    if (value !== null) address.searchParams.set(name, value);
-  }
-  return address;
 }
 
 /** A slider with its name before it and its value after it. `write` makes the value's text. */
