@@ -366,7 +366,6 @@ def test_a_trace_of_more_lanes_than_run_at_once_is_refused_in_one_sentence(clien
     assert "This trace has 13 lanes; the page shows at most 12." in status
 
 
-def test_an_upload_has_a_largest_size(client):
 def test_an_upload_has_a_largest_size(behind):
     form = {"files": ("large.json", io.BytesIO(b" " * (65 * 2**20)), "application/json")}
     assert behind.post("/gradio_api/upload", files=form).status_code == 413
