@@ -84,14 +84,19 @@ class Drafter(Protocol):
 
 
 class IndependentDrafter:
-    """Any runner as the draft model."""
+    """Any runner as the draft model.
+
+    Args:
+        runner: with as many logits as the target.
+        vocab: [Vq] the ids that it may propose; None for all of them.
+    """
 
     kind = "independent"
-    vocab = None
     feature_layers: tuple[int, ...] = ()
 
-    def __init__(self, runner: Runner):
+    def __init__(self, runner: Runner, vocab: Tensor | None = None):
         self.runner = runner
+        self.vocab = vocab
         self.max_context = runner.max_context
         self.path = runner.path
 
@@ -116,10 +121,14 @@ class IndependentSession:
         # All but the last of token_ids may be in the cache already, as drafts that were accepted.
         keep = min(self.cache.length, self.certain - 1)
         self.cache.rewind(keep)
-        return self.runner.forward(token_ids[keep - self.certain :], self.cache, "last").logits[0]
+        return self._logits(token_ids[keep - self.certain :])
 
     def extend(self, token_id: Tensor) -> Tensor:
-        return self.runner.forward(token_id.view(1), self.cache, "last").logits[0]
+        return self._logits(token_id.view(1))
+
+    def _logits(self, token_ids: Tensor) -> Tensor:
+        logits = self.runner.forward(token_ids, self.cache, "last").logits[0]
+        return logits if self.vocab is None else logits[self.vocab]
 
     def rewind(self, accepted: int) -> None:
         self.cache.rewind(min(self.cache.length, self.certain + accepted))

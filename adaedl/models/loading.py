@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING
 
 from adaedl.errors import Sentence, UserError
 from adaedl.machine import available_memory, give_back_memory, without_collections
-from adaedl.models.chat import render_apart
+from adaedl.models.chat import PROMPT, own_template, strangers_template
 from adaedl.models.presets import DEFAULT_PAIR, DTYPES, Preset, resolve
+from adaedl.models.prompt_encoder import PromptEncoder
+from adaedl.models.vocabulary import (
+    check_rows,
+    check_same_tokenizer,
+    drafted_vocabulary,
+    end_tokens,
+    share_vocabulary,
+)
 from adaedl.models.weights import (
     Progress,
     Weights,
@@ -156,33 +164,6 @@ def load_model(
     return model.eval().requires_grad_(False)
 
 
-def check_same_tokenizer(target_tokenizer, draft_tokenizer) -> None:
-    """Speculative decoding compares token ids, so every id must mean the same to both models.
-
-    Raises:
-        UserError: the first difference.
-    """
-    target, draft = target_tokenizer.get_vocab(), draft_tokenizer.get_vocab()
-    if target == draft:
-        return
-    if len(target) != len(draft):
-        difference = Sentence("the target's has {:,} tokens, the draft's {:,}", len(target), len(draft))
-    else:
-        target_tokens = {index: token for token, index in target.items()}
-        draft_tokens = {index: token for token, index in draft.items()}
-        first = min(i for i in target_tokens | draft_tokens if target_tokens.get(i) != draft_tokens.get(i))
-        difference = Sentence(
-            "token {} is {!r} to the target and {!r} to the draft",
-            first,
-            target_tokens.get(first),
-            draft_tokens.get(first),
-        )
-    raise UserError(
-        "These two models have different tokenizers: {}; choose a draft of the target's own family.",
-        difference,
-    )
-
-
 def load_pair(
     name: str = DEFAULT_PAIR,
     *,
@@ -317,17 +298,24 @@ def _load_pair(
         for model_id, weights in models.items():
             _check_layers(weights.folder, model_id)
     tokenizer = load_tokenizer(fetched[0].folder, preset.target)
+    difference = None
     if second:  # mismatched tokenizers are found before gigabytes are read
-        check_same_tokenizer(tokenizer, load_tokenizer(fetched[1].folder, second))
+        difference = check_same_tokenizer(tokenizer, load_tokenizer(fetched[1].folder, second))
+        if difference:
+            progress(difference.sentence, None)
     sizes = []
     for model_id, weights in models.items():
         with _load_errors(model_id, "weights"):
             sizes.append(size_of_weights(weights.folder, dtype))
         if not trusted:
             _check_shape(weights.folder, sizes[-1] // dtype.itemsize, model_id)
-    around = None
-    if not trusted and tokenizer.chat_template:
-        around = render_apart(fetched[0].folder, preset.target)
+    if trusted:
+        template = own_template(tokenizer, preset.target)
+    else:
+        template = strangers_template(tokenizer, fetched[0].folder, preset.target)
+    encoder = PromptEncoder(tokenizer, template and template.render, preset.target)
+    with _load_errors(preset.target, "tokenizer"):
+        encoder.encode(PROMPT)
 
     if make_room:
         make_room()
@@ -352,10 +340,11 @@ def _load_pair(
         progress(Sentence("loading {}", short(preset.target)), None)
         draft_model = None
         model = load_model(fetched[0].folder, read_on, dtype, preset.target, spread)
+        check_rows(model, tokenizer, preset.target)
         if second:
             progress(Sentence("loading {}", short(second)), None)
             draft_model = load_model(fetched[1].folder, read_on, dtype, second)
-            _share_vocabulary(model, draft_model, len(tokenizer))
+            share_vocabulary(model, draft_model, tokenizer, difference)
             draft_model.to(device)
         if used_as == torch.int8:
             for read in filter(None, (model, draft_model)):
@@ -370,10 +359,12 @@ def _load_pair(
         if preset.drafter:
             drafter = load_feature_drafter(PROJECT / preset.drafter, target, target.embeddings.to(device))
         else:
+            vocab = drafted_vocabulary(tokenizer, difference)
             drafter = IndependentDrafter(
-                make_runner(draft_model, graphs=graphs, consume=True) if second else target
+                make_runner(draft_model, graphs=graphs, consume=True) if second else target,
+                None if vocab is None else vocab.to(device),
             )
-    ends = _end_tokens(model, tokenizer)
+    ends = end_tokens(model, encoder, template)
     parts = model.hf_device_map.values() if spread else ()
     model = draft_model = None  # where weights are packed, nobody needs them as they were
     give_back_memory()
@@ -387,10 +378,12 @@ def _load_pair(
         dtype=used_as,
         target_name=preset.target,
         draft_name=preset.draft_name,
-        weights="; ".join(weights.origin for weights in fetched),
+        weights="; ".join(
+            [*(weights.origin for weights in fetched), *([difference.sentence] if difference else [])]
+        ),
         eos_ids=ends,
         spread=tuple(dict.fromkeys(f"cuda:{part}" for part in parts)),
-        around_prompt=around,
+        encoder=encoder,
         read_draft=None if read_first else make_read_draft(device),
         choose=make_choose(device),
     )
@@ -482,32 +475,6 @@ def _for_accelerate(name: str, spread: dict[str, int]) -> dict[int | str, int]:
             name,
         )
     return {int(device.rpartition(":")[2]): most for device, most in spread.items()} | {"cpu": 0}
-
-
-def _end_tokens(model, tokenizer) -> frozenset[int]:
-    ends = model.generation_config.eos_token_id
-    ends = ends if isinstance(ends, list) else [ends]
-    return frozenset(i for i in [*ends, tokenizer.eos_token_id] if i is not None)
-
-
-def _share_vocabulary(target, draft, tokens: int) -> None:
-    """Bring both models' logits to one width. Sizes of a family often pad their vocabulary differently
-    (Qwen2.5: 152,064 and 151,936 rows for 151,665 tokens); rows that no token uses are dropped."""
-    widths = [model.get_input_embeddings().weight.shape[0] for model in (target, draft)]
-    if widths[0] == widths[1]:
-        return
-    if min(widths) < tokens:
-        raise UserError(
-            "The target has {:,} logits and the draft {:,} for {:,} tokens, so one of them "
-            "cannot produce them all; choose a draft of the target's own family.",
-            widths[0],
-            widths[1],
-            tokens,
-        )
-    wider = target if widths[0] > widths[1] else draft
-    with quiet_transformers():
-        wider.resize_token_embeddings(min(widths), mean_resizing=False)
-    wider.requires_grad_(False)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from adaedl.models.chat import own_template
+from adaedl.models.prompt_encoder import PromptEncoder
 from adaedl.models.token_text import TextStream, TokenReader, is_whole
 from adaedl.request import check_prompt
 
@@ -22,9 +24,9 @@ class Pair:
     """A target and its drafter, loaded. `weights` says in words which weights are used.
 
     `device` is where tokens go in and logits come out of both models. It holds the drafter, and the target
-    too but where that is `spread` over several devices. `around_prompt` is what a chat template puts before
-    and after a prompt, where it is not to be run here; `read_draft` reads a drafted token and `choose` the
-    target's own ones with kernels of the device, see `decoding.make_read_draft` and `make_choose`.
+    too but where that is `spread` over several devices. `encoder` turns a prompt into token ids, by default
+    with the tokenizer's own chat template where it has one; `read_draft` reads a drafted token and `choose`
+    the target's own ones with kernels of the device, see `decoding.make_read_draft` and `make_choose`.
     """
 
     name: str
@@ -38,7 +40,7 @@ class Pair:
     weights: str
     eos_ids: frozenset[int] = field(default_factory=frozenset)
     spread: tuple[str, ...] = ()
-    around_prompt: tuple[str, str] | None = None
+    encoder: PromptEncoder | None = None
     read_draft: Callable | None = None
     choose: Callable | None = None
 
@@ -63,23 +65,18 @@ class Pair:
         return f"{self.where}/{self.dtype_name}"
 
     def encode(self, prompt: str) -> torch.Tensor:
-        """Token ids [T] of a prompt, as one turn of a chat where the tokenizer has a chat template.
+        """Return the token ids [T] of a prompt, as a user's turn where the tokenizer has a chat template.
 
         Raises:
-            UserError: the prompt is empty or not text.
+            UserError: the prompt is empty, not text, or nothing that the tokenizer can read as text.
         """
         import torch
 
         check_prompt(prompt)
-        if self.around_prompt:
-            ids = self.tokenizer(prompt.join(self.around_prompt), add_special_tokens=False).input_ids
-        elif getattr(self.tokenizer, "chat_template", None):
-            turns = [{"role": "user", "content": prompt}]
-            text = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-            ids = self.tokenizer(text, add_special_tokens=False).input_ids
-        else:
-            ids = self.tokenizer(prompt).input_ids
-        return torch.tensor(ids, dtype=torch.long, device=self.device)
+        if self.encoder is None:
+            template = own_template(self.tokenizer, self.target_name)
+            self.encoder = PromptEncoder(self.tokenizer, template and template.render, self.target_name)
+        return torch.tensor(self.encoder.encode(prompt), dtype=torch.long, device=self.device)
 
     @cached_property
     def token_reader(self) -> TokenReader:
