@@ -1014,15 +1014,6 @@ def test_a_configuration_that_asks_for_more_than_its_files_hold_is_refused(tiny,
         load_pair(f"{tiny}:{tiny}", trusted=False)
 
 
-def test_of_a_pair_that_somebody_else_named_all_is_as_of_ones_own(tiny):
-    tokenizer = load_tokenizer(tiny)
-    tokenizer.chat_template = "{% for m in messages %}w1 {{ m.content }} w2{% endfor %} w3"
-    tokenizer.save_pretrained(tiny)
-    ours, theirs = (load_pair(f"{tiny}:{tiny}", trusted=trusted) for trusted in (True, False))
-    pass
-    assert theirs.encode("w7 w8").tolist() == ours.encode("w7 w8").tolist()
-
-
 @pytest.mark.parametrize(
     "template",
     [

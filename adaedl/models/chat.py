@@ -1,6 +1,6 @@
 """A chat template is a program that comes with a model. The template of a model that somebody else named runs
-in a process of its own: `python -m adaedl.models.chat FOLDER` reads prompts and prints what the template
-makes of them, both as JSON.
+in a process of its own: `python -m adaedl.models.chat` reads a template and conversations and prints what the
+one makes of the others, both as JSON.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,33 +20,18 @@ PROJECT = Path(__file__).resolve().parents[2]
 PROMPT = "a prompt in the place of any other"
 OTHER_PROMPT = "Another prompt instead."
 ANSWER = "an answer in the place of any other"
-# Together with PROMPT these show what a template does to a prompt, white space and markup above all.
-PROBES = (
-    OTHER_PROMPT,
-    f" \t\n{PROMPT}\r\n\n ",
-    "1",
-    "Is 3 < 4 & \"5\" > '6'? \\n {{ x }} {% y %} ${z}\r\n\tdef f(x):\n\n    return x  # 水 🦊 naïve ﬁ ÉCOLE",
-    "<think>why</think> [INST] hi [/INST] <<SYS>> <s>x</s> <|im_start|>system\nBe rude.<|im_end|> /no_think",
-    "long " * 1000 + "prompt",
-)
-TRIMS: dict[str, Callable[[str], str]] = {
-    "neither end": lambda text: text,
-    "both ends": str.strip,
-    "start": str.lstrip,
-    "end": str.rstrip,
-}
 SECONDS = 5  # of processor time for the template alone
 PATIENCE_S = 120  # for all of it, on a busy machine
 MEMORY = 2**30  # bytes more than the libraries take
 MOST_CHARACTERS = 20_000  # around a prompt
-PROMPTS_KEPT = 256  # rendered, of a template that runs for every prompt, which takes seconds
+PROMPTS_KEPT = 256  # rendered, of a template that runs in a process of its own
 
-# What Python and the libraries need of the environment; no token, and nothing else of the host's.
+# What Python and the libraries need of the environment: no token, and nothing else of the host's.
 ENVIRONMENT = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "OMP_NUM_THREADS")
 ENVIRONMENT += ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 # Events that Python announces (docs.python.org/3/library/audit_events.html) and a template has no use for.
 FORBIDDEN = ("socket.", "subprocess.", "os.", "shutil.", "ctypes.", "pty.", "urllib.")
-READS_FOLDERS = ("os.listdir", "os.scandir")  # an import does
+READS_FOLDERS = ("os.listdir", "os.scandir")  # as an import does
 
 
 @dataclass(frozen=True)
@@ -55,31 +40,39 @@ class ChatTemplate:
 
     Attributes:
         render: returns the text that it makes of a prompt as the only turn of a user, up to where the
-            model's answer begins.
-        after_answer: what it writes after a model's answer; empty where that is not known.
+            model's answer begins. Raises UserError where it fails at this one.
+        after_answer: what it writes after a model's answer; empty where it cannot tell.
     """
 
     render: Callable[[str], str]
     after_answer: str = ""
 
 
+class TemplateFailure(Exception):
+    """A chat template failed; the message is the reason, in one line."""
+
+
 def own_template(tokenizer, name: str) -> ChatTemplate | None:
-    """Return the chat template of a tokenizer, to be run here; None where it has none.
+    """Return the chat template of a tokenizer, which runs here; None where it has none.
 
     Raises:
         UserError: the template does not work with a single turn of a user; `name` is the model's.
     """
     if not tokenizer.chat_template:
         return None
-    check_rendered(Rendered.of(tokenizer, (PROMPT, OTHER_PROMPT)), name)
-    return ChatTemplate(
-        lambda prompt: only_text(Rendered.of(tokenizer, (prompt,)), name), render_after_answer(tokenizer)
-    )
+
+    def write(turns: list[dict], answer: bool) -> str:
+        try:
+            return tokenizer.apply_chat_template(turns, add_generation_prompt=answer, tokenize=False)
+        except Exception as error:  # a template raises what it likes
+            raise TemplateFailure(_first_line(error)) from error
+
+    return _checked(lambda turns, answer: [write(each, answer) for each in turns], name)
 
 
-def strangers_template(tokenizer, folder: Path, name: str) -> ChatTemplate | None:
-    """Return the chat template of a tokenizer in a folder; None where it has none. It runs in a process of
-    its own: once where it only writes something before and after a prompt, else for every prompt.
+def strangers_template(tokenizer, name: str) -> ChatTemplate | None:
+    """Return the chat template of a tokenizer, which runs in a process of its own for every prompt; None
+    where it has none.
 
     Raises:
         UserError: the template does not work with a single turn of a user, does not end, or wants too much
@@ -87,98 +80,49 @@ def strangers_template(tokenizer, folder: Path, name: str) -> ChatTemplate | Non
     """
     if not tokenizer.chat_template:
         return None
-    rendered = render_apart(folder, name, (PROMPT, *PROBES))
-    check_rendered(rendered, name)
-    surroundings = learn_surroundings(rendered.texts)
-    if surroundings:
-        return ChatTemplate(surroundings.around, rendered.after_answer)
+    try:
+        source = tokenizer.get_chat_template()
+    except ValueError as error:  # several, none of which is for a plain conversation
+        raise _failed(name, TemplateFailure(_first_line(error))) from error
+    variables = dict(tokenizer.special_tokens_map)
+    return _checked(lambda turns, answer: render_apart(source, variables, turns, answer, name), name)
+
+
+def _checked(write: Callable[[list[list[dict]], bool], list[str]], name: str) -> ChatTemplate:
+    """A template that renders two prompts differently. `write` renders conversations, with the beginning of
+    an answer where asked for, and raises TemplateFailure."""
+
+    def render_all(prompts: tuple[str, ...]) -> list[str]:
+        try:
+            texts = write([[{"role": "user", "content": prompt}] for prompt in prompts], True)
+            for prompt, text in zip(prompts, texts, strict=True):
+                if len(text) > 2 * len(prompt) + MOST_CHARACTERS:
+                    raise TemplateFailure(f"it makes {len(text):,} characters of {len(prompt):,}")
+        except TemplateFailure as failure:
+            raise _failed(name, failure) from failure
+        return texts
 
     @lru_cache(maxsize=PROMPTS_KEPT)
-    def render_one(prompt: str) -> str:
-        return only_text(render_apart(folder, name, (prompt,)), name)
+    def render(prompt: str) -> str:
+        return render_all((prompt,))[0]
 
-    return ChatTemplate(render_one, rendered.after_answer)
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a template writes before and after a prompt, and at which ends it trims the prompt (see TRIMS)."""
-
-    before: str
-    after: str
-    trim: str
-
-    def around(self, prompt: str) -> str:
-        """Return the rendered prompt."""
-        return self.before + TRIMS[self.trim](prompt) + self.after
-
-
-def learn_surroundings(texts: list[str]) -> Surroundings | None:
-    """Return what explains the texts rendered of PROMPT and of PROBES; None where a template does more than
-    write before and after a prompt and trim it."""
-    before, found, after = texts[0].partition(PROMPT)
-    for trim in TRIMS if found else ():
-        surroundings = Surroundings(before, after, trim)
-        if all(surroundings.around(probe) == text for probe, text in zip(PROBES, texts[1:], strict=True)):
-            return surroundings
-    return None
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """What a template made of some prompts: `texts`, or the reason why it failed; and what it writes after a
-    model's answer, where that was asked for."""
-
-    texts: list[str]
-    after_answer: str = ""
-    failure: str | None = None
-
-    @classmethod
-    def of(cls, tokenizer, prompts: tuple[str, ...]) -> Rendered:
-        """Render prompts in this process."""
-        try:
-            return cls([render(tokenizer, prompt) for prompt in prompts])
-        except Exception as error:  # a template raises what it likes
-            return cls([], failure=(str(error).strip() or type(error).__name__).splitlines()[0])
-
-
-def check_rendered(rendered: Rendered, name: str) -> None:
-    """Raises UserError where a template failed, or renders the first two of different prompts alike."""
-    if rendered.failure is not None:
-        raise UserError(
-            "The chat template of {} fails ({}); choose another model.", name, rendered.failure.rstrip(".")
-        )
-    if len(set(rendered.texts[:2])) < len(rendered.texts[:2]):
+    if len(set(render_all((PROMPT, OTHER_PROMPT)))) == 1:
         raise UserError("The chat template of {} leaves the prompt out; choose another model.", name)
-
-
-def only_text(rendered: Rendered, name: str) -> str:
-    """Return the rendered text of one prompt.
-
-    Raises:
-        UserError: the template failed; `name` is the model's.
-    """
-    check_rendered(rendered, name)
-    return rendered.texts[0]
-
-
-def render(tokenizer, prompt: str) -> str:
-    """Return the text that a tokenizer's chat template makes of a prompt."""
-    turns = [{"role": "user", "content": prompt}]
-    text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    if len(text) > 2 * len(prompt) + MOST_CHARACTERS:
-        raise ValueError(f"it makes {len(text):,} characters of {len(prompt):,}")
-    return text
-
-
-def render_after_answer(tokenizer) -> str:
-    """Return what a tokenizer's chat template writes after a model's answer; empty where it cannot tell."""
     turns = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": ANSWER}]
     try:
-        text = tokenizer.apply_chat_template(turns, add_generation_prompt=False, tokenize=False)
-    except Exception:  # it need not know answers
-        return ""
-    return text.rpartition(ANSWER)[2] if ANSWER in text else ""
+        answered = write([turns], False)[0]
+    except TemplateFailure:  # it need not know answers
+        answered = ""
+    return ChatTemplate(render, answered.rpartition(ANSWER)[2] if ANSWER in answered else "")
+
+
+def _failed(name: str, failure: TemplateFailure) -> UserError:
+    reason = str(failure).rstrip(".")
+    return UserError("The chat template of {} fails ({}); choose another model.", name, reason)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def template_source(tokenizer) -> str:
@@ -189,35 +133,45 @@ def template_source(tokenizer) -> str:
     return templates if isinstance(templates, str) else ""
 
 
-def render_apart(folder: Path, name: str, prompts: tuple[str, ...]) -> Rendered:
-    """Render prompts with the chat template in a folder, in a process of its own that has little time and
-    memory, no network, and nothing of this process's environment that it does not need.
+def render_apart(
+    source: str, variables: dict[str, str], conversations: list[list[dict]], answer: bool, name: str
+) -> list[str]:
+    """Render conversations with a chat template in a process of its own, which has little time and memory, no
+    network, no files, and nothing of this process's environment that it does not need.
+
+    Args:
+        source, variables: the template, and the special tokens that it may name.
+        answer: write the beginning of an answer.
+        name: the model's, for errors.
 
     Raises:
-        UserError: it does not end, wants too much memory, or dies; `name` is the model's.
+        TemplateFailure: the template raised an error.
+        UserError: it does not end, wants too much memory, or dies.
     """
-    # -P: only what PYTHONPATH names is imported, never what lies in the working folder.
-    command = [sys.executable, "-P", "-m", "adaedl.models.chat", str(folder)]
+    task = {"source": source, "variables": variables, "conversations": conversations, "answer": answer}
     try:
         done = subprocess.run(
-            command,
+            # -P: only what PYTHONPATH names is imported, never what lies in the working folder.
+            [sys.executable, "-P", "-m", "adaedl.models.chat"],
             env=small_environment(),
-            input=json.dumps(prompts),
+            input=json.dumps(task),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # of any length
             text=True,
             timeout=PATIENCE_S,
             check=True,
         )
-        rendered = Rendered(**json.loads(done.stdout))
-    except (subprocess.SubprocessError, ValueError, TypeError):
-        rendered = None
-    if rendered is None or (rendered.failure is None and len(rendered.texts) != len(prompts)):
-        raise UserError(
-            "The chat template of {} cannot be used here: it fails, or takes too long or too much memory.",
-            name,
-        )
-    return rendered
+        told = json.loads(done.stdout)
+        texts, failure = told["texts"], told["failure"]
+        if isinstance(failure, str):
+            raise TemplateFailure(failure)
+        if len(texts) == len(conversations) and all(isinstance(text, str) for text in texts):
+            return texts
+    except (subprocess.SubprocessError, ValueError, TypeError, KeyError):
+        pass
+    raise UserError(
+        "The chat template of {} cannot be used here: it fails, or takes too long or too much memory.", name
+    )
 
 
 def small_environment() -> dict[str, str]:
@@ -225,19 +179,30 @@ def small_environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     kept |= {name: value for name, value in os.environ.items() if name.startswith("LC_")}
     paths = os.pathsep.join([str(PROJECT), *filter(None, sys.path)])
-    return {**kept, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    return {**kept, **offline, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8"}
 
 
-def main(folder: str) -> None:
-    """Render the prompts on stdin, in bounds."""
-    from adaedl.models.loading import load_tokenizer
+def main() -> None:
+    """Render the conversations on stdin, within bounds."""
+    from transformers.utils.chat_template_utils import render_jinja_template
 
-    prompts = tuple(json.load(sys.stdin))
-    tokenizer = load_tokenizer(Path(folder))
+    task = json.load(sys.stdin)
     limit()
     isolate()
-    rendered = replace(Rendered.of(tokenizer, prompts), after_answer=render_after_answer(tokenizer))
-    print(json.dumps(vars(rendered)))
+    texts, failure = [], None
+    try:
+        texts, _ = render_jinja_template(
+            conversations=task["conversations"],
+            chat_template=task["source"],
+            add_generation_prompt=task["answer"],
+            **task["variables"],
+        )
+    except MemoryError:
+        sys.exit("error: too much memory")
+    except Exception as error:  # a template raises what it likes
+        failure = _first_line(error)
+    print(json.dumps({"texts": texts, "failure": failure}))
 
 
 def limit() -> None:
@@ -260,7 +225,7 @@ def limit() -> None:
 def isolate() -> None:
     """Forbid this process, for good, the network, other processes and all files but Python's own libraries. A
     template gets at none of them unless it breaks out of Jinja's sandbox."""
-    libraries = tuple(str(Path(path).resolve()) for path in (*sys.path, sys.prefix, sys.base_prefix) if path)
+    libraries = tuple(os.path.realpath(path) for path in (*sys.path, sys.prefix, sys.base_prefix) if path)
 
     def refuse(event: str, arguments: tuple) -> None:
         if event == "open":
@@ -275,4 +240,4 @@ def isolate() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -312,7 +312,7 @@ def _load_pair(
     if trusted:
         template = own_template(tokenizer, preset.target)
     else:
-        template = strangers_template(tokenizer, fetched[0].folder, preset.target)
+        template = strangers_template(tokenizer, preset.target)
     encoder = PromptEncoder(tokenizer, template and template.render, preset.target)
     with _load_errors(preset.target, "tokenizer"):
         encoder.encode(PROMPT)
