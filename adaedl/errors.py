@@ -39,6 +39,12 @@ def _shortened(value):
     return value if len(shown) <= MOST_CHARACTERS else _Shown(f"{shown[:MOST_CHARACTERS]}…")
 
 
+def is_failure(error: BaseException) -> bool:
+    """Return whether an exception says that something failed, and not that the program is to end: any
+    Exception, or a panic of a library in Rust, which is none."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 class UserError(ValueError):
     """Bad input, or a condition the user can mend: the message is one clear sentence
     that names the value and what would do. The page shows it, the command line prints

@@ -3,6 +3,7 @@ answer, and no requests of the server's to places that a visitor names."""
 
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -185,6 +186,7 @@ def _folders() -> list[tuple[str, str]]:
         str(constants.HF_HOME): "$HF_HOME",
         str(PROJECT): "$APP",
         tempfile.gettempdir(): "$TMPDIR",
-        str(Path.home()): "~",
     }
+    with suppress(RuntimeError):  # there is no home folder
+        folders[str(Path.home())] = "~"
     return sorted(folders.items(), key=lambda entry: -len(entry[0]))

@@ -10,11 +10,13 @@ from functools import cache
 
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, DTYPES, largest_that_fits, resolve
+from adaedl.models.weights import cache_dir
 from components.zero_gpu import on_zero_gpu
 
 # What the drivers of NVIDIA (on Tegra, and under WSL, too) and of AMD put under /dev.
 GPU_DEVICES = ("nvidiactl", "nvidia0", "nvhost-ctrl-gpu", "nvgpu", "dxg", "kfd")
-PREFIX = "ADAEDL_"  # each name is read with it first, then without
+PREFIX = "ADAEDL_"  # of every name that is read: bare ones, such as CACHE or PAIR, belong to other programs
+MOST_DIGITS = 20  # of a number; Python refuses to read thousands of them
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Host:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Host":
-        """The choices in PAIR, MAX_TOKENS, CONCURRENCY, RACE_SECONDS and DTYPE.
+        """Return the choices in ADAEDL_PAIR, _MAX_TOKENS, _CONCURRENCY, _RACE_SECONDS and _DTYPE.
 
         Raises:
             UserError: naming the variable whose value will not do, and what would.
@@ -46,10 +48,13 @@ class Host:
         if pair in (None, "auto"):
             pair = None
         else:
-            resolve(pair)
+            try:
+                resolve(pair)
+            except UserError as error:
+                raise UserError("ADAEDL_PAIR will not do. {}", error) from error
         dtype = _value(environment, "DTYPE")
         if dtype not in (None, "auto", *DTYPES):
-            raise UserError("DTYPE is {!r}; it must be auto or one of {}.", dtype, ", ".join(DTYPES))
+            raise UserError("ADAEDL_DTYPE is {!r}; it must be auto or one of {}.", dtype, ", ".join(DTYPES))
         return cls(
             pair=pair,
             max_tokens=_whole(environment, "MAX_TOKENS", cls.max_tokens, 4096),
@@ -61,9 +66,12 @@ class Host:
 
 @cache
 def host() -> Host:
-    """The choices of this process's environment, read once."""
-    if cache_folder := _value(os.environ, "CACHE"):
-        os.environ[f"{PREFIX}CACHE"] = cache_folder  # where the engine looks for it
+    """Return the choices of this process's environment, read once.
+
+    Raises:
+        UserError: as `Host.read`, or as `cache_dir`, before anything is loaded.
+    """
+    cache_dir()
     return Host.read(os.environ)
 
 
@@ -99,13 +107,13 @@ def start_logging() -> None:
 
 
 def _value(environment: Mapping[str, str], name: str) -> str | None:
-    return (environment.get(PREFIX + name) or environment.get(name) or "").strip() or None
+    return environment.get(PREFIX + name, "").strip() or None
 
 
 def _whole(environment: Mapping[str, str], name: str, default: int, most: int) -> int:
     text = _value(environment, name)
     if text is None:
         return default
-    if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise UserError("{} is {!r}; it must be a whole number from 1 to {}.", name, text, most)
+    if not text.isdecimal() or len(text) > MOST_DIGITS or not 1 <= int(text) <= most:
+        raise UserError("{} is {!r}; it must be a whole number from 1 to {}.", PREFIX + name, text, most)
     return int(text)

@@ -22,9 +22,12 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
     endpoints tools of an MCP server too.
 
     Raises:
-        UserError: MCP is asked for and its package is not there.
+        UserError: ADAEDL_MCP is neither 0 nor 1, or MCP is asked for and its package is not there.
     """
-    mcp = os.environ.get("ADAEDL_MCP") == "1"
+    asked = os.environ.get("ADAEDL_MCP", "").strip()
+    if asked not in ("", "0", "1"):
+        raise UserError("ADAEDL_MCP is {!r}; it must be 1 or 0.", asked)
+    mcp = asked == "1"
     if mcp and find_spec("mcp") is None:
         raise UserError("ADAEDL_MCP=1 needs the package mcp; install it with: pip install 'gradio[mcp]'")
     fetch_nothing()

@@ -8,6 +8,7 @@ from adaedl.number_lists import read_numbers, read_whole_numbers
 from adaedl.prompts import PROMPT_SETS, repeats_in, split_prompts
 from adaedl.request import MAX_LANES
 from adaedl.sweep import Cell, Grid, Prompt, built_in_prompts, prompts_from_lines
+from components.hosting import MOST_DIGITS
 from components.settings import RaceSettings
 
 MOST_RUNS = 400  # a page is shared; the command line has no such limit
@@ -128,6 +129,6 @@ def most_runs() -> int:
     text = os.environ.get("ADAEDL_SWEEP_RUNS", "").strip()
     if not text:
         return MOST_RUNS
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
         raise UserError("ADAEDL_SWEEP_RUNS is {!r}; it must be a whole number of at least 1.", text)
     return int(text)

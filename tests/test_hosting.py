@@ -70,33 +70,37 @@ def test_without_variables_the_host_has_chosen_the_documented_limits(environment
     assert Host.read({"PAIR": "auto"}).pair is None
 
 
-def test_each_variable_is_read_with_and_without_the_program_s_name_and_its_name_goes_before(environment):
+def test_each_variable_is_read_with_the_program_s_name_alone(environment, tmp_path):
     variables = {"PAIR": "smollm2-1.7b", "MAX_TOKENS": "64", "CONCURRENCY": "2", "RACE_SECONDS": "9"}
     variables["DTYPE"] = "int8"
     expected = Host(pair="smollm2-1.7b", max_tokens=64, concurrency=2, race_seconds=9, dtype="int8")
-    assert Host.read(variables) == expected
     assert Host.read({f"ADAEDL_{name}": value for name, value in variables.items()}) == expected
-    assert Host.read({"MAX_TOKENS": "64", "ADAEDL_MAX_TOKENS": "32"}).max_tokens == 32
+    others = {"PAIR": "eth0", "MAX_TOKENS": "many", "CONCURRENCY": "0", "DTYPE": "bf16", "RACE_SECONDS": "-"}
+    assert Host.read(others) == Host()
+    environment(**others, CACHE="true", ADAEDL_CACHE=str(tmp_path))
+    assert hosting.host() == Host()
+    assert os.environ["ADAEDL_CACHE"] == str(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"DTYPE": "int4"}, "DTYPE is 'int4'; it must be auto or one of float32, bfloat16, float16, int8."),
-        ({"MAX_TOKENS": "many"}, "MAX_TOKENS is 'many'; it must be a whole number from 1 to 4096."),
-        ({"CONCURRENCY": "0"}, "CONCURRENCY is '0'"),
-        ({"RACE_SECONDS": "-5"}, "RACE_SECONDS is '-5'"),
-        ({"PAIR": "smol"}, "There is no pair 'smol'"),
+        ({"DTYPE": "int4"}, "ADAEDL_DTYPE is 'int4'; it must be auto or one of float32, bfloat16, float16"),
+        ({"MAX_TOKENS": "many"}, "ADAEDL_MAX_TOKENS is 'many'; it must be a whole number from 1 to 4096."),
+        ({"MAX_TOKENS": "9" * 5000}, "ADAEDL_MAX_TOKENS is '999"),
+        ({"CONCURRENCY": "0"}, "ADAEDL_CONCURRENCY is '0'"),
+        ({"RACE_SECONDS": "-5"}, "ADAEDL_RACE_SECONDS is '-5'"),
+        ({"PAIR": "smol"}, "ADAEDL_PAIR will not do. There is no pair 'smol'"),
     ],
 )
 def test_a_variable_that_will_not_do_is_named_with_what_would(variables, sentence):
     with pytest.raises(UserError) as refusal:
-        Host.read(variables)
+        Host.read({f"ADAEDL_{name}": value for name, value in variables.items()})
     assert sentence in str(refusal.value)
 
 
 def test_a_host_s_limit_holds_for_visitors(environment):
-    environment(MAX_TOKENS="32")
+    environment(ADAEDL_MAX_TOKENS="32")
     with pytest.raises(UserError, match="40 new tokens were asked for; the page writes at most 32"):
         next(play(hosted_models(), SETTINGS, Session()))
 
@@ -113,20 +117,25 @@ def test_what_the_page_asks_for_at_first_is_within_the_host_s_limits(environment
     assert max(fields) == 32
 
 
-@pytest.mark.parametrize("variable", ["ADAEDL_MAX_TOKENS", "ADAEDL_SWEEP_RUNS"])
-def test_a_start_with_a_variable_that_cannot_be_read_ends_with_one_sentence(environment, variable):
-    environment(**{variable: "many"})
-    with pytest.raises(SystemExit, match=r"^error: \w+ is 'many'; it must be a whole number"):
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ADAEDL_MAX_TOKENS", "many"),
+        ("ADAEDL_SWEEP_RUNS", "many"),
+        ("ADAEDL_SWEEP_RUNS", "1" * 5000),
+        ("ADAEDL_CACHE", "~nobody-here/models"),
+    ],
+)
+def test_a_start_with_a_variable_that_cannot_be_read_ends_with_one_sentence(environment, variable, value):
+    environment(**{variable: value})
+    with pytest.raises(SystemExit, match=rf"^error: {variable} is '{value[:20]}.*\.$"):
         runpy.run_path(str(TESTS.parent / "app.py"), run_name="app")
 
 
-def test_the_cache_variable_is_where_the_engine_keeps_weights(environment, tmp_path, monkeypatch):
-    from adaedl.models.weights import cache_dir
-
-    monkeypatch.setenv("ADAEDL_CACHE", "")  # so that what is set below goes again
-    environment(CACHE=str(tmp_path))
-    hosting.host()
-    assert cache_dir() == tmp_path
+def test_mcp_is_on_or_off_and_nothing_else(environment):
+    environment(ADAEDL_MCP="yes please")
+    with pytest.raises(UserError, match=r"^ADAEDL_MCP is 'yes please'; it must be 1 or 0\.$"):
+        launch(None, None)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,7 @@ def test_the_pair_is_the_largest_ungated_one_that_the_memory_holds(memory_gib, n
 def test_without_a_gpu_the_first_pair_is_the_default_one_or_the_host_s(environment, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert hosting.first_pair() == DEFAULT_PAIR
-    environment(PAIR="pythia-6.9b")
+    environment(ADAEDL_PAIR="pythia-6.9b")
     assert hosting.first_pair() == "pythia-6.9b"
 
 
@@ -389,7 +398,7 @@ def test_how_long_a_queue_takes_does_not_depend_on_how_long_a_pair_took_to_load(
 
 
 def test_more_races_at_once_are_a_host_s_choice_and_each_is_whole(environment):
-    environment(CONCURRENCY="2")
+    environment(ADAEDL_CONCURRENCY="2")
     models = hosted_models()
     sessions = [Session() for _ in range(3)]
     races = [play(models, SETTINGS, session) for session in sessions]

@@ -40,7 +40,39 @@ def test_a_model_can_draft_for_itself():
     assert resolve("org/model:org/model").drafts_for_itself
 
 
-@pytest.mark.parametrize("text", ["gpt5", "", "org/model", "org/model:", ":org/model", "a/b:c/d:e/f", None])
+@pytest.mark.parametrize(
+    ("text", "models"),
+    [
+        (r"C:\a:C:\b", (r"C:\a", r"C:\b")),
+        (r"C:\a b : d:/c ", (r"C:\a b", "d:/c")),
+        (r"C:\a:org/draft", (r"C:\a", "org/draft")),
+        (r"org/target:C:\b", ("org/target", r"C:\b")),
+        ("./a:/b", ("./a", "/b")),
+        (r"\\host\a:\\host\b", (r"\\host\a", r"\\host\b")),
+    ],
+)
+def test_the_colon_of_a_drive_parts_no_models(text, models):
+    preset = resolve(text)
+    assert (preset.target, preset.draft) == models
+    assert resolve(preset.name) == preset
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gpt5",
+        "",
+        "org/model",
+        "org/model:",
+        ":org/model",
+        "a/b:c/d:e/f",
+        r"C:\a",
+        r"C:\a:",
+        r"C:\a:C:\b:c/d",
+        " : ",
+        None,
+    ],
+)
 def test_anything_else_is_refused_with_the_presets_and_the_syntax(text):
     with pytest.raises(UserError) as error:
         resolve(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from adaedl.errors import Sentence, UserError
+from adaedl.errors import Sentence, UserError, is_failure
 from adaedl.machine import available_memory, give_back_memory, without_collections
 from adaedl.models.chat import PROMPT, own_template, strangers_template
 from adaedl.models.presets import DEFAULT_PAIR, DTYPES, Preset, resolve
@@ -314,8 +314,7 @@ def _load_pair(
     else:
         template = strangers_template(tokenizer, preset.target)
     encoder = PromptEncoder(tokenizer, template and template.render, preset.target)
-    with _load_errors(preset.target, "tokenizer"):
-        encoder.encode(PROMPT)
+    encoder.encode(PROMPT)  # a tokenizer that cannot is found before gigabytes are read
 
     if make_room:
         make_room()
@@ -482,8 +481,8 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
     """transformers refuses a model with whatever exception came up; keep its first line."""
     try:
         yield
-    except Exception as error:
-        if out_of_memory(error) or isinstance(error, UserError):
+    except BaseException as error:
+        if not is_failure(error) or out_of_memory(error) or isinstance(error, UserError):
             raise
         refusal = "{} has no {} that can be loaded: {}"
         if "trust_remote_code" in str(error):
@@ -493,7 +492,7 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
         raise Unreadable(name, refusal, name, what, reason) from error
 
 
-def out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that a device or the machine has no memory left."""
     import torch
 

@@ -1,11 +1,13 @@
 """The pairs that can be chosen by name, and the syntax for any other pair."""
 
+import re
 from dataclasses import dataclass
 
 from adaedl.errors import UserError
 
 DEFAULT_PAIR = "smollm2-135m"
 SHIPPED_DRAFTER = "assets/drafter.safetensors"
+MODEL = r"\s*([A-Za-z]:[\\/][^:]*|(?![A-Za-z]:[\\/])[^:]*[^:\s])\s*"  # a drive may have a colon: C:\\models
 DTYPES = ("float32", "bfloat16", "float16", "int8")  # that weights are used in
 
 
@@ -114,13 +116,14 @@ def resolve(name_or_spec: str) -> Preset:
     text = (name_or_spec or "").strip()
     if text in PRESETS:
         return PRESETS[text]
-    target, colon, draft = (part.strip() for part in text.partition(":"))
-    if not (colon and target and draft) or ":" in draft:
+    models = re.fullmatch(f"{MODEL}:{MODEL}", text)
+    if not models:
         raise UserError(
             "There is no pair {!r}; choose one of {}, or write two Hub models that share a "
             "tokenizer as org/target:org/draft.",
             name_or_spec,
             ", ".join(PRESETS),
         )
+    target, draft = map(str.strip, models.groups())
     own = "drafts for itself" if target == draft else f"{draft} drafts"
     return Preset(f"{target}:{draft}", target, draft, f"{target}, {own}", min_memory_gib=0)

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import count
 from typing import NamedTuple
 
-from adaedl.errors import UserError
+from adaedl.errors import UserError, is_failure
 from adaedl.models.chat import template_source
 
 SHORTEST_CONTROL_TOKEN = 3  # characters of a control token that the tokenizer does not mark as special
@@ -49,17 +49,28 @@ class PromptEncoder:
         """Return the token ids of a prompt.
 
         Raises:
-            UserError: the tokenizer reads nothing in it, or can read a part of it only as a control token.
+            UserError: the tokenizer or the chat template fails, or the tokenizer reads nothing in it, or can
+                read a part of it only as a control token.
         """
-        if self._has_control_tokens(prompt):
-            ids = self._encode_as_text(prompt)
-        elif self.render:
-            ids = self.tokenizer(self.render(prompt), add_special_tokens=False).input_ids
-        else:
-            ids = self.tokenizer(prompt).input_ids
+        try:
+            ids = self._encode(prompt)
+        except BaseException as error:
+            if isinstance(error, UserError) or not is_failure(error):
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise UserError(
+                "The tokenizer of {} fails ({}); choose another model.", self.name, reason
+            ) from error
         if not ids:
             raise UserError("The tokenizer of {} reads nothing in this prompt; write another one.", self.name)
         return ids
+
+    def _encode(self, prompt: str) -> list[int]:
+        if self._has_control_tokens(prompt):
+            return self._encode_as_text(prompt)
+        if self.render:
+            return self.tokenizer(self.render(prompt), add_special_tokens=False).input_ids
+        return self.tokenizer(prompt).input_ids
 
     def leading_control_token(self, text: str) -> int | None:
         """Return the id of the control token that a text begins with, white space aside; None where there is

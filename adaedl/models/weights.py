@@ -32,6 +32,7 @@ from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 Progress = Callable[[str, float | None], None]  # a Sentence, and a fraction 0..1 or None
 NETWORK_TIMEOUT = 2.0  # seconds to decide where weights can come from
 SILENCE_S = 20.0  # after which an answer of the Hub's is given up
+LONGEST_NAME = 255  # bytes of a file's name
 MARKER = "adaedl.json"  # written last into a cached copy: its origin, the size and hash of each file
 
 # What a Hub repository holds besides: the same weights in other formats, pictures, code.
@@ -96,12 +97,24 @@ class Weights:
 
 
 def cache_dir() -> Path:
-    """Where this program keeps converted weights: ADAEDL_CACHE, or the user's cache folder."""
-    if override := os.environ.get("ADAEDL_CACHE"):
-        return Path(override).expanduser().absolute()
-    import platformdirs
+    """Return the folder where this program keeps converted weights: ADAEDL_CACHE, or the user's cache folder.
 
-    return Path(platformdirs.user_cache_dir("adaedl", appauthor=False))
+    Raises:
+        UserError: there is no home folder to find either.
+    """
+    override = os.environ.get("ADAEDL_CACHE", "").strip()
+    try:
+        if override:
+            return Path(override).expanduser().absolute()
+        import platformdirs
+
+        return Path(platformdirs.user_cache_dir("adaedl", appauthor=False)).expanduser()
+    except (RuntimeError, ValueError) as error:
+        if override:
+            raise UserError("ADAEDL_CACHE is {!r}, which is no folder ({}).", override, error) from error
+        raise UserError(
+            "There is no home folder to keep models in; set ADAEDL_CACHE and HF_HOME to folders."
+        ) from error
 
 
 def fetch_weights(
@@ -264,14 +277,29 @@ def _local_folder(path: str, allow_local: bool) -> Weights:
         raise UserError(
             "{!r} is a folder; only models of the Hugging Face Hub (org/name) can be used here.", path
         )
-    folder = Path(path).expanduser().resolve()
-    if not folder.is_dir():
-        raise UserError("There is no folder {}.", folder)
-    if lacking := _lacking(folder):
+    with _folder_errors(path):
+        folder = Path(path).expanduser().resolve()
+        if not folder.is_dir():
+            raise UserError("There is no folder {}.", folder)
+        lacking = _lacking(folder)
+    if lacking:
         raise UserError(
             "The folder {} has no {}; give one that save_pretrained has written.", folder, lacking
         )
     return Weights(folder, f"the folder {folder}")
+
+
+@contextlib.contextmanager
+def _folder_errors(path: str) -> Iterator[None]:
+    """Say why a folder that a person named cannot be read: no permission, links in a circle, no such user, a
+    name that is too long or holds a NUL."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
+        raise UserError("The folder {!r} cannot be read ({}); give another one.", path, reason) from error
 
 
 def _lacking(folder: Path) -> str | None:
@@ -283,15 +311,24 @@ def _lacking(folder: Path) -> str | None:
     if not (folder / "model.safetensors").is_file():
         if not index.is_file():
             return "model.safetensors"
-        try:
-            shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError):
+        shards = _shards(index)
+        if not shards:
             return f"readable {index.name}"
         if missing := [shard for shard in shards if not (folder / shard).is_file()]:
             return missing[0]
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         return "tokenizer.json"
     return None
+
+
+def _shards(index: Path) -> list[str] | None:
+    """The names of the files in a shard index; None where it is none."""
+    try:
+        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    is_name = all(isinstance(name, str) and 0 < len(name.encode()) <= LONGEST_NAME for name in names)
+    return sorted(names) if is_name else None
 
 
 # The Hub
@@ -371,6 +408,8 @@ def _download_from_hub(
     endpoint = _hub_endpoint()
     token = None if use_token else False
     store = Path(constants.HF_HUB_CACHE)
+    if store.parts[:1] == ("~",):  # as the Hub's client leaves it where there is no home folder
+        raise UserError("There is no home folder to keep models in; set ADAEDL_CACHE and HF_HOME to folders.")
     bars = not are_progress_bars_disabled()
     disable_progress_bars()
     try:

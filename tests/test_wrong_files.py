@@ -1,0 +1,234 @@
+"""Whatever a person points to in the place of a model is answered with one sentence."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from folders import CHATML, make_tokenizer, save_model
+
+from adaedl.errors import UserError
+from adaedl.models.loading import load_pair
+from adaedl.models.presets import resolve
+from adaedl.models.weights import fetch_weights
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    return save_model(tmp_path / "model", make_tokenizer("byte_level", CHATML))
+
+
+def refusal(path: str | Path, **options) -> str:
+    """What is said of a folder as a model that drafts for itself."""
+    with pytest.raises(UserError) as error:
+        load_pair(f"{path}:{path}", device="cpu", **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/" + 300 * "a", "File name too long"),
+        ("/" + "/".join(60 * [100 * "a"]), "File name too long"),
+        ("./a\0b", "embedded null byte"),
+        ("~nobody-here/model", "Could not determine home directory"),
+    ],
+)
+def test_a_path_that_no_folder_can_have_is_refused(path, reason):
+    said = refusal(path)
+    assert said.startswith("The folder '")
+    assert said.endswith(f" cannot be read ({reason}); give another one.")
+    assert "\0" not in said
+
+
+def test_links_in_a_circle_are_refused(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert "Symlink loop" in refusal(tmp_path / "a")
+    shutil.copytree(save_model(tmp_path / "model", make_tokenizer("byte_level")), tmp_path / "copy")
+    (tmp_path / "copy" / "config.json").unlink()
+    (tmp_path / "copy" / "config.json").symlink_to(tmp_path / "a")
+    assert "has no config.json" in refusal(tmp_path / "copy")
+
+
+@pytest.mark.parametrize("name", ["org/" + 300 * "a", "org/a\0b", 97 * "a" + "/b"])
+def test_a_name_that_no_model_of_the_hub_can_have_is_refused(name):
+    assert "is not a model's name on the Hugging Face Hub" in refusal(name)
+
+
+def test_folders_on_drives_of_windows_are_no_names_of_the_hub():
+    preset = resolve(r"C:\models\a:D:\models\b")
+    assert (preset.target, preset.draft) == (r"C:\models\a", r"D:\models\b")
+    with pytest.raises(UserError, match=r"^'C:\\\\models\\\\a' is not a model's name"):
+        fetch_weights(preset.target)
+
+
+# Folders that this user may not read
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """With the rights of a user who owns nothing; root reads whatever it likes."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter, as pytest's own is not."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    yield folder
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    "closed", ["model", "model/config.json", "model/tokenizer.json", "model/model.safetensors"]
+)
+def test_a_folder_and_files_that_may_not_be_read_are_told(open_folder, model, closed):
+    shutil.copytree(model, open_folder / "model")
+    assert load_pair(f"{open_folder / 'model'}:{open_folder / 'model'}", device="cpu")
+    for path in open_folder.rglob("*"):
+        path.chmod(0o755)
+    (open_folder / closed).chmod(0)
+    with as_nobody():
+        said = refusal(open_folder / "model")
+    if closed == "model":
+        assert said.endswith("cannot be read (Permission denied); give another one.")
+    else:
+        assert "that can be loaded" in said
+
+
+def test_a_shard_index_that_may_not_be_read_is_told(open_folder, model):
+    shutil.copytree(model, open_folder / "model")
+    (open_folder / "model" / "model.safetensors").unlink()
+    index = open_folder / "model" / "model.safetensors.index.json"
+    index.write_text("{}")
+    index.chmod(0)
+    with as_nobody():
+        assert "cannot be read (Permission denied)" in refusal(open_folder / "model")
+
+
+# Files that are not what their names say
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "[1,2]",
+        "null",
+        "7",
+        '"x"',
+        "{}",
+        '{"weight_map": null}',
+        '{"weight_map": {}}',
+        '{"weight_map": ["model-00001-of-00002.safetensors"]}',
+        '{"weight_map": {"a": 5, "b": "x"}}',
+        '{"weight_map": {"a": ["x"]}}',
+        '{"weight_map": {"a": ""}}',
+        json.dumps({"weight_map": {"a": 300 * "a"}}),
+        "[" * 100_000,
+        "\ufeff{",
+    ],
+)
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_shard_index_that_is_none_is_told(model, index, trusted):
+    (model / "model.safetensors").unlink()
+    (model / "model.safetensors.index.json").write_text(index, "utf-8")
+    assert "has no readable model.safetensors.index.json;" in refusal(model, trusted=trusted)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"]
+)
+@pytest.mark.parametrize(
+    "content", [b"[1, 2]", b"null", b"\xff\xfe", b"", b"{", b"[" * 100_000, b'{"model": 5}']
+)
+def test_a_file_of_json_that_holds_something_else_is_told_or_does_no_harm(model, name, content):
+    (model / name).write_bytes(content)
+    said = pair = None
+    try:
+        pair = load_pair(f"{model}:{model}", device="cpu")
+    except UserError as error:
+        said = str(error)
+    assert pair is not None or (str(model) in said and "\n" not in said)
+    assert pair is None or len(pair.encode("Why?"))
+
+
+PANICS = {
+    "when it is read": {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
+    "when it is made": {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a a"]}},
+    "at unknown words": {"model": {"type": "Unigram", "unk_id": None, "vocab": [["a", 0.0]]}},
+}
+
+
+@pytest.mark.parametrize("fault", PANICS)
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_tokenizer_that_fails_is_told_even_where_its_library_panics(model, fault, trusted):
+    state = json.loads((model / "tokenizer.json").read_text("utf-8"))
+    (model / "tokenizer.json").write_text(json.dumps(state | PANICS[fault]), "utf-8")
+    assert "tokenizer" in refusal(model, trusted=trusted)
+
+
+# Without a home folder
+
+WITHOUT_HOME = """
+import os, sys
+for name in ("HOME", "ADAEDL_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+    os.environ.pop(name, None)
+import platformdirs, pwd, transformers  # while Python's own folder may be read
+from adaedl.errors import UserError
+from adaedl.models.loading import load_pair
+from adaedl.models.weights import cache_dir, cached_weights
+from components.guard import for_strangers
+from components.hosting import host
+if os.geteuid() == 0:
+    os.setuid(54321)
+else:
+    pwd.getpwuid = {}.__getitem__
+for act in (cache_dir, host, lambda: cached_weights("HuggingFaceTB/SmolLM2-135M-Instruct")):
+    try:
+        print(act())
+    except UserError as error:
+        print(error)
+os.environ["ADAEDL_CACHE"] = "/srv/models"
+print(cache_dir(), host().pair)
+print(for_strangers(UserError("No {}", "/srv/models/x")))
+"""
+
+
+def test_without_a_home_folder_one_sentence_says_what_to_set():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_HOME],
+        cwd=Path(__file__).parents[1],
+        env=environment | {"HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    sentence = "There is no home folder to keep models in; set ADAEDL_CACHE and HF_HOME to folders."
+    assert ran.stdout.splitlines() == [*3 * [sentence], "/srv/models None", "No $ADAEDL_CACHE/x"]
