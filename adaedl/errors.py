@@ -39,6 +39,14 @@ def _shortened(value):
     return value if len(shown) <= MOST_CHARACTERS else _Shown(f"{shown[:MOST_CHARACTERS]}…")
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says, its name where it says nothing. What a library or a
+    model's own program says may hold anything; what no screen should get becomes a space."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = "".join(character if character.isprintable() else " " for character in line).strip()
+    return line or type(error).__name__
+
+
 def is_failure(error: BaseException) -> bool:
     """Return whether an exception says that something failed, and not that the program is to end: any
     Exception, or a panic of a library in Rust, which is none."""

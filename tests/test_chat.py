@@ -23,6 +23,7 @@ from adaedl.models.loading import load_pair
 REPLACING = CHATML.replace("m.content", "m.content | replace('blue', 'red') | trim")
 FAULTS = {
     "{{ raise_exception('tools are required\\nhere') }}": r"chat template of .* fails \(tools are required\)",
+    "{{ raise_exception('\x1b[31mred\x07') }}": r"fails \(\[31mred\)",
     "{{ tools | length }}": r"chat template of .* fails \(.*NoneType.*\); choose another model",
     "{% if %}": r"chat template of .* fails \(.*\); choose another model",
     "{{ messages[0].content.no.such }}": r"chat template of .* fails \(.*\); choose another model",

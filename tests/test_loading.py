@@ -657,8 +657,11 @@ def spoil(file: Path) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"]
+)
 def test_a_damaged_file_of_the_hub_s_cache_is_brought_again_and_no_other(hub, tiny, name):
+    (tiny / "chat_template.jinja").write_text("{{ messages[0].content }}")
     hub.repositories["org/model"] = tiny
     folder = fetch_weights("org/model").folder
     content = spoil(folder / name)

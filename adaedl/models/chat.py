@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from adaedl.errors import UserError
+from adaedl.errors import UserError, first_line
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROMPT = "a prompt in the place of any other"
@@ -65,7 +65,7 @@ def own_template(tokenizer, name: str) -> ChatTemplate | None:
         try:
             return tokenizer.apply_chat_template(turns, add_generation_prompt=answer, tokenize=False)
         except Exception as error:  # a template raises what it likes
-            raise TemplateFailure(_first_line(error)) from error
+            raise TemplateFailure(first_line(error)) from error
 
     return _checked(lambda turns, answer: [write(each, answer) for each in turns], name)
 
@@ -83,7 +83,7 @@ def strangers_template(tokenizer, name: str) -> ChatTemplate | None:
     try:
         source = tokenizer.get_chat_template()
     except ValueError as error:  # several, none of which is for a plain conversation
-        raise _failed(name, TemplateFailure(_first_line(error))) from error
+        raise _failed(name, TemplateFailure(first_line(error))) from error
     variables = dict(tokenizer.special_tokens_map)
     return _checked(lambda turns, answer: render_apart(source, variables, turns, answer, name), name)
 
@@ -119,10 +119,6 @@ def _checked(write: Callable[[list[list[dict]], bool], list[str]], name: str) ->
 def _failed(name: str, failure: TemplateFailure) -> UserError:
     reason = str(failure).rstrip(".")
     return UserError("The chat template of {} fails ({}); choose another model.", name, reason)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def template_source(tokenizer) -> str:
@@ -164,7 +160,7 @@ def render_apart(
         told = json.loads(done.stdout)
         texts, failure = told["texts"], told["failure"]
         if isinstance(failure, str):
-            raise TemplateFailure(failure)
+            raise TemplateFailure(first_line(ValueError(failure)))
         if len(texts) == len(conversations) and all(isinstance(text, str) for text in texts):
             return texts
     except (subprocess.SubprocessError, ValueError, TypeError, KeyError):
@@ -201,7 +197,7 @@ def main() -> None:
     except MemoryError:
         sys.exit("error: too much memory")
     except Exception as error:  # a template raises what it likes
-        failure = _first_line(error)
+        failure = first_line(error)
     print(json.dumps({"texts": texts, "failure": failure}))
 
 

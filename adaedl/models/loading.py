@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from adaedl.errors import Sentence, UserError, is_failure
+from adaedl.errors import Sentence, UserError, first_line, is_failure
 from adaedl.machine import available_memory, give_back_memory, without_collections
 from adaedl.models.chat import PROMPT, own_template, strangers_template
 from adaedl.models.presets import DEFAULT_PAIR, DTYPES, Preset, resolve
@@ -298,23 +298,22 @@ def _load_pair(
         for model_id, weights in models.items():
             _check_layers(weights.folder, model_id)
     tokenizer = load_tokenizer(fetched[0].folder, preset.target)
-    difference = None
+    difference, notes = None, []
     if second:  # mismatched tokenizers are found before gigabytes are read
         difference = check_same_tokenizer(tokenizer, load_tokenizer(fetched[1].folder, second))
         if difference:
             progress(difference.sentence, None)
+            notes.append(difference.sentence)
     sizes = []
     for model_id, weights in models.items():
         with _load_errors(model_id, "weights"):
             sizes.append(size_of_weights(weights.folder, dtype))
         if not trusted:
             _check_shape(weights.folder, sizes[-1] // dtype.itemsize, model_id)
-    if trusted:
-        template = own_template(tokenizer, preset.target)
-    else:
-        template = strangers_template(tokenizer, preset.target)
-    encoder = PromptEncoder(tokenizer, template and template.render, preset.target)
-    encoder.encode(PROMPT)  # a tokenizer that cannot is found before gigabytes are read
+    with _unreadable(preset.target):  # found before gigabytes are read
+        template = (own_template if trusted else strangers_template)(tokenizer, preset.target)
+        encoder = PromptEncoder(tokenizer, template and template.render, preset.target)
+        encoder.encode(PROMPT)
 
     if make_room:
         make_room()
@@ -377,9 +376,7 @@ def _load_pair(
         dtype=used_as,
         target_name=preset.target,
         draft_name=preset.draft_name,
-        weights="; ".join(
-            [*(weights.origin for weights in fetched), *([difference.sentence] if difference else [])]
-        ),
+        weights="; ".join([*(weights.origin for weights in fetched), *notes]),
         eos_ids=ends,
         spread=tuple(dict.fromkeys(f"cuda:{part}" for part in parts)),
         encoder=encoder,
@@ -488,8 +485,16 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
         if "trust_remote_code" in str(error):
             reason = Sentence("it needs code of its own, which is never run here")
             raise UserError(refusal, name, what, reason) from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Unreadable(name, refusal, name, what, reason) from error
+        raise Unreadable(name, refusal, name, what, first_line(error)) from error
+
+
+@contextlib.contextmanager
+def _unreadable(name: str) -> Iterator[None]:
+    """Take a refusal for one that a damaged file may be the reason of."""
+    try:
+        yield
+    except UserError as error:
+        raise Unreadable(name, error.sentence.template, *error.sentence.values) from error
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import count
 from typing import NamedTuple
 
-from adaedl.errors import UserError, is_failure
+from adaedl.errors import UserError, first_line, is_failure
 from adaedl.models.chat import template_source
 
 SHORTEST_CONTROL_TOKEN = 3  # characters of a control token that the tokenizer does not mark as special
@@ -57,7 +57,7 @@ class PromptEncoder:
         except BaseException as error:
             if isinstance(error, UserError) or not is_failure(error):
                 raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            reason = first_line(error).rstrip(".")
             raise UserError(
                 "The tokenizer of {} fails ({}); choose another model.", self.name, reason
             ) from error

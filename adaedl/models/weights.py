@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from adaedl.errors import Sentence, UserError
+from adaedl.errors import Sentence, UserError, first_line
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS
 
 Progress = Callable[[str, float | None], None]  # a Sentence, and a fraction 0..1 or None
@@ -298,7 +298,7 @@ def _folder_errors(path: str) -> Iterator[None]:
     except UserError:
         raise
     except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
+        reason = getattr(error, "strerror", None) or first_line(error).rstrip(".")
         raise UserError("The folder {!r} cannot be read ({}); give another one.", path, reason) from error
 
 
