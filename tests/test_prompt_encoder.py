@@ -5,7 +5,7 @@ import random
 
 import pytest
 from folders import CHATML, KINDS, SPECIAL, TEXTS, TRIMMED, make_tokenizer
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from adaedl.errors import UserError
@@ -145,6 +145,17 @@ def test_added_tokens_that_the_template_names_are_control_tokens_and_others_are_
     assert "<think>" not in tokens
     assert {"if", "\n\n", "<table>"} <= set(tokens)
     assert encoder.encode("if\n\n<table>") == by_transformers(tokenizer, "if\n\n<table>")
+
+
+def test_a_control_token_that_only_the_tokenizer_s_normalisation_makes_is_text():
+    tokenizer = make_tokenizer("byte_level", CHATML)
+    tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.add_tokens([AddedToken("<stop>", special=True, normalized=True)])
+    stop = tokenizer.convert_tokens_to_ids("<stop>")
+    assert stop in by_transformers(tokenizer, "a <STOP> b")
+    ids = encoder_of(tokenizer).encode("a <STOP> b")
+    assert stop not in ids
+    assert "a <stop> b" in tokenizer.decode(ids)
 
 
 def test_unknown_words_are_text():

@@ -81,10 +81,11 @@ class PromptEncoder:
     def _has_control_tokens(self, prompt: str) -> bool:
         if not self.control_tokens:
             return False
-        ids = self.tokenizer(
-            prompt, add_special_tokens=False
-        ).input_ids  # of a changed case, or the like, too
-        return not self._control_ids.isdisjoint(ids) or self._control_token.search(prompt) is not None
+        if self._control_token.search(prompt):
+            return True
+        # The tokenizer may find one that is spelled otherwise, such as in capitals.
+        ids = self.tokenizer(prompt, add_special_tokens=False).input_ids
+        return not self._control_ids.isdisjoint(ids)
 
     def _encode_as_text(self, prompt: str) -> list[int]:
         parts = self._parts(prompt)
