@@ -324,11 +324,11 @@ def _lacking(folder: Path) -> str | None:
 def _shards(index: Path) -> list[str] | None:
     """The names of the files in a shard index; None where it is none."""
     try:
-        names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        are_names = all(isinstance(name, str) and 0 < len(name.encode()) <= LONGEST_NAME for name in names)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    is_name = all(isinstance(name, str) and 0 < len(name.encode()) <= LONGEST_NAME for name in names)
-    return sorted(names) if is_name else None
+    return names if are_names else None
 
 
 # The Hub
