@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicLayer
 
 from adaedl.errors import UserError
-from adaedl.models import loading, placement
+from adaedl.models import loading, placement, runner
 from adaedl.models.drafter import IndependentDrafter
 from adaedl.models.loading import load_pair
 from adaedl.models.placement import ROOM, Device, Placement, place, size_of_weights
@@ -92,7 +92,7 @@ class Recorder:
         model.moved_to = []
         model.to = lambda device: model.moved_to.append(device) or model
         model.hf_device_map = self.parts
-        return model, {"missing_keys": []}
+        return model, {"missing_keys": [], "unexpected_keys": []}
 
 
 @pytest.fixture
@@ -106,6 +106,8 @@ def two_gpus(monkeypatch, folder):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     monkeypatch.setattr(placement, "visible_gpus", lambda: devices)
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", recorder)
+    probe = SimpleNamespace(check=lambda runner: None)  # these GPUs run nothing
+    monkeypatch.setattr(runner, "Probe", lambda *_: probe)
     return SimpleNamespace(recorder=recorder, folder=folder, size=size)
 
 

@@ -44,3 +44,8 @@ def quantize_model(model) -> None:
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
                 setattr(module, name, Int8Linear(child))
+
+
+def is_int8(model) -> bool:
+    """Whether a transformers model has had `quantize_model`."""
+    return any(isinstance(module, Int8Linear) for module in model.modules())

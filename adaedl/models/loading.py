@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +42,10 @@ if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies
 
 PROJECT = Path(__file__).resolve().parents[2]
 MOST_LAYERS = 1000  # far more than any model has
+# What earlier versions of transformers saved beside the weights: masks, positions and angles.
+BUFFERS = re.compile(
+    r"(^|\.)(attn|attention|self_attn)\.(masked_)?bias$|(^|\.)(inv_freq|position_ids|version)$"
+)
 
 
 class Unreadable(UserError):
@@ -160,6 +165,14 @@ def load_model(
     if missing := sorted(info["missing_keys"]):
         raise UserError(
             "{} lacks {} of its weights, {} first; choose another model.", name, len(missing), missing[0]
+        )
+    if unused := sorted(key for key in info["unexpected_keys"] if not BUFFERS.search(key)):
+        raise UserError(
+            "The files of {} hold {} weights that its configuration does not use, {} first; choose another "
+            "model.",
+            name,
+            len(unused),
+            unused[0],
         )
     return model.eval().requires_grad_(False)
 
@@ -283,7 +296,7 @@ def _load_pair(
         from adaedl.models.int8 import quantize_model
         from adaedl.models.pair import Pair
         from adaedl.models.placement import size_of_weights
-        from adaedl.models.runner import make_runner
+        from adaedl.models.runner import check_stepwise, make_runner
 
     chosen_here = device in (None, "", "auto")
     device = pick_device(device)
@@ -343,15 +356,17 @@ def _load_pair(
             progress(Sentence("loading {}", short(second)), None)
             draft_model = load_model(fetched[1].folder, read_on, dtype, second)
             share_vocabulary(model, draft_model, tokenizer, difference)
+        if read_first:  # ZeroGPU's device is not there yet
+            for read in filter(None, (model, draft_model)):
+                check_stepwise(read)
+        if second:
             draft_model.to(device)
         if used_as == torch.int8:
             for read in filter(None, (model, draft_model)):
                 quantize_model(read)
-        graphs = not read_first  # ZeroGPU's device is not there yet, and another process has it each time
-        if spread:
-            target = make_runner(model, device)
-        else:
-            target = make_runner(model.to(device), graphs=graphs, consume=True)
+        # ZeroGPU's device is not there yet, and another process has it each time.
+        options = {"graphs": not read_first, "measure": not read_first, "consume": True}
+        target = make_runner(model, device) if spread else make_runner(model.to(device), **options)
         if used_as == torch.int8:
             _check_int8(preset, target)
         if preset.drafter:
@@ -359,7 +374,7 @@ def _load_pair(
         else:
             vocab = drafted_vocabulary(tokenizer, difference)
             drafter = IndependentDrafter(
-                make_runner(draft_model, graphs=graphs, consume=True) if second else target,
+                make_runner(draft_model, **options) if second else target,
                 None if vocab is None else vocab.to(device),
             )
     ends = end_tokens(model, encoder, template)

@@ -4,13 +4,14 @@ Everything above this file (drafters, decode, race) works on any runner: the pac
 `cpu.py`, the CUDA graphs of `cuda.py`, or any transformers model through `TransformersRunner`.
 """
 
+import inspect
 from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaedl.errors import UserError
+from adaedl.models.stepwise import WINDOWS, Probe, cannot_rewind, failures_told, longest_text
 
 
 class Output(NamedTuple):
@@ -103,28 +104,32 @@ class TransformersRunner:
         device: where tokens are given and outputs expected; the model's own where None.
 
     Raises:
-        UserError: the model's cache cannot be rewound (sliding windows, state-space layers).
+        UserError: the model's cache cannot be rewound (state-space layers), or it lacks what a runner needs.
     """
 
     def __init__(self, model, device: torch.device | None = None):
-        config = model.config.get_text_config()
-        kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-        if kinds != {"full_attention"}:
-            raise UserError(
-                "{} keeps a cache that cannot be rewound ({}); choose a model with full attention "
-                "in every layer.",
-                config.model_type,
-                ", ".join(sorted(kinds)),
-            )
+        self.kind = model.config.model_type
+        with failures_told(self.kind):
+            config = model.config.get_text_config()
+            self.kind = config.model_type
+            self.embeddings = model.get_input_embeddings().weight.detach()
+            self.vocab_size = config.vocab_size
+        self.config = config
+        self.layer_types = tuple(getattr(config, "layer_types", None) or ["full_attention"])
+        if set(self.layer_types) - {"full_attention", *WINDOWS.values()}:
+            raise cannot_rewind(self.kind, self.layer_types)
         self.model = model
-        self.vocab_size = config.vocab_size
-        self.hidden_size = config.hidden_size
-        self.embeddings = model.get_input_embeddings().weight.detach()
-        self.max_context = config.max_position_embeddings
+        self.hidden_size = self.embeddings.shape[1]
+        self.max_context = longest_text(model)
         self.eps = getattr(config, "rms_norm_eps", 1e-5)
         self.device = device or model.device
         self.dtype = model.dtype
         self.path = "transformers"
+        self._parameters = inspect.signature(model.forward).parameters
+
+    def takes(self, argument: str) -> bool:
+        """Whether the model's forward has an argument of that name."""
+        return argument in self._parameters
 
     def new_cache(self, capacity: int) -> TransformersCache:
         return TransformersCache()
@@ -136,31 +141,71 @@ class TransformersRunner:
         logits: str = "all",
         feature_layers: tuple[int, ...] = (),
     ) -> Output:
+        options = {"logits_to_keep": 1} if logits != "all" and self.takes("logits_to_keep") else {}
         output = self.model(
             token_ids[None],
             past_key_values=cache.layers,
             use_cache=True,
             output_hidden_states=bool(feature_layers),
-            logits_to_keep=0 if logits == "all" else 1,
+            **options,
         )
         features = None
         if feature_layers:
             chosen = [output.hidden_states[layer][0] for layer in feature_layers]
             features = torch.cat([F.rms_norm(h.float(), (h.shape[-1],), eps=self.eps) for h in chosen], -1)
-        return Output(None if logits == "none" else output.logits[0], features)
+        scores = output.logits[0]
+        if logits != "all":
+            scores = scores[-1:] if logits == "last" else None
+        return Output(scores, features)
+
+    def forward_whole(self, token_ids: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Logits [T, V] of a whole text [T] without a cache, at positions [T] where they are not 0, 1, …"""
+        options = {"use_cache": False} if self.takes("use_cache") else {}
+        if self.takes("attention_mask"):  # else positions with a gap would mean two texts
+            options["attention_mask"] = torch.ones_like(token_ids)[None]
+        if positions is not None:
+            options["position_ids"] = positions[None]
+        return self.model(token_ids[None], **options).logits[0]
 
 
 def make_runner(
-    model, device: torch.device | None = None, graphs: bool = True, consume: bool = False
+    model,
+    device: torch.device | None = None,
+    graphs: bool = True,
+    consume: bool = False,
+    measure: bool = True,
 ) -> Runner:
     """The fastest runner for a loaded transformers model, on the device where it already is; `device` is for
     one that is on several, see `TransformersRunner`. `graphs` False captures no CUDA graphs; `consume` may
-    take the model apart, which nobody else uses then."""
+    take the model apart, which nobody else uses then; `measure` False leaves out the probe, for a model whose
+    device is not there yet (see `check_stepwise`).
+
+    Raises:
+        UserError: the model cannot be decoded in steps.
+    """
     from adaedl.models.cpu import PackedLlama, can_pack
     from adaedl.models.cuda import can_graph, make_graphed
+    from adaedl.models.int8 import is_int8
 
+    plain = runner = TransformersRunner(model, device)
+    int8 = is_int8(model)
+    probe = Probe(plain) if measure and not int8 else None  # before a runner takes the model apart
     if device is None and can_pack(model):
-        return PackedLlama(model, consume)
-    if device is None and graphs and can_graph(model) and (graphed := make_graphed(model)):
-        return graphed
-    return TransformersRunner(model, device)
+        runner = PackedLlama(model, consume)
+    elif device is None and graphs and can_graph(model):
+        runner = make_graphed(model) or plain
+    if measure and int8:
+        probe = Probe(plain, runner)
+    if probe:
+        probe.check(runner)
+    return runner
+
+
+def check_stepwise(model) -> None:
+    """Check a loaded transformers model where it is.
+
+    Raises:
+        UserError: it cannot be decoded in steps.
+    """
+    plain = TransformersRunner(model)
+    Probe(plain).check(plain)

@@ -314,6 +314,7 @@ def _lacking(folder: Path) -> str | None:
         shards = _shards(index)
         if not shards:
             return f"readable {index.name}"
+        _check_names(folder, shards)
         if missing := [shard for shard in shards if not (folder / shard).is_file()]:
             return missing[0]
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
@@ -329,6 +330,19 @@ def _shards(index: Path) -> list[str] | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return names if are_names else None
+
+
+def _check_names(folder: Path, names: list[str]) -> None:
+    """Raises UserError where an index of shards names a file outside its folder. The name is judged, not
+    where it leads: in the Hub's cache every file is a link to one that lies elsewhere."""
+    for name in names:
+        first, *more = re.split(r"[/\\]", name)
+        if not first or ":" in first or ".." in (first, *more):
+            raise UserError(
+                "The shard index in {} names {!r}, which is outside that folder; choose another model.",
+                folder,
+                name,
+            )
 
 
 # The Hub
