@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from toys import Replayed, graphed, rounded, tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2
-from transformers import GemmaConfig, GemmaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import GemmaConfig, GemmaForCausalLM
 
 from adaedl.decoding import decode, read_prompt
 from adaedl.errors import UserError
@@ -132,7 +132,7 @@ def test_a_torch_without_packed_products_takes_the_plain_path_and_says_so(withou
 def test_models_that_the_packed_path_does_not_know_take_the_plain_one(build):
     model = build()
     assert not can_pack(model)
-    assert isinstance(make_runner(model), TransformersRunner)
+    assert isinstance(make_runner(model, measure=False), TransformersRunner)  # two of them cannot run at all
 
 
 def test_any_architecture_with_full_attention_runs_on_the_plain_path():
@@ -148,15 +148,6 @@ def test_any_architecture_with_full_attention_runs_on_the_plain_path():
     output = runner.forward(ids[4:], cache)
     assert runner.path == "transformers"
     assert largest_difference(output.logits, model(ids[None]).logits[0, 4:]) < 1e-4
-
-
-def test_a_cache_that_cannot_be_rewound_is_refused():
-    config = MistralConfig(
-        vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, sliding_window=8, layer_types=["sliding_attention", "full_attention"],
-    )  # fmt: skip
-    with pytest.raises(UserError, match=r"mistral keeps a cache that cannot be rewound .*sliding_attention"):
-        make_runner(MistralForCausalLM(config))
 
 
 @pytest.mark.parametrize("runner", [make_runner, TransformersRunner], ids=["packed", "transformers"])
