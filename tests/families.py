@@ -34,7 +34,7 @@ from adaedl.stopping import make_stopper
 
 CONTEXT = 48  # tokens, several times the windows
 WINDOW = 8
-MOST_WEIGHTS = 30e6
+MOST_WEIGHTS = 150e6
 SMALL = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "embedding_size", "emb_dim", "dim"), 32),
     **dict.fromkeys(("attention_hidden_size", "moe_intermediate_size"), 32),
@@ -85,8 +85,9 @@ SETTINGS = {
             "original_max_position_embeddings": 24,
         },
     },
-    "reformer": {"is_decoder": True},
+    "reformer": {"is_decoder": True, "axial_pos_embds": False},
     "xlstm": {"num_heads": 2, "chunk_size": 8},
+    "xmod": {"default_language": "en_XX"},
 }
 
 

@@ -241,11 +241,20 @@ def test_target_and_draft_are_both_measured_wherever_they_are_read(folders, read
     assert load_pair(f"{good}:{good}", **options).max_context == CONTEXT
 
 
-def test_a_model_whose_device_is_not_there_yet_is_measured_where_it_is():
+def test_a_model_whose_device_is_not_there_yet_is_measured_on_one_thread():
+    torch.set_num_threads(2)
+    try:
+        seen = []
+        model = tiny_model("rwkv")
+        model.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+        with pytest.raises(UserError, match=NO_CACHE):
+            check_stepwise(model)
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
     check_stepwise(tiny_llama())
-    with pytest.raises(UserError, match=NO_CACHE):
-        check_stepwise(tiny_model("rwkv"))
-    assert make_runner(tiny_model("rwkv"), measure=False).path == "transformers"
+    assert make_runner(model, measure=False).path == "transformers"
 
 
 # Files

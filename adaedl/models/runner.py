@@ -114,18 +114,18 @@ class TransformersRunner:
             self.kind = config.model_type
             self.embeddings = model.get_input_embeddings().weight.detach()
             self.vocab_size = config.vocab_size
+            self.max_context = longest_text(model)
         self.config = config
         self.layer_types = tuple(getattr(config, "layer_types", None) or ["full_attention"])
         if set(self.layer_types) - {"full_attention", *WINDOWS.values()}:
             raise cannot_rewind(self.kind, self.layer_types)
         self.model = model
         self.hidden_size = self.embeddings.shape[1]
-        self.max_context = longest_text(model)
         self.eps = getattr(config, "rms_norm_eps", 1e-5)
         self.device = device or model.device
         self.dtype = model.dtype
         self.path = "transformers"
-        self._parameters = inspect.signature(model.forward).parameters
+        self._parameters = inspect.signature(type(model).forward).parameters
 
     def takes(self, argument: str) -> bool:
         """Whether the model's forward has an argument of that name."""
@@ -202,10 +202,16 @@ def make_runner(
 
 
 def check_stepwise(model) -> None:
-    """Check a loaded transformers model where it is.
+    """Check a loaded transformers model where it is, on one thread: once OpenMP has started more, work on the
+    CPU hangs in every fork of this process, and ZeroGPU works in forks.
 
     Raises:
         UserError: it cannot be decoded in steps.
     """
     plain = TransformersRunner(model)
-    Probe(plain).check(plain)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        Probe(plain).check(plain)
+    finally:
+        torch.set_num_threads(threads)
