@@ -163,14 +163,17 @@ def judge(model) -> Verdict:
     """What becomes of a model that somebody names."""
     try:
         runner = make_runner(model)
+    except UserError as error:
+        return Verdict("refused", str(error))
+    except Exception as error:
+        return Verdict("crashed", first_line(error))
+    try:
         off = distance_in_parts(runner, model)
         if off > 1e-3:
             return Verdict("wrong", f"logits in parts are {off:.2g} off")
         ours, theirs = texts(runner, model)
         if ours != theirs:
             return Verdict("wrong", f"writes {ours}, generate {theirs}")
-    except UserError as error:
-        return Verdict("refused", str(error))
     except Exception as error:
         return Verdict("crashed", first_line(error))
     return Verdict("right", f"{runner.path}, up to {runner.max_context} tokens")

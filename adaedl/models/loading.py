@@ -168,7 +168,7 @@ def load_model(
         )
     if unused := sorted(key for key in info["unexpected_keys"] if not BUFFERS.search(key)):
         raise UserError(
-            "The files of {} hold {} weights that its configuration does not use, {} first; choose another "
+            "The configuration of {} leaves out {} of the weights in its files, {} first; choose another "
             "model.",
             name,
             len(unused),
