@@ -13,7 +13,6 @@ from components.controls import defaults
 from components.live import Session, play
 from components.models_state import ModelsState
 from components.settings import RaceSettings, read_seed
-from components.zero_gpu import Quota, quota_of
 
 
 def add_api(models: ModelsState) -> None:
@@ -72,7 +71,7 @@ def add_api(models: ModelsState) -> None:
             or finished. The last one has "trace" too: the whole race, which the page opens.
         """
         visitor = request.session_hash if request else None
-        session = Session(visitor=visitor, quota=quota_of(visitor) if visitor else Quota())
+        session = Session(visitor=visitor)
         try:
             settings = RaceSettings(
                 prompt=prompt,

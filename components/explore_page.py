@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,8 @@ from components.assets import module_address
 from components.browser_part import browser_part
 from components.controls import DEFAULTS, seed_field, unchecked
 from components.hosting import host
-from components.live import Session, play, wait_for_pair
+from components.jobs import GRACE_S
+from components.live import Moment, Session, play, wait_for_pair
 from components.messages import say, say_error
 from components.models_state import ModelsState
 from components.recording_run import recorded_parts
@@ -37,9 +38,56 @@ class ExploreSession(Session):
     recording: Recording | None = None
 
 
-def explore_view(models: ModelsState) -> None:
-    """The page, inside a tab."""
-    session = gr.State(ExploreSession())
+class ExploreWork:
+    """A recording or a measurement as a job (components/jobs.py), or a file that was opened.
+
+    Args:
+        inputs: the values of the controls, which a page that is loaded anew is given.
+        before: whose recording is kept until there is a new one.
+        make: does the work, filling in `explored` or `measured`, and tells how far it is in words.
+
+    Attributes:
+        explored: what the drawing is told of the recording, "" where there is none; `before` is what that was
+            when the work began.
+        measured: what it is told of a measurement.
+    """
+
+    grace_s = GRACE_S
+
+    def __init__(
+        self,
+        inputs: tuple,
+        before: "ExploreWork | None" = None,
+        make: Callable[["ExploreWork"], Iterator[str]] | None = None,
+        visitor: str | None = None,
+    ):
+        self.session = ExploreSession(visitor=visitor)
+        self.inputs = inputs
+        self.explored = self.before = before.explored if before else ""
+        self.measured = ""
+        self._make = make
+
+    @property
+    def size(self) -> int:
+        """Bytes of what the drawing is told, and of what is asked for."""
+        return len(self.explored) + len(self.measured) + len(repr(self.inputs))
+
+    def stop(self) -> None:
+        """End it within a round."""
+        self.session.stop_requested = True
+
+    def run(self) -> Iterator[Moment]:
+        """Its moments; what will not do, or goes wrong, is told in the last one."""
+        words = say("explore.status_starting")
+        with _errors_told() as told, closing(self._make(self)) as parts:
+            for words in parts:
+                yield Moment(words)
+        self.session = ExploreSession()  # what is kept is what the drawing was told
+        yield Moment(told[0] if told else words, ended=True)
+
+
+def explore_view(models: ModelsState, job: gr.HTML) -> None:
+    """The page, inside a tab; `job` is which recording or measurement the tab has (`kept_job`)."""
     gr.Markdown(text("explore.introduction"), elem_id="explore-introduction")
     with gr.Accordion(text("explore.record_own"), open=False, elem_id="explore-controls"):
         with gr.Row():
@@ -67,61 +115,69 @@ def explore_view(models: ModelsState) -> None:
     measured = browser_part("measured", "", module="explore/measured")
     explored = browser_part("explore", "", module="explore/explore")
 
-    def run_recording(session: ExploreSession, prompt, temperature, tokens, seed, at_1):
-        settings = replace(
-            DEFAULTS,
-            prompt=prompt,
-            pair=models.pair.name if models.pair else models.default,
-            lanes=["autoregressive"],
-            temperature=temperature,
-            max_new_tokens=whole(tokens),
-            seed=read_seed(seed),
-        )
-        yield {status: say("explore.status_starting"), **_buttons(running=True)}
-        with (
-            _errors_told() as told,
-            closing(make_recording(models, settings, session, 1.0 if at_1 else None)) as moments,
-        ):
-            for words in moments:
-                yield {status: words}
-            if session.recording:
-                yield {explored: envelope(session.recording, [])}
-        yield {**_buttons(running=False), **({status: told[0]} if told else {})}
+    inputs = [prompt, temperature, tokens, seed, at_1]
 
-    def run_measurement(session: ExploreSession, request: str):
-        yield {status: say("explore.status_starting"), **_buttons(running=True)}
-        with _errors_told() as told:
-            settings, recorded = read_request(request)
-            with closing(play(models, settings, session)) as moments:
-                for moment in moments:
-                    yield {status: moment.words}
-            whole = moment.key == "page.status_finished"
-            found = measured_lanes(session.trace) if whole else []
-            words = (
-                moment.words if moment.key == "host.status_time_limit" else say("explore.status_unmeasured")
-            )
-            if found:
-                values = {"spec": found[0]["label"], "speedup": f"{found[0]['speedup']:.2f}"}
-                where = f"{session.trace.device}/{session.trace.dtype}"
-                reliable = found[0]["timing_reliable"] is not False
-                key = "explore.status_measured" if reliable else "explore.status_measured_unreliable"
-                words = say(key, device=where, **values)
-            yield {status: words, measured: json.dumps({"measured_for": recorded, "measured": found})}
-        yield {**_buttons(running=False), **({status: told[0]} if told else {})}
+    def record_prompt(request: gr.Request, name: str, *values) -> dict:
+        def make(work: ExploreWork) -> Iterator[str]:
+            return _record(models, work)
 
-    def open_recording(session: ExploreSession, content: bytes | None) -> dict:
+        return begin(ExploreWork(values, of(name), make, request.session_hash))
+
+    def measure_setting(request: gr.Request, name: str, asked: str) -> dict:
+        def make(work: ExploreWork) -> Iterator[str]:
+            return _measure(models, asked, work)
+
+        before = of(name)
+        return begin(ExploreWork(before.inputs if before else unset, before, make, request.session_hash))
+
+    def of(name: str) -> ExploreWork | None:
+        return models.jobs.find(name, ExploreWork)
+
+    def begin(work: ExploreWork) -> dict:
+        return {
+            job: models.jobs.start(work),
+            status: say("explore.status_starting"),
+            **_buttons(running=True),
+        }
+
+    def follow(name: str) -> Iterator[dict]:
+        work = of(name)
+        yield from told_of(name, {explored: work.before} if work else {})
+
+    def told_of(name: str, shown: dict) -> Iterator[dict]:
+        work = of(name)
+        if work is None:
+            yield {status: say("host.status_forgotten")} if name else gr.skip()
+            return
+        for moment in models.jobs.follow(name):
+            told = {status: moment.words, explored: work.explored, measured: work.measured}
+            changes = {part: value for part, value in told.items() if value and shown.get(part) != value}
+            yield {**changes, **_buttons(running=not moment.ended)}
+            shown = told
+
+    def take_up(name: str) -> Iterator[dict]:
+        if work := of(name):
+            yield dict(zip(inputs, work.inputs, strict=True))
+        yield from told_of(name, {})
+
+    def open_recording(name: str, content: bytes | None) -> dict:
         try:
             opened = Recording.from_json(content or b"")
         except UserError as error:
             return {status: say_error(error)}
-        session.recording = opened
         words = say(
             "explore.status_opened",
             created=opened.created,
             pair=opened.pair.name,
             device=f"{opened.device}/{opened.dtype}",
         )
-        return {status: words, explored: envelope(opened, [])}
+        before = of(name)
+        work = ExploreWork(before.inputs if before else unset)
+        work.explored = envelope(opened, [])
+        changes = {status: words, explored: work.explored}
+        if not models.jobs.is_under_way(name):  # which the tab goes on to follow
+            changes[job] = models.jobs.keep(work, Moment(words, ended=True))
+        return changes
 
     def _buttons(running: bool) -> dict:
         return {
@@ -130,25 +186,68 @@ def explore_view(models: ModelsState) -> None:
             stop: gr.Button(interactive=running),
         }
 
-    def _stop(session: ExploreSession) -> None:
-        session.stop_requested = True
+    def _stop(name: str) -> None:
+        models.jobs.stop(name)
 
-    shown = [status, record, measure, stop]
-    inputs = [session, prompt, temperature, tokens, seed, at_1]
-    recorded = record.click(run_recording, inputs, [explored, *shown], concurrency_limit=None, **PRIVATE)
+    unset = (gr.skip(),) * len(inputs)
+    buttons = [record, measure, stop]
+    recorded = record.click(record_prompt, [job, *inputs], [job, status, *buttons], queue=False, **PRIVATE)
     module = module_address("explore/explore.js")
     raced = measure.click(
-        run_measurement,
-        [session, measured],  # what is sent for the latter is what the browser asks
-        [measured, *shown],
-        js=f"async (session) => [session, (await import({module})).request()]",
-        concurrency_limit=None,
+        measure_setting,
+        [job, measured],  # what is sent for the latter is what the browser asks
+        [job, status, *buttons],
+        js=f"async (job) => [job, (await import({module})).request()]",
+        queue=False,
         **PRIVATE,
     )
-    for run in (recorded, raced):
+    shown = [status, explored, measured, *buttons]
+    followed = {"concurrency_limit": None, **PRIVATE}
+    for run in (
+        recorded.then(follow, job, shown, **followed),
+        raced.then(follow, job, shown, **followed),
+        job.input(take_up, job, [*shown, *inputs], **followed),
+    ):
         when_over(run, [record, measure], [stop])
-    stop.click(_stop, session, queue=False, **PRIVATE)
-    opener.upload(open_recording, [session, opener], [status, explored], **PRIVATE)
+    stop.click(_stop, job, queue=False, **PRIVATE)
+    opener.upload(open_recording, [job, opener], [job, status, explored], **PRIVATE)
+
+
+def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
+    """Record what the controls ask for: words meanwhile, and then what the drawing is told."""
+    prompt, temperature, tokens, seed, at_1 = work.inputs
+    settings = replace(
+        DEFAULTS,
+        prompt=prompt,
+        pair=models.pair.name if models.pair else models.default,
+        lanes=["autoregressive"],
+        temperature=temperature,
+        max_new_tokens=whole(tokens),
+        seed=read_seed(seed),
+    )
+    with closing(make_recording(models, settings, work.session, 1.0 if at_1 else None)) as moments:
+        yield from moments
+    if work.session.recording:
+        work.explored = envelope(work.session.recording, [])
+
+
+def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[str]:
+    """Race what the browser asks for: words meanwhile, and then what the drawing is told."""
+    settings, recorded = read_request(request)
+    with closing(play(models, settings, work.session)) as moments:
+        for moment in moments:
+            yield moment.words
+    finished = moment.key == "page.status_finished"
+    found = measured_lanes(work.session.trace) if finished else []
+    words = moment.words if moment.key == "host.status_time_limit" else say("explore.status_unmeasured")
+    if found:
+        values = {"spec": found[0]["label"], "speedup": f"{found[0]['speedup']:.2f}"}
+        where = f"{work.session.trace.device}/{work.session.trace.dtype}"
+        reliable = found[0]["timing_reliable"] is not False
+        key = "explore.status_measured" if reliable else "explore.status_measured_unreliable"
+        words = say(key, device=where, **values)
+    work.measured = json.dumps({"measured_for": recorded, "measured": found})
+    yield words
 
 
 class _errors_told(list):

@@ -29,6 +29,7 @@ class Host:
         concurrency: races at once. On one device they take turns, so each takes longer.
         race_seconds: how long a race may hold the device.
         dtype: what weights are used in, None for the device's own.
+        session_mb: MiB that may be kept of visitors' races, recordings and sweeps, all together.
     """
 
     pair: str | None = None
@@ -36,10 +37,11 @@ class Host:
     concurrency: int = 1
     race_seconds: int = 180
     dtype: str | None = None
+    session_mb: int = 256
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Host":
-        """Return the choices in ADAEDL_PAIR, _MAX_TOKENS, _CONCURRENCY, _RACE_SECONDS and _DTYPE.
+        """Return the choices in ADAEDL_PAIR, _MAX_TOKENS, _CONCURRENCY, _RACE_SECONDS, _DTYPE and _SESSION_MB.
 
         Raises:
             UserError: naming the variable whose value will not do, and what would.
@@ -61,6 +63,7 @@ class Host:
             concurrency=_whole(environment, "CONCURRENCY", cls.concurrency, 32),
             race_seconds=_whole(environment, "RACE_SECONDS", cls.race_seconds, 3600),
             dtype=dtype,
+            session_mb=_whole(environment, "SESSION_MB", cls.session_mb, 2**20),
         )
 
 

@@ -38,7 +38,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
         css=css_variables(),
         css_paths=sorted(assets.ASSETS.glob("*.css")),
         app_kwargs={
-            "lifespan": upkeep.upkeep,
+            "lifespan": upkeep.upkeep(models.jobs),
             "exception_handlers": FAILURES,
             "routes": [*assets.routes(), health_route(models)],
             "middleware": [

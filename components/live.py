@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
@@ -16,7 +17,7 @@ from components.player import RaceFeed
 from components.race_log import RaceRecord
 from components.running import RaceHere, RaceOnZeroGpu
 from components.settings import RaceSettings
-from components.zero_gpu import Quota, on_zero_gpu
+from components.zero_gpu import Quota, on_zero_gpu, quota_of
 
 POLL_S = 0.3
 
@@ -24,14 +25,18 @@ POLL_S = 0.3
 @dataclass
 class Session:
     """What one visitor's page has: the race that it runs, what its player is told of it, and whether it was
-    asked to stop. `visitor` tells sessions of one visitor from others in the queue, where they are many;
-    `quota` is what ZeroGPU still lends."""
+    asked to stop. `visitor` tells the sessions of one visitor from those of others, in the queue and for
+    ZeroGPU's quota."""
 
     trace: Trace | None = None
     feed: RaceFeed | None = None
     stop_requested: bool = False
     visitor: str | None = None
-    quota: Quota = field(default_factory=Quota)
+
+    @cached_property
+    def quota(self) -> Quota:
+        """What ZeroGPU still lends."""
+        return quota_of(self.visitor) if self.visitor else Quota()
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 the visitor's language."""
 
 import json
+from typing import TYPE_CHECKING
 
 from adaedl.errors import Sentence, UserError
 from adaedl.models.pair import Pair
-from components.models_state import LoadState
 from components.texts import in_all_languages, texts
+
+if TYPE_CHECKING:
+    from components.models_state import LoadState
 
 
 def say(key: str, **values) -> str:
@@ -28,7 +31,7 @@ def say_error(error: UserError) -> str:
     return json.dumps({"error": in_all_languages(error.sentence)})
 
 
-def tell_models(state: LoadState, pair: Pair | None) -> str:
+def tell_models(state: "LoadState", pair: Pair | None) -> str:
     """Which models are here, or how far they are; once loaded, which weights they have."""
     told = {"phase": state.phase, "sentence": in_all_languages(state.sentence), "fraction": state.fraction}
     if state.phase == "ready" and pair:

@@ -1,4 +1,5 @@
-"""The only thing that the process keeps: the loaded pair, how far its loading is, and whose turn it is.
+"""The only thing that the process keeps: the loaded pair, how far its loading is, whose turn it is, and what
+visitors have under way.
 
 All work on the device happens in one thread: models are loaded and races advanced there, one piece at a
 time. A visitor holds the device for a whole race by taking a turn.
@@ -19,6 +20,7 @@ from adaedl.models.pair import Pair
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
 from components.guard import for_strangers
 from components.hosting import host
+from components.jobs import Jobs
 from components.zero_gpu import lend, on_zero_gpu
 
 MAX_WAITING = 60
@@ -100,6 +102,7 @@ class ModelsState:
         default: the pair that the host chose. It alone may be a folder of the host's.
 
     Attributes:
+        jobs: what visitors have under way, and what came of it.
         failed_at: when loading the host's pair last failed; None where it did not, or no longer does.
     """
 
@@ -107,6 +110,7 @@ class ModelsState:
         self.default = default
         self.pair: Pair | None = None
         self.state = self._waiting()
+        self.jobs = Jobs(host().session_mb * 2**20)
         self.failed_at: float | None = None
         self._turns: list[Turn] = []
         self._at_once = host().concurrency

@@ -10,6 +10,7 @@ from components.assets import module_address
 from components.calibration_page import calibration_view
 from components.explore_page import explore_view
 from components.health import about_view
+from components.kept import kept_job
 from components.learn_page import learn_view
 from components.models_state import ModelsState
 from components.race_page import race_view
@@ -20,13 +21,15 @@ from components.texts import text
 def build_page(models: ModelsState) -> gr.Blocks:
     """The page, ready to launch. Nothing is loaded by building it."""
     with Page(title="AdaEDL live", analytics_enabled=False, delete_cache=(300, 900)) as page:
+        # Out of the tabs, which the browser draws when they are opened.
+        jobs = {name: kept_job(name) for name in ("race", "explore", "sweep")}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with _tab("race"):
-                race_view(page, models)
+                race_view(page, models, jobs["race"])
             with _tab("explore"):
-                explore_view(models)
+                explore_view(models, jobs["explore"])
             with _tab("sweep"):
-                sweep_view(models)
+                sweep_view(models, jobs["sweep"])
             with _tab("calibration"):
                 calibration_view()
             with _tab("learn"):

@@ -7,6 +7,8 @@ cut off at its beginning now and then. Lines are numbered: a browser that has mi
 
 import json
 import secrets
+import sys
+import threading
 from dataclasses import asdict, replace
 
 import gradio as gr
@@ -32,6 +34,11 @@ class RaceFeed:
     {"end": true}: nothing more comes.
 
     A value for the browser is some of them, after {"feed": which one, "from": the number of the first}.
+
+    Lines may be added in one thread and read in others.
+
+    Attributes:
+        size: bytes that its lines take.
     """
 
     def __init__(self, trace: Trace, live: bool = True):
@@ -50,8 +57,8 @@ class RaceFeed:
             for lane in trace.lanes
         ]
         header = asdict(replace(trace, lanes=lanes, token_bytes={}))
-        head = {"trace": header, "live": live, "seed": str(trace.seed), "most_bytes": MAX_TRACE_BYTES}
-        self.lines = [_line(head)]
+        self.lines: list[str] = []
+        self.size = 0
         self.rounds_told = [0] * len(trace.lanes)
         self.text_told = [""] * len(trace.lanes)
         self.pieces_told: list[list[str]] = [[] for _ in trace.lanes]
@@ -59,50 +66,66 @@ class RaceFeed:
         self.differences_told: set[int] = set()
         self._first = 0  # of the window
         self._updates: list[int] = []  # how many lines there were at each
+        self._lock = threading.RLock()
+        self._ended = False
+        self._add({"trace": header, "live": live, "seed": str(trace.seed), "most_bytes": MAX_TRACE_BYTES})
 
     @property
     def text(self) -> str:
         """All lines, for a browser that has none."""
-        return self._value(0)
+        with self._lock:
+            return self._value(0)
 
     def new_text(self) -> str:
         """What the trace has by now, for a browser that follows: the last value and more, or its end and
         more."""
-        self.add_new_rounds()
-        self._updates.append(len(self.lines))
-        value = self._value(self._first)
-        if len(value) > WINDOW and len(self._updates) > KEPT:
-            end = self._value(self._updates[-KEPT - 1])
-            if len(value) > 3 * len(end):  # what is kept is sent once more, so seldom
-                self._first, value = self._updates[-KEPT - 1], end
-        return value
+        with self._lock:
+            self.add_new_rounds()
+            self._updates.append(len(self.lines))
+            value = self._value(self._first)
+            if len(value) > WINDOW and len(self._updates) > KEPT:
+                end = self._value(self._updates[-KEPT - 1])
+                if len(value) > 3 * len(end):  # what is kept is sent once more, so seldom
+                    self._first, value = self._updates[-KEPT - 1], end
+            return value
 
     def add_new_rounds(self) -> None:
         """Add what the trace has and the lines have not."""
-        new = self.trace.token_bytes.keys() - self.token_bytes_told
-        if new:
-            self.lines.append(
-                _line({"token_bytes": {token: self.trace.token_bytes[token] for token in sorted(new)}})
-            )
-            self.token_bytes_told |= new
-        for number, lane in enumerate(self.trace.lanes):
-            for played in lane.rounds[self.rounds_told[number] :]:
-                self.lines.append(f'{{"lane":{number},"round":{_harmless(played.to_json())}}}\n')
-            self.rounds_told[number] = len(lane.rounds)
-            if lane.text != self.text_told[number]:
-                self.lines.append(_line(_text_entry(number, self.text_told[number], lane.text)))
-                self.text_told[number] = lane.text
-            if lane.pieces != self.pieces_told[number]:
-                self.lines.append(_line(_pieces_entry(number, self.pieces_told[number], lane.pieces)))
-                self.pieces_told[number] = list(lane.pieces)
-            if lane.text_difference and number not in self.differences_told:
-                self.lines.append(_line({"lane": number, "difference": asdict(lane.text_difference)}))
-                self.differences_told.add(number)
+        with self._lock:
+            if self._ended:
+                return
+            new = self.trace.token_bytes.keys() - self.token_bytes_told
+            if new:
+                self._add({"token_bytes": {token: self.trace.token_bytes[token] for token in sorted(new)}})
+                self.token_bytes_told |= new
+            for number, lane in enumerate(self.trace.lanes):
+                for played in lane.rounds[self.rounds_told[number] :]:
+                    self._add_line(f'{{"lane":{number},"round":{_harmless(played.to_json())}}}\n')
+                    self.rounds_told[number] += 1
+                if lane.text != self.text_told[number]:
+                    self._add(_text_entry(number, self.text_told[number], lane.text))
+                    self.text_told[number] = lane.text
+                if lane.pieces != self.pieces_told[number]:
+                    self._add(_pieces_entry(number, self.pieces_told[number], lane.pieces))
+                    self.pieces_told[number] = list(lane.pieces)
+                if lane.text_difference and number not in self.differences_told:
+                    self._add({"lane": number, "difference": asdict(lane.text_difference)})
+                    self.differences_told.add(number)
 
     def end(self) -> None:
-        """Add what is left, and that it is the end."""
-        self.add_new_rounds()
-        self.lines.append(_line({"end": True}))
+        """Add what is left, and that it is the end; the trace is needed no more."""
+        with self._lock:
+            if not self._ended:
+                self.add_new_rounds()
+                self._add({"end": True})
+                self._ended, self.trace = True, None
+
+    def _add(self, entry: dict) -> None:
+        self._add_line(_line(entry))
+
+    def _add_line(self, line: str) -> None:
+        self.lines.append(line)
+        self.size += sys.getsizeof(line)
 
     def _value(self, first: int) -> str:
         return _line({"feed": self.name, "from": first}) + "".join(self.lines[first:])

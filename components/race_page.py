@@ -2,7 +2,9 @@
 file are drawn by the same player."""
 
 import logging
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from urllib.parse import parse_qs
 
 import gradio as gr
 
@@ -15,7 +17,8 @@ from components.api import add_api
 from components.assets import module_address
 from components.browser_part import browser_part
 from components.controls import Controls, controls_view, defaults
-from components.live import Session, play
+from components.jobs import GRACE_S
+from components.live import Moment, Session, play
 from components.messages import say, say_error, tell_models
 from components.models_state import ModelsState
 from components.player import RaceFeed, player_view
@@ -25,14 +28,71 @@ from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
+TRACE_BYTES = 4  # that a trace takes in memory for each byte of its JSON
 FAILED = UserError("The race failed, and the host's log says why; try again.")
 
 log = logging.getLogger(__name__)
 
 
-def race_view(page: gr.Blocks, models: ModelsState) -> None:
-    """The race page's parts, for a tab of the page. Nothing is loaded by building it."""
-    session = gr.State(Session())
+class RaceWork:
+    """A race as a job (components/jobs.py)."""
+
+    grace_s = GRACE_S
+
+    def __init__(self, models: ModelsState, read: Callable[[], RaceSettings], visitor: str | None):
+        self.models = models
+        self.read = read
+        self.session = Session(visitor=visitor)
+
+    @property
+    def feed(self) -> RaceFeed | None:
+        """What the player is told, once there is a race."""
+        return self.session.feed
+
+    @property
+    def size(self) -> int:
+        """Bytes of the feed, and of the trace while it grows."""
+        if self.feed is None:
+            return 0
+        return self.feed.size * (1 + (TRACE_BYTES if self.session.trace else 0))
+
+    def stop(self) -> None:
+        """End it within a round."""
+        self.session.stop_requested = True
+
+    def run(self) -> Iterator[Moment]:
+        """Its moments; what will not do, or goes wrong, is told in the last one."""
+        try:
+            with closing(play(self.models, self.read(), self.session)) as moments:
+                for moment in moments:
+                    if self.feed:
+                        self.feed.add_new_rounds()
+                    if moment.ended:
+                        self._end()
+                    yield moment
+            return
+        except UserError as error:
+            words = say_error(error)
+        except Exception:
+            log.exception("a race failed")
+            words = say_error(FAILED)
+        finally:
+            self._end()
+        yield Moment(words, ended=True)
+
+    def _end(self) -> None:
+        """What has run is kept, and grows no more."""
+        if self.feed:
+            self.feed.end()
+        self.session.trace = None
+
+
+def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
+    """The race page's parts, for a tab of the page. Nothing is loaded by building it.
+
+    Args:
+        job: which race the tab has (`kept_job`).
+    """
     with gr.Row(elem_id="introduction"):
         gr.Markdown(text("page.introduction"))
     controls = controls_view(models.default)
@@ -40,7 +100,7 @@ def race_view(page: gr.Blocks, models: ModelsState) -> None:
         recorded_view()
         models_line = browser_part("models", tell_models(models.state, models.pair))
     player = player_view()
-    _wire_race(models, session, controls, models_line, player)
+    _wire_race(models, job, controls, models_line, player)
     _wire_link(page, models, controls)
     _wire_open(controls, player)
     _wire_models(page, models, models_line)
@@ -48,62 +108,63 @@ def race_view(page: gr.Blocks, models: ModelsState) -> None:
 
 
 def _wire_race(
-    models: ModelsState, session: gr.State, controls: Controls, models_line: gr.HTML, player: gr.HTML
+    models: ModelsState, job: gr.HTML, controls: Controls, models_line: gr.HTML, player: gr.HTML
 ) -> None:
-    """Run, Stop, and the race's way to the screen."""
+    """Run, Stop, and the race's way to the screen, before and after the page is loaded anew."""
     status = controls.status
 
-    def run(session: Session, *values):
-        said, feed = say("page.status_starting"), None
-        yield {**_buttons(controls, running=True), status: said}
-        try:
-            with closing(play(models, controls.read(*values), session)) as moments:
-                for moment in moments:
-                    changes = {status: moment.words} if moment.words != said else {}
-                    said = moment.words
-                    if session.feed is None:
-                        changes[models_line] = tell_models(models.state, models.pair)
-                    else:
-                        feed = session.feed
-                        if moment.ended:
-                            feed.end()
-                        changes[player] = session.feed.new_text()
-                    yield changes
-        except UserError as error:
-            changes = {status: say_error(error), models_line: tell_models(models.state, models.pair)}
-        except Exception:
-            log.exception("a race failed")
-            changes = {status: say_error(FAILED)}
-        else:
+    def run(request: gr.Request, before: str, *values):
+        models.jobs.stop(before)  # of this tab, which has followed a link meanwhile
+        work = RaceWork(models, lambda: controls.read(*values), request.session_hash)
+        return {
+            job: models.jobs.start(work),
+            status: say("page.status_starting"),
+            **_buttons(controls, running=True),
+        }
+
+    def follow(name: str):
+        work = models.jobs.find(name, RaceWork)
+        if work is None:
+            yield {status: say("host.status_forgotten")} if name else gr.skip()
             return
-        if feed is not None:
-            feed.end()  # what has run is kept, and grows no more
-            changes[player] = feed.new_text()
-        yield changes
+        said, begun = None, False
+        for moment in models.jobs.follow(name):
+            changes = _buttons(controls, running=True) if said is None and not moment.ended else {}
+            if moment.words != said:
+                changes[status] = said = moment.words
+            if work.feed is None:
+                changes[models_line] = tell_models(models.state, models.pair)
+            else:
+                changes[player] = work.feed.new_text() if begun else work.feed.text
+                begun = True
+            yield changes or gr.skip()
 
-    def stop(session: Session) -> None:
+    def stop(name: str) -> None:
         # No word of its own: it could arrive after the race's last one, and would then stay.
-        session.stop_requested = True
+        models.jobs.stop(name)
 
-    def whole(session: Session):
-        return session.feed.text if session.feed else gr.skip()
+    def whole(name: str):
+        work = models.jobs.find(name, RaceWork)
+        return work.feed.text if work and work.feed else gr.skip()
 
     # The player asks where lines are missing, see RaceFeed.
-    player.input(whole, session, player, queue=False, **PRIVATE)
+    player.input(whole, job, player, queue=False, **PRIVATE)
 
     shown = [status, models_line, player, controls.run, controls.stop]
     address = module_address("share.js")
-    race = controls.run.click(
+    started = controls.run.click(
         run,
-        [session, *controls.inputs],
-        shown,
-        js=f"(session, ...values) => {{ import({address}).then((share) => share.remember(values)); "
-        "return [session, ...values]; }",
-        concurrency_limit=None,
+        [job, *controls.inputs],
+        [job, status, controls.run, controls.stop],
+        js=f"(job, ...values) => {{ import({address}).then((share) => share.remember(values)); "
+        "return [job, ...values]; }",
+        queue=False,
         **PRIVATE,
     )
-    when_over(race, [controls.run], [controls.stop])
-    controls.stop.click(stop, session, queue=False, **PRIVATE)
+    for begins in (started.then, job.input):
+        race = begins(follow, job, shown, concurrency_limit=None, **PRIVATE)
+        when_over(race, [controls.run], [controls.stop])
+    controls.stop.click(stop, job, queue=False, **PRIVATE)
     controls.share.click(
         None,
         controls.inputs,
@@ -121,7 +182,8 @@ def _buttons(controls: Controls, running: bool) -> dict:
 
 def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None:
     """A link that holds settings sets every control. The race starts with a click on Run, or with the click
-    that opened the link where that was within the page."""
+    that opened the link where that was within the page. A page that is loaded anew and follows a race that it
+    had (`followed`) only sets its controls."""
     default = defaults(models.default)
 
     def open_link(query: str):
@@ -133,11 +195,14 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None
             settings.check()
         except UserError as error:
             return {controls.link: "", controls.status: say_error(error)}
+        values = dict(zip(controls.inputs, controls.values(settings), strict=True))
+        if "followed" in parse_qs(query):
+            return {controls.link: "", **values}
         differs = draws_other_noise(settings, query)
         return {
             controls.link: "waits" if differs else "runs",
             controls.status: say("page.status_linked_noise" if differs else "page.status_linked"),
-            **dict(zip(controls.inputs, controls.values(settings), strict=True)),
+            **values,
         }
 
     module = module_address("share.js")

@@ -18,8 +18,9 @@ from components.afterwards import when_over
 from components.browser_part import browser_part
 from components.controls import unchecked, verification_rule
 from components.hosting import host
+from components.jobs import SWEEP_GRACE_S
 from components.lanes_editor import lanes_editor
-from components.live import wait_for_pair
+from components.live import Session, wait_for_pair
 from components.messages import say, say_error
 from components.models_state import ModelsState
 from components.settings import read_lanes, whole
@@ -78,9 +79,79 @@ class SweepControls:
         )
 
 
-def sweep_view(models: ModelsState) -> None:
-    """The page, inside a tab."""
-    session = gr.State(SweepSession())
+class SweepWork:
+    """A sweep as a job (components/jobs.py), or the rows of a file.
+
+    Args:
+        inputs: the values of the controls, which a page that is loaded anew is given.
+        before: whose rows are kept until there are new ones, and gone on with where that is asked for.
+    """
+
+    grace_s = SWEEP_GRACE_S
+
+    def __init__(
+        self,
+        models: ModelsState,
+        pace: Pace,
+        inputs: tuple,
+        before: "SweepWork | None" = None,
+        goes_on: bool = False,
+        visitor: str | None = None,
+    ):
+        self.models = models
+        self.pace = pace
+        self.inputs = inputs
+        self.goes_on = goes_on
+        self.session = SweepSession(race=Session(visitor=visitor))
+        self.about = "sweep.about_opened"
+        if before:
+            self.session.rows, self.about = before.session.rows, before.about
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """What is there to be shown, and to go on with."""
+        return self.session.rows
+
+    @property
+    def size(self) -> int:
+        """Bytes of the rows, and of what is asked for."""
+        return int(self.rows.memory_usage(deep=True).sum()) + len(repr(self.inputs))
+
+    def stop(self) -> None:
+        """End it within a round."""
+        self.session.stop_requested = True
+
+    def run(self) -> Iterator[Progress]:
+        """Its moments; what will not do, or goes wrong, is told in the last one."""
+        session, last = self.session, Progress(say("page.status_starting"), 0, 0, None)
+        kept = session.rows
+        try:
+            pair = _pair_name(self.models)
+            grid = SweepControls.read(*self.inputs).grid(pair)
+            session.rows = to_frame([])
+            if self.goes_on:
+                for told in _rows_to_go_on_with(self.models, pair, grid, kept, session):
+                    yield replace(last, words=told)
+            with closing(play_sweep(self.models, pair, grid, session, self.pace)) as moments:
+                for last in moments:
+                    if last.new_rows:
+                        self.about = "sweep.about_measured"
+                    if not last.ended:
+                        yield last
+            last = replace(last, ended=True)
+        except UserError as error:
+            last = replace(last, words=say_error(error), ended=True)
+        except Exception:
+            log.exception("a sweep failed")
+            last = replace(last, words=say_error(FAILED), ended=True)
+        finally:
+            if session.rows.empty:
+                session.rows = kept
+        yield last
+
+
+def sweep_view(models: ModelsState, job: gr.HTML) -> None:
+    """The page, inside a tab; `job` is which sweep the tab has (`kept_job`)."""
     pace, default = Pace(), defaults()
     gr.Markdown(text("sweep.introduction"), elem_id="sweep-introduction")
     controls = _controls(default)
@@ -88,9 +159,9 @@ def sweep_view(models: ModelsState) -> None:
     status = browser_part("sweep-status", say("sweep.status_ready"), module="status")
     progress = browser_part("sweep-progress", "", module="sweep/progress")
     results = browser_part("sweep", example(), module="sweep/results", server_functions=[parquet])
-    _wire_run(models, pace, session, controls, plan, status, progress, results)
+    _wire_run(models, pace, job, controls, plan, status, progress, results)
     _wire_plan(models, pace, controls, plan)
-    _wire_files(session, controls, status, results)
+    _wire_files(models, pace, job, controls, status, results)
 
 
 def defaults() -> SweepSettings:
@@ -165,62 +236,65 @@ def _controls(default: SweepSettings) -> SweepControls:
 def _wire_run(
     models: ModelsState,
     pace: Pace,
-    session: gr.State,
+    job: gr.HTML,
     controls: SweepControls,
     plan: gr.HTML,
     status: gr.HTML,
     progress: gr.HTML,
     results: gr.HTML,
 ) -> None:
-    """Start, Continue and Stop."""
+    """Start, Continue and Stop, before and after the page is loaded anew."""
 
-    def run(session: SweepSession, goes_on: bool, *values) -> Iterator[dict]:
-        if session.running:
-            yield {status: say_error(RUNNING)}
+    def start(request: gr.Request, name: str, *values) -> dict:
+        return begin(request, name, values, goes_on=False)
+
+    def go_on(request: gr.Request, name: str, *values) -> dict:
+        return begin(request, name, values, goes_on=True)
+
+    def begin(request: gr.Request, name: str, values: tuple, goes_on: bool) -> dict:
+        if models.jobs.is_under_way(name):
+            return gr.skip()  # two clicks in a row: it is followed twice
+        before = models.jobs.find(name, SweepWork)
+        work = SweepWork(models, pace, values, before, goes_on, request.session_hash)
+        told = {job: models.jobs.start(work), status: say("page.status_starting")}
+        return {**told, **_buttons(controls, True, work)}
+
+    def follow(name: str) -> Iterator[dict]:
+        work = models.jobs.find(name, SweepWork)
+        if work is None:
+            yield {status: say("host.status_forgotten")} if name else gr.skip()
             return
-        kept, session.running, session.stop_requested = session.rows, True, False
-        last = say("sweep.status_ready")
-        try:
-            yield {**_buttons(controls, True, session), status: say("page.status_starting")}
-            pair = _pair_name(models)
-            grid = controls.read(*values).grid(pair)
-            session.rows = to_frame([])
-            if goes_on:
-                for told in _rows_to_go_on_with(models, pair, grid, kept, session):
-                    yield {status: told}
-            with closing(play_sweep(models, pair, grid, session, pace)) as moments:
-                for moment in moments:
-                    last = moment.words
-                    changes = {status: last, progress: _tell(moment)}
-                    if moment.new_rows:
-                        changes[results] = tell_results(session.rows, "sweep.about_measured")
-                        # A second click that was refused has set them as after an end.
-                        changes |= _buttons(controls, True, session)
-                    yield changes
-        except UserError as error:
-            last = say_error(error)
-        except Exception:
-            log.exception("a sweep failed")
-            last = say_error(FAILED)
-        finally:
-            session.running = False
-            if session.rows.empty:
-                session.rows = kept
-        yield {**_buttons(controls, False, session), status: last, progress: ""}
+        shown = None
+        for moment in models.jobs.follow(name):
+            changes = {status: moment.words, progress: "" if moment.ended else _tell(moment)}
+            there = (work.about, len(work.rows))
+            if there != shown and not work.rows.empty:
+                changes[results] = tell_results(work.rows, work.about)
+            if there != shown or moment.ended:
+                changes |= _buttons(controls, not moment.ended, work)
+            shown = there
+            yield changes
 
-    def stop(session: SweepSession) -> None:
-        session.stop_requested = True
+    def take_up(name: str) -> Iterator[dict]:
+        if work := models.jobs.find(name, SweepWork):
+            yield dict(zip(controls.inputs, work.inputs, strict=True))
+        yield from follow(name)
 
-    shown = [status, progress, results, controls.start, controls.go_on, controls.stop]
-    for button, goes_on in ((controls.start, False), (controls.go_on, True)):
-        asked = gr.State(goes_on)
-        swept = button.click(
-            run, [session, asked, *controls.inputs], shown, concurrency_limit=None, **PRIVATE
-        )
+    def stop(name: str) -> None:
+        models.jobs.stop(name)
+
+    buttons = [controls.start, controls.go_on, controls.stop]
+    shown = [status, progress, results, *buttons]
+    followed = []
+    for button, run in ((controls.start, start), (controls.go_on, go_on)):
+        begun = button.click(run, [job, *controls.inputs], [job, status, *buttons], queue=False, **PRIVATE)
+        followed.append(begun.then(follow, job, shown, concurrency_limit=None, **PRIVATE))
+    followed.append(job.input(take_up, job, [*shown, *controls.inputs], concurrency_limit=None, **PRIVATE))
+    for swept in followed:
         when_over(swept, [controls.start], [controls.stop]).then(
             lambda *values: _plan_of(values, models, pace), controls.inputs, plan, queue=False, **PRIVATE
         )
-    controls.stop.click(stop, session, queue=False, **PRIVATE)
+    controls.stop.click(stop, job, queue=False, **PRIVATE)
 
 
 def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: gr.HTML) -> None:
@@ -239,22 +313,32 @@ def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: g
         preset.click(None, preset, temperatures, js="(preset) => preset", **PRIVATE)
 
 
-def _wire_files(session: gr.State, controls: SweepControls, status: gr.HTML, results: gr.HTML) -> None:
+def _wire_files(
+    models: ModelsState,
+    pace: Pace,
+    job: gr.HTML,
+    controls: SweepControls,
+    status: gr.HTML,
+    results: gr.HTML,
+) -> None:
     """A sweep from a CSV file, to look at or to go on with, and prompts from a text file."""
 
-    def open_csv(session: SweepSession, content: bytes | None) -> dict:
+    def open_csv(name: str, content: bytes | None) -> dict:
         try:
-            if session.running:
+            if models.jobs.is_under_way(name):
                 return {status: say_error(RUNNING)}
             rows = open_rows(content or b"")
         except UserError as error:
             return {status: say_error(error)}
-        session.rows = rows
+        work = SweepWork(models, pace, _settings_in(rows))
+        work.session.rows = rows
+        moment = Progress(say("sweep.status_opened", rows=len(rows)), len(rows), len(rows), 0, ended=True)
         return {
-            status: say("sweep.status_opened", rows=len(rows)),
-            results: tell_results(rows, "sweep.about_opened"),
+            job: models.jobs.keep(work, moment),
+            status: moment.words,
+            results: tell_results(rows, work.about),
             controls.go_on: gr.Button(interactive=True),
-            **dict(zip(controls.inputs, _settings_in(rows), strict=True)),
+            **dict(zip(controls.inputs, work.inputs, strict=True)),
         }
 
     def open_list(content: bytes | None) -> dict:
@@ -265,8 +349,8 @@ def _wire_files(session: gr.State, controls: SweepControls, status: gr.HTML, res
 
     controls.open_csv.upload(
         open_csv,
-        [session, controls.open_csv],
-        [status, results, controls.go_on, *controls.inputs],
+        [job, controls.open_csv],
+        [job, status, results, controls.go_on, *controls.inputs],
         **PRIVATE,
     )
     controls.open_list.upload(open_list, controls.open_list, [status, controls.inputs[2]], **PRIVATE)
@@ -301,7 +385,7 @@ def _rows_to_go_on_with(
     """
     pair = models.pair if models.pair and models.pair.name == name else None
     if pair is None:
-        turn = models.take_turn(visitor=id(session.race))
+        turn = models.take_turn(visitor=session.race.visitor)
         try:
             pair = yield from wait_for_pair(models, turn, name, lambda: session.stop_requested)
         finally:
@@ -357,10 +441,10 @@ def _pair_name(models: ModelsState) -> str:
     return models.pair.name if models.pair else models.default
 
 
-def _buttons(controls: SweepControls, running: bool, session: SweepSession) -> dict:
+def _buttons(controls: SweepControls, running: bool, work: SweepWork) -> dict:
     return {
         controls.start: gr.Button(interactive=not running),
-        controls.go_on: gr.Button(interactive=not running and not session.rows.empty),
+        controls.go_on: gr.Button(interactive=not running and not work.rows.empty),
         controls.stop: gr.Button(interactive=running),
     }
 

@@ -1,17 +1,19 @@
-"""What gradio would keep of visitors who are gone, thrown away while the page runs: their sessions, and the
-files of uploads that broke off."""
+"""What would be kept of visitors who are gone, thrown away while the page runs: what their jobs have done,
+gradio's sessions, and the files of uploads that broke off."""
 
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 from gradio import route_utils, routes
 from gradio.route_utils import GradioMultiPartParser
 from gradio.routes import App
 from gradio.state_holder import StateHolder
+
+from components.jobs import Jobs
 
 MOST_SESSIONS = 300  # those that were used last; a race uses its own several times a second
 SESSION_S = 3600  # without any use
@@ -23,18 +25,24 @@ MOST_FILES = 4  # that one upload may bring
 _begun: dict[str, float] = {}  # files of uploads under their first names, and since when they are there
 
 
-@asynccontextmanager
-async def upkeep(app: App) -> AsyncIterator[None]:
-    """For as long as the page is served: throw away what is due, every minute."""
-    task = asyncio.create_task(_keep_up(app))
-    try:
-        yield
-    finally:
-        task.cancel()
+def upkeep(jobs: Jobs) -> Callable[[App], AbstractAsyncContextManager]:
+    """For as long as the page is served: throw away what is due, every minute. Then end all jobs."""
+
+    @asynccontextmanager
+    async def keeping_up(app: App) -> AsyncIterator[None]:
+        task = asyncio.create_task(_keep_up(app, jobs))
+        try:
+            yield
+        finally:
+            task.cancel()
+            jobs.stop_all()
+
+    return keeping_up
 
 
-async def _keep_up(app: App) -> None:
+async def _keep_up(app: App, jobs: Jobs) -> None:
     while True:
+        jobs.make_room()
         forget_sessions(app.state_holder)
         forget_values(app.state_holder)
         delete_uploads()

@@ -72,7 +72,7 @@ class Quota:
 
 @lru_cache(maxsize=300)
 def quota_of(visitor: str) -> Quota:
-    """Return the quota of a visitor whose every call of the API is a session of its own."""
+    """Return the quota of a visitor: a page's session, or whoever calls the API."""
     return Quota()
 
 

@@ -6,6 +6,7 @@
 //     #prompt=Hi&seed=3&…&noise=2         settings
 //     #explore&prompt=Hi&seed=3&…         both
 
+import { followsRace } from "./kept.js";
 import { make, mark } from "./make.js";
 import { language, t } from "./text.js";
 
@@ -197,6 +198,7 @@ export async function opened() {
   clicked = wasClicked(settings.get("run"));
   settings.delete("run");
   replaceAddress(at(placeNamed(), settings));
+  if (followsRace()) settings.set("followed", "1");
   if (!settings.has(PACKED)) return settings.toString();
   try {
     settings.set("prompt", await unpack(settings.get(PACKED)));
@@ -212,7 +214,8 @@ function openAnother() {
   if (isShared()) location.reload();
 }
 
-/** The controls are set as a link asked: "waits" for a click on Run, or "runs" where its own link was clicked. */
+/** The controls are set as a link asked: "waits" for a click on Run, or "runs" where its own link was clicked; ""
+ * where the page goes on with a race that it had. */
 export function setUp(asked) {
   if (!asked) return;
   if (asked === "runs" && clicked) document.querySelector("#run").click();

@@ -9,6 +9,7 @@ import { inNewTab } from "../share.js";
 import { language, t } from "../text.js";
 import { whenSeen } from "../seen.js";
 import { chart } from "./chart.js";
+import { measured } from "./measured.js";
 import { addStyle, onRecording, raceLink, readOwn, recordingJson, scoredAt, shipped, open as openRecording, show as setRecording } from "./recordings.js";
 import { replay } from "./replay.js";
 import * as model from "./settings.js";
@@ -330,6 +331,7 @@ export async function mount({ element, props, watch }) {
   const measurements = () => [...(measuredSince.get(idOf(recording)) ?? []), ...opened.measured];
 
   document.addEventListener("adaedl:measured", ({ detail }) => addMeasured(detail));
+  if (measured()) addMeasured(measured());
   whenSeen(map.place, drawMap);
   new MutationObserver(drawMap).observe(document.body, { attributeFilter: ["class"] });
 
