@@ -2,8 +2,8 @@
 own while the visitor's connection is cut or their page is loaded anew, and is found again under its id.
 
 What gradio does is why: where a stream breaks, it closes the generator behind it at once, and the browser
-asks for the server every two seconds and loads the page anew as soon as there is an answer. So the stream that
-an event gives only follows a job here. The browser's tab keeps the id (assets/js/kept.js) and follows it again.
+asks for the server every two seconds and loads the page anew as soon as there is an answer. So the stream of
+an event only follows a job. The browser's tab keeps the id (assets/js/kept.js), and follows it again.
 
 On ZeroGPU nothing outlives the request that a GPU was lent to: there a job is advanced by the stream that
 follows it first, and ends where that breaks. What it has done until then is kept like any other's.
@@ -69,6 +69,11 @@ class _Job:
     @property
     def in_use(self) -> bool:
         return (self.begun and not self.ended) or bool(self._taken)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all has been told."""
+        return self.ended or (self.moment is not None and self.moment.ended)
 
     def advance(self) -> Iterator[Moment]:
         """Do the work, and keep each moment as the last one before it is given. Close it to end the work."""
@@ -176,7 +181,7 @@ class Jobs:
     def is_under_way(self, name: object) -> bool:
         """Whether an id is one of work that has not ended."""
         job = self._job(name)
-        return job is not None and not job.ended
+        return job is not None and not job.is_over
 
     def follow(self, name: object) -> Iterator[Moment]:
         """How far a job is: its last moment at once, then as they come, the one that ended it as the last.
@@ -193,7 +198,7 @@ class Jobs:
     def stop(self, name: object) -> None:
         """Ask a job to end."""
         job = self._job(name)
-        if job and not job.ended:
+        if job and not job.is_over:
             job.work.stop()
 
     def stop_all(self) -> None:

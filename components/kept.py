@@ -6,6 +6,6 @@ from components.browser_part import browser_part
 
 
 def kept_job(name: str) -> gr.HTML:
-    """A part that nobody sees. Its value is the id of the job of that name which the tab has, or had last; its
-    `input` event says that the tab had one before the page was loaded."""
+    """A part that nobody sees. Its value is the id of the tab's last job of that name; its `input` event says
+    that the tab had one before the page was loaded."""
     return browser_part(f"{name}-job", "", module="kept", job=name, elem_classes="kept-job")

@@ -32,6 +32,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
         raise UserError("ADAEDL_MCP=1 needs the package mcp; install it with: pip install 'gradio[mcp]'")
     fetch_nothing()
     upkeep.limit_uploads()
+    upkeep.keep_no_values()
     return page.queue(max_size=100).launch(
         max_threads=128,  # whoever waits for the device holds one, asleep
         theme=theme(),

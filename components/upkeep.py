@@ -11,15 +11,14 @@ from datetime import datetime, timedelta
 from gradio import route_utils, routes
 from gradio.route_utils import GradioMultiPartParser
 from gradio.routes import App
-from gradio.state_holder import StateHolder
+from gradio.state_holder import SessionState, StateHolder
 
 from components.jobs import Jobs
 
-MOST_SESSIONS = 300  # those that were used last; a race uses its own several times a second
+MOST_SESSIONS = 300  # of gradio's, those that were used last; visitors' work is not in them, see jobs.py
 SESSION_S = 3600  # without any use
 UPLOAD_S = 900  # as old as whole files become, which gradio itself deletes (`delete_cache` of the page)
 EVERY_S = 60
-LARGE = 100_000  # characters
 MOST_FILES = 4  # that one upload may bring
 
 _begun: dict[str, float] = {}  # files of uploads under their first names, and since when they are there
@@ -44,17 +43,12 @@ async def _keep_up(app: App, jobs: Jobs) -> None:
     while True:
         jobs.make_room()
         forget_sessions(app.state_holder)
-        forget_values(app.state_holder)
         delete_uploads()
         await asyncio.sleep(EVERY_S)
 
 
 def forget_sessions(holder: StateHolder) -> None:
-    """Drop all that is kept of the sessions that nobody has used for SESSION_S.
-
-    The `time_to_live` of a gr.State would not do: it counts from when an event gave it a value, which none of
-    the page's does, and what was last on a visitor's screen would stay.
-    """
+    """Drop all that gradio keeps of the sessions that nobody has used for SESSION_S."""
     oldest = datetime.now() - timedelta(seconds=SESSION_S)
     with holder.lock:
         for session, used in list(holder.time_last_used.items()):
@@ -63,14 +57,10 @@ def forget_sessions(holder: StateHolder) -> None:
                 del holder.time_last_used[session]
 
 
-def forget_values(holder: StateHolder) -> None:
-    """Drop what large texts were last on the screens of sessions: gradio keeps each for its deep links, which
-    this page has not, so 300 sessions could hold as many traces."""
-    for session in list(holder.session_data.values()):
-        for config in list(session.components):
-            value = config.get("props", {}).get("value")
-            if isinstance(value, str) and len(value) > LARGE:
-                config["props"]["value"] = ""
+def keep_no_values() -> None:
+    """Let gradio not keep what was last on a visitor's screen or told to a client, such as a whole trace: it
+    would keep it for its deep links, which this page has not."""
+    SessionState._update_value_in_config = lambda *_: None
 
 
 def delete_uploads() -> None:

@@ -37,7 +37,7 @@ from components.chromium import open_accordion
 from components.guard import LARGEST
 from components.live import Session, play
 from components.models_state import ModelsState
-from components.sweep_page import DEFAULTS
+from components.sweep_page import DEFAULTS, SweepWork
 from components.sweep_results import EXAMPLE, open_rows, parquet, tell_results
 from components.sweep_run import Pace, SweepSession, play_sweep
 from components.sweep_settings import SweepSettings, most_runs, race_of
@@ -517,6 +517,7 @@ def test_a_visitor_who_closes_the_tab_in_the_middle_of_a_sweep_gives_the_device_
     visitor.fill("#sweep-tokens input", "90")
     visitor.click("#sweep-start")
     expect(visitor.locator("#sweep-status")).to_contain_text("Running: prompt", timeout=SOON)
+    monkeypatch.setattr(SweepWork, "grace_s", 0.5)
     visitor.close()
     idle, ends = 0, time.monotonic() + SOON / 1000
     while idle < 10:  # between two races of a sweep the queue is empty for a moment

@@ -10,7 +10,10 @@ from pathlib import Path
 import gradio as gr
 import httpx
 import pytest
+from gradio.state_holder import SessionState
+from gradio_client import Client
 from hosted import hosted_models, until
+from visitors import race
 
 from components import guard, upkeep
 from components.launch import launch
@@ -48,15 +51,15 @@ def test_gradio_keeps_no_work_of_visitors(served):
     assert [block for block in served[1] if isinstance(block, gr.State)] == []
 
 
-def test_large_texts_on_a_visitor_s_screen_are_not_kept(served):
-    _, blocks, sessions = served
-    player = next(block for block in blocks if block.elem_id == "player")
-    session = sessions["looks"]
-    session._update_value_in_config(player._id, "x" * (upkeep.LARGE + 1))
-    until(lambda: session.config_values[player._id]["props"]["value"] == "", PATIENCE)
-    session._update_value_in_config(player._id, "x")
-    upkeep.forget_values(sessions)
-    assert session.config_values[player._id]["props"]["value"] == "x"
+def test_what_was_told_to_a_visitor_is_not_kept(served):
+    address, _, sessions = served
+    client = Client(address, verbose=False)
+    trace = race(client, "w1 w2", seed=1, tokens=8)["trace"]
+    assert trace["lanes"][0]["token_ids"]
+    session = sessions[client.session_hash]
+    fresh = SessionState(sessions.blocks)
+    kept = [[config["props"].get("value") for config in each.components] for each in (session, fresh)]
+    assert kept[0] == kept[1]
 
 
 def test_no_more_sessions_are_kept_than_a_page_has_use_for(served):
