@@ -141,7 +141,7 @@ class Jobs:
     def __init__(self, most_bytes: int):
         self.most_bytes = most_bytes
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def start(self, work: Work) -> str:
         """Begin work in a thread of its own (on ZeroGPU: once it is followed); gives its id, which nobody can
@@ -218,7 +218,7 @@ class Jobs:
         """Forget what has not been used for KEPT_S, and as much more as `most_bytes` asks for."""
         oldest = time.monotonic() - KEPT_S
         with self._lock:
-            size = sum(job.work.size for job in self._jobs.values())
+            size = self.size
             newest = next(reversed(self._jobs), None)
             for name, job in list(self._jobs.items()):
                 too_much = size > self.most_bytes and name != newest

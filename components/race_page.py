@@ -28,7 +28,7 @@ from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
-TRACE_BYTES = 4  # that a trace takes in memory for each byte of its JSON
+TRACE_BYTES = 4  # that a trace takes in memory for each of its JSON, a little more than was measured (3.3)
 FAILED = UserError("The race failed, and the host's log says why; try again.")
 
 log = logging.getLogger(__name__)

@@ -134,7 +134,8 @@ def page_moves(address: str, replicas: dict[str, ExitStack]) -> str:
         answer = page.reload()
         other = f"http://{answer.header_value('X-Replica').split(', ')[-1]}"
         assert other != own
-        run_linked(page)
+        expect(page.locator("#status")).to_contain_text("no longer on the server", timeout=60_000)
+        page.click("#run")
         expect(page.locator("#status")).to_contain_text("Finished", timeout=60_000)
     return f"{own} to {other}"
 

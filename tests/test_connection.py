@@ -276,7 +276,7 @@ def test_what_was_done_until_the_grace_was_over_is_kept(page, line, races, monke
     open_race(page, line.address)
     monkeypatch.setattr(RaceWork, "grace_s", 0)
     cut_for(page, line, 1)
-    says(page, "This page was away for too long")
+    says(page, "The connection was lost, so this was ended")
     expect(page.locator("#run")).to_be_enabled()
     assert [told["outcome"] for told in races] == ["left"]
     assert [len(lane.token_ids) for lane in saved(page).lanes] == races[0]["tokens"]

@@ -44,7 +44,17 @@ SETTINGS = replace(
 @pytest.fixture
 def environment(monkeypatch):
     """Sets variables of the host, which are then read anew; the names it sets are not there otherwise."""
-    for name in ("PAIR", "MAX_TOKENS", "CONCURRENCY", "RACE_SECONDS", "DTYPE", "CACHE", "SWEEP_RUNS"):
+    names = (
+        "PAIR",
+        "MAX_TOKENS",
+        "CONCURRENCY",
+        "RACE_SECONDS",
+        "DTYPE",
+        "CACHE",
+        "SWEEP_RUNS",
+        "SESSION_MB",
+    )
+    for name in names:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"ADAEDL_{name}", raising=False)
 
@@ -66,14 +76,14 @@ def words(moment) -> dict:
 
 
 def test_without_variables_the_host_has_chosen_the_documented_limits(environment):
-    assert hosting.host() == Host(pair=None, max_tokens=512, concurrency=1, race_seconds=180)
+    assert hosting.host() == Host(pair=None, max_tokens=512, concurrency=1, race_seconds=180, session_mb=256)
     assert Host.read({"PAIR": "auto"}).pair is None
 
 
 def test_each_variable_is_read_with_the_program_s_name_alone(environment, tmp_path):
     variables = {"PAIR": "smollm2-1.7b", "MAX_TOKENS": "64", "CONCURRENCY": "2", "RACE_SECONDS": "9"}
-    variables["DTYPE"] = "int8"
-    expected = Host(pair="smollm2-1.7b", max_tokens=64, concurrency=2, race_seconds=9, dtype="int8")
+    variables |= {"DTYPE": "int8", "SESSION_MB": "32"}
+    expected = Host("smollm2-1.7b", max_tokens=64, concurrency=2, race_seconds=9, dtype="int8", session_mb=32)
     assert Host.read({f"ADAEDL_{name}": value for name, value in variables.items()}) == expected
     others = {"PAIR": "eth0", "MAX_TOKENS": "many", "CONCURRENCY": "0", "DTYPE": "bf16", "RACE_SECONDS": "-"}
     assert Host.read(others) == Host()
@@ -90,6 +100,7 @@ def test_each_variable_is_read_with_the_program_s_name_alone(environment, tmp_pa
         ({"MAX_TOKENS": "9" * 5000}, "ADAEDL_MAX_TOKENS is '999"),
         ({"CONCURRENCY": "0"}, "ADAEDL_CONCURRENCY is '0'"),
         ({"RACE_SECONDS": "-5"}, "ADAEDL_RACE_SECONDS is '-5'"),
+        ({"SESSION_MB": "0"}, "ADAEDL_SESSION_MB is '0'; it must be a whole number from 1 to 1048576."),
         ({"PAIR": "smol"}, "ADAEDL_PAIR will not do. There is no pair 'smol'"),
     ],
 )
