@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -70,7 +71,7 @@ class ExploreWork:
     @property
     def size(self) -> int:
         """Bytes of what the drawing is told, and of what is asked for."""
-        return len(self.explored) + len(self.measured) + len(repr(self.inputs))
+        return sum(map(sys.getsizeof, (self.explored, self.measured, repr(self.inputs))))
 
     def stop(self) -> None:
         """End it within a round."""

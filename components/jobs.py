@@ -147,9 +147,9 @@ class Jobs:
         """Begin work in a thread of its own (on ZeroGPU: once it is followed); gives its id, which nobody can
         guess."""
         job = _Job(work)
+        job.begun = not on_zero_gpu()
         name = self._add(job)
-        if not on_zero_gpu():
-            job.begun = True
+        if job.begun:
             threading.Thread(target=self._drive, args=(job,), name="job", daemon=True).start()
         return name
 

@@ -28,7 +28,7 @@ from components.texts import text
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
-TRACE_BYTES = 4  # that a trace takes in memory for each of its JSON, a little more than was measured (3.3)
+TRACE_BYTES = 4  # of memory that a trace takes for each byte of its lines; 3.3 were measured
 FAILED = UserError("The race failed, and the host's log says why; try again.")
 
 log = logging.getLogger(__name__)

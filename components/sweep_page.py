@@ -255,6 +255,8 @@ def _wire_run(
         if models.jobs.is_under_way(name):
             return gr.skip()  # two clicks in a row: it is followed twice
         before = models.jobs.find(name, SweepWork)
+        if goes_on and before is None:
+            return gr.skip()  # forgotten, as whoever follows it is told
         work = SweepWork(models, pace, values, before, goes_on, request.session_hash)
         told = {job: models.jobs.start(work), status: say("page.status_starting")}
         return {**told, **_buttons(controls, True, work)}

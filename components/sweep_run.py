@@ -20,11 +20,10 @@ TELL_S = 0.4  # between two updates while a race runs
 
 @dataclass
 class SweepSession:
-    """What one visitor's sweep has: the rows that are done, whether it runs, whether it was asked to stop."""
+    """What one visitor's sweep has: the rows that are done, and whether it was asked to stop."""
 
     race: Session = field(default_factory=Session)
     rows: pd.DataFrame = field(default_factory=lambda: to_frame([]))
-    running: bool = False
     stop_requested: bool = False
 
     def add(self, rows: list) -> None:

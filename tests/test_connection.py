@@ -294,3 +294,20 @@ def test_what_the_server_has_forgotten_is_not_run_again(page, address, models, r
     page.click("#run")
     says(page, "Finished")
     assert len(races) == 2
+
+
+def test_rows_that_the_server_has_forgotten_are_not_gone_on_with_from_nothing(
+    page, address, models, races, slowness
+):
+    slowness.seconds = 0
+    page.goto(f"{address}/#sweep")
+    open_accordion(page, "#sweep-own")
+    page.fill("#sweep-list textarea", "w1 w2")
+    page.fill("#sweep-tokens input", "8")
+    says(page, "12 runs", "#sweep-plan")
+    page.click("#sweep-start")
+    says(page, "Finished: 12 runs", "#sweep-status")
+    models.jobs._jobs.clear()
+    page.click("#sweep-go-on")
+    says(page, "no longer on the server", "#sweep-status")
+    assert len(races) == 3

@@ -272,6 +272,13 @@ def test_on_zero_gpu_a_recording_in_a_fork_is_the_recording_itself(zero_gpu):
     assert recorded["left"] == 0
 
 
+def test_on_zero_gpu_a_job_ends_with_its_stream_and_what_it_did_is_found_again(zero_gpu):
+    status, ended, tokens, queue = zero_gpu["job"]["broken"]
+    assert (status, ended, queue) == ("host.status_left", True, 0)
+    assert 0 < tokens < 3 * 90
+    assert zero_gpu["job"]["whole"] == ["page.status_finished", True, 3 * 40, 0]
+
+
 def test_a_recording_asks_for_more_than_a_race_and_no_more_than_zero_gpu_gives():
     assert race_duration(1, 24, 180) < recording_duration(24, 4, 180) < recording_duration(24, 16, 180)
     assert recording_duration(500, 16, 3600) == MAX_S

@@ -6,18 +6,24 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hosted import until
+from hosted import hosted_models, until
 
 from components import jobs as module
+from components.controls import DEFAULTS
 from components.jobs import Jobs
 from components.live import Moment
+from components.race_page import RaceWork
+from components.sweep_page import SweepWork
+from components.sweep_results import EXAMPLE, open_rows
+from components.sweep_run import Pace
 
 TESTS = Path(__file__).resolve().parent
 PATIENCE = 60  # seconds
-MANY = 10_000
+MANY = 10**12
 
 
 class Counting:
@@ -203,6 +209,51 @@ def test_what_nobody_uses_any_more_goes_by_itself(jobs, monkeypatch):
     jobs.make_room()
     assert jobs.size == 0
     assert jobs.find(name, Counting) is None
+
+
+def test_what_a_race_and_a_sweep_hold_is_counted_and_no_more_than_their_page_can_ask_for():
+    models = hosted_models()
+    settings = replace(DEFAULTS, prompt="w1 w2", lanes=["autoregressive", "adaedl"], max_new_tokens=60)
+    race = models.jobs.start(RaceWork(models, lambda: settings, None))
+    assert "page.status_finished" in words(models.jobs.follow(race))[-1]
+    kept = models.jobs.find(race, RaceWork)
+    assert kept.session.trace is None
+    assert kept.feed.trace is None
+    assert len(kept.feed.text) < kept.size < 1.5 * len(kept.feed.text)
+    inputs = ([], 1, "w1 w2", "0", '["autoregressive","adaedl"]', "0", 8, "shared_noise")
+    sweep = models.jobs.start(SweepWork(models, Pace(), inputs))
+    assert "sweep.status_finished" in words(models.jobs.follow(sweep))[-1]
+    rows = models.jobs.find(sweep, SweepWork)
+    assert len(rows.rows) == 2
+    assert rows.size > len(rows.rows.to_csv())
+    assert models.jobs.size == kept.size + rows.size
+    models.jobs.most_bytes = rows.size
+    models.jobs.make_room()
+    assert models.jobs.find(race, RaceWork) is None
+    assert models.jobs.find(sweep, SweepWork)
+
+
+def test_a_race_that_is_left_ends_as_one_whose_player_waits_for_no_more(monkeypatch):
+    monkeypatch.setattr(RaceWork, "grace_s", 0)
+    models = hosted_models()
+    settings = replace(DEFAULTS, prompt="w1 w2", lanes=["autoregressive", "adaedl"], max_new_tokens=110)
+    name = models.jobs.start(RaceWork(models, lambda: settings, None))
+    until(lambda: not models.jobs.is_under_way(name), PATIENCE)
+    until(lambda: models.in_queue == (0, 0), PATIENCE)
+    work = models.jobs.find(name, RaceWork)
+    assert work.feed is None or work.feed.lines[-1] == '{"end":true}\n'
+
+
+def test_what_will_not_do_is_the_last_word_and_keeps_what_was_there():
+    models = hosted_models()
+    refused = models.jobs.start(RaceWork(models, lambda: replace(DEFAULTS, prompt=""), None))
+    assert "The prompt is empty" in words(models.jobs.follow(refused))[-1]
+    before = SweepWork(models, Pace(), ())
+    before.session.rows = open_rows(EXAMPLE.read_bytes())
+    inputs = ([], 1, "w1", "hot", '["adaedl"]', "0", 8, "shared_noise")
+    name = models.jobs.start(SweepWork(models, Pace(), inputs, before))
+    assert "hot" in words(models.jobs.follow(name))[-1]
+    assert models.jobs.find(name, SweepWork).rows is before.rows
 
 
 ON_ZERO_GPU = """

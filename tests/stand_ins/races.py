@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from concurrent.futures import wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import spaces
@@ -23,6 +23,7 @@ from components.controls import DEFAULTS
 from components.explore_page import ExploreSession, make_recording
 from components.live import Session, play
 from components.models_state import ModelsState
+from components.race_page import RaceWork
 from components.recordings import DEPTH
 from components.sweep_run import Pace, SweepSession, play_sweep
 
@@ -124,6 +125,30 @@ def recording() -> dict:
     return {**found, "left": sum(models.in_queue)}
 
 
+def job() -> dict:
+    """A race as a job whose stream breaks in the middle, found again afterwards, and one that is followed to
+    its end: status, whether it still runs, tokens that the page is told of, and who is in the queue."""
+
+    def kept(name: str) -> list:
+        (moment,) = models.jobs.follow(name)
+        text = models.jobs.find(name, RaceWork).feed.text
+        rounds = [json.loads(line)["round"] for line in text.splitlines() if '"round"' in line]
+        ended = text.endswith('{"end":true}\n')
+        return [json.loads(moment.words)["key"], ended, sum(map(tokens_of, rounds)), sum(models.in_queue)]
+
+    def tokens_of(played: dict) -> int:
+        return played["accepted"] + bool(played["emitted"])
+
+    broken = models.jobs.start(RaceWork(models, lambda: replace(settings, max_new_tokens=90), None))
+    work = models.jobs.find(broken, RaceWork)
+    with closing(models.jobs.follow(broken)) as moments:
+        while work.feed is None or len(work.feed.lines) < 2:
+            next(moments)
+    whole = models.jobs.start(RaceWork(models, lambda: settings, None))
+    list(models.jobs.follow(whole))
+    return {"broken": kept(broken), "whole": kept(whole)}
+
+
 here = running.begin(models.pair, settings)
 for _ in race(models.pair, here):
     pass
@@ -137,6 +162,7 @@ found["left"] = left()
 found["short"] = short()
 found["sweep"] = sweep()
 found["recording"] = recording()
+found["job"] = job()
 real = running.race_duration
 running.race_duration = lambda *_: 0  # less than the fork takes: it is killed
 found["aborted"] = told(settings)
