@@ -22,6 +22,7 @@ LONGEST = (
     "test_learn",
     "test_bench",
     "test_decoding",
+    "test_connection",
     "test_restart",
     "test_sweep_page",
     "test_hosting",

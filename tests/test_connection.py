@@ -21,7 +21,7 @@ from components.race_page import RaceWork
 from components.sweep_page import SweepWork
 from components.sweep_results import open_rows
 
-SOON = 40_000  # milliseconds, on a busy machine
+SOON = 120_000  # milliseconds, on a busy machine
 PATIENCE = SOON / 1000
 TOKENS = 100
 ASKED = {"prompt": "w1 w2", "lanes": "autoregressive,adaedl", "max_new_tokens": TOKENS, "seed": 4}
