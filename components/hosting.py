@@ -41,7 +41,7 @@ class Host:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Host":
-        """Return the choices in ADAEDL_PAIR, _MAX_TOKENS, _CONCURRENCY, _RACE_SECONDS, _DTYPE and _SESSION_MB.
+        """Return the choices in the environment variables whose names begin with ADAEDL_.
 
         Raises:
             UserError: naming the variable whose value will not do, and what would.
