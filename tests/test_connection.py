@@ -14,7 +14,7 @@ from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from components import race_log
 from components.bench import saved
-from components.chromium import open_accordion
+from components.chromium import open_accordion, run_linked
 from components.explore_page import ExploreWork
 from components.models_state import ModelsState
 from components.race_page import RaceWork
@@ -95,8 +95,9 @@ def says(page: Page, words: str, part: str = "#status") -> None:
 
 
 def open_race(page: Page, address: str, **changes) -> None:
-    """A link that runs a race, some of which is on screen."""
+    """A race that a link has set up and a click has started, some of which is on screen."""
     page.goto(f"{address}/?{urlencode({**ASKED, **changes})}")
+    run_linked(page)
     says(page, "Racing")
     expect(page.locator("#player .written").first).to_contain_text("w", timeout=SOON)
 
@@ -156,14 +157,19 @@ def test_a_reload_shows_a_race_further_and_its_end_and_runs_it_only_once(
     assert saved(page) == trace
     assert [lane.token_ids for lane in trace.lanes] == texts_of(models, ASKED)
     assert [told["outcome"] for told in races] == ["finished"]
-    page.goto(page.url)  # a link that is opened, by whoever has it, runs
-    until(lambda: len(races) == 2, PATIENCE)
+    with page.context.expect_page() as opened:
+        page.evaluate("window.open(location.href)")
+    other = opened.value  # a link that is opened, by whoever has it, waits for a click
+    says(other, "Press Run to start")
+    other.close()
+    assert len(races) == 1
 
 
 def test_a_race_that_waits_keeps_its_place_in_the_queue(page, line, models, races, slowness):
     slowness.seconds = 0
     first = models.take_turn()
     page.goto(f"{line.address}/?{urlencode(ASKED)}")
+    run_linked(page)
     says(page, "Races before yours: 1")
     other = models.take_turn()
     cut_for(page, line, 2)
@@ -285,12 +291,13 @@ def test_what_was_done_until_the_grace_was_over_is_kept(page, line, races, monke
 def test_what_the_server_has_forgotten_is_not_run_again(page, address, models, races, slowness):
     slowness.seconds = 0
     page.goto(f"{address}/?{urlencode(ASKED)}")
+    run_linked(page)
     says(page, "Finished")
     models.jobs._jobs.clear()
     page.reload()
     says(page, "no longer on the server")
     expect(page.locator("#run")).to_be_enabled()
-    assert page.input_value("#prompt textarea") == ASKED["prompt"]
+    expect(page.locator("#prompt textarea")).to_have_value(ASKED["prompt"])
     page.click("#run")
     says(page, "Finished")
     assert len(races) == 2

@@ -74,7 +74,7 @@ def test_a_server_that_dies_in_the_middle_of_a_race_is_told_and_the_next_run_wor
     with server(port, forward_s=0.01):  # slow enough that the race is seen to run
         # The page opens anew, with the controls as they were; it does not run by itself what is gone.
         expect(status).to_contain_text("no longer on the server", timeout=SOON)
-        assert page.input_value("#prompt textarea") == asked["prompt"]
+        expect(page.locator("#prompt textarea")).to_have_value(asked["prompt"], timeout=SOON)
         page.click("#run")
         expect(status).to_contain_text("Racing", timeout=SOON)
         expect(status).to_contain_text("Finished", timeout=SOON)
