@@ -263,8 +263,11 @@ def scripted(model, logits: Tensor, first: int) -> Iterator[None]:
 class _Numbers:
     """A tokenizer that writes each token as its number."""
 
-    def decode(self, token_ids: list[int]) -> str:
+    def decode(self, token_ids: list[int], **_) -> str:
         return " ".join(map(str, token_ids))
+
+    def convert_ids_to_tokens(self, token_id: int) -> str:
+        return str(token_id)
 
 
 def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Pair, object, object]:
@@ -329,9 +332,8 @@ def bench_shape(
         target=ScriptedRunner(pair.target, script.target, script.first),
         drafter=IndependentDrafter(ScriptedRunner(pair.drafter.runner, script.draft, script.first)),
     )
-    job = Job(
-        prompt_ids, read_prompt(told, prompt_ids, max_new_tokens), Sampling(0), None, max_new_tokens, seed
-    )
+    context = read_prompt(told, prompt_ids, max_new_tokens)
+    job = Job(prompt_ids, context, Sampling(0), max_new_tokens, seed)
 
     def generate(job: Job, **drafting) -> Tally:
         with ExitStack() as hooks:

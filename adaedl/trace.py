@@ -4,11 +4,13 @@ The page is a player over a `Trace`; live, it follows one that still grows. The 
 `adaedl-trace/1`; keys that it does not know are ignored when a file is opened.
 """
 
+import json
 from codecs import BOM_UTF8
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from adaedl.errors import Sentence, UserError
 
@@ -122,7 +124,7 @@ class Round:
         return self.start_s + self.duration_s
 
     def to_json(self) -> str:
-        return _ROUND.dump_json(self).decode()
+        return _as_json(_ROUND, self).decode()
 
 
 @dataclass
@@ -247,7 +249,7 @@ class Trace:
     def _fitting(self) -> tuple["Trace", bytes]:
         for top_lists in TOP_LISTS[TOP_LISTS.index(self.top_lists) :]:
             trace = self if top_lists == self.top_lists else self._with_top_lists(top_lists)
-            content = _TRACE.dump_json(trace)
+            content = _as_json(_TRACE, trace)
             if len(content) <= MAX_TRACE_BYTES:
                 break
         return trace, content
@@ -288,6 +290,13 @@ class Trace:
                     number,
                 )
         return trace
+
+
+def _as_json(form: TypeAdapter, value) -> bytes:
+    try:
+        return form.dump_json(value)
+    except PydanticSerializationError:  # half a character somewhere, which JSON can only spell out
+        return json.dumps(asdict(value), separators=(",", ":")).encode()
 
 
 def _with_top_lists(played: Round, which: str) -> Round:

@@ -20,6 +20,7 @@ from adaedl import bench, check, race, recorder
 from adaedl.__main__ import main
 from adaedl.check import Measurement
 from adaedl.models.runner import TransformersRunner
+from adaedl.models.token_text import TextStream
 from adaedl.recording import Recording
 from adaedl.request import Sampling
 from adaedl.trace import Trace
@@ -60,7 +61,7 @@ def whole_race(pair) -> Trace:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_race_that_is_stopped_keeps_whole_rounds(pair, monkeypatch, tmp_path, capsys, number, status):
     file = tmp_path / "r.json"
-    signal_after(monkeypatch, race._GrowingText, "read", 7, number)
+    signal_after(monkeypatch, TextStream, "add", 7, number)
     assert main([*RACE, "--json", str(file)]) == status
     trace = Trace.from_json(file.read_bytes())
     assert sum(len(lane.rounds) for lane in trace.lanes) == 7
