@@ -11,6 +11,7 @@ import gradio as gr
 
 from adaedl.errors import UserError
 from adaedl.recording import Recording
+from adaedl.request import NOISE_VERSION
 from components.afterwards import when_over
 from components.answers import FAILED
 from components.assets import module_address
@@ -326,6 +327,12 @@ def read_request(request: str) -> tuple[RaceSettings, str]:
             seed=int(str(asked["seed"])[:20]),
             verification="shared_noise",
         )
-        return settings, str(asked["id"])[:200]
+        identity, same_noise = str(asked["id"])[:200], asked["noise_version"] == NOISE_VERSION
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError("This setting could not be read; reload the page and measure again.") from None
+    if not same_noise and settings.temperature:
+        raise UserError(
+            "This recording was made by a version with other random numbers, so a race would write another "
+            "text; record its prompt again to measure it."
+        )
+    return settings, identity

@@ -16,6 +16,7 @@ from adaedl.errors import UserError
 from adaedl.metrics import percent_of_oracle
 from adaedl.recording import Recording
 from adaedl.replay import replay
+from adaedl.request import NOISE_VERSION
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
 from components import assets, recording_run
 from components.chromium import open_accordion
@@ -478,12 +479,16 @@ def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(browser,
 
 def test_a_request_to_measure_is_read_or_answered_in_a_sentence():
     asked = {"id": "x", "prompt": "Hi", "pair": "smollm2-135m", "spec": "adaedl", "temperature": 0.7}
-    asked |= {"top_k": 0, "top_p": 1, "max_new_tokens": 16, "seed": "3"}
+    asked |= {"top_k": 0, "top_p": 1, "max_new_tokens": 16, "seed": "3", "noise_version": NOISE_VERSION}
     settings, identity = read_request(json.dumps(asked))
     assert (settings.lanes, settings.seed, identity) == (["autoregressive", "adaedl"], 3, "x")
     for bad in ("", "{", "[]", "[" * 100_000, '{"id": 1}', json.dumps({**asked, "seed": "many"})):
         with pytest.raises(UserError):
             read_request(bad)
+    older = {**asked, "noise_version": NOISE_VERSION - 1}
+    with pytest.raises(UserError, match="other random numbers, so a race would write another text"):
+        read_request(json.dumps(older))
+    assert read_request(json.dumps({**older, "temperature": 0}))[0].temperature == 0
 
 
 def test_a_recording_that_was_asked_to_stop_ends_and_frees_the_device(default_pair):

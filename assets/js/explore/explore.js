@@ -374,8 +374,9 @@ const measuredKey = () => make("span", { className: "key" }, "◆ ", t("explore.
 const idOf = (recording) => `${recording.created} ${recording.seed} ${recording.sampling.temperature}`;
 
 function raceRequest(recording, spec) {
-  const { prompt, pair, sampling, max_new_tokens, seed } = recording;
-  return { id: idOf(recording), prompt, pair: pair.name, spec, ...sampling, max_new_tokens, seed: String(seed) };
+  const { prompt, pair, sampling, max_new_tokens, seed, noise_version = 1 } = recording;
+  const settings = { prompt, pair: pair.name, spec, ...sampling, max_new_tokens, seed: String(seed), noise_version };
+  return { id: idOf(recording), ...settings };
 }
 
 /** What every number means: its formula and unit. */
