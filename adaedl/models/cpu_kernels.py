@@ -107,11 +107,12 @@ NoiseCall, NOISE = _record("NoiseCall", "seed", "first", "rows", "size", "out", 
 ChooseCall, CHOOSE = _record(
     "ChooseCall",
     *("logits", "noisy", "seed", "position", "rows", "size", "chosen", "best", "places", "undefined"),
-    "scratch",
+    *("tops", "scratch"),
     ("temperature", FLOAT64),
 )
 PIECES = 4  # of a row of logits, for threads to share
 AT_ONCE = 512  # logits that are searched once they hold the largest so far, and whose noise is drawn at once
+MARGIN = 1e-3  # of sums of a logit and noise: far more than rounding moves them
 NOISE_BYTES = 3 * 8 * AT_ONCE  # room for a Philox block's counter and words for each of them
 # What becomes of a product: itself, added to what is there, silu(a)·b of its halves.
 STORE, ADD, GATE = range(3)
@@ -806,15 +807,39 @@ def gumbel(high, low):
 
 
 @compiled
+def draw_words(seed, position, first, count, scratch):
+    """The random words of up to AT_ONCE tokens side by side, from `first`, an even one, on. They stay in the
+    scratch memory, for `noise_of_words`."""
+    blocks = (count + 1) // 2
+    for i in range(blocks):
+        wholes(scratch)[i] = first // 2 + i
+    philox(
+        scratch, position, seed, scratch + 8 * AT_ONCE, scratch + 16 * AT_ONCE, (blocks + WORDS - 1) // WORDS
+    )
+
+
+@compiled
+def noise_of_words(count, out, scratch):
+    high, low = words(scratch + 8 * AT_ONCE), words(scratch + 16 * AT_ONCE)
+    for i in range(count):
+        floats(out)[i] = gumbel(high[i], low[i])
+
+
+@compiled
+def most_noise_of_words(count, scratch):
+    """No less than the noise of any of `count` tokens, from the upper halves of their random bits."""
+    high = words(scratch + 8 * AT_ONCE)
+    least = high[0]
+    for i in range(1, count):
+        least = min(least, high[i])
+    return gumbel(least, np.uint32(0))
+
+
+@compiled
 def draw_row(seed, position, first, count, out, scratch):
     """Noise of up to AT_ONCE tokens side by side, from `first`, an even one, on."""
-    blocks = (count + 1) // 2
-    counters, high, low = scratch, scratch + 8 * AT_ONCE, scratch + 16 * AT_ONCE
-    for i in range(blocks):
-        wholes(counters)[i] = first // 2 + i
-    philox(counters, position, seed, high, low, (blocks + WORDS - 1) // WORDS)
-    for i in range(count):
-        floats(out)[i] = gumbel(words(high)[i], words(low)[i])
+    draw_words(seed, position, first, count, scratch)
+    noise_of_words(count, out, scratch)
 
 
 @compiled
@@ -878,31 +903,73 @@ def run_read(r):
 
 
 @compiled
+def find_tops(c, row, first, last):
+    """The largest x / temperature of each part of a row, of AT_ONCE logits, between two parts."""
+    x, by, parts = c.logits + 4 * row * c.size, np.float32(c.temperature), parts_of(c.size)
+    for part in range(first, last):
+        start, end = part * AT_ONCE, min((part + 1) * AT_ONCE, c.size)
+        floats(c.tops)[row * parts + part] = most_from(x, 0, by, start, end)
+
+
+@compiled
+def where_most_noisy(c, row, first, last, scratch):
+    """The largest x / temperature + noise between two parts of a row, and the first place where it is.
+
+    The token with the largest logit and its own noise is a bound from below: a part is passed over where
+    its largest logit with the most noise in it cannot reach that. The choice stays the same."""
+    x, by, parts = c.logits + 4 * row * c.size, np.float32(c.temperature), parts_of(c.size)
+    tops, noise, position = floats(c.tops + 4 * row * parts), scratch + NOISE_BYTES, c.position + row
+    highest = 0
+    for part in range(1, parts):
+        if tops[part] > tops[highest]:
+            highest = part
+    start, end = highest * AT_ONCE, min((highest + 1) * AT_ONCE, c.size)
+    top = where_most(x, 0, by, start, end)[1]
+    draw_row(c.seed, position, top // 2 * 2, 2, noise, scratch)
+    least = floats(x)[top] / by + floats(noise)[top % 2] - np.float32(MARGIN)
+
+    most, at = np.float32(-np.inf), first * AT_ONCE
+    for part in range(first, last):
+        start, end = part * AT_ONCE, min((part + 1) * AT_ONCE, c.size)
+        draw_words(c.seed, position, start, end - start, scratch)
+        if tops[part] + most_noise_of_words(end - start, scratch) < least:
+            continue
+        noise_of_words(end - start, noise, scratch)
+        here, place = where_most(x, noise - 4 * start, by, start, end)
+        if here > most:
+            most, at = here, place
+    return most, at
+
+
+@compiled
+def parts_of(size):
+    return (size + AT_ONCE - 1) // AT_ONCE
+
+
+@compiled
 def run_choose(c, thread, threads):
     """Where each row's largest x / temperature + noise is, see `choose`."""
     best, places, chosen = floats(c.best), wholes(c.places), wholes(c.chosen)
-    by, undefined = np.float32(c.temperature), wholes(c.undefined)
+    by, undefined, parts = np.float32(c.temperature), wholes(c.undefined), parts_of(c.size)
     scratch = c.scratch + thread * (NOISE_BYTES + 4 * AT_ONCE)
     for item in range(thread, c.rows * PIECES, threads):
         row, piece = item // PIECES, item % PIECES
+        first, last = parts * piece // PIECES, parts * (piece + 1) // PIECES
+        start, end = first * AT_ONCE, min(last * AT_ONCE, c.size)
         x = c.logits + 4 * row * c.size
-        first, last = 2 * (c.size * piece // PIECES // 2), c.size
-        if piece + 1 < PIECES:
-            last = 2 * (c.size * (piece + 1) // PIECES // 2)
         if c.noisy:
-            best[item], places[item] = np.float32(-np.inf), first
-            noise = scratch + NOISE_BYTES
-            for start in range(first, last, AT_ONCE):
-                end = min(start + AT_ONCE, last)
-                draw_row(c.seed, c.position + row, start, end - start, noise, scratch)
-                most, place = where_most(x, noise - 4 * start, by, start, end)
-                if most > best[item]:
-                    best[item], places[item] = most, place
+            find_tops(c, row, first, last)
         else:
-            best[item], places[item] = where_most(x, 0, by, first, last)
-        if count_undefined(floats(x + 4 * first), last - first):
+            best[item], places[item] = where_most(x, 0, by, start, end)
+        if count_undefined(floats(x + 4 * start), end - start):
             undefined[0] = 1
     barrier()
+    if c.noisy:
+        for item in range(thread, c.rows * PIECES, threads):
+            row, piece = item // PIECES, item % PIECES
+            first, last = parts * piece // PIECES, parts * (piece + 1) // PIECES
+            best[item], places[item] = where_most_noisy(c, row, first, last, scratch)
+        barrier()
     if thread == 0:
         for row in range(c.rows):
             at = row * PIECES
@@ -1175,11 +1242,13 @@ def choose(logits: Tensor, noise: NoisePlace | None, temperature: float) -> tupl
     threads = torch.get_num_threads()
     room = torch.empty(rows * (1 + 2 * PIECES), dtype=torch.long)
     scratch = torch.empty(threads * (NOISE_BYTES + 4 * AT_ONCE), dtype=torch.uint8)
+    tops = torch.empty(rows, -(-size // AT_ONCE)) if noise else None
     chosen, undefined = room[:rows], ctypes.c_int64(0)
     at = room.data_ptr() + 8 * rows
     call = ChooseCall(
         *(logits.data_ptr(), noise is not None, seed, position, rows, size),
-        *(room.data_ptr(), at, at + 8 * rows * PIECES, ctypes.addressof(undefined), scratch.data_ptr()),
+        *(room.data_ptr(), at, at + 8 * rows * PIECES, ctypes.addressof(undefined)),
+        *(_address(tops), scratch.data_ptr()),
         1 if noise is None else temperature,
     )
     parallel(choose_region.address, ctypes.addressof(call), threads, 0)
