@@ -73,7 +73,6 @@ class _Ties:
 
     def __init__(self, pair: Pair, model=None):
         self.pair, self.model = pair, model
-        self.tolerance = rounding_of(pair.dtype)
 
     @torch.inference_mode()
     def explains(self, trace: Trace, position: int) -> bool:
@@ -87,7 +86,7 @@ class _Ties:
             noise = SharedNoise(trace.seed, len(scores), self.pair.device)
             scores = warp_logits(scores, sampling) + noise.at(position)[0]
         best, second = scores.topk(2).values.tolist()
-        return best - second < self.tolerance
+        return best - second < rounding_of(self.pair.dtype, sampling)
 
 
 def _races(pair: Pair, prompts: list[str], sampling: Sampling, max_new_tokens: int, seed: int) -> list[Trace]:
@@ -222,7 +221,8 @@ def _first_tokens(
 def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
     """The p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]; tokens that are
     expected less than 5 times are counted as one."""
-    p = p.double().cpu() / p.double().sum().cpu()
+    p = p.cpu().double()
+    p = p / p.sum()
     observed = torch.bincount(tokens.cpu(), minlength=len(p)).double()
     if (observed[p == 0] > 0).any():
         return 0.0

@@ -269,8 +269,8 @@ class _CudaStopwatch:
 
 
 class _Clock:
-    """The time of one round, of which `spent_s` before it begins, and how much of it the two models' forwards
-    took."""
+    """The clock of one round, and of the two models' forwards in it. `spent_s` is charged to the round before
+    it starts."""
 
     def __init__(self, device: torch.device, spent_s: float = 0.0):
         self.device = device

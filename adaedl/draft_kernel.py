@@ -1,7 +1,8 @@
-"""All that a stopper is told of a drafted token, and the token, in two Triton kernels on a GPU.
+"""Triton kernels for a GPU: `_scan` and `_combine` choose a drafted token and compute its statistics, without
+top-k and top-p; `_draw` draws whole rows of shared noise.
 
-In torch this is some twenty kernels over the vocabulary, a good part of a small model's draft step. They are
-for shared noise and temperature 0 without top-k and top-p; what they compute is defined by `decoding._Match`.
+In torch the choice is some twenty kernels over the vocabulary, a good part of a small model's draft step. What
+they compute is defined by `decoding._Match` and by noise.py.
 """
 
 import torch
@@ -15,7 +16,7 @@ from adaedl.sampling import DraftNumbers
 
 AT_ONCE = 2048  # logits of one program
 PARTS = 8  # numbers that a program leaves
-SEED_VARIES = {"do_not_specialize": ["seed", "position"]}
+SEED_VARIES = {"do_not_specialize": ["seed", "position", "size"]}
 # Noise has the same bits everywhere only where no product is fused with a sum.
 AS_WRITTEN = {"enable_fp_fusion": False}
 

@@ -44,10 +44,6 @@ class Output:
     def is_standard_output(self) -> bool:
         return self._descriptor == STANDARD_OUTPUT
 
-    @property
-    def is_stream(self) -> bool:
-        return self._stream is not None
-
     def write(self, content: str | bytes) -> None:
         """Write the whole result.
 
@@ -92,11 +88,14 @@ def exclusive(path: Path) -> Iterator[None]:
         raise UserError(
             "Another process is writing {}; wait until it has finished or choose another file.", path
         ) from None
+    except NotImplementedError:
+        raise UserError("The folder of {} is on a file system without locks; choose another.", path) from None
     except OSError as error:
         raise _refusal(path, error) from None
-    with lock:
-        lock.release()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def check_writable(path: Path) -> None:

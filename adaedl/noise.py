@@ -36,7 +36,7 @@ NEAR_ONE = 0.28125  # a float32 number
 
 
 class NoisePlace(NamedTuple):
-    """Where the noise of a vocabulary is: the seed of a race and the position of a generated token."""
+    """The seed and the token position that identify one row of noise."""
 
     seed: int
     position: int
@@ -106,10 +106,12 @@ class SharedNoise:
 
     def __init__(self, seed: int, vocab_size: int, device: torch.device | str = "cpu"):
         self.seed, self.vocab_size, self.device = seed, vocab_size, torch.device(device)
-        self._rows = rows_kernel(self.device) or partial(noise_rows, self.device)
+        self._rows, self._tokens = drawing(self.device)
+        if self.device.type == "cuda":
+            self.at(0)  # compiles for this seed and vocabulary before any clock runs
 
     def place(self, position: int) -> NoisePlace:
-        """Where the noise of a generated token is, for a kernel that draws it itself."""
+        """The row of a generated token, for a kernel that draws its noise itself."""
         return NoisePlace(self.seed, position)
 
     @torch.inference_mode()
@@ -120,11 +122,11 @@ class SharedNoise:
     @torch.inference_mode()
     def of(self, position: int, token_ids: Tensor) -> Tensor:
         """Noise [n] of some tokens [n] of the target's vocabulary at a position."""
-        return noise_of(self.seed, position, token_ids)
+        return self._tokens(self.seed, position, token_ids)
 
 
 def noise_rows(device: torch.device | str, seed: int, first: int, count: int, vocab_size: int) -> Tensor:
-    """Noise [count, V] of whole rows, which two tokens share a Philox block for."""
+    """Noise [count, V] of whole rows; each Philox block serves two tokens."""
     pairs = torch.arange((vocab_size + 1) // 2, device=device)
     positions = torch.arange(first, first + count, device=device)[:, None]
     even_high, even_low, odd_high, odd_low = philox((pairs, positions), seed)
@@ -139,24 +141,32 @@ def noise_of(seed: int, position: int, token_ids: Tensor) -> Tensor:
     return gumbel(torch.where(odd, odd_high, even_high), torch.where(odd, odd_low, even_low))
 
 
+class Drawing(NamedTuple):
+    """How a device draws noise: rows(seed, first, count, vocab_size) as `noise_rows`, and
+    tokens(seed, position, token_ids) as `noise_of`."""
+
+    rows: Callable[[int, int, int, int], Tensor]
+    tokens: Callable[[int, int, Tensor], Tensor]
+
+
 @cache
-def rows_kernel(device: torch.device) -> Callable[[int, int, int, int], Tensor] | None:
-    """A kernel of the device that draws rows of noise, rows(seed, first, count, vocab_size), where there is
-    one and it gives the bits of `noise_rows`; else None."""
+def drawing(device: torch.device) -> Drawing:
+    """The fastest drawing of a device whose noise has the bits that this file defines."""
+    in_torch = Drawing(partial(noise_rows, device), noise_of)
     if device.type == "cpu":
         from adaedl.models.cpu import kernels
 
-        return kernels().noise_rows if kernels() else None
+        return Drawing(kernels().noise_rows, kernels().noise_of) if kernels() else in_torch
     if device.type != "cuda" or not find_spec("triton"):
-        return None
+        return in_torch
     try:
         from adaedl.draft_kernel import draw_rows
 
         rows = partial(draw_rows, device)
-        return rows if agrees(rows, device) else None
+        return Drawing(rows, noise_of) if agrees(rows, device) else in_torch
     except Exception:  # whatever it was, torch can do without
         log.exception("The kernel that draws noise failed; torch does it.")
-        return None
+        return in_torch
 
 
 def agrees(rows: Callable[[int, int, int, int], Tensor], device: torch.device | str = "cpu") -> bool:

@@ -33,7 +33,7 @@ from adaedl.metrics import BASELINE
 from adaedl.models.pair import Pair
 from adaedl.prompts import PROMPT_SETS, split_prompts
 from adaedl.replay import replay_trace
-from adaedl.request import MAX_LANES, Sampling, check_race, check_run
+from adaedl.request import MAX_LANES, NOISE_VERSION, Sampling, check_race, check_run
 from adaedl.statistics import FEWEST, by_sample, geometric_mean
 from adaedl.stopping import format_spec, make_stopper
 from adaedl.trace import LaneMetrics, Trace
@@ -175,6 +175,7 @@ class Row:
     top_k: int
     top_p: float
     max_new_tokens: int
+    noise_version: int
     kind: str
     prompt: int
     prompt_digest: str
@@ -191,12 +192,13 @@ class Row:
 
 METRICS = [f.name for f in fields(LaneMetrics)]
 COLUMNS = [f.name for f in fields(Row) if f.name != "metrics"] + METRICS
-SINCE_THEN = ["timing_reliable", "timing_note"]  # columns that older files do not have
-SETUP = COLUMNS[:7]  # what all rows of one sweep share
+# Columns that older files do not have, and what their rows stand for.
+NOT_IN_OLDER = {"noise_version": 1, "timing_reliable": None, "timing_note": None}
+SETUP = COLUMNS[:8]  # what all rows of one sweep share
 CELL = ["kind", "prompt", "prompt_digest", "temperature", "seed"]
 TEXTS = ["pair", "device", "dtype", "verification", "kind", "prompt_digest", "lane", "stopper", "timing_note"]
 YES_OR_NO = ["same_text", "timing_reliable"]
-WHOLE = ["top_k", "max_new_tokens", "prompt", "seed"]
+WHOLE = ["top_k", "max_new_tokens", "noise_version", "prompt", "seed"]
 NUMBERS = ["top_p", "temperature", *(name for name in METRICS if name not in (*TEXTS, *YES_OR_NO))]
 
 
@@ -259,6 +261,7 @@ def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
             top_k=grid.top_k,
             top_p=grid.top_p,
             max_new_tokens=grid.max_new_tokens,
+            noise_version=trace.noise_version,
             kind=cell.prompt.kind,
             prompt=cell.prompt.number,
             prompt_digest=cell.prompt.digest,
@@ -406,10 +409,12 @@ def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
         )
     except (ValueError, pd.errors.ParserError):
         frame = pd.DataFrame()
-    if list(frame.columns) == [name for name in COLUMNS if name not in SINCE_THEN]:
-        frame = frame.assign(**dict.fromkeys(SINCE_THEN))
-    if list(frame.columns) != COLUMNS:
+    lacking = NOT_IN_OLDER.keys() - set(frame.columns)
+    if list(frame.columns) != [name for name in COLUMNS if name not in lacking]:
         raise UserError("{} is not a sweep's CSV file: its first line is not the columns of one.", name)
+    frame = frame.assign(**{name: NOT_IN_OLDER[name] for name in lacking})[COLUMNS]
+    if frame[[*CELL, "lane"]].isna().any(axis=None):
+        raise UserError("{} is not a sweep's CSV file: a row does not say what was run.", name)
     try:
         frame = frame.astype(dict.fromkeys(WHOLE, int) | dict.fromkeys(NUMBERS, float))
     except (ValueError, OverflowError):
@@ -431,7 +436,8 @@ def rows_to_keep(
     Raises:
         UserError: they are of another one, with `name` and `advice`.
     """
-    setup = {**pair_setup, **{name: getattr(grid, name) for name in SETUP[3:]}}
+    asked = {name: getattr(grid, name) for name in ("verification", "top_k", "top_p", "max_new_tokens")}
+    setup = {**pair_setup, **asked, "noise_version": NOISE_VERSION}
     for setting, value in setup.items():
         other = next((kept for kept in frame[setting] if kept != value), None)
         if other is not None:

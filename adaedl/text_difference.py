@@ -6,6 +6,8 @@ differs the target reads the text once more, and the gap between the two tokens,
 says whether rounding explains it.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,9 +25,11 @@ from adaedl.trace import Lane, TextDifference, Trace
 ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.25, torch.int8: 0.0}
 
 
-def rounding_of(dtype: torch.dtype) -> float:
-    """Return how far apart two logits may be for rounding alone to decide between them."""
-    return ROUNDING.get(dtype, ROUNDING[torch.float32])
+def rounding_of(dtype: torch.dtype, sampling: Sampling) -> float:
+    """Return how far apart two scores may be for rounding alone to decide between them: logits at temperature
+    0, logits / temperature + noise otherwise."""
+    logits = ROUNDING.get(dtype, ROUNDING[torch.float32])
+    return logits if sampling.greedy else logits / sampling.temperature
 
 
 def first_difference(ours: list[int], theirs: list[int]) -> int | None:
@@ -78,11 +82,12 @@ def _measure_gaps(pair: Pair, trace: Trace, token_ids: list[int], different: dic
             prefill(pair.target, ids[cache.length : length - 1], cache)
         logits = pair.target.forward(ids[length - 1 : length], cache, "last").logits[0]
         row = noise.at(position)[0] if noise else None
-        limit = rounding_of(pair.dtype) / (1 if sampling.greedy else sampling.temperature)
+        limit = rounding_of(pair.dtype, sampling)
         for lane in different[position]:
             found = lane.text_difference
-            found.gap = gap_between(logits, row, sampling, found.ours, found.theirs)
-            found.rounding = found.gap <= limit
+            gap = gap_between(logits, row, sampling, found.ours, found.theirs)
+            if math.isfinite(gap):  # a model may rule a token out
+                found.gap, found.rounding = gap, gap <= limit
 
 
 def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: int, theirs: int) -> float:

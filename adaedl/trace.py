@@ -228,7 +228,7 @@ class Trace:
     sampling: SamplingInfo
     verification: Literal["speculative", "shared_noise"]
     lanes: list[Lane]
-    noise_version: Count = 1  # see request.NOISE_VERSION; traces from before it was written have none
+    noise_version: Count = 1  # see request.NOISE_VERSION; 1 where an older trace does not say
     schema: str = SCHEMA
     top_lists: Literal["all", "judged", "none"] = "all"
     token_bytes: TokenBytes = field(default_factory=dict)

@@ -90,7 +90,8 @@ def _not_uploaded(event: BlockFunction, values: list) -> UserError:
     """Return what to say of a call that brings a file of the server's own."""
     named = zip(event.inputs, names_of(event), values, strict=True)
     found = ((name, value) for part, name, value in named if not part.stateful)
-    return UserError(NO_UPLOAD, *next(each for each in found if "gradio.FileData" in repr(each[1])))
+    files = (each for each in found if "gradio.FileData" in repr(each[1]))
+    return UserError(NO_UPLOAD, *next(files, ("a file", None)))
 
 
 def names_of(event: BlockFunction) -> list[str]:

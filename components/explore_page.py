@@ -65,6 +65,7 @@ class ExploreWork:
     ):
         self.session = ExploreSession(visitor=visitor)
         self.inputs = inputs
+        self._asked_bytes = sys.getsizeof(repr(inputs))
         self.explored = self.before = before.explored if before else ""
         self.measured = ""
         self._make = make
@@ -72,7 +73,7 @@ class ExploreWork:
     @property
     def size(self) -> int:
         """Bytes of what the drawing is told, and of what is asked for."""
-        return sum(map(sys.getsizeof, (self.explored, self.measured, repr(self.inputs))))
+        return sys.getsizeof(self.explored) + sys.getsizeof(self.measured) + self._asked_bytes
 
     def stop(self) -> None:
         """End it within a round."""
@@ -81,10 +82,12 @@ class ExploreWork:
     def run(self) -> Iterator[Moment]:
         """Its moments; what will not do, or goes wrong, is told in the last one."""
         words = say("explore.status_starting")
-        with _errors_told() as told, closing(self._make(self)) as parts:
-            for words in parts:
-                yield Moment(words)
-        self.session = ExploreSession()  # what is kept is what the drawing was told
+        try:
+            with _errors_told() as told, closing(self._make(self)) as parts:
+                for words in parts:
+                    yield Moment(words)
+        finally:
+            self.session = ExploreSession()  # what is kept is what the drawing was told
         yield Moment(told[0] if told else words, ended=True)
 
 
@@ -123,24 +126,25 @@ def explore_view(models: ModelsState, job: gr.HTML) -> None:
         def make(work: ExploreWork) -> Iterator[str]:
             return _record(models, work)
 
-        return begin(ExploreWork(values, of(name), make, request.session_hash))
+        return begin(name, ExploreWork(values, of(name), make, request.session_hash))
 
     def measure_setting(request: gr.Request, name: str, asked: str) -> dict:
         def make(work: ExploreWork) -> Iterator[str]:
             return _measure(models, asked, work)
 
         before = of(name)
-        return begin(ExploreWork(before.inputs if before else unset, before, make, request.session_hash))
+        inputs = before.inputs if before else unset
+        return begin(name, ExploreWork(inputs, before, make, request.session_hash))
 
     def of(name: str) -> ExploreWork | None:
         return models.jobs.find(name, ExploreWork)
 
-    def begin(work: ExploreWork) -> dict:
-        return {
-            job: models.jobs.start(work),
-            status: say("explore.status_starting"),
-            **_buttons(running=True),
-        }
+    def begin(name: str, work: ExploreWork) -> dict:
+        if models.jobs.is_under_way(name):
+            return gr.skip()  # two clicks in a row: it is followed twice
+        begun = models.jobs.start(work)
+        models.jobs.forget(name)
+        return {job: begun, status: say("explore.status_starting"), **_buttons(running=True)}
 
     def follow(name: str) -> Iterator[dict]:
         work = of(name)
@@ -179,6 +183,7 @@ def explore_view(models: ModelsState, job: gr.HTML) -> None:
         changes = {status: words, explored: work.explored}
         if not models.jobs.is_under_way(name):  # which the tab goes on to follow
             changes[job] = models.jobs.keep(work, Moment(words, ended=True))
+            models.jobs.forget(name)
         return changes
 
     def _buttons(running: bool) -> dict:
@@ -279,7 +284,7 @@ def make_recording(
         UserError: the settings will not do, or the pair cannot be loaded.
     """
     settings.check()
-    session.recording, session.stop_requested = None, False
+    session.recording = None
     # The target writes the text twice, and the drafts from every position take about as long again.
     turn = models.take_turn(work=3 * settings.max_new_tokens, visitor=session.visitor or id(session))
     try:

@@ -27,7 +27,7 @@ GRACE_S = 60
 # A sweep lets others in between any two of its runs, so waiting longer for its visitor costs them little.
 SWEEP_GRACE_S = 120
 KEPT_S = 3600  # without any use
-HEED_S = 5  # that work rests at the most for what it told to be sent
+HEED_S = 5  # longest wait for followers to send the last moment
 POLL_S = 0.5
 
 
@@ -44,7 +44,8 @@ class Work(Protocol):
     grace_s: float
 
     def run(self) -> Generator[Moment, None, None]:
-        """Do it, telling how far it is; between two moments it rests. Where it is closed it ends at once."""
+        """Do the work and yield its progress; it rests until the next moment is asked for. Closing the
+        generator ends it at once."""
 
     def stop(self) -> None:
         """End it soon."""
@@ -63,6 +64,7 @@ class _Job:
         self.count = 0  # of moments
         self.begun = self.ended = moment is not None
         self.used = self.left = time.monotonic()  # since when it is not used, and not followed
+        self.forgotten = False
         self._taken: dict[object, int] = {}  # by each follower
         self._changed = threading.Condition()
 
@@ -201,6 +203,13 @@ class Jobs:
         if job and not job.is_over:
             job.work.stop()
 
+    def forget(self, name: object) -> None:
+        """Let go of a job that no tab can ask for any more, once it has ended."""
+        job = self._job(name)
+        if job:
+            job.forgotten = True
+        self.make_room()
+
     def stop_all(self) -> None:
         """Ask every job to end, for nobody is served any more."""
         with self._lock:
@@ -215,14 +224,15 @@ class Jobs:
             return sum(job.work.size for job in self._jobs.values())
 
     def make_room(self) -> None:
-        """Forget what has not been used for KEPT_S, and as much more as `most_bytes` asks for."""
+        """Forget what no tab asks for or has not been used for KEPT_S, and as much more as `most_bytes` asks
+        for."""
         oldest = time.monotonic() - KEPT_S
         with self._lock:
             size = self.size
             newest = next(reversed(self._jobs), None)
             for name, job in list(self._jobs.items()):
                 too_much = size > self.most_bytes and name != newest
-                if not job.in_use and (too_much or job.used < oldest):
+                if not job.in_use and (too_much or job.forgotten or job.used < oldest):
                     size -= job.work.size
                     del self._jobs[name]
 

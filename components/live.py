@@ -63,7 +63,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         UserError: the settings will not do, or the pair cannot be loaded.
     """
     settings.check()
-    session.trace, session.feed, session.stop_requested = None, None, False
+    session.trace, session.feed = None, None
     record = RaceRecord(settings)
     turn = running = pair = None
     try:

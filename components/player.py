@@ -77,10 +77,8 @@ class RaceFeed:
             return self._value(0)
 
     def new_text(self) -> str:
-        """What the trace has by now, for a browser that follows: the last value and more, or its end and
-        more."""
+        """The lines so far, for a browser that follows: the last value and more, or its end and more."""
         with self._lock:
-            self.add_new_rounds()
             self._updates.append(len(self.lines))
             value = self._value(self._first)
             if len(value) > WINDOW and len(self._updates) > KEPT:
@@ -90,7 +88,7 @@ class RaceFeed:
             return value
 
     def add_new_rounds(self) -> None:
-        """Add what the trace has and the lines have not."""
+        """Add what the trace has and the lines have not. Nothing may be writing the trace meanwhile."""
         with self._lock:
             if self._ended:
                 return

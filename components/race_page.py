@@ -61,30 +61,28 @@ class RaceWork:
         self.session.stop_requested = True
 
     def run(self) -> Iterator[Moment]:
-        """Its moments; what will not do, or goes wrong, is told in the last one."""
+        """Yield the moments of the race. The last one comes once the race has let go of the device; it also
+        says what was wrong with the settings, or that the race failed."""
+        last = None
         try:
-            with closing(play(self.models, self.read(), self.session)) as moments:
-                for moment in moments:
+            settings = self.read()
+            self.read = None  # with the values of the controls, which may be long
+            with closing(play(self.models, settings, self.session)) as moments:
+                for last in moments:
                     if self.feed:
                         self.feed.add_new_rounds()
-                    if moment.ended:
-                        self._end()
-                    yield moment
-            return
+                    if not last.ended:
+                        yield last
         except UserError as error:
-            words = say_error(error)
+            last = Moment(say_error(error), ended=True)
         except Exception:
             log.exception("a race failed")
-            words = say_error(FAILED)
+            last = Moment(say_error(FAILED), ended=True)
         finally:
-            self._end()
-        yield Moment(words, ended=True)
-
-    def _end(self) -> None:
-        """What has run is kept, and grows no more."""
-        if self.feed:
-            self.feed.end()
-        self.session.trace = None
+            if self.feed:
+                self.feed.end()
+            self.session.trace = None
+        yield last
 
 
 def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
@@ -115,6 +113,7 @@ def _wire_race(
 
     def run(request: gr.Request, before: str, *values):
         models.jobs.stop(before)  # of this tab, which has followed a link meanwhile
+        models.jobs.forget(before)
         work = RaceWork(models, lambda: controls.read(*values), request.session_hash)
         return {
             job: models.jobs.start(work),
@@ -128,8 +127,10 @@ def _wire_race(
             yield {status: say("host.status_forgotten")} if name else gr.skip()
             return
         said, begun = None, False
+        if models.jobs.is_under_way(name):
+            yield _buttons(controls, running=True)
         for moment in models.jobs.follow(name):
-            changes = _buttons(controls, running=True) if said is None and not moment.ended else {}
+            changes = {}
             if moment.words != said:
                 changes[status] = said = moment.words
             if work.feed is None:

@@ -66,7 +66,7 @@ class RaceHere:
         return self.models.on_device(play_rounds, self.running, self.trace, stopped).result()
 
     def close(self) -> None:
-        self.models.on_device(self.running.close)
+        self.models.on_device(self.running.close).result()  # the texts are whole afterwards
 
 
 class RaceOnZeroGpu:

@@ -101,6 +101,7 @@ class SweepWork:
         self.models = models
         self.pace = pace
         self.inputs = inputs
+        self._asked_bytes = len(repr(inputs))
         self.goes_on = goes_on
         self.session = SweepSession(race=Session(visitor=visitor))
         self.about = "sweep.about_opened"
@@ -115,7 +116,7 @@ class SweepWork:
     @property
     def size(self) -> int:
         """Bytes of the rows, and of what is asked for."""
-        return int(self.rows.memory_usage(deep=True).sum()) + len(repr(self.inputs))
+        return int(self.rows.memory_usage(deep=True).sum()) + self._asked_bytes
 
     def stop(self) -> None:
         """End it within a round."""
@@ -147,6 +148,7 @@ class SweepWork:
         finally:
             if session.rows.empty:
                 session.rows = kept
+            session.race = Session()  # whose last trace nobody needs
         yield last
 
 
@@ -259,6 +261,7 @@ def _wire_run(
             return gr.skip()  # forgotten, as whoever follows it is told
         work = SweepWork(models, pace, values, before, goes_on, request.session_hash)
         told = {job: models.jobs.start(work), status: say("page.status_starting")}
+        models.jobs.forget(name)
         return {**told, **_buttons(controls, True, work)}
 
     def follow(name: str) -> Iterator[dict]:

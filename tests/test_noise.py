@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from adaedl.models import cpu_kernels
-from adaedl.noise import SharedNoise, gumbel, noise_of, noise_rows, philox, rows_kernel
+from adaedl.noise import SharedNoise, drawing, gumbel, noise_of, noise_rows, philox
 from adaedl.race import new_trace
 from adaedl.request import NOISE_VERSION, Sampling
 from adaedl.trace import Trace
@@ -89,7 +89,7 @@ def test_any_part_of_the_noise_is_the_same_however_it_is_drawn(seed, position, c
 
 
 def test_the_cpus_kernels_draw_these_bits():
-    assert rows_kernel(torch.device("cpu")) is cpu_kernels.noise_rows
+    assert drawing(torch.device("cpu")) == (cpu_kernels.noise_rows, cpu_kernels.noise_of)
     for seed, first, size in ((0, 0, 1), (LARGEST_SEED, 4095, 49_152), (2**40 + 3, 2**20, 5_001)):
         assert torch.equal(
             cpu_kernels.noise_rows(seed, first, 2, size), noise_rows("cpu", seed, first, 2, size)

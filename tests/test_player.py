@@ -616,6 +616,7 @@ def test_a_value_stays_small_holds_the_last_updates_and_a_player_that_missed_som
     ):
         for lane, full in zip(growing.lanes, long.lanes, strict=True):
             lane.rounds = full.rounds[: len(lane.rounds) + 2]
+        feed.add_new_rounds()
         values.append(feed.new_text())
     update = len(feed.text) / len(values)
     assert max(map(len, values)) < max(WINDOW, 4 * KEPT * update) < len(feed.text) / 4
@@ -1024,6 +1025,7 @@ def test_pieces_that_change_while_a_text_grows_are_written_anew(page, trace):
     for pieces in (["", "", "水"], ["\ufffd"] * 4, ["\ufffd"] * 4 + [" a"]):
         lane.rounds, lane.pieces, lane.text = rounds[: len(pieces)], pieces, "".join(pieces)
         lane.token_ids = [played.emitted.id for played in lane.rounds]
+        feed.add_new_rounds()
         page.evaluate("text => feed(text)", feed.new_text())
         expect(written).to_have_text(lane.text)
     assert written.locator("span").all_text_contents() == lane.pieces

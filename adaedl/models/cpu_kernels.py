@@ -103,7 +103,7 @@ ReadCall, READ = _record(
     *("logits", "noisy", "seed", "position", "vocab", "size", "places", "numbers", "scratch"),
     *((name, FLOAT64) for name in ("temperature", "score_temperature")),
 )
-NoiseCall, NOISE = _record("NoiseCall", "seed", "first", "rows", "size", "out", "scratch")
+NoiseCall, NOISE = _record("NoiseCall", "seed", "first", "rows", "vocab", "size", "out", "scratch")
 ChooseCall, CHOOSE = _record(
     "ChooseCall",
     *("logits", "noisy", "seed", "position", "rows", "size", "chosen", "best", "places", "undefined"),
@@ -111,9 +111,9 @@ ChooseCall, CHOOSE = _record(
     ("temperature", FLOAT64),
 )
 PIECES = 4  # of a row of logits, for threads to share
-AT_ONCE = 512  # logits that are searched once they hold the largest so far, and whose noise is drawn at once
+AT_ONCE = 512  # block size of the search for the largest logit, and of drawing noise
 MARGIN = 1e-3  # of sums of a logit and noise: far more than rounding moves them
-NOISE_BYTES = 3 * 8 * AT_ONCE  # room for a Philox block's counter and words for each of them
+NOISE_BYTES = 3 * 8 * AT_ONCE  # of scratch memory: one block's counters and random words
 # What becomes of a product: itself, added to what is there, silu(a)·b of its halves.
 STORE, ADD, GATE = range(3)
 EMBEDDING_EPS = 1e-12  # under the norm of a drafter's embeddings
@@ -868,7 +868,7 @@ def draw_all(seed, position, vocab, size, out, scratch):
 @compiled
 def run_noise(n):
     for row in range(n.rows):
-        draw_all(n.seed, n.first + row, 0, n.size, n.out + 4 * row * n.size, n.scratch)
+        draw_all(n.seed, n.first + row, n.vocab, n.size, n.out + 4 * row * n.size, n.scratch)
 
 
 @compiled
@@ -1257,8 +1257,17 @@ def choose(logits: Tensor, noise: NoisePlace | None, temperature: float) -> tupl
 
 def noise_rows(seed: int, first: int, count: int, vocab_size: int) -> Tensor:
     """`noise.noise_rows`, [count, V]."""
-    out = torch.empty(count, vocab_size)
+    return _draw_noise(seed, first, count, vocab_size, None)
+
+
+def noise_of(seed: int, position: int, token_ids: Tensor) -> Tensor:
+    """`noise.noise_of`, [n]."""
+    return _draw_noise(seed, position, 1, len(token_ids), token_ids.contiguous())[0]
+
+
+def _draw_noise(seed: int, first: int, count: int, size: int, token_ids: Tensor | None) -> Tensor:
+    out = torch.empty(count, size)
     scratch = torch.empty(NOISE_BYTES, dtype=torch.uint8)
-    call = NoiseCall(seed, first, count, vocab_size, out.data_ptr(), scratch.data_ptr())
+    call = NoiseCall(seed, first, count, _address(token_ids), size, out.data_ptr(), scratch.data_ptr())
     call_noise(ctypes.addressof(call))
     return out

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from adaedl.errors import UserError
+from adaedl.errors import UserError, first_line, is_failure
 
 if TYPE_CHECKING:
     from adaedl.models.runner import Runner, TransformersRunner
@@ -217,7 +217,7 @@ class Probe:
 def distance(logits: Tensor, whole: Tensor) -> float:
     """Return how far logits [T, V] are from those of the whole text: the root mean square of a row's
     differences, of the row where it is largest, divided by the standard deviation of all logits."""
-    whole, logits = whole.double(), logits.double()
+    whole, logits = whole.cpu().double(), logits.cpu().double()  # MPS has no float64
     known = whole > whole.amax(-1, keepdim=True) - 1000  # a ruled-out token has the least number there is
     if not known.any():
         return 0.0  # no numbers at all, which decoding reports
@@ -246,14 +246,14 @@ def failures_told(kind: str) -> Iterator[None]:
 
     try:
         yield
-    except Exception as error:
-        if isinstance(error, UserError) or out_of_memory(error):
+    except BaseException as error:
+        if isinstance(error, UserError) or not is_failure(error) or out_of_memory(error):
             raise
         raise UserError(
             "This {} model cannot be decoded step by step ({}); choose a causal model with a key–value "
             "cache, such as Llama or Qwen2.",
             kind,
-            (str(error).strip() or type(error).__name__).splitlines()[0],
+            first_line(error),
         ) from error
 
 

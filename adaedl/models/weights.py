@@ -521,7 +521,7 @@ def _hub_error(model_id: str, error: Exception, use_token: bool) -> UserError:
         return UserError(
             "The Hugging Face Hub refused the token in HF_TOKEN for {}; renew or unset it.", model_id
         )
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = first_line(error)
     return UserError(
         "The download of {} from the Hugging Face Hub failed ({}); try again, whole files are kept.",
         model_id,

@@ -6,7 +6,7 @@
 
 import { isShared } from "./share.js";
 
-const KEY = "adaedl-jobs";
+const KEY = `adaedl-jobs ${location.pathname}`; // several apps may share an origin
 
 const jobs = read();
 forget();
@@ -38,8 +38,17 @@ function forget() {
   }
 }
 
+const linked = jobs.linked ?? performance.getEntriesByType("navigation")[0]?.type === "navigate";
+delete jobs.linked;
+
 /** Whether this page was opened by a link that asks for a race, and not only loaded anew. */
-const isLinked = () => isShared() && performance.getEntriesByType("navigation")[0]?.type === "navigate";
+const isLinked = () => isShared() && linked;
+
+/** Load the page anew for a link that was put into its address bar. */
+export function openLink() {
+  jobs.linked = true;
+  location.reload();
+}
 
 /** Whether the page goes on with a race that it had before it was loaded anew. */
 export const followsRace = () => Boolean(jobs.race) && !isLinked();

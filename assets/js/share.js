@@ -6,7 +6,7 @@
 //     #prompt=Hi&seed=3&…&noise=2         settings
 //     #explore&prompt=Hi&seed=3&…         both
 
-import { followsRace } from "./kept.js";
+import { followsRace, openLink } from "./kept.js";
 import { make, mark } from "./make.js";
 import { language, t } from "./text.js";
 
@@ -211,7 +211,7 @@ export async function opened() {
 
 /** Another link was put into the address bar of this page, which alone does not load it anew. */
 function openAnother() {
-  if (isShared()) location.reload();
+  if (isShared()) openLink();
 }
 
 /** The controls are set as a link asked: "waits" for a click on Run, or "runs" where its own link was clicked; ""

@@ -56,7 +56,8 @@ function readLine(feed, line) {
     Object.assign(feed.trace.token_bytes, line.token_bytes);
   } else if (line.pieces) {
     const { pieces } = feed.trace.lanes[line.lane];
-    pieces.splice(pieces.length - line.drop, line.drop, ...line.pieces);
+    pieces.length -= line.drop;
+    for (const piece of line.pieces) pieces.push(piece);
   } else if (line.difference) {
     feed.trace.lanes[line.lane].text_difference = line.difference;
   } else if (line.end) {
