@@ -1,8 +1,8 @@
 """Triton kernels for a GPU: `_scan` and `_combine` choose a drafted token and compute its statistics, without
 top-k and top-p; `_draw` draws whole rows of shared noise.
 
-In torch the choice is some twenty kernels over the vocabulary, a good part of a small model's draft step. What
-they compute is defined by `decoding._Match` and by noise.py.
+In torch the choice is some twenty kernels over the vocabulary, a good part of a small model's draft step. The
+definitions of what they compute are `decoding._Match` and noise.py.
 """
 
 import torch

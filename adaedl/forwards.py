@@ -91,8 +91,8 @@ def draft_step_ms(pair: Pair, prompt_ids: Tensor) -> float:
 
 
 def noise_ms(pair: Pair) -> float:
-    """Milliseconds to draw the shared noise of one position over the target's vocabulary; a CPU takes one core
-    for it."""
+    """Milliseconds to draw the shared noise of one position over the target's vocabulary, on one
+    core where that is on a CPU."""
     noise = SharedNoise(0, pair.target.vocab_size, pair.device)
     return best_ms({"row": partial(noise.at, 0)}, pair.device)["row"]
 

@@ -66,10 +66,14 @@ address, inputs = json.load(sys.stdin)
 with httpx.Client(base_url=address + "/", timeout=600) as client:
     config = client.get("config").json()
     run = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "run")
-    event = next(event["id"] for event in config["dependencies"] if [run, "click"] in event["targets"])
-    asked = {"data": inputs, "fn_index": event, "session_hash": uuid.uuid4().hex}
+    events = config["dependencies"]
+    starts = next(event["id"] for event in events if [run, "click"] in event["targets"])
+    follows = next(event["id"] for event in events if event["trigger_after"] == starts)
+    told = {"session_hash": uuid.uuid4().hex}
+    begun = client.post("gradio_api/run/predict", json={"data": inputs, "fn_index": starts, **told})
+    job = begun.raise_for_status().json()["data"][0]
+    asked = {"data": [job], "fn_index": follows, **told}
     client.post("gradio_api/queue/join", json=asked).raise_for_status()
-    told = {"session_hash": asked["session_hash"]}
     with client.stream("GET", "gradio_api/queue/data", params=told) as stream:
         count = 0
         for line in stream.iter_lines():
@@ -167,8 +171,8 @@ def run_streamed(address: str, settings: RaceSettings) -> dict:
     races.addHandler(ended)
     races.setLevel(logging.INFO)  # as a host has it
     try:
-        # A session's state comes before the controls, as a browser sends it.
-        asked = json.dumps([address, [None, *Controls.values(settings)]])
+        # The tab's job comes before the controls, as a browser sends it.
+        asked = json.dumps([address, ["", *Controls.values(settings)]])
         received = subprocess.run(
             [sys.executable, "-c", VISITOR], input=asked, capture_output=True, text=True, check=True
         )

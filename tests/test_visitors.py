@@ -3,6 +3,7 @@
 import gc
 import random
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,6 +12,8 @@ from hosted import hosted, until
 from visitors import LANES, complaints, open_tabs_together, race, visit_together
 
 from adaedl.trace import Trace
+from components.bench import run_streamed
+from components.controls import DEFAULTS
 
 PATIENCE = 60  # seconds
 
@@ -114,3 +117,13 @@ def test_races_leave_nothing_behind(served):
     for seed in range(12):
         race(client, "w1", seed, 8)
     assert traces_alive() <= before + 1
+
+
+def test_the_bench_counts_what_a_race_on_the_page_sends(served):
+    address, models = served
+    settings = replace(
+        DEFAULTS, prompt="w1 w2", lanes=LANES.split(","), max_new_tokens=8, pair=models.default
+    )
+    streamed = run_streamed(address, settings)
+    assert streamed["tokens_per_s"] > 0
+    assert streamed["bytes"] > 8 * len(settings.lanes)
