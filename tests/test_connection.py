@@ -134,8 +134,11 @@ def test_a_race_goes_on_through_a_cut_and_ends_as_one_that_was_not_cut(page, lin
     assert models.in_queue == (1, 0)
     slowness.seconds = 0
     says(page, "Finished")
-    assert [lane.token_ids for lane in saved(page).lanes] == texts_of(models, ASKED)
+    texts = [lane.token_ids for lane in saved(page).lanes]
+    assert texts == texts_of(models, ASKED)
     assert [told["outcome"] for told in races] == ["finished"]
+    assert races[0]["tokens"] == [len(text) for text in texts]
+    assert races[0]["device"] == "cpu/float32"
 
 
 def test_a_reload_shows_a_race_further_and_its_end_and_runs_it_only_once(

@@ -194,6 +194,16 @@ def test_work_that_is_under_way_or_followed_is_never_forgotten(jobs):
     work.stop()
 
 
+def test_what_no_tab_asks_for_goes_once_it_has_ended(jobs):
+    done, (running, work) = finished(jobs, 1), begun(jobs, last=1)
+    jobs.forget(done)
+    jobs.forget(running)
+    assert jobs.find(done, Counting) is None
+    assert jobs.find(running, Counting) is work
+    work.go.release()
+    until(lambda: jobs.find(running, Counting) is None, PATIENCE)
+
+
 def test_an_opened_file_is_kept_like_what_was_done_here(jobs):
     name = jobs.keep(Counting(size=30), Moment("opened", ended=True))
     assert words(jobs.follow(name)) == ["opened"]

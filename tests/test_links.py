@@ -132,6 +132,13 @@ def test_a_link_put_into_an_open_page_is_opened(visit):
             page.evaluate("location.hash = 'prompt=w4&max_new_tokens=8'")
         says(page, f"{WAITS}; press Run to start the race. {OTHER_NOISE}")
         expect(page.locator("#prompt textarea")).to_have_value("w4")
+        run_linked(page)  # and so is one after a race
+        says(page, "Finished")
+        with page.expect_navigation():
+            page.evaluate("location.hash = 'prompt=w5&max_new_tokens=8&noise=1'")
+        says(page, f"{WAITS}; press Run to start the race. {OTHER_NOISE}")
+        expect(page.locator("#prompt textarea")).to_have_value("w5")
+        expect(page.locator("#run[data-called]")).to_be_visible()
 
 
 @pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1])

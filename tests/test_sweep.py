@@ -162,6 +162,22 @@ def test_a_file_of_another_sweep_is_not_gone_on_with(pair, tmp_path, changes, sa
     assert path.read_text() == text
 
 
+def test_a_table_of_other_random_numbers_is_read_and_not_gone_on_with(pair, tmp_path):
+    path = tmp_path / "sweep.csv"
+    write(pair, small_grid(), path, cells=2)
+    older = sweep.rows_from_csv(path.read_bytes(), "sweep.csv")
+    path.write_text(older.drop(columns="noise_version").to_csv(index=False))
+    assert set(sweep.rows_from_csv(path.read_bytes(), "sweep.csv")["noise_version"]) == {1}
+    with pytest.raises(UserError, match="noise_version 1, not 2"):
+        open_csv(path, small_grid(), SETUP, resume=True)
+
+
+def test_a_row_that_does_not_say_what_was_run_is_refused(swept):
+    csv = sweep.to_frame(swept).assign(prompt_digest="").to_csv(index=False)
+    with pytest.raises(UserError, match="a row does not say what was run"):
+        sweep.rows_from_csv(csv.encode(), "sweep.csv")
+
+
 @pytest.mark.parametrize("speedup", [0.0, -1.0])
 def test_a_speedup_that_is_not_above_0_is_refused(swept, speedup):
     csv = sweep.to_frame(swept).assign(speedup=speedup).to_csv(index=False)
