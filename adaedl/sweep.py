@@ -413,8 +413,9 @@ def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
     if list(frame.columns) != [name for name in COLUMNS if name not in lacking]:
         raise UserError("{} is not a sweep's CSV file: its first line is not the columns of one.", name)
     frame = frame.assign(**{name: NOT_IN_OLDER[name] for name in lacking})[COLUMNS]
-    if frame[[*CELL, "lane"]].isna().any(axis=None):
-        raise UserError("{} is not a sweep's CSV file: a row does not say what was run.", name)
+    lacking = frame[[*CELL, "lane"]].isna().any()
+    if lacking.any():
+        raise UserError("{} is not a sweep's CSV file: a row without {}.", name, lacking.idxmax())
     try:
         frame = frame.astype(dict.fromkeys(WHOLE, int) | dict.fromkeys(NUMBERS, float))
     except (ValueError, OverflowError):

@@ -455,7 +455,7 @@ def test_stop_ends_a_race_and_keeps_what_has_run(models):
     assert json.loads(ended.words) == {"key": "page.status_stopped", "values": {"rounds": 1}}
     assert ended.ended
     assert list(playing) == []
-    assert words(list(play(models, settings(), session))[-1]) == "page.status_finished"
+    assert words(list(play(models, settings(), Session()))[-1]) == "page.status_finished"
 
 
 def test_a_second_race_waits_its_turn_and_says_how_many_are_before_it(models):

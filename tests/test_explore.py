@@ -453,6 +453,7 @@ def test_hostile_texts_are_shown_as_they_are(page):
     recording, told = shipped(FILES[1])
     recording.prompt = HOSTILE
     recording.texts = dict.fromkeys(recording.texts, HOSTILE)
+    recording.pieces = [HOSTILE] * len(recording.token_ids)
     recording.pair.name = HOSTILE
     page.evaluate("text => feed(text)", envelope(recording, told["measured"]))
     expect(page.locator("#explore .about-recording")).to_contain_text(HOSTILE)

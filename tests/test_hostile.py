@@ -34,7 +34,9 @@ def served():
 
 @pytest.fixture(scope="module")
 def client(served) -> httpx.Client:
-    with httpx.Client(base_url=served[0], timeout=PATIENCE) as client:
+    # A connection for each request: the server may close one that it keeps as the next request comes.
+    alone = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=served[0], timeout=PATIENCE, limits=alone) as client:
         yield client
 
 

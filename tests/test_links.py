@@ -167,7 +167,8 @@ def test_a_seed_is_whole_on_the_page_in_links_and_traces_and_when_it_runs_again(
         assert settings_in(again.url)["seed"] == str(seed)
         assert saved(again).seed == seed
         again.reload()
-        says(again, WAITS)
+        says(again, "Finished")
+        expect(field(again, "seed")).to_have_value(str(seed))
         again.close()
 
 
@@ -205,8 +206,8 @@ def test_a_long_prompt_is_packed_and_no_server_reads_it(visit):
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.reload()
-        says(page, WAITS)
-        assert page.input_value("#prompt textarea") == prompt
+        says(page, "Finished")
+        expect(page.locator("#prompt textarea")).to_have_value(prompt)
         assert max(map(len, asked)) < 500
         packed = settings_in(link)["packed_prompt"]
     for damaged in (packed[: len(packed) // 2], "?", "a" + packed[1:]):

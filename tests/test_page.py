@@ -370,7 +370,7 @@ def test_a_saved_trace_opens_again_as_it_was(page, tmp_path):
     file.write_text(trace.to_json())
     before = written(page)
     page.reload()
-    says(page, "Press Run to start the race")  # the address holds its settings
+    says(page, "Finished")  # the tab still has its race
     expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(0)
     open_file(page, file)
     says(page, "Opened a race of")

@@ -174,7 +174,7 @@ def test_a_table_of_other_random_numbers_is_read_and_not_gone_on_with(pair, tmp_
 
 def test_a_row_that_does_not_say_what_was_run_is_refused(swept):
     csv = sweep.to_frame(swept).assign(prompt_digest="").to_csv(index=False)
-    with pytest.raises(UserError, match="a row does not say what was run"):
+    with pytest.raises(UserError, match="a row without prompt_digest"):
         sweep.rows_from_csv(csv.encode(), "sweep.csv")
 
 

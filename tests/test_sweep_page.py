@@ -204,9 +204,11 @@ def test_the_results_are_those_of_pandas_and_harmless_as_html(swept):
 
 def test_rows_come_back_from_their_csv_and_parquet_as_they_were(swept):
     csv = swept.to_csv(index=False)
-    pd.testing.assert_frame_equal(open_rows(csv.encode()), swept, check_dtype=False)
     kept = pd.read_parquet(io.BytesIO(base64.b64decode(parquet(csv)["base64"])))
-    pd.testing.assert_frame_equal(kept, swept, check_dtype=False)
+    for frame in (open_rows(csv.encode()), kept):
+        # No note is None here and NaN there, by what a machine was busy with.
+        frame, expected = (each.assign(timing_note=each["timing_note"].fillna("")) for each in (frame, swept))
+        pd.testing.assert_frame_equal(frame, expected, check_dtype=False)
     grid = settings().grid(DEFAULT_PAIR)
     device = {"pair": DEFAULT_PAIR, "device": "cpu", "dtype": "float32"}
     assert len(rows_to_keep(swept, grid, device, "The table")) == len(swept)

@@ -100,7 +100,7 @@ def test_the_gap_is_that_between_the_two_tokens_in_the_scores_that_decide(pair, 
         )
         row = scores[found.position]
         assert found.gap == pytest.approx(float(row[found.theirs] - row[found.ours]), abs=1e-4)
-        limit = rounding_of(dtype) / (temperature or 1)
+        limit = rounding_of(dtype, Sampling(temperature))
         assert found.rounding is (found.gap <= limit if rounding is None else rounding)
 
 

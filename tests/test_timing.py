@@ -173,7 +173,7 @@ def metrics_row(reliable: bool | None) -> LaneMetrics:
 def test_a_sweep_counts_the_runs_whose_times_are_unreliable_through_its_file(tmp_path):
     grid = small_grid()
     rows = [
-        sweep.Row(*("toy", "cpu", "float32", "shared_noise", 0, 1.0, 8, "chat", number, f"{number}"), 0.0, 0,
+        sweep.Row(*("toy", "cpu", "float32", "shared_noise", 0, 1.0, 8, 2), "chat", number, f"{number}", 0.0, 0,
                   "adaedl", "adaedl", metrics_row(reliable))
         for number, reliable in enumerate((True, False, None, False))
     ]  # fmt: skip
@@ -186,7 +186,8 @@ def test_a_sweep_counts_the_runs_whose_times_are_unreliable_through_its_file(tmp
 
 def test_a_sweeps_file_from_before_there_was_a_judgement_still_opens():
     example = EXAMPLES[0].parent / "sweep" / "sweep.csv"
-    frame = sweep.rows_from_csv(example.read_bytes(), "sweep.csv")
+    older = sweep.rows_from_csv(example.read_bytes(), "sweep.csv").drop(columns=sweep.NOT_IN_OLDER)
+    frame = sweep.rows_from_csv(older.to_csv(index=False).encode(), "sweep.csv")
     assert list(frame.columns) == sweep.COLUMNS
     assert frame["timing_reliable"].isna().all()
     again = sweep.rows_from_csv(frame.to_csv(index=False).encode(), "sweep.csv")
