@@ -173,8 +173,8 @@ def metrics_row(reliable: bool | None) -> LaneMetrics:
 def test_a_sweep_counts_the_runs_whose_times_are_unreliable_through_its_file(tmp_path):
     grid = small_grid()
     rows = [
-        sweep.Row(*("toy", "cpu", "float32", "shared_noise", 0, 1.0, 8, 2), "chat", number, f"{number}", 0.0, 0,
-                  "adaedl", "adaedl", metrics_row(reliable))
+        sweep.Row(*("toy", "cpu", "float32", "shared_noise", 0, 1.0, 8, 2), "chat", number, f"{number}",
+                  0.0, 0, "adaedl", "adaedl", metrics_row(reliable))
         for number, reliable in enumerate((True, False, None, False))
     ]  # fmt: skip
     path = tmp_path / "sweep.csv"
