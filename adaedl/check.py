@@ -20,7 +20,7 @@ from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import draw, uniform_dtype, verify_speculative, warp, warp_logits
 from adaedl.stopping import LIVE_STOPPERS
-from adaedl.text_difference import rounding_of
+from adaedl.text_difference import first_difference, rounding_of
 from adaedl.trace import Trace
 
 NOISE_TEMPERATURES = (0.7, 1.0)
@@ -79,14 +79,18 @@ class _Ties:
         """Whether the target's two best choices at a position of the autoregressive text are that close."""
         if self.model is None:
             return False
-        sampling = Sampling(trace.sampling.temperature)
+        sampling = _sampling_of(trace)
         ids = _text_ids(self.pair, trace)[: trace.prompt_tokens + position]
         scores = self.model(ids[None], logits_to_keep=1).logits[0, -1].float()
         if not sampling.greedy:
             noise = SharedNoise(trace.seed, len(scores), self.pair.device)
             scores = warp_logits(scores, sampling) + noise.at(position)[0]
         best, second = scores.topk(2).values.tolist()
-        return best - second < rounding_of(self.pair.dtype, sampling)
+        return best - second < self.tolerance(trace)
+
+    def tolerance(self, trace: Trace) -> float:
+        """How close two scores of a trace's race must be."""
+        return rounding_of(self.pair.dtype, _sampling_of(trace))
 
 
 def _races(pair: Pair, prompts: list[str], sampling: Sampling, max_new_tokens: int, seed: int) -> list[Trace]:
@@ -112,26 +116,26 @@ def _text_ids(pair: Pair, trace: Trace) -> Tensor:
     return torch.cat((prompt_ids, prompt_ids.new_tensor(_baseline_ids(trace))))
 
 
-def _first_difference(ours: list[int], theirs: list[int]) -> int | None:
-    if ours == theirs:
-        return None
-    pairs = zip(ours, theirs, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))
+def _sampling_of(trace: Trace) -> Sampling:
+    return Sampling(trace.sampling.temperature)
 
 
 def _compare(texts: list[tuple[Trace, list[int]]], ties: _Ties) -> tuple[bool, str]:
     """Texts against the autoregressive lane of their trace: whether all are the same, and how many."""
     same = tied = 0
     for trace, token_ids in texts:
-        position = _first_difference(_baseline_ids(trace), token_ids)
-        if position is None:
+        expected = _baseline_ids(trace)
+        if token_ids == expected:
             same += 1
-        elif ties.explains(trace, position):
-            tied += 1
+            continue
+        position = first_difference(token_ids, expected)
+        if position is None:  # one text is the beginning of the other
+            position = min(len(token_ids), len(expected))
+        tied += ties.explains(trace, position)
     tokens = sum(len(token_ids) for _, token_ids in texts)
     found = f"{same} of {len(texts)} texts the same ({tokens} tokens)"
     if tied:
-        found += f", {tied} to where the two best choices are within {ties.tolerance:g}"
+        found += f", {tied} to where the two best choices are within {ties.tolerance(texts[0][0]):g}"
     return same + tied == len(texts), found
 
 

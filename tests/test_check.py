@@ -38,8 +38,9 @@ def test_a_rule_that_accepts_every_draft_is_found_out(monkeypatch):
     assert failed == ["the speculative rule draws from the target's distribution"]
 
 
-def test_a_lane_that_writes_another_text_is_found_out(monkeypatch):
-    pair = tiny_pair("feature", runner=TransformersRunner)
+@pytest.fixture
+def one_wrong_token(monkeypatch):
+    """A lane of the second race writes another token once."""
     races = check._races
 
     def with_one_wrong_token(*args):
@@ -49,9 +50,21 @@ def test_a_lane_that_writes_another_text_is_found_out(monkeypatch):
         return traces
 
     monkeypatch.setattr(check, "_races", with_one_wrong_token)
-    measured = measure(pair)
+
+
+def test_a_lane_that_writes_another_text_is_found_out(one_wrong_token):
+    measured = measure(tiny_pair("feature", runner=TransformersRunner))
     assert [m.passed for m in measured] == [False, False, False, True, True, True]
     assert f"{TEXTS - 1} of {TEXTS} texts the same" in measured[0].found
+
+
+def test_a_text_that_rounding_alone_sets_apart_is_counted_as_such(one_wrong_token, monkeypatch):
+    limits = {0: 1e6, 0.7: 2e6, 1.0: 3e6}
+    monkeypatch.setattr(check, "rounding_of", lambda dtype, sampling: limits[sampling.temperature])
+    measured = measure(tiny_pair("feature", runner=TransformersRunner))
+    assert all(m.passed for m in measured)
+    for each, limit in zip(measured, limits.values(), strict=False):
+        assert f", 1 to where the two best choices are within {limit:g}" in each.found
 
 
 def test_goodness_of_fit_is_the_p_value_of_pearsons_chi_square():
