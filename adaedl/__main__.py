@@ -370,12 +370,12 @@ def race(args: argparse.Namespace) -> int:
     return finish(args.json, lambda: fitted_json(trace), "\n".join(lines), stopped)
 
 
-def fitted_json(trace) -> str:
+def fitted_json(trace) -> bytes:
     """A trace as a file that can be opened; says on stderr what it leaves out for that."""
-    fitted = trace.fitting()
+    fitted, content = trace.fitting_json()
     if fitted.top_lists != "all":
         print(TOP_LISTS_LEFT_OUT[fitted.top_lists], file=sys.stderr)
-    return fitted.to_json()
+    return content
 
 
 def record(args: argparse.Namespace) -> int:

@@ -126,8 +126,7 @@ def bench(
     seed: int = 0,
     assisted: bool | None = None,
 ) -> dict:
-    """Measure every system on every prompt, temperature and repeat; arguments, errors and the object returned
-    are those of `bench_in_parts`, whose last it is."""
+    """Run `bench_in_parts` to its end and return its last result; arguments and errors are its own."""
     parts = bench_in_parts(
         pair,
         prompts,
@@ -152,7 +151,7 @@ def bench_in_parts(
     seed: int = 0,
     assisted: bool | None = None,
 ) -> Iterator[dict]:
-    """Measure a prompt at a temperature at a time, with every system; yields the results so far after each.
+    """Measure one prompt at one temperature per step, with every system; yield the results so far after each.
 
     Args:
         lanes: stopper specs; the autoregressive lane is added where it is missing.

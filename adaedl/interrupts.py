@@ -61,7 +61,7 @@ def pending() -> bool:
 
 
 def take() -> Interrupted | None:
-    """The exception of a signal that waits, which then waits no more."""
+    """Return and clear the pending signal, as an exception."""
     number, _State.pending = _State.pending, None
     return None if number is None else Interrupted(number)
 

@@ -233,7 +233,7 @@ def _record(
 
 
 def _rounds_within(rounds: list[Round], tokens: int) -> Iterator[Round]:
-    """The rounds that a text of that many tokens has just so, and does not cut short."""
+    """Yield the leading rounds that a text of `tokens` tokens would contain unchanged."""
     written = 0
     for played in rounds:
         if written + len(played.drafted) + 1 > tokens:

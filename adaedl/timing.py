@@ -123,8 +123,8 @@ def _irregular(times: RoundTimes, plain: dict[int, float]) -> bool | None:
 
 
 def _most(steps: int, medians: dict[int, float]) -> float | None:
-    """The most that a round of so many draft steps may take, from the median of fewer steps (a step and its
-    verification cost at most a target forward each) or else of more."""
+    """Return the most seconds that a round of `steps` draft steps may take, from the median of fewer steps (a
+    step and its verification cost at most a target forward each) or else of more."""
     shorter = [known for known in medians if known <= steps]
     if shorter:
         nearest = max(shorter)

@@ -238,15 +238,16 @@ class Trace:
 
     def to_json(self) -> str:
         """This trace as a file of at most MAX_TRACE_BYTES, see `fitting`."""
-        return self._fitting()[1].decode()
+        return self.fitting_json()[1].decode()
 
     def fitting(self) -> "Trace":
         """This trace as `to_json` writes it: where its file would be larger than MAX_TRACE_BYTES, a copy that
         leaves out what is needed least, the most probable tokens of drafts that were never judged or, where
         that is not enough, of all. Every token, number and metric stays."""
-        return self._fitting()[0]
+        return self.fitting_json()[0]
 
-    def _fitting(self) -> tuple["Trace", bytes]:
+    def fitting_json(self) -> tuple["Trace", bytes]:
+        """The trace that `fitting` gives and its JSON, which measuring it has made already."""
         for top_lists in TOP_LISTS[TOP_LISTS.index(self.top_lists) :]:
             trace = self if top_lists == self.top_lists else self._with_top_lists(top_lists)
             content = _as_json(_TRACE, trace)

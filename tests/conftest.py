@@ -1,9 +1,12 @@
 """What all tests share: the real default pair, one browser, and one thread for models that are too small for
 two."""
 
+import subprocess
+
 import pytest
 import torch
 from playwright.sync_api import Browser, expect, sync_playwright
+from small_disk import SmallDisk
 
 from adaedl.models import cpu, drafter
 from adaedl.models.pair import Pair
@@ -42,6 +45,15 @@ def without_kernels(monkeypatch):
     """A machine on which the CPU's kernels cannot be compiled."""
     for module in (cpu, drafter):
         monkeypatch.setattr(module, "kernels", lambda: None)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = SmallDisk(tmp_path / "small")
+    yield disk
+    disk.make_room()
+    if disk.is_real:
+        subprocess.run(["umount", str(disk.folder)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_loading import SmallDisk
 
 from adaedl import interrupts
 from adaedl.errors import UserError
@@ -22,15 +21,6 @@ from adaedl.interrupts import Interrupted
 from adaedl.streams import lenient_streams
 
 PROJECT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    disk = SmallDisk(tmp_path / "small")
-    yield disk
-    disk.make_room()
-    if disk.is_real:
-        subprocess.run(["umount", str(disk.folder)], check=True)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import os
-import resource
 import shutil
 import socket
 import subprocess
@@ -344,39 +343,6 @@ def test_what_a_killed_process_left_is_cleared_away(tiny_wheel):
 
 
 # The disk
-
-
-class SmallDisk:
-    """A disk of 8 MB in a folder, a real one where this user may mount it; elsewhere files cannot grow."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        folder.mkdir(parents=True)
-        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-        self.is_real = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-        self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        self.ballast = folder / "ballast"
-
-    def fill(self) -> None:
-        """Leave no more than 12 kB."""
-        if self.is_real:
-            with self.ballast.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.folder).free - 12_288)
-        else:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (12_288, self.limits[1]))
-
-    def make_room(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
-        self.ballast.unlink(missing_ok=True)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    disk = SmallDisk(tmp_path / "small")
-    yield disk
-    disk.make_room()
-    if disk.is_real:
-        subprocess.run(["umount", str(disk.folder)], check=True)
 
 
 @pytest.mark.parametrize("step", ["downloading", "converting"])

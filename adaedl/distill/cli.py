@@ -102,7 +102,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
     for name, (low, high) in RANGES.items():
         value = getattr(args, name, None)
         if value is not None and not low <= value <= high:
-            raise UserError("{} is {}; it must be from {:g} to {:g}.", name, value, low, high)
+            raise UserError("{} is {}; it must be from {:,} to {:,}.", name, value, low, high)
 
 
 def _target():

@@ -49,7 +49,7 @@ function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** The most that a round of so many draft steps may take: a step and its verification cost at most a target
+/** The most that a round with this number of draft steps may take: a step and its verification cost at most a target
  * forward each. */
 function mostOf(steps, medians) {
   const known = [...medians.keys()];
