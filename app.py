@@ -4,13 +4,16 @@ import gc
 import sys
 
 from adaedl.errors import UserError
-from components.hosting import first_pair, start_logging
-from components.launch import launch
-from components.models_state import ModelsState
-from components.page import build_page
-from components.zero_gpu import on_zero_gpu
+from adaedl.threads import prepare_threads
 
 try:
+    prepare_threads()  # before the libraries that read it are imported
+    from components.hosting import first_pair, start_logging
+    from components.launch import launch
+    from components.models_state import ModelsState
+    from components.page import build_page
+    from components.zero_gpu import on_zero_gpu
+
     models = ModelsState(first_pair())
     demo = build_page(models)
 except UserError as error:

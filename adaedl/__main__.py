@@ -21,6 +21,7 @@ from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
 from adaedl.number_lists import read_numbers, read_whole_numbers
 from adaedl.prompts import repeats_in, split_prompts
 from adaedl.streams import lenient_streams
+from adaedl.threads import prepare_threads, threads_in_use, usable_cores
 
 # What the tables call adaedl.metrics' numbers, with their units.
 HEADERS = {
@@ -553,7 +554,7 @@ def study(args: argparse.Namespace) -> int:
     check_writable(args.folder / "study.md")
     with csv_lock(args.folder / "study.csv"):
         pair = load(args)
-        machine = f"{device_name(pair.device)}, {os.cpu_count()} cores"
+        machine = f"{device_name(pair.device)}, {cores_words()}"
         check_same_machine(args.folder, machine)
         frames = []
         for name, grid in grids.items():
@@ -569,6 +570,16 @@ def study(args: argparse.Namespace) -> int:
     write_text(args.folder / "study.md", studies.report(*frames, machine))
     print(f"{args.folder / 'study.md'} is written.")
     return 0
+
+
+def cores_words() -> str:
+    """The cores that a study has; where it runs on fewer or more threads, those too."""
+    cores, threads = usable_cores(), threads_in_use().count
+    return f"{cores} cores" if threads == cores else f"{cores} cores, {thread_words(threads)}"
+
+
+def thread_words(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def check_same_machine(folder: Path, machine: str) -> None:
@@ -773,8 +784,8 @@ def bench_report(result: dict) -> str:
 def machine_line(machine: dict) -> str:
     versions = [f"{n} {machine[n]}" for n in ("torch", "transformers", "llama-cpp-python") if n in machine]
     return (
-        f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
-        + ", ".join(versions)
+        f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, "
+        f"{thread_words(machine['threads'])} ({machine['threads_limited_by']}), " + ", ".join(versions)
     )
 
 
@@ -1022,5 +1033,15 @@ def write_text(path: Path, text: str) -> None:
     print(f"wrote {path}", file=sys.stderr)
 
 
+def start() -> int:
+    """As `main`, for a process that runs nothing else."""
+    try:
+        prepare_threads()  # before the libraries that read it are imported
+    except UserError as error:
+        print_error(error)
+        return 2
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start())

@@ -1,6 +1,5 @@
 """What one forward of a model takes, beside the time to read its weights once, which it cannot beat."""
 
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from adaedl.models.int8 import Int8Linear
 from adaedl.models.memory import aligned
 from adaedl.models.pair import Pair
 from adaedl.noise import SharedNoise
+from adaedl.threads import threads_in_use, usable_cores
 
 WIDTHS = range(1, 9)  # tokens that a target verifies at once
 TIMINGS = 10  # of one forward or one read; the best one counts, since noise only adds
@@ -116,13 +116,14 @@ def best_ms(works: dict[str, Callable[[], object]], device: torch.device) -> dic
 
 def machine(pair: Pair) -> dict:
     """What a pair was measured on: machine, device, versions, and which implementations ran."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = threads_in_use()
     gpu = torch.cuda.get_device_name(pair.device) if pair.device.type == "cuda" else None
     return {
         "system": platform.platform(),
         "processor": processor(),
-        "cores": usable,
-        "threads": torch.get_num_threads(),
+        "cores": usable_cores(),
+        "threads": threads.count,
+        "threads_limited_by": threads.limit,
         "gpu": gpu,
         "device": pair.where,
         "dtype": pair.dtype_name,

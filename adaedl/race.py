@@ -19,6 +19,7 @@ from adaedl.models.pair import Pair
 from adaedl.request import NOISE_VERSION, Sampling, check_race
 from adaedl.stopping import make_stopper
 from adaedl.text_difference import explain_differences
+from adaedl.threads import threads_in_use
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
 
 
@@ -51,6 +52,7 @@ def new_trace(
         },
         device=pair.where,
         dtype=pair.dtype_name,
+        threads=threads_in_use().count,
         pair=PairInfo(pair.name, pair.target_name, pair.draft_name, pair.weights),
         prompt=prompt,
         prompt_tokens=len(pair.encode(prompt)),

@@ -214,6 +214,8 @@ class Trace:
 
     `token_bytes` has the bytes, in hexadecimal, of those tokens it names that are not whole characters by
     themselves; their own texts read as � there.
+
+    `threads` is how many the CPU worked on; None in traces from before it was kept.
     """
 
     created: str
@@ -232,6 +234,7 @@ class Trace:
     schema: str = SCHEMA
     top_lists: Literal["all", "judged", "none"] = "all"
     token_bytes: TokenBytes = field(default_factory=dict)
+    threads: Annotated[int, Field(ge=1)] | None = None
 
     def to_dict(self) -> dict:
         return asdict(self)

@@ -12,9 +12,11 @@ from starlette.routing import Route
 
 from adaedl import __version__
 from adaedl.machine import device_name
+from adaedl.threads import threads_in_use
 from components.browser_part import browser_part
 from components.hosting import host
 from components.models_state import ModelsState
+from components.texts import in_all_languages
 from components.zero_gpu import on_zero_gpu
 
 PACKAGES = ("torch", "transformers", "gradio", "huggingface_hub", "safetensors", "numpy", "pydantic")
@@ -38,6 +40,7 @@ def health(models: ModelsState) -> dict:
     Holds nothing of any visitor."""
     state, pair = models.state, models.pair
     racing, waiting = models.in_queue
+    threads = threads_in_use()
     told = {
         "status": "ok" if pair else "failed" if models.failed_at is not None else "loading",
         "models": state.sentence,
@@ -48,6 +51,8 @@ def health(models: ModelsState) -> dict:
             "system": platform.system(),
             "architecture": platform.machine(),
             "cpus": os.cpu_count(),
+            "threads": threads.count,
+            "threads_limited_by": in_all_languages(threads.limit),
             "zero_gpu": on_zero_gpu(),
         },
         "versions": versions(),

@@ -6,6 +6,8 @@ import pytest
 from hosted import hosted
 from playwright.sync_api import Page, expect
 
+from adaedl.threads import threads_in_use
+
 SOON = 60_000  # milliseconds
 
 
@@ -29,6 +31,8 @@ def test_about_shows_device_and_versions_and_copies_them_without_any_prompt(page
     page.click("#about summary")
     expect(page.locator("#about dd").nth(1)).to_contain_text("cpu/float32")
     expect(page.locator("#about")).to_contain_text("gradio 6.")
+    threads = threads_in_use()
+    expect(page.locator("#about dd").nth(2)).to_have_text(f"{threads.count} ({threads.limit})")
     page.click("#about .copy")
     expect(page.locator("#about .said")).to_contain_text("Copied")
     copied = json.loads(page.evaluate("navigator.clipboard.readText()"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from toys import tiny_llama, tiny_pair
 
+from adaedl.__main__ import thread_words
 from adaedl.bench import ASSISTED_SEARCH, LOOKUP_TOKENS, Runs, System, bench, result_row, summarise
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.errors import UserError
@@ -64,6 +65,8 @@ def test_a_quick_bench_of_the_default_pair_writes_what_the_contract_says(tmp_pat
     assert result["draft_step_ms"] > 0
     assert result["noise_ms"] > 0
     assert result["machine"]["cores"] >= 1
+    assert f"{thread_words(result['machine']['threads'])} (" in done.stdout
+    assert result["machine"]["threads_limited_by"] in done.stdout
 
     # llama.cpp is measured too where it is installed, see test_llama_cpp.py.
     rows = [row for row in result["results"] if not row["system"].startswith("llama_cpp")]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 from fuzz import FILES, PATIENCE, check_trace, events, fuzz_events, fuzz_races, fuzz_traces, inputs_of
 from hosted import hosted, small_race
 from large import large_trace
@@ -435,6 +436,8 @@ def test_health_tells_what_runs_and_how_full_the_queue_is(client, served):
     assert told["status"] == "ok"
     assert told["pair"]["device"] == "cpu/float32"
     assert told["races"] == {"running": 0, "waiting": 0, "at_once": 1}
+    assert told["machine"]["threads"] == torch.get_num_threads()
+    assert set(told["machine"]["threads_limited_by"]) == {"en", "zh"}
     turn = served[1].take_turn()
     assert client.get("/healthz").json()["races"]["running"] == 1
     turn.leave()

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import get_args
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from large import large_trace
@@ -359,6 +360,12 @@ def test_a_trace_from_before_pieces_were_kept_is_read(data):
     again = Trace.from_json(json.dumps(data))
     assert [lane.pieces for lane in again.lanes] == [[]] * len(again.lanes)
     assert again.token_bytes == {}
+
+
+def test_a_trace_says_on_how_many_threads_it_ran_and_older_ones_do_not(data, raced):
+    assert raced.threads == torch.get_num_threads() == 1
+    del data["threads"]
+    assert Trace.from_json(json.dumps(data)).threads is None
 
 
 @pytest.mark.parametrize("change", [lambda pieces: pieces[:-1], lambda pieces: [*pieces[:-1], "another"]])

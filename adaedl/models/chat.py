@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from adaedl.errors import UserError, first_line
+from adaedl.threads import PREPARED
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROMPT = "a prompt in the place of any other"
@@ -28,7 +29,7 @@ PROMPTS_KEPT = 256  # rendered, of a template that runs in a process of its own
 
 # What Python and the libraries need of the environment: no token, and nothing else of the host's.
 ENVIRONMENT = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "OMP_NUM_THREADS")
-ENVIRONMENT += ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+ENVIRONMENT += ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", PREPARED)
 # Events that Python announces (docs.python.org/3/library/audit_events.html) and a template has no use for.
 FORBIDDEN = ("socket.", "subprocess.", "os.", "shutil.", "ctypes.", "pty.", "urllib.")
 READS_FOLDERS = ("os.listdir", "os.scandir")  # as an import does

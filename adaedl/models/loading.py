@@ -32,6 +32,7 @@ from adaedl.models.weights import (
     short,
     silent,
 )
+from adaedl.threads import apply_threads
 
 if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
     import torch
@@ -298,6 +299,7 @@ def _load_pair(
         from adaedl.models.placement import size_of_weights
         from adaedl.models.runner import check_stepwise, make_runner
 
+    apply_threads()
     chosen_here = device in (None, "", "auto")
     device = pick_device(device)
     used_as = pick_dtype(device, dtype)

@@ -48,6 +48,7 @@ function draw(list, told) {
   const rows = [
     ["host.about_status", told.status],
     ["host.about_device", told.pair && [told.pair.device, told.pair.device_name].join(" · ")],
+    ["host.about_threads", told.machine && t("host.about_threads_limit", told.machine)],
     ["host.about_pair", told.pair && `${told.pair.target} + ${told.pair.draft}`],
     ["host.about_weights", told.pair?.weights],
     ["host.about_path", told.pair?.target_path],
