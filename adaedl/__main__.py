@@ -249,7 +249,9 @@ def make_parser(with_distill: bool = True) -> Parser:
     command.add_argument("--temperatures", metavar="T,T,…", help="default 0,0.7,1.0,1.3")
     command.add_argument("--lanes", help="stoppers (default: fixed:k=1 to 6, adaedl, max_confidence)")
     command.add_argument("--max-new-tokens", type=int, metavar="N", help="for each text (default 96)")
-    command.add_argument("--repeats", type=int, default=1, metavar="N", help="of everything (default 1)")
+    command.add_argument(
+        "--repeats", type=int, metavar="N", help="of everything (default 1, with --neighbours 3)"
+    )
     command.add_argument("--seed", type=int, default=0, help="of the first repeat (default 0)")
     command.add_argument(
         "--assisted",
@@ -268,6 +270,11 @@ def make_parser(with_distill: bool = True) -> Parser:
     )
     command.add_argument(
         "--acceptance", type=float, metavar="A", help="of --shapes: drafts that are right (default 0.7)"
+    )
+    command.add_argument(
+        "--neighbours",
+        action="store_true",
+        help="instead, how much slower beside busy processes, a second engine, or under a CPU quota",
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the results")
 
@@ -637,6 +644,10 @@ def check(args: argparse.Namespace) -> int:
 
 def bench(args: argparse.Namespace) -> int:
     """Measure, then print the results of each temperature and a summary; on Ctrl-C of what has run."""
+    if args.neighbours:
+        return bench_neighbours(args)
+    if args.repeats is None:
+        args.repeats = 1
     if args.shapes is not None:
         return bench_shapes(args)
     if args.acceptance is not None:
@@ -715,6 +726,37 @@ def bench_shapes(args: argparse.Namespace) -> int:
         for result in parts:  # noqa: B007, the last one counts
             interrupts.check()
     report = "\n\n".join(shape_report(measured) for measured in result["shapes"])
+    return finish(args.json, lambda: json_text(result), report, stopped)
+
+
+def bench_neighbours(args: argparse.Namespace) -> int:
+    """`bench --neighbours`: measure in every condition, then print; on Ctrl-C of what has run."""
+    from adaedl import neighbours
+
+    for name in ("shapes", "prompts", "temperatures", "lanes", "assisted", "acceptance"):
+        if getattr(args, name) is not None:
+            raise UserError("--neighbours measures its own lanes and text; leave out --{}.", name)
+    if args.device not in (None, "auto", "cpu"):
+        raise UserError("--neighbours measures the CPU; leave out --device {}.", args.device)
+    args.device = "cpu"
+    tokens = args.max_new_tokens
+    if tokens is None:
+        tokens = neighbours.TRANSFORMERS_TOKENS if args.quick else neighbours.MAX_NEW_TOKENS
+    options = {
+        "max_new_tokens": tokens,
+        "repeats": 3 if args.repeats is None else args.repeats,
+        "seed": args.seed,
+    }
+    neighbours.check_neighbours(**options)
+    pair = load(args)
+    result: dict = {}
+    with (
+        keeping_results(lambda: result) as stopped,
+        closing(neighbours.neighbours_in_parts(pair, args.pair, args.dtype, **options)) as parts,
+    ):
+        for result in parts:  # noqa: B007, the last one counts
+            interrupts.check()
+    report = f"{describe(pair)}\n{machine_line(result['machine'])}\n{neighbours.report(result)}"
     return finish(args.json, lambda: json_text(result), report, stopped)
 
 

@@ -9,9 +9,11 @@ total tokens over total time; a speedup is the geometric mean of the prompts' sp
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 
 from torch import Tensor
 from tqdm import tqdm
@@ -344,20 +346,24 @@ def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:
     )
 
 
-def run_lane(pair: Pair, lane: str, job: Job) -> Tally:
-    """One of our lanes on a job."""
-    rounds = list(
-        decode(
-            pair,
-            None,
-            make_stopper(lane),
-            job.sampling,
-            max_new_tokens=job.max_new_tokens,
-            seed=job.seed,
-            context=job.context.copy(),
-            record=False,
-        )
+def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> Tally:
+    """One of our lanes on a job, which ends after the round that passes `most_s` seconds."""
+    decoding = decode(
+        pair,
+        None,
+        make_stopper(lane),
+        job.sampling,
+        max_new_tokens=job.max_new_tokens,
+        seed=job.seed,
+        context=job.context.copy(),
+        record=False,
     )
+    rounds = []
+    with closing(decoding):
+        for played in decoding:
+            rounds.append(played)
+            if played.end_s >= most_s:
+                break
     return Tally(
         tokens=sum(len(played.token_ids) for played in rounds),
         seconds=rounds[-1].end_s,

@@ -5,6 +5,8 @@ import time
 from collections import OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 
 import torch
 from torch import Tensor
@@ -89,6 +91,7 @@ def generate(
     assistant=None,
     drafts: int | None = None,
     confidence: float = 0.0,
+    most_s: float = inf,
 ) -> tuple[list[int], Tally]:
     """What transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
 
@@ -99,6 +102,7 @@ def generate(
         lookup: draft so many tokens by prompt lookup.
         assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, fewer where it
             gives one less than `confidence`. None drafts as transformers does by default.
+        most_s: end the text after the first step at which the clock has passed so many seconds.
     """
     from transformers import GenerationConfig
 
@@ -133,6 +137,7 @@ def generate(
             attention_mask=torch.ones_like(ids),
             generation_config=config,
             streamer=watch,
+            stopping_criteria=[partial(watch.has_taken, most_s)] if most_s < inf else None,
             assistant_model=assistant,
         )
     return watch.token_ids, watch.tally(timed=pair.device.type == "cpu")
@@ -163,6 +168,12 @@ class _Watch:
     def end_forward(self, model, args, output) -> None:
         if len(self.steps) > 1:
             self.forward_s += time.perf_counter() - self.began
+
+    def has_taken(self, seconds: float, ids: Tensor, scores, **_) -> Tensor:
+        """Whether the clock has passed so many seconds: a stopping criterion, asked before `put`, with an
+        answer for each text of a batch."""
+        over = len(self.times) > 1 and time.perf_counter() - self.times[1] >= seconds
+        return torch.full((len(ids),), over, device=ids.device)
 
     @property
     def token_ids(self) -> list[int]:

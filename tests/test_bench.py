@@ -10,12 +10,24 @@ import pytest
 from toys import tiny_llama, tiny_pair
 
 from adaedl.__main__ import thread_words
-from adaedl.bench import ASSISTED_SEARCH, LOOKUP_TOKENS, Runs, System, bench, result_row, summarise
+from adaedl.bench import (
+    ASSISTED_SEARCH,
+    LOOKUP_TOKENS,
+    Job,
+    Runs,
+    System,
+    bench,
+    result_row,
+    run_lane,
+    summarise,
+)
+from adaedl.decoding import read_prompt
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.errors import UserError
 from adaedl.models.runner import TransformersRunner
 from adaedl.prompts import BENCH_PROMPTS
 from adaedl.reference import Tally
+from adaedl.request import Sampling
 from adaedl.statistics import geometric_mean
 
 PROJECT = Path(__file__).parents[1]
@@ -164,6 +176,15 @@ def test_a_speedup_is_the_geometric_mean_over_prompts_with_repeats_averaged():
     assert found["speedup"] == pytest.approx(2**0.5)
     assert found["speedup_low"] is None
     assert found["tokens_per_s"] == pytest.approx(50 / 10)
+
+
+def test_a_lane_ends_after_the_round_that_passes_its_time():
+    pair = tiny_pair("self")
+    prompt_ids = pair.encode("w1 w2")
+    job = Job(prompt_ids, read_prompt(pair, prompt_ids, 20), Sampling(0), 20, 0)
+    assert run_lane(pair, "autoregressive", job, most_s=0).tokens == 1
+    assert run_lane(pair, "autoregressive", job, most_s=3600).tokens == 20
+    assert run_lane(pair, "autoregressive", job).tokens == 20
 
 
 def test_five_prompts_have_an_interval():

@@ -272,6 +272,7 @@ def test_a_label_without_a_text_is_an_error_at_once():
 def templates() -> set[str]:
     """What UserError and Sentence are given in all of the engine that the page runs, and in the page."""
     shell_only = {"__main__.py", "bench.py", "check.py", "launch.py", "llama_cpp.py", "shapes.py"}
+    shell_only |= {"neighbours.py", "neighbour_engine.py"}
     found = set()
     for file in [*PROJECT.glob("adaedl/*.py"), *PROJECT.glob("adaedl/models/*.py"), *COMPONENTS]:
         if file.name in shell_only:

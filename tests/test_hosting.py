@@ -13,6 +13,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import gradio as gr
 import pytest
@@ -21,6 +22,7 @@ from huggingface_hub import SpaceCard
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
+from adaedl import threads
 from adaedl.errors import UserError
 from adaedl.models.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
 from components import controls, hosting, race_log, running, sweep_page
@@ -53,6 +55,7 @@ def environment(monkeypatch):
         "CACHE",
         "SWEEP_RUNS",
         "SESSION_MB",
+        "THREADS",
     )
     for name in names:
         monkeypatch.delenv(name, raising=False)
@@ -135,11 +138,18 @@ def test_what_the_page_asks_for_at_first_is_within_the_host_s_limits(environment
         ("ADAEDL_SWEEP_RUNS", "many"),
         ("ADAEDL_SWEEP_RUNS", "1" * 5000),
         ("ADAEDL_CACHE", "~nobody-here/models"),
+        ("ADAEDL_THREADS", "0"),
     ],
 )
-def test_a_start_with_a_variable_that_cannot_be_read_ends_with_one_sentence(environment, variable, value):
+def test_a_start_with_a_variable_that_cannot_be_read_ends_with_one_sentence(
+    environment, monkeypatch, variable, value
+):
     environment(**{variable: value})
-    with pytest.raises(SystemExit, match=rf"^error: {variable} is '{value[:20]}.*\.$"):
+    monkeypatch.setattr(threads._State, "prepared", None)  # what the start prepares is not for other tests
+    with (
+        patch.dict(os.environ),
+        pytest.raises(SystemExit, match=rf"^error: {variable} is '{value[:20]}.*\.$"),
+    ):
         runpy.run_path(str(TESTS.parent / "app.py"), run_name="app")
 
 

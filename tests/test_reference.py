@@ -42,6 +42,13 @@ def test_it_ends_at_an_end_of_sequence_token(pair):
     assert tally.tokens == len(shorter) - 1
 
 
+def test_it_ends_when_its_time_is_over(pair):
+    token_ids, tally = generate(pair, most_s=0.0)
+    assert token_ids == generate(pair)[0][:2]
+    assert tally.tokens == 1
+    assert generate(pair, most_s=3600)[0] == generate(pair)[0]
+
+
 def test_a_target_that_drafts_for_itself_has_every_draft_accepted(pair):
     pair.draft_name = pair.target_name
     model = reference.target_model(pair)

@@ -1,0 +1,314 @@
+"""A bench with neighbours: what it writes, and that nothing of them stays. How fast anything is, is no test's
+business."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+from folders import make_tokenizer, save_model
+from toys import tiny_pair
+
+from adaedl import neighbours
+from adaedl.__main__ import main
+from adaedl.control_groups import group_with_quota
+from adaedl.errors import UserError
+from adaedl.metrics import BASELINE
+from adaedl.models.runner import TransformersRunner
+from adaedl.neighbour_engine import Engine, busy_processes, second_engine
+from adaedl.neighbours import CONDITIONS, IDLE, ONE_THREAD, QUOTA, TWO_ENGINES, Measured, measure, result_row
+from adaedl.reference import Tally
+
+PROJECT = Path(__file__).parents[1]
+PATIENCE = 60  # seconds
+GROUPS = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")]
+
+
+@pytest.fixture(scope="module")
+def pair_name(tmp_path_factory) -> str:
+    """A tiny pair that another process can load."""
+    folder = save_model(tmp_path_factory.mktemp("model") / "tiny", make_tokenizer("byte_level"))
+    return f"{folder}:{folder}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays():
+    yield
+    until(lambda: children() == [])
+    assert [folder for group in GROUPS for folder in group.glob(f"adaedl-{os.getpid()}-*")] == []
+
+
+def children() -> list[int]:
+    """Of this process's children, those that are neighbours."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (path / "cmdline").read_bytes()
+        except (OSError, IndexError):
+            continue
+        if parent == os.getpid() and (b"neighbour_engine" in command or b"end_with_stdin" in command):
+            found.append(int(path.name))
+    return found
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends, "it never came to that"
+        time.sleep(0.02)
+
+
+def is_running(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def engine(pair_name: str, **options):
+    return second_engine(**{"pair": pair_name, "dtype": None, "max_new_tokens": 4, "seed": 0, **options})
+
+
+@pytest.fixture(scope="module")
+def result(pair_name, tmp_path_factory) -> dict:
+    """One cycle of few tokens by the command line, as JSON."""
+    path = tmp_path_factory.mktemp("result") / "neighbours.json"
+    arguments = ["--pair", pair_name, "--max-new-tokens", "4", "--repeats", "1", "--json", str(path)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "LEAST_S", 0.0)
+        assert main(["bench", "--neighbours", *arguments]) == 0
+    return json.loads(path.read_text())
+
+
+def test_every_condition_has_a_row_for_each_system(result):
+    systems = [("adaedl", BASELINE), ("adaedl", neighbours.DRAFTING), ("transformers_generate", "generate")]
+    measured = [told["name"] for told in result["conditions"] if told["not_measured"] is None]
+    assert [told["name"] for told in result["conditions"]] == list(CONDITIONS)
+    assert set(CONDITIONS) - set(measured) <= {QUOTA}
+    rows = {(row["condition"], row["system"], row["lane"]): row for row in result["rows"]}
+    assert list(rows) == [(condition, *system) for condition in measured for system in systems]
+    assert [row["condition"] for row in result["over_transformers"]] == measured
+    assert result["complete"]
+    assert result["machine"]["threads"] == torch.get_num_threads()
+    for (condition, *_), row in rows.items():
+        assert row["tokens_per_s"] > 0
+        assert row["ratio_low"] == row["ratio"] == row["ratio_high"] > 0
+        assert row["against"] == (ONE_THREAD if condition == QUOTA else IDLE)
+        assert (row["neighbour_tokens_per_s"] is not None) == (condition == TWO_ENGINES)
+        if condition == IDLE:
+            assert row["ratio"] == 1
+        if condition in (ONE_THREAD, QUOTA):
+            assert row["threads"] == 1
+
+
+def test_the_table_has_a_line_for_each_row_and_says_what_was_not_measured(result):
+    told = neighbours.report(result)
+    for condition in result["conditions"]:
+        assert told.count(condition["title"]) >= 1
+    result = result | {
+        "conditions": [
+            condition | ({"not_measured": "not measured: why"} if condition["name"] == QUOTA else {})
+            for condition in result["conditions"]
+        ]
+    }
+    assert f"{CONDITIONS[QUOTA]}: not measured: why" in neighbours.report(result)
+
+
+def test_without_a_control_group_the_quota_is_not_measured_and_all_else_is(pair_name, monkeypatch):
+    monkeypatch.setattr(neighbours, "LEAST_S", 0.0)
+    monkeypatch.setattr("adaedl.control_groups._make_group", lambda *_: None)
+    parts = list(
+        neighbours.neighbours_in_parts(
+            tiny_pair("self", runner=TransformersRunner), pair_name, max_new_tokens=4, repeats=1
+        )
+    )
+    assert [part["complete"] for part in parts] == [False] * 5 + [True]
+    reasons = {told["name"]: told["not_measured"] for told in parts[-1]["conditions"]}
+    assert reasons == dict.fromkeys(CONDITIONS) | {QUOTA: str(neighbours.NO_GROUP)}
+    assert QUOTA not in {row["condition"] for row in parts[-1]["rows"]}
+
+
+def test_the_order_of_conditions_moves_on_with_every_cycle_and_ratios_are_of_one_cycle(monkeypatch):
+    order, speeds = [], count(1)
+
+    def note(condition, cycle, number, system, measured, *_):
+        order.append((cycle, condition))
+        measured[condition, system].speeds[cycle] = next(speeds)
+
+    class Loaded(Engine):
+        def __init__(self):
+            pass
+
+    class Opened:
+        def __init__(self, *_, **__):
+            pass
+
+        def __enter__(self):
+            return Loaded()
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(neighbours, "_measure_in", note)
+    monkeypatch.setattr(neighbours, "second_engine", Opened)
+    parts = list(
+        neighbours.neighbours_in_parts(
+            tiny_pair("self", runner=TransformersRunner), "any", max_new_tokens=4, repeats=2
+        )
+    )
+    names = list(CONDITIONS)
+    wanted = [(0, name) for name in names] + [(1, name) for name in [*names[1:], names[0]]]
+    assert order[::3] == wanted
+    # In a cycle that has not come to the idle machine yet nothing has a ratio.
+    one_thread = [row for row in parts[7]["rows"] if row["condition"] == ONE_THREAD]
+    assert [row["ratio_low"] for row in one_thread] == [row["ratio_high"] for row in one_thread]
+    assert parts[-1]["complete"]
+    assert not parts[-2]["complete"]
+
+
+def test_a_row_has_the_median_of_the_ratios_within_each_cycle():
+    found = Measured({0: 10.0, 1: 40.0, 2: 9.0, 3: 5.0}, {0: 3.0, 1: 5.0}, threads=2)
+    idle = Measured({0: 20.0, 1: 50.0, 2: 30.0})
+    row = result_row("busy_1", neighbours.System("adaedl", BASELINE, None), found, IDLE, idle)
+    assert (row["ratio"], row["ratio_low"], row["ratio_high"]) == pytest.approx((0.5, 0.3, 0.8))
+    assert row["tokens_per_s"] == 9.5
+    assert row["neighbour_tokens_per_s"] == 4.0
+
+
+def test_a_measurement_repeats_a_text_until_its_time_is_over_and_no_longer():
+    runs = []
+
+    def run(most_s: float) -> Tally:
+        runs.append(most_s)
+        return Tally(tokens=4, seconds=0.5)
+
+    assert measure(neighbours.System("adaedl", BASELINE, run), 1.2, 7.0).tokens == 12
+    assert runs == [7.0] * 3
+    empty = neighbours.System("adaedl", BASELINE, lambda _: Tally())
+    assert measure(empty, 1.0).tokens == 0
+
+
+def test_busy_processes_compute_and_are_ended():
+    with busy_processes(2) as processes:
+        numbers = [process.pid for process in processes]
+        assert sorted(children()) == sorted(numbers)
+        for number in numbers:
+            until(lambda number=number: processor_time(number) > 0.2)
+    assert not any(map(is_running, numbers))
+
+
+def processor_time(number: int) -> float:
+    fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_busy_processes_are_ended_by_an_error():
+    with pytest.raises(KeyboardInterrupt), busy_processes(2) as processes:
+        raise KeyboardInterrupt
+    assert not any(is_running(process.pid) for process in processes)
+
+
+def test_neighbours_end_when_the_process_that_started_them_is_killed(pair_name):
+    code = (
+        "from adaedl.neighbour_engine import busy_processes, second_engine\n"
+        f"options = dict(pair={pair_name!r}, dtype=None, max_new_tokens=4, seed=0)\n"
+        "with busy_processes(1) as busy, second_engine(**options) as engine, engine.working(0, 1.0):\n"
+        "    print(busy[0].pid, engine._process.pid, flush=True)\n"
+        "    import time; time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as program:
+        numbers = [int(number) for number in program.stdout.readline().split()]
+        assert len(numbers) == 2
+        assert all(map(is_running, numbers))
+        program.kill()
+    until(lambda: not any(map(is_running, numbers)))
+
+
+def test_a_second_engine_works_until_it_is_told_and_measures_alike(pair_name):
+    with engine(pair_name) as second:
+        assert second.threads >= 1
+        with second.working(0, 1.0):
+            time.sleep(0.2)
+        assert second.tokens_per_s > 0
+        assert second.measure(1, 0.0, 1.0) > 0
+        with second.working(2, 1.0):
+            pass
+        assert second.tokens_per_s > 0
+
+
+def test_a_second_engine_in_a_control_group_takes_one_thread(pair_name, monkeypatch):
+    for name in ("OMP_NUM_THREADS", "ADAEDL_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    with group_with_quota(1) as group:
+        if group is None:  # no rights to make one, or no Linux
+            monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        with engine(pair_name, group=group) as second:
+            assert second.threads == 1
+
+
+def test_a_second_engine_that_cannot_run_says_why(pair_name, tmp_path):
+    with pytest.raises(UserError, match="The second engine cannot run: There is no pair 'none'"):
+        engine("none").__enter__()
+    with pytest.raises(UserError, match=r"it may not join a control group \(No such file or directory\)"):
+        engine(pair_name, group=tmp_path / "nowhere" / "cgroup.procs").__enter__()
+
+
+def test_a_second_engine_that_dies_is_told_of(pair_name):
+    with engine(pair_name) as second:
+        os.kill(second._process.pid, signal.SIGKILL)
+        second._process.wait()
+        with pytest.raises(UserError, match="The second engine ended early, with exit status -9"):
+            second.measure(0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--shapes"], "leave out --shapes"),
+        (["--shapes", "7b+0.5b"], "leave out --shapes"),
+        (["--prompts", "prompts.txt"], "leave out --prompts"),
+        (["--lanes", "adaedl"], "leave out --lanes"),
+        (["--temperatures", "0"], "leave out --temperatures"),
+        (["--assisted"], "leave out --assisted"),
+        (["--acceptance", "0.5"], "leave out --acceptance"),
+        (["--device", "cuda"], "--neighbours measures the CPU; leave out --device cuda."),
+        (["--repeats", "0"], "repeats is 0; it must be a whole number from 1 to 1000."),
+        (["--max-new-tokens", "1"], "max_new_tokens is 1"),
+        (["--seed", "-1"], "The seed is -1"),
+    ],
+)
+def test_what_will_not_do_is_refused_before_the_pair_is_loaded(arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr("adaedl.__main__.load", None)
+    assert main(["bench", "--neighbours", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_an_interrupt_keeps_what_has_run_and_ends_the_neighbours(pair_name, tmp_path):
+    path = tmp_path / "neighbours.json"
+    arguments = ["--pair", pair_name, "--max-new-tokens", "4", "--repeats", "50", "--json", str(path)]
+    command = [sys.executable, "-m", "adaedl", "bench", "--neighbours", *arguments]
+    with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        said = b""
+        while CONDITIONS[ONE_THREAD].encode() not in said:  # the idle machine is done
+            part = program.stderr.read1()
+            assert part, said
+            said += part
+        program.send_signal(signal.SIGINT)
+        output, _ = program.communicate(timeout=PATIENCE)
+    assert program.returncode == 130
+    result = json.loads(path.read_text())
+    assert not result["complete"]
+    assert {row["condition"] for row in result["rows"]} == {IDLE}
+    assert CONDITIONS[IDLE].encode() in output
+    assert [folder for group in GROUPS for folder in group.glob(f"adaedl-{program.pid}-*")] == []
