@@ -63,16 +63,13 @@ class Engine:
 
     Attributes:
         threads: how many it uses.
-        limit: what limits them, in words.
         tokens_per_s: how fast it last wrote while it was `working`; None where it wrote nothing.
     """
 
     def __init__(self, process: subprocess.Popen, options: dict):
         self._process = process
         self.tokens_per_s: float | None = None
-        ready = self._ask(options)
-        self.threads: int = ready["threads"]
-        self.limit: str = ready["limit"]
+        self.threads: int = self._ask(options)["threads"]
 
     def measure(self, system: int, least_s: float, most_s: float) -> float | None:
         """Return the tokens per second of the system of that number, as `neighbours.measure` does here."""
@@ -184,8 +181,7 @@ def _serve(orders: SimpleQueue[dict], answer) -> None:
     systems = make_systems(pair, options["max_new_tokens"], options["seed"])
     for system in systems:
         measure(system, 0)
-    threads = threads_in_use()
-    answer(threads=threads.count, limit=threads.limit)
+    answer(threads=threads_in_use().count)
     while True:
         order = orders.get()
         system = systems[order["system"]]

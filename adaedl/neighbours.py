@@ -167,16 +167,19 @@ def neighbours_in_parts(
             ],
         }
         possible = [condition for condition in CONDITIONS if not reasons[condition]]
-        left = repeats * len(possible)
-        with tqdm(total=left * len(systems), unit="text", file=sys.stderr) as bar:
-            for cycle in range(repeats):
-                for condition in _rotated(possible, cycle):
-                    for number, system in _rotated(list(enumerate(systems)), cycle):
-                        bar.set_description(f"{CONDITIONS[condition]}, {system.system} {system.lane}")
-                        _measure_in(condition, cycle, number, system, measured, neighbour, limited)
-                        bar.update()
-                    left -= 1
-                    yield told | {"complete": not left, **_results(systems, measured)}
+        steps = schedule(possible, repeats)
+        with tqdm(total=len(steps) * len(systems), unit="text", file=sys.stderr) as bar:
+            for left, (cycle, condition) in zip(reversed(range(len(steps))), steps, strict=True):
+                for number, system in _rotated(list(enumerate(systems)), cycle):
+                    bar.set_description(f"{CONDITIONS[condition]}, {system.system} {system.lane}")
+                    _measure_in(condition, cycle, number, system, measured, neighbour, limited)
+                    bar.update()
+                yield told | {"complete": not left, **_results(systems, measured)}
+
+
+def schedule(conditions: list[str], repeats: int) -> list[tuple[int, str]]:
+    """Return the cycle and the condition of each step: every cycle begins one condition later."""
+    return [(cycle, condition) for cycle in range(repeats) for condition in _rotated(conditions, cycle)]
 
 
 def _limited_engine(processes: ExitStack, engine: dict) -> Engine | Sentence:

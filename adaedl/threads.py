@@ -126,7 +126,8 @@ def apply_threads() -> None:
     _State.applied = True
     import torch
 
-    if not _libraries_know(chosen) and torch.get_num_threads() != chosen.count:
+    count = torch.get_num_threads()
+    if count > chosen.count or (count < chosen.count and not _libraries_know(chosen)):
         torch.set_num_threads(chosen.count)
 
 

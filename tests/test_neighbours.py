@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from adaedl.control_groups import group_with_quota
 from adaedl.errors import UserError
 from adaedl.metrics import BASELINE
 from adaedl.models.runner import TransformersRunner
-from adaedl.neighbour_engine import Engine, busy_processes, second_engine
+from adaedl.neighbour_engine import busy_processes, second_engine
 from adaedl.neighbours import CONDITIONS, IDLE, ONE_THREAD, QUOTA, TWO_ENGINES, Measured, measure, result_row
 from adaedl.reference import Tally
 
@@ -136,42 +135,12 @@ def test_without_a_control_group_the_quota_is_not_measured_and_all_else_is(pair_
     assert QUOTA not in {row["condition"] for row in parts[-1]["rows"]}
 
 
-def test_the_order_of_conditions_moves_on_with_every_cycle_and_ratios_are_of_one_cycle(monkeypatch):
-    order, speeds = [], count(1)
-
-    def note(condition, cycle, number, system, measured, *_):
-        order.append((cycle, condition))
-        measured[condition, system].speeds[cycle] = next(speeds)
-
-    class Loaded(Engine):
-        def __init__(self):
-            pass
-
-    class Opened:
-        def __init__(self, *_, **__):
-            pass
-
-        def __enter__(self):
-            return Loaded()
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(neighbours, "_measure_in", note)
-    monkeypatch.setattr(neighbours, "second_engine", Opened)
-    parts = list(
-        neighbours.neighbours_in_parts(
-            tiny_pair("self", runner=TransformersRunner), "any", max_new_tokens=4, repeats=2
-        )
-    )
-    names = list(CONDITIONS)
-    wanted = [(0, name) for name in names] + [(1, name) for name in [*names[1:], names[0]]]
-    assert order[::3] == wanted
-    # In a cycle that has not come to the idle machine yet nothing has a ratio.
-    one_thread = [row for row in parts[7]["rows"] if row["condition"] == ONE_THREAD]
-    assert [row["ratio_low"] for row in one_thread] == [row["ratio_high"] for row in one_thread]
-    assert parts[-1]["complete"]
-    assert not parts[-2]["complete"]
+def test_the_order_of_conditions_moves_on_with_every_cycle():
+    steps = neighbours.schedule(["idle", "one_thread", "busy_1"], 4)
+    cycles = [[condition for cycle, condition in steps if cycle == number] for number in range(4)]
+    assert cycles[0] == cycles[3] == ["idle", "one_thread", "busy_1"]
+    assert cycles[1] == ["one_thread", "busy_1", "idle"]
+    assert cycles[2] == ["busy_1", "idle", "one_thread"]
 
 
 def test_a_row_has_the_median_of_the_ratios_within_each_cycle():

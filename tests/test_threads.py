@@ -225,6 +225,11 @@ def test_what_the_user_has_set_stays():
     assert found["torch"] == 3, "the app's own setting is more than what torch is told by others'"
 
 
+def test_torch_takes_no_more_threads_than_there_are_cores():
+    code = "import torch; apply_threads(); found = torch.get_num_threads()"
+    assert program(code, {"OMP_NUM_THREADS": f"{usable_cores() + 6}"}) == usable_threads({}).count
+
+
 def test_numba_that_is_imported_already_keeps_its_number():
     before = (
         "import numba\n@numba.njit(parallel=True)\ndef count():\n    n = 0\n    for i in numba.prange(9):\n"
