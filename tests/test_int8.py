@@ -14,7 +14,7 @@ from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.forwards import weights_read
 from adaedl.models import loading
-from adaedl.models.cpu import PackedGate, PackedLinear, PackedLlama
+from adaedl.models.cpu import PackedGate, PackedLinear, PackedModel
 from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
 from adaedl.models.int8 import LEVELS, Int8Linear, quantize
 from adaedl.models.presets import resolve
@@ -114,7 +114,7 @@ def test_a_packed_model_is_the_rounded_one_of_transformers(path, build, request)
         request.getfixturevalue("without_kernels")
     model = rounded(build)
     runner = make_runner(model)
-    assert isinstance(runner, PackedLlama)
+    assert isinstance(runner, PackedModel)
     assert runner.path == path
     assert_nearly_same_model(runner, TransformersRunner(model))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from adaedl.models.cpu import PackedLlama
+from adaedl.models.cpu import PackedModel
 from adaedl.models.loading import load_model
 from adaedl.models.runner import TransformersRunner
 from adaedl.models.weights import fetch_weights
@@ -198,7 +198,7 @@ def test_the_pair_says_what_it_runs_on(default_pair):
     assert "SmolLM2-135M-Instruct" in default_pair.weights
     assert default_pair.token_text(default_pair.tokenizer.eos_token_id) == "<|im_end|>"
     if default_pair.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        assert isinstance(default_pair.target, PackedLlama)
+        assert isinstance(default_pair.target, PackedModel)
 
 
 def test_a_race_on_the_real_pair_saves_and_opens(default_pair, tmp_path):

@@ -15,10 +15,11 @@ from transformers import GemmaConfig, GemmaForCausalLM
 from adaedl.decoding import decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.models import cpu, cuda, drafter
-from adaedl.models.cpu import PackedGate, PackedLinear, PackedLlama, can_pack, same_bits
+from adaedl.models.cpu import PackedGate, PackedLinear, PackedModel, same_bits
 from adaedl.models.cuda import GraphedLlama, make_graphed
 from adaedl.models.drafter import FeatureDrafter, load_feature_drafter
 from adaedl.models.drafter_net import rotary
+from adaedl.models.families import can_pack
 from adaedl.models.runner import PREFILL_CHUNK, TransformersRunner, make_runner, prefill
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
@@ -91,7 +92,7 @@ def assert_same_bits(runner, at_once: int) -> None:
 def test_packed_logits_and_features_are_those_of_transformers(build):
     model = build()
     runner = make_runner(model)
-    assert isinstance(runner, PackedLlama)
+    assert isinstance(runner, PackedModel)
     assert runner.path == "kernels"
     assert_same_model(runner, TransformersRunner(model))
 
@@ -107,7 +108,7 @@ def test_they_are_so_on_onednn_where_there_are_no_kernels(build, without_kernels
 @pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
 def test_the_fast_layout_agrees_without_packed_products_too(build, without_packed_products):
     model = build()
-    assert_same_model(PackedLlama(model), TransformersRunner(model))
+    assert_same_model(PackedModel(model), TransformersRunner(model))
 
 
 def test_a_torch_without_packed_products_takes_the_plain_path_and_says_so(without_packed_products):

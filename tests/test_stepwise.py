@@ -12,7 +12,7 @@ from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 from adaedl.decoding import read_prompt
 from adaedl.errors import UserError
 from adaedl.models import cpu, stepwise
-from adaedl.models.cpu import PackedLlama, StaticCache
+from adaedl.models.cpu import PackedModel, StaticCache
 from adaedl.models.drafter import IndependentDrafter
 from adaedl.models.loading import load_model, load_pair
 from adaedl.models.runner import TransformersCache, TransformersRunner, check_stepwise, make_runner
@@ -100,15 +100,15 @@ def test_the_tokens_of_the_probe_are_the_same_each_time_and_in_the_vocabulary():
 
 def test_a_runner_of_another_model_does_not_pass(without_kernels):
     probe = Probe(TransformersRunner(tiny_llama()))
-    probe.check(PackedLlama(tiny_llama()))
+    probe.check(PackedModel(tiny_llama()))
     with pytest.raises(UserError, match=IN_PARTS):
-        probe.check(PackedLlama(tiny_llama(seed=1)))
+        probe.check(PackedModel(tiny_llama(seed=1)))
 
 
 @pytest.mark.parametrize("build", [tiny_llama, lambda: rounded(tiny_llama)], ids=["float32", "int8"])
 @pytest.mark.parametrize("fault", ["rewind", "copy"])
 def test_a_cache_that_is_wrong_after_a_rewind_or_a_copy_does_not_pass(build, fault, monkeypatch):
-    assert isinstance(make_runner(build()), PackedLlama)
+    assert isinstance(make_runner(build()), PackedModel)
 
     def keep_rejected(cache: StaticCache, length: int) -> None:
         cache.data[:, length - 1] = cache.data[:, length]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaedl.models.cpu import Rotary, pair_rotary_rows
+from adaedl.models.cpu import Rotary, default_frequencies, pair_rotary_rows
 from adaedl.models.cpu_kernels import sums_in_any_order, weigh
 
 FEATURE_LAYERS = (8, 15, 22, 29, 30)
@@ -79,7 +79,8 @@ class BatchedTeacher:
         config = model.config
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim, self.eps = config.head_dim, config.rms_norm_eps
-        self.rotary = Rotary(self.head_dim, config.rope_parameters["rope_theta"])(0, capacity)
+        frequencies = default_frequencies(self.head_dim, config.rope_parameters["rope_theta"])
+        self.rotary = Rotary(frequencies)(0, capacity)
         self.dtype = product_dtype()
         self.embeddings = model.get_input_embeddings().weight.detach()
         self.head = self.embeddings.to(self.dtype)

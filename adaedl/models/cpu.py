@@ -1,14 +1,15 @@
-"""The CPU fast path: Llama-like models in float32 or int8 on weights laid out anew.
+"""The CPU fast path: decoder models in float32, bfloat16 or int8 on weights laid out anew.
 
 Verifying five tokens must cost about what one costs, or speculation cannot pay. MKL's matrix product is poor
 at few rows, so weights are laid out once for kernels that read each weight once however few the rows, and a
 whole forward is one call of them (`cpu_kernels.py`). Where they cannot be compiled, float32 runs on oneDNN's
-products and torch's operations, which say what the kernels compute.
+products and torch's operations, which say what the kernels compute. `families.py` reads transformers models
+into the data that is run here.
 """
 
 import logging
-from functools import cache
-from types import ModuleType
+from functools import cache, partial
+from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,6 @@ from adaedl.noise import agrees
 
 log = logging.getLogger(__name__)
 
-PACKABLE = ("llama", "qwen2")
 # The row count that oneDNN lays weights out for. Laid out for 8 rows, one row costs what it costs laid out
 # for one, and five rows a third less.
 PACKED_ROWS = 8
@@ -63,25 +63,6 @@ def has_packed_linear() -> bool:
     )
 
 
-def can_pack(model) -> bool:
-    """Whether `PackedLlama` can run this transformers model."""
-    config = model.config
-    rope = getattr(config, "rope_parameters", None) or {}
-    return (
-        model.device.type == "cpu"
-        and model.dtype == torch.float32
-        and config.model_type in PACKABLE
-        and config.hidden_act == "silu"
-        and rope.get("rope_type", "default") == "default"
-        and not getattr(config, "mlp_bias", False)
-        and not getattr(config, "use_sliding_window", False)
-        and config.num_hidden_layers > 0
-        and config.num_attention_heads % config.num_key_value_heads == 0
-        and head_dim_of(config) % 2 == 0
-        and (has_packed_linear() or kernels() is not None)
-    )
-
-
 def head_dim_of(config) -> int:
     """The width of a head by a transformers configuration, which may leave it out."""
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -90,28 +71,33 @@ def head_dim_of(config) -> int:
 def by_definition(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None
 ) -> Tensor:
-    """x·Wᵀ + b of x [T, in], where int8 weights have a scale [out], of x rounded too."""
+    """x·Wᵀ + b of x [T, in] in float32, where int8 weights have a scale [out], of x rounded too."""
     if scale is None:
-        return F.linear(x, weight, bias)
+        return F.linear(x, weight.float(), bias)
     numbers, by = quantize(x)
     y = (numbers.double() @ weight.double().T).float() * scale * by
     return y if bias is None else y + bias
 
 
+ACTIVATIONS = {"silu": F.silu, "gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh")}
+
+
 class PackedLinear:
-    """y = x·Wᵀ + b for x [T, in].
+    """y = x·Wᵀ + b for x [T, in] in float32.
 
     Args:
-        weight: [out, in], float32 or int8.
+        weight: [out, in], float32, bfloat16 or int8.
         bias: [out].
         scale: [out], what each row of an int8 weight is to be multiplied by.
     """
 
-    gate = False
+    activation: str | None = None
+    gate = False  # whether the kernels' product gates the second half of its outputs by the first
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None):
         self.packed = None
         self.path = "torch"
+        bias = None if bias is None else bias.detach().float()
         if weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.int8):
             if kernels() and kernels().can_pack(weight.shape[1]):
                 self.path = "kernels"
@@ -120,14 +106,19 @@ class PackedLinear:
             if has_packed_linear() and scale is None:
                 self.path = "oneDNN packed"
                 weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
-        self.weights = (weight, None if bias is None else bias.detach().clone(), scale)
+        if self.path == "torch":  # a view would keep all that it is a view of
+            weight = weight.detach().clone()
+        self.weights = (weight, None if bias is None else bias.clone(), scale)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def multiply(self, x: Tensor) -> Tensor:
         if self.packed:
             return kernels().multiply(self.packed, x)
         if self.path == "oneDNN packed":
             return torch.ops.mkldnn._linear_pointwise(x, *self.weights[:2], "none", [], "")
         return by_definition(x, *self.weights)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.multiply(x)
 
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
         """other + self(x)"""
@@ -136,28 +127,84 @@ class PackedLinear:
         return other + self(x)
 
 
-class PackedGate(PackedLinear):
-    """silu(x·Gᵀ) · (x·Uᵀ) for x [T, in], of weights G over U [2·out, in]."""
+class PackedUp(PackedLinear):
+    """activation(x·Wᵀ + b) for x [T, in], an MLP's first product where it has no gate. The activation is "silu",
+    "gelu" or "gelu_tanh"."""
 
-    gate = True
+    def __init__(self, *weights: Tensor | None, activation: str = "gelu"):
+        self.activation = activation
+        super().__init__(*weights)
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = super().__call__(x)
-        if self.packed:
+        return ACTIVATIONS[self.activation](self.multiply(x))
+
+
+class PackedGate(PackedLinear):
+    """activation(x·Gᵀ) · (x·Uᵀ) for x [T, in], of weights G over U [2·out, in]. The activation is "silu", "gelu"
+    or "gelu_tanh"."""
+
+    def __init__(self, *weights: Tensor | None, activation: str = "silu"):
+        self.activation = activation
+        self.gate = activation == "silu"  # the only one that the kernels' product has
+        super().__init__(*weights)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = self.multiply(x)
+        if self.packed and self.gate:
             return y
         gate, up = y.chunk(2, -1)
-        return F.silu(gate) * up
+        return ACTIVATIONS[self.activation](gate) * up
+
+
+class Norm(NamedTuple):
+    """x at unit root mean square, times a weight [H] where there is one. `center` subtracts the mean first and
+    adds a bias [H] in the end: a layer norm."""
+
+    weight: Tensor | None
+    eps: float
+    bias: Tensor | None = None
+    center: bool = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        shape = x.shape[-1:]
+        if self.center:
+            return F.layer_norm(x, shape, self.weight, self.bias, self.eps)
+        return F.rms_norm(x, shape, self.weight, self.eps)
 
 
 class PackedLayer(NamedTuple):
-    """A layer's products, and its norms where they are not a part of them."""
+    """A decoder layer as data. A norm that is None is not applied.
 
-    attention_norm: Tensor | None
-    mlp_norm: Tensor | None
+    Attributes:
+        attention_norm: before queries, keys and values.
+        qkv: rows of queries, keys (both paired by `pair_rotary_rows`) and values.
+        query_norm, key_norm: over each head [d] by itself where `norm_heads`, else over the full width
+            [heads·d]; weights in the order of the rows.
+        rotary: which of the model's rotary embeddings; None where the layer does not rotate.
+        window: how many last positions a token sees, itself included; None for all.
+        attention_out_norm, mlp_out_norm: before what attention and the MLP give is added to the stream.
+        parallel: whether the MLP reads the layer's input and not the stream after attention.
+        up: the MLP's first product with its activation, a `PackedGate` or a `PackedUp`.
+    """
+
+    attention_norm: Norm | None
     qkv: PackedLinear
     attention_out: PackedLinear
-    gate_up: PackedGate
+    mlp_norm: Norm | None
+    up: PackedLinear
     down: PackedLinear
+    query_norm: Norm | None = None
+    key_norm: Norm | None = None
+    norm_heads: bool = True
+    rotary: int | None = 0
+    window: int | None = None
+    attention_out_norm: Norm | None = None
+    parallel: bool = False
+    mlp_out_norm: Norm | None = None
+
+    @property
+    def products(self) -> tuple[PackedLinear, ...]:
+        return (self.qkv, self.attention_out, self.up, self.down)
 
 
 def slowest_path(products: list[PackedLinear]) -> str:
@@ -185,115 +232,153 @@ class StaticCache:
         return clone
 
 
-def pair_rotary_rows(weight: Tensor, head_dim: int) -> Tensor:
-    """Reorder rows [heads·d, …] so that the two halves of each head that rotate together sit side by
-    side: the rotation is then one complex product. Scores do not change, because queries and keys
-    are reordered alike."""
-    heads = weight.unflatten(0, (-1, 2, head_dim // 2))
-    return heads.transpose(1, 2).reshape_as(weight)
+def pair_rotary_rows(weight: Tensor, head_dim: int, rotated: int | None = None) -> Tensor:
+    """Reorder rows [heads·d, …] so that the two halves of each head's first `rotated` numbers (all by default),
+    which rotate together, sit side by side: the rotation is then one complex product. Scores do not change,
+    because queries and keys are reordered alike."""
+    rotated = head_dim if rotated is None else rotated
+    heads = weight.unflatten(0, (-1, head_dim))
+    rotating = heads[:, :rotated].unflatten(1, (2, rotated // 2)).transpose(1, 2).flatten(1, 2)
+    return torch.cat((rotating, heads[:, rotated:]), 1).reshape_as(weight)
+
+
+def default_frequencies(rotated: int, theta: float) -> Tensor:
+    """Return the angles [rotated / 2] that one position adds, in float64."""
+    return theta ** (-torch.arange(0, rotated, 2).double() / rotated)
 
 
 class Rotary:
-    """The rotary embedding's complex factors [positions, 1, d/2]."""
+    """The rotary embedding's complex factors [positions, 1, rotated / 2].
 
-    def __init__(self, head_dim: int, theta: float, device: torch.device | str = "cpu"):
-        self.frequencies = theta ** (-torch.arange(0, head_dim, 2).double() / head_dim)
-        self.table = torch.empty(0, 1, head_dim // 2, dtype=torch.complex64, device=device)
+    Args:
+        frequencies: [rotated / 2] the angles that one position adds.
+        factor: the length of the complex factors, which is yarn's attention factor.
+    """
+
+    def __init__(self, frequencies: Tensor, factor: float = 1.0, device: torch.device | str = "cpu"):
+        self.frequencies = frequencies.double()
+        self.factor = factor
+        self.rotated = 2 * len(frequencies)
+        self.table = torch.empty(0, 1, len(frequencies), dtype=torch.complex64, device=device)
 
     def __call__(self, first: int, count: int) -> Tensor:
         if first + count > len(self.table):
             angles = torch.arange(max(512, 2 * (first + count))).double()[:, None, None] * self.frequencies
-            table = torch.polar(torch.ones_like(angles), angles)
+            table = torch.polar(torch.full_like(angles, self.factor), angles)
             self.table = table.to(self.table.device, self.table.dtype)
         return self.table[first : first + count]
 
     @staticmethod
     def apply(x: Tensor, factors: Tensor) -> Tensor:
-        """Rotate x [T, heads, d], its rows paired by `pair_rotary_rows`."""
-        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
-        return torch.view_as_real(pairs * factors).flatten(-2)
+        """Rotate the first numbers of each head of x [T, heads, d], its rows paired by `pair_rotary_rows`."""
+        rotated = 2 * factors.shape[-1]
+        pairs = torch.view_as_complex(x[..., :rotated].unflatten(-1, (-1, 2)))
+        turned = torch.view_as_real(pairs * factors).flatten(-2)
+        return turned if rotated == x.shape[-1] else torch.cat((turned, x[..., rotated:]), -1)
 
 
-def causal_mask(rows: int, length: int, group: int) -> Tensor | None:
-    """Additive mask [rows·group, length] for the queries of the last `rows` positions; None where every
-    query may see everything."""
-    if rows == 1:
+def causal_mask(rows: int, length: int, group: int, window: int | None = None) -> Tensor | None:
+    """Additive mask [rows·group, length] for the queries of the last `rows` positions, each of which sees the
+    last `window` positions up to its own; None where every query may see everything."""
+    windowed = window is not None and window < length
+    if rows == 1 and not windowed:
         return None
     hidden = torch.full((rows, length), -torch.inf).triu(length - rows + 1)
+    if windowed:
+        hidden += torch.full((rows, length), -torch.inf).tril(length - rows - window)
     return hidden.repeat_interleave(group, 0)
 
 
-def attend(queries: Tensor, cache: Tensor, mask: Tensor | None) -> Tensor:
+def attend(
+    queries: Tensor,
+    cache: Tensor,
+    mask: Tensor | None,
+    scale: float | None = None,
+    softcap: float | None = None,
+) -> Tensor:
     """Grouped-query attention [T, heads·d] of queries [T, heads, d] over one layer's cache
-    [length, 2, kv_heads, d]. The query heads that share keys become rows of one product."""
+    [length, 2, kv_heads, d]. The query heads that share keys become rows of one product. Scores are multiplied
+    by `scale` (1/√d by default) and, with a `softcap`, bent so that none is larger."""
     rows, heads, head_dim = queries.shape
     kv_heads = cache.shape[2]
     group = heads // kv_heads
     grouped = queries.view(rows, kv_heads, group, head_dim).transpose(0, 1).reshape(1, kv_heads, -1, head_dim)
     keys, values = cache.permute(1, 2, 0, 3)[:, None]
-    attended = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask)
+    if softcap is None:
+        attended = F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
+    else:
+        scores = cap(grouped @ keys.mT * (head_dim**-0.5 if scale is None else scale), softcap)
+        attended = (scores if mask is None else scores + mask).softmax(-1) @ values
     return attended.reshape(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
 
 
-class PackedLlama:
-    """A Llama or Qwen2 on packed weights, in float32 (logits agree with transformers' to 1e-4) or, where its
-    linear layers are `Int8Linear`, in int8."""
+def cap(x: Tensor, most: float | None) -> Tensor:
+    """Bend x so that no number is larger than `most`; as it is with None."""
+    return x if most is None else most * torch.tanh(x / most)
+
+
+class PackedModel:
+    """A decoder model of one of `families.FAMILIES` on packed weights, in float32 (logits agree with transformers'
+    to 1e-4), in bfloat16 (weights only), or in int8 where its linear layers are `Int8Linear`."""
 
     def __init__(self, model, consume: bool = False):
         """`consume` lets go of each of the model's layers once it is packed, so that all are never there
         twice; the model is of no use then."""
+        from adaedl.models import families
+
         config = model.config
         self.vocab_size = config.vocab_size
         self.max_context = config.max_position_embeddings
         self.device = model.device
         self.dtype = model.dtype
-        self.eps = config.rms_norm_eps
-        self.heads = config.num_attention_heads
-        self.kv_heads = config.num_key_value_heads
-        self.head_dim = head_dim_of(config)
-        self.rotary = Rotary(self.head_dim, config.rope_parameters["rope_theta"])
+        self.eps = getattr(config, "rms_norm_eps", 1e-5)  # of features
+        reader = families.LayerReader(model)
+        self.heads, self.kv_heads, self.head_dim = reader.heads, reader.kv_heads, reader.head_dim
+        self.rotaries = reader.rotaries
+        self.attention_scale = families.attention_scale_of(config)
+        self.attention_softcap: float | None = None
+        self.logit_softcap = getattr(config, "final_logit_softcapping", None)
         # What is not packed is copied: the model's own is a part of its file, which would stay mapped whole.
-        self.embeddings = model.get_input_embeddings().weight.detach().clone()
+        self.embeddings = model.get_input_embeddings().weight.detach().float().clone()
+        self.embedding_scale = families.embedding_scale_of(model)
         self.hidden_size = self.embeddings.shape[1]
-        self.layers = []
-        for index in range(len(model.model.layers)):
-            self.layers.append(self._pack_layer(model.model.layers[index]))
+        self.layers: list[PackedLayer] = []
+        modules = families.decoder_layers(model)
+        for index in range(len(modules)):
+            self.layers.append(reader.read(index, modules[index]))
             if consume:
-                model.model.layers[index] = torch.nn.Identity()
-        self.final_norm = model.model.norm.weight.detach().clone()
-        self.head = PackedLinear(*_parts(model.get_output_embeddings()))
-        self.path = slowest_path([product for layer in self.layers for product in layer[2:]] + [self.head])
-        if isinstance(model.get_output_embeddings(), Int8Linear):
+                modules[index] = torch.nn.Identity()
+        self.final_norm = families.final_norm_of(model)
+        head = model.get_output_embeddings()
+        self.head = PackedLinear(*families.parts_of(head))
+        self.path = slowest_path(
+            [product for layer in self.layers for product in layer.products] + [self.head]
+        )
+        if isinstance(head, Int8Linear):
             self.path += " int8"
         self.compiled = None
-        if self.path.startswith("kernels"):
+        if self.path.startswith("kernels") and self._fits_kernels():
             self.compiled = kernels().Forward(
-                self.layers,
+                [layer_for_kernels(layer) for layer in self.layers],
                 self.embeddings,
-                self.final_norm,
+                self.final_norm.weight,
                 self.head.packed,
-                self.rotary,
+                self.rotaries[0],
                 heads=self.heads,
                 kv_heads=self.kv_heads,
                 head_dim=self.head_dim,
                 eps=self.eps,
             )
 
-    def _pack_layer(self, layer) -> PackedLayer:
-        attention, mlp = layer.self_attn, layer.mlp
-        qkv = [_parts(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
-        for index in range(2):
-            qkv[index] = [
-                None if part is None else pair_rotary_rows(part, self.head_dim) for part in qkv[index]
-            ]
-        gate_up = [_parts(linear) for linear in (mlp.gate_proj, mlp.up_proj)]
-        return PackedLayer(
-            layer.input_layernorm.weight.detach().clone(),
-            layer.post_attention_layernorm.weight.detach().clone(),
-            PackedLinear(*map(_joined, *qkv)),
-            PackedLinear(*_parts(attention.o_proj)),
-            PackedGate(*map(_joined, *gate_up)),
-            PackedLinear(*_parts(mlp.down_proj)),
+    def _fits_kernels(self) -> bool:
+        """Whether the kernels' own forward computes all that this model does."""
+        return (
+            all(fits_kernels(layer, self.eps) for layer in self.layers)
+            and self.rotaries[0].rotated == self.head_dim
+            and self.attention_scale == self.head_dim**-0.5
+            and self.embedding_scale == 1
+            and self.logit_softcap is None
+            and self.attention_softcap is None
         )
 
     def new_cache(self, capacity: int) -> StaticCache:
@@ -308,50 +393,99 @@ class PackedLlama:
     ) -> Output:
         if self.compiled:
             return self.compiled(token_ids, cache, logits, feature_layers)
-        start, rows = cache.length, len(token_ids)
-        end = start + rows
-        rotating = self.heads + self.kv_heads
-        factors = self.rotary(start, rows)
-        mask = causal_mask(rows, end, self.heads // self.kv_heads)
-        shape = (self.hidden_size,)
+        end = cache.length + len(token_ids)
+        unit = Norm(None, self.eps)
         features = []
-
-        x = F.embedding(token_ids, self.embeddings)
-        for index, (attention_norm, mlp_norm, qkv, attention_out, gate_up, down) in enumerate(self.layers):
+        x = F.embedding(token_ids, self.embeddings) * self.embedding_scale
+        for index in range(len(self.layers)):
             if index in feature_layers:
-                features.append(F.rms_norm(x, shape, eps=self.eps))
-            heads = qkv(F.rms_norm(x, shape, attention_norm, self.eps)).view(rows, -1, self.head_dim)
-            rotated = Rotary.apply(heads[:, :rotating], factors)
-            kept = cache.data[index, :end]
-            kept[start:, 0] = rotated[:, self.heads :]
-            kept[start:, 1] = heads[:, rotating:]
-            x = attention_out.plus(attend(rotated[:, : self.heads], kept, mask), x)
-            x = down.plus(gate_up(F.rms_norm(x, shape, mlp_norm, self.eps)), x)
+                features.append(unit(x))
+            x = self._run_layer(index, x, cache)
         cache.length = end
 
         if logits == "last":
             x = x[-1:]
-        hidden = F.rms_norm(x, shape, self.final_norm, self.eps)
+        hidden = self.final_norm(x)
         if len(self.layers) in feature_layers:
-            features.append(F.rms_norm(hidden, shape, eps=self.eps))
+            features.append(unit(hidden))
         return Output(
-            None if logits == "none" else self.head(hidden),
+            None if logits == "none" else cap(self.head(hidden), self.logit_softcap),
             torch.cat(features, -1) if feature_layers else None,
         )
 
+    def _run_layer(self, index: int, x: Tensor, cache: StaticCache) -> Tensor:
+        """Return the stream [T, H] after a layer, whose keys and values go into the cache behind its length."""
+        layer = self.layers[index]
+        attended = self._attend(index, _normed(x, layer.attention_norm), cache)
+        after = _added(layer.attention_out, layer.attention_out_norm, attended, x)
+        inner = layer.up(_normed(x if layer.parallel else after, layer.mlp_norm))
+        return _added(layer.down, layer.mlp_out_norm, inner, after)
 
-def _parts(linear) -> list[Tensor | None]:
-    """Weight, bias and, in int8, scale of a linear layer."""
-    parts = (linear.weight, linear.bias, getattr(linear, "scale", None))
-    return [None if part is None else part.detach() for part in parts]
+    def _attend(self, index: int, x: Tensor, cache: StaticCache) -> Tensor:
+        """Return attention's result [T, heads·d] for a layer's normed input [T, H]."""
+        layer, rows, start = self.layers[index], len(x), cache.length
+        sizes = [n * self.head_dim for n in (self.heads, self.kv_heads, self.kv_heads)]
+        queries, keys, values = layer.qkv(x).split(sizes, -1)
+        queries = self._heads(queries, layer.query_norm, layer, start)
+        kept = cache.data[index, : start + rows]
+        kept[start:, 0] = self._heads(keys, layer.key_norm, layer, start)
+        kept[start:, 1] = values.unflatten(-1, (-1, self.head_dim))
+        mask = causal_mask(rows, start + rows, self.heads // self.kv_heads, layer.window)
+        return attend(queries, kept, mask, self.attention_scale, self.attention_softcap)
+
+    def _heads(self, rows: Tensor, norm: Norm | None, layer: PackedLayer, start: int) -> Tensor:
+        """Return queries or keys [T, heads, d] of rows [T, heads·d] at the positions start, start + 1, …"""
+        if not layer.norm_heads:
+            rows = _normed(rows, norm)
+        heads = rows.unflatten(-1, (-1, self.head_dim))
+        if layer.norm_heads:
+            heads = _normed(heads, norm)
+        if layer.rotary is None:
+            return heads
+        return Rotary.apply(heads, self.rotaries[layer.rotary](start, len(rows)))
 
 
-def _joined(*parts: Tensor | None) -> Tensor | None:
-    return None if parts[0] is None else torch.cat(parts)
+def _normed(x: Tensor, norm: Norm | None) -> Tensor:
+    return x if norm is None else norm(x)
+
+
+def _added(product: PackedLinear, norm: Norm | None, x: Tensor, stream: Tensor) -> Tensor:
+    return product.plus(x, stream) if norm is None else stream + norm(product(x))
+
+
+def fits_kernels(layer: PackedLayer, eps: float) -> bool:
+    """Whether the kernels' own forward computes all that a layer does."""
+    plain = layer._replace(
+        query_norm=None,
+        key_norm=None,
+        attention_out_norm=None,
+        mlp_out_norm=None,
+        rotary=0,
+        window=None,
+        parallel=False,
+    )
+    norms = (layer.attention_norm, layer.mlp_norm)
+    return (
+        all(a is b for a, b in zip(layer, plain, strict=True))
+        and all(norm is not None and not norm.center and norm.eps == eps for norm in norms)
+        and layer.up.gate
+    )
+
+
+def layer_for_kernels(layer: PackedLayer) -> SimpleNamespace:
+    """A layer with the names and norms that the kernels read."""
+    return SimpleNamespace(
+        attention_norm=layer.attention_norm.weight,
+        mlp_norm=layer.mlp_norm.weight,
+        qkv=layer.qkv,
+        attention_out=layer.attention_out,
+        gate_up=layer.up,
+        down=layer.down,
+    )
 
 
 @torch.inference_mode()
-def same_bits(runner: PackedLlama, token_ids: Tensor, at_once: int) -> bool:
+def same_bits(runner: PackedModel, token_ids: Tensor, at_once: int) -> bool:
     """Whether a runner gives every token's logits to the same bit, one at a time and several at once."""
 
     def logits(count: int) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from adaedl.errors import UserError
 from adaedl.models.cpu import (
+    Norm,
     PackedGate,
     PackedLayer,
     PackedLinear,
@@ -25,7 +26,9 @@ from adaedl.models.cpu import (
     StaticCache,
     attend,
     causal_mask,
+    default_frequencies,
     kernels,
+    layer_for_kernels,
     multiplies_int8,
     pair_rotary_rows,
     slowest_path,
@@ -180,23 +183,24 @@ class FeatureDrafter:
             [c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim]
         )
         paired = [pair_rotary_rows(queries, c.head_dim), pair_rotary_rows(keys, c.head_dim), values]
+        unit = Norm(None, c.rms_norm_eps)  # the norms' weights are a part of the products'
         self.layer = PackedLayer(
-            None,
-            None,
-            product(torch.cat(paired) * net.attention_norm),
-            product(net.attention_out.weight),
-            product(net.gate_up.weight * net.mlp_norm, PackedGate),
-            product(net.down.weight),
+            attention_norm=unit,
+            qkv=product(torch.cat(paired) * net.attention_norm),
+            attention_out=product(net.attention_out.weight),
+            mlp_norm=unit,
+            up=product(net.gate_up.weight * net.mlp_norm, PackedGate),
+            down=product(net.down.weight),
         )
         head = net.head.weight.detach() * net.out_norm.detach()
         self.head = product(head)
-        self.rotary = Rotary(c.head_dim, c.rope_theta, device)
-        products = [self.from_token, self.from_features, self.from_own, *self.layer[2:], self.head]
+        self.rotary = Rotary(default_frequencies(c.head_dim, c.rope_theta), device=device)
+        products = [self.from_token, self.from_features, self.from_own, *self.layer.products, self.head]
         self.path = slowest_path(products)
         self.compiled = None
         if self.path == "kernels" and embeddings.dtype == torch.float32:
             self.compiled = kernels().Forward(
-                [self.layer],
+                [layer_for_kernels(self.layer)],
                 embeddings,
                 None,
                 self.head.packed,
@@ -239,7 +243,7 @@ class FeatureDrafter:
         c = self.config
         embedded = unit_rms(F.embedding(token_ids, self.embeddings).float(), 1e-12)
         x = self.from_token.plus(embedded, seen)
-        heads = self.layer.qkv(unit_rms(x, c.rms_norm_eps)).view(len(token_ids), -1, c.head_dim)
+        heads = self.layer.qkv(self.layer.attention_norm(x)).view(len(token_ids), -1, c.head_dim)
         rotating = c.num_heads + c.num_kv_heads
         rotated = Rotary.apply(heads[:, :rotating], self.rotary(first, len(token_ids)))
         return x, rotated[:, : c.num_heads], rotated[:, c.num_heads :], heads[:, rotating:]
@@ -247,7 +251,7 @@ class FeatureDrafter:
     def finish(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
         """Own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T, heads·d]."""
         x = self.layer.attention_out.plus(attended, x)
-        x = self.layer.down.plus(self.layer.gate_up(unit_rms(x, self.config.rms_norm_eps)), x)
+        x = self.layer.down.plus(self.layer.up(self.layer.mlp_norm(x)), x)
         own = unit_rms(x, self.config.rms_norm_eps)
         return own, self.head(own)
 

@@ -409,9 +409,9 @@ def _check_int8(preset: Preset, target: Runner) -> None:
     verified at once: nothing would be lossless to it."""
     import torch
 
-    from adaedl.models.cpu import PackedLlama, same_bits
+    from adaedl.models.cpu import PackedModel, same_bits
 
-    if not isinstance(target, PackedLlama) or not same_bits(target, torch.arange(10), 5):
+    if not isinstance(target, PackedModel) or not same_bits(target, torch.arange(10), 5):
         raise UserError(
             "int8 is for Llama and Qwen2 models on a CPU that gives each token the same numbers alone and "
             "beside others; {} here is none, choose the dtype auto.",

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adaedl.errors import Sentence
 from adaedl.models.stepwise import WINDOWS, Probe, cannot_rewind, failures_told, longest_text
 
 
@@ -103,6 +104,9 @@ class TransformersRunner:
             layer that made them.
         device: where tokens are given and outputs expected; the model's own where None.
 
+    Attributes:
+        reason: why a model on a CPU does not run on the faster forwards, as `families.why_not_packed` says it.
+
     Raises:
         UserError: the model's cache cannot be rewound (state-space layers), or it lacks what a runner needs.
     """
@@ -125,6 +129,7 @@ class TransformersRunner:
         self.device = device or model.device
         self.dtype = model.dtype
         self.path = "transformers"
+        self.reason: Sentence | None = None
         self._parameters = inspect.signature(type(model).forward).parameters
 
     def takes(self, argument: str) -> bool:
@@ -183,15 +188,19 @@ def make_runner(
     Raises:
         UserError: the model cannot be decoded in steps.
     """
-    from adaedl.models.cpu import PackedLlama, can_pack
+    from adaedl.models.cpu import PackedModel
     from adaedl.models.cuda import can_graph, make_graphed
+    from adaedl.models.families import why_not_packed
     from adaedl.models.int8 import is_int8
 
     plain = runner = TransformersRunner(model, device)
     int8 = is_int8(model)
     probe = Probe(plain) if measure and not int8 else None  # before a runner takes the model apart
-    if device is None and can_pack(model):
-        runner = PackedLlama(model, consume)
+    reason = why_not_packed(model)
+    if plain.device.type == "cpu":
+        plain.reason = reason
+    if device is None and reason is None:
+        runner = PackedModel(model, consume)
     elif device is None and graphs and can_graph(model):
         runner = make_graphed(model) or plain
     if measure and int8:
