@@ -22,9 +22,8 @@ from adaedl import reference
 from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import UserError
 from adaedl.forwards import draft_step_ms, machine, noise_ms, target_times
-from adaedl.llama_cpp import PACKAGE, LlamaCpp, installed
+from adaedl.llama_cpp import PACKAGE, LlamaCpp, can_write, installed
 from adaedl.metrics import BASELINE
-from adaedl.models.cpu import can_pack
 from adaedl.models.pair import Pair
 from adaedl.reference import Tally
 from adaedl.request import Sampling, check_race, check_run
@@ -182,7 +181,7 @@ def bench_in_parts(
         rival = partial(run_transformers, pair, target, assistant=reference.draft_model(pair, target))
     systems = _systems(pair, target, with_baseline(lanes), rival)
     encoded = [pair.encode(prompt) for prompt in prompts]
-    llama_cpp_version = installed() if can_pack(target) else None
+    llama_cpp_version = installed() if can_write(target) else None
     if llama_cpp_version:
         capacity = max(map(len, encoded)) + max_new_tokens + LOOKUP_ROOM
         systems += _of_llama_cpp(LlamaCpp(pair, target, capacity))

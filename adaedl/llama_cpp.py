@@ -17,6 +17,7 @@ import torch
 from adaedl import reference
 from adaedl.errors import UserError
 from adaedl.models.cpu import head_dim_of, pair_rotary_rows
+from adaedl.models.families import can_pack
 from adaedl.models.pair import Pair
 from adaedl.reference import Tally
 from adaedl.request import Sampling
@@ -29,6 +30,20 @@ FORMATS = {torch.float32: "F32", torch.int8: "Q8_0"}
 def installed() -> str | None:
     """The version of llama-cpp-python; None where it is not installed."""
     return version(PACKAGE) if importlib.util.find_spec("llama_cpp") else None
+
+
+def can_write(model) -> bool:
+    """Return whether `write_gguf` writes this transformers model so that llama.cpp computes the same."""
+    config = model.config
+    return (
+        config.model_type in ("llama", "qwen2")
+        and model.dtype == torch.float32
+        and can_pack(model)
+        and config.rope_parameters.get("rope_type", "default") == "default"
+        and config.hidden_act == "silu"
+        and not getattr(config, "mlp_bias", False)
+        and not getattr(config, "use_sliding_window", False)
+    )
 
 
 def write_gguf(model, path: Path, kind: str) -> None:

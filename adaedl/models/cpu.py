@@ -128,8 +128,8 @@ class PackedLinear:
 
 
 class PackedUp(PackedLinear):
-    """activation(x·Wᵀ + b) for x [T, in], an MLP's first product where it has no gate. The activation is "silu",
-    "gelu" or "gelu_tanh"."""
+    """activation(x·Wᵀ + b) for x [T, in], an MLP's first product where it has no gate. The activation is one
+    of ACTIVATIONS."""
 
     def __init__(self, *weights: Tensor | None, activation: str = "gelu"):
         self.activation = activation
@@ -140,8 +140,8 @@ class PackedUp(PackedLinear):
 
 
 class PackedGate(PackedLinear):
-    """activation(x·Gᵀ) · (x·Uᵀ) for x [T, in], of weights G over U [2·out, in]. The activation is "silu", "gelu"
-    or "gelu_tanh"."""
+    """activation(x·Gᵀ) · (x·Uᵀ) for x [T, in], of weights G over U [2·out, in]. The activation is one of
+    ACTIVATIONS."""
 
     def __init__(self, *weights: Tensor | None, activation: str = "silu"):
         self.activation = activation
@@ -157,8 +157,8 @@ class PackedGate(PackedLinear):
 
 
 class Norm(NamedTuple):
-    """x at unit root mean square, times a weight [H] where there is one. `center` subtracts the mean first and
-    adds a bias [H] in the end: a layer norm."""
+    """x at unit root mean square, times a weight [H] where there is one. `center` subtracts the mean first
+    and adds a bias [H] at the end: a layer norm."""
 
     weight: Tensor | None
     eps: float
@@ -233,9 +233,9 @@ class StaticCache:
 
 
 def pair_rotary_rows(weight: Tensor, head_dim: int, rotated: int | None = None) -> Tensor:
-    """Reorder rows [heads·d, …] so that the two halves of each head's first `rotated` numbers (all by default),
-    which rotate together, sit side by side: the rotation is then one complex product. Scores do not change,
-    because queries and keys are reordered alike."""
+    """Reorder rows [heads·d, …] so that the two halves of each head's first `rotated` numbers (all by
+    default), which rotate together, sit side by side: the rotation is then one complex product. Scores do
+    not change, because queries and keys are reordered alike."""
     rotated = head_dim if rotated is None else rotated
     heads = weight.unflatten(0, (-1, head_dim))
     rotating = heads[:, :rotated].unflatten(1, (2, rotated // 2)).transpose(1, 2).flatten(1, 2)
@@ -297,8 +297,8 @@ def attend(
     softcap: float | None = None,
 ) -> Tensor:
     """Grouped-query attention [T, heads·d] of queries [T, heads, d] over one layer's cache
-    [length, 2, kv_heads, d]. The query heads that share keys become rows of one product. Scores are multiplied
-    by `scale` (1/√d by default) and, with a `softcap`, bent so that none is larger."""
+    [length, 2, kv_heads, d]. The query heads that share keys become rows of one product. Scores are
+    multiplied by `scale` (1/√d by default) and, with a `softcap`, bent so that none is larger."""
     rows, heads, head_dim = queries.shape
     kv_heads = cache.shape[2]
     group = heads // kv_heads
@@ -318,8 +318,9 @@ def cap(x: Tensor, most: float | None) -> Tensor:
 
 
 class PackedModel:
-    """A decoder model of one of `families.FAMILIES` on packed weights, in float32 (logits agree with transformers'
-    to 1e-4), in bfloat16 (weights only), or in int8 where its linear layers are `Int8Linear`."""
+    """A decoder model of one of `families.FAMILIES` on packed weights, in float32 (logits agree with
+    transformers' to 1e-4), in bfloat16 (weights only), or in int8 where its linear layers are `Int8Linear`.
+    """
 
     def __init__(self, model, consume: bool = False):
         """`consume` lets go of each of the model's layers once it is packed, so that all are never there
@@ -414,7 +415,7 @@ class PackedModel:
         )
 
     def _run_layer(self, index: int, x: Tensor, cache: StaticCache) -> Tensor:
-        """Return the stream [T, H] after a layer, whose keys and values go into the cache behind its length."""
+        """Return the stream [T, H] after a layer; its keys and values go into the cache after its length."""
         layer = self.layers[index]
         attended = self._attend(index, _normed(x, layer.attention_norm), cache)
         after = _added(layer.attention_out, layer.attention_out_norm, attended, x)

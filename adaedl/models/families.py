@@ -1,8 +1,8 @@
 """Read transformers models of many families into the plain data that `cpu.PackedModel` runs.
 
-A family is a set of choices: where norms stand, whether the MLP has a gate, which part of a head rotates, which
-positions a layer sees. Each choice becomes a field of `PackedLayer`, so that one forward runs them all. A model
-that computes anything else is refused with the reason.
+A family is a set of choices: where norms stand, whether the MLP has a gate, which part of a head rotates,
+which positions a layer sees. Each choice becomes a field of `PackedLayer`, so that one forward runs them all. A
+model that computes anything else is refused with the reason.
 """
 
 import torch
@@ -90,19 +90,18 @@ def _why_not_layers(config) -> Sentence | None:
     if getattr(config, "attn_logit_softcapping", None) is not None:
         return Sentence("its configuration caps attention scores, which transformers does not do for it")
     if config.model_type in WINDOWED:
-        types = set(config.layer_types)
-        if others := sorted(types - {FULL, SLIDING}):
+        if others := sorted(set(config.layer_types) - {FULL, SLIDING}):
             return Sentence("it has layers of a type that the fast forwards do not know: {}", others[0])
-        if SLIDING in types and not _is_window(config.sliding_window):
-            return Sentence("its layers use sliding windows of the length {}", config.sliding_window)
-    if config.model_type == "phi3" and config.sliding_window is not None:
-        if not _is_window(config.sliding_window):
-            return Sentence("its layers use sliding windows of the length {}", config.sliding_window)
+    window = getattr(config, "sliding_window", None)
+    if _has_windows(config) and not (isinstance(window, int) and window > 0):
+        return Sentence("the sliding window of its layers is {} positions long", window)
     return None
 
 
-def _is_window(value) -> bool:
-    return isinstance(value, int) and value > 0
+def _has_windows(config) -> bool:
+    if config.model_type == "phi3":
+        return config.sliding_window is not None
+    return config.model_type in WINDOWED and SLIDING in config.layer_types
 
 
 def _why_not_rope(config) -> Sentence | None:
@@ -156,7 +155,7 @@ def _read_rotary(model, layer_type: str | None, settings: dict) -> Rotary:
 
     config, kind = model.config, settings.get("rope_type", "default")
     module = model.base_model.rotary_emb
-    # Buffers of the model may be rounded to its dtype, so the frequencies are computed from its configuration.
+    # The model's own buffers may be rounded to its dtype, so the frequencies come from its configuration.
     initialize = module.compute_default_rope_parameters if kind == "default" else ROPE_INIT_FUNCTIONS[kind]
     frequencies, factor = initialize(config, device=torch.device("cpu"), layer_type=layer_type)
     if kind == "default":  # the same, more exactly
@@ -190,7 +189,7 @@ def embedding_scale_of(model) -> float:
 
 
 def read_norm(module: nn.Module, config, order=None) -> Norm:
-    """Return the data of a norm's module in float32, its weights in another order where a function is given."""
+    """Return the data of a norm's module in float32, its weights reordered by the function `order`."""
     weight = module.weight.detach().float().clone()
     if isinstance(module, nn.LayerNorm):
         bias = module.bias.detach().float().clone()

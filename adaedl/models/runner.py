@@ -105,7 +105,7 @@ class TransformersRunner:
         device: where tokens are given and outputs expected; the model's own where None.
 
     Attributes:
-        reason: why a model on a CPU does not run on the faster forwards, as `families.why_not_packed` says it.
+        reason: why a model on a CPU does not run on the fast forwards, see `families.why_not_packed`.
 
     Raises:
         UserError: the model's cache cannot be rewound (state-space layers), or it lacks what a runner needs.
