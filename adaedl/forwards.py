@@ -129,6 +129,7 @@ def machine(pair: Pair) -> dict:
         "dtype": pair.dtype_name,
         "target_path": pair.target.path,
         "draft_path": pair.drafter.path,
+        "slow_forwards": [str(sentence) for sentence in pair.slow_forwards],
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers")},
     }

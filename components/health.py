@@ -66,6 +66,7 @@ def health(models: ModelsState) -> dict:
             "device": pair.runs_on,
             "device_name": device_name(pair.device),
             "target_path": pair.target.path,
+            "slow_forwards": [in_all_languages(sentence) for sentence in pair.slow_forwards],
         }
     return told
 

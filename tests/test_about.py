@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from hosted import hosted
+from hosted import hosted, hosted_models
 from playwright.sync_api import Page, expect
+from toys import tiny_llama, tiny_pair
 
 from adaedl.threads import threads_in_use
 
@@ -47,3 +48,17 @@ def test_the_browser_sends_nothing_elsewhere(page):
     page.evaluate("fetch('https://example.com/').catch(() => {})")
     page.wait_for_function("refused.length > 0")
     assert page.evaluate("refused") == ["connect-src"]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "which are slower, because its"), ("zh", "速度较慢，原因：其")]
+)
+def test_about_says_why_a_model_runs_slower(browser, language, words):
+    models = hosted_models()
+    models.pair = tiny_pair("self", target=tiny_llama(hidden_act="relu"))
+    with hosted(models) as (address, _):
+        page = browser.new_page(locale=language)
+        page.goto(address)
+        page.click("#about summary")
+        expect(page.locator("#about")).to_contain_text(words)
+        page.close()

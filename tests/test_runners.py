@@ -35,7 +35,7 @@ PACKABLE = {
     "qwen2, biases": lambda: tiny_qwen2(),
     "qwen2, tied embeddings": lambda: tiny_qwen2(tie_word_embeddings=True),
 }
-SCALED = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}
+STRETCHED = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
 LAYERS = (0, 1, 3)  # of three: the embedding, a middle one, and the last, normed
 
 
@@ -121,14 +121,13 @@ def test_a_torch_without_packed_products_takes_the_plain_path_and_says_so(withou
     "build",
     [
         lambda: tiny_llama().double(),
-        lambda: tiny_llama().bfloat16(),
-        lambda: tiny_llama(hidden_act="gelu"),
-        lambda: tiny_llama(mlp_bias=True),
-        lambda: tiny_llama(rope_parameters=SCALED),
+        lambda: tiny_llama().half(),
+        lambda: tiny_llama(hidden_act="relu"),
+        lambda: tiny_llama(rope_parameters=STRETCHED),
         lambda: tiny_llama(num_attention_heads=4, num_key_value_heads=3),
         lambda: tiny_llama(num_hidden_layers=0),
     ],
-    ids=["double", "bfloat16", "gelu", "mlp bias", "scaled rotary", "unequal groups", "no layers"],
+    ids=["double", "half", "relu", "stretched rotary", "unequal groups", "no layers"],
 )
 def test_models_that_the_packed_path_does_not_know_take_the_plain_one(build):
     model = build()

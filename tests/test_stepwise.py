@@ -27,7 +27,10 @@ IN_PARTS = "gives different logits for a text in parts than for the whole text"
 VERDICTS = {
     "llama": "kernels, up to 48 tokens",
     "qwen2": "kernels, up to 48 tokens",
-    "gpt_neox": "transformers, up to 48 tokens",
+    "qwen3": "kernels, up to 48 tokens",
+    "olmo2": "kernels, up to 48 tokens",
+    "smollm3": "kernels, up to 48 tokens",
+    "gpt_neox": "kernels, up to 48 tokens",
     "gpt2": "transformers, up to 48 tokens",
     "gpt_neo": "transformers, up to 48 tokens",
     "bloom": "transformers, up to 2048 tokens",
@@ -37,7 +40,7 @@ VERDICTS = {
     "phi3": "transformers, up to 24 tokens",  # longrope, 24 tokens long at first
     "mistral": "transformers, up to 48 tokens",
     "gemma2": "transformers, up to 48 tokens",
-    "gemma3_text": "transformers, up to 48 tokens",
+    "gemma3_text": "kernels, up to 48 tokens",
     "gpt_oss": "transformers, up to 48 tokens",
     "llama4_text": "transformers, up to 48 tokens",
     "openai-gpt": NO_CACHE,
@@ -86,7 +89,8 @@ def test_the_verdict_is_the_same_in_half_precision(family, dtype):
         with pytest.raises(UserError, match=VERDICTS[family]):
             make_runner(model)
     else:
-        assert make_runner(model).path == "transformers"
+        packed = family == "llama" and dtype == torch.bfloat16
+        assert isinstance(make_runner(model), PackedModel if packed else TransformersRunner)
 
 
 # The probe

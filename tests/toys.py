@@ -19,7 +19,15 @@ import torch
 from scipy import stats
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from adaedl.models.cuda import GraphedLlama
@@ -490,6 +498,28 @@ def tiny_llama(seed: int = 0, vocab_size: int = 32, **changes) -> LlamaForCausal
 
 def tiny_qwen2(seed: int = 0, vocab_size: int = 32, **changes) -> Qwen2ForCausalLM:
     return _tiny(Qwen2ForCausalLM, Qwen2Config, seed, vocab_size=vocab_size, **changes)
+
+
+def tiny_family(family: str, seed: int = 0, **changes):
+    """A tiny model of a family, with sizes that no width of a vector divides."""
+    shape = {
+        "vocab_size": 32,
+        "hidden_size": 36,
+        "intermediate_size": 50,
+        "num_attention_heads": 6,
+        "head_dim": 10,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+        "sliding_window": 5,
+        "query_pre_attn_scalar": 11,
+    }
+    config_class = CONFIG_MAPPING[family]
+    if family != "gemma3_text":
+        for name in ("layer_types", "sliding_window", "query_pre_attn_scalar"):
+            del shape[name]
+    if family in ("gpt_neox", "olmo2", "phi3", "smollm3"):  # these have no width of a head of their own
+        del shape["head_dim"]
+        shape["hidden_size"] = 60
+    return _tiny(AutoModelForCausalLM.from_config, config_class, seed, **{**shape, **changes})
 
 
 def _tiny(model_class, config_class, seed: int, **changes):

@@ -1,8 +1,8 @@
 """Read transformers models of many families into the plain data that `cpu.PackedModel` runs.
 
 A family is a set of choices: where norms stand, whether the MLP has a gate, which part of a head rotates,
-which positions a layer sees. Each choice becomes a field of `PackedLayer`, so that one forward runs them all. A
-model that computes anything else is refused with the reason.
+which positions a layer sees. Each choice becomes a field of `PackedLayer`, so that one forward runs them all.
+A model that computes anything else is refused with the reason.
 """
 
 import torch
@@ -89,9 +89,9 @@ def _why_not_layers(config) -> Sentence | None:
         return Sentence("its attention looks ahead (use_bidirectional_attention)")
     if getattr(config, "attn_logit_softcapping", None) is not None:
         return Sentence("its configuration caps attention scores, which transformers does not do for it")
-    if config.model_type in WINDOWED:
-        if others := sorted(set(config.layer_types) - {FULL, SLIDING}):
-            return Sentence("it has layers of a type that the fast forwards do not know: {}", others[0])
+    types = set(config.layer_types) if config.model_type in WINDOWED else set()
+    if others := sorted(types - {FULL, SLIDING}):
+        return Sentence("it has layers of a type that the fast forwards do not know: {}", others[0])
     window = getattr(config, "sliding_window", None)
     if _has_windows(config) and not (isinstance(window, int) and window > 0):
         return Sentence("the sliding window of its layers is {} positions long", window)
@@ -119,7 +119,10 @@ def _activation_name(config) -> str:
 
 
 def kv_heads_of(config) -> int:
-    """Return how many heads of keys and values a configuration says; as many as queries where it doesn't."""
+    """Return how many heads of keys and values a configuration says; as many as queries where it doesn't.
+    GPT-NeoX shares none, whatever else its configuration holds."""
+    if config.model_type == "gpt_neox":
+        return config.num_attention_heads
     return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
 
 

@@ -410,11 +410,13 @@ def _check_int8(preset: Preset, target: Runner) -> None:
     import torch
 
     from adaedl.models.cpu import PackedModel, same_bits
+    from adaedl.models.families import FAMILIES
 
     if not isinstance(target, PackedModel) or not same_bits(target, torch.arange(10), 5):
         raise UserError(
-            "int8 is for Llama and Qwen2 models on a CPU that gives each token the same numbers alone and "
+            "int8 is for models of the families {} on a CPU that gives each token the same numbers alone and "
             "beside others; {} here is none, choose the dtype auto.",
+            ", ".join(FAMILIES),
             preset.name,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from adaedl.errors import Sentence
 from adaedl.models.chat import own_template
 from adaedl.models.prompt_encoder import PromptEncoder
 from adaedl.models.token_text import TextStream, TokenReader, is_whole
@@ -58,6 +59,21 @@ class Pair:
     def dtype_name(self) -> str:
         """Such as "float32"."""
         return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def slow_forwards(self) -> list[Sentence]:
+        """Which models run on transformers' own forwards on a CPU, and why, a sentence each."""
+        runners = [(self.target_name, self.target)]
+        draft = getattr(self.drafter, "runner", self.target)
+        if draft is not self.target:
+            runners.append((self.draft_name, draft))
+        return [
+            Sentence(
+                "{} runs on transformers' own forwards, which are slower, because {}.", name, runner.reason
+            )
+            for name, runner in runners
+            if getattr(runner, "reason", None)
+        ]
 
     @property
     def runs_on(self) -> str:

@@ -1,13 +1,13 @@
 // What this runs on: asked of /healthz when it is opened, and copied for a report.
 
 import { make } from "./make.js";
-import { t } from "./text.js";
+import { said, t } from "./text.js";
 
 const HEALTH = new URL("../../../healthz", import.meta.url); // this file lies in adaedl/<digest>/js/
 
 export function mount({ element }) {
   const facts = make("dl", { className: "facts" });
-  const said = make("span", { className: "said", role: "status" });
+  const note = make("span", { className: "said", role: "status" });
   const copy = make("button", { type: "button", className: "copy" }, t("host.about_copy"));
   const about = make(
     "details",
@@ -15,7 +15,7 @@ export function mount({ element }) {
     make("summary", {}, t("host.about")),
     make("p", {}, t("host.about_line")),
     facts,
-    make("p", {}, copy, " ", said),
+    make("p", {}, copy, " ", note),
   );
   element.replaceChildren(about);
   about.addEventListener("toggle", async () => {
@@ -25,11 +25,11 @@ export function mount({ element }) {
     const text = JSON.stringify({ ...(await ask()), browser: navigator.userAgent }, null, 1);
     try {
       await navigator.clipboard.writeText(text);
-      said.replaceChildren(t("host.about_copied"));
+      note.replaceChildren(t("host.about_copied"));
     } catch {
       // Without a clipboard (an insecure address, a refusal) it is there to be copied by hand.
       const field = make("textarea", { readOnly: true, value: text, rows: 6, ariaLabel: t("host.about_copy") });
-      said.replaceChildren(field);
+      note.replaceChildren(field);
       field.select();
     }
   });
@@ -52,6 +52,7 @@ function draw(list, told) {
     ["host.about_pair", told.pair && `${told.pair.target} + ${told.pair.draft}`],
     ["host.about_weights", told.pair?.weights],
     ["host.about_path", told.pair?.target_path],
+    ["host.about_slow", told.pair?.slow_forwards?.map(said).join(" ")],
     ["host.about_races", told.races && t("host.about_queue", told.races)],
     ["host.about_limits", told.limits && t("host.about_limit", told.limits)],
     [
