@@ -1,12 +1,14 @@
 """About, in a real browser: what it shows is what the server says of itself."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hosted import hosted, hosted_models
 from playwright.sync_api import Page, expect
 from toys import tiny_llama, tiny_pair
 
+from adaedl.models.presets import DEFAULT_PAIR
 from adaedl.threads import threads_in_use
 
 SOON = 60_000  # milliseconds
@@ -55,7 +57,7 @@ def test_the_browser_sends_nothing_elsewhere(page):
 )
 def test_about_says_why_a_model_runs_slower(browser, language, words):
     models = hosted_models()
-    models.pair = tiny_pair("self", target=tiny_llama(hidden_act="relu"))
+    models.pair = replace(tiny_pair("self", target=tiny_llama(hidden_act="relu")), name=DEFAULT_PAIR)
     with hosted(models) as (address, _):
         page = browser.new_page(locale=language)
         page.goto(address)

@@ -430,7 +430,7 @@ def test_graphs_that_fail_or_disagree_are_not_used(caplog):
 def test_only_models_on_a_gpu_are_graphed():
     on_gpu = {"device": torch.device("cuda"), "dtype": torch.bfloat16, "config": tiny_llama().config}
     assert cuda.can_graph(SimpleNamespace(**on_gpu))
-    scaled = tiny_llama(rope_parameters=SCALED).config
+    scaled = tiny_llama(rope_parameters=STRETCHED).config
     for change in ({"device": torch.device("cpu")}, {"dtype": torch.float64}, {"config": scaled}):
         assert not cuda.can_graph(SimpleNamespace(**on_gpu | change))
 
