@@ -9,7 +9,7 @@ into the data that is run here.
 
 import logging
 from functools import cache, partial
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -30,8 +30,8 @@ PATHS = ("torch", "oneDNN packed", "kernels")  # slowest first
 
 @cache
 def kernels() -> ModuleType | None:
-    """The module of the CPU's kernels, or None where Numba or an OpenMP that they can call is missing, or
-    where what they compute is wrong."""
+    """The module of the CPU's kernels, or None where they cannot be compiled, or where what they compute is
+    wrong."""
     try:
         from adaedl.models import cpu_kernels
 
@@ -42,7 +42,7 @@ def kernels() -> ModuleType | None:
             torch.allclose(
                 cpu_kernels.multiply(cpu_kernels.pack(*weights), x), by_definition(x, *weights), atol=1e-4
             )
-            for weights in ((weight,), (numbers, None, scale[:, 0]))
+            for weights in ((weight,), (weight.bfloat16(),), (numbers, None, scale[:, 0]))
         ]
         right.append(agrees(cpu_kernels.noise_rows))
     except Exception:  # whatever it was, oneDNN and torch can do without
@@ -92,18 +92,18 @@ class PackedLinear:
     """
 
     activation: str | None = None
-    gate = False  # whether the kernels' product gates the second half of its outputs by the first
+    gate = False  # whether the first half of the outputs gates the second
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None):
         self.packed = None
         self.path = "torch"
         bias = None if bias is None else bias.detach().float()
-        if weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.int8):
-            if kernels() and kernels().can_pack(weight.shape[1]):
+        if weight.device.type == "cpu":
+            if kernels() and kernels().can_pack(weight):
                 self.path = "kernels"
                 self.packed = kernels().pack(weight, bias, scale, self.gate)
                 return
-            if has_packed_linear() and scale is None:
+            if has_packed_linear() and weight.dtype == torch.float32:
                 self.path = "oneDNN packed"
                 weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
         if self.path == "torch":  # a view would keep all that it is a view of
@@ -111,8 +111,9 @@ class PackedLinear:
         self.weights = (weight, None if bias is None else bias.clone(), scale)
 
     def multiply(self, x: Tensor) -> Tensor:
+        """Return the product alone, without the activation where the kernels do not add it."""
         if self.packed:
-            return kernels().multiply(self.packed, x)
+            return kernels().multiply(self.packed, x, activation=self.activation)
         if self.path == "oneDNN packed":
             return torch.ops.mkldnn._linear_pointwise(x, *self.weights[:2], "none", [], "")
         return by_definition(x, *self.weights)
@@ -136,21 +137,23 @@ class PackedUp(PackedLinear):
         super().__init__(*weights)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return ACTIVATIONS[self.activation](self.multiply(x))
+        y = self.multiply(x)
+        return y if self.packed else ACTIVATIONS[self.activation](y)
 
 
 class PackedGate(PackedLinear):
     """activation(x·Gᵀ) · (x·Uᵀ) for x [T, in], of weights G over U [2·out, in]. The activation is one of
     ACTIVATIONS."""
 
+    gate = True
+
     def __init__(self, *weights: Tensor | None, activation: str = "silu"):
         self.activation = activation
-        self.gate = activation == "silu"  # the only one that the kernels' product has
         super().__init__(*weights)
 
     def __call__(self, x: Tensor) -> Tensor:
         y = self.multiply(x)
-        if self.packed and self.gate:
+        if self.packed:
             return y
         gate, up = y.chunk(2, -1)
         return ACTIVATIONS[self.activation](gate) * up
@@ -358,29 +361,22 @@ class PackedModel:
         if isinstance(head, Int8Linear):
             self.path += " int8"
         self.compiled = None
-        if self.path.startswith("kernels") and self._fits_kernels():
+        if self.path.startswith("kernels"):
             self.compiled = kernels().Forward(
-                [layer_for_kernels(layer) for layer in self.layers],
+                self.layers,
                 self.embeddings,
-                self.final_norm.weight,
-                self.head.packed,
-                self.rotaries[0],
+                self.final_norm,
+                self.head,
+                self.rotaries,
                 heads=self.heads,
                 kv_heads=self.kv_heads,
                 head_dim=self.head_dim,
                 eps=self.eps,
+                embedding_scale=self.embedding_scale,
+                attention_scale=self.attention_scale,
+                attention_softcap=self.attention_softcap,
+                logit_softcap=self.logit_softcap,
             )
-
-    def _fits_kernels(self) -> bool:
-        """Whether the kernels' own forward computes all that this model does."""
-        return (
-            all(fits_kernels(layer, self.eps) for layer in self.layers)
-            and self.rotaries[0].rotated == self.head_dim
-            and self.attention_scale == self.head_dim**-0.5
-            and self.embedding_scale == 1
-            and self.logit_softcap is None
-            and self.attention_softcap is None
-        )
 
     def new_cache(self, capacity: int) -> StaticCache:
         return StaticCache(len(self.layers), capacity, self.kv_heads, self.head_dim)
@@ -452,37 +448,6 @@ def _normed(x: Tensor, norm: Norm | None) -> Tensor:
 
 def _added(product: PackedLinear, norm: Norm | None, x: Tensor, stream: Tensor) -> Tensor:
     return product.plus(x, stream) if norm is None else stream + norm(product(x))
-
-
-def fits_kernels(layer: PackedLayer, eps: float) -> bool:
-    """Whether the kernels' own forward computes all that a layer does."""
-    plain = layer._replace(
-        query_norm=None,
-        key_norm=None,
-        attention_out_norm=None,
-        mlp_out_norm=None,
-        rotary=0,
-        window=None,
-        parallel=False,
-    )
-    norms = (layer.attention_norm, layer.mlp_norm)
-    return (
-        all(a is b for a, b in zip(layer, plain, strict=True))
-        and all(norm is not None and not norm.center and norm.eps == eps for norm in norms)
-        and layer.up.gate
-    )
-
-
-def layer_for_kernels(layer: PackedLayer) -> SimpleNamespace:
-    """A layer with the names and norms that the kernels read."""
-    return SimpleNamespace(
-        attention_norm=layer.attention_norm.weight,
-        mlp_norm=layer.mlp_norm.weight,
-        qkv=layer.qkv,
-        attention_out=layer.attention_out,
-        gate_up=layer.up,
-        down=layer.down,
-    )
 
 
 @torch.inference_mode()

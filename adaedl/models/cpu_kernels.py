@@ -1,17 +1,38 @@
-"""The CPU's kernels, compiled here by Numba: a whole forward is one parallel region of torch's own threads.
+"""The CPU's kernels, compiled here by Numba: a whole forward is one call, a table of steps.
 
 A forward of few tokens is limited by reading the weights, so that is all it should do. Called one by one, its
-products and norms spend as long on their calls as on their work; here nothing but a barrier lies between two.
+products and norms would spend as long on their calls as on their work. Here a forward is a table of steps (a
+product, attention, a norm), filled in once for a model, and a step is cut into chunks that threads share.
+
 Weights are laid out in blocks of 32 outputs, [outputs/32, inputs, 32], which a tile reads once from end to
 end for up to eight rows. Each output adds up its inputs in one order, and each row is normed and attends by
-itself: what a token's numbers are does not depend on how many tokens are beside it, to the bit.
+itself: a token's numbers depend neither on the tokens beside it nor on the number of threads, to the bit.
 
+bfloat16 weights have half the bytes; they are widened as they are read, so products are those of float32.
 int8 weights [outputs/32, inputs/4, 32, 4] have a scale for each output. Inputs are rounded as they come, with
 a scale for each row; sums of whole numbers are exact.
+
+**Sharing a step.** On a machine with other work a thread may lose its core at any moment, for milliseconds,
+so no thread ever waits for another one that holds work:
+
+- A step has a *tick*, a number that only grows. Each thread owns a range of the step's chunks and claims them
+  one by one, then those that others have not claimed yet.
+- A chunk is computed into the thread's own memory. Then its *state* is set to the tick by compare-and-swap,
+  and whoever succeeds, once a chunk, writes the result where it belongs.
+- A thread that finds nothing to claim waits about as long as a chunk takes, then computes what others have
+  claimed and not finished. Whoever comes late finds the state taken, drops the result and goes on to the step
+  that is under way.
+
+A late thread may read memory that later steps write, or that nobody else uses any more: its result is always
+dropped, and `Team` keeps the memory until it has left. If a compare-and-swap succeeds, the step was not
+finished, so nothing that the chunk read had changed.
 """
 
 import ctypes
-from itertools import chain
+import os
+import platform
+import threading
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 import numpy as np
@@ -58,15 +79,14 @@ def _compiles_for(feature: str) -> bool:
 VNNI = _compiles_for("avx512vnni")
 OFFSET = 128 if VNNI else 0  # VNNI multiplies numbers without a sign by numbers with one
 
-OpenMP = ctypes.CDLL(None)
-parallel = OpenMP.GOMP_parallel  # torch's: its pool of threads runs the kernels too
-parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-parallel.restype = None
-for name in ("GOMP_barrier", "omp_get_thread_num", "omp_get_num_threads"):
-    binding.add_symbol(name, ctypes.cast(getattr(OpenMP, name), ctypes.c_void_p).value)
-barrier = types.ExternalFunction("GOMP_barrier", types.void())
-thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
-thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
+libc = ctypes.CDLL(None)
+for name in ("sem_post", "sem_wait", "sched_yield", "clock_gettime"):
+    binding.add_symbol(name, ctypes.cast(getattr(libc, name), ctypes.c_void_p).value)
+sem_post, sem_wait = (
+    types.ExternalFunction(name, types.int32(types.int64)) for name in ("sem_post", "sem_wait")
+)
+sched_yield = types.ExternalFunction("sched_yield", types.int32())
+clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.int64))
 
 
 def _record(name: str, *fields) -> tuple[type[ctypes.Structure], np.dtype]:
@@ -79,24 +99,30 @@ def _record(name: str, *fields) -> tuple[type[ctypes.Structure], np.dtype]:
 INT64 = (ctypes.c_int64, np.int64)
 FLOAT64 = (ctypes.c_double, np.float64)
 # Addresses, counts, and 0 for what is not there.
-Product, PRODUCT = _record("Product", "weight", "bias", "scale", "sums", "inputs", "outputs")
-Layer, LAYER = _record(
-    "Layer",
-    *("attention_norm", "mlp_norm"),
-    *((name, (Product, PRODUCT)) for name in ("qkv", "attention_out", "gate_up", "down")),
-)
-MultiplyCall, MULTIPLY = _record(
-    "MultiplyCall", ("product", (Product, PRODUCT)), "x", "rows", "sink", "out", "scratch", "scratch_bytes"
+Product, PRODUCT = _record("Product", "weight", "bias", "scale", "sums", "inputs", "outputs", "bfloat16")
+NormRecord, NORM = _record("NormRecord", "used", "weight", "bias", "center", ("eps", FLOAT64))
+# A step of a forward. `source` and `to` are BUFFERS; `layer` is whose keys and values it uses; `column` says
+# where its input goes among the features, or -1; `rotary` is a table's number, or -1.
+Step, STEP_OF_FORWARD = _record(
+    "Step",
+    *("kind", "source", "to", "sink", "activation", "layer", "column"),
+    *("rotary", "rotated", "window", "per_head"),
+    *(("product", (Product, PRODUCT)), ("norm", (NormRecord, NORM)), ("key_norm", (NormRecord, NORM))),
 )
 ForwardCall, FORWARD = _record(
     "ForwardCall",
-    *("layers", "table", "hidden", "heads", "kv_heads", "head_dim", "widest", "embeddings", "vocab_size"),
-    *("final_norm", ("head", (Product, PRODUCT)), ("eps", FLOAT64)),
-    *("token_ids", "rows", "start", "cache", "cache_layer", "rotary", "logits", "first_logits"),
+    *("steps", "step_count", "hidden", "heads", "kv_heads", "head_dim", "widest", "embeddings", "vocab_size"),
+    *(("eps", FLOAT64), ("embedding_scale", FLOAT64)),
+    *(("attention_scale", FLOAT64), ("attention_softcap", FLOAT64), ("logit_softcap", FLOAT64)),
+    *("token_ids", "rows", "start", "cache", "cache_layer", "rotaries", "logits", "first_logits"),
     *("features", "feature_columns", "feature_width"),
     *(("from_token", (Product, PRODUCT)), ("from_seen", (Product, PRODUCT)), "seen", "own"),
     *("tails", "tail_capacity", "drafts"),
-    *("x", "queries", "attended", "gated", "scratch", "scratch_bytes", "wrong_token"),
+    *("x", "queries", "attended", "gated", "branch", "scratch", "scratch_bytes", "wrong_token"),
+)
+MultiplyCall, MULTIPLY = _record(
+    "MultiplyCall",
+    *(("product", (Product, PRODUCT)), "x", "rows", "sink", "activation", "out", "scratch", "scratch_bytes"),
 )
 ReadCall, READ = _record(
     "ReadCall",
@@ -106,16 +132,38 @@ ReadCall, READ = _record(
 NoiseCall, NOISE = _record("NoiseCall", "seed", "first", "rows", "vocab", "size", "out", "scratch")
 ChooseCall, CHOOSE = _record(
     "ChooseCall",
-    *("logits", "noisy", "seed", "position", "rows", "size", "chosen", "best", "places", "undefined"),
-    *("tops", "scratch"),
+    *("logits", "noisy", "seed", "position", "rows", "size", "best", "places", "chosen", "undefined"),
+    *("tops", "scratch", "scratch_bytes"),
     ("temperature", FLOAT64),
 )
-PIECES = 4  # of a row of logits, for threads to share
+# What a team of threads works on: the record of a call, and the tick of its first step.
+JobRecord, JOB = _record(
+    "JobRecord", "kind", "call", "steps", "tick", "threads", "lines", "states", "state_bytes"
+)
+# 64-bit words of a thread's part of a team's memory, each on a cache line of its own.
+DONE, ACTIVE, ASLEEP, SEMAPHORE, CLOCK = range(0, 40, 8)
+LINE_BYTES = 8 * 64
+TEAM_JOB = 64  # where in a team's memory its job's address is
+COUNT_BITS = 24  # of a word that holds a tick above and a count below
+FORWARDS, MULTIPLIES, CHOOSES = range(3)  # kinds of jobs
+# Kinds of a forward's steps.
+START, SEEN, PROJECT, TURN, ATTEND, DENSE, ADD_NORMED, HEAD = range(8)
+BUFFERS = X, ATTENDED, GATED, BRANCH = range(4)
+PIECES = 8  # of a row of logits, for threads to share
 AT_ONCE = 512  # block size of the search for the largest logit, and of drawing noise
 MARGIN = 1e-3  # of sums of a logit and noise: far more than rounding moves them
 NOISE_BYTES = 3 * 8 * AT_ONCE  # of scratch memory: one block's counters and random words
-# What becomes of a product: itself, added to what is there, silu(a)·b of its halves.
-STORE, ADD, GATE = range(3)
+# What becomes of a product y: itself, added to what is there, act(y), act(a)·b of its halves, a soft cap.
+STORE, ADD, ACTIVATE, GATE, CAP = range(5)
+ACTIVATIONS = ("silu", "gelu", "gelu_tanh")
+SILU, GELU, GELU_TANH = range(3)
+MOST_THREADS = 256
+NO_CAP = np.float32(0)
+FEW_CHUNKS = 32  # of a product: enough for threads to share out
+MOST_BLOCKS = 8  # of a chunk: between chunks a processor waits for its memory
+IDLE_NS = 300_000  # how long a thread without work keeps its core; a wake-up costs some 50 µs
+PATIENCE_NS = 3_000  # beside the time of two chunks, before a thread computes what another has claimed
+UNKNOWN_NS = 50_000  # the time of a chunk where a thread has seen none of a step
 EMBEDDING_EPS = 1e-12  # under the norm of a drafter's embeddings
 
 
@@ -135,6 +183,84 @@ floats, wholes, wholes32, words, small = (
     for kind in (types.float32, types.int64, types.int32, types.uint32, types.uint8)
 )
 untyped = _cast(types.voidptr)
+
+
+def _atomic(signature, emit):
+    """An intrinsic on the 64-bit word at an address, one step for all threads: emit(builder, pointer, …)."""
+
+    @intrinsic
+    def one(typing, address):
+        def generate(context, builder, signature, arguments):
+            return emit(builder, *_word(builder, arguments))
+
+        return signature, generate
+
+    @intrinsic
+    def two(typing, address, value):
+        def generate(context, builder, signature, arguments):
+            return emit(builder, *_word(builder, arguments))
+
+        return signature, generate
+
+    @intrinsic
+    def three(typing, address, before, after):
+        def generate(context, builder, signature, arguments):
+            return emit(builder, *_word(builder, arguments))
+
+        return signature, generate
+
+    return (one, two, three)[len(signature.args) - 1]
+
+
+def _word(builder, arguments):
+    return builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), *arguments[1:]
+
+
+ORDER = "seq_cst"
+load = _atomic(types.int64(types.int64), lambda builder, word: builder.load_atomic(word, ORDER, 8))
+exchange = _atomic(
+    types.int64(types.int64, types.int64),
+    lambda builder, word, value: builder.atomic_rmw("xchg", word, value, ORDER),
+)
+
+
+def _swap(builder, word, before, after):
+    result = builder.cmpxchg(word, before, after, ORDER, ORDER)
+    return builder.extract_value(result, 1)
+
+
+# Whether the word was `before`, and is `after` now.
+swap = _atomic(types.boolean(types.int64, types.int64, types.int64), _swap)
+
+
+@intrinsic
+def release(typing, address, value):
+    """Write a word after all that this thread has written before."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, value = _word(builder, arguments)
+        builder.store_atomic(value, pointer, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def pause(typing):
+    """Tell the processor that this thread waits for a word to change."""
+
+    def generate(context, builder, signature, arguments):
+        i32, nothing = ir.IntType(32), ir.VoidType()
+        if platform.machine() in ("x86_64", "AMD64"):
+            kind = ir.FunctionType(nothing, [])
+            builder.call(builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), kind), [])
+        elif platform.machine() in ("aarch64", "arm64"):
+            kind = ir.FunctionType(nothing, [i32])
+            hint = builder.module.declare_intrinsic("llvm.aarch64.hint", (), kind)
+            builder.call(hint, [i32(1)])  # yield
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @intrinsic
@@ -162,17 +288,29 @@ def _splat(builder, value, lanes: int = LANES):
     )
 
 
-def _tile(rounded: bool):
+def _tile(kind: str):
     """A function that adds to a block's 32 outputs of up to ROWS rows what the next `count` inputs bring:
     tile(rows, weights, x, inputs, count, out), addresses but for `rows`, `inputs`, how many a row of x has,
-    and `count`. out [rows, 32] is float32 or, rounded, int32. Each number of rows has code of its own."""
+    and `count`. Weights are "float32", "bfloat16" or "int8"; out [rows, 32] is float32 or, for int8, int32.
+    Each number of rows has code of its own."""
+    rounded, widened = kind == "int8", kind == "bfloat16"
     i32, i64 = ir.IntType(32), ir.IntType(64)
     number = i32 if rounded else ir.FloatType()
     vector = ir.VectorType(number, LANES)
     each = 1 if not rounded else STEP  # inputs in an element of x
     unroll = 1 if rounded else STEP
-
+    stored = ir.IntType(16) if widened else number
+    stored_vector = ir.VectorType(stored, LANES)
     kind = ir.FunctionType(vector, [vector] * 3)
+
+    def read(builder, address):
+        """A vector of weights. A bfloat16 number is the upper half of a float32 one."""
+        pointer = builder.bitcast(address, stored_vector.as_pointer())
+        if not widened:
+            return builder.load(pointer, align=64)
+        wide = ir.VectorType(i32, LANES)
+        words = builder.zext(builder.load(pointer, align=32), wide)
+        return builder.bitcast(builder.shl(words, ir.Constant(wide, [16] * LANES)), vector)
 
     def multiply_add(builder, weights, x, total):
         if not rounded:
@@ -213,9 +351,10 @@ def _tile(rounded: bool):
             block = []
             for half in range(2):
                 offset = builder.add(builder.mul(here, i64(BLOCK)), i64(half * LANES))
-                address = builder.bitcast(builder.gep(weights, [offset]), vector.as_pointer())
-                block.append(builder.load(address, align=64))
-                ahead = builder.gep(weights, [builder.add(offset, i64(AHEAD * BLOCK))])
+                block.append(read(builder, builder.gep(weights, [offset])))
+                if widened and half:
+                    continue  # the same cache line
+                ahead = builder.gep(weights, [builder.add(offset, i64(AHEAD * BLOCK * (1 + widened)))])
                 ask_for(builder, builder.bitcast(ahead, byte))
             for row in range(rows):
                 value = _splat(builder, builder.load(builder.gep(sources[row], [here]), align=4))
@@ -241,7 +380,8 @@ def _tile(rounded: bool):
     def tile(typing, rows, weights, x, inputs, count, out):
         def generate(context, builder, signature, arguments):
             rows, weights, x, inputs, count, out = arguments
-            weights, x, out = (builder.inttoptr(p, number.as_pointer()) for p in (weights, x, out))
+            weights = builder.inttoptr(weights, stored.as_pointer())
+            x, out = (builder.inttoptr(p, number.as_pointer()) for p in (x, out))
             stride, end = (builder.sdiv(of, i64(each)) for of in (inputs, count))
             cases = [builder.append_basic_block(f"rows{many}") for many in range(1, ROWS + 1)]
             finished = builder.append_basic_block("finished")
@@ -259,7 +399,7 @@ def _tile(rounded: bool):
     return tile
 
 
-tile, rounded_tile = (_tile(rounded) for rounded in (False, True))
+tile, narrow_tile, rounded_tile = (_tile(kind) for kind in ("float32", "bfloat16", "int8"))
 
 
 def _keeps() -> bool:
@@ -317,6 +457,46 @@ def norm(source, weight, width, eps, out):
 
 
 @sums_in_any_order
+def total_of(x, count):
+    total = np.float32(0)
+    for i in range(count):
+        total += x[i]
+    return total
+
+
+@sums_in_any_order
+def total_of_squares(x, less, count):
+    total = np.float32(0)
+    for i in range(count):
+        total += (x[i] - less) * (x[i] - less)
+    return total
+
+
+@compiled
+def layer_norm(n, source, width, out):
+    """out = (source - mean) / deviation · weight + bias, for one row."""
+    x, y, w, b = floats(source), floats(out), floats(n.weight), floats(n.bias)
+    mean = total_of(x, width) / np.float32(width)
+    variance = total_of_squares(x, mean, width) / np.float32(width)
+    by = np.float32(1) / np.sqrt(variance + np.float32(n.eps))
+    for i in range(width):
+        y[i] = (x[i] - mean) * by
+        if n.weight:
+            y[i] *= w[i]
+        if n.bias:
+            y[i] += b[i]
+
+
+@compiled
+def norm_row(n, source, width, out):
+    """A row as the norm of that record has it, which may be written where it was."""
+    if n.center:
+        layer_norm(n, source, width, out)
+    else:
+        norm(source, n.weight, width, n.eps, out)
+
+
+@sums_in_any_order
 def largest(x, count):
     """The largest size in a row, NaN where one is no number."""
     most, total = np.float32(0), np.float32(0)
@@ -365,11 +545,15 @@ def block_of(product, block, x, scales, first, rows, out):
                 total = totals[row * BLOCK + j] - np.int32(OFFSET) * sums[at + j]
                 y[row * BLOCK + j] = np.float32(total) * s[at + j] * by
     else:
-        weights = product.weight + 4 * block * inputs * BLOCK
+        each = 2 if product.bfloat16 else 4
+        weights = product.weight + each * block * inputs * BLOCK
         for at_input in range(0, inputs, CHUNK):  # in parts, which rounds less than one long sum
             count = min(CHUNK, inputs - at_input)
-            here = x + 4 * (first * inputs + at_input)
-            tile(rows, weights + 4 * at_input * BLOCK, here, inputs, count, out)
+            here, weights_here = x + 4 * (first * inputs + at_input), weights + each * at_input * BLOCK
+            if product.bfloat16:
+                narrow_tile(rows, weights_here, here, inputs, count, out)
+            else:
+                tile(rows, weights_here, here, inputs, count, out)
     if product.bias:
         b = floats(product.bias)
         for row in range(rows):
@@ -378,26 +562,88 @@ def block_of(product, block, x, scales, first, rows, out):
 
 
 @compiled
-def sink_block(sink, block, outputs, first, rows, work, out):
+def erf(x):
+    """The error function to 2e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26)."""
+    size = abs(x)
+    t = np.float32(1) / (np.float32(1) + np.float32(0.3275911) * size)
+    y = np.float32(1.061405429) * t - np.float32(1.453152027)
+    y = y * t + np.float32(1.421413741)
+    y = y * t - np.float32(0.284496736)
+    y = y * t + np.float32(0.254829592)
+    y = np.float32(1) - y * t * exp(-size * size)
+    return y if x >= 0 else -y
+
+
+@compiled
+def tanh(x):
+    return np.float32(1) - np.float32(2) / (exp(x + x) + np.float32(1))
+
+
+@compiled
+def silu(x):
+    return x / (np.float32(1) + exp(-x))
+
+
+@compiled
+def gelu(x):
+    return np.float32(0.5) * x * (np.float32(1) + erf(x * np.float32(0.70710678)))
+
+
+@compiled
+def gelu_tanh(x):
+    inner = np.float32(0.79788456) * (x + np.float32(0.044715) * x * x * x)
+    return np.float32(0.5) * x * (np.float32(1) + tanh(inner))
+
+
+@compiled
+def activate(kind, x, count, out):
+    """An activation of x [count]; a loop each, for a compiler to take a vector at once."""
+    if kind == GELU:
+        for i in range(count):
+            out[i] = gelu(x[i])
+    elif kind == GELU_TANH:
+        for i in range(count):
+            out[i] = gelu_tanh(x[i])
+    else:
+        for i in range(count):
+            out[i] = silu(x[i])
+
+
+@compiled
+def gate(kind, x, count, out):
+    """out [count] = act(a)·b of a block's halves."""
+    if kind == GELU:
+        for i in range(count):
+            out[i] = gelu(x[i]) * x[LANES + i]
+    elif kind == GELU_TANH:
+        for i in range(count):
+            out[i] = gelu_tanh(x[i]) * x[LANES + i]
+    else:
+        for i in range(count):
+            out[i] = silu(x[i]) * x[LANES + i]
+
+
+@compiled
+def sink_block(sink, activation, cap, block, outputs, first, rows, work, out):
     """Put a block's numbers where they belong in out [rows, outputs], or [rows, outputs/2] after a gate."""
-    y, z = floats(work), floats(out)
-    if sink == GATE:
-        width, at = outputs // 2, block * LANES
-        for row in range(rows):
-            to = (first + row) * width + at
-            for j in range(min(LANES, width - at)):
-                gate = y[row * BLOCK + j]
-                z[to + j] = gate / (np.float32(1) + exp(-gate)) * y[row * BLOCK + LANES + j]
-        return
-    at = block * BLOCK
+    width = outputs // 2 if sink == GATE else outputs
+    at = block * (LANES if sink == GATE else BLOCK)
+    count = min(LANES if sink == GATE else BLOCK, width - at)
     for row in range(rows):
-        to = (first + row) * outputs + at
-        if sink == ADD:
-            for j in range(min(BLOCK, outputs - at)):
-                z[to + j] += y[row * BLOCK + j]
+        y, z = floats(work + 4 * row * BLOCK), floats(out + 4 * ((first + row) * width + at))
+        if sink == GATE:
+            gate(activation, y, count, z)
+        elif sink == ADD:
+            for j in range(count):
+                z[j] += y[j]
+        elif sink == ACTIVATE:
+            activate(activation, y, count, z)
+        elif sink == CAP:
+            for j in range(count):
+                z[j] = cap * tanh(y[j] / cap)
         else:
-            for j in range(min(BLOCK, outputs - at)):
-                z[to + j] = y[row * BLOCK + j]
+            for j in range(count):
+                z[j] = y[j]
 
 
 @compiled
@@ -409,49 +655,108 @@ def blocks_of(product, sink):
 
 
 @compiled
-def dense(product, x, scales, rows, sink, out, work, thread, threads):
-    """This thread's part of a product of rows."""
-    blocks = blocks_of(product, sink)
-    for block in range(blocks * thread // threads, blocks * (thread + 1) // threads):
-        for first in range(0, rows, ROWS):
-            count = min(ROWS, rows - first)
-            block_of(product, block, x, scales, first, count, work)
-            sink_block(sink, block, product.outputs, first, count, work, out)
+def groups_of(rows):
+    """How many times a block is read for rows."""
+    return (rows + ROWS - 1) // ROWS
 
 
 @compiled
-def project(f, product, x, scales, cache, work, thread, threads):
-    """This thread's part of queries, keys and values. Pairs of numbers side by side are rotated as complex
-    ones; keys and values go to their layer's cache [positions, 2, kv_heads, d], or of rows that draft on each
-    by itself to their tails [rows, capacity, 2, kv_heads, d]."""
-    y, q = floats(work), floats(f.queries)
-    turn, d = floats(f.rotary), f.head_dim
-    asked, kept_width = f.heads * d, 2 * f.kv_heads * d
-    rotating = asked + f.kv_heads * d
-    blocks = blocks_of(product, STORE)
-    for block in range(blocks * thread // threads, blocks * (thread + 1) // threads):
-        at = block * BLOCK
-        for first in range(0, f.rows, ROWS):
-            count = min(ROWS, f.rows - first)
-            block_of(product, block, x, scales, first, count, work)
-            for row in range(count):
-                position = f.start + first + row + f.drafts
-                kept = floats(cache + 4 * position * kept_width)
-                if f.tails:
-                    place = (first + row) * f.tail_capacity + f.drafts
-                    kept = floats(f.tails + 4 * place * kept_width)
-                for j in range(0, min(BLOCK, product.outputs - at), 2):
-                    output = at + j
-                    a, b = y[row * BLOCK + j], y[row * BLOCK + j + 1]
-                    if output < rotating:
-                        angle = position * d + output % d
-                        cos, sin = turn[angle], turn[angle + 1]
-                        a, b = a * cos - b * sin, a * sin + b * cos
-                    if output < asked:
-                        to = (first + row) * asked + output
-                        q[to], q[to + 1] = a, b
-                    else:
-                        kept[output - asked], kept[output - asked + 1] = a, b
+def span_of(blocks):
+    """How many of a product's blocks are a chunk."""
+    return min(max(blocks // FEW_CHUNKS, 1), MOST_BLOCKS)
+
+
+@compiled
+def product_chunks(product, sink, rows):
+    """How many chunks a product of rows has: blocks side by side, for as many rows as a tile has."""
+    blocks = blocks_of(product, sink)
+    span = span_of(blocks)
+    return (blocks + span - 1) // span * groups_of(rows)
+
+
+@compiled
+def part_of(product, sink, rows, chunk):
+    """Between which blocks a chunk is, its first row, and how many it has."""
+    blocks, groups = blocks_of(product, sink), groups_of(rows)
+    span = span_of(blocks)
+    start, first = chunk // groups * span, chunk % groups * ROWS
+    return start, min(start + span, blocks), first, min(ROWS, rows - first)
+
+
+@compiled
+def multiply_chunk(product, sink, chunk, rows, x, scales, work):
+    """Compute a chunk of a product of rows into `work` [blocks, 8, 32]."""
+    start, end, first, count = part_of(product, sink, rows, chunk)
+    for block in range(start, end):
+        block_of(product, block, x, scales, first, count, work + 4 * (block - start) * ROWS * BLOCK)
+
+
+@compiled
+def sink_chunk(product, sink, activation, cap, chunk, rows, work, out):
+    """Put a chunk of a product where it belongs."""
+    start, end, first, count = part_of(product, sink, rows, chunk)
+    for block in range(start, end):
+        here = work + 4 * (block - start) * ROWS * BLOCK
+        sink_block(sink, activation, cap, block, product.outputs, first, count, here, out)
+
+
+@compiled
+def kept_row(f, step, row):
+    """Where a row's keys are, and behind them its values: in its layer's cache [positions, 2, kv_heads, d],
+    or of rows that draft on each by itself in their tails [rows, capacity, 2, kv_heads, d]."""
+    width = 8 * f.kv_heads * f.head_dim
+    if f.tails:
+        return f.tails + (row * f.tail_capacity + f.drafts) * width
+    return f.cache + step.layer * f.cache_layer + (f.start + row) * width
+
+
+@compiled
+def angles_of(f, step, row):
+    """Where the cosines and sines of a row's position are, [rotated/2, 2]."""
+    table = wholes(f.rotaries)[step.rotary]
+    return floats(table + 4 * (f.start + row + f.drafts) * step.rotated)
+
+
+@compiled
+def sink_projected(f, step, block, first, rows, work):
+    """Put a block's queries, keys and values where they belong. Pairs of numbers side by side are rotated as
+    complex ones."""
+    d, asked, at = f.head_dim, f.heads * f.head_dim, block * BLOCK
+    turning = asked + f.kv_heads * d if step.rotary >= 0 else 0
+    count, turned = min(BLOCK, step.product.outputs - at), step.rotated
+    for row in range(rows):
+        y = floats(work + 4 * row * BLOCK)
+        if at < turning:
+            angles = angles_of(f, step, first + row)
+            for j in range(0, min(count, turning - at), 2):
+                place = (at + j) % d
+                if place < turned:
+                    a, b, cos, sin = y[j], y[j + 1], angles[place], angles[place + 1]
+                    y[j], y[j + 1] = a * cos - b * sin, a * sin + b * cos
+        q = floats(f.queries + 4 * ((first + row) * asked + at))
+        kept = floats(kept_row(f, step, first + row) + 4 * (at - asked))
+        queries = min(count, max(asked - at, 0))
+        for j in range(queries):
+            q[j] = y[j]
+        for j in range(queries, count):
+            kept[j] = y[j]
+
+
+@compiled
+def turn_heads(f, step, row, heads, n, start):
+    """Norm a row's queries or keys, each head by itself or all as one, and rotate them where they are."""
+    d = f.head_dim
+    if n.used and not step.per_head:
+        norm_row(n, start, heads * d, start)
+    for head in range(heads):
+        here = start + 4 * head * d
+        if n.used and step.per_head:
+            norm_row(n, here, d, here)
+        if step.rotary >= 0:
+            y, angles = floats(here), angles_of(f, step, row)
+            for j in range(0, step.rotated, 2):
+                a, b, cos, sin = y[j], y[j + 1], angles[j], angles[j + 1]
+                y[j], y[j + 1] = a * cos - b * sin, a * sin + b * cos
 
 
 @sums_in_any_order
@@ -484,119 +789,219 @@ def add_values(scores, first, keys, width, d, count, out):
 
 
 @compiled
-def attend(f, cache, room, thread, threads):
-    """This thread's part of the attention: every row's every head by itself."""
+def attend(f, step, item, room, work):
+    """Attention of one head of one row, [d] of `work`."""
     d, group = f.head_dim, f.heads // f.kv_heads
-    width, scale = f.kv_heads * d, np.float32(1 / np.sqrt(f.head_dim))
-    scores = floats(room)
-    for item in range(thread, f.rows * f.heads, threads):
-        row, head = item // f.heads, item % f.heads
-        query, out = floats(f.queries + 4 * item * d), floats(f.attended + 4 * item * d)
-        keys = cache + 4 * (head // group) * d
-        shared, drafts = f.start + row + 1, 0
-        tail = keys
-        if f.tails:
-            shared, drafts = f.start + row, f.drafts + 1
-            tail = f.tails + 4 * (row * f.tail_capacity * 2 * width + (head // group) * d)
-        score(query, keys, width, d, scale, scores, 0, shared)
-        score(query, tail, width, d, scale, scores, shared, drafts)
-        total = weigh(scores, shared + drafts)
-        for i in range(d):
-            out[i] = np.float32(0)
-        add_values(scores, 0, keys, width, d, shared, out)
-        add_values(scores, shared, tail, width, d, drafts, out)
-        for i in range(d):
-            out[i] /= total
+    width, scale = f.kv_heads * d, np.float32(f.attention_scale)
+    scores, out = floats(room), floats(work)
+    row, head = item // f.heads, item % f.heads
+    query = floats(f.queries + 4 * item * d)
+    keys = f.cache + step.layer * f.cache_layer + 4 * (head // group) * d
+    shared, drafts = f.start + row + 1, 0
+    tail = keys
+    if f.tails:
+        shared, drafts = f.start + row, f.drafts + 1
+        tail = f.tails + 4 * (row * f.tail_capacity * 2 * width + (head // group) * d)
+    if step.window and shared > step.window:
+        keys += 8 * (shared - step.window) * width
+        shared = step.window
+    score(query, keys, width, d, scale, scores, 0, shared)
+    score(query, tail, width, d, scale, scores, shared, drafts)
+    if f.attention_softcap:
+        cap = np.float32(f.attention_softcap)
+        for t in range(shared + drafts):
+            scores[t] = cap * tanh(scores[t] / cap)
+    total = weigh(scores, shared + drafts)
+    for i in range(d):
+        out[i] = np.float32(0)
+    add_values(scores, 0, keys, width, d, shared, out)
+    add_values(scores, shared, tail, width, d, drafts, out)
+    for i in range(d):
+        out[i] /= total
 
 
 @compiled
 def note_features(f, column, source):
-    """Write a layer's input rows, each at unit root mean square, as one part of the features."""
-    if column < 0:
-        return
+    """Write rows [rows, H], each at unit root mean square, as one part of the features."""
     for row in range(f.rows):
         to = f.features + 4 * (row * f.feature_width + column * f.hidden)
         norm(source + 4 * row * f.hidden, 0, f.hidden, f.eps, to)
 
 
 @compiled
-def norms(f, weight, out):
-    for row in range(f.rows):
-        norm(f.x + 4 * row * f.hidden, weight, f.hidden, f.eps, out + 4 * row * f.hidden)
+def embedding(f, row):
+    """Where the embedding of a row's token is."""
+    token = wholes(f.token_ids)[row]
+    if token < 0 or token >= f.vocab_size:
+        wholes(f.wrong_token)[0] = 1
+        token = 0
+    return f.embeddings + 4 * token * f.hidden
+
+
+# A forward's scratch memory, each thread's own. `work` holds a block or a head, `scales` and `rounded` a
+# step's rounded rows, `normed` its normed ones, `scores` those of attention.
 
 
 @compiled
-def embed(f, out, first, step):
-    """Every `step`-th row of the tokens' embeddings, from the first on."""
-    for row in range(first, f.rows, step):
-        token = wholes(f.token_ids)[row]
-        if token < 0 or token >= f.vocab_size:
-            wholes(f.wrong_token)[0] = 1
-            token = 0
-        source, to = floats(f.embeddings + 4 * token * f.hidden), floats(out + 4 * row * f.hidden)
-        for i in range(f.hidden):
+def work_of(f, thread):
+    return f.scratch + thread * f.scratch_bytes
+
+
+@compiled
+def scales_of(f, thread):
+    return work_of(f, thread) + 4 * max(MOST_BLOCKS * ROWS * BLOCK, f.head_dim)
+
+
+@compiled
+def rounded_of(f, thread):
+    return scales_of(f, thread) + 4 * f.rows
+
+
+@compiled
+def normed_of(f, thread):
+    return rounded_of(f, thread) + 4 * ((f.rows * f.widest + 3) // 4)
+
+
+@compiled
+def scores_of(f, thread):
+    return normed_of(f, thread) + 4 * f.rows * f.hidden
+
+
+@compiled
+def buffer(f, which):
+    if which == ATTENDED:
+        return f.attended
+    if which == GATED:
+        return f.gated
+    if which == BRANCH:
+        return f.branch
+    return f.x
+
+
+@compiled
+def column_of(f, step):
+    """Which of the features the step's input becomes; -1: none."""
+    if not f.features or step.column < 0:
+        return -1
+    return wholes(f.feature_columns)[step.column]
+
+
+@compiled
+def chunks_of_step(f, step):
+    """How many chunks a step of a forward has. Those beyond a product's note what it reads."""
+    kind = step.kind
+    if kind == START:
+        return product_chunks(f.from_token, STORE, f.rows) if f.seen else f.rows
+    if kind == SEEN:
+        return product_chunks(f.from_seen, ADD, f.rows) if f.seen else 0
+    if kind == TURN:
+        return 2 * f.rows
+    if kind == ATTEND:
+        return f.rows * f.heads
+    if kind == ADD_NORMED:
+        return f.rows
+    rows = f.rows - f.first_logits if kind == HEAD else f.rows
+    chunks = product_chunks(step.product, step.sink, rows)
+    return chunks + (column_of(f, step) >= 0) + (kind == HEAD and f.own != 0)
+
+
+@compiled
+def prepare_step(f, step, thread):
+    """Norm and round what a step's products read, into the thread's own memory; returns where that is."""
+    rounded, scales, normed = rounded_of(f, thread), scales_of(f, thread), normed_of(f, thread)
+    kind = step.kind
+    if kind == START and f.seen:
+        for row in range(f.rows):
+            norm(embedding(f, row), 0, f.hidden, EMBEDDING_EPS, normed + 4 * row * f.hidden)
+        return take(f.from_token, normed, f.rows, rounded, scales)
+    if kind == SEEN:
+        return take(f.from_seen, f.seen, f.rows, rounded, scales)
+    if kind not in (PROJECT, DENSE, HEAD):
+        return 0
+    source = buffer(f, step.source)
+    if step.norm.used:
+        for row in range(f.rows):
+            norm_row(step.norm, source + 4 * row * f.hidden, f.hidden, normed + 4 * row * f.hidden)
+        source = normed
+    if kind == HEAD:
+        source += 4 * f.first_logits * f.hidden
+        return take(step.product, source, f.rows - f.first_logits, rounded, scales)
+    return take(step.product, source, f.rows, rounded, scales)
+
+
+@compiled
+def compute_chunk(f, step, chunk, x, thread):
+    """What of a chunk takes time, into the thread's own memory."""
+    kind, work, scales = step.kind, work_of(f, thread), scales_of(f, thread)
+    if kind == ATTEND:
+        attend(f, step, chunk, scores_of(f, thread), work)
+    elif kind == START:
+        if f.seen:
+            multiply_chunk(f.from_token, STORE, chunk, f.rows, x, scales, work)
+    elif kind == SEEN:
+        multiply_chunk(f.from_seen, ADD, chunk, f.rows, x, scales, work)
+    elif kind in (PROJECT, DENSE, HEAD):
+        rows = f.rows - f.first_logits if kind == HEAD else f.rows
+        if chunk < product_chunks(step.product, step.sink, rows):
+            multiply_chunk(step.product, step.sink, chunk, rows, x, scales, work)
+
+
+@compiled
+def finish_chunk(f, step, chunk, thread):
+    """Write a chunk's result where it belongs, or compute what takes no time there. One thread does it."""
+    kind, hidden, work = step.kind, f.hidden, work_of(f, thread)
+    if kind == ATTEND:
+        source, to = floats(work), floats(f.attended + 4 * chunk * f.head_dim)
+        for i in range(f.head_dim):
             to[i] = source[i]
-
-
-@compiled
-def run_forward(f, layers, thread, threads):
-    hidden, rows = f.hidden, f.rows
-    work = f.scratch + thread * f.scratch_bytes  # a thread's own room
-    scales = work + 4 * ROWS * BLOCK
-    rounded = scales + 4 * rows
-    normed = rounded + 4 * ((rows * f.widest + 3) // 4)
-    scores = normed + 4 * rows * hidden
-    if f.seen:
-        embed(f, normed, 0, 1)
-        for row in range(rows):
-            here = normed + 4 * row * hidden
-            norm(here, 0, hidden, EMBEDDING_EPS, here)
-        x = take(f.from_token, normed, rows, rounded, scales)
-        dense(f.from_token, x, scales, rows, STORE, f.x, work, thread, threads)
-        x = take(f.from_seen, f.seen, rows, rounded, scales)
-        dense(f.from_seen, x, scales, rows, ADD, f.x, work, thread, threads)
+    elif kind == START:
+        if f.seen:
+            sink_chunk(f.from_token, STORE, SILU, NO_CAP, chunk, f.rows, work, f.x)
+        else:
+            source, to = floats(embedding(f, chunk)), floats(f.x + 4 * chunk * hidden)
+            scale = np.float32(f.embedding_scale)
+            for i in range(hidden):
+                to[i] = source[i] * scale
+    elif kind == SEEN:
+        sink_chunk(f.from_seen, ADD, SILU, NO_CAP, chunk, f.rows, work, f.x)
+    elif kind == TURN:
+        row = chunk // 2
+        if chunk % 2:
+            turn_heads(f, step, row, f.kv_heads, step.key_norm, kept_row(f, step, row))
+        else:
+            start = f.queries + 4 * row * f.heads * f.head_dim
+            turn_heads(f, step, row, f.heads, step.norm, start)
+    elif kind == ADD_NORMED:
+        x, normed = floats(f.x + 4 * chunk * hidden), normed_of(f, thread)
+        norm_row(step.norm, f.branch + 4 * chunk * hidden, hidden, normed)
+        for i in range(hidden):
+            x[i] += floats(normed)[i]
     else:
-        embed(f, f.x, thread, threads)
-    barrier()
-    for index in range(f.layers):
-        layer = layers[index]
-        cache = f.cache + index * f.cache_layer
-        if thread == 0 and f.features:
-            note_features(f, wholes(f.feature_columns)[index], f.x)
-        norms(f, layer.attention_norm, normed)
-        x = take(layer.qkv, normed, rows, rounded, scales)
-        project(f, layer.qkv, x, scales, cache, work, thread, threads)
-        barrier()
-        attend(f, cache, scores, thread, threads)
-        barrier()
-        x = take(layer.attention_out, f.attended, rows, rounded, scales)
-        dense(layer.attention_out, x, scales, rows, ADD, f.x, work, thread, threads)
-        barrier()
-        norms(f, layer.mlp_norm, normed)
-        x = take(layer.gate_up, normed, rows, rounded, scales)
-        dense(layer.gate_up, x, scales, rows, GATE, f.gated, work, thread, threads)
-        barrier()
-        x = take(layer.down, f.gated, rows, rounded, scales)
-        dense(layer.down, x, scales, rows, ADD, f.x, work, thread, threads)
-        barrier()
-    norms(f, f.final_norm, normed)
-    if thread == 0 and f.features:
-        note_features(f, wholes(f.feature_columns)[f.layers], normed)
-    first = f.first_logits
-    if thread == 0 and f.own:
-        for i in range((rows - first) * hidden):
-            floats(f.own)[i] = floats(normed + 4 * first * hidden)[i]
-    if f.logits:
-        x = take(f.head, normed + 4 * first * hidden, rows - first, rounded, scales)
-        dense(f.head, x, scales, rows - first, STORE, f.logits, work, thread, threads)
+        finish_product(f, step, chunk, thread)
 
 
 @compiled
-def run_multiply(m, thread, threads):
-    work = m.scratch + thread * m.scratch_bytes
-    scales = work + 4 * ROWS * BLOCK
-    x = take(m.product, m.x, m.rows, scales + 4 * m.rows, scales)
-    dense(m.product, x, scales, m.rows, m.sink, m.out, work, thread, threads)
+def finish_product(f, step, chunk, thread):
+    """`finish_chunk` of a product, and of what is noted beside it."""
+    rows = f.rows - f.first_logits if step.kind == HEAD else f.rows
+    chunks, work = product_chunks(step.product, step.sink, rows), work_of(f, thread)
+    if chunk >= chunks:
+        source = normed_of(f, thread) if step.kind == HEAD else buffer(f, step.source)
+        column = column_of(f, step)
+        if chunk == chunks and column >= 0:
+            note_features(f, column, source)
+        else:
+            normed = floats(source + 4 * f.first_logits * f.hidden)
+            for i in range(rows * f.hidden):
+                floats(f.own)[i] = normed[i]
+    elif step.kind == PROJECT:
+        start, end, first, count = part_of(step.product, STORE, rows, chunk)
+        for block in range(start, end):
+            here = work + 4 * (block - start) * ROWS * BLOCK
+            sink_projected(f, step, block, first, count, here)
+    else:
+        out, cap = f.logits if step.kind == HEAD else buffer(f, step.to), np.float32(f.logit_softcap)
+        sink_chunk(step.product, step.sink, step.activation, cap, chunk, rows, work, out)
 
 
 def _most(noisy: bool):
@@ -947,36 +1352,202 @@ def parts_of(size):
 
 
 @compiled
-def run_choose(c, thread, threads):
-    """Where each row's largest x / temperature + noise is, see `choose`."""
-    best, places, chosen = floats(c.best), wholes(c.places), wholes(c.chosen)
-    by, undefined, parts = np.float32(c.temperature), wholes(c.undefined), parts_of(c.size)
-    scratch = c.scratch + thread * (NOISE_BYTES + 4 * AT_ONCE)
-    for item in range(thread, c.rows * PIECES, threads):
-        row, piece = item // PIECES, item % PIECES
-        first, last = parts * piece // PIECES, parts * (piece + 1) // PIECES
-        start, end = first * AT_ONCE, min(last * AT_ONCE, c.size)
-        x = c.logits + 4 * row * c.size
-        if c.noisy:
-            find_tops(c, row, first, last)
-        else:
-            best[item], places[item] = where_most(x, 0, by, start, end)
-        if count_undefined(floats(x + 4 * start), end - start):
-            undefined[0] = 1
-    barrier()
+def piece_of(c, item):
+    """Which row a piece is of, and between which parts of it."""
+    row, piece, parts = item // PIECES, item % PIECES, parts_of(c.size)
+    return row, parts * piece // PIECES, parts * (piece + 1) // PIECES
+
+
+@compiled
+def choose_chunk(c, index, item, thread):
+    """One piece of a step of `choose`. Whoever does it again writes the same."""
+    best, places, by = floats(c.best), wholes(c.places), np.float32(c.temperature)
+    if index == 2:
+        at = item * PIECES
+        for piece in range(at + 1, at + PIECES):
+            if best[piece] > best[at]:
+                at = piece
+        wholes(c.chosen)[item] = places[at]
+        return
+    row, first, last = piece_of(c, item)
+    if index == 1:
+        if not c.noisy:
+            return
+        scratch = c.scratch + thread * c.scratch_bytes
+        best[item], places[item] = where_most_noisy(c, row, first, last, scratch)
+        return
+    start, end = first * AT_ONCE, min(last * AT_ONCE, c.size)
+    x = c.logits + 4 * row * c.size
     if c.noisy:
-        for item in range(thread, c.rows * PIECES, threads):
-            row, piece = item // PIECES, item % PIECES
-            first, last = parts * piece // PIECES, parts * (piece + 1) // PIECES
-            best[item], places[item] = where_most_noisy(c, row, first, last, scratch)
-        barrier()
-    if thread == 0:
-        for row in range(c.rows):
-            at = row * PIECES
-            for item in range(at + 1, (row + 1) * PIECES):
-                if best[item] > best[at]:
-                    at = item
-            chosen[row] = places[at]
+        find_tops(c, row, first, last)
+    else:
+        best[item], places[item] = where_most(x, 0, by, start, end)
+    if count_undefined(floats(x + 4 * start), end - start):
+        wholes(c.undefined)[0] = 1
+
+
+# A job: threads share its steps, see the top of this file. A job's kind says what its call's record is.
+
+
+@compiled
+def word(j, thread, which):
+    """The address of a thread's word in a team's memory."""
+    return j.lines + thread * LINE_BYTES + 8 * which
+
+
+@compiled
+def nanoseconds(place):
+    """The time; two words at `place` are written over."""
+    clock_gettime(1, place)  # CLOCK_MONOTONIC
+    return wholes(place)[0] * 1_000_000_000 + wholes(place)[1]
+
+
+@compiled
+def now(j, thread):
+    return nanoseconds(word(j, thread, CLOCK))
+
+
+@compiled
+def newest_tick(j):
+    """The last tick that a chunk was done of; all steps before it are finished."""
+    newest = 0
+    for thread in range(j.threads):
+        newest = max(newest, load(word(j, thread, DONE)) >> COUNT_BITS)
+    return newest
+
+
+@compiled
+def is_finished(j, tick, chunks):
+    """Whether a step's chunks are all done."""
+    done = 0
+    for thread in range(j.threads):
+        counted = load(word(j, thread, DONE))
+        if counted >> COUNT_BITS > tick:
+            return True
+        if counted >> COUNT_BITS == tick:
+            done += counted & ((1 << COUNT_BITS) - 1)
+    return done >= chunks
+
+
+@compiled
+def count_done(j, tick, thread):
+    place = word(j, thread, DONE)
+    counted = wholes(place)[0]
+    if counted >> COUNT_BITS != tick:
+        counted = tick << COUNT_BITS
+    release(place, counted + 1)
+
+
+@compiled
+def chunks_of(j, f, steps, c, m, index):
+    if j.kind == FORWARDS:
+        return chunks_of_step(f, steps[index])
+    if j.kind == CHOOSES:
+        return c.rows if index == 2 else c.rows * PIECES
+    return product_chunks(m.product, m.sink, m.rows)
+
+
+@compiled
+def prepare(j, f, steps, m, index, thread):
+    if j.kind == FORWARDS:
+        return prepare_step(f, steps[index], thread)
+    if j.kind == MULTIPLIES:
+        scales = m.scratch + thread * m.scratch_bytes + 4 * MOST_BLOCKS * ROWS * BLOCK
+        return take(m.product, m.x, m.rows, scales + 4 * m.rows, scales)
+    return 0
+
+
+@compiled
+def do_chunk(j, f, steps, c, m, index, chunk, x, thread, state):
+    """Do a chunk that is not done yet."""
+    tick = j.tick + index
+    if load(state) >= tick:
+        return
+    if j.kind == FORWARDS:
+        compute_chunk(f, steps[index], chunk, x, thread)
+    elif j.kind == CHOOSES:
+        choose_chunk(c, index, chunk, thread)
+    else:
+        work = m.scratch + thread * m.scratch_bytes
+        scales = work + 4 * MOST_BLOCKS * ROWS * BLOCK
+        multiply_chunk(m.product, m.sink, chunk, m.rows, x, scales, work)
+    before = load(state)
+    if before >= tick or not swap(state, before, tick):
+        return
+    if j.kind == FORWARDS:
+        finish_chunk(f, steps[index], chunk, thread)
+    elif j.kind == MULTIPLIES:
+        sink_chunk(m.product, m.sink, m.activation, NO_CAP, chunk, m.rows, work, m.out)
+    count_done(j, tick, thread)
+
+
+@compiled
+def run_step(j, f, steps, c, m, index, chunks, thread):
+    """Do a thread's part of a step, then what others leave undone; the step is finished when this returns."""
+    tick, threads = j.tick + index, j.threads
+    began = now(j, thread) if threads > 1 else 0
+    x = prepare(j, f, steps, m, index, thread)
+    first, last = range_of(chunks, thread, threads)
+    for chunk in range(first, last):
+        do_chunk(j, f, steps, c, m, index, chunk, x, thread, state_of(j, thread, chunk - first))
+    if is_finished(j, tick, chunks):
+        return
+    ready = now(j, thread)
+    for turn in range(1, threads):  # from the ends of the others' ranges, up to where they may be
+        owner = (thread + turn) % threads
+        start, end = range_of(chunks, owner, threads)
+        for chunk in range(end - 1, start - 1, -1):
+            state = state_of(j, owner, chunk - start)
+            if load(state) >= tick:
+                continue
+            begun = end - start == 1 if chunk == start else load(state - 8) >= tick
+            if begun:
+                break
+            do_chunk(j, f, steps, c, m, index, chunk, x, thread, state)
+    did = last - first
+    until = now(j, thread) + PATIENCE_NS + 2 * ((ready - began) // did if did else UNKNOWN_NS)
+    while now(j, thread) < until:
+        for _ in range(4):
+            if is_finished(j, tick, chunks):
+                return
+            pause()
+    while not is_finished(j, tick, chunks):
+        for turn in range(1, threads):
+            owner = (thread + turn) % threads
+            start, end = range_of(chunks, owner, threads)
+            for chunk in range(start, end):
+                do_chunk(j, f, steps, c, m, index, chunk, x, thread, state_of(j, owner, chunk - start))
+        if not is_finished(j, tick, chunks):
+            sched_yield()  # to one that is between its swap and its count
+
+
+@compiled
+def range_of(chunks, thread, threads):
+    """The chunks that a thread does if all keep their cores."""
+    return chunks * thread // threads, chunks * (thread + 1) // threads
+
+
+@compiled
+def state_of(j, thread, place):
+    """The address of the state of a chunk, the thread's at that place."""
+    return j.states + thread * j.state_bytes + 8 * place
+
+
+@compiled
+def run_job(j, thread):
+    f = carray(untyped(j.call), 1, FORWARD)[0]  # of these three, what the kind says
+    steps = carray(untyped(f.steps) if j.kind == FORWARDS else untyped(j.call), j.steps, STEP_OF_FORWARD)
+    c = carray(untyped(j.call), 1, CHOOSE)[0]
+    m = carray(untyped(j.call), 1, MULTIPLY)[0]
+    index = 0
+    while True:
+        index = max(index, newest_tick(j) - j.tick)  # what others have finished meanwhile is passed over
+        if index >= j.steps:
+            return
+        chunks = chunks_of(j, f, steps, c, m, index)
+        if not is_finished(j, j.tick + index, chunks):
+            run_step(j, f, steps, c, m, index, chunks, thread)
+        index += 1
 
 
 @region
@@ -989,21 +1560,55 @@ def noise_region(arguments):
     run_noise(carray(arguments, 1, NOISE)[0])
 
 
-@region
-def choose_region(arguments):
-    run_choose(carray(arguments, 1, CHOOSE)[0], thread_number(), thread_count())
+# A team's memory: its epoch, its job's address, then a line for each thread.
 
 
-@region
-def forward_region(arguments):
-    f = carray(arguments, 1, FORWARD)[0]
-    layers = carray(untyped(f.table), f.layers, LAYER)
-    run_forward(f, layers, thread_number(), thread_count())
+@compiled
+def job_of(team):
+    return carray(untyped(load(team + TEAM_JOB)), 1, JOB)[0]
 
 
-@region
-def multiply_region(arguments):
-    run_multiply(carray(arguments, 1, MULTIPLY)[0], thread_number(), thread_count())
+@cfunc(types.void(types.int64, types.int64), cache=KEEP)
+def lead(team, job):
+    """Have a team work on a job, and work on it too; it is done when this returns. The epoch is odd while a
+    job is open."""
+    exchange(team + TEAM_JOB, job)
+    j = job_of(team)
+    if j.threads > 1:
+        exchange(team, load(team) + 1)
+        for thread in range(1, j.threads):
+            if exchange(word(j, thread, ASLEEP), 0):
+                sem_post(word(j, thread, SEMAPHORE))
+    run_job(j, 0)
+    if j.threads > 1:
+        exchange(team, load(team) + 1)
+
+
+@cfunc(types.void(types.int64, types.int64), cache=KEEP)
+def follow(team, thread):
+    """A thread of a team, for good: work on each job while it is open; sleep where none comes for a while."""
+    line = team + LINE_BYTES * (1 + thread)
+    active, asleep, semaphore = line + 8 * ACTIVE, line + 8 * ASLEEP, line + 8 * SEMAPHORE
+    seen, idle_since = 0, nanoseconds(line + 8 * CLOCK)
+    while True:
+        epoch = load(team)
+        if epoch % 2 and epoch != seen:
+            exchange(active, epoch)
+            if load(team) == epoch:  # whoever closes it from now on sees that this thread is active
+                j = job_of(team)
+                if thread < j.threads:
+                    run_job(j, thread)
+            exchange(active, 0)
+            seen, idle_since = epoch, nanoseconds(line + 8 * CLOCK)
+            continue
+        for _ in range(32):
+            pause()
+        if nanoseconds(line + 8 * CLOCK) - idle_since > IDLE_NS:
+            exchange(asleep, 1)
+            epoch = load(team)
+            if not (epoch % 2 and epoch != seen and exchange(asleep, 0)):
+                sem_wait(semaphore)  # until `lead` has found this thread asleep
+            idle_since = nanoseconds(line + 8 * CLOCK)
 
 
 class Packed(NamedTuple):
@@ -1015,16 +1620,16 @@ class Packed(NamedTuple):
     gate: bool
 
 
-def can_pack(inputs: int) -> bool:
-    """Whether tiles fit rows of so many inputs."""
-    return inputs % STEP == 0
+def can_pack(weight: Tensor) -> bool:
+    """Whether there are tiles for a weight [outputs, inputs]."""
+    return weight.shape[1] % STEP == 0 and weight.dtype in (torch.float32, torch.bfloat16, torch.int8)
 
 
 def pack(
     weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None, gate: bool = False
 ) -> Packed:
-    """Lay out a weight [outputs, inputs], float32 or int8 with a scale [outputs]. Where its first half is the
-    gate of the second, a block has 16 outputs of either."""
+    """Lay out a weight [outputs, inputs], float32, bfloat16 or int8 with a scale [outputs]. Where its first
+    half is the gate of the second, a block has 16 outputs of either."""
     parts = 2 if gate else 1
     size = BLOCK // parts
 
@@ -1041,8 +1646,9 @@ def pack(
         tensors = [aligned(tiles), bias, scale, aligned(rows.sum(2, dtype=torch.int32))]
     for place in (1, 2):
         if tensors[place] is not None:
-            tensors[place] = aligned(blocks(tensors[place].detach()))
-    return Packed(Product(*map(_address, tensors), weight.shape[1], weight.shape[0]), tensors, gate)
+            tensors[place] = aligned(blocks(tensors[place].detach().float()))
+    record = Product(*map(_address, tensors), *weight.shape[::-1], weight.dtype == torch.bfloat16)
+    return Packed(record, tensors, gate)
 
 
 def _address(tensor: Tensor | None) -> int:
@@ -1053,23 +1659,178 @@ def _round_up(size: int) -> int:
     return -(-size // ALIGNED) * ALIGNED
 
 
-def multiply(packed: Packed, x: Tensor, add_to: Tensor | None = None) -> Tensor:
-    """A product with x [rows, inputs], or a gate's: [rows, outputs]; `add_to` is added."""
+def multiply(
+    packed: Packed, x: Tensor, add_to: Tensor | None = None, activation: str | None = None
+) -> Tensor:
+    """A product with x [rows, inputs], or a gate's: [rows, outputs]; `add_to` is added. `activation` is one
+    of ACTIVATIONS."""
     x = x.contiguous()
     rows, inputs = x.shape
     outputs = packed.record.outputs
-    sink = GATE if packed.gate else STORE if add_to is None else ADD
+    sink = GATE if packed.gate else ACTIVATE if activation is not None else STORE
     if add_to is not None:
-        out = add_to.clone(memory_format=torch.contiguous_format)
+        sink, out = ADD, add_to.clone(memory_format=torch.contiguous_format)
     else:
         out = torch.empty(rows, outputs // 2 if packed.gate else outputs)
     if rows:
-        threads = torch.get_num_threads()
-        each = _round_up(4 * ROWS * BLOCK + 4 * rows + rows * inputs)
-        room = torch.empty(threads * each, dtype=torch.uint8)
-        call = MultiplyCall(packed.record, x.data_ptr(), rows, sink, out.data_ptr(), room.data_ptr(), each)
-        parallel(multiply_region.address, ctypes.addressof(call), threads, 0)
+        each = _round_up(4 * (MOST_BLOCKS * ROWS * BLOCK + rows) + rows * inputs)
+        room = torch.empty(threads_wanted() * each, dtype=torch.uint8)
+        addresses = (out.data_ptr(), room.data_ptr(), each)
+        kind = ACTIVATIONS.index(activation or "silu")
+        call = MultiplyCall(packed.record, x.data_ptr(), rows, sink, kind, *addresses)
+        chunks = -(-outputs // LANES) * -(-rows // ROWS)
+        team.run(MULTIPLIES, call, 1, chunks, keep=(packed, x, out, room))
     return out
+
+
+def threads_wanted() -> int:
+    return min(torch.get_num_threads(), MOST_THREADS)
+
+
+class Team:
+    """Threads that share jobs, and the memory by which they do. The thread that asks for a job leads it; the
+    others are started when they are first wanted, and stay.
+
+    Args:
+        alone: never start others.
+    """
+
+    def __init__(self, alone: bool = False):
+        self.alone = alone
+        self.lock = threading.Lock()
+        words = (1 if alone else MOST_THREADS) + 1
+        self.memory = aligned(torch.zeros(words, LINE_BYTES // 8, dtype=torch.long))
+        self.address = self.memory.data_ptr()
+        self.actives = self.memory[1:, ACTIVE].numpy()
+        self.states = torch.zeros(0, dtype=torch.long)
+        self.width = 0  # of each thread's states
+        self.started = 1
+        self.tick = 1
+        self.kept: list[tuple[dict[int, int], object]] = []  # by threads that had not left, what they read
+
+    def run(
+        self, kind: int, call: ctypes.Structure, steps: int, most_chunks: int, keep, quick: bool = False
+    ) -> None:
+        """Run a job to its end.
+
+        Args:
+            call: the record of its kind.
+            most_chunks: that a step of it has at the most.
+            keep: what the addresses in the call are of.
+            quick: take so little time that the interpreter's lock is kept meanwhile: to get it back from a
+                busy thread can take milliseconds.
+        """
+        if not self.lock.acquire(blocking=False):  # another Python thread's job: this one does without others
+            Team(alone=True).run(kind, call, steps, most_chunks, keep, quick)
+            return
+        try:
+            threads = 1 if self.alone else self._start(threads_wanted())
+            self._make_room(threads, most_chunks)
+            work = (kind, ctypes.addressof(call), steps, self.tick, threads)
+            job = JobRecord(*work, self.address + LINE_BYTES, self.states.data_ptr(), 8 * self.width)
+            self.tick += steps
+            (lead_quickly if quick else lead_freely)(self.address, ctypes.addressof(job))
+            self._keep(threads, (call, job, self.states, keep))
+        finally:
+            self.lock.release()
+
+    def _start(self, threads: int) -> int:
+        """Have so many threads; returns how many there are."""
+        while self.started < threads:
+            line = self.address + LINE_BYTES * (1 + self.started)
+            if libc.sem_init(ctypes.c_void_p(line + 8 * SEMAPHORE), 0, 0):
+                return self.started  # a system without semaphores in memory
+            arguments = (self.address, self.started)
+            threading.Thread(target=follow_freely, args=arguments, name="kernels", daemon=True).start()
+            self.started += 1
+        return threads
+
+    def _make_room(self, threads: int, most_chunks: int) -> None:
+        """Have a state for each chunk of every thread's range."""
+        needed = -(-most_chunks // threads)
+        if self.width < needed or len(self.states) < self.width * threads:
+            self.width = max(-(-needed // 8) * 8, self.width)
+            self.states = aligned(torch.zeros(threads * self.width, dtype=torch.long))
+
+    def _keep(self, threads: int, objects: object) -> None:
+        """Keep what late threads may still read, for as long as they may."""
+        active = {thread: epoch for thread in range(1, threads) if (epoch := int(self.actives[thread]))}
+        if self.kept:
+            self.kept = [(late, kept) for late, kept in self.kept if late.items() & active.items()]
+        if active:
+            self.kept.append((active, objects))
+
+
+lead_freely, lead_quickly = (
+    prototype(None, ctypes.c_int64, ctypes.c_int64)(lead.address)
+    for prototype in (ctypes.CFUNCTYPE, ctypes.PYFUNCTYPE)
+)
+follow_freely = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(follow.address)
+team = Team()
+
+
+def _new_team() -> None:
+    """A fork has none of its parent's threads."""
+    global team
+    team = Team()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_team)
+
+
+def norm_record(norm) -> NormRecord:
+    """What kernels read of a `Norm`, or of None."""
+    if norm is None:
+        return NormRecord()
+    return NormRecord(True, _address(norm.weight), _address(norm.bias), norm.center, norm.eps)
+
+
+def layer_steps(index: int, layer, rotaries: list) -> list[Step]:
+    """A layer as steps. The MLP of a parallel layer reads what attention has not been added to yet."""
+    rotary = -1 if layer.rotary is None else layer.rotary
+    turning = {"rotary": rotary, "rotated": 0 if rotary < 0 else rotaries[rotary].rotated}
+    heads_normed = layer.query_norm is not None or layer.key_norm is not None
+
+    project = Step(
+        kind=PROJECT,
+        layer=index,
+        column=index,
+        norm=norm_record(layer.attention_norm),
+        rotary=-1,
+        product=layer.qkv.packed.record,
+    )
+    attention = [project]
+    if heads_normed:
+        norms = {"norm": norm_record(layer.query_norm), "key_norm": norm_record(layer.key_norm)}
+        attention.append(Step(kind=TURN, layer=index, per_head=layer.norm_heads, **norms, **turning))
+    else:
+        project.rotary, project.rotated = turning.values()
+    attention.append(Step(kind=ATTEND, layer=index, window=layer.window or 0))
+    up = Step(
+        kind=DENSE,
+        source=X,
+        to=GATED,
+        column=-1,
+        norm=norm_record(layer.mlp_norm),
+        sink=GATE if layer.up.packed.gate else ACTIVATE,
+        activation=ACTIVATIONS.index(layer.up.activation),
+        product=layer.up.packed.record,
+    )
+    attention_out = _onto_stream(ATTENDED, layer.attention_out, layer.attention_out_norm)
+    down = _onto_stream(GATED, layer.down, layer.mlp_out_norm)
+    if layer.parallel:
+        return [*attention, up, *attention_out, *down]
+    return [*attention, *attention_out, up, *down]
+
+
+def _onto_stream(source: int, product, norm) -> list[Step]:
+    """Add a product to the residual stream, through a norm where there is one."""
+    step = Step(kind=DENSE, source=source, to=X, sink=ADD, column=-1, product=product.packed.record)
+    if norm is None:
+        return [step]
+    step.to, step.sink = BRANCH, STORE
+    return [step, Step(kind=ADD_NORMED, column=-1, norm=norm_record(norm))]
 
 
 class Forward:
@@ -1087,30 +1848,46 @@ class Forward:
         self,
         layers: list,
         embeddings: Tensor,
-        final_norm: Tensor | None,
-        head: Packed,
-        rotary,
+        final_norm,
+        head,
+        rotaries: list,
         *,
         heads: int,
         kv_heads: int,
         head_dim: int,
         eps: float,
         widths: tuple[int, ...] = (),
+        embedding_scale: float = 1.0,
+        attention_scale: float | None = None,
+        attention_softcap: float | None = None,
+        logit_softcap: float | None = None,
     ):
-        self.table = (Layer * len(layers))()
-        for record, layer in zip(self.table, layers, strict=True):
-            for name in ("attention_norm", "mlp_norm"):
-                setattr(record, name, _address(getattr(layer, name)))
-            for name in ("qkv", "attention_out", "gate_up", "down"):
-                setattr(record, name, getattr(layer, name).packed.record)
+        steps = [Step(kind=START), Step(kind=SEEN)]
+        for index, layer in enumerate(layers):
+            steps += layer_steps(index, layer, rotaries)
+        sink = CAP if logit_softcap else STORE
+        steps.append(
+            Step(
+                kind=HEAD,
+                source=X,
+                sink=sink,
+                norm=norm_record(final_norm),
+                product=head.packed.record,
+                column=len(layers),
+            )
+        )
+        self.steps = (Step * len(steps))(*steps)
         self.tensors = (layers, embeddings, final_norm, head)  # that addresses are of
-        self.rotary = rotary
+        self.rotaries = rotaries
         self.columns: dict[tuple[int, ...], ctypes.Array] = {}
-        hidden, attended, gated = embeddings.shape[1], heads * head_dim, self.table[0].down.inputs
-        self.widths = (hidden, attended, attended, gated)  # of x, queries, attended, gated
+        hidden, attended = embeddings.shape[1], heads * head_dim
+        products = [step.product for step in steps]
+        gated = max((step.product.inputs for step in steps if step.source == GATED), default=0)
+        self.widths = (hidden, attended, attended, gated, hidden)  # of x, queries, attended, gated, branch
+        self.most_blocks = max(-(-product.outputs // LANES) for product in products)
         self.fixed = ForwardCall(
-            layers=len(layers),
-            table=ctypes.addressof(self.table),
+            steps=ctypes.addressof(self.steps),
+            step_count=len(steps),
             hidden=hidden,
             heads=heads,
             kv_heads=kv_heads,
@@ -1118,10 +1895,13 @@ class Forward:
             widest=max(*self.widths, *widths),
             embeddings=embeddings.data_ptr(),
             vocab_size=len(embeddings),
-            final_norm=_address(final_norm),
-            head=head.record,
             eps=eps,
+            embedding_scale=embedding_scale,
+            attention_scale=attention_scale or head_dim**-0.5,
+            attention_softcap=attention_softcap or 0,
+            logit_softcap=logit_softcap or 0,
         )
+        self.outputs = head.packed.record.outputs
 
     def __call__(self, token_ids: Tensor, cache, logits: str, feature_layers: tuple[int, ...]) -> Output:
         """What `PackedLlama.forward` says."""
@@ -1132,12 +1912,12 @@ class Forward:
         if feature_layers:
             if feature_layers not in self.columns:
                 places = {layer: column for column, layer in enumerate(feature_layers)}
-                columns = [places.get(layer, -1) for layer in range(f.layers + 1)]
+                columns = [places.get(layer, -1) for layer in range(self.steps[-1].column + 1)]
                 self.columns[feature_layers] = (ctypes.c_int64 * len(columns))(*columns)
             features = torch.empty(rows, len(feature_layers) * f.hidden)
             f.features, f.feature_width = features.data_ptr(), features.shape[1]
             f.feature_columns = ctypes.addressof(self.columns[feature_layers])
-        scores = self._run(f, token_ids, cache, asked)
+        scores = self._run(f, token_ids, cache, asked, features)
         return Output(None if logits == "none" else scores, features)
 
     def draft(
@@ -1164,38 +1944,47 @@ class Forward:
         own = torch.empty(asked, f.hidden)
         f.from_token, f.from_seen = from_token.record, from_seen.record
         f.seen, f.own = seen.data_ptr(), own.data_ptr()
+        keep = (from_token, from_seen, seen, own, tails)
         if tails is None:
-            return own, self._run(f, token_ids, cache, asked)
+            return own, self._run(f, token_ids, cache, asked, keep)
         if drafts >= tails.shape[1]:
             raise IndexError(f"{drafts + 1} drafts in tails for {tails.shape[1]}")
         f.tails, f.tail_capacity, f.drafts = tails.data_ptr(), tails.shape[1], drafts
-        return own, self._run(f, token_ids, cache, asked, first + 1)
+        return own, self._run(f, token_ids, cache, asked, keep, first + 1)
 
-    def _run(self, f: ForwardCall, token_ids: Tensor, cache, asked: int, start: int | None = None) -> Tensor:
+    def _run(
+        self, f: ForwardCall, token_ids: Tensor, cache, asked: int, keep=None, start: int | None = None
+    ) -> Tensor:
         """Append token_ids [T] to the cache, or to tails; returns the logits [asked, V] of the last ones."""
         rows = len(token_ids)
         start = cache.length if start is None else start
         end = start + rows + f.drafts
         if not f.tails and end > cache.data.shape[1]:
             raise IndexError(f"{end} tokens in a cache for {cache.data.shape[1]}")
-        self.rotary(start, end - start)  # has the table reach so far
-        scores = torch.empty(asked, f.head.outputs)
-        threads = torch.get_num_threads()
-        each = _round_up(4 * (ROWS * BLOCK + rows * (2 + f.widest + f.hidden) + end))
-        room = torch.empty(4 * rows * sum(self.widths) + ALIGNED + threads * each, dtype=torch.uint8)
+        for rotary in self.rotaries:
+            rotary(start, end - start)  # has the table reach so far
+        tables = [rotary.table for rotary in self.rotaries]
+        rotaries = (ctypes.c_int64 * len(tables))(*map(_address, tables))
+        scores = torch.empty(asked, self.outputs)
+        work = 4 * max(MOST_BLOCKS * ROWS * BLOCK, f.head_dim)
+        each = _round_up(work + 4 * (rows * (2 + f.widest + f.hidden) + end))
+        sizes = [_round_up(4 * rows * width) for width in self.widths]
+        room = torch.empty(sum(sizes) + ALIGNED + threads_wanted() * each, dtype=torch.uint8)
         wrong_token = ctypes.c_int64(0)
         token_ids = token_ids.contiguous()
         f.token_ids, f.rows, f.start = token_ids.data_ptr(), rows, start
         f.cache, f.cache_layer = cache.data.data_ptr(), 4 * cache.data.stride(0)
-        f.rotary = self.rotary.table.data_ptr()
+        f.rotaries = ctypes.addressof(rotaries)
         f.logits, f.first_logits = scores.data_ptr() if asked else 0, rows - asked
-        f.x = room.data_ptr()
-        f.queries = f.x + 4 * rows * self.widths[0]
-        f.attended = f.queries + 4 * rows * self.widths[1]
-        f.gated = f.attended + 4 * rows * self.widths[2]
-        f.scratch, f.scratch_bytes = _round_up(f.gated + 4 * rows * self.widths[3]), each
+        addresses = list(accumulate(sizes, initial=_round_up(room.data_ptr())))
+        f.x, f.queries, f.attended, f.gated, f.branch, f.scratch = addresses
+        f.scratch_bytes = each
         f.wrong_token = ctypes.addressof(wrong_token)
-        parallel(forward_region.address, ctypes.addressof(f), threads, 0)
+        if rows:
+            groups = -(-rows // ROWS)
+            chunks = max(self.most_blocks * groups + 2, rows * f.heads)
+            keep = (self, token_ids, cache.data, tables, rotaries, room, wrong_token, scores, keep)
+            team.run(FORWARDS, f, f.step_count, chunks, keep, quick=len(self.steps) < 16 and rows <= ROWS)
         if wrong_token.value:
             raise IndexError(f"a token of {token_ids.tolist()} is none of {f.vocab_size}")
         if not f.tails:
@@ -1239,19 +2028,21 @@ def choose(logits: Tensor, noise: NoisePlace | None, temperature: float) -> tupl
     logits = logits.float().contiguous()
     rows, size = logits.shape
     seed, position = noise or (0, 0)
-    threads = torch.get_num_threads()
     room = torch.empty(rows * (1 + 2 * PIECES), dtype=torch.long)
-    scratch = torch.empty(threads * (NOISE_BYTES + 4 * AT_ONCE), dtype=torch.uint8)
+    each = NOISE_BYTES + 4 * AT_ONCE
+    scratch = torch.empty(threads_wanted() * each, dtype=torch.uint8)
     tops = torch.empty(rows, -(-size // AT_ONCE)) if noise else None
-    chosen, undefined = room[:rows], ctypes.c_int64(0)
-    at = room.data_ptr() + 8 * rows
+    undefined = ctypes.c_int64(0)
+    chosen, at = room[:rows], room.data_ptr() + 8 * rows
     call = ChooseCall(
         *(logits.data_ptr(), noise is not None, seed, position, rows, size),
-        *(room.data_ptr(), at, at + 8 * rows * PIECES, ctypes.addressof(undefined)),
-        *(_address(tops), scratch.data_ptr()),
+        *(at, at + 8 * rows * PIECES, room.data_ptr(), ctypes.addressof(undefined)),
+        *(_address(tops), scratch.data_ptr(), each),
         1 if noise is None else temperature,
     )
-    parallel(choose_region.address, ctypes.addressof(call), threads, 0)
+    if rows:
+        keep = (logits, room, undefined, tops, scratch)
+        team.run(CHOOSES, call, 3, rows * PIECES, keep, quick=True)
     return chosen, bool(undefined.value)
 
 

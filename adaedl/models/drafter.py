@@ -28,7 +28,6 @@ from adaedl.models.cpu import (
     causal_mask,
     default_frequencies,
     kernels,
-    layer_for_kernels,
     multiplies_int8,
     pair_rotary_rows,
     slowest_path,
@@ -200,11 +199,11 @@ class FeatureDrafter:
         self.compiled = None
         if self.path == "kernels" and embeddings.dtype == torch.float32:
             self.compiled = kernels().Forward(
-                [layer_for_kernels(self.layer)],
+                [self.layer],
                 embeddings,
-                None,
-                self.head.packed,
-                self.rotary,
+                unit,
+                self.head,
+                [self.rotary],
                 heads=c.num_heads,
                 kv_heads=c.num_kv_heads,
                 head_dim=c.head_dim,
