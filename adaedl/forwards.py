@@ -57,14 +57,15 @@ def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, di
         pair.target.forward(token_ids, cache)
         cache.rewind(length)
 
-    size, part = _weights_to_read(model)
+    size, part = _weights_to_read(model, pair.target)
     forwards = {str(width): partial(forward, context.next_token.repeat(width)) for width in WIDTHS}
     times = best_ms({"read": part.sum, **forwards}, pair.device)
     return _whole_read(size, part, times.pop("read")), times
 
 
-def _weights_to_read(model) -> tuple[int, Tensor]:
-    """Bytes of the weights that a step reads, and numbers that are as many bytes, or a part of them."""
+def _weights_to_read(model, runner=None) -> tuple[int, Tensor]:
+    """Bytes of the weights that a step reads, and numbers that are as many bytes, or a part of them. A runner
+    that has weights of its own tells their size."""
     weights = {id(weight): weight for weight in model.parameters()}
     rounded = [module.weight for module in model.modules() if isinstance(module, Int8Linear)]
     weights |= {id(weight): weight for weight in rounded}
@@ -72,6 +73,7 @@ def _weights_to_read(model) -> tuple[int, Tensor]:
     if outputs is not None and outputs.weight is not inputs.weight:
         del weights[id(inputs.weight)]
     size = sum(weight.numel() * weight.element_size() for weight in weights.values())
+    size = getattr(runner, "weights_bytes", size)
     part = torch.ones(min(size, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
     if model.device.type == "cpu":
         part = aligned(part)  # in such pages as the kernels' weights
