@@ -60,8 +60,8 @@ def multiplies_int8() -> bool:
 
 @cache
 def reads_bfloat16_faster() -> bool:
-    """Whether a product of bfloat16 weights, which are half the bytes and are widened as they are read, is faster
-    on this processor than one of float32 weights."""
+    """Whether a product of bfloat16 weights, half the bytes and widened as they are read, is faster on this
+    processor than one of float32 weights."""
     weight = torch.ones(TRIED_OUTPUTS, TRIED_INPUTS)
     seconds = []
     for dtype in (torch.float32, torch.bfloat16):
@@ -72,8 +72,8 @@ def reads_bfloat16_faster() -> bool:
 
 
 def narrowed(weight: Tensor) -> Tensor:
-    """A float32 weight as bfloat16 where each of its numbers is one, as in a checkpoint that came in bfloat16, and
-    where that is faster: products stay the same to the bit."""
+    """A float32 weight as bfloat16 where each of its numbers is one, as in a checkpoint that came in
+    bfloat16, and where that is faster: products stay the same to the bit."""
     if weight.dtype != torch.float32 or not reads_bfloat16_faster():
         return weight
     narrow = weight.bfloat16() if torch.equal(weight[:1], weight[:1].bfloat16().float()) else weight

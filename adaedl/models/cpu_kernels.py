@@ -1730,7 +1730,7 @@ class Team:
             job = JobRecord(*work, self.address + LINE_BYTES, self.states.data_ptr(), 8 * self.width)
             self.tick += steps
             (lead_quickly if quick else lead_freely)(self.address, ctypes.addressof(job))
-            self._keep(threads, (call, job, self.states, keep))
+            self._keep((call, job, self.states, keep))
         finally:
             self.lock.release()
 
@@ -1752,9 +1752,9 @@ class Team:
             self.width = max(-(-needed // 8) * 8, self.width)
             self.states = aligned(torch.zeros(threads * self.width, dtype=torch.long))
 
-    def _keep(self, threads: int, objects: object) -> None:
+    def _keep(self, objects: object) -> None:
         """Keep what late threads may still read, for as long as they may."""
-        active = {thread: epoch for thread in range(1, threads) if (epoch := int(self.actives[thread]))}
+        active = {thread: epoch for thread in range(1, self.started) if (epoch := int(self.actives[thread]))}
         if self.kept:
             self.kept = [(late, kept) for late, kept in self.kept if late.items() & active.items()]
         if active:
