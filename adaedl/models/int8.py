@@ -29,6 +29,15 @@ class Int8Linear(nn.Module):
         self.bias = None if linear.bias is None else linear.bias.detach()
         self._packed = None
 
+    @classmethod
+    def of(cls, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> "Int8Linear":
+        """A layer of weights that are quantised already: [out, in] int8, and [out] scales."""
+        made = cls.__new__(cls)
+        nn.Module.__init__(made)
+        made.out_features, made.in_features = weight.shape
+        made.weight, made.scale, made.bias, made._packed = weight, scale, bias, None
+        return made
+
     def forward(self, x: Tensor) -> Tensor:
         if self._packed is None:
             from adaedl.models.cpu import PackedLinear

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
@@ -22,6 +23,7 @@ from adaedl.models.vocabulary import (
     drafted_vocabulary,
     end_tokens,
     share_vocabulary,
+    tokens_of,
 )
 from adaedl.models.weights import (
     Progress,
@@ -37,6 +39,7 @@ from adaedl.threads import apply_threads
 if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
     import torch
 
+    from adaedl.models.layerwise import Layerwise
     from adaedl.models.pair import Pair
     from adaedl.models.placement import Placement
     from adaedl.models.runner import Runner
@@ -243,7 +246,7 @@ def fetch_pair(
     """Bring what `load_pair` needs to this machine, and read none of it; arguments and errors are its own."""
     preset = resolve(name)
     device = pick_device(device)
-    dtype = read_dtype(pick_dtype(device, dtype))
+    dtype = pick_dtype(device, dtype)
     progress = progress or silent
     _fetch_pair(preset, _second_model(preset), device, dtype, progress, allow_local, trusted, False)
 
@@ -263,7 +266,7 @@ def _fetch_pair(
     trusted: bool,
     read_first: bool,
 ) -> list[Weights]:
-    """The weights of the target, and of the draft where that is a model of its own."""
+    """The weights of the target, and of the draft where that is a model of its own, to be used in `dtype`."""
     from adaedl.models.placement import memory_of_gpus
 
     def check_size(count: int) -> None:
@@ -295,6 +298,7 @@ def _load_pair(
         from adaedl.models.cpu import kernels
         from adaedl.models.drafter import IndependentDrafter, load_feature_drafter
         from adaedl.models.int8 import quantize_model
+        from adaedl.models.layerwise import packs_alike
         from adaedl.models.pair import Pair
         from adaedl.models.placement import size_of_weights
         from adaedl.models.runner import check_stepwise, make_runner
@@ -307,7 +311,7 @@ def _load_pair(
     in_memory = read_first or device.type == "cpu"
     if device.type == "cpu":  # the first time they are compiled, for seconds, which a download waits anyway
         Thread(target=kernels).start()
-    fetched = _fetch_pair(preset, second, device, dtype, progress, allow_local, trusted, read_first)
+    fetched = _fetch_pair(preset, second, device, used_as, progress, allow_local, trusted, read_first)
     models = dict(zip((preset.target, second), fetched, strict=False))
     if not trusted:
         for model_id, weights in models.items():
@@ -319,12 +323,16 @@ def _load_pair(
         if difference:
             progress(difference.sentence, None)
             notes.append(difference.sentence)
-    sizes = []
+    sizes = {}
     for model_id, weights in models.items():
         with _load_errors(model_id, "weights"):
-            sizes.append(size_of_weights(weights.folder, dtype))
+            sizes[model_id] = size_of_weights(weights.folder, dtype)
         if not trusted:
-            _check_shape(weights.folder, sizes[-1] // dtype.itemsize, model_id)
+            _check_shape(weights.folder, sizes[model_id] // dtype.itemsize, model_id)
+    by_layers = {}
+    if used_as == torch.int8:
+        rows = {second: tokens_of(tokenizer)}  # a draft that lacks some is given them, which takes all of it
+        by_layers = _open_by_layers(models, rows, progress)
     with _unreadable(preset.target):  # found before gigabytes are read
         template = (own_template if trusted else strangers_template)(tokenizer, preset.target)
         encoder = PromptEncoder(tokenizer, template and template.render, preset.target)
@@ -333,10 +341,11 @@ def _load_pair(
     if make_room:
         make_room()
     if in_memory:
-        _check_memory(preset.name, sum(sizes), available_memory())
+        needs = sizes | {model_id: read.needed_bytes() for model_id, read in by_layers.items()}
+        _check_memory(preset.name, sum(needs.values()), available_memory())
     spread = None
     if chosen_here and device.type == "cuda" and not read_first:
-        placement = _placement(preset, *sizes)
+        placement = _placement(preset, *sizes.values())
         device, spread = torch.device(placement.device), placement.target_bytes
     read_on = torch.device("cpu") if read_first else device
     need = ""
@@ -350,13 +359,23 @@ def _load_pair(
         DEFAULT_PAIR,
     )
     with memory_told(too_large):
+        for model_id in list(by_layers):
+            if not packs_alike(by_layers[model_id]):
+                del by_layers[model_id]
+                _check_memory(preset.name, sizes[model_id], available_memory())
         progress(Sentence("loading {}", short(preset.target)), None)
         draft_model = None
-        model = load_model(fetched[0].folder, read_on, dtype, preset.target, spread)
+        if preset.target in by_layers:
+            model = by_layers[preset.target].model
+        else:
+            model = load_model(fetched[0].folder, read_on, dtype, preset.target, spread)
         check_rows(model, tokenizer, preset.target)
         if second:
             progress(Sentence("loading {}", short(second)), None)
-            draft_model = load_model(fetched[1].folder, read_on, dtype, second)
+            if second in by_layers:
+                draft_model = by_layers[second].model
+            else:
+                draft_model = load_model(fetched[1].folder, read_on, dtype, second)
             share_vocabulary(model, draft_model, tokenizer, difference)
         if read_first:  # ZeroGPU's device is not there yet
             for read in filter(None, (model, draft_model)):
@@ -364,8 +383,11 @@ def _load_pair(
         if second:
             draft_model.to(device)
         if used_as == torch.int8:
-            for read in filter(None, (model, draft_model)):
-                quantize_model(read)
+            for model_id, read in zip(models, (model, draft_model), strict=False):
+                if model_id in by_layers:
+                    by_layers[model_id].fill()
+                else:
+                    quantize_model(read)
         # ZeroGPU's device is not there yet, and another process has it each time.
         options = {"graphs": not read_first, "measure": not read_first, "consume": True}
         target = make_runner(model, device) if spread else make_runner(model.to(device), **options)
@@ -381,7 +403,7 @@ def _load_pair(
             )
     ends = end_tokens(model, encoder, template)
     parts = model.hf_device_map.values() if spread else ()
-    model = draft_model = None  # where weights are packed, nobody needs them as they were
+    model = draft_model = read = by_layers = None  # where weights are packed, nobody needs them as they were
     give_back_memory()
 
     pair = Pair(
@@ -402,6 +424,22 @@ def _load_pair(
     )
     progress(Sentence("ready on {}", pair.runs_on), 1.0)
     return pair
+
+
+def _open_by_layers(
+    models: dict[str, Weights], rows: dict[str | None, int], progress: Progress
+) -> dict[str, Layerwise]:
+    """Those models that can be read layer by layer and have as many rows of the vocabulary as `rows` says."""
+    from adaedl.models.layerwise import open_layerwise
+
+    opened = {}
+    for model_id, weights in models.items():
+        layerwise = open_layerwise(weights.folder, short(model_id))
+        if layerwise and layerwise.rows >= rows.get(model_id, 0):
+            layerwise.progress = partial(progress, Sentence("loading {}", short(model_id)))
+            layerwise.errors = partial(_load_errors, model_id, "causal language model")
+            opened[model_id] = layerwise
+    return opened
 
 
 def _check_int8(preset: Preset, target: Runner) -> None:
