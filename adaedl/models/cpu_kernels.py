@@ -45,6 +45,7 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from adaedl.models.int8 import LEAST_SCALE, LEVELS
+from adaedl.models.int8_layout import lay_out
 from adaedl.models.memory import ALIGNED, aligned
 from adaedl.models.runner import Output
 from adaedl.noise import (
@@ -1638,12 +1639,11 @@ def pack(
         padding = (0, 0) * (rows.dim() - 1) + (0, -(len(rows) // parts) % size)
         return torch.cat([F.pad(part, padding).unflatten(0, (-1, size)) for part in rows.chunk(parts)], 1)
 
-    rows = blocks(weight.detach())
     if scale is None:
-        tensors = [aligned(rows.transpose(1, 2)), bias, None, None]
+        tensors = [aligned(blocks(weight.detach()).transpose(1, 2)), bias, None, None]
     else:
-        tiles = rows.unflatten(2, (-1, STEP)).transpose(1, 2)
-        tensors = [aligned(tiles), bias, scale, aligned(rows.sum(2, dtype=torch.int32))]
+        tiles, sums = lay_out(weight.detach(), size, parts)
+        tensors = [tiles, bias, scale, sums]
     for place in (1, 2):
         if tensors[place] is not None:
             tensors[place] = aligned(blocks(tensors[place].detach().float()))

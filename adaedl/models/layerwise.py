@@ -23,6 +23,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from adaedl.machine import give_back_memory
 from adaedl.models.int8 import Int8Linear, quantize
 from adaedl.models.int8_cache import Int8Cache, open_cache
 from adaedl.models.weights import quiet_transformers
@@ -31,6 +32,7 @@ FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 CHUNK = 2**18  # weights that are quantised at once, few enough to stay in a processor's cache
 SAMPLE_ROWS = 512  # of the vocabulary, in the model of the first layers
 MOST_SAMPLE_LAYERS = 8
+LAYERS_BETWEEN_TRIMS = 4
 CACHED_FROM = 2**30  # bytes of a model in float32; a smaller one is quantised in seconds
 HEAD = "head"
 # Settings of a configuration with which transformers reads other files, or reads them in another way.
@@ -213,7 +215,7 @@ class Layerwise:
         config.pad_token_id = config.bos_token_id = config.eos_token_id = None
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[: config.num_hidden_layers]
-        model = _on_meta(config)
+        model = on_meta(config)
         _make_buffers(model)
         with self.errors(), self.source.opened(), torch.no_grad():
             for name, weight in list(model.named_parameters(remove_duplicate=False)):
@@ -239,6 +241,8 @@ class Layerwise:
         return self.model.get_input_embeddings().weight.shape[0]
 
     def _read_layer(self, index: int, on_meta: nn.Module) -> nn.Module:
+        if index % LAYERS_BETWEEN_TRIMS == 0:  # small tensors that stay split the room of large ones that go
+            give_back_memory()
         layer = copy.deepcopy(on_meta)
         with self.errors(), self.source.opened(), torch.no_grad():
             self._fill(layer, f"{self.path}.{index}.", f"layer-{index:03d}")
@@ -330,11 +334,11 @@ def random_layerwise(config: dict) -> Layerwise:
     """A model of random weights with that configuration, made layer by layer."""
     from transformers import AutoConfig
 
-    model = _on_meta(AutoConfig.for_model(**config))
+    model = on_meta(AutoConfig.for_model(**config))
     return Layerwise(model, RandomSource(model))
 
 
-def _on_meta(config) -> nn.Module:
+def on_meta(config) -> nn.Module:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
@@ -354,7 +358,7 @@ def _model_of(folder: Path) -> nn.Module:
         raise NotLayerwise("it is a part of another model")
     if any(getattr(config, setting, None) is not None for setting in SPECIAL_SETTINGS):
         raise NotLayerwise("its configuration asks for more than reading the weights")
-    model = _on_meta(config)
+    model = on_meta(config)
     if (folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model

@@ -380,7 +380,7 @@ def _load_pair(
         if read_first:  # ZeroGPU's device is not there yet
             for read in filter(None, (model, draft_model)):
                 check_stepwise(read)
-        if second:
+        if second and second not in by_layers:
             draft_model.to(device)
         if used_as == torch.int8:
             for model_id, read in zip(models, (model, draft_model), strict=False):

@@ -1,0 +1,106 @@
+"""How long a large model takes to load in int8, and how much memory.
+
+`python tests/large_model.py --json docs/large-model.json` writes a model in the shape of SmolLM2-1.7B, of random
+bfloat16 weights, with the default pair's tokenizer (3.4 GB), and loads it as the target of a pair, SmolLM2-135M
+drafting, each time in a new process: twice or more from a cache of int8 weights, after a first time that fills
+it. The measured path is `load_pair`'s own.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from transformers import AutoConfig
+from visitors import memory_mib, report
+
+from adaedl.forwards import machine
+from adaedl.models.layerwise import RandomSource, on_meta
+from adaedl.models.loading import load_pair
+from adaedl.models.presets import DEFAULT_PAIR, PRESETS
+from adaedl.models.weights import TOKENIZER_FILES, fetch_weights
+from adaedl.shapes import SHAPES
+
+
+def write_model(folder: Path, config: dict, tokenizer: Path) -> None:
+    """A folder as `save_pretrained` writes it, its one file of weights written tensor by tensor."""
+    config = AutoConfig.for_model(**config)
+    source = RandomSource(on_meta(config))
+    header, end = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in source.shapes.items():
+        start, end = end, end + 2 * shape.numel()
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [start, end]}
+    described = json.dumps(header).encode()
+    folder.mkdir(parents=True)
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(described).to_bytes(8, "little") + described)
+        for name in source.shapes:
+            file.write(source.read(name).bfloat16().view(torch.int16).flatten().numpy())
+    config.save_pretrained(folder)
+    for path in tokenizer.iterdir():
+        if path.name in TOKENIZER_FILES or path.name.startswith(("tokenizer", "special_tokens", "chat_")):
+            shutil.copy(path, folder)
+
+
+def load_once(pair_name: str) -> dict:
+    """Seconds of `load_pair` in this process, imports apart, and MiB at its peak and after it."""
+    steps: list[tuple[str, float]] = []
+    began = time.perf_counter()
+    pair = load_pair(pair_name, device="cpu", dtype="int8", progress=lambda said, _: steps.append(said))
+    seconds = time.perf_counter() - began
+    memory = memory_mib(os.getpid())
+    return {"load_s": round(seconds, 2), "memory_mib": memory, "machine": machine(pair)}
+
+
+def load_in_new_process(pair_name: str, cache: Path) -> dict:
+    command = [sys.executable, __file__, "--load", pair_name]
+    environment = {**os.environ, "ADAEDL_CACHE": str(cache)}
+    answer = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shape", default="1.7b+135m", choices=SHAPES)
+    parser.add_argument("--starts", type=int, default=3, help="with the cache, after the first one")
+    parser.add_argument("--folder", type=Path, help="where the model stays (default: a temporary folder)")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--load", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.load:
+        print(json.dumps(load_once(options.load)))
+        return
+    draft = fetch_weights(PRESETS[DEFAULT_PAIR].target).folder
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary) / "model"
+        if not folder.exists():
+            write_model(folder, SHAPES[options.shape].target, draft)
+        cache = Path(temporary) / "cache"
+        starts = []
+        for _ in range(1 + options.starts):
+            starts.append(load_in_new_process(f"{folder}:{draft}", cache))
+            print(starts[-1], file=sys.stderr)
+        kept = sum(file.stat().st_size for file in cache.rglob("*.safetensors"))
+    first, *more = starts
+    found = {
+        "shape": options.shape,
+        "machine": first["machine"],
+        "kept_mb": round(kept / 1e6),
+        "first_s": first["load_s"],
+        "later_s": median(start["load_s"] for start in more),
+        "peak_mib": {"first": first["memory_mib"], "later": more[-1]["memory_mib"]},
+        "starts": [start["load_s"] for start in starts],
+    }
+    report(found, options.json)
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main()

@@ -1,0 +1,420 @@
+"""Models in int8 that are read layer by layer: the same numbers as of the whole model, kept on disk."""
+
+import contextlib
+import gc
+import json
+import os
+import weakref
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from test_runners import token_ids
+from toys import tiny_llama, tiny_qwen2, toy_tokenizer
+
+from adaedl.errors import UserError
+from adaedl.models import int8_cache, layerwise, loading
+from adaedl.models.int8 import Int8Linear, quantize_model
+from adaedl.models.int8_cache import int8_folder, kept_bytes
+from adaedl.models.int8_layout import lay_out
+from adaedl.models.layerwise import open_layerwise, packs_alike
+from adaedl.models.loading import load_model, load_pair
+from adaedl.models.runner import make_runner
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """An empty cache that keeps models of any size, and int8 on any machine."""
+    monkeypatch.setenv("ADAEDL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(layerwise, "CACHED_FROM", 0)
+    monkeypatch.setattr(loading, "pick_dtype", lambda device, dtype: torch.int8)
+
+
+def save(folder, model, **options):
+    model.save_pretrained(folder, **options)
+    toy_tokenizer(32).save_pretrained(folder)
+    return folder
+
+
+def logits(runner, count: int = 20):
+    return runner.forward(token_ids(count), runner.new_cache(count)).logits
+
+
+def packed(folder):
+    """The runner of the model in a folder, read layer by layer."""
+    opened = open_layerwise(folder, "model")
+    assert packs_alike(opened)
+    opened.fill()
+    return make_runner(opened.model, consume=True)
+
+
+def packed_whole(folder):
+    model = load_model(folder, CPU, torch.float32)
+    quantize_model(model)
+    return make_runner(model)
+
+
+def edit(folder, change) -> None:
+    """Change the weights in a folder's one file, by name, and let the file's time be what it was."""
+    file = folder / "model.safetensors"
+    about = file.stat()
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file, {"format": "pt"})
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+@pytest.fixture
+def quantised(monkeypatch) -> list[str]:
+    """The names of linear layers that were quantised, in their order."""
+    names = []
+    quantise = layerwise.Layerwise._quantise
+
+    def noted(self, name, shape):
+        names.append(name)
+        return quantise(self, name, shape)
+
+    monkeypatch.setattr(layerwise.Layerwise, "_quantise", noted)
+    return names
+
+
+# Reading
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("shards", [False, True], ids=["one file", "shards"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
+def test_a_model_read_layer_by_layer_has_the_bits_of_the_whole_one(tmp_path, build, dtype, shards, tied):
+    model = build(tie_word_embeddings=tied).to(dtype)
+    folder = save(tmp_path / "model", model, max_shard_size="20KB" if shards else "1GB")
+    assert (folder / "model.safetensors.index.json").exists() == shards
+    whole = packed_whole(folder)
+    for runner in (packed(folder), packed(folder)):  # quantised, and from the cache
+        assert runner.path == whole.path
+        assert torch.equal(logits(runner), logits(whole))
+        assert torch.equal(runner.embeddings, whole.embeddings)
+
+
+def test_weights_are_quantised_in_parts_as_they_are_at_once(tmp_path, monkeypatch):
+    folder = save(tmp_path / "model", tiny_llama())
+    monkeypatch.setattr(layerwise, "CHUNK", 100)
+    whole = load_model(folder, CPU, torch.float32)
+    quantize_model(whole)
+    opened = open_layerwise(folder, "model")
+    opened.fill()
+    for name, expected in whole.named_modules():
+        if isinstance(expected, Int8Linear) and name != "lm_head":
+            index, _, own = name.removeprefix("model.layers.").partition(".")
+            found = opened.layers[int(index)].get_submodule(own)
+            assert torch.equal(found.weight, expected.weight)
+            assert torch.equal(found.scale, expected.scale)
+
+
+def test_a_layer_is_gone_once_nobody_has_it(tmp_path):
+    opened = open_layerwise(save(tmp_path / "model", tiny_llama()), "model")
+    gc.collect()
+    gc.disable()
+    try:
+        for layer in opened.layers:
+            kept = [weakref.ref(layer), weakref.ref(layer.mlp.up_proj.weight)]
+            del layer
+            # The loop's own name was the last one.
+            assert [reference() for reference in kept] == [None, None]
+        assert all(weight.is_meta for weight in opened.model.parameters())
+    finally:
+        gc.enable()
+
+
+def test_each_layer_is_read_once_for_packing_and_in_order(tmp_path, quantised):
+    opened = open_layerwise(save(tmp_path / "model", tiny_llama()), "model")
+    opened.fill()
+    make_runner(opened.model, consume=True)
+    layers = [name.split(".")[2] for name in quantised if name != "lm_head"]
+    assert layers == sorted(layers)
+    assert len(quantised) == len(set(quantised)) == 3 * 7 + 1
+
+
+def test_a_pair_in_int8_never_reads_a_model_as_a_whole(tmp_path, monkeypatch):
+    target, draft = save(tmp_path / "target", tiny_llama()), save(tmp_path / "draft", tiny_llama(1))
+    expected = [logits(packed_whole(folder)) for folder in (target, draft)]
+    monkeypatch.setattr(loading, "load_model", None)
+    fractions = []
+    pair = load_pair(f"{target}:{draft}", device="cpu", progress=lambda _, done: fractions.append(done))
+    assert torch.equal(logits(pair.target), expected[0])
+    assert torch.equal(logits(pair.drafter.runner), expected[1])
+    assert fractions.count(1 / 3) == 2
+
+
+@pytest.mark.parametrize("wider", ["target", "draft"])
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+def test_a_vocabulary_that_is_padded_further_is_cut(tmp_path, wider, tied):
+    models = [
+        tiny_llama(seed, 40 if who == wider else 32, tie_word_embeddings=tied)
+        for seed, who in enumerate(("target", "draft"))
+    ]
+    folders = [save(tmp_path / str(place), model) for place, model in enumerate(models)]
+    pair = load_pair(f"{folders[0]}:{folders[1]}", device="cpu")
+    for runner, folder in zip((pair.target, pair.drafter.runner), folders, strict=True):
+        assert runner.vocab_size == 32
+        assert torch.equal(logits(runner), logits(packed_whole(folder))[:, :32])
+
+
+def test_first_layers_that_compute_something_else_are_refused(tmp_path, monkeypatch):
+    """A model whose configuration has a setting that the fast path does not know."""
+    from transformers.models.llama import modeling_llama
+
+    folder = save(tmp_path / "model", tiny_llama())
+    norm = modeling_llama.LlamaRMSNorm.forward
+    monkeypatch.setattr(modeling_llama.LlamaRMSNorm, "forward", lambda self, x: 1.1 * norm(self, x))
+    with pytest.raises(UserError, match="different logits for a text in parts than for the whole"):
+        load_pair(f"{folder}:{folder}", device="cpu")
+
+
+# What is not read by layers
+
+
+def damage(folder, kind: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    if kind == "a weight is missing":
+        edit(folder, lambda weights: weights.pop("model.layers.1.mlp.up_proj.weight"))
+    elif kind == "a weight too many":
+        edit(folder, lambda weights: weights.update({"model.layers.7.up": torch.ones(3)}))
+    elif kind == "another shape":
+        edit(folder, lambda weights: weights.update({"model.norm.weight": torch.ones(7)}))
+    elif kind == "a shortened file":
+        os.truncate(folder / "model.safetensors", 1000)
+    elif kind == "fewer layers":
+        config["num_hidden_layers"] = 2
+    elif kind == "no layers":
+        config["num_hidden_layers"] = 0
+    else:
+        config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+REFUSALS = {
+    "a weight is missing": r"lacks 1 of its weights, model\.layers\.1\.mlp\.up_proj\.weight first",
+    "a weight too many": r"leaves out 1 of the weights in its files, model\.layers\.7\.up first",
+    "another shape": r"has no causal language model that can be loaded: ",
+    "a shortened file": r"has no weights that can be loaded: ",
+    "fewer layers": r"leaves out 9 of the weights in its files, model\.layers\.2\.",
+    "no layers": r"leaves out 27 of the weights in its files, model\.layers\.0\.",
+    "code of its own": r"that can be loaded: it needs code of its own",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_files_that_are_refused_in_float32_are_refused_in_int8_alike(tmp_path, kind, monkeypatch):
+    folder = save(tmp_path / "model", tiny_llama())
+    damage(folder, kind)
+    sentences = []
+    for dtype in (torch.int8, torch.float32):
+        monkeypatch.setattr(loading, "pick_dtype", lambda device, _, dtype=dtype: dtype)
+        with pytest.raises(UserError, match=REFUSALS[kind]) as error:
+            load_pair(f"{folder}:{folder}", device="cpu")
+        sentences.append(str(error.value))
+    assert sentences[0] == sentences[1]
+
+
+def test_names_that_transformers_changes_are_its_to_read(tmp_path):
+    model = tiny_llama(tie_word_embeddings=True)
+    folder = save(tmp_path / "model", model)
+
+    def rename(weights):
+        for name in list(weights):
+            weights[name.removeprefix("model.")] = weights.pop(name)
+
+    edit(folder, rename)
+    assert open_layerwise(folder, "model") is None
+    quantize_model(model)
+    pair = load_pair(f"{folder}:{folder}", device="cpu")
+    assert torch.equal(logits(pair.target), logits(make_runner(model)))
+
+
+def test_a_tied_head_that_is_there_once_more_is_transformers_to_judge(tmp_path):
+    folder = save(tmp_path / "model", tiny_llama(tie_word_embeddings=True))
+    edit(folder, lambda weights: weights.update({"lm_head.weight": torch.randn(32, 32)}))
+    assert open_layerwise(folder, "model") is None
+
+
+def test_buffers_of_older_versions_are_passed_over(tmp_path):
+    folder = save(tmp_path / "model", tiny_llama())
+    name = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    edit(folder, lambda weights: weights.update({name: torch.ones(4)}))
+    assert torch.equal(logits(packed(folder)), logits(packed_whole(folder)))
+
+
+# Memory
+
+
+def test_memory_is_asked_for_what_int8_takes(tmp_path, monkeypatch):
+    folder = save(tmp_path / "model", tiny_llama(vocab_size=32, hidden_size=64, intermediate_size=256))
+    need = open_layerwise(folder, "model").needed_bytes()
+    assert need < 2 * 4 * sum(weight.numel() for weight in tiny_llama().parameters()) * 10
+    linear = sum(w.numel() for name, w in load_file(folder / "model.safetensors").items() if w.dim() == 2)
+    assert need < 2.5 * linear  # four bytes each in float32
+    monkeypatch.setattr(loading, "available_memory", lambda: round(1.15 * need) + 1)
+    assert load_pair(f"{folder}:{folder}", device="cpu")
+    monkeypatch.setattr(loading, "available_memory", lambda: round(1.15 * need) - 2)
+    with pytest.raises(UserError, match=r"needs about 0\.0 GiB of memory, and 0\.0 GiB are free here"):
+        load_pair(f"{folder}:{folder}", device="cpu")
+
+
+# The cache
+
+
+def test_a_second_start_quantises_nothing(tmp_path, quantised):
+    folder = save(tmp_path / "model", tiny_llama())
+    first = packed(folder)
+    assert len(quantised) == 3 * 7 + 1
+    quantised.clear()
+    assert torch.equal(logits(packed(folder)), logits(first))
+    assert quantised == []
+    assert kept_bytes() > sum(w.numel() for name, w in load_file(folder / "model.safetensors").items())
+
+
+def test_a_small_model_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(layerwise, "CACHED_FROM", 10**6)
+    packed(save(tmp_path / "model", tiny_llama()))
+    assert not int8_folder().exists()
+
+
+@pytest.mark.parametrize("fault", ["a bit", "cut short", "empty", "of another layer", "text"])
+def test_a_damaged_file_is_made_again_and_no_other(tmp_path, quantised, caplog, fault):
+    folder = save(tmp_path / "model", tiny_llama())
+    expected = logits(packed(folder))
+    [file] = int8_folder().glob("*/layer-001.safetensors")
+    good = content = file.read_bytes()
+    if fault == "a bit":
+        content = content[:-70] + bytes([content[-70] ^ 1]) + content[-69:]
+    elif fault == "cut short":
+        content = content[:-100]
+    elif fault == "empty":
+        content = b""
+    elif fault == "of another layer":
+        content = file.with_name("layer-002.safetensors").read_bytes()
+    else:
+        content = b"not a file of weights, whatever its name is"
+    file.write_bytes(content)
+    quantised.clear()
+    assert torch.equal(logits(packed(folder)), expected)
+    assert {name.split(".")[2] for name in quantised} == {"1"}
+    assert "made again" in caplog.text
+    assert file.read_bytes() == good
+    quantised.clear()
+    packed(folder)
+    assert quantised == []
+
+
+@pytest.mark.parametrize("change", ["weights", "weights, its time set back", "shards"])
+def test_a_changed_model_never_gets_old_weights(tmp_path, quantised, change):
+    folder = save(tmp_path / "model", tiny_llama())
+    old = logits(packed(folder))
+    file = folder / "model.safetensors"
+    about = file.stat()
+    if change == "shards":
+        file.unlink()
+    save(folder, tiny_llama(seed=1), max_shard_size="20KB" if change == "shards" else "1GB")
+    if change == "weights, its time set back":
+        assert file.stat().st_size == about.st_size
+        os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    runner = packed(folder)
+    assert torch.equal(logits(runner), logits(packed_whole(folder)))
+    assert not torch.equal(logits(runner), old)
+    assert len(list(int8_folder().iterdir())) == 1  # what was kept of the old one is gone
+
+
+def test_what_was_kept_of_a_model_that_is_gone_goes_too(tmp_path):
+    old, other = save(tmp_path / "old", tiny_llama()), save(tmp_path / "other", tiny_llama(seed=1))
+    for folder in (old, other):
+        packed(folder)
+    (old / "model.safetensors").unlink()
+    old.rename(tmp_path / "elsewhere")
+    packed(save(tmp_path / "new", tiny_llama(seed=2)))
+    sources = {json.loads(file.read_text())["source"] for file in int8_folder().glob("*/source.json")}
+    assert sources == {str(other), str(tmp_path / "new")}
+
+
+def test_a_full_disk_costs_only_the_cache(tmp_path, small_disk, monkeypatch, caplog):
+    folder = save(tmp_path / "model", tiny_llama())
+    monkeypatch.setenv("ADAEDL_CACHE", str(small_disk.folder / "cache"))
+    small_disk.fill()
+    runner = packed(folder)
+    small_disk.make_room()
+    assert torch.equal(logits(runner), logits(packed_whole(folder)))
+    assert "are not kept" in caplog.text
+    assert not list(int8_folder().iterdir())
+
+
+def test_a_part_that_a_killed_process_left_is_removed(tmp_path, monkeypatch):
+    one, two = save(tmp_path / "one", tiny_llama()), save(tmp_path / "two", tiny_llama(seed=1))
+    packed(one)
+    [kept] = int8_folder().iterdir()
+    parts = [kept / f"layer-000.safetensors.{place}.part" for place in ("old", "new")]
+    for part in parts:
+        part.touch()
+    os.utime(parts[0], (0, 0))
+    packed(two)
+    assert [part.exists() for part in parts] == [False, True]
+
+
+def test_two_processes_that_write_at_once_see_whole_files_only(tmp_path, monkeypatch):
+    """The second begins and ends while the first has written a part of a file."""
+    folder = save(tmp_path / "model", tiny_llama())
+    rename_into = int8_cache._rename_into
+    others = []
+
+    def meanwhile(file, write):
+        if file.name == "layer-001.safetensors" and not others:
+            others.append(None)
+            others.append(packed(folder))
+        rename_into(file, write)
+
+    monkeypatch.setattr(int8_cache, "_rename_into", meanwhile)
+    first = packed(folder)
+    monkeypatch.undo()
+    assert torch.equal(logits(first), logits(others[1]))
+    assert not list((tmp_path / "cache").rglob("*.part"))
+
+
+# The layout
+
+
+@pytest.mark.parametrize("gate", [False, True])
+@pytest.mark.parametrize(("outputs", "inputs"), [(2, 4), (24, 32), (70, 64), (96, 96)])
+def test_int8_weights_are_laid_out_in_blocks(outputs, inputs, gate):
+    weight = torch.randint(-127, 128, (outputs, inputs), dtype=torch.int8)
+    parts, size = (2, 16) if gate else (1, 32)
+    tiles, sums = lay_out(weight, size, parts)
+    blocks = -(-outputs // 32)
+    assert tiles.shape == (blocks, inputs // 4, 32, 4)
+    expected = torch.zeros(blocks, 32, inputs, dtype=torch.int8)
+    for part, rows in enumerate(weight.chunk(parts)):
+        for place, row in enumerate(rows):
+            expected[place // size, part * size + place % size] = row
+    assert torch.equal(tiles.transpose(1, 2).flatten(2), expected)
+    assert torch.equal(sums, expected.sum(2, dtype=torch.int32))
+
+
+def test_reading_errors_are_told_as_those_of_a_damaged_file(tmp_path):
+    """A file that is cut short after it was opened."""
+    folder = save(tmp_path / "model", tiny_llama())
+    opened = open_layerwise(folder, "model")
+    told = []
+
+    @contextlib.contextmanager
+    def errors():
+        try:
+            yield
+        except Exception as error:
+            told.append(error)
+            raise
+
+    opened.errors = errors
+    os.truncate(folder / "model.safetensors", 1000)
+    with pytest.raises(Exception, match="nvalid|SafetensorError|header|incomplete"):
+        opened.fill()
+    assert told
