@@ -700,7 +700,7 @@ def bench_shapes(args: argparse.Namespace) -> int:
         "--prompts": args.prompts,
         "--temperatures": args.temperatures,
     }
-    given |= {"--assisted": args.assisted is not None, "--dtype int8": args.dtype == "int8"}
+    given["--assisted"] = args.assisted is not None
     for name, value in given.items():
         if value:
             raise UserError("--shapes makes its own models and text; leave out {}.", name)
@@ -779,6 +779,9 @@ def shape_report(measured: dict) -> str:
         f"read of its {draft['weights_bytes'] / 1e9:.2f} GB",
         metrics_table(pd.DataFrame(measured["results"]).drop(columns=["temperature", "settings"])),
         *settings_lines(measured["results"]),
+        f"made in {measured['made_s']:.1f} s",
+        *([f"peak memory of this process: {measured['peak_mib']:,} MiB"] if measured["peak_mib"] else []),
+        *(f"{system}: {reason}" for system, reason in measured["left_out"].items()),
     ]
     return "\n".join(lines)
 

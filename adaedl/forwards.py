@@ -36,6 +36,15 @@ class WeightsRead:
         return self.bytes / self.ms / 1e6
 
 
+@dataclass(frozen=True)
+class PackedAway:
+    """What stands for a transformers model that was taken apart to be packed: the bytes of the weights that a
+    step reads, and where they are."""
+
+    bytes: int
+    device: torch.device
+
+
 @torch.inference_mode()
 def weights_read(model) -> WeightsRead:
     """Time to read as many bytes as a step of a transformers model must, once: all its weights but for a
@@ -66,18 +75,24 @@ def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, di
 def _weights_to_read(model, runner=None) -> tuple[int, Tensor]:
     """Bytes of the weights that a step reads, and numbers that are as many bytes, or a part of them. A runner
     that has weights of its own tells their size."""
+    size = getattr(runner, "weights_bytes", None)
+    if size is None:
+        size = model.bytes if isinstance(model, PackedAway) else bytes_to_read(model)
+    part = torch.ones(min(size, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
+    if model.device.type == "cpu":
+        part = aligned(part)  # in such pages as the kernels' weights
+    return size, part
+
+
+def bytes_to_read(model) -> int:
+    """Return the bytes of the weights that a step of a transformers model reads."""
     weights = {id(weight): weight for weight in model.parameters()}
     rounded = [module.weight for module in model.modules() if isinstance(module, Int8Linear)]
     weights |= {id(weight): weight for weight in rounded}
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     if outputs is not None and outputs.weight is not inputs.weight:
         del weights[id(inputs.weight)]
-    size = sum(weight.numel() * weight.element_size() for weight in weights.values())
-    size = getattr(runner, "weights_bytes", size)
-    part = torch.ones(min(size, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
-    if model.device.type == "cpu":
-        part = aligned(part)  # in such pages as the kernels' weights
-    return size, part
+    return sum(weight.numel() * weight.element_size() for weight in weights.values())
 
 
 def _whole_read(size: int, part: Tensor, part_ms: float) -> WeightsRead:

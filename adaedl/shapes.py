@@ -8,6 +8,7 @@ its top token has some probability, and that often is the target's choice. All e
 
 import random
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,8 +33,19 @@ from adaedl.bench import (
 )
 from adaedl.decoding import make_choose, make_read_draft, read_prompt
 from adaedl.errors import UserError
-from adaedl.forwards import WIDTHS, WeightsRead, draft_step_ms, machine, target_times, weights_read
+from adaedl.forwards import (
+    MAX_READ_BYTES,
+    WIDTHS,
+    PackedAway,
+    WeightsRead,
+    draft_step_ms,
+    machine,
+    target_times,
+    weights_read,
+)
 from adaedl.models.drafter import IndependentDrafter
+from adaedl.models.layerwise import random_layerwise
+from adaedl.models.loading import read_dtype
 from adaedl.models.pair import Pair
 from adaedl.models.runner import Output, Runner, make_runner
 from adaedl.reference import Tally
@@ -46,6 +58,7 @@ PROMPT_TOKENS = 128
 SPARE_BYTES = 2**30  # for caches, activations and what the library itself takes
 SEARCH_TOKENS = 32  # for each of the settings that transformers is tried with
 OTHERS = 7  # tokens that the script's draft takes for possible beside its top one
+NO_MODEL = "left out, because int8 layers are made and packed one by one: there is no whole model"
 NEVER = -1e4  # a logit whose probability is zero, and that float16 holds
 
 
@@ -166,7 +179,13 @@ def free_bytes(device: torch.device) -> int:
 
 def needed_bytes(shape: Shape, device: torch.device, dtype: torch.dtype) -> int:
     """Memory that a bench of a shape takes. On a CPU in float32 the weights are there twice: as transformers
-    has them, for its own generation, and packed."""
+    has them, for its own generation, and packed. In int8 they are made layer by layer."""
+    if dtype == torch.int8:
+        models = [random_layerwise(config) for config in (shape.target, shape.draft)]
+        largest = max(weight.numel() for model in models for weight in model.model.parameters())
+        read = min(models[0].bytes_to_read(), MAX_READ_BYTES)  # made, then copied into huge pages
+        packed = sum(model.needed_bytes() for model in models)
+        return packed + torch.float32.itemsize * largest + 2 * read + SPARE_BYTES
     copies = 2 if device.type == "cpu" and dtype == torch.float32 else 1
     weights = sum(_weights(config) for config in (shape.target, shape.draft))
     return copies * weights * dtype.itemsize + SPARE_BYTES
@@ -271,13 +290,16 @@ class _Numbers:
 
 
 def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Pair, object, object]:
-    """A pair of that shape, and its two models as transformers has them."""
-    target, draft = (make_model(config, device, dtype) for config in (shape.target, shape.draft))
-    runner = make_runner(target)
+    """A pair of that shape, and its two models as transformers has them, or in int8 what stands for them."""
+    if dtype == torch.int8:
+        (runner, target), (drafts, draft) = map(_make_int8, (shape.target, shape.draft))
+    else:
+        target, draft = (make_model(config, device, dtype) for config in (shape.target, shape.draft))
+        runner, drafts = make_runner(target), make_runner(draft)
     pair = Pair(
         name=shape.name,
         target=runner,
-        drafter=IndependentDrafter(make_runner(draft)),
+        drafter=IndependentDrafter(drafts),
         tokenizer=_Numbers(),
         device=runner.device,
         dtype=dtype,
@@ -288,6 +310,14 @@ def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[P
         choose=make_choose(runner.device),
     )
     return pair, target, draft
+
+
+def _make_int8(config: dict) -> tuple[Runner, PackedAway]:
+    """The runner of a model of random weights in int8, made and packed layer by layer."""
+    made = random_layerwise(config)
+    read = PackedAway(made.bytes_to_read(), torch.device("cpu"))
+    made.fill()
+    return make_runner(made.model, consume=True), read
 
 
 def bench_shape(
@@ -306,13 +336,17 @@ def bench_shape(
 
     Returns:
         machine, weights and their reading of both models, target_forward_ms by the number of tokens,
-        draft_step_ms, both over the reading, and results (rows as those of `adaedl.bench`).
+        draft_step_ms, both over the reading, made_s (seconds to make the random weights and pack them),
+        peak_mib (the most memory that this process had by then), results (rows as those of `adaedl.bench`),
+        and left_out, the systems without a row, each with the reason.
 
     Raises:
         UserError: a value that will not do.
     """
     check_shapes(lanes, max_new_tokens, repeats, seed, acceptance)
+    began = time.perf_counter()
     pair, target, draft = make_pair(shape, device, dtype)
+    made_s = time.perf_counter() - began
     prompt_ids = torch.tensor(random.Random(seed).sample(range(pair.target.vocab_size), PROMPT_TOKENS))
     prompt_ids = prompt_ids.to(pair.device)
     target_read, forward_ms = target_times(pair, target, prompt_ids)
@@ -325,7 +359,7 @@ def bench_shape(
         seed,
         first=PROMPT_TOKENS - 1,
         device=pair.device,
-        dtype=dtype,
+        dtype=read_dtype(dtype),
     )
     told = replace(
         pair,
@@ -342,13 +376,18 @@ def bench_shape(
             return run_transformers(pair, target, job, **drafting)
 
     systems = [System("adaedl", lane, partial(run_lane, told, lane)) for lane in with_baseline(lanes)]
-    systems.append(System("transformers_generate", "generate", generate))
+    left_out = {}
     assisted = partial(generate, assistant=draft)
-    systems.append(System("transformers_assisted", "defaults", assisted))
+    if isinstance(target, PackedAway):
+        left_out = dict.fromkeys(("transformers_generate", "transformers_assisted"), NO_MODEL)
+    else:
+        systems.append(System("transformers_generate", "generate", generate))
+        systems.append(System("transformers_assisted", "defaults", assisted))
     for system in systems:
         system.run(job)
-    short = replace(job, max_new_tokens=min(SEARCH_TOKENS, max_new_tokens))
-    systems.append(search_assisted(assisted, [short]))
+    if not left_out:
+        short = replace(job, max_new_tokens=min(SEARCH_TOKENS, max_new_tokens))
+        systems.append(search_assisted(assisted, [short]))
 
     ran = {system: Runs() for system in systems}
     runs = repeats * len(systems)
@@ -368,6 +407,9 @@ def bench_shape(
         "target_forward_over_read": {width: ms / target_read.ms for width, ms in forward_ms.items()},
         "draft_step_ms": step_ms,
         "draft_step_over_read": step_ms / draft_read.ms,
+        "made_s": made_s,
+        "peak_mib": peak_mib(),
+        "left_out": left_out,
         "results": [result_row(system, 0.0, ran[system], ran[systems[0]]) for system in systems],
     }
 
@@ -392,6 +434,16 @@ def bench_shapes_in_parts(shapes: list[Shape], lanes: list[str], device, dtype, 
             "complete": len(measured) == len(shapes),
             "shapes": list(measured),
         }
+
+
+def peak_mib() -> int | None:
+    """The most memory that this process ever had, in MiB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
 
 
 def _read_dict(read: WeightsRead) -> dict:

@@ -10,7 +10,12 @@ from adaedl import reference, shapes
 from adaedl.__main__ import main
 from adaedl.decoding import decode
 from adaedl.errors import UserError
+from adaedl.forwards import bytes_to_read
+from adaedl.models import loading
 from adaedl.models.drafter import IndependentDrafter
+from adaedl.models.int8 import quantize_model
+from adaedl.models.layerwise import random_layerwise
+from adaedl.models.runner import make_runner
 from adaedl.request import Sampling
 from adaedl.shapes import SHAPES, ScriptedRunner, Shape, make_pair, pick_shapes, scripted, write_script
 from adaedl.stopping import Fixed
@@ -115,6 +120,53 @@ def test_the_command_measures_a_shape_against_its_bandwidth(monkeypatch, tmp_pat
     shown = capsys.readouterr().out
     assert "tiny (two tiny Llamas), random weights, scripted acceptance" in shown
     assert "times that read" in shown
+
+
+def test_a_shape_in_int8_is_made_layer_by_layer_and_measured(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(SHAPES, "tiny", TINY)
+    monkeypatch.setattr(loading, "pick_dtype", lambda device, dtype: torch.int8)  # on any machine
+    monkeypatch.setattr(shapes, "make_model", None)
+    path = tmp_path / "shapes.json"
+    arguments = ["bench", "--shapes", "tiny", "--device", "cpu", "--dtype", "int8", "--lanes", "fixed:k=2"]
+    assert main([*arguments, "--quick", "--json", str(path)]) == 0
+    [measured] = json.loads(path.read_text())["shapes"]
+    assert measured["machine"]["dtype"] == "int8"
+    assert measured["machine"]["target_path"] == measured["machine"]["draft_path"] == "kernels int8"
+    layer, head = 32 * (32 + 2 * 16 + 32) + 3 * 32 * 48, 160 * 32
+    norms = 32 * (2 * 2 + 1)
+    assert measured["target"]["weights_bytes"] == 2 * layer + head + 4 * norms
+    assert measured["draft"]["weights_bytes"] == layer + head + 4 * 32 * 3
+    assert list(measured["target_forward_ms"]) == [str(width) for width in range(1, 9)]
+    rows = {row["lane"]: row for row in measured["results"]}
+    assert list(rows) == ["autoregressive", "fixed:k=2"]
+    assert all(row["tokens_per_s"] > 0 for row in rows.values())
+    assert set(measured["left_out"]) == {"transformers_generate", "transformers_assisted"}
+    assert measured["made_s"] > 0
+    assert measured["peak_mib"] > 100
+    shown = capsys.readouterr().out
+    assert "transformers_generate: left out, because int8 layers are made" in shown
+    assert "peak memory of this process" in shown
+
+
+def test_a_shape_in_int8_has_the_random_weights_of_the_whole_model_quantised():
+    pair, read, _ = make_pair(TINY, CPU, torch.int8)
+    made = random_layerwise(TARGET)
+    whole = shapes.make_model(TARGET, "cpu", torch.float32)
+    for name, weight in whole.named_parameters():
+        weight.copy_(made.source.read(name))
+    quantize_model(whole)
+    assert read.bytes == bytes_to_read(whole)
+    runner, ids = make_runner(whole), torch.arange(7)
+    expected = runner.forward(ids, runner.new_cache(7)).logits
+    assert torch.equal(pair.target.forward(ids, pair.target.new_cache(7)).logits, expected)
+
+
+def test_a_shape_in_int8_needs_a_part_of_the_memory_that_float32_needs():
+    shape = SHAPES["1.7b+135m"]
+    gib = {dtype: shapes.needed_bytes(shape, CPU, dtype) / 2**30 for dtype in (torch.int8, torch.float32)}
+    weights = 1711e6 / 2**30  # of a byte each; beside them 0.4 in embeddings twice, a read of 1 GiB twice
+    assert weights + 3 < gib[torch.int8] < weights + 5.5
+    assert gib[torch.float32] > 2 * 4 * weights
 
 
 def test_without_names_all_shapes_are_measured_that_fit(monkeypatch):

@@ -227,13 +227,24 @@ class Layerwise:
         """Return the memory that packing takes at its peak: the int8 weights with a scale and a sum for each
         output, embeddings and norms in float32, once read and once packed, and three copies of a layer."""
         linears = [module for module in self.model.modules() if type(module) is nn.Linear]
-        largest = next(iter(self.layers._modules.values()))
-        in_layer = sum(module.weight.numel() for module in largest.modules() if type(module) is nn.Linear)
+        layer = self.layers._modules["0"]
+        in_layer = sum(module.weight.numel() for module in layer.modules() if type(module) is nn.Linear)
         rounded = sum(linear.weight.numel() + 8 * linear.out_features for linear in linears)
-        head = {id(linear.weight) for linear in linears}
+        matrices = {id(linear.weight) for linear in linears}
         table = self.model.get_input_embeddings().weight
-        others = [weight for weight in self.model.parameters() if id(weight) not in head or weight is table]
+        others = [
+            weight for weight in self.model.parameters() if id(weight) not in matrices or weight is table
+        ]
         return rounded + 2 * 4 * sum(weight.numel() for weight in others) + 3 * in_layer
+
+    def bytes_to_read(self) -> int:
+        """Return the bytes of the weights that a step reads once the model is packed: its linear layers in
+        int8, the rest but for the embeddings in float32."""
+        linears = [module.weight for module in self.model.modules() if type(module) is nn.Linear]
+        table = self.model.get_input_embeddings().weight
+        rounded = {id(weight) for weight in (*linears, table)}
+        others = [weight for weight in self.model.parameters() if id(weight) not in rounded]
+        return sum(weight.numel() for weight in linears) + 4 * sum(weight.numel() for weight in others)
 
     @property
     def rows(self) -> int:
