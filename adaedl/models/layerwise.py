@@ -1,9 +1,9 @@
 """Models that are read and quantised to int8 one decoder layer at a time.
 
-A float32 model of 1.7 billion weights takes 6.8 GB, its int8 copy 1.7 GB. To pack the one without ever holding
-the other, a transformers model is built without memory for its weights (on torch's meta device), and its list
-of decoder layers reads a layer from the safetensors files when somebody asks for it. Whoever packs the model
-goes through the list once and lets go of each layer before the next.
+A float32 model of 1.7 billion weights takes 6.8 GB, its int8 copy 1.7 GB. To make the copy without holding
+the whole model, a transformers model is built without memory for its weights (on torch's meta device), and
+its list of decoder layers reads a layer from the safetensors files when somebody asks for it. Whoever packs
+the model goes through the list once and lets go of each layer before the next.
 
 Only a checkpoint whose names, shapes and dtypes are exactly the model's own is read this way. Everything else
 (renamed or fused weights, other formats, broken files) stays transformers' to read or to refuse.
@@ -171,12 +171,12 @@ class Layerwise:
     Attributes:
         model: of transformers, on the meta device until `fill` is called. Its embeddings and head may be
             cut to fewer rows before that.
+
+    Raises:
+        NotLayerwise: the model is not made of a list of decoder layers.
     """
 
     def __init__(self, model: nn.Module, source: Source, cache: Int8Cache | None = None):
-        """Raises:
-        NotLayerwise: the model is made in another way than of a list of decoder layers.
-        """
         self.model, self.source = model, source
         self.cache = cache or Int8Cache(None)
         self.progress: Callable[[float], None] = lambda fraction: None
@@ -232,9 +232,8 @@ class Layerwise:
         rounded = sum(linear.weight.numel() + 8 * linear.out_features for linear in linears)
         matrices = {id(linear.weight) for linear in linears}
         table = self.model.get_input_embeddings().weight
-        others = [
-            weight for weight in self.model.parameters() if id(weight) not in matrices or weight is table
-        ]
+        matrices.discard(id(table))  # quantised for a tied head, and float32 for the embeddings
+        others = [weight for weight in self.model.parameters() if id(weight) not in matrices]
         return rounded + 2 * 4 * sum(weight.numel() for weight in others) + 3 * in_layer
 
     def bytes_to_read(self) -> int:
@@ -322,23 +321,18 @@ def open_layerwise(folder: Path, name: str) -> Layerwise | None:
 def packs_alike(layerwise: Layerwise) -> bool:
     """Whether the CPU's fast path runs a model, measured on its first layers.
 
-    A model that is packed layer by layer is never there as a whole, so nothing can compare the packed one with
-    transformers' own. Its first layers can be: in float32, where both must agree closely (see `Probe`), with
-    the model's own weights and configuration. What remains to be measured is then a matter of the packed model
-    alone, and is measured on it: that it gives a text in parts the logits that it gives the whole text, and a
-    token the same bits alone and beside others.
+    A model that is packed layer by layer never exists as a whole, so transformers cannot run it for
+    comparison. Its first layers can be run both ways: in float32, where the two must agree closely (see
+    `Probe`), with the model's own weights and configuration. The int8 model is then checked against itself:
+    `make_runner` compares the logits of a text in parts with those of the whole text, and `load_pair` requires
+    that a token's logits are the same to the bit alone and beside others.
 
     Raises:
         UserError: transformers and the fast path compute different things.
     """
-    from adaedl.models.cpu import can_pack
-    from adaedl.models.runner import make_runner
+    from adaedl.models.runner import TransformersRunner, make_runner
 
-    first = layerwise.first_layers()
-    if not can_pack(first):
-        return False
-    make_runner(first, consume=True)
-    return True
+    return not isinstance(make_runner(layerwise.first_layers(), consume=True), TransformersRunner)
 
 
 def random_layerwise(config: dict) -> Layerwise:
@@ -393,7 +387,7 @@ def _check_weights(model: nn.Module, source: FileSource) -> None:
 
 
 def _make_buffers(model: nn.Module) -> None:
-    """Give the buffers of a model on the meta device, such as the angles of a rotary embedding, their numbers.
+    """Fill the buffers of a model on the meta device, such as the frequencies of a rotary embedding.
 
     Raises:
         NotLayerwise: transformers does not make them itself.
