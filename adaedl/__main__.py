@@ -300,6 +300,7 @@ def pairs(args: argparse.Namespace) -> int:
     """List the presets; with --pair, that pair alone."""
     import pandas as pd
 
+    from adaedl.models.int8_cache import int8_folder, kept_bytes
     from adaedl.models.loading import pick_device, pick_dtype
     from adaedl.models.weights import cached_weights
 
@@ -332,6 +333,8 @@ def pairs(args: argparse.Namespace) -> int:
         f"{left_aligned(pd.DataFrame(shown, columns=columns))}\n\n"
         f"This machine runs them on {device}/{str(dtype).removeprefix('torch.')}."
     )
+    if kept := kept_bytes():
+        report += f"\nint8 weights take {kept / 1e9:.1f} GB in {int8_folder()}, which may be removed."
     return finish(args.json, lambda: json_text(rows), report)
 
 

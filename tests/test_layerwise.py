@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from test_runners import token_ids
 from toys import tiny_llama, tiny_qwen2, toy_tokenizer
 
+from adaedl.__main__ import main
 from adaedl.errors import UserError
 from adaedl.models import int8_cache, layerwise, loading
 from adaedl.models.int8 import Int8Linear, quantize_model
@@ -285,6 +286,14 @@ def test_a_second_start_quantises_nothing(tmp_path, quantised):
     assert torch.equal(logits(packed(folder)), logits(first))
     assert quantised == []
     assert kept_bytes() > sum(w.numel() for name, w in load_file(folder / "model.safetensors").items())
+
+
+def test_the_list_of_pairs_says_what_the_int8_weights_take(tmp_path, capsys):
+    assert main(["pairs", "--device", "cpu"]) == 0
+    assert "int8 weights take" not in capsys.readouterr().out
+    packed(save(tmp_path / "model", tiny_llama()))
+    assert main(["pairs", "--device", "cpu"]) == 0
+    assert f"int8 weights take 0.0 GB in {int8_folder()}, which may be removed." in capsys.readouterr().out
 
 
 def test_a_small_model_is_not_kept(tmp_path, monkeypatch):

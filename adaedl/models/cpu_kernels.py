@@ -1904,7 +1904,7 @@ class Forward:
         self.outputs = head.packed.record.outputs
 
     def __call__(self, token_ids: Tensor, cache, logits: str, feature_layers: tuple[int, ...]) -> Output:
-        """What `PackedLlama.forward` says."""
+        """What `PackedModel.forward` says."""
         f = ForwardCall.from_buffer_copy(self.fixed)
         rows = len(token_ids)
         asked = {"all": rows, "last": min(rows, 1), "none": 0}[logits]

@@ -324,8 +324,8 @@ def packs_alike(layerwise: Layerwise) -> bool:
     A model that is packed layer by layer never exists as a whole, so transformers cannot run it for
     comparison. Its first layers can be run both ways: in float32, where the two must agree closely (see
     `Probe`), with the model's own weights and configuration. The int8 model is then checked against itself:
-    `make_runner` compares the logits of a text in parts with those of the whole text, and `load_pair` requires
-    that a token's logits are the same to the bit alone and beside others.
+    `make_runner` compares the logits of a text in parts with those of the whole text, and `load_pair`
+    requires that a token's logits are the same to the bit alone and beside others.
 
     Raises:
         UserError: transformers and the fast path compute different things.
