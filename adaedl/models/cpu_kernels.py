@@ -497,21 +497,21 @@ def norm_row(n, source, width, out):
         norm(source, n.weight, width, n.eps, out)
 
 
-@sums_in_any_order
-def largest(x, count):
-    """The largest size in a row, NaN where one is no number."""
-    most, total = np.float32(0), np.float32(0)
+@compiled
+def largest(source, count):
+    """The largest size in a row, NaN where one is no number. Without their signs, floats are ordered as the
+    whole numbers of their bits are, whose largest a compiler finds a vector at a time."""
+    bits, most = wholes32(source), np.int32(0)
     for i in range(count):
-        most = max(most, abs(x[i]))
-        total += x[i]
-    return most + total * np.float32(0)
+        most = max(most, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
+    return float_of_bits(most)
 
 
 @compiled
 def rounded_row(source, count, out):
     """Round a row to whole numbers up to LEVELS; returns what they are to be multiplied by."""
     x, y = floats(source), small(out)
-    scale = largest(x, count) / np.float32(LEVELS) + np.float32(LEAST_SCALE)
+    scale = largest(source, count) / np.float32(LEVELS) + np.float32(LEAST_SCALE)
     for i in range(count):
         y[i] = np.uint8(np.int32(np.rint(x[i] / scale)) + np.int32(OFFSET))
     return scale
