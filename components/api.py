@@ -68,7 +68,8 @@ def add_api(models: ModelsState) -> None:
 
         Returns:
             {"state", "lanes": [{"label", "text", "metrics"}]} a few times a second; state is waiting, racing
-            or finished. The last one has "trace" too: the whole race, which the page opens.
+            or finished. While it is waiting, "seconds_to_wait" is there too, None until it is known. The last
+            one has "trace": the whole race, which the page opens.
         """
         visitor = request.session_hash if request else None
         session = Session(visitor=visitor)
@@ -104,7 +105,7 @@ def report(session: Session, ended: bool) -> dict:
     """What /race yields of a race, see there."""
     trace = session.trace
     if trace is None:
-        return {"state": "waiting", "lanes": []}
+        return {"state": "waiting", "lanes": [], "seconds_to_wait": session.seconds_to_wait}
     lanes = [
         {"label": lane.label, "text": lane.text, "metrics": asdict(lane.metrics) if lane.metrics else None}
         for lane in trace.lanes

@@ -32,6 +32,12 @@ class Session:
     feed: RaceFeed | None = None
     stop_requested: bool = False
     visitor: str | None = None
+    turn: Turn | None = None
+
+    @property
+    def seconds_to_wait(self) -> float | None:
+        """How long the race has to wait yet; None where it is not in the queue, or that is not known."""
+        return self.turn.seconds_to_wait() if self.turn and not self.turn.began else None
 
     @cached_property
     def quota(self) -> Quota:
@@ -63,7 +69,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         UserError: the settings will not do, or the pair cannot be loaded.
     """
     settings.check()
-    session.trace, session.feed = None, None
+    session.trace, session.feed, session.turn = None, None, None
     record = RaceRecord(settings)
     turn = running = pair = None
     try:
@@ -71,6 +77,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         if not session.stop_requested:
             work = len(settings.lanes) * settings.max_new_tokens
             turn = models.take_turn(work=work, visitor=session.visitor or id(session))
+            session.turn = turn
             pair = yield from _moments(
                 wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested)
             )
@@ -108,6 +115,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         if running is not None:
             running.close()
         if turn is not None:
+            session.turn = None
             turn.leave()
         record.write(session.trace)
 

@@ -521,7 +521,7 @@ def test_a_host_who_names_no_pair_of_ours_is_told_on_the_page():
 
 def test_the_api_reports_a_race_and_at_its_end_the_whole_trace(models):
     session = Session()
-    assert report(session, False) == {"state": "waiting", "lanes": []}
+    assert report(session, False) == {"state": "waiting", "lanes": [], "seconds_to_wait": None}
     playing = begin(models, session)
     told = report(session, False)
     assert (told["state"], "trace" in told) == ("racing", False)

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ sys.path.insert(0, str(PROJECT))
 
 from browsing import free_port  # noqa: E402
 
+from adaedl.neighbour_engine import busy_processes  # noqa: E402
 from components.bench import saved  # noqa: E402
 from components.chromium import chromium, run_linked  # noqa: E402
 
@@ -37,6 +39,7 @@ PATIENCE = 600_000  # milliseconds that a tab waits for its turn
 START_S = 300  # that a start may take
 POLL_S = 0.02
 MOST_GROWTH = 0.05  # of the memory, after the first tenth of the races
+SHORT_WAIT_S = 1.0  # a wait that is told as a second or less is no estimate
 MOST_PAUSE_S = 5  # that a tab may be deaf, many of them on one machine
 
 # Runs before anything of the page: the longest time in which the browser did nothing else for it.
@@ -61,11 +64,35 @@ def race(client: Client, prompt: str, seed: int, tokens: int) -> dict:
     return {"trace": job.outputs()[-1]["trace"], "states": list(dict.fromkeys(states))}
 
 
-def own_race(address: str, prompt: str, seed: int, tokens: int) -> float:
-    """A visitor's race from arrival to end, checked to be that visitor's own and whole; how long it took."""
+def watched_race(
+    client: Client, prompt: str, seed: int, tokens: int
+) -> tuple[dict, tuple[float, float] | None]:
+    """As `race`: its trace, and where it waited, the seconds that were told first and those that came."""
+    job = client.submit(prompt, LANES, 0.7, tokens, seed, api_name="/race")
+    told, since, waited, heard = None, 0.0, None, 0
+    while not (done := job.done()) or heard < len(job.outputs()):
+        for output in job.outputs()[heard:]:
+            heard += 1
+            if output["state"] == "waiting" and told is None and output["seconds_to_wait"] is not None:
+                told, since = output["seconds_to_wait"], time.monotonic()
+            if output["state"] != "waiting" and told is not None and waited is None:
+                waited = time.monotonic() - since
+        if not done:
+            time.sleep(POLL_S)
+    job.result(timeout=PATIENCE / 1000)
+    return job.outputs()[-1]["trace"], (told, waited) if waited is not None else None
+
+
+def own_race(
+    address: str, prompt: str, seed: int, tokens: int, waits: list[tuple[float, float]] | None = None
+) -> float:
+    """A visitor's race from arrival to end, checked to be that visitor's own and whole; how long it took.
+    `waits` is told of the wait as `watched_race` gives it."""
     came = time.monotonic()
     client = Client(address, verbose=False, httpx_kwargs={"timeout": PATIENCE / 1000})  # a browser waits too
-    trace = race(client, prompt, seed, tokens)["trace"]
+    trace, wait = watched_race(client, prompt, seed, tokens)
+    if wait and waits is not None:
+        waits.append(wait)
     assert (trace["prompt"], trace["seed"]) == (prompt, seed), "somebody else's race"
     texts = [lane["token_ids"] for lane in trace["lanes"]]
     assert texts[0], "no text"
@@ -73,11 +100,15 @@ def own_race(address: str, prompt: str, seed: int, tokens: int) -> float:
     return time.monotonic() - came
 
 
-def visit_together(address: str, prompts: list[str], tokens: int) -> tuple[list[float], list[str]]:
+def visit_together(
+    address: str, prompts: list[str], tokens: int, waits: list[tuple[float, float]] | None = None
+) -> tuple[list[float], list[str]]:
     """One visitor for each prompt, all at once: seconds until each had the whole race, the shortest first,
-    and what went wrong for the others."""
+    and what went wrong for the others. `waits` as in `own_race`."""
     with ThreadPoolExecutor(len(prompts)) as crowd:
-        visits = [crowd.submit(own_race, address, prompt, n, tokens) for n, prompt in enumerate(prompts)]
+        visits = [
+            crowd.submit(own_race, address, prompt, n, tokens, waits) for n, prompt in enumerate(prompts)
+        ]
     errors = [visit.exception() for visit in visits]
     took = sorted(visit.result() for visit, error in zip(visits, errors, strict=True) if not error)
     return took, [repr(error) for error in errors if error]
@@ -207,14 +238,19 @@ def main() -> None:
     parser.add_argument("--tabs", type=int, default=10)
     parser.add_argument("--races", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=16)
+    parser.add_argument(
+        "--busy", type=int, default=0, help="processes that compute beside it without a pause"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with started_app() as (address, app):
+    with started_app() as (address, app), busy_processes(options.busy):
         wait_for(f"{address}/healthz", app, models_are_ready)
         own_race(address, "Name a colour.", 0, options.tokens)
         before = memory_mib(app.pid)["resident"]
         prompts = [f"Say something about the number {number}." for number in range(options.visitors)]
-        took, errors = visit_together(address, prompts, options.tokens)
+        waits = []
+        took, errors = visit_together(address, prompts, options.tokens, waits)
+        ratios = sorted(came / told for told, came in waits if told > SHORT_WAIT_S)
         print(f"{len(took)} visitors; errors: {errors}", file=sys.stderr)
         with sync_playwright() as playwright, chromium(playwright) as browser:
             began = time.monotonic()
@@ -225,9 +261,15 @@ def main() -> None:
         found = {
             "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
             "tokens": options.tokens,
+            "busy_processes": options.busy,
             "visitors_at_once": options.visitors,
             "errors": len(errors),
             "seconds_until_done": {"first": round(took[0], 1), "last": round(took[-1], 1)} if took else {},
+            "wait_over_told": {
+                "median": round(statistics.median(ratios), 2) if ratios else None,
+                "within_30_percent": sum(0.7 <= ratio <= 1.3 for ratio in ratios),
+                "of": len(ratios),
+            },
             "tabs": {
                 "at_once": options.tabs,
                 "errors": len(tab_errors),
