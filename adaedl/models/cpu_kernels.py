@@ -1834,14 +1834,18 @@ def _onto_stream(source: int, product, norm) -> list[Step]:
 
 
 class Forward:
-    """All forwards of a model with packed layers, each in one call. Norms may be None: no weight.
+    """All forwards of a model with packed layers, each in one call.
 
     Args:
         layers: PackedLayers.
-        embeddings: [V, H] in float32.
-        head: Packed.
-        rotary: what says how far positions turn, filled as far as it was asked.
-        widths: that the products take beside those of the layers.
+        embeddings: [V, H] in float32, multiplied by `embedding_scale` as they are read.
+        final_norm: a `Norm`.
+        head: a PackedLinear.
+        rotaries: the model's rotary embeddings; their tables grow as far as they are asked for.
+        eps: of the features' norm.
+        widths: inputs of products beside those of the layers.
+        attention_scale: what scores are multiplied by, 1/√d by default.
+        attention_softcap, logit_softcap: bend scores and logits so that none is larger; None does not.
     """
 
     def __init__(
