@@ -75,9 +75,10 @@ def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, di
 def _weights_to_read(model, runner=None) -> tuple[int, Tensor]:
     """Bytes of the weights that a step reads, and numbers that are as many bytes, or a part of them. A runner
     that has weights of its own tells their size."""
-    size = getattr(runner, "weights_bytes", None)
-    if size is None:
-        size = model.bytes if isinstance(model, PackedAway) else bytes_to_read(model)
+    if isinstance(model, PackedAway):
+        size = model.bytes
+    else:
+        size = getattr(runner, "weights_bytes", None) or bytes_to_read(model)
     part = torch.ones(min(size, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
     if model.device.type == "cpu":
         part = aligned(part)  # in such pages as the kernels' weights
