@@ -65,7 +65,7 @@ class Turn:
             before = self._models._turns[: self._models._turns.index(self)]
             now = time.monotonic()
             rest = [pace * turn.work - (now - turn.began if turn.began else 0) for turn in before]
-        return sum(max(seconds, 1.0) for seconds in rest) / self._models._at_once
+        return sum(max(seconds, 0.0) for seconds in rest) / self._models._at_once
 
     def wait(self, seconds: float) -> bool:
         """Wait for the device; whether this turn has it now."""
