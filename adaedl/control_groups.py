@@ -35,7 +35,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 @contextmanager
 def group_with_quota(cores: float) -> Iterator[Path | None]:
-    """Make a control group whose processes together may use so many cores' time, as a child of this process's
+    """Make a control group whose processes together may use `cores` cores' time, as a child of this process's
     own or of the nearest one above it that can have such children, and remove it at the end, when they must
     have ended. Gives the file that a process joins it by, writing 0 to it; None where none may be made.
     """

@@ -43,7 +43,7 @@ while True:
 
 @contextmanager
 def busy_processes(count: int) -> Iterator[list[subprocess.Popen]]:
-    """Keep so many single-threaded processes computing meanwhile."""
+    """Keep `count` single-threaded processes computing while the context lasts."""
     processes = []
     try:
         for _ in range(count):

@@ -56,7 +56,7 @@ NO_GROUP = Sentence(
 
 @dataclass(frozen=True)
 class System:
-    """What is measured: one text of it at a time, cut after so many seconds."""
+    """What is measured: one text of it at a time, cut when its time is up."""
 
     system: str
     lane: str

@@ -102,7 +102,7 @@ def generate(
         lookup: draft so many tokens by prompt lookup.
         assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, fewer where it
             gives one less than `confidence`. None drafts as transformers does by default.
-        most_s: end the text after the first step at which the clock has passed so many seconds.
+        most_s: end the text after the first step at which the clock has passed this many seconds.
     """
     from transformers import GenerationConfig
 
@@ -170,7 +170,7 @@ class _Watch:
             self.forward_s += time.perf_counter() - self.began
 
     def has_taken(self, seconds: float, ids: Tensor, scores, **_) -> Tensor:
-        """Whether the clock has passed so many seconds: a stopping criterion, asked before `put`, with an
+        """Whether the clock has passed `most_s`: a stopping criterion, asked before `put`, with an
         answer for each text of a batch."""
         over = len(self.times) > 1 and time.perf_counter() - self.times[1] >= seconds
         return torch.full((len(ids),), over, device=ids.device)

@@ -222,7 +222,7 @@ def test_what_the_user_has_set_stays():
     environment = {"ADAEDL_THREADS": "3", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "1"}
     found = program(code, environment)
     assert (found["OMP_NUM_THREADS"], found["MKL_NUM_THREADS"], found["RAYON_NUM_THREADS"]) == ("2", "1", "3")
-    assert found["torch"] == 3, "the app's own setting is more than what torch is told by others'"
+    assert found["torch"] == 3, "the app's own setting outranks the variables of other libraries"
 
 
 def test_torch_takes_no_more_threads_than_there_are_cores():

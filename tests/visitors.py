@@ -39,7 +39,7 @@ PATIENCE = 600_000  # milliseconds that a tab waits for its turn
 START_S = 300  # that a start may take
 POLL_S = 0.02
 MOST_GROWTH = 0.05  # of the memory, after the first tenth of the races
-SHORT_WAIT_S = 1.0  # a wait that is told as a second or less is no estimate
+SHORT_WAIT_S = 1.0  # an announced wait of a second or less is no estimate
 MOST_PAUSE_S = 5  # that a tab may be deaf, many of them on one machine
 
 # Runs before anything of the page: the longest time in which the browser did nothing else for it.
@@ -87,7 +87,7 @@ def own_race(
     address: str, prompt: str, seed: int, tokens: int, waits: list[tuple[float, float]] | None = None
 ) -> float:
     """A visitor's race from arrival to end, checked to be that visitor's own and whole; how long it took.
-    `waits` is told of the wait as `watched_race` gives it."""
+    `waits` receives the wait that `watched_race` returns."""
     came = time.monotonic()
     client = Client(address, verbose=False, httpx_kwargs={"timeout": PATIENCE / 1000})  # a browser waits too
     trace, wait = watched_race(client, prompt, seed, tokens)

@@ -704,7 +704,7 @@ def sink_chunk(product, sink, activation, cap, chunk, rows, work, out):
 @compiled
 def kept_row(f, step, row):
     """Where a row's keys are, and behind them its values: in its layer's cache [positions, 2, kv_heads, d],
-    or of rows that draft on each by itself in their tails [rows, capacity, 2, kv_heads, d]."""
+    or, for drafts side by side, in each row's tail [rows, capacity, 2, kv_heads, d]."""
     width = 8 * f.kv_heads * f.head_dim
     if f.tails:
         return f.tails + (row * f.tail_capacity + f.drafts) * width
@@ -1735,7 +1735,7 @@ class Team:
             self.lock.release()
 
     def _start(self, threads: int) -> int:
-        """Have so many threads; returns how many there are."""
+        """Start threads until there are `threads`; return how many there are."""
         while self.started < threads:
             line = self.address + LINE_BYTES * (1 + self.started)
             if libc.sem_init(ctypes.c_void_p(line + 8 * SEMAPHORE), 0, 0):
