@@ -4,15 +4,15 @@ import gc
 import sys
 
 from adaedl.errors import UserError
-from adaedl.threads import prepare_threads
+from adaedl.system.threads import prepare_threads
 
 try:
     prepare_threads()  # before the libraries that read it are imported
-    from components.hosting import first_pair, start_logging
-    from components.launch import launch
-    from components.models_state import ModelsState
-    from components.page import build_page
-    from components.zero_gpu import on_zero_gpu
+    from components.pages.page import build_page
+    from components.serving.hosting import first_pair, start_logging
+    from components.serving.launch import launch
+    from components.serving.models_state import ModelsState
+    from components.serving.zero_gpu import on_zero_gpu
 
     models = ModelsState(first_pair())
     demo = build_page(models)

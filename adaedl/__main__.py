@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from adaedl import interrupts
 from adaedl.errors import Sentence, UserError
-from adaedl.files import Output, check_writable, exclusive, make_folder, write_file
-from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
-from adaedl.number_lists import read_numbers, read_whole_numbers
-from adaedl.prompts import repeats_in, split_prompts
-from adaedl.streams import lenient_streams
-from adaedl.threads import prepare_threads, threads_in_use, usable_cores
+from adaedl.measure.number_lists import read_numbers, read_whole_numbers
+from adaedl.measure.prompts import repeats_in, split_prompts
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, resolve
+from adaedl.system import interrupts
+from adaedl.system.files import Output, check_writable, exclusive, make_folder, write_file
+from adaedl.system.streams import lenient_streams
+from adaedl.system.threads import prepare_threads, threads_in_use, usable_cores
 
 # What the tables call adaedl.metrics' numbers, with their units.
 HEADERS = {
@@ -300,9 +300,9 @@ def pairs(args: argparse.Namespace) -> int:
     """List the presets; with --pair, that pair alone."""
     import pandas as pd
 
-    from adaedl.models.int8_cache import int8_folder, kept_bytes
-    from adaedl.models.loading import pick_device, pick_dtype
-    from adaedl.models.weights import cached_weights
+    from adaedl.models.cpu.int8_cache import int8_folder, kept_bytes
+    from adaedl.pairs.loading import pick_device, pick_dtype
+    from adaedl.pairs.weights import cached_weights
 
     device = pick_device(args.device)
     dtype = pick_dtype(device, args.dtype)
@@ -391,9 +391,9 @@ def fitted_json(trace) -> bytes:
 
 def record(args: argparse.Namespace) -> int:
     """Record, then print the text and every replayed lane's metrics; on Ctrl-C of the text so far."""
-    from adaedl import recorder
     from adaedl.metrics import to_frame
-    from adaedl.replay import check_replay, near_ties, percent_of_oracle, replay_trace
+    from adaedl.replay import recorder
+    from adaedl.replay.replay import check_replay, near_ties, percent_of_oracle, replay_trace
     from adaedl.request import Sampling, check_race
     from adaedl.stopping import STOPPERS, make_stopper, split_specs
 
@@ -468,7 +468,7 @@ def sweep(args: argparse.Namespace) -> int:
     that were done by then."""
     import pandas as pd
 
-    from adaedl import sweep as sweeps
+    from adaedl.measure import sweep as sweeps
     from adaedl.stopping import split_specs
 
     if args.resume and args.csv is None:
@@ -521,7 +521,7 @@ def sweep(args: argparse.Namespace) -> int:
 
 def read_kinds(text: str | None) -> list[str]:
     """The kinds of built-in prompts that were asked for: all by default."""
-    from adaedl.prompts import PROMPT_SETS
+    from adaedl.measure.prompts import PROMPT_SETS
 
     return list(PROMPT_SETS) if text is None else [kind.strip() for kind in text.split(",")]
 
@@ -530,7 +530,7 @@ def run_cells(pair, grid, done: set[tuple], csv: Path | None, description: str) 
     """Run what a sweep has left, appending to a CSV file as results come; yields the rows of each cell."""
     from tqdm import tqdm
 
-    from adaedl import sweep as sweeps
+    from adaedl.measure import sweep as sweeps
 
     with (
         closing(sweeps.run_sweep(pair, grid, done)) as cells,
@@ -546,9 +546,9 @@ def run_cells(pair, grid, done: set[tuple], csv: Path | None, description: str) 
 
 def study(args: argparse.Namespace) -> int:
     """Run what is left of the sweeps of a study, then write what they say; on Ctrl-C what has run is kept."""
-    from adaedl import study as studies
-    from adaedl import sweep as sweeps
-    from adaedl.machine import device_name
+    from adaedl.measure import study as studies
+    from adaedl.measure import sweep as sweeps
+    from adaedl.system.machine import device_name
 
     kinds = read_kinds(args.kinds)
     prompts = sweeps.built_in_prompts(kinds, args.count)
@@ -611,8 +611,8 @@ def check_same_machine(folder: Path, machine: str) -> None:
 
 def check(args: argparse.Namespace) -> int:
     """Print one line for each property, and a verdict; 1 where one does not hold."""
-    from adaedl import check as checks
-    from adaedl.prompts import BENCH_PROMPTS
+    from adaedl.measure import check as checks
+    from adaedl.measure.prompts import BENCH_PROMPTS
     from adaedl.request import check_run
 
     check_run(args.max_new_tokens, args.seed, "shared_noise")
@@ -655,8 +655,8 @@ def bench(args: argparse.Namespace) -> int:
         return bench_shapes(args)
     if args.acceptance is not None:
         raise UserError("--acceptance is of --shapes; a pair's drafts are accepted as they are.")
-    from adaedl import bench as benches
-    from adaedl.prompts import BENCH_PROMPTS
+    from adaedl.measure import bench as benches
+    from adaedl.measure.prompts import BENCH_PROMPTS
     from adaedl.stopping import split_specs
 
     prompts = list(BENCH_PROMPTS) if args.prompts is None else read_prompts(args.prompts)
@@ -694,8 +694,8 @@ def bench_shapes(args: argparse.Namespace) -> int:
     """`bench --shapes`: measure pairs of random weights, then print each."""
     from transformers.utils import logging
 
-    from adaedl import shapes
-    from adaedl.models.loading import pick_device, pick_dtype
+    from adaedl.measure import shapes
+    from adaedl.pairs.loading import pick_device, pick_dtype
     from adaedl.stopping import split_specs
 
     given = {
@@ -734,7 +734,7 @@ def bench_shapes(args: argparse.Namespace) -> int:
 
 def bench_neighbours(args: argparse.Namespace) -> int:
     """`bench --neighbours`: measure in every condition, then print; on Ctrl-C of what has run."""
-    from adaedl import neighbours
+    from adaedl.measure import neighbours
 
     for name in ("shapes", "prompts", "temperatures", "lanes", "assisted", "acceptance"):
         if getattr(args, name) is not None:
@@ -918,7 +918,7 @@ def printable(text: str) -> str:
 
 def load(args: argparse.Namespace):
     """The pair that was asked for, its progress on stderr."""
-    from adaedl.models.loading import load_pair
+    from adaedl.pairs.loading import load_pair
 
     with loading_bar() as progress:
         return load_pair(args.pair, device=args.device, dtype=args.dtype, progress=progress)
@@ -995,7 +995,7 @@ def read_text(path: Path) -> str:
     Raises:
         UserError: it cannot be read, is too long or is not text.
     """
-    from adaedl.sweep import MAX_PROMPT_LIST_BYTES
+    from adaedl.measure.sweep import MAX_PROMPT_LIST_BYTES
 
     try:
         with path.open("rb") as file:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from adaedl.errors import UserError
-from adaedl.models.cpu import kernels
-from adaedl.models.drafter import DraftSession
-from adaedl.models.pair import Pair
+from adaedl.models.cpu.packed import kernels
+from adaedl.models.drafters.drafter import DraftSession
 from adaedl.models.runner import Cache, prefill
 from adaedl.noise import SharedNoise
+from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling, check_run
 from adaedl.sampling import (
     acceptance_probability,
@@ -458,7 +458,7 @@ def make_read_draft(device: torch.device) -> Callable | None:
     if device.type != "cuda" or not find_spec("triton"):
         return None
     try:
-        from adaedl.draft_kernel import AT_ONCE, read_draft
+        from adaedl.models.cuda.draft_kernel import AT_ONCE, read_draft
 
         logits = 3 * torch.randn(2 * AT_ONCE + 5, generator=torch.Generator().manual_seed(0)).to(device)
         vocab = torch.arange(len(logits), device=device).flip(0)

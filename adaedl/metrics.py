@@ -146,7 +146,7 @@ def lane_metrics(lane: Tally, baseline: Tally | None, same_text: bool | None) ->
 
 def percent_of_oracle(lane: Lane, oracle: Lane) -> float:
     """A lane's tokens per second in percent of those of the oracle, which drafts exactly what will be
-    accepted, on the same text and the same clock. It needs a recording (`adaedl.replay`)."""
+    accepted, on the same text and the same clock. It needs a recording (`adaedl.replay.replay`)."""
     speeds = [len(each.token_ids) / each.clock_s for each in (lane, oracle)]
     return 100 * speeds[0] / speeds[1]
 

@@ -154,13 +154,13 @@ def drawing(device: torch.device) -> Drawing:
     """The fastest drawing of a device whose noise has the bits that this file defines."""
     in_torch = Drawing(partial(noise_rows, device), noise_of)
     if device.type == "cpu":
-        from adaedl.models.cpu import kernels
+        from adaedl.models.cpu.packed import kernels
 
         return Drawing(kernels().noise_rows, kernels().noise_of) if kernels() else in_torch
     if device.type != "cuda" or not find_spec("triton"):
         return in_torch
     try:
-        from adaedl.draft_kernel import draw_rows
+        from adaedl.models.cuda.draft_kernel import draw_rows
 
         rows = partial(draw_rows, device)
         return Drawing(rows, noise_of) if agrees(rows, device) else in_torch

@@ -14,12 +14,12 @@ from adaedl import __version__
 from adaedl.decoding import decode, read_prompt
 from adaedl.errors import Sentence
 from adaedl.metrics import RunningMetrics
-from adaedl.models.loading import memory_told
-from adaedl.models.pair import Pair
+from adaedl.pairs.loading import memory_told
+from adaedl.pairs.pair import Pair
 from adaedl.request import NOISE_VERSION, Sampling, check_race
 from adaedl.stopping import make_stopper
+from adaedl.system.threads import threads_in_use
 from adaedl.text_difference import explain_differences
-from adaedl.threads import threads_in_use
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from adaedl.metrics import BASELINE
-from adaedl.models.loading import out_of_memory
-from adaedl.models.pair import Pair
 from adaedl.models.runner import prefill
 from adaedl.noise import SharedNoise
+from adaedl.pairs.loading import out_of_memory
+from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
 from adaedl.trace import Lane, TextDifference, Trace

@@ -24,18 +24,18 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page, sync_playwright
 
 from adaedl.errors import UserError
-from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.trace import Trace
 from components.chromium import chromium, open_accordion, run_linked
-from components.controls import DEFAULTS, Controls
 from components.explore_bench import explore_figures
-from components.launch import launch
-from components.live import Session, play
-from components.models_state import ModelsState
-from components.page import build_page
-from components.settings import RaceSettings
+from components.pages.page import build_page
+from components.parts.controls import DEFAULTS, Controls
+from components.parts.settings import RaceSettings
+from components.serving.launch import launch
+from components.serving.models_state import ModelsState
+from components.serving.race_session import Session, play
 
 LANES = ["autoregressive", "fixed:k=4", "adaedl", "max_confidence"]
 PATIENCE_MS = 600_000

@@ -11,13 +11,13 @@ from dataclasses import asdict
 
 import numpy as np
 
-from adaedl.calibration import calibrate, drafts_of_recording
-from adaedl.recording import Recording
-from adaedl.replay import replay
+from adaedl.replay.calibration import calibrate, drafts_of_recording
+from adaedl.replay.recording import Recording
+from adaedl.replay.replay import replay
 from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import Trace
-from components.assets import ASSETS
+from components.parts.assets import ASSETS
 
 FOLDER = ASSETS / "examples" / "recordings"
 PROMPT = "Explain how the water cycle works, step by step."
@@ -34,7 +34,7 @@ def envelope(recording: Recording, measured: list[dict]) -> str:
 
 
 def describe_calibration(recording: Recording) -> dict | None:
-    """adaedl.calibration's findings for γ = 0.2, as JSON takes them; None where nothing was drafted.
+    """adaedl.replay.calibration's findings for γ = 0.2, as JSON takes them; None where nothing was drafted.
 
     `drafts` are [entropy, β] of every drafted token that the text reaches."""
     drafts = drafts_of_recording(recording)
@@ -76,9 +76,9 @@ def model_errors(recording: Recording, measured: list[dict]) -> list[float]:
 
 def make_shipped() -> Iterator[str]:
     """Record the shipped recordings and race on each; yields a line about each file as it is written."""
-    from adaedl.models.loading import load_pair
+    from adaedl.pairs.loading import load_pair
     from adaedl.race import new_trace, race
-    from adaedl.recorder import record
+    from adaedl.replay.recorder import record
 
     pair = load_pair()
     specs = list(LIVE_STOPPERS)  # the baseline is the first

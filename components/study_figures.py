@@ -13,8 +13,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
-from adaedl.statistics import geometric_mean
-from adaedl.study import (
+from adaedl.measure.study import (
     ADAEDL,
     FIGURES,
     FIXED,
@@ -26,9 +25,10 @@ from adaedl.study import (
     mean_speedups,
     speedup_table,
 )
-from adaedl.sweep import read_rows
+from adaedl.measure.sweep import read_rows
+from adaedl.statistics import geometric_mean
 from components.chromium import chromium
-from components.palette import BLUE, GREEN, GREY, PURPLE, VERMILION
+from components.parts.palette import BLUE, GREEN, GREY, PURPLE, VERMILION
 
 BEST_FIXED = "the best fixed k, in hindsight"
 SHOWN = {  # lane: name, colour and dash

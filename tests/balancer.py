@@ -26,7 +26,7 @@ from fuzz import events  # noqa: E402
 from hosted import hosted, until  # noqa: E402
 from visitors import race  # noqa: E402
 
-from adaedl.models.presets import DEFAULT_PAIR  # noqa: E402
+from adaedl.pairs.presets import DEFAULT_PAIR  # noqa: E402
 from components.chromium import chromium, run_linked  # noqa: E402
 
 BROWSERS = 24

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from components import assets
+from components.parts import assets
 
 
 def free_port() -> int:

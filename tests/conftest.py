@@ -8,8 +8,9 @@ import torch
 from playwright.sync_api import Browser, expect, sync_playwright
 from small_disk import SmallDisk
 
-from adaedl.models import cpu, drafter
-from adaedl.models.pair import Pair
+from adaedl.models.cpu import packed as cpu
+from adaedl.models.drafters import drafter
+from adaedl.pairs.pair import Pair
 from components.chromium import chromium
 
 # Files that take longest, which start first where several processes share the tests.
@@ -59,7 +60,7 @@ def small_disk(tmp_path):
 @pytest.fixture(scope="session")
 def default_pair() -> Pair:
     """The default pair with its real weights, from the user's cache (fetched the first time)."""
-    from adaedl.models.loading import load_pair
+    from adaedl.pairs.loading import load_pair
 
     return load_pair()
 

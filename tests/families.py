@@ -26,7 +26,7 @@ from toys import toy_pair
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
-from adaedl.models.drafter import IndependentDrafter
+from adaedl.models.drafters.drafter import IndependentDrafter
 from adaedl.models.runner import make_runner, prefill
 from adaedl.models.stepwise import LENGTHS
 from adaedl.request import Sampling

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
 from adaedl.trace import Trace
-from components.player import RaceFeed
+from components.parts.player import RaceFeed
 
 PATIENCE = 60.0  # seconds
 HOSTILE = [

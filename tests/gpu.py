@@ -23,14 +23,14 @@ from toys import tiny_drafter_net, toy_pair  # noqa: E402
 
 from adaedl.decoding import decode, make_read_draft  # noqa: E402
 from adaedl.errors import UserError  # noqa: E402
+from adaedl.measure.shapes import QWEN_05B, SMOLLM2_135M, make_model  # noqa: E402
 from adaedl.metrics import BASELINE  # noqa: E402
-from adaedl.models import cuda  # noqa: E402
-from adaedl.models.cuda import GRAPHED_ROWS, Places, TorchSteps, make_graphed  # noqa: E402
-from adaedl.models.drafter import FeatureDrafter, IndependentDrafter  # noqa: E402
+from adaedl.models.cuda import graphs as cuda  # noqa: E402
+from adaedl.models.cuda.graphs import GRAPHED_ROWS, Places, TorchSteps, make_graphed  # noqa: E402
+from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter  # noqa: E402
 from adaedl.models.runner import TransformersRunner, make_runner  # noqa: E402
 from adaedl.race import new_trace, race  # noqa: E402
 from adaedl.request import Sampling  # noqa: E402
-from adaedl.shapes import QWEN_05B, SMOLLM2_135M, make_model  # noqa: E402
 from adaedl.stopping import LIVE_STOPPERS, make_stopper  # noqa: E402
 
 ROWS = (1, 5, GRAPHED_ROWS)
@@ -47,7 +47,7 @@ def scaled_difference(ours: Tensor, theirs: Tensor) -> float:
 
 def check_kernels(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str, float]]:
     """What each step of a layer is off its definition, by its name, the most over all shapes."""
-    from adaedl.models.kernels import TritonSteps
+    from adaedl.models.cuda.layer_kernels import TritonSteps
 
     ours, theirs = TritonSteps(device), TorchSteps()
     random = partial(torch.randn, device=device, dtype=dtype)

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from toys import tiny_pair
 
-from adaedl.models.pair import Pair
-from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.pairs.pair import Pair
+from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.trace import Trace
-from components.launch import launch
-from components.models_state import LoadState, ModelsState
-from components.page import build_page
+from components.pages.page import build_page
+from components.serving.launch import launch
+from components.serving.models_state import LoadState, ModelsState
 
 
 def hosted_models() -> ModelsState:

@@ -21,12 +21,12 @@ import torch
 from transformers import AutoConfig
 from visitors import memory_mib, report
 
-from adaedl.forwards import machine
-from adaedl.models.layerwise import RandomSource, on_meta
-from adaedl.models.loading import load_pair
-from adaedl.models.presets import DEFAULT_PAIR, PRESETS
-from adaedl.models.weights import TOKENIZER_FILES, fetch_weights
-from adaedl.shapes import SHAPES
+from adaedl.measure.forwards import machine
+from adaedl.measure.shapes import SHAPES
+from adaedl.models.cpu.layerwise import RandomSource, on_meta
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
+from adaedl.pairs.weights import TOKENIZER_FILES, fetch_weights
 
 
 def write_model(folder: Path, config: dict, tokenizer: Path) -> None:

@@ -11,11 +11,11 @@ from playwright.sync_api import Page, sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from adaedl.models.presets import DEFAULT_PAIR  # noqa: E402
+from adaedl.pairs.presets import DEFAULT_PAIR  # noqa: E402
 from components.chromium import chromium  # noqa: E402
-from components.launch import launch  # noqa: E402
-from components.models_state import ModelsState  # noqa: E402
-from components.page import build_page  # noqa: E402
+from components.pages.page import build_page  # noqa: E402
+from components.serving.launch import launch  # noqa: E402
+from components.serving.models_state import ModelsState  # noqa: E402
 
 FOLDER = PROJECT / "assets" / "screenshots"
 SIZES = {1440: 1400, 390: 1500}  # width: height

@@ -8,8 +8,8 @@ from hosted import hosted, hosted_models
 from playwright.sync_api import Page, expect
 from toys import tiny_llama, tiny_pair
 
-from adaedl.models.presets import DEFAULT_PAIR
-from adaedl.threads import threads_in_use
+from adaedl.pairs.presets import DEFAULT_PAIR
+from adaedl.system.threads import threads_in_use
 
 SOON = 60_000  # milliseconds
 

@@ -10,7 +10,10 @@ import pytest
 from toys import tiny_llama, tiny_pair
 
 from adaedl.__main__ import thread_words
-from adaedl.bench import (
+from adaedl.decoding import read_prompt
+from adaedl.distill.prompts import mentions_held_out_topic
+from adaedl.errors import UserError
+from adaedl.measure.bench import (
     ASSISTED_SEARCH,
     LOOKUP_TOKENS,
     Job,
@@ -21,12 +24,9 @@ from adaedl.bench import (
     run_lane,
     summarise,
 )
-from adaedl.decoding import read_prompt
-from adaedl.distill.prompts import mentions_held_out_topic
-from adaedl.errors import UserError
+from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.prompts import BENCH_PROMPTS
 from adaedl.models.runner import TransformersRunner
-from adaedl.prompts import BENCH_PROMPTS
-from adaedl.reference import Tally
 from adaedl.request import Sampling
 from adaedl.statistics import geometric_mean
 

@@ -8,11 +8,11 @@ import pytest
 from scipy import optimize, stats
 from toys import tiny_pair
 
-from adaedl import calibration
-from adaedl.calibration import COLUMNS, calibrate, drafts_of_recording, drafts_of_trace
 from adaedl.errors import UserError
 from adaedl.race import new_trace, race
-from adaedl.recorder import record
+from adaedl.replay import calibration
+from adaedl.replay.calibration import COLUMNS, calibrate, drafts_of_recording, drafts_of_trace
+from adaedl.replay.recorder import record
 from adaedl.request import Sampling
 from adaedl.stopping import acceptance_lower_bound
 

@@ -1,4 +1,4 @@
-"""Calibration: its γ slider in the browser against adaedl.calibration, over the shipped recordings."""
+"""Calibration: its γ slider in the browser against adaedl.replay.calibration, over the shipped recordings."""
 
 import json
 import math
@@ -10,13 +10,13 @@ import pytest
 from playwright.sync_api import Page, expect
 from test_explore import FILES, HOSTILE, address, settle, shipped, visit  # noqa: F401
 
-from adaedl.calibration import binned, calibrate, coverage, drafts_of_recording, lower_bound
-from adaedl.recording import Chain
+from adaedl.replay.calibration import binned, calibrate, coverage, drafts_of_recording, lower_bound
+from adaedl.replay.recording import Chain
 from adaedl.stopping import make_stopper
-from components import assets
-from components.controls import DEFAULTS
+from components.parts import assets
+from components.parts.controls import DEFAULTS
+from components.parts.settings import RaceSettings
 from components.recordings import describe_calibration, envelope
-from components.settings import RaceSettings
 
 GAMMAS = (0.0, 0.03, 0.2, 0.77, 1.0, 6.0)
 

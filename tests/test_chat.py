@@ -9,8 +9,8 @@ import pytest
 from folders import CHATML, TRIMMED, make_tokenizer, save_model
 
 from adaedl.errors import UserError
-from adaedl.models import chat
-from adaedl.models.chat import (
+from adaedl.pairs import chat
+from adaedl.pairs.chat import (
     ENVIRONMENT,
     PROJECT,
     own_template,
@@ -18,7 +18,7 @@ from adaedl.models.chat import (
     small_environment,
     strangers_template,
 )
-from adaedl.models.loading import load_pair
+from adaedl.pairs.loading import load_pair
 
 REPLACING = CHATML.replace("m.content", "m.content | replace('blue', 'red') | trim")
 FAULTS = {
@@ -148,7 +148,7 @@ def test_what_a_stranger_s_template_prints_is_not_taken_for_more_than_it_is(tmp_
 def test_who_breaks_out_of_the_sandbox_has_no_network_no_process_and_no_file(tmp_path, act):
     (tmp_path / "kept").write_text("a secret")
     code = (
-        "import sys\nfrom adaedl.models.chat import isolate\nisolate()\n"
+        "import sys\nfrom adaedl.pairs.chat import isolate\nisolate()\n"
         f"try:\n    exec({act!r})\nexcept PermissionError as error:\n    print('refused:', error)\n"
         "import colorsys, wave  # libraries may still be imported\n"
     )

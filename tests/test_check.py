@@ -5,8 +5,8 @@ import torch
 from scipy.stats import chisquare
 from toys import tiny_pair
 
-from adaedl import check
-from adaedl.check import goodness_of_fit, without_negligible
+from adaedl.measure import check
+from adaedl.measure.check import goodness_of_fit, without_negligible
 from adaedl.models.runner import TransformersRunner
 from adaedl.sampling import verify_speculative
 from adaedl.stopping import LIVE_STOPPERS

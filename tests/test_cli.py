@@ -26,11 +26,11 @@ from adaedl.__main__ import (
     within,
 )
 from adaedl.errors import UserError
+from adaedl.measure.sweep import run_sweep
 from adaedl.metrics import compute_metrics, to_frame
-from adaedl.models.presets import PRESETS
-from adaedl.replay import check_replay
+from adaedl.pairs.presets import PRESETS
+from adaedl.replay.replay import check_replay
 from adaedl.stopping import STOPPERS, make_stopper
-from adaedl.sweep import run_sweep
 from adaedl.trace import Emitted, Lane, Round, Trace
 
 PROJECT = Path(__file__).parents[1]
@@ -270,7 +270,7 @@ def test_ctrl_c_ends_a_sweep_with_the_table_of_what_is_done(capsys, monkeypatch,
         raise KeyboardInterrupt
 
     monkeypatch.setattr("adaedl.__main__.load", lambda args: tiny_pair("feature"))
-    monkeypatch.setattr("adaedl.sweep.run_sweep", interrupted)
+    monkeypatch.setattr("adaedl.measure.sweep.run_sweep", interrupted)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("w1 w2 w3")
     parquet = tmp_path / "rows.parquet"

@@ -17,21 +17,21 @@ from toys import tiny_pair
 
 from adaedl.errors import Sentence, UserError
 from adaedl.metrics import to_frame
-from adaedl.models.presets import DEFAULT_PAIR, PRESETS
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
 from adaedl.race import new_trace, race
 from adaedl.request import NOISE_VERSION, Sampling
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
-from components import assets
-from components.api import report
-from components.controls import DEFAULTS, EXAMPLES, Controls, pair_label
-from components.lanes_editor import check_lane, describe
-from components.language import ChineseBrowsers
-from components.live import Session, play
-from components.messages import say, say_error, tell_models
-from components.models_state import MAX_WAITING, LoadState, ModelsState
-from components.palette import BASELINE_COLOUR, lane_colours
-from components.settings import RaceSettings, draws_other_noise, read_lanes, read_seed
-from components.texts import LANGUAGES, in_all_languages, text, texts, translations
+from components.parts import assets
+from components.parts.controls import DEFAULTS, EXAMPLES, Controls, pair_label
+from components.parts.lanes_editor import check_lane, describe
+from components.parts.messages import say, say_error, tell_models
+from components.parts.palette import BASELINE_COLOUR, lane_colours
+from components.parts.settings import RaceSettings, draws_other_noise, read_lanes, read_seed
+from components.parts.texts import LANGUAGES, in_all_languages, text, texts, translations
+from components.serving.api import report
+from components.serving.language import ChineseBrowsers
+from components.serving.models_state import MAX_WAITING, LoadState, ModelsState
+from components.serving.race_session import Session, play
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 PROJECT = assets.ASSETS.parent

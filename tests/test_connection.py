@@ -12,14 +12,14 @@ from wire import Wire, wire
 
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
-from components import race_log
 from components.bench import saved
 from components.chromium import open_accordion, run_linked
-from components.explore_page import ExploreWork
-from components.models_state import ModelsState
-from components.race_page import RaceWork
-from components.sweep_page import SweepWork
-from components.sweep_results import open_rows
+from components.pages.explore import ExploreWork
+from components.pages.race import RaceWork
+from components.pages.sweep import SweepWork
+from components.parts.sweep_results import open_rows
+from components.serving import race_log
+from components.serving.models_state import ModelsState
 
 SOON = 120_000  # milliseconds, on a busy machine
 PATIENCE = SOON / 1000

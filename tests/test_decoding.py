@@ -11,12 +11,12 @@ from toys import graphed, random_world, tiny_llama, tiny_pair, world_pair
 from adaedl import decoding
 from adaedl.decoding import Context, _Uniforms, decode, make_choose, make_read_draft, read_prompt
 from adaedl.errors import UserError
-from adaedl.models import cpu
-from adaedl.models.cpu import StaticCache
-from adaedl.models.cuda import GraphedCache
-from adaedl.models.pair import Pair
+from adaedl.models.cpu import packed as cpu
+from adaedl.models.cpu.packed import StaticCache
+from adaedl.models.cuda.graphs import GraphedCache
 from adaedl.models.runner import TransformersCache, TransformersRunner, make_runner
 from adaedl.noise import noise_of
+from adaedl.pairs.pair import Pair
 from adaedl.request import VERIFICATIONS, Sampling
 from adaedl.sampling import acceptance_probability, draft_statistics, residual, warp
 from adaedl.stopping import LIVE_STOPPERS, acceptance_lower_bound, make_stopper

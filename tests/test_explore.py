@@ -14,21 +14,22 @@ from playwright.sync_api import Browser, Page, expect
 
 from adaedl.errors import UserError
 from adaedl.metrics import percent_of_oracle
-from adaedl.recording import Recording
-from adaedl.replay import replay
+from adaedl.replay.recording import Recording
+from adaedl.replay.replay import replay
 from adaedl.request import NOISE_VERSION
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
-from components import assets, recording_run
 from components.chromium import open_accordion
-from components.controls import DEFAULTS
-from components.explore_page import ExploreSession, make_recording, read_request
-from components.hosting import Host
-from components.launch import launch
-from components.models_state import LoadState, ModelsState
-from components.page import build_page
-from components.palette import css_variables
+from components.pages.explore import ExploreSession, make_recording, read_request
+from components.pages.page import build_page
+from components.parts import assets
+from components.parts.controls import DEFAULTS
+from components.parts.palette import css_variables
+from components.parts.settings import RaceSettings
 from components.recordings import DEPTH, FOLDER, describe_calibration, envelope, model_errors
-from components.settings import RaceSettings
+from components.serving import recording_execution as recording_run
+from components.serving.hosting import Host
+from components.serving.launch import launch
+from components.serving.models_state import LoadState, ModelsState
 
 WAIT = 120_000  # milliseconds, on a busy machine
 HOSTILE = "<img src=x onerror=window.hacked=1>"

@@ -13,16 +13,16 @@ from toys import tiny_llama, tiny_pair, toy_tokenizer
 
 from adaedl.decoding import decode
 from adaedl.errors import Sentence, UserError
-from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.measure.sweep import Grid, Prompt
+from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
-from adaedl.sweep import Grid, Prompt
-from components.controls import DEFAULTS
-from components.explore_page import ExploreSession, make_recording
-from components.health import health
-from components.live import Session, play
-from components.models_state import ModelsState
-from components.sweep_run import Pace, SweepSession, play_sweep
+from components.pages.explore import ExploreSession, make_recording
+from components.parts.controls import DEFAULTS
+from components.serving.health import health
+from components.serving.models_state import ModelsState
+from components.serving.race_session import Session, play
+from components.serving.sweep_session import Pace, SweepSession, play_sweep
 
 SETTINGS = replace(
     DEFAULTS, prompt="w1 w2 w3", lanes=["autoregressive", "adaedl"], max_new_tokens=30, temperature=0.8
@@ -202,7 +202,7 @@ def test_a_download_holds_up_nobody_and_is_stopped_or_told(monkeypatch):
         assert there.wait(60)
         raise UserError("no network")
 
-    monkeypatch.setattr("adaedl.models.loading.fetch_pair", fetch_pair)
+    monkeypatch.setattr("adaedl.pairs.loading.fetch_pair", fetch_pair)
     asked = replace(SETTINGS, pair="org/a:org/b")
     waiting, stopping = play(models, asked, Session()), play(models, asked, leaving := Session())
     for visitor in (waiting, stopping):
@@ -227,8 +227,8 @@ def test_after_a_pair_that_the_gpu_does_not_hold_the_host_s_own_comes_back(on_a_
             return hosted_models().pair
         raise UserError("cuda has too little free memory.")
 
-    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
-    monkeypatch.setattr("adaedl.models.loading.fetch_pair", lambda name, **options: None)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
+    monkeypatch.setattr("adaedl.pairs.loading.fetch_pair", lambda name, **options: None)
     with pytest.raises(UserError, match="too little"):
         end(on_a_gpu, Session(), pair="org/large:org/large")
     on_a_gpu.on_device(lambda: None).result()
@@ -244,7 +244,7 @@ def test_a_host_whose_pair_could_not_be_loaded_is_told_so_until_a_later_try(monk
             return there[0]
         raise UserError("no network")
 
-    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
     models = ModelsState(DEFAULT_PAIR)
     models.load_first()
     with pytest.raises(UserError):
@@ -255,7 +255,7 @@ def test_a_host_whose_pair_could_not_be_loaded_is_told_so_until_a_later_try(monk
     models.try_again()
     models.on_device(lambda: None).result()
     assert models.pair is None  # it was tried a moment ago
-    monkeypatch.setattr("components.models_state.RETRY_S", 0)
+    monkeypatch.setattr("components.serving.models_state.RETRY_S", 0)
     models.try_again()
     models.on_device(lambda: None).result()
     assert (models.pair, health(models)["status"]) == (there[0], "ok")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from adaedl import interrupts
 from adaedl.errors import UserError
-from adaedl.files import Output, check_writable, exclusive, make_folder, replacing, write_file
-from adaedl.interrupts import Interrupted
-from adaedl.streams import lenient_streams
+from adaedl.system import interrupts
+from adaedl.system.files import Output, check_writable, exclusive, make_folder, replacing, write_file
+from adaedl.system.interrupts import Interrupted
+from adaedl.system.streams import lenient_streams
 
 PROJECT = Path(__file__).parents[1]
 
@@ -258,7 +258,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
 def test_a_file_has_one_writer_at_a_time_whatever_name_it_goes_by(tmp_path):
     (tmp_path / "link.csv").symlink_to("s.csv")
     program = (
-        "import sys, pathlib; from adaedl.files import exclusive\n"
+        "import sys, pathlib; from adaedl.system.files import exclusive\n"
         "with exclusive(pathlib.Path(sys.argv[1])):\n"
         "    print('mine', flush=True); sys.stdin.read()"
     )

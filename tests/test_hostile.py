@@ -15,14 +15,15 @@ from hosted import hosted, small_race
 from large import large_trace
 
 from adaedl.errors import Sentence, UserError
-from adaedl.models.loading import PROJECT
-from adaedl.models.weights import cache_dir
+from adaedl.pairs.loading import PROJECT
+from adaedl.pairs.weights import cache_dir
 from adaedl.request import MAX_LANES
 from adaedl.trace import MAX_TRACE_BYTES, Trace
-from components import answers, assets
-from components.controls import DEFAULTS
-from components.guard import for_strangers, route_path
-from components.models_state import ModelsState
+from components.parts import assets
+from components.parts.controls import DEFAULTS
+from components.serving import answers
+from components.serving.models_state import ModelsState
+from components.serving.security import for_strangers, route_path
 
 JSON = {"content-type": "application/json"}
 
@@ -159,7 +160,7 @@ def test_what_fails_without_a_word_is_one_sentence_outside_and_a_traceback_in_th
     def fail(*_):
         raise ZeroDivisionError("insides")
 
-    monkeypatch.setattr("components.api.play", fail)
+    monkeypatch.setattr("components.serving.api.play", fail)
     assert call()["output"]["error"] == str(answers.FAILED)
     assert ["ZeroDivisionError" in record.exc_text for record in caplog.records] == [True]
     monkeypatch.setattr("components.health.health", fail)
@@ -193,7 +194,7 @@ def test_folders_of_the_server_are_no_models_for_visitors(call, pair):
 
 @pytest.mark.parametrize("pair", ["http://127.0.0.1:1/a:b/c", "org/x y:a/b", "a/../b:c/d", "a/b/c:d/e"])
 def test_what_is_no_name_on_the_hub_is_asked_for_nowhere(call, pair, monkeypatch):
-    monkeypatch.setattr("adaedl.models.weights._ask", lambda *_: pytest.fail("somebody was asked"))
+    monkeypatch.setattr("adaedl.pairs.weights._ask", lambda *_: pytest.fail("somebody was asked"))
     assert not call(pair=pair)["success"]
 
 
@@ -298,7 +299,7 @@ def test_a_model_that_cannot_be_loaded_tells_a_visitor_no_folder(monkeypatch, tm
     def load_pair(name, **options):
         raise UserError("Cannot write to the cache folder {} ({}).", cache_dir(), "No space left on device")
 
-    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
     models = ModelsState(DEFAULTS.pair)
     with pytest.raises(UserError) as refusal:
         models.load("org/a:org/b").result()
@@ -316,7 +317,7 @@ def test_the_host_s_token_and_trust_are_not_for_pairs_that_visitors_type(monkeyp
         asked.append(trusted)
         raise UserError("none")
 
-    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
     with pytest.raises(UserError):
         ModelsState("own/a:own/b").load(name).result()
     assert asked[0] == used
@@ -416,7 +417,7 @@ def test_every_answer_tells_the_browser_what_to_forbid(behind, path):
 
 
 def test_a_space_may_be_framed_by_the_hub_alone():
-    from components.guard import SecurityHeaders
+    from components.serving.security import SecurityHeaders
 
     policy = SecurityHeaders(None, on_spaces=True).headers["content-security-policy"]
     assert policy.endswith("frame-ancestors 'self' https://huggingface.co https://*.hf.space")
@@ -444,7 +445,7 @@ def test_health_tells_what_runs_and_how_full_the_queue_is(client, served):
 
 
 def test_health_fails_where_no_pair_could_be_loaded(served, client, monkeypatch):
-    from components.models_state import LoadState
+    from components.serving.models_state import LoadState
 
     monkeypatch.setattr(served[1], "pair", None)
     monkeypatch.setattr(served[1], "state", LoadState("x", "failed", "no network"))

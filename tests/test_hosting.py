@@ -22,19 +22,30 @@ from huggingface_hub import SpaceCard
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
-from adaedl import threads
 from adaedl.errors import UserError
-from adaedl.models.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
-from components import controls, hosting, race_log, running, sweep_page
-from components import zero_gpu as zero_gpu_module
-from components.controls import DEFAULTS
-from components.hosting import Host
-from components.launch import launch
-from components.live import Session, play
-from components.models_state import ModelsState
-from components.page import build_page
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
+from adaedl.system import threads
+from components.pages import sweep as sweep_page
+from components.pages.page import build_page
+from components.parts import controls
+from components.parts.controls import DEFAULTS
 from components.recordings import DEPTH
-from components.zero_gpu import LEAST_S, MAX_S, START_S, Quota, quota_of, race_duration, recording_duration
+from components.serving import hosting, race_log
+from components.serving import race_execution as running
+from components.serving import zero_gpu as zero_gpu_module
+from components.serving.hosting import Host
+from components.serving.launch import launch
+from components.serving.models_state import ModelsState
+from components.serving.race_session import Session, play
+from components.serving.zero_gpu import (
+    LEAST_S,
+    MAX_S,
+    START_S,
+    Quota,
+    quota_of,
+    race_duration,
+    recording_duration,
+)
 
 TESTS = Path(__file__).resolve().parent
 PATIENCE = 60  # seconds
@@ -205,7 +216,7 @@ def test_a_pair_that_memory_chose_and_nothing_brings_is_replaced_by_the_default_
             raise UserError(f"{name} is not on this machine.")
         return hosted_models().pair
 
-    monkeypatch.setattr("adaedl.models.loading.load_pair", load_pair)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
     models = ModelsState("qwen2.5-7b")
     models.load_first()
     models.on_device(lambda: None).result()
@@ -447,7 +458,7 @@ def test_a_race_ends_at_the_time_limit_and_keeps_what_has_run(monkeypatch):
     racing = play(models, replace(SETTINGS, max_new_tokens=90), session)
     while session.trace is None or not any(lane.rounds for lane in session.trace.lanes):
         next(racing)
-    monkeypatch.setattr("components.live.time.monotonic", lambda: float("inf"))
+    monkeypatch.setattr("components.serving.race_session.time.monotonic", lambda: float("inf"))
     ended = list(racing)[-1]
     assert words(ended)["key"] == "host.status_time_limit"
     assert words(ended)["values"]["rounds"] >= 1

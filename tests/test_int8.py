@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from test_runners import assert_same_bits, token_ids
 from toys import rounded, tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2, toy_pair, toy_tokenizer
 
-from adaedl import reference
 from adaedl.__main__ import main
-from adaedl.check import check
 from adaedl.decoding import decode
 from adaedl.errors import UserError
-from adaedl.forwards import weights_read
-from adaedl.models import loading
-from adaedl.models.cpu import PackedGate, PackedLinear, PackedModel
-from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
-from adaedl.models.int8 import LEVELS, Int8Linear, quantize
-from adaedl.models.presets import resolve
+from adaedl.measure.check import check
+from adaedl.measure.forwards import weights_read
+from adaedl.measure.peers import transformers as reference
+from adaedl.models.cpu.int8 import LEVELS, Int8Linear, quantize
+from adaedl.models.cpu.packed import PackedGate, PackedLinear, PackedModel
+from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter
 from adaedl.models.runner import TransformersRunner, make_runner
+from adaedl.pairs import loading
+from adaedl.pairs.presets import resolve
 from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from hosted import hosted_models, until
 
-from components import jobs as module
-from components.controls import DEFAULTS
-from components.jobs import Jobs
-from components.live import Moment
-from components.race_page import RaceWork
-from components.sweep_page import SweepWork
-from components.sweep_results import EXAMPLE, open_rows
-from components.sweep_run import Pace
+from components.pages.race import RaceWork
+from components.pages.sweep import SweepWork
+from components.parts.controls import DEFAULTS
+from components.parts.sweep_results import EXAMPLE, open_rows
+from components.serving import jobs as module
+from components.serving.jobs import Jobs
+from components.serving.race_session import Moment
+from components.serving.sweep_session import Pace
 
 TESTS = Path(__file__).resolve().parent
 PATIENCE = 60  # seconds

@@ -14,19 +14,19 @@ import torch
 from browsing import violations
 from playwright.sync_api import Browser, Page, expect
 
-from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.measure.study import mean_speedups, speedup_table
+from adaedl.measure.sweep import read_rows
+from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.sampling import acceptance_probability, residual
 from adaedl.stopping import acceptance_lower_bound, make_stopper
-from adaedl.study import mean_speedups, speedup_table
-from adaedl.sweep import read_rows
 from adaedl.trace import Trace
-from components.assets import address as assets_address
-from components.controls import DEFAULTS
-from components.launch import launch
-from components.models_state import ModelsState
-from components.page import build_page
-from components.settings import RaceSettings
-from components.texts import texts
+from components.pages.page import build_page
+from components.parts.assets import address as assets_address
+from components.parts.controls import DEFAULTS
+from components.parts.settings import RaceSettings
+from components.parts.texts import texts
+from components.serving.launch import launch
+from components.serving.models_state import ModelsState
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
 STEPS = range(1, 6)

@@ -10,9 +10,9 @@ from hosted import hosted, small_race
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from adaedl.request import NOISE_VERSION
-from components import assets
 from components.bench import saved
 from components.chromium import open_accordion, run_linked
+from components.parts import assets
 
 SOON = 120_000  # milliseconds, on a busy machine
 WAITS = "The settings of this link are in place"

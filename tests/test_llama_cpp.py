@@ -12,10 +12,11 @@ import torch
 from toys import tiny_llama, tiny_pair, tiny_qwen2
 from transformers import AutoModelForCausalLM
 
-from adaedl import llama_cpp, reference
-from adaedl.bench import LOOKUP_TOKENS, bench
 from adaedl.errors import UserError
-from adaedl.llama_cpp import LlamaCpp, write_gguf
+from adaedl.measure.bench import LOOKUP_TOKENS, bench
+from adaedl.measure.peers import llama_cpp
+from adaedl.measure.peers import transformers as reference
+from adaedl.measure.peers.llama_cpp import LlamaCpp, write_gguf
 from adaedl.models.runner import TransformersRunner
 from adaedl.request import Sampling
 

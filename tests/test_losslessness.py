@@ -38,7 +38,7 @@ from toys import (
 
 from adaedl import sampling as rules
 from adaedl.decoding import decode
-from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
+from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter
 from adaedl.models.runner import make_runner
 from adaedl.noise import SharedNoise
 from adaedl.request import VERIFICATIONS, Sampling

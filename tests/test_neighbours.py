@@ -15,15 +15,24 @@ import torch
 from folders import make_tokenizer, save_model
 from toys import tiny_pair
 
-from adaedl import neighbours
 from adaedl.__main__ import main
-from adaedl.control_groups import group_with_quota
 from adaedl.errors import UserError
+from adaedl.measure import neighbours
+from adaedl.measure.neighbour_engine import busy_processes, second_engine
+from adaedl.measure.neighbours import (
+    CONDITIONS,
+    IDLE,
+    ONE_THREAD,
+    QUOTA,
+    TWO_ENGINES,
+    Measured,
+    measure,
+    result_row,
+)
+from adaedl.measure.peers.transformers import Tally
 from adaedl.metrics import BASELINE
 from adaedl.models.runner import TransformersRunner
-from adaedl.neighbour_engine import busy_processes, second_engine
-from adaedl.neighbours import CONDITIONS, IDLE, ONE_THREAD, QUOTA, TWO_ENGINES, Measured, measure, result_row
-from adaedl.reference import Tally
+from adaedl.system.control_groups import group_with_quota
 
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 60  # seconds
@@ -123,7 +132,7 @@ def test_the_table_has_a_line_for_each_row_and_says_what_was_not_measured(result
 
 def test_without_a_control_group_the_quota_is_not_measured_and_all_else_is(pair_name, monkeypatch):
     monkeypatch.setattr(neighbours, "LEAST_S", 0.0)
-    monkeypatch.setattr("adaedl.control_groups._make_group", lambda *_: None)
+    monkeypatch.setattr("adaedl.system.control_groups._make_group", lambda *_: None)
     parts = list(
         neighbours.neighbours_in_parts(
             tiny_pair("self", runner=TransformersRunner), pair_name, max_new_tokens=4, repeats=1
@@ -187,7 +196,7 @@ def test_busy_processes_are_ended_by_an_error():
 
 def test_neighbours_end_when_the_process_that_started_them_is_killed(pair_name):
     code = (
-        "from adaedl.neighbour_engine import busy_processes, second_engine\n"
+        "from adaedl.measure.neighbour_engine import busy_processes, second_engine\n"
         f"options = dict(pair={pair_name!r}, dtype=None, max_new_tokens=4, seed=0)\n"
         "with busy_processes(1) as busy, second_engine(**options) as engine, engine.working(0, 1.0):\n"
         "    print(busy[0].pid, engine._process.pid, flush=True)\n"

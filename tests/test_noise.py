@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from adaedl.models import cpu_kernels
+from adaedl.models.cpu import kernels as cpu_kernels
 from adaedl.noise import SharedNoise, drawing, gumbel, noise_of, noise_rows, philox
 from adaedl.race import new_trace
 from adaedl.request import NOISE_VERSION, Sampling

@@ -61,7 +61,7 @@ def nothing_begins(monkeypatch, tmp_path):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr("adaedl.__main__.load", begin)
-    monkeypatch.setattr("adaedl.shapes.bench_shapes_in_parts", begin)
+    monkeypatch.setattr("adaedl.measure.shapes.bench_shapes_in_parts", begin)
     monkeypatch.setattr("adaedl.distill.cli._target", begin)
 
 

@@ -23,7 +23,7 @@ from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import LaneMetrics, Trace
 from components.bench import saved
 from components.chromium import open_accordion, run_linked
-from components.texts import texts
+from components.parts.texts import texts
 
 PROJECT = Path(__file__).resolve().parents[1]
 EXAMPLES = PROJECT / "assets" / "examples"

@@ -14,11 +14,12 @@ from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicLayer
 
 from adaedl.errors import UserError
-from adaedl.models import loading, placement, runner
-from adaedl.models.drafter import IndependentDrafter
-from adaedl.models.loading import load_pair
-from adaedl.models.placement import ROOM, Device, Placement, place, size_of_weights
+from adaedl.models import runner
+from adaedl.models.drafters.drafter import IndependentDrafter
 from adaedl.models.runner import TransformersRunner, prefill
+from adaedl.pairs import loading, placement
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.placement import ROOM, Device, Placement, place, size_of_weights
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import verify_by_match

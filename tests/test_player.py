@@ -15,13 +15,13 @@ from playwright.sync_api import BrowserContext, Page, expect
 from toys import byte_tokenizer, differing, tiny_pair
 
 from adaedl.metrics import compute_metrics, to_frame
-from adaedl.models.token_text import TextStream, TokenReader
+from adaedl.pairs.token_text import TextStream, TokenReader
 from adaedl.race import new_trace, race
 from adaedl.request import MAX_LANES, Sampling
 from adaedl.trace import MAX_TRACE_BYTES, Lane, Round, TextDifference, Trace
-from components import assets
-from components.palette import css_variables
-from components.player import KEPT, WINDOW, RaceFeed
+from components.parts import assets
+from components.parts.palette import css_variables
+from components.parts.player import KEPT, WINDOW, RaceFeed
 
 LANES = ["autoregressive", "fixed:k=3", "adaedl:threshold=0.6", "max_confidence"]
 EXAMPLES = sorted(file for file in (assets.ASSETS / "examples").glob("*.json") if file.name != "index.json")

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from adaedl.errors import UserError
-from adaedl.models.presets import DEFAULT_PAIR, PRESETS, resolve
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, resolve
 
 
 def test_the_default_pair_needs_no_account_and_no_gpu():
@@ -82,6 +82,6 @@ def test_anything_else_is_refused_with_the_presets_and_the_syntax(text):
 
 def test_presets_are_listed_without_importing_torch():
     code = (
-        "import sys, adaedl.models.presets; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+        "import sys, adaedl.pairs.presets; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

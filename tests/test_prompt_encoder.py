@@ -9,8 +9,8 @@ from tokenizers import AddedToken, Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from adaedl.errors import UserError
-from adaedl.models.chat import own_template
-from adaedl.models.prompt_encoder import PromptEncoder, control_tokens
+from adaedl.pairs.chat import own_template
+from adaedl.pairs.prompt_encoder import PromptEncoder, control_tokens
 
 REPLACING = CHATML.replace("m.content", "m.content | replace('blue', 'red') | upper")
 SYSTEM = "<|im_start|>system\nAnswer in one word.<|im_end|>\n" + CHATML

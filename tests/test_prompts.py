@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaedl.__main__ import read_prompts
-from adaedl.models.presets import DEFAULT_PAIR
-from adaedl.prompts import repeats_in, split_prompts
-from adaedl.sweep import prompts_from_lines
-from components.sweep_page import DEFAULTS
+from adaedl.measure.prompts import repeats_in, split_prompts
+from adaedl.measure.sweep import prompts_from_lines
+from adaedl.pairs.presets import DEFAULT_PAIR
+from components.pages.sweep import DEFAULTS
 
 ODD_LINES = (
     '=cmd|"/c calc"!A0\r\n"quoted, with comma"\r\n\r\n  spaced  \nline\x0bvertical tab\nform\x0cfeed\n'

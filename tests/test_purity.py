@@ -25,7 +25,7 @@ def test_no_module_of_the_engine_imports_what_only_the_page_needs():
             assert imported <= {"torch", "triton", "typing", "adaedl"}
             continue
         names.add(".".join(path.relative_to(folder.parent).with_suffix("").parts).removesuffix(".__init__"))
-    assert {"adaedl", "adaedl.decoding", "adaedl.__main__", "adaedl.models.loading"} <= names
+    assert {"adaedl", "adaedl.decoding", "adaedl.__main__", "adaedl.pairs.loading"} <= names
     program = (
         "import importlib, sys\n"
         f"for name in {sorted(names)!r}: importlib.import_module(name)\n"
@@ -41,9 +41,9 @@ def test_no_module_of_the_engine_imports_what_only_the_page_needs():
 def test_the_page_is_built_and_refuses_what_it_must_before_torch_is_imported():
     program = (
         "import sys\n"
-        "from components.controls import DEFAULTS\n"
-        "from components.models_state import ModelsState\n"
-        "from components.page import build_page\n"
+        "from components.parts.controls import DEFAULTS\n"
+        "from components.serving.models_state import ModelsState\n"
+        "from components.pages.page import build_page\n"
         "build_page(ModelsState(DEFAULTS.pair))\n"
         "DEFAULTS.check()\n"
         f"print(*[name for name in {SLOW!r} if name in sys.modules])"

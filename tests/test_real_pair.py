@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from adaedl.models.cpu import PackedModel
-from adaedl.models.loading import load_model
+from adaedl.models.cpu.packed import PackedModel
 from adaedl.models.runner import TransformersRunner
-from adaedl.models.weights import fetch_weights
 from adaedl.noise import SharedNoise
+from adaedl.pairs.loading import load_model
+from adaedl.pairs.weights import fetch_weights
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import warp_logits

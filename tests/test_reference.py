@@ -4,10 +4,10 @@ import pytest
 import torch
 from toys import tiny_llama, tiny_pair
 
-from adaedl import reference
+from adaedl.measure.peers import transformers as reference
+from adaedl.measure.peers.transformers import Tally
 from adaedl.models.runner import TransformersRunner
 from adaedl.race import new_trace, race
-from adaedl.reference import Tally
 from adaedl.request import Sampling
 
 PROMPT = "w1 w2 w3 w4 w1 w2"

@@ -11,13 +11,13 @@ from toys import Resting, byte_tokenizer, random_world, tiny_pair, world_pair
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
+from adaedl.measure.prompts import BENCH_PROMPTS
 from adaedl.metrics import compute_metrics
 from adaedl.models.runner import TransformersRunner
-from adaedl.prompts import BENCH_PROMPTS
 from adaedl.race import new_trace, race
-from adaedl.recorder import MAX_TOKENS, record
-from adaedl.recording import Recording
-from adaedl.replay import model_error, near_ties, percent_of_oracle, replay, replay_trace
+from adaedl.replay.recorder import MAX_TOKENS, record
+from adaedl.replay.recording import Recording
+from adaedl.replay.replay import model_error, near_ties, percent_of_oracle, replay, replay_trace
 from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, Stopper, make_stopper
 from adaedl.trace import Lane, Round

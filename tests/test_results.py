@@ -16,12 +16,14 @@ import pytest
 import torch
 from toys import tiny_pair
 
-from adaedl import bench, check, race, recorder
+from adaedl import race
 from adaedl.__main__ import main
-from adaedl.check import Measurement
+from adaedl.measure import bench, check
+from adaedl.measure.check import Measurement
 from adaedl.models.runner import TransformersRunner
-from adaedl.models.token_text import TextStream
-from adaedl.recording import Recording
+from adaedl.pairs.token_text import TextStream
+from adaedl.replay import recorder
+from adaedl.replay.recording import Recording
 from adaedl.request import Sampling
 from adaedl.trace import Trace
 
@@ -305,7 +307,7 @@ def sweep_arguments(tmp_path) -> list[str]:
 
 def test_a_sweep_that_is_stopped_says_where_it_is_and_goes_on(sweep_arguments, monkeypatch, tmp_path, capsys):
     with monkeypatch.context() as stopping:
-        signal_after(stopping, __import__("adaedl.sweep").sweep, "append_csv", 1, signal.SIGTERM)
+        signal_after(stopping, __import__("adaedl.measure.sweep").sweep, "append_csv", 1, signal.SIGTERM)
         assert main(sweep_arguments) == 143
     assert f"{tmp_path / 's.csv'} has 1 of 2 cells; --resume goes on with it." in capsys.readouterr().err
     assert main([*sweep_arguments, "--resume"]) == 0
@@ -317,7 +319,7 @@ def test_a_second_sweep_into_one_file_is_refused(sweep_arguments, tmp_path, caps
     assert main(sweep_arguments) == 0
     before = (tmp_path / "s.csv").read_text()
     program = (
-        "import sys, pathlib; from adaedl.files import exclusive\n"
+        "import sys, pathlib; from adaedl.system.files import exclusive\n"
         "with exclusive(pathlib.Path(sys.argv[1])):\n"
         "    print('mine', flush=True); sys.stdin.read()"
     )
@@ -341,7 +343,7 @@ def test_a_table_goes_where_it_can_be_read_again(sweep_arguments, csv, capsys):
 
 
 def test_a_study_that_is_stopped_goes_on(monkeypatch, tmp_path, capsys):
-    from adaedl import study, sweep
+    from adaedl.measure import study, sweep
 
     monkeypatch.setattr(study, "LANES", ("autoregressive", "adaedl"))
     monkeypatch.setattr(study, "TEMPERATURES", (0.7,))

@@ -14,12 +14,14 @@ from transformers import GemmaConfig, GemmaForCausalLM
 
 from adaedl.decoding import decode, read_prompt
 from adaedl.errors import UserError
-from adaedl.models import cpu, cuda, drafter
-from adaedl.models.cpu import PackedGate, PackedLinear, PackedModel, same_bits
-from adaedl.models.cuda import GraphedLlama, make_graphed
-from adaedl.models.drafter import FeatureDrafter, load_feature_drafter
-from adaedl.models.drafter_net import rotary
-from adaedl.models.families import can_pack
+from adaedl.models.cpu import packed as cpu
+from adaedl.models.cpu.families import can_pack
+from adaedl.models.cpu.packed import PackedGate, PackedLinear, PackedModel, same_bits
+from adaedl.models.cuda import graphs as cuda
+from adaedl.models.cuda.graphs import GraphedLlama, make_graphed
+from adaedl.models.drafters import drafter
+from adaedl.models.drafters.drafter import FeatureDrafter, load_feature_drafter
+from adaedl.models.drafters.net import rotary
 from adaedl.models.runner import PREFILL_CHUNK, TransformersRunner, make_runner, prefill
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
@@ -265,8 +267,8 @@ def test_kernels_that_are_wrong_or_cannot_be_compiled_are_not_used(monkeypatch, 
     with monkeypatch.context() as wrong:
         wrong.setattr(cpu.kernels(), "multiply", lambda packed, x: multiply(packed, x) + 1e-3)
         assert cpu.kernels.__wrapped__() is None
-    monkeypatch.delattr("adaedl.models.cpu_kernels", raising=True)
-    monkeypatch.setitem(sys.modules, "adaedl.models.cpu_kernels", None)
+    monkeypatch.delattr("adaedl.models.cpu.kernels", raising=True)
+    monkeypatch.setitem(sys.modules, "adaedl.models.cpu.kernels", None)
     assert cpu.kernels.__wrapped__() is None
     assert "kernels cannot be compiled" in caplog.text
 

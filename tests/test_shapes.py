@@ -6,18 +6,27 @@ from dataclasses import replace
 import pytest
 import torch
 
-from adaedl import reference, shapes
 from adaedl.__main__ import main
 from adaedl.decoding import decode
 from adaedl.errors import UserError
-from adaedl.forwards import bytes_to_read
-from adaedl.models import loading
-from adaedl.models.drafter import IndependentDrafter
-from adaedl.models.int8 import quantize_model
-from adaedl.models.layerwise import random_layerwise
+from adaedl.measure import shapes
+from adaedl.measure.forwards import bytes_to_read
+from adaedl.measure.peers import transformers as reference
+from adaedl.measure.shapes import (
+    SHAPES,
+    ScriptedRunner,
+    Shape,
+    make_pair,
+    pick_shapes,
+    scripted,
+    write_script,
+)
+from adaedl.models.cpu.int8 import quantize_model
+from adaedl.models.cpu.layerwise import random_layerwise
+from adaedl.models.drafters.drafter import IndependentDrafter
 from adaedl.models.runner import make_runner
+from adaedl.pairs import loading
 from adaedl.request import Sampling
-from adaedl.shapes import SHAPES, ScriptedRunner, Shape, make_pair, pick_shapes, scripted, write_script
 from adaedl.stopping import Fixed
 
 CPU = torch.device("cpu")

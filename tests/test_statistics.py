@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from adaedl.measure.sweep import read_rows
 from adaedl.statistics import FEWEST, arithmetic_mean, by_sample, geometric_mean, rank_correlation
-from adaedl.sweep import read_rows
 
 
 @pytest.mark.parametrize("size", [5, 20, 100])

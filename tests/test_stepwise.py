@@ -11,13 +11,14 @@ from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from adaedl.decoding import read_prompt
 from adaedl.errors import UserError
-from adaedl.models import cpu, stepwise
-from adaedl.models.cpu import PackedModel, StaticCache
-from adaedl.models.drafter import IndependentDrafter
-from adaedl.models.loading import load_model, load_pair
+from adaedl.models import stepwise
+from adaedl.models.cpu import packed as cpu
+from adaedl.models.cpu.packed import PackedModel, StaticCache
+from adaedl.models.drafters.drafter import IndependentDrafter
 from adaedl.models.runner import TransformersCache, TransformersRunner, check_stepwise, make_runner
 from adaedl.models.stepwise import Probe, distance
-from adaedl.models.weights import fetch_weights
+from adaedl.pairs.loading import load_model, load_pair
+from adaedl.pairs.weights import fetch_weights
 
 CPU = torch.device("cpu")
 NOT_CAUSAL = "is not causal: its logits for the beginning of a text depend on how the text goes on"

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from toys import tiny_pair
 
-from adaedl import study
-from adaedl.sweep import Grid, Prompt, run_sweep, to_frame
+from adaedl.measure import study
+from adaedl.measure.sweep import Grid, Prompt, run_sweep, to_frame
 
 TEMPERATURES = (0.0, 0.3, 1.0)
 

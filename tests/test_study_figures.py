@@ -3,7 +3,7 @@
 import pytest
 from test_study import flat, rows
 
-from adaedl import study
+from adaedl.measure import study
 from components.study_figures import BEST_FIXED, SHOWN, figures, spread
 
 

@@ -8,14 +8,22 @@ import pytest
 from scipy import stats
 from toys import tiny_pair
 
-from adaedl import sweep
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.errors import UserError
+from adaedl.measure import sweep
+from adaedl.measure.prompts import PROMPT_SETS
+from adaedl.measure.sweep import (
+    Grid,
+    Prompt,
+    built_in_prompts,
+    open_csv,
+    prompts_from_lines,
+    read_rows,
+    run_sweep,
+)
 from adaedl.metrics import compute_metrics
-from adaedl.prompts import PROMPT_SETS
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
-from adaedl.sweep import Grid, Prompt, built_in_prompts, open_csv, prompts_from_lines, read_rows, run_sweep
 
 PROMPTS = (Prompt("chat", 1, "w1 w2 w3"), Prompt("story", 1, "w9 w4"), Prompt("story", 2, "w7"))
 SETUP = {"pair": "toy", "device": "cpu", "dtype": "float32"}

@@ -17,10 +17,7 @@ from hosted import hosted, hosted_models
 from playwright.sync_api import Page, expect
 
 from adaedl.errors import UserError
-from adaedl.models.presets import DEFAULT_PAIR
-from adaedl.request import MAX_LANES
-from adaedl.stopping import LIVE_STOPPERS
-from adaedl.sweep import (
+from adaedl.measure.sweep import (
     COLUMNS,
     MAX_PROMPTS,
     MAX_ROWS,
@@ -33,14 +30,17 @@ from adaedl.sweep import (
     summarise,
     to_frame,
 )
+from adaedl.pairs.presets import DEFAULT_PAIR
+from adaedl.request import MAX_LANES
+from adaedl.stopping import LIVE_STOPPERS
 from components.chromium import open_accordion
-from components.guard import LARGEST
-from components.live import Session, play
-from components.models_state import ModelsState
-from components.sweep_page import DEFAULTS, SweepWork
-from components.sweep_results import EXAMPLE, open_rows, parquet, tell_results
-from components.sweep_run import Pace, SweepSession, play_sweep
-from components.sweep_settings import SweepSettings, most_runs, race_of
+from components.pages.sweep import DEFAULTS, SweepWork
+from components.parts.sweep_results import EXAMPLE, open_rows, parquet, tell_results
+from components.parts.sweep_settings import SweepSettings, most_runs, race_of
+from components.serving.models_state import ModelsState
+from components.serving.race_session import Session, play
+from components.serving.security import LARGEST
+from components.serving.sweep_session import Pace, SweepSession, play_sweep
 
 SOON = 60_000
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -99,7 +99,7 @@ def test_a_sweep_takes_as_many_lanes_as_the_engine_races_at_once():
 
 
 def test_a_sweep_that_is_too_large_is_refused_before_anything_is_done_for_each_run(monkeypatch):
-    monkeypatch.setattr("components.sweep_settings.Grid", lambda *_: pytest.fail("its grid was made"))
+    monkeypatch.setattr("components.parts.sweep_settings.Grid", lambda *_: pytest.fail("its grid was made"))
     with pytest.raises(UserError, match="at most 400"):
         settings(listed="w1\n" * 1000, seeds=",".join(map(str, range(1000)))).grid(DEFAULT_PAIR)
 

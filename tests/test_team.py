@@ -11,8 +11,8 @@ import torch
 from toys import rounded, tiny_llama, tiny_pair
 
 from adaedl.decoding import read_prompt
-from adaedl.models import cpu_kernels
-from adaedl.models.cpu import PackedGate, PackedLinear, PackedModel
+from adaedl.models.cpu import kernels as cpu_kernels
+from adaedl.models.cpu.packed import PackedGate, PackedLinear, PackedModel
 from adaedl.noise import SharedNoise
 
 MODELS = {
@@ -136,7 +136,7 @@ def test_what_a_late_thread_may_read_is_kept_until_it_has_left(threads, monkeypa
 def test_a_fork_starts_threads_of_its_own():
     script = """
 import os, sys, torch
-from adaedl.models.cpu import PackedLinear
+from adaedl.models.cpu.packed import PackedLinear
 torch.set_num_threads(2)
 product, x = PackedLinear(torch.randn(640, 64)), torch.randn(3, 64)
 expected = product(x)
@@ -154,7 +154,7 @@ def test_a_weight_of_bfloat16_numbers_takes_half_the_bytes_and_gives_the_same_bi
     x = torch.randn(5, 64)
     products, sizes = [], []
     for faster in (False, True):
-        monkeypatch.setattr("adaedl.models.cpu.reads_bfloat16_faster", lambda faster=faster: faster)
+        monkeypatch.setattr("adaedl.models.cpu.packed.reads_bfloat16_faster", lambda faster=faster: faster)
         product = PackedLinear(weight)
         products.append(product(x))
         sizes.append(product.nbytes)

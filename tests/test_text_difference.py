@@ -17,7 +17,7 @@ from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
 from adaedl.text_difference import explain_differences, first_difference, gap_between, rounding_of
 from adaedl.trace import Lane, TextDifference, Trace
-from components.player import RaceFeed
+from components.parts.player import RaceFeed
 
 PROMPT = "w1 w2 w3"
 LANES = ["autoregressive", "fixed:k=3", "adaedl"]

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaedl.models import text_memory
-from adaedl.models.text_memory import LONGEST_MATCH, MOST_FOLLOWERS, TextMemory
+from adaedl.models.drafters import text_memory
+from adaedl.models.drafters.text_memory import LONGEST_MATCH, MOST_FOLLOWERS, TextMemory
 
 TEXTS = st.lists(st.integers(0, 3), min_size=1, max_size=40)
 DRAFTS = st.lists(st.integers(0, 3), max_size=6)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from adaedl import threads
 from adaedl.__main__ import cores_words
-from adaedl.control_groups import cpu_quota, group_with_quota
 from adaedl.errors import UserError
-from adaedl.models.chat import small_environment
-from adaedl.threads import VARIABLES, usable_cores, usable_threads
+from adaedl.pairs.chat import small_environment
+from adaedl.system import threads
+from adaedl.system.control_groups import cpu_quota, group_with_quota
+from adaedl.system.threads import VARIABLES, usable_cores, usable_threads
 
 PROJECT = Path(__file__).parents[1]
 V1 = "cgroup cgroup rw,cpu"
@@ -184,8 +184,8 @@ def program(code: str, environment: dict[str, str], before: str = "") -> dict:
     code = (
         "import json, os, sys\n"
         f"{before}\n"
-        "from adaedl.threads import VARIABLES, apply_threads, prepare_threads\n"
-        "from adaedl.threads import threads_in_use, usable_threads\n"
+        "from adaedl.system.threads import VARIABLES, apply_threads, prepare_threads\n"
+        "from adaedl.system.threads import threads_in_use, usable_threads\n"
         "prepared = prepare_threads()\n"
         "found = {name: os.environ.get(name) for name in VARIABLES}\n"
         f"{code}\n"
@@ -247,10 +247,10 @@ def test_neither_this_process_nor_its_children_take_our_number_for_the_users():
         "del os.environ['ADAEDL_THREADS']\n"
         "found['here'] = usable_threads().limit\n"
         "import subprocess\n"
-        "ask = 'from adaedl.threads import usable_threads; print(usable_threads().limit)'\n"
+        "ask = 'from adaedl.system.threads import usable_threads; print(usable_threads().limit)'\n"
         "command = [sys.executable, '-c', ask]\n"
         "found['child'] = subprocess.run(command, capture_output=True, text=True).stdout\n"
-        "from adaedl.models.chat import small_environment\n"
+        "from adaedl.pairs.chat import small_environment\n"
         "apart = small_environment()\n"
         "found['apart'] = subprocess.run(command, env=apart, capture_output=True, text=True).stdout\n"
         "os.environ['OMP_NUM_THREADS'] = '1,1'\n"
@@ -293,7 +293,7 @@ def test_a_library_user_keeps_torchs_number():
     code = (
         "import sys; sys.path.insert(0, 'tests')\n"
         "import torch; torch.set_num_threads(5)\n"
-        "from adaedl.threads import apply_threads\n"
+        "from adaedl.system.threads import apply_threads\n"
         "apply_threads(); print(torch.get_num_threads())"
     )
     done = subprocess.run(
@@ -309,7 +309,7 @@ def test_a_library_user_keeps_torchs_number():
 
 @pytest.mark.parametrize(("quota", "count"), [(100_000, 1), (150_000, 1), (200_000, min(2, usable_cores()))])
 def test_a_process_in_a_real_group_finds_its_quota(tmp_path, quota, count):
-    ask = "from adaedl.threads import usable_threads; print(usable_threads().count, usable_threads().limit)"
+    ask = "import adaedl.system.threads as t; print(t.usable_threads().count, t.usable_threads().limit)"
     with group_with_quota(quota / 100_000) as processes:
         if processes is None:  # no rights, or no such system: the same on a made-up one
             found = usable_threads({}, with_quota(tmp_path, f"{quota} 100000"))

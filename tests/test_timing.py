@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_metrics import drafted, lane, toy_trace
 from test_sweep import SETUP, small_grid
 
-from adaedl import sweep
+from adaedl.measure import sweep
 from adaedl.metrics import TIMING_NOTES, compute_metrics
 from adaedl.timing import Durations
 from adaedl.trace import Emitted, Lane, LaneMetrics, Round, Trace

@@ -9,10 +9,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from adaedl.models.loading import load_tokenizer
-from adaedl.models.presets import DEFAULT_PAIR, PRESETS
-from adaedl.models.token_text import TextStream, TokenReader, is_whole
-from adaedl.models.weights import fetch_weights
+from adaedl.pairs.loading import load_tokenizer
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
+from adaedl.pairs.token_text import TextStream, TokenReader, is_whole
+from adaedl.pairs.weights import fetch_weights
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 WORDS = ["▁", "▁▁", "▁Paris", "Paris", "▁is", "s", "水", "é", "▁�", "<s>", "</s>", ""]

@@ -15,9 +15,10 @@ from gradio_client import Client
 from hosted import hosted_models, until
 from visitors import race
 
-from components import guard, upkeep
-from components.launch import launch
-from components.page import build_page
+from components.pages.page import build_page
+from components.serving import cleanup as upkeep
+from components.serving import security as guard
+from components.serving.launch import launch
 
 PATIENCE = 20  # seconds
 

@@ -13,7 +13,7 @@ from visitors import LANES, complaints, open_tabs_together, race, visit_together
 
 from adaedl.trace import Trace
 from components.bench import run_streamed
-from components.controls import DEFAULTS
+from components.parts.controls import DEFAULTS
 
 PATIENCE = 60  # seconds
 

@@ -12,11 +12,11 @@ from transformers import GenerationConfig
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
-from adaedl.models.drafter import IndependentDrafter
-from adaedl.models.loading import load_pair
+from adaedl.models.drafters.drafter import IndependentDrafter
 from adaedl.models.runner import TransformersRunner, make_runner
-from adaedl.models.vocabulary import Difference, check_same_tokenizer, end_tokens
-from adaedl.recorder import record
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.vocabulary import Difference, check_same_tokenizer, end_tokens
+from adaedl.replay.recorder import record
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
 

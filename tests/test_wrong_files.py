@@ -14,9 +14,9 @@ import pytest
 from folders import CHATML, make_tokenizer, save_model
 
 from adaedl.errors import UserError
-from adaedl.models.loading import load_pair
-from adaedl.models.presets import resolve
-from adaedl.models.weights import fetch_weights
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.presets import resolve
+from adaedl.pairs.weights import fetch_weights
 
 NOBODY = 65534
 
@@ -202,10 +202,10 @@ for name in ("HOME", "ADAEDL_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
     os.environ.pop(name, None)
 import platformdirs, pwd, transformers  # while Python's own folder may be read
 from adaedl.errors import UserError
-from adaedl.models.loading import load_pair
-from adaedl.models.weights import cache_dir, cached_weights
-from components.guard import for_strangers
-from components.hosting import host
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.weights import cache_dir, cached_weights
+from components.serving.security import for_strangers
+from components.serving.hosting import host
 if os.geteuid() == 0:
     os.setuid(54321)
 else:

@@ -12,10 +12,10 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
-from adaedl.models.loading import load_tokenizer  # noqa: E402
-from adaedl.models.presets import DEFAULT_PAIR, PRESETS  # noqa: E402
-from adaedl.models.text_memory import TextMemory  # noqa: E402
-from adaedl.models.weights import fetch_weights  # noqa: E402
+from adaedl.models.drafters.text_memory import TextMemory  # noqa: E402
+from adaedl.pairs.loading import load_tokenizer  # noqa: E402
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS  # noqa: E402
+from adaedl.pairs.weights import fetch_weights  # noqa: E402
 
 LENGTHS = (512, 2048, 8192)
 STEPS = 200

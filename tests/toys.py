@@ -30,12 +30,12 @@ from transformers import (
 )
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from adaedl.models.cuda import GraphedLlama
-from adaedl.models.drafter import FeatureDrafter, IndependentDrafter
-from adaedl.models.drafter_net import DrafterConfig, DrafterNet
-from adaedl.models.int8 import quantize_model
-from adaedl.models.pair import Pair
+from adaedl.models.cpu.int8 import quantize_model
+from adaedl.models.cuda.graphs import GraphedLlama
+from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter
+from adaedl.models.drafters.net import DrafterConfig, DrafterNet
 from adaedl.models.runner import Output, make_runner
+from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
 from adaedl.sampling import (
     choose_with_noise,

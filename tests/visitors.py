@@ -30,7 +30,7 @@ sys.path.insert(0, str(PROJECT))
 
 from browsing import free_port  # noqa: E402
 
-from adaedl.neighbour_engine import busy_processes  # noqa: E402
+from adaedl.measure.neighbour_engine import busy_processes  # noqa: E402
 from components.bench import saved  # noqa: E402
 from components.chromium import chromium, run_linked  # noqa: E402
 

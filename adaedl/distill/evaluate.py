@@ -12,7 +12,7 @@ import torch
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.prompts import HELD_OUT_PROMPTS
 from adaedl.distill.train import Teacher
-from adaedl.models.drafter import FeatureDrafter
+from adaedl.models.drafters.drafter import FeatureDrafter
 from adaedl.models.runner import Runner
 from adaedl.sampling import acceptance_probability
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from adaedl.distill.batched import FEATURE_LAYERS, BatchedTeacher, product_dtype
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.prompts import OPENINGS
-from adaedl.files import replacing
+from adaedl.system.files import replacing
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 TEMPERATURE_SHARES = (0.4, 0.27, 0.23, 0.1)

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from adaedl.distill.batched import product_dtype
 from adaedl.distill.corpus import Corpus
-from adaedl.files import replacing
-from adaedl.models.cpu_kernels import exp, sums_in_any_order
-from adaedl.models.drafter_net import DrafterConfig, DrafterNet, ridge, rotary, unit_rms
+from adaedl.models.cpu.kernels import exp, sums_in_any_order
+from adaedl.models.drafters.net import DrafterConfig, DrafterNet, ridge, rotary, unit_rms
+from adaedl.system.files import replacing
 
 VOCAB_SIZE = 12_288
 INTERMEDIATE_SIZE = 2560  # of the MLP; with that vocabulary the file stays under 30 MB

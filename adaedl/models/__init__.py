@@ -1,1 +1,1 @@
-"""Pairs: presets, loading, the runners of a target and the two kinds of drafter."""
+"""Models behind one protocol: a forward that appends tokens to a cache, and a cache that rewinds."""

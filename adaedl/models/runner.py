@@ -188,10 +188,10 @@ def make_runner(
     Raises:
         UserError: the model cannot be decoded in steps.
     """
-    from adaedl.models.cpu import PackedModel
-    from adaedl.models.cuda import can_graph, make_graphed
-    from adaedl.models.families import why_not_packed
-    from adaedl.models.int8 import is_int8
+    from adaedl.models.cpu.families import why_not_packed
+    from adaedl.models.cpu.int8 import is_int8
+    from adaedl.models.cpu.packed import PackedModel
+    from adaedl.models.cuda.graphs import can_graph, make_graphed
 
     plain = runner = TransformersRunner(model, device)
     int8 = is_int8(model)

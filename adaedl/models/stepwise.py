@@ -242,7 +242,7 @@ def failures_told(kind: str) -> Iterator[None]:
     Raises:
         UserError: it failed. Errors about memory are raised as they are.
     """
-    from adaedl.models.loading import out_of_memory
+    from adaedl.pairs.loading import out_of_memory
 
     try:
         yield

@@ -19,4 +19,4 @@ rm -f assets/examples/sweep/sweep.csv
 python -m adaedl sweep --count 1 --temperatures 0,0.7,1.0,1.3,1.7 --max-new-tokens 48 \
   --lanes autoregressive,fixed:k=2,fixed:k=4,adaedl,adaedl:threshold=0.2,score_temperature=1.0,max_confidence,svip,margin,heuristic,confidence,bandit,throughput \
   --csv assets/examples/sweep/sweep.csv
-python -m components.sweep_results
+python -m components.parts.sweep_results

@@ -1,4 +1,4 @@
-// The ids of the jobs that this tab has on the server (components/jobs.py). They are kept while the page is
+// The ids of the jobs that this tab has on the server (components/serving/jobs.py). They are kept while the page is
 // loaded anew, by a visitor or by gradio once a lost connection is back, so that it can follow them again.
 //
 // A tab that is duplicated, or opened by a link out of this one, gets a copy of what is in sessionStorage. So

@@ -1,6 +1,6 @@
 // The editor of lanes: a row of chips, the menu that adds one, and the form of the lane that is being edited.
 // Its value is a JSON list of specs such as "adaedl:threshold=0.5"; what stoppers there are and what they
-// take comes from the server (components/lanes_editor.py), which also checks every change.
+// take comes from the server (components/parts/lanes_editor.py), which also checks every change.
 
 import { make } from "./make.js";
 import { has, said, t } from "./text.js";

@@ -23,7 +23,7 @@ const STEP_MS = 1100; // a phase at the tempo “step by step”
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-/** Draw the player into gradio's component; its value is the text of a RaceFeed (components/player.py). */
+/** Draw the player into gradio's component; its value is the text of a RaceFeed (components/parts/player.py). */
 export async function mount({ element, props, watch, trigger }) {
   const root = element.querySelector(".player") ?? element.appendChild(make("div", { className: "player" }));
   await addStyle();

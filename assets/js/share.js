@@ -70,7 +70,7 @@ export function isShared() {
 }
 
 /**
- * The link to a race with these settings, by their names in components/settings.py; what is left out is as the host
+ * The link to a race with these settings, by their names in components/parts/settings.py; what is left out is as the host
  * has it, but for the pair, which is this page's. `noise` is the version of the random numbers that they stand for.
  */
 export function link({ noise = NOISE_VERSION, ...settings }) {

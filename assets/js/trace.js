@@ -10,7 +10,7 @@ export function newFeed() {
 }
 
 /**
- * Bring a feed up to `text`, the value of a RaceFeed (components/player.py): a line {feed, from}, then lines
+ * Bring a feed up to `text`, the value of a RaceFeed (components/parts/player.py): a line {feed, from}, then lines
  * of JSON from that number on: {trace, live, seed, most_bytes}, then {lane, round}, {lane, drop, text},
  * {lane, drop, pieces}, {lane, difference} and {token_bytes} as they come, then {end}. Only those that are new since the
  * last call are parsed.

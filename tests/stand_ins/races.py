@@ -13,19 +13,21 @@ import torch
 from toys import tiny_pair
 
 from adaedl.errors import UserError
-from adaedl.models.presets import DEFAULT_PAIR
+from adaedl.measure.sweep import Grid, Prompt, run_sweep, to_frame
+from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.race import race
-from adaedl.recorder import record
+from adaedl.replay.recorder import record
 from adaedl.request import Sampling
-from adaedl.sweep import Grid, Prompt, run_sweep, to_frame
-from components import recording_run, running, zero_gpu
-from components.controls import DEFAULTS
-from components.explore_page import ExploreSession, make_recording
-from components.live import Session, play
-from components.models_state import ModelsState
-from components.race_page import RaceWork
+from components.pages.explore import ExploreSession, make_recording
+from components.pages.race import RaceWork
+from components.parts.controls import DEFAULTS
 from components.recordings import DEPTH
-from components.sweep_run import Pace, SweepSession, play_sweep
+from components.serving import race_execution as running
+from components.serving import recording_execution as recording_run
+from components.serving import zero_gpu
+from components.serving.models_state import ModelsState
+from components.serving.race_session import Session, play
+from components.serving.sweep_session import Pace, SweepSession, play_sweep
 
 torch.set_num_threads(1)
 settings = replace(DEFAULTS, prompt="w1 w2 w3", max_new_tokens=40, seed=3, temperature=0.8)

@@ -1,4 +1,4 @@
-// How good the bound is at one γ, over drafts [[entropy, β], …]: parts of adaedl/calibration.py again, for the γ
+// How good the bound is at one γ, over drafts [[entropy, β], …]: parts of adaedl/replay/calibration.py again, for the γ
 // slider. tests/test_calibration_page.py holds the two against each other. No DOM here.
 
 import { acceptanceLowerBound } from "./stoppers.js";

@@ -45,7 +45,7 @@ export function readOwn(text) {
   return { ...ready(JSON.parse(text), seed), own: true };
 }
 
-/** A recording as adaedl.recording.Recording.from_json reads it. */
+/** A recording as adaedl.replay.recording.Recording.from_json reads it. */
 export function recordingJson({ raw, recording: { seed } }) {
   return JSON.stringify({ ...raw, seed: null }).replace('"seed":null', `"seed":${seed}`);
 }

@@ -1,9 +1,9 @@
-// Any stopper on a recorded text: adaedl/replay.py and the clock of adaedl/times.py again, in the browser.
+// Any stopper on a recorded text: adaedl/replay/replay.py and the clock of adaedl/replay/times.py again, in the browser.
 // tests/test_explore.py holds the two against each other. No DOM here.
 
 import { makeStopper } from "./stoppers.js";
 
-/** A recording (adaedl/recording.py) made ready: `steps` of every chain, and how many of its drafts the target
+/** A recording (adaedl/replay/recording.py) made ready: `steps` of every chain, and how many of its drafts the target
  * would accept. */
 export function prepare(recording) {
   const eos = new Set(recording.eos_ids);

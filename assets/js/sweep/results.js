@@ -1,4 +1,4 @@
-// What a sweep found: figures, the table, and files of both. Its value is the text of components/sweep_results.py.
+// What a sweep found: figures, the table, and files of both. Its value is the text of components/parts/sweep_results.py.
 
 import { draw } from "../figures.js";
 import { make } from "../make.js";

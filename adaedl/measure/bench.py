@@ -1,0 +1,440 @@
+"""Speed, measured in one run: our lanes against each other, transformers' own generation and llama.cpp's.
+
+For each prompt and temperature all systems run back to back, in an order that moves on by one with every
+prompt, so that a machine that drifts does so for all alike. No clock holds any prefill. Tokens per second are
+total tokens over total time; a speedup is the geometric mean of the prompts' speedups, with a t interval
+(`adaedl.statistics`).
+"""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from math import inf
+
+from torch import Tensor
+from tqdm import tqdm
+
+from adaedl.decoding import Context, decode, read_prompt
+from adaedl.errors import UserError
+from adaedl.measure.forwards import draft_step_ms, machine, noise_ms, target_times
+from adaedl.measure.peers import transformers as reference
+from adaedl.measure.peers.llama_cpp import PACKAGE, LlamaCpp, can_write, installed
+from adaedl.measure.peers.transformers import Tally
+from adaedl.metrics import BASELINE
+from adaedl.pairs.pair import Pair
+from adaedl.request import Sampling, check_race, check_run
+from adaedl.statistics import FEWEST, by_sample, geometric_mean
+from adaedl.stopping import Fixed, make_stopper
+
+TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
+LANES = (BASELINE, *(f"fixed:k={k}" for k in range(1, 7)), "adaedl", "max_confidence")
+LOOKUP_TOKENS = 3  # drafts of others' prompt lookup; more cost a CPU more than they bring
+# Where transformers' assisted generation is at its best is looked for among these: drafts a round, and the
+# draft's own probability of a token below which it stops.
+ASSISTED_SEARCH = [(drafts, confidence) for drafts in (1, 2, 3, 4, 6, 10) for confidence in (0.0, 0.4)]
+LOOKUP_ROOM = 16  # for drafts of llama.cpp's beyond the last token
+WARM_UP_TOKENS = 16
+MAX_REPEATS = 1000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One prompt at one temperature, which every system works on; lanes start from copies of the context."""
+
+    prompt_ids: Tensor
+    context: Context
+    sampling: Sampling
+    max_new_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class System:
+    """What is measured: a row of the results for each temperature. `settings` are what transformers was told,
+    by temperature, where that is not its default."""
+
+    system: str
+    lane: str
+    run: Callable[[Job], Tally]
+    settings: dict[float, dict] = field(default_factory=dict, compare=False)
+
+
+@dataclass
+class Runs:
+    """What a system did on every prompt and repeat, in the order in which all systems took them: the prompt
+    and the work of each run, and the sum of all."""
+
+    each: list[tuple[str, Tally]] = field(default_factory=list)
+    total: Tally = field(default_factory=Tally)
+
+    def add(self, prompt: str, tally: Tally) -> None:
+        self.each.append((prompt, tally))
+        self.total.add(tally)
+
+
+def check_bench(
+    prompts: list[str],
+    lanes: list[str],
+    temperatures: list[float],
+    max_new_tokens: int,
+    repeats: int,
+    seed: int,
+) -> None:
+    """All that can be said against a bench before its pair is loaded.
+
+    Raises:
+        UserError: naming the value that will not do, and what would.
+    """
+    check_run(max_new_tokens, seed, "shared_noise")
+    if max_new_tokens < 2:
+        raise UserError(
+            f"max_new_tokens is {max_new_tokens}; a bench times what follows the first, so at least 2."
+        )
+    check_repeats(repeats)
+    if not temperatures:
+        raise UserError("The bench has no temperatures; give at least one, such as 0.7.")
+    for temperature in temperatures:
+        Sampling(temperature)
+    if not prompts:
+        raise UserError("There are no prompts; the file needs one on each line.")
+    for prompt in prompts:
+        check_race(prompt, with_baseline(lanes), max_new_tokens, seed, "shared_noise")
+
+
+def check_repeats(repeats: int) -> None:
+    """Raises UserError where a bench does not run so often."""
+    if not 1 <= repeats <= MAX_REPEATS:
+        raise UserError("repeats is {}; it must be a whole number from 1 to {}.", repeats, MAX_REPEATS)
+
+
+def with_baseline(lanes: list[str]) -> list[str]:
+    """The lanes, each once, after the autoregressive one: every speedup is against it."""
+    return list(dict.fromkeys([BASELINE, *(lane.strip() for lane in lanes)]))
+
+
+def bench(
+    pair: Pair,
+    prompts: list[str],
+    lanes: list[str],
+    temperatures: list[float],
+    *,
+    max_new_tokens: int = 96,
+    repeats: int = 1,
+    seed: int = 0,
+    assisted: bool | None = None,
+) -> dict:
+    """Run `bench_in_parts` to its end and return its last result; arguments and errors are its own."""
+    parts = bench_in_parts(
+        pair,
+        prompts,
+        lanes,
+        temperatures,
+        max_new_tokens=max_new_tokens,
+        repeats=repeats,
+        seed=seed,
+        assisted=assisted,
+    )
+    return deque(parts, maxlen=1)[0]
+
+
+def bench_in_parts(
+    pair: Pair,
+    prompts: list[str],
+    lanes: list[str],
+    temperatures: list[float],
+    *,
+    max_new_tokens: int = 96,
+    repeats: int = 1,
+    seed: int = 0,
+    assisted: bool | None = None,
+) -> Iterator[dict]:
+    """Measure one prompt at one temperature per step, with every system; yield the results so far after each.
+
+    Args:
+        lanes: stopper specs; the autoregressive lane is added where it is missing.
+        assisted: transformers' assisted generation beside each fixed k of ours, same drafts; None for
+            wherever the drafter is an independent model.
+
+    Yields:
+        The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and how many times
+        that read it is, draft_step_ms, noise_ms (of one position), results (one row a system, lane and
+        temperature, see `result_row`), a summary row for each temperature, and whether they are `complete`.
+        Until they are, a temperature that nothing was run at has no rows.
+
+    Raises:
+        UserError: a value that will not do, a prompt that does not fit, `assisted` with a feature drafter.
+    """
+    check_bench(prompts, lanes, temperatures, max_new_tokens, repeats, seed)
+    independent = pair.drafter.kind == "independent"
+    if assisted and not independent:
+        raise UserError(
+            f"{pair.name} drafts with a feature drafter, which transformers' assisted generation cannot use; "
+            f"choose an independent pair, such as --pair {pair.target_name}:{pair.target_name}."
+        )
+    target = reference.target_model(pair)
+    rival = None
+    if assisted or (assisted is None and independent):
+        rival = partial(run_transformers, pair, target, assistant=reference.draft_model(pair, target))
+    systems = _systems(pair, target, with_baseline(lanes), rival)
+    encoded = [pair.encode(prompt) for prompt in prompts]
+    llama_cpp_version = installed() if can_write(target) else None
+    if llama_cpp_version:
+        capacity = max(map(len, encoded)) + max_new_tokens + LOOKUP_ROOM
+        systems += _of_llama_cpp(LlamaCpp(pair, target, capacity))
+
+    short = min(WARM_UP_TOKENS, max_new_tokens)
+    context = read_prompt(pair, encoded[0], short)
+    warm_ups = [Job(encoded[0], context, Sampling(t), short, seed) for t in temperatures]
+    for system in tqdm(systems, "warming up", leave=False, file=sys.stderr):
+        system.run(warm_ups[-1])
+    if rival:
+        systems.append(search_assisted(rival, warm_ups))
+    read, forward_ms = target_times(pair, target, encoded[0])
+    step_ms = draft_step_ms(pair, encoded[0])
+    measured = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(pair) | ({PACKAGE: llama_cpp_version} if llama_cpp_version else {}),
+        "pair": {
+            "name": pair.name,
+            "target": pair.target_name,
+            "draft": pair.draft_name,
+            "weights": pair.weights,
+        },
+        "prompts": len(prompts),
+        "max_new_tokens": max_new_tokens,
+        "repeats": repeats,
+        "seed": seed,
+        "weights_read_ms": read.ms,
+        "weights_bytes": read.bytes,
+        "bandwidth_gb_s": read.gb_per_s,
+        "target_forward_ms": forward_ms,
+        "target_forward_over_read": {width: ms / read.ms for width, ms in forward_ms.items()},
+        "draft_step_ms": step_ms,
+        "noise_ms": noise_ms(pair),
+    }
+
+    ran = {(system, temperature): Runs() for temperature in temperatures for system in systems}
+    runs = len(temperatures) * repeats * len(prompts) * len(systems)
+    with tqdm(total=runs, unit="text", file=sys.stderr) as bar:
+        for repeat in range(repeats):
+            for number, (prompt, prompt_ids) in enumerate(zip(prompts, encoded, strict=True)):
+                context = read_prompt(pair, prompt_ids, max_new_tokens)
+                for temperature in temperatures:
+                    job = Job(prompt_ids, context, Sampling(temperature), max_new_tokens, seed + repeat)
+                    turn = (number + repeat) % len(systems)
+                    tallies = []
+                    for system in systems[turn:] + systems[:turn]:
+                        bar.set_description(f"{system.system} {system.lane} at {temperature:g}")
+                        tallies.append((system, system.run(job)))
+                        bar.update()
+                    runs -= len(tallies)
+                    for system, tally in tallies:  # all of them or none, so that they have the same texts
+                        ran[system, temperature].add(prompt, tally)
+                    results = _results(systems, temperatures, ran)
+                    yield measured | {
+                        "complete": not runs,
+                        "results": results,
+                        "summary": summarise(results),
+                    }
+
+
+def _results(
+    systems: list[System], temperatures: list[float], ran: dict[tuple[System, float], Runs]
+) -> list[dict]:
+    return [
+        result_row(system, temperature, ran[system, temperature], ran[systems[0], temperature])
+        for temperature in temperatures
+        if ran[systems[0], temperature].total.tokens
+        for system in systems
+    ]
+
+
+def summarise(results: list[dict]) -> list[dict]:
+    """For each temperature: the best fixed k, AdaEDL against it, the best lane, and our engine against
+    transformers', assisted at its fastest included. None where a system that it takes was not run.
+
+    Args:
+        results: rows as `bench` returns them.
+    """
+    summary = []
+    for temperature in dict.fromkeys(row["temperature"] for row in results):
+        rows = [row for row in results if row["temperature"] == temperature]
+        speeds = {(row["system"], row["lane"]): row["speedup"] for row in rows}
+        ours = {lane: speed for (system, lane), speed in speeds.items() if system == "adaedl"}
+        drafting = {lane: speed for lane, speed in ours.items() if lane != BASELINE}
+        fixed = {lane: speed for lane, speed in drafting.items() if lane.split(":")[0] == Fixed.name}
+        best, best_fixed = _fastest(drafting), _fastest(fixed)
+        assisted = [
+            _ratio(ours[lane], speed)
+            for (system, lane), speed in speeds.items()
+            if system == "transformers_assisted" and lane in ours
+        ]
+        theirs = {lane: speed for (system, lane), speed in speeds.items() if system.endswith("_assisted")}
+        summary.append(
+            {
+                "temperature": temperature,
+                "best_lane": best,
+                "best_lane_over_autoregressive": _ratio(ours.get(best), ours.get(BASELINE)),
+                "best_fixed": best_fixed,
+                "adaedl_over_best_fixed": _ratio(ours.get("adaedl"), ours.get(best_fixed)),
+                "autoregressive_over_transformers": _ratio(
+                    ours.get(BASELINE), speeds.get(("transformers_generate", "generate"))
+                ),
+                "least_fixed_over_assisted": min((a for a in assisted if a is not None), default=None),
+                "best_lane_over_best_assisted": _ratio(ours.get(best), theirs.get(_fastest(theirs))),
+            }
+        )
+    return summary
+
+
+def _systems(pair: Pair, target, lanes: list[str], assisted: Callable[..., Tally] | None) -> list[System]:
+    systems = [System("adaedl", lane, partial(run_lane, pair, lane)) for lane in lanes]
+    generate = partial(run_transformers, pair, target)
+    systems.append(System("transformers_generate", "generate", generate))
+    lookup = partial(generate, lookup=LOOKUP_TOKENS)
+    systems.append(System("transformers_prompt_lookup", f"lookup:k={LOOKUP_TOKENS}", lookup))
+    if assisted:
+        systems.append(System("transformers_assisted", "defaults", assisted))
+        for lane in lanes:
+            stopper = make_stopper(lane)
+            if isinstance(stopper, Fixed):
+                systems.append(System("transformers_assisted", lane, partial(assisted, drafts=stopper.k)))
+    return systems
+
+
+def _of_llama_cpp(model: LlamaCpp) -> list[System]:
+    """Its plain generation, and its prompt lookup as it comes and with the drafts of transformers'."""
+
+    def run(job: Job, **drafting) -> Tally:
+        settings = {"max_new_tokens": job.max_new_tokens, "seed": job.seed, **drafting}
+        return model.generate(job.prompt_ids.tolist(), job.sampling, **settings)[1]
+
+    lookup = partial(run, lookup=True)
+    return [
+        System("llama_cpp_generate", "generate", run),
+        System("llama_cpp_prompt_lookup", "defaults", lookup),
+        System("llama_cpp_prompt_lookup", f"lookup:k={LOOKUP_TOKENS}", partial(lookup, drafts=LOOKUP_TOKENS)),
+    ]
+
+
+def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:
+    """transformers' assisted generation at the fastest of a few settings, found anew for each temperature.
+
+    Args:
+        assisted: as `run_transformers`, its assistant given.
+        jobs: what they are tried on, one for each temperature.
+    """
+
+    def speed(job: Job, setting: tuple[int, float]) -> float:
+        tally = assisted(job, drafts=setting[0], confidence=setting[1])
+        return _ratio(tally.tokens, tally.seconds) or 0.0
+
+    found = {}
+    for job in tqdm(jobs, "searching settings", leave=False, file=sys.stderr):
+        drafts, confidence = max(ASSISTED_SEARCH, key=partial(speed, job))
+        found[job.sampling.temperature] = {"drafts": drafts, "confidence": confidence}
+    return System(
+        "transformers_assisted",
+        "searched",
+        lambda job: assisted(job, **found[job.sampling.temperature]),
+        settings=found,
+    )
+
+
+def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> Tally:
+    """One of our lanes on a job, which ends after the round that passes `most_s` seconds."""
+    decoding = decode(
+        pair,
+        None,
+        make_stopper(lane),
+        job.sampling,
+        max_new_tokens=job.max_new_tokens,
+        seed=job.seed,
+        context=job.context.copy(),
+        record=False,
+    )
+    rounds = []
+    with closing(decoding):
+        for played in decoding:
+            rounds.append(played)
+            if played.end_s >= most_s:
+                break
+    return Tally(
+        tokens=sum(len(played.token_ids) for played in rounds),
+        seconds=rounds[-1].end_s,
+        forward_s=sum(played.draft_s + played.verify_s for played in rounds),
+        rounds=len(rounds),
+        drafted=sum(len(played.drafted) for played in rounds),
+        accepted=sum(played.accepted for played in rounds),
+    )
+
+
+def run_transformers(pair: Pair, target, job: Job, **drafting) -> Tally:
+    """transformers' generation on a job, drafting as `reference.generate` is told."""
+    _, tally = reference.generate(
+        pair,
+        target,
+        job.prompt_ids,
+        job.sampling,
+        max_new_tokens=job.max_new_tokens,
+        seed=job.seed,
+        **drafting,
+    )
+    return tally
+
+
+def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -> dict:
+    """Return a row of the results.
+
+    Rates and shares are from total tokens and total time. `speedup` is the geometric mean over prompts of the
+    autoregressive time per token over the system's, repeats of a prompt averaged, with its 95% t interval in
+    `speedup_low` and `speedup_high`; with few prompts these are None and `speedups` lists the prompts' own.
+
+    Args:
+        baseline: the autoregressive lane's runs at that temperature.
+    """
+    tally = runs.total
+    tokens_per_s = _ratio(tally.tokens, tally.seconds)
+    speedups = _speedups(runs, baseline)
+    mean, *interval = geometric_mean(speedups)
+    low, high = interval if len(speedups) >= FEWEST else (None, None)
+    outside = None if tally.forward_s is None else tally.seconds - tally.forward_s
+    return {
+        "system": system.system,
+        "lane": system.lane,
+        "temperature": temperature,
+        "tokens": tally.tokens,
+        "tokens_per_s": tokens_per_s,
+        "ms_per_token": _ratio(1000 * tally.seconds, tally.tokens),
+        "speedup": mean if speedups else None,
+        "speedup_low": low,
+        "speedup_high": high,
+        "speedups": speedups if len(speedups) < FEWEST else [],
+        "acceptance_rate": _ratio(tally.accepted, tally.drafted),
+        "block_efficiency": _ratio(tally.tokens, tally.rounds),
+        "overhead_share": _ratio(outside, tally.seconds),
+        "settings": system.settings.get(temperature),
+    }
+
+
+def _speedups(runs: Runs, baseline: Runs) -> list[float]:
+    """The speedup on each prompt where both wrote something."""
+    known = [
+        (ratio, prompt)
+        for (prompt, ours), (_, plain) in zip(runs.each, baseline.each, strict=True)
+        if (ratio := _ratio(_ratio(plain.seconds, plain.tokens), _ratio(ours.seconds, ours.tokens)))
+    ]
+    return list(by_sample(*zip(*known, strict=True)).values()) if known else []
+
+
+def _ratio(numerator: float | None, denominator: float | None) -> float | None:
+    return numerator / denominator if numerator is not None and denominator else None
+
+
+def _fastest(speeds: dict[str, float | None]) -> str | None:
+    known = {lane: speed for lane, speed in speeds.items() if speed is not None}
+    return max(known, key=known.get) if known else None

@@ -1,0 +1,276 @@
+"""Losslessness, measured on a loaded pair: each property with the number that was found."""
+
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from adaedl.decoding import read_prompt
+from adaedl.measure.peers import transformers as reference
+from adaedl.metrics import BASELINE
+from adaedl.models.cpu.packed import same_bits
+from adaedl.models.runner import TransformersRunner
+from adaedl.noise import SharedNoise
+from adaedl.pairs.pair import Pair
+from adaedl.race import new_trace, race
+from adaedl.request import Sampling
+from adaedl.sampling import draw, uniform_dtype, verify_speculative, warp, warp_logits
+from adaedl.stopping import LIVE_STOPPERS
+from adaedl.text_difference import first_difference, rounding_of
+from adaedl.trace import Trace
+
+NOISE_TEMPERATURES = (0.7, 1.0)
+RULE_TEMPERATURES = (0.7, 1.0, 1.3)
+SMALLEST_P = 1e-4  # a right rule fails one case in ten thousand
+LEAST_EXPECTED = 5  # draws in a cell, for the chi-square distribution to hold
+DRAWS_AT_ONCE = 250
+NEGLIGIBLE = 1e-5
+VERIFIED_AT_ONCE = 5
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A property, whether it held, and the numbers in words."""
+
+    name: str
+    passed: bool
+    found: str
+
+
+def check(
+    pair: Pair, prompts: list[str], *, max_new_tokens: int = 32, draws: int = 5000, seed: int = 0
+) -> Iterator[Measurement]:
+    """Measure one property after the other.
+
+    Args:
+        draws: samples of a round's first token for each case of the speculative rule.
+
+    Raises:
+        UserError: a value that will not do, or a prompt that does not fit.
+    """
+    # Rounded to int8, numbers that differ in their last bit can end up far apart, so transformers' do. Ours
+    # must be the same bits however they are verified, and no tie explains another text.
+    rounded = pair.dtype == torch.int8
+    model = None if rounded else reference.target_model(pair)
+    ties = _Ties(pair, model)
+    greedy = _races(pair, prompts, Sampling(0), max_new_tokens, seed)
+    yield _same_text("every stopper at temperature 0", greedy, ties)
+    for temperature in NOISE_TEMPERATURES:
+        traces = _races(pair, prompts, Sampling(temperature), max_new_tokens, seed)
+        yield _same_text(f"every stopper under shared noise at {temperature:g}", traces, ties)
+    if not rounded:
+        yield _as_transformers(pair, model, greedy, ties)
+    yield _speculative_rule(pair, traces, draws, seed)
+    yield _same_bits(pair, greedy) if rounded else _same_logits(pair, model, greedy)
+
+
+class _Ties:
+    """Two tokens so close that rounding alone decides between them. Without a model nothing is a tie."""
+
+    def __init__(self, pair: Pair, model=None):
+        self.pair, self.model = pair, model
+
+    @torch.inference_mode()
+    def explains(self, trace: Trace, position: int) -> bool:
+        """Whether the target's two best choices at a position of the autoregressive text are that close."""
+        if self.model is None:
+            return False
+        sampling = _sampling_of(trace)
+        ids = _text_ids(self.pair, trace)[: trace.prompt_tokens + position]
+        scores = self.model(ids[None], logits_to_keep=1).logits[0, -1].float()
+        if not sampling.greedy:
+            noise = SharedNoise(trace.seed, len(scores), self.pair.device)
+            scores = warp_logits(scores, sampling) + noise.at(position)[0]
+        best, second = scores.topk(2).values.tolist()
+        return best - second < self.tolerance(trace)
+
+    def tolerance(self, trace: Trace) -> float:
+        """How close two scores of a trace's race must be."""
+        return rounding_of(self.pair.dtype, _sampling_of(trace))
+
+
+def _races(pair: Pair, prompts: list[str], sampling: Sampling, max_new_tokens: int, seed: int) -> list[Trace]:
+    """One race of every stopper for each prompt, run to its end."""
+    traces = []
+    for prompt in tqdm(prompts, f"racing at {sampling.temperature:g}", leave=False, file=sys.stderr):
+        trace = new_trace(
+            pair, prompt, list(LIVE_STOPPERS), sampling, max_new_tokens=max_new_tokens, seed=seed
+        )
+        for _ in race(pair, trace, record=False):
+            pass
+        traces.append(trace)
+    return traces
+
+
+def _baseline_ids(trace: Trace) -> list[int]:
+    return next(lane.token_ids for lane in trace.lanes if lane.stopper == BASELINE)
+
+
+def _text_ids(pair: Pair, trace: Trace) -> Tensor:
+    """Prompt and autoregressive text [T]."""
+    prompt_ids = pair.encode(trace.prompt)
+    return torch.cat((prompt_ids, prompt_ids.new_tensor(_baseline_ids(trace))))
+
+
+def _sampling_of(trace: Trace) -> Sampling:
+    return Sampling(trace.sampling.temperature)
+
+
+def _compare(texts: list[tuple[Trace, list[int]]], ties: _Ties) -> tuple[bool, str]:
+    """Texts against the autoregressive lane of their trace: whether all are the same, and how many."""
+    same = tied = 0
+    for trace, token_ids in texts:
+        expected = _baseline_ids(trace)
+        if token_ids == expected:
+            same += 1
+            continue
+        position = first_difference(token_ids, expected)
+        if position is None:  # one text is the beginning of the other
+            position = min(len(token_ids), len(expected))
+        tied += ties.explains(trace, position)
+    tokens = sum(len(token_ids) for _, token_ids in texts)
+    found = f"{same} of {len(texts)} texts the same ({tokens} tokens)"
+    if tied:
+        found += f", {tied} to where the two best choices are within {ties.tolerance(texts[0][0]):g}"
+    return same + tied == len(texts), found
+
+
+def _same_text(name: str, traces: list[Trace], ties: _Ties) -> Measurement:
+    texts = [(trace, lane.token_ids) for trace in traces for lane in trace.lanes if lane.stopper != BASELINE]
+    return Measurement(f"{name} writes the target's own text", *_compare(texts, ties))
+
+
+def _as_transformers(pair: Pair, model, traces: list[Trace], ties: _Ties) -> Measurement:
+    texts = []
+    for trace in tqdm(traces, "transformers generates", leave=False, file=sys.stderr):
+        token_ids, _ = reference.generate(
+            pair, model, pair.encode(trace.prompt), Sampling(0), max_new_tokens=trace.max_new_tokens
+        )
+        texts.append((trace, token_ids))
+    return Measurement("transformers' greedy generate writes the same text", *_compare(texts, ties))
+
+
+def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) -> Measurement:
+    """The first token of a round, drawn many times by the speculative rule from a real p and q, is
+    distributed as p."""
+    generator = torch.Generator().manual_seed(seed)
+    cases = [(trace, temperature) for trace in traces for temperature in RULE_TEMPERATURES]
+    values = []
+    for trace, temperature in tqdm(cases, "drawing", leave=False, file=sys.stderr):
+        p, q, draft_vocab = without_negligible(*_uncertain_round(pair, trace, Sampling(temperature)))
+        tokens = _first_tokens(p, q, draft_vocab, draws, generator)
+        values.append(goodness_of_fit(tokens, p))
+    found = (
+        f"smallest of {len(values)} chi-square p-values {min(values):.2g}, at least {SMALLEST_P:g} wanted "
+        f"({draws:,} draws each)"
+    )
+    name = "the speculative rule draws from the target's distribution"
+    return Measurement(name, min(values) >= SMALLEST_P, found)
+
+
+@torch.inference_mode()
+def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tensor, Tensor, Tensor | None]:
+    """p [V], q [Vq] and the vocabulary [Vq] of q where the target is least certain in a text: there both
+    rules have most to do."""
+    ids = _text_ids(pair, trace)
+    answer = slice(trace.prompt_tokens - 1, len(ids) - 1)
+    cache = pair.target.new_cache(len(ids))
+    p = warp(pair.target.forward(ids, cache).logits[answer], sampling)
+    row = int(torch.special.entr(p).sum(-1).argmax())
+    context = read_prompt(pair, ids[: trace.prompt_tokens + row], 2)
+    q = warp(context.session.begin(context.next_token, context.features), sampling)
+    return p[row], q, context.session.vocab
+
+
+def without_negligible(
+    p: Tensor, q: Tensor, draft_vocab: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """p [V], q [Vq] and draft_vocab [Vq] over the tokens alone that p or q give more than one in a hundred
+    thousand, both normalised again: a fraction of the vocabulary, so that many draws are quick."""
+    if draft_vocab is None:
+        kept = p + q > NEGLIGIBLE
+        kept_by_draft, vocab = kept, None
+    else:
+        kept = p.index_add(0, draft_vocab, q) > NEGLIGIBLE
+        kept_by_draft = kept[draft_vocab]
+        vocab = (kept.cumsum(0) - 1)[draft_vocab[kept_by_draft]]
+    p, q = p[kept], q[kept_by_draft]
+    return p / p.sum(), q / q.sum(), vocab
+
+
+@torch.inference_mode()
+def _first_tokens(
+    p: Tensor, q: Tensor, draft_vocab: Tensor | None, draws: int, generator: torch.Generator
+) -> Tensor:
+    """The first token [draws] of as many rounds of one draft each."""
+    tokens = []
+    for first in range(0, draws, DRAWS_AT_ONCE):
+        rounds = min(DRAWS_AT_ONCE, draws - first)
+        uniforms = torch.rand(rounds, 3, generator=generator, dtype=torch.float64)
+        uniforms = uniforms.to(p.device, uniform_dtype(p.device))
+        drafted = draw(q.expand(rounds, -1), uniforms[:, 0])[:, None]
+        # The second row would be the bonus token's, which is not the first of its round.
+        accepted, emitted = verify_speculative(
+            p.expand(rounds, 2, -1), q.expand(rounds, 1, -1), drafted, uniforms[:, 1:], draft_vocab
+        )
+        drafted_ids = drafted if draft_vocab is None else draft_vocab[drafted]
+        tokens.append(torch.where(accepted > 0, drafted_ids[:, 0], emitted))
+    return torch.cat(tokens)
+
+
+def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
+    """The p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]; tokens that are
+    expected less than 5 times are counted as one."""
+    p = p.cpu().double()
+    p = p / p.sum()
+    observed = torch.bincount(tokens.cpu(), minlength=len(p)).double()
+    if (observed[p == 0] > 0).any():
+        return 0.0
+    expected = len(tokens) * p
+    frequent = expected >= LEAST_EXPECTED
+    rest = expected[~frequent].sum()
+    if rest < LEAST_EXPECTED:  # too few even together: count them with the least frequent of the others
+        frequent[torch.where(frequent, expected, math.inf).argmin()] = False
+        rest = expected[~frequent].sum()
+    expected = torch.cat((expected[frequent], rest[None]))
+    observed = torch.cat((observed[frequent], observed[~frequent].sum()[None]))
+    statistic = ((observed - expected) ** 2 / expected).sum()
+    freedom = torch.tensor((len(expected) - 1) / 2, dtype=torch.float64)
+    return torch.special.gammaincc(freedom, statistic / 2).item() if freedom > 0 else 1.0
+
+
+def _same_bits(pair: Pair, traces: list[Trace]) -> Measurement:
+    """Logits one token at a time against those of several at once."""
+    texts = [_text_ids(pair, trace) for trace in traces]
+    same = sum(same_bits(pair.target, ids, VERIFIED_AT_ONCE) for ids in texts)
+    found = f"{same} of {len(texts)} texts, {sum(map(len, texts))} tokens"
+    return Measurement(
+        f"{pair.target.path} logits are the same bits alone and {VERIFIED_AT_ONCE} at once",
+        same == len(texts),
+        found,
+    )
+
+
+@torch.inference_mode()
+def _same_logits(pair: Pair, model, traces: list[Trace]) -> Measurement:
+    """The runner, a few tokens at a time as it verifies them, against one forward of transformers, where
+    the answer's tokens are chosen. Logits reach 40 here and transformers' own are within 1e-4 of float64's,
+    hence the relative part of the limit."""
+    limit = 1e-4 if pair.dtype == torch.float32 else 0.5
+    furthest, within = 0.0, True
+    for trace in traces:
+        ids = _text_ids(pair, trace)
+        cache = pair.target.new_cache(len(ids))
+        parts = [pair.target.forward(part, cache).logits for part in ids.split(VERIFIED_AT_ONCE)]
+        answer = slice(trace.prompt_tokens - 1, None)
+        ours, theirs = torch.cat(parts)[answer], model(ids[None]).logits[0, answer]
+        difference = (ours - theirs).abs()
+        furthest = max(furthest, difference.max().item())
+        within = within and bool((difference <= limit + limit / 10 * theirs.abs()).all())
+    same = " (the same code)" if isinstance(pair.target, TransformersRunner) else ""
+    found = f"largest difference {furthest:.1e}, at most {limit:g} + {limit / 10:g}·|logit| wanted"
+    return Measurement(f"{pair.target.path} logits equal transformers'{same}", within, found)

@@ -1,0 +1,153 @@
+"""What one forward of a model takes, beside the time to read its weights once, which it cannot beat."""
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+
+import torch
+from torch import Tensor
+
+from adaedl.decoding import read_prompt
+from adaedl.models.cpu.int8 import Int8Linear
+from adaedl.models.cpu.memory import aligned
+from adaedl.noise import SharedNoise
+from adaedl.pairs.pair import Pair
+from adaedl.system.machine import processor
+from adaedl.system.threads import threads_in_use, usable_cores
+
+WIDTHS = range(1, 9)  # tokens that a target verifies at once
+TIMINGS = 10  # of one forward or one read; the best one counts, since noise only adds
+MAX_READ_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class WeightsRead:
+    """The bytes of the weights that a step must read, and the milliseconds that it takes to read them."""
+
+    bytes: int
+    ms: float
+
+    @property
+    def gb_per_s(self) -> float:
+        """The bandwidth that was measured, in 10⁹ bytes a second."""
+        return self.bytes / self.ms / 1e6
+
+
+@dataclass(frozen=True)
+class PackedAway:
+    """What stands for a transformers model that was taken apart to be packed: the bytes of the weights that a
+    step reads, and where they are."""
+
+    bytes: int
+    device: torch.device
+
+
+@torch.inference_mode()
+def weights_read(model) -> WeightsRead:
+    """Time to read as many bytes as a step of a transformers model must, once: all its weights but for a
+    table of embeddings that is no output layer too, since a step reads few rows of it. A large model's time
+    is worked out from a part."""
+    size, part = _weights_to_read(model)
+    return _whole_read(size, part, best_ms({"read": part.sum}, model.device)["read"])
+
+
+@torch.inference_mode()
+def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, dict[str, float]]:
+    """The read of the target's weights, `model`'s of transformers, and the milliseconds of a target forward
+    over 1 to 8 tokens that follow a prompt [T], by their number. All take turns, so that what slows one
+    down slows all down alike."""
+    context = read_prompt(pair, prompt_ids, max(WIDTHS), draft=False)
+    cache, length = context.target_cache, context.target_cache.length
+
+    def forward(token_ids: Tensor) -> None:
+        pair.target.forward(token_ids, cache)
+        cache.rewind(length)
+
+    size, part = _weights_to_read(model, pair.target)
+    forwards = {str(width): partial(forward, context.next_token.repeat(width)) for width in WIDTHS}
+    times = best_ms({"read": part.sum, **forwards}, pair.device)
+    return _whole_read(size, part, times.pop("read")), times
+
+
+def _weights_to_read(model, runner=None) -> tuple[int, Tensor]:
+    """Bytes of the weights that a step reads, and numbers that are as many bytes, or a part of them. A runner
+    that has weights of its own tells their size."""
+    if isinstance(model, PackedAway):
+        size = model.bytes
+    else:
+        size = getattr(runner, "weights_bytes", None) or bytes_to_read(model)
+    part = torch.ones(min(size, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
+    if model.device.type == "cpu":
+        part = aligned(part)  # in such pages as the kernels' weights
+    return size, part
+
+
+def bytes_to_read(model) -> int:
+    """Return the bytes of the weights that a step of a transformers model reads."""
+    weights = {id(weight): weight for weight in model.parameters()}
+    rounded = [module.weight for module in model.modules() if isinstance(module, Int8Linear)]
+    weights |= {id(weight): weight for weight in rounded}
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    if outputs is not None and outputs.weight is not inputs.weight:
+        del weights[id(inputs.weight)]
+    return sum(weight.numel() * weight.element_size() for weight in weights.values())
+
+
+def _whole_read(size: int, part: Tensor, part_ms: float) -> WeightsRead:
+    return WeightsRead(size, part_ms * size / (4 * len(part)))
+
+
+@torch.inference_mode()
+def draft_step_ms(pair: Pair, prompt_ids: Tensor) -> float:
+    """Milliseconds of one draft step that follows another, after a prompt [T]."""
+    context = read_prompt(pair, prompt_ids, 1 + TIMINGS)
+    context.session.begin(context.next_token, context.features)
+    return best_ms({"step": partial(context.session.extend, context.next_token)}, pair.device)["step"]
+
+
+def noise_ms(pair: Pair) -> float:
+    """Milliseconds to draw the shared noise of one position over the target's vocabulary, on one
+    core where that is on a CPU."""
+    noise = SharedNoise(0, pair.target.vocab_size, pair.device)
+    return best_ms({"row": partial(noise.at, 0)}, pair.device)["row"]
+
+
+def best_ms(works: dict[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
+    """The shortest of several timings of each work, in milliseconds; works take turns."""
+
+    def now() -> float:
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
+        return time.perf_counter()
+
+    best = dict.fromkeys(works, float("inf"))
+    for _ in range(TIMINGS):
+        for name, work in works.items():
+            began = now()
+            work()
+            best[name] = min(best[name], now() - began)
+    return {name: 1000 * seconds for name, seconds in best.items()}
+
+
+def machine(pair: Pair) -> dict:
+    """What a pair was measured on: machine, device, versions, and which implementations ran."""
+    threads = threads_in_use()
+    gpu = torch.cuda.get_device_name(pair.device) if pair.device.type == "cuda" else None
+    return {
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": usable_cores(),
+        "threads": threads.count,
+        "threads_limited_by": threads.limit,
+        "gpu": gpu,
+        "device": pair.where,
+        "dtype": pair.dtype_name,
+        "target_path": pair.target.path,
+        "draft_path": pair.drafter.path,
+        "slow_forwards": [str(sentence) for sentence in pair.slow_forwards],
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "transformers")},
+    }

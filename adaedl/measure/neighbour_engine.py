@@ -1,0 +1,204 @@
+"""A second engine beside this one, for `adaedl.measure.neighbours`: a separate process that loads the same
+pair and runs the same systems.
+
+`python -m adaedl.measure.neighbour_engine` reads a JSON object from each line of standard input and answers
+it with another on standard output. It ends with its standard input, so also where the process that started it
+dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+
+from adaedl.errors import UserError
+from adaedl.system.threads import prepare_threads
+
+PROJECT = Path(__file__).resolve().parents[2]
+STOP = {"do": "stop"}
+# Ctrl-C reaches every process of a terminal's group; whoever starts such a process ends it.
+APART = (
+    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    if sys.platform == "win32"
+    else {"start_new_session": True}
+)
+BUSY = """
+import os, sys, threading
+def end_with_stdin():
+    sys.stdin.read()
+    os._exit(0)
+threading.Thread(target=end_with_stdin, daemon=True).start()
+print(flush=True)
+while True:
+    pass
+"""
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[list[subprocess.Popen]]:
+    """Keep `count` single-threaded processes computing while the context lasts."""
+    processes = []
+    try:
+        for _ in range(count):
+            processes.append(_start([sys.executable, "-c", BUSY]))
+        for process in processes:
+            process.stdout.readline()
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            _end(process)
+
+
+class Engine:
+    """The process of a second engine, loaded and warmed up.
+
+    Attributes:
+        threads: how many it uses.
+        tokens_per_s: how fast it last wrote while it was `working`; None where it wrote nothing.
+    """
+
+    def __init__(self, process: subprocess.Popen, options: dict):
+        self._process = process
+        self.tokens_per_s: float | None = None
+        self.threads: int = self._ask(options)["threads"]
+
+    def measure(self, system: int, least_s: float, most_s: float) -> float | None:
+        """Return the tokens per second of the system of that number, as `neighbours.measure` does here."""
+        order = {"do": "measure", "system": system, "least_s": least_s, "most_s": most_s}
+        return self._ask(order)["tokens_per_s"]
+
+    @contextmanager
+    def working(self, system: int, most_s: float) -> Iterator[None]:
+        """Let it run the system of that number over and over meanwhile."""
+        self._ask({"do": "work", "system": system, "most_s": most_s})
+        yield
+        self.tokens_per_s = self._ask(STOP)["tokens_per_s"]
+
+    def _ask(self, order: dict) -> dict:
+        try:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise UserError("The second engine ended early, with exit status {}.", self._process.wait())
+        answer = json.loads(line)
+        if "failed" in answer:
+            raise UserError("The second engine cannot run: {}", answer["failed"])
+        return answer
+
+
+@contextmanager
+def second_engine(
+    *, pair: str, dtype: str | None, max_new_tokens: int, seed: int, group: Path | None = None
+) -> Iterator[Engine]:
+    """Start a second engine on the CPU, and end it at the end.
+
+    Args:
+        pair, dtype: as `load_pair` takes them.
+        max_new_tokens, seed: of each text.
+        group: the file of processes of a control group that it joins before anything else.
+
+    Raises:
+        UserError: it cannot join the group or load the pair, or it ends early.
+    """
+    process = _start([sys.executable, "-m", "adaedl.measure.neighbour_engine"])
+    options = {"pair": pair, "dtype": dtype, "max_new_tokens": max_new_tokens, "seed": seed}
+    try:
+        yield Engine(process, {**options, "group": group and str(group)})
+    finally:
+        _end(process)
+
+
+def _start(command: list[str]) -> subprocess.Popen:
+    paths = [str(PROJECT), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        **APART,
+    )
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with suppress(BrokenPipeError):  # of an order that it did not read
+        process.stdin.close()
+
+
+def main() -> None:
+    """Load what the first order names, then do as the others say."""
+    warnings.simplefilter("ignore")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints is no answer
+    orders: SimpleQueue[dict] = SimpleQueue()
+    Thread(target=_read_orders, args=[orders], daemon=True).start()
+
+    def answer(**values) -> None:
+        print(json.dumps(values), file=answers, flush=True)
+
+    try:
+        _serve(orders, answer)
+    except UserError as error:
+        answer(failed=str(error))
+
+
+def _read_orders(orders: SimpleQueue[dict]) -> None:
+    for line in sys.stdin:
+        orders.put(json.loads(line))
+    os._exit(0)  # whoever gave them has ended, whatever is under way
+
+
+def _serve(orders: SimpleQueue[dict], answer) -> None:
+    options = orders.get()
+    if options["group"]:
+        try:
+            Path(options["group"]).write_text("0")
+        except OSError as error:
+            raise UserError("it may not join a control group ({}).", error.strerror) from error
+    prepare_threads()  # in the group, and before the libraries that read it are imported
+    from adaedl.measure.neighbours import make_systems, measure
+    from adaedl.measure.peers.transformers import Tally
+    from adaedl.pairs.loading import load_pair
+    from adaedl.system.threads import threads_in_use
+
+    pair = load_pair(options["pair"], device="cpu", dtype=options["dtype"])
+    systems = make_systems(pair, options["max_new_tokens"], options["seed"])
+    for system in systems:
+        measure(system, 0)
+    answer(threads=threads_in_use().count)
+    while True:
+        order = orders.get()
+        system = systems[order["system"]]
+        if order["do"] == "measure":
+            tally = measure(system, order["least_s"], order["most_s"])
+        else:
+            answer(working=True)
+            tallies = [system.run(order["most_s"])]
+            while orders.empty():
+                tallies.append(system.run(order["most_s"]))
+            orders.get()
+            tally = Tally()
+            for whole in tallies[:-1] or tallies:  # the last one ran on after its neighbour had stopped
+                tally.add(whole)
+        answer(tokens_per_s=tally.tokens / tally.seconds if tally.tokens and tally.seconds else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""How fast the engine is on a machine that it does not have to itself.
+
+Every cycle runs through all conditions: the idle machine, one thread, busy processes, a second engine, a CPU
+quota; the next cycle begins one condition later. In each condition every system is measured, and its speed
+is divided by its own on the idle machine in the same cycle, so that a machine that drifts does so for both
+alike. The results are the medians of these ratios over the cycles, with the smallest and the largest.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from statistics import median
+
+import torch
+from tqdm import tqdm
+
+from adaedl.decoding import read_prompt
+from adaedl.errors import Sentence, UserError
+from adaedl.measure.bench import Job, check_repeats, run_lane, run_transformers
+from adaedl.measure.forwards import machine
+from adaedl.measure.neighbour_engine import Engine, busy_processes, second_engine
+from adaedl.measure.peers import transformers as reference
+from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.prompts import BENCH_PROMPTS
+from adaedl.metrics import BASELINE
+from adaedl.pairs.pair import Pair
+from adaedl.request import Sampling, check_run
+from adaedl.system.control_groups import group_with_quota
+
+# What is measured in, by its name in the results.
+CONDITIONS = {
+    "idle": "idle machine",
+    "one_thread": "idle machine, one thread",
+    "busy_1": "beside 1 busy process",
+    "busy_2": "beside 2 busy processes",
+    "busy_4": "beside 4 busy processes",
+    "two_engines": "beside a second engine at the same work",
+    "quota_1": "CPU quota of one core, all cores visible",
+}
+BUSY = {"busy_1": 1, "busy_2": 2, "busy_4": 4}
+IDLE, ONE_THREAD, TWO_ENGINES, QUOTA = "idle", "one_thread", "two_engines", "quota_1"
+DRAFTING = "adaedl:threshold=0.2,score_temperature=1.0"
+TEMPERATURE = 0.7
+MAX_NEW_TOKENS = 32
+TRANSFORMERS_TOKENS = 8  # beside busy processes one may take a second and more
+LEAST_S = 1.0  # of a measurement, which repeats its text until then
+MOST_S = 3.0  # after which a text is cut
+MOST_RUNS = 100
+NO_GROUP = Sentence(
+    "not measured: no control group with a CPU quota can be made here, which takes root on Linux"
+)
+
+
+@dataclass(frozen=True)
+class System:
+    """What is measured: one text of it at a time, cut when its time is up."""
+
+    system: str
+    lane: str
+    run: Callable[[float], Tally]
+
+
+@dataclass
+class Measured:
+    """The speeds of one system in one condition, in tokens per second, by the number of the cycle."""
+
+    speeds: dict[int, float] = field(default_factory=dict)
+    neighbours: dict[int, float] = field(default_factory=dict)  # the second engine's own
+    threads: int = 0
+
+
+def check_neighbours(max_new_tokens: int, repeats: int, seed: int) -> None:
+    """All that can be said against a run before its pair is loaded.
+
+    Raises:
+        UserError: naming the value that will not do, and what would.
+    """
+    check_run(max_new_tokens, seed, "shared_noise")
+    if max_new_tokens < 2:
+        raise UserError(
+            "max_new_tokens is {}; a bench times what follows the first, so at least 2.", max_new_tokens
+        )
+    check_repeats(repeats)
+
+
+def make_systems(pair: Pair, max_new_tokens: int, seed: int) -> list[System]:
+    """Return our autoregressive lane, a drafting one and transformers' `generate`, each on the same prompt.
+
+    Raises:
+        UserError: the prompt does not fit, or transformers' model cannot be loaded.
+    """
+    prompt_ids = pair.encode(BENCH_PROMPTS[0])
+    context = read_prompt(pair, prompt_ids, max_new_tokens)
+    job = Job(prompt_ids, context, Sampling(TEMPERATURE), max_new_tokens, seed)
+    short = Job(prompt_ids, context, job.sampling, min(max_new_tokens, TRANSFORMERS_TOKENS), seed)
+    target = reference.target_model(pair)
+    lanes = [
+        System("adaedl", lane, lambda most_s, lane=lane: run_lane(pair, lane, job, most_s=most_s))
+        for lane in (BASELINE, DRAFTING)
+    ]
+    generate = partial(run_transformers, pair, target, short)
+    return [*lanes, System("transformers_generate", "generate", lambda most_s: generate(most_s=most_s))]
+
+
+def measure(system: System, least_s: float = LEAST_S, most_s: float = MOST_S) -> Tally:
+    """Run a system's text until its clock has counted `least_s` seconds; return the sum."""
+    total = Tally()
+    for _ in range(MOST_RUNS):
+        total.add(system.run(most_s))
+        if total.seconds >= least_s:
+            break
+    return total
+
+
+def neighbours_in_parts(
+    pair: Pair,
+    name: str,
+    dtype: str | None = None,
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    repeats: int = 3,
+    seed: int = 0,
+) -> Iterator[dict]:
+    """Measure all systems in one condition per step; yield the results so far after each.
+
+    Args:
+        pair: on the CPU.
+        name, dtype: what it was loaded by, for a second engine.
+        repeats: cycles through all conditions.
+
+    Yields:
+        The object that `bench --neighbours --json` writes: machine, conditions (with the reason where one
+        cannot be made here), rows (one for each condition and system, see `result_row`), for each condition
+        how much faster our autoregressive lane is than transformers (`over_transformers`), and whether all
+        cycles are `complete`. A condition has no rows until it and the one that it is compared with have run.
+
+    Raises:
+        UserError: a value that will not do, or a second engine that cannot run.
+    """
+    check_neighbours(max_new_tokens, repeats, seed)
+    if pair.device.type != "cpu":
+        raise UserError("{} is no CPU, whose cores neighbours take; choose the device cpu.", pair.device)
+    engine = {"pair": name, "dtype": dtype, "max_new_tokens": max_new_tokens, "seed": seed}
+    systems = make_systems(pair, max_new_tokens, seed)
+    for system in systems:
+        measure(system, 0)
+    with ExitStack() as processes:
+        neighbour = processes.enter_context(second_engine(**engine))
+        limited = _limited_engine(processes, engine)
+        measured = {(condition, system): Measured() for condition in CONDITIONS for system in systems}
+        reasons = dict.fromkeys(CONDITIONS) | ({} if isinstance(limited, Engine) else {QUOTA: str(limited)})
+        told = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine(pair),
+            "pair": {"name": pair.name, "target": pair.target_name, "draft": pair.draft_name},
+            "max_new_tokens": max_new_tokens,
+            "transformers_tokens": min(max_new_tokens, TRANSFORMERS_TOKENS),
+            "temperature": TEMPERATURE,
+            "repeats": repeats,
+            "seed": seed,
+            "conditions": [
+                {"name": name, "title": title, "not_measured": reasons[name]}
+                for name, title in CONDITIONS.items()
+            ],
+        }
+        possible = [condition for condition in CONDITIONS if not reasons[condition]]
+        steps = schedule(possible, repeats)
+        with tqdm(total=len(steps) * len(systems), unit="text", file=sys.stderr) as bar:
+            for left, (cycle, condition) in zip(reversed(range(len(steps))), steps, strict=True):
+                for number, system in _rotated(list(enumerate(systems)), cycle):
+                    bar.set_description(f"{CONDITIONS[condition]}, {system.system} {system.lane}")
+                    _measure_in(condition, cycle, number, system, measured, neighbour, limited)
+                    bar.update()
+                yield told | {"complete": not left, **_results(systems, measured)}
+
+
+def schedule(conditions: list[str], repeats: int) -> list[tuple[int, str]]:
+    """Return the cycle and the condition of each step: every cycle begins one condition later."""
+    return [(cycle, condition) for cycle in range(repeats) for condition in _rotated(conditions, cycle)]
+
+
+def _limited_engine(processes: ExitStack, engine: dict) -> Engine | Sentence:
+    """A second engine under a quota of one core, or why there is none."""
+    group = processes.enter_context(group_with_quota(1))
+    if group is None:
+        return NO_GROUP
+    try:
+        return processes.enter_context(second_engine(**engine, group=group))
+    except UserError as error:
+        return Sentence("not measured: {}", error)
+
+
+def _measure_in(
+    condition: str,
+    cycle: int,
+    number: int,
+    system: System,
+    measured: dict[tuple[str, System], Measured],
+    neighbour: Engine,
+    limited: Engine | Sentence,
+) -> None:
+    """Measure one system in one condition and add that to what was measured."""
+    found = measured[condition, system]
+    if condition == QUOTA:
+        speed, found.threads = limited.measure(number, LEAST_S, MOST_S), limited.threads
+    else:
+        with ExitStack() as surroundings:
+            if condition == ONE_THREAD:
+                surroundings.enter_context(_torch_threads(1))
+            elif condition == TWO_ENGINES:
+                surroundings.enter_context(neighbour.working(number, MOST_S))
+            elif condition in BUSY:
+                surroundings.enter_context(busy_processes(BUSY[condition]))
+            tally = measure(system, LEAST_S, MOST_S)
+            found.threads = torch.get_num_threads()
+        speed = tally.tokens / tally.seconds if tally.tokens and tally.seconds else None
+        if condition == TWO_ENGINES and neighbour.tokens_per_s:
+            found.neighbours[cycle] = neighbour.tokens_per_s
+    if speed:
+        found.speeds[cycle] = speed
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _results(systems: list[System], measured: dict[tuple[str, System], Measured]) -> dict:
+    rows, over = [], []
+    plain, generate = systems[0], systems[-1]
+    for condition in CONDITIONS:
+        against = ONE_THREAD if condition == QUOTA else IDLE
+        rows += [
+            result_row(condition, system, measured[condition, system], against, measured[against, system])
+            for system in systems
+            if measured[condition, system].speeds.keys() & measured[against, system].speeds.keys()
+        ]
+        ratios = _ratios(measured[condition, plain], measured[condition, generate])
+        if ratios:
+            over.append({"condition": condition, **_spread("ratio", ratios)})
+    return {"rows": rows, "over_transformers": over}
+
+
+def result_row(condition: str, system: System, found: Measured, against: str, baseline: Measured) -> dict:
+    """Return a row of the results: the median speed over cycles, and the median of its ratios to the same
+    system's in the condition `against` in the same cycle, with the lowest and the highest.
+    `neighbour_tokens_per_s` is the median speed of the second engine, None in other conditions."""
+    return {
+        "condition": condition,
+        "system": system.system,
+        "lane": system.lane,
+        "threads": found.threads,
+        "tokens_per_s": median(found.speeds.values()),
+        "against": against,
+        **_spread("ratio", _ratios(found, baseline)),
+        "neighbour_tokens_per_s": median(found.neighbours.values()) if found.neighbours else None,
+    }
+
+
+def _ratios(found: Measured, baseline: Measured) -> list[float]:
+    """The ratios of the speeds in those cycles that have both."""
+    return [
+        speed / baseline.speeds[cycle] for cycle, speed in found.speeds.items() if cycle in baseline.speeds
+    ]
+
+
+def _spread(name: str, values: list[float]) -> dict[str, float]:
+    return {name: median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
+
+
+def _rotated(values: list, by: int) -> list:
+    by %= len(values)
+    return values[by:] + values[:by]
+
+
+def report(result: dict) -> str:
+    """What `bench --neighbours` prints of the object it writes, below the machine."""
+    import pandas as pd
+
+    titles = {condition["name"]: condition["title"] for condition in result["conditions"]}
+    rows = [
+        {
+            "condition": titles[row["condition"]],
+            "system": row["system"],
+            "lane": row["lane"],
+            "threads": row["threads"],
+            "tokens/s": f"{row['tokens_per_s']:.1f}",
+            "×": f"{row['ratio']:.2f}",
+            "from": f"{row['ratio_low']:.2f}",
+            "to": f"{row['ratio_high']:.2f}",
+            "against": titles[row["against"]],
+            "second engine, tokens/s": _number(row["neighbour_tokens_per_s"]),
+        }
+        for row in result["rows"]
+    ]
+    lines = [pd.DataFrame(rows).to_string(index=False)] if rows else []
+    lines += [
+        f"{condition['title']}: {condition['not_measured']}"
+        for condition in result["conditions"]
+        if condition["not_measured"]
+    ]
+    lines += ["", "our autoregressive lane against transformers' generate:"] if rows else []
+    lines += [
+        f"{titles[row['condition']]}: {row['ratio']:.2f}× ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+        for row in result["over_transformers"]
+    ]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"

@@ -1,0 +1,168 @@
+"""llama.cpp's own generation on the same weights: an outside yardstick for `bench`, where llama-cpp-python is
+installed.
+
+Prompt lookup is the speculative decoding that it comes with. The weights are written as GGUF without a
+tokenizer: tokens go in and come out.
+"""
+
+import importlib.util
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from adaedl.errors import UserError
+from adaedl.measure.peers import transformers as reference
+from adaedl.measure.peers.transformers import Tally
+from adaedl.models.cpu.families import can_pack
+from adaedl.models.cpu.packed import head_dim_of, pair_rotary_rows
+from adaedl.pairs.pair import Pair
+from adaedl.request import Sampling
+
+PACKAGE = "llama-cpp-python"
+# What llama.cpp holds matrices in for each of our dtypes; its Q8_0 is int8 with a scale for every 32 inputs.
+FORMATS = {torch.float32: "F32", torch.int8: "Q8_0"}
+
+
+def installed() -> str | None:
+    """The version of llama-cpp-python; None where it is not installed."""
+    return version(PACKAGE) if importlib.util.find_spec("llama_cpp") else None
+
+
+def can_write(model) -> bool:
+    """Return whether `write_gguf` writes this transformers model so that llama.cpp computes the same."""
+    config = model.config
+    return (
+        config.model_type in ("llama", "qwen2")
+        and model.dtype == torch.float32
+        and can_pack(model)
+        and config.rope_parameters.get("rope_type", "default") == "default"
+        and config.hidden_act == "silu"
+        and not getattr(config, "mlp_bias", False)
+        and not getattr(config, "use_sliding_window", False)
+    )
+
+
+def write_gguf(model, path: Path, kind: str) -> None:
+    """Write a Llama or Qwen2 of transformers in float32 as GGUF, its matrices in one of gguf's formats."""
+    import gguf
+    from gguf.quants import quantize
+
+    config, head_dim = model.config, head_dim_of(model.config)
+    arch = gguf.MODEL_ARCH[config.model_type.upper()]
+    wanted, plain = gguf.GGMLQuantizationType[kind], gguf.GGMLQuantizationType.F32
+    block = gguf.GGML_QUANT_SIZES[wanted][0]  # numbers that share a scale
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
+    writer.add_tokenizer_model("none")
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    writer.add_rope_dimension_count(head_dim)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    names = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
+    for key, weight in model.state_dict().items():
+        if key == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        if config.model_type == "llama" and (".q_proj." in key or ".k_proj." in key):
+            weight = pair_rotary_rows(weight, head_dim)  # llama.cpp turns neighbours of a Llama's
+        stored = wanted if weight.dim() == 2 and weight.shape[1] % block == 0 else plain
+        array = quantize(np.ascontiguousarray(weight.numpy()), stored)
+        writer.add_tensor(names.get_name(key, (".weight", ".bias")), array, raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+class LlamaCpp:
+    """A pair's target in llama.cpp, at its defaults but for the number of threads, which is torch's."""
+
+    def __init__(self, pair: Pair, target, capacity: int):
+        """`target` is the pair's own as `reference.target_model` gives it; `capacity` is how many tokens a
+        prompt and what is written after it may have.
+
+        Raises:
+            UserError: the target's weights cannot be found, or llama.cpp does not load them.
+        """
+        self.eos_ids = pair.eos_ids
+        if pair.dtype == torch.int8:  # llama.cpp rounds in its own way
+            target = reference.target_model(pair, rounded=False)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.gguf")
+            write_gguf(target, path, FORMATS[pair.dtype])
+            self.model = _load(path, capacity)
+
+    def generate(
+        self,
+        prompt_ids: list[int],
+        sampling: Sampling,
+        *,
+        max_new_tokens: int,
+        seed: int = 0,
+        lookup: bool = False,
+        drafts: int | None = None,
+    ) -> tuple[list[int], Tally]:
+        """What llama.cpp writes after a prompt, and the work of decoding it: the clock starts when the first
+        token comes out, as in `reference.generate`.
+
+        Args:
+            lookup: draft by prompt lookup, `drafts` tokens a round or as many as is its default.
+        """
+        from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
+
+        tally = Tally(forward_s=None)
+        find = LlamaPromptLookupDecoding(**({"num_pred_tokens": drafts} if drafts else {}))
+
+        def draft(token_ids: np.ndarray, **_) -> np.ndarray:
+            found = find(token_ids) if lookup else token_ids[:0]
+            tally.rounds += 1
+            tally.drafted += len(found)
+            return found
+
+        self.model.set_seed(seed)
+        self.model.draft_model = draft
+        warping = {"temp": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
+        written: list[int] = []
+        began = ended = 0.0
+        for token in self.model.generate(prompt_ids, **warping, min_p=0.0):
+            ended = time.perf_counter()
+            began = began or ended
+            written.append(token)
+            if token in self.eos_ids or len(written) == max_new_tokens:
+                break
+        tally.seconds, tally.tokens = ended - began, len(written) - 1
+        tally.accepted = tally.tokens - tally.rounds
+        return written, tally
+
+
+def _load(path: Path, capacity: int):
+    threads = torch.get_num_threads()
+    try:
+        import llama_cpp
+
+        return llama_cpp.Llama(
+            str(path),
+            n_ctx=capacity,
+            n_threads=threads,
+            n_threads_batch=threads,
+            logits_all=True,  # which drafting needs
+            use_mmap=False,  # so that the file can go
+            verbose=False,
+        )
+    except Exception as error:  # whatever a library of C++ raises
+        raise UserError(
+            "{} {} does not run here ({}); bring another version of it, or uninstall it to measure without.",
+            PACKAGE,
+            installed(),
+            error,
+        ) from error

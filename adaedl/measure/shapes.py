@@ -1,0 +1,450 @@
+"""Speed of pairs of real shapes without their weights, for a machine that has none of them.
+
+Both models have the configuration of a real one and random weights, made on the device. Random weights have
+nothing to say, so a script says it for them: every forward runs whole, through the runners and the loop of
+any race, and then its logits give way to rows that were made beforehand. The script's draft is calibrated:
+its top token has some probability, and that often is the target's choice. All else is measured.
+"""
+
+import random
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from adaedl.decoding import make_choose, make_read_draft, read_prompt
+from adaedl.errors import UserError
+from adaedl.measure.bench import (
+    Job,
+    Runs,
+    System,
+    check_repeats,
+    result_row,
+    run_lane,
+    run_transformers,
+    search_assisted,
+    with_baseline,
+)
+from adaedl.measure.forwards import (
+    MAX_READ_BYTES,
+    WIDTHS,
+    PackedAway,
+    WeightsRead,
+    draft_step_ms,
+    machine,
+    target_times,
+    weights_read,
+)
+from adaedl.measure.peers.transformers import Tally
+from adaedl.models.cpu.layerwise import random_layerwise
+from adaedl.models.drafters.drafter import IndependentDrafter
+from adaedl.models.runner import Output, Runner, make_runner
+from adaedl.pairs.loading import read_dtype
+from adaedl.pairs.pair import Pair
+from adaedl.request import MAX_LANES, Sampling, check_run
+from adaedl.stopping import check_live, make_stopper
+
+LANES = ("autoregressive", "fixed:k=2", "fixed:k=4", "fixed:k=6", "adaedl", "throughput")
+ACCEPTANCE = 0.7  # what drafts of a good pair come to on mixed text
+PROMPT_TOKENS = 128
+SPARE_BYTES = 2**30  # for caches, activations and what the library itself takes
+SEARCH_TOKENS = 32  # for each of the settings that transformers is tried with
+OTHERS = 7  # tokens that the script's draft takes for possible beside its top one
+NO_MODEL = "left out, because int8 layers are made and packed one by one: there is no whole model"
+NEVER = -1e4  # a logit whose probability is zero, and that float16 holds
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The configurations of a target and a draft, as transformers takes them.
+
+    Attributes:
+        name: what is typed after --shapes.
+        like: the models that have these configurations.
+    """
+
+    name: str
+    like: str
+    target: dict
+    draft: dict
+
+
+def _llama(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: int, **changes) -> dict:
+    return {
+        "model_type": "llama",
+        "vocab_size": 49_152,
+        "hidden_size": hidden,
+        "intermediate_size": intermediate,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+        **changes,
+    }
+
+
+def _qwen(*shape: int, tied: bool = False) -> dict:
+    # The width that a pair of this family is brought to: no token has a number above it.
+    return _llama(*shape, model_type="qwen2", vocab_size=151_936, tie_word_embeddings=tied)
+
+
+SMOLLM2_135M = _llama(576, 1536, 30, 9, 3)
+QWEN_05B = _qwen(896, 4864, 24, 14, 2, tied=True)
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("360m+135m", "SmolLM2-360M, SmolLM2-135M drafts", _llama(960, 2560, 32, 15, 5), SMOLLM2_135M),
+        Shape("1.7b+135m", "SmolLM2-1.7B, SmolLM2-135M drafts", _llama(2048, 8192, 24, 32, 32), SMOLLM2_135M),
+        Shape("7b+0.5b", "Qwen2.5-7B, Qwen2.5-0.5B drafts", _qwen(3584, 18_944, 28, 28, 4), QWEN_05B),
+        Shape("14b+0.5b", "Qwen2.5-14B, Qwen2.5-0.5B drafts", _qwen(5120, 13_824, 48, 40, 8), QWEN_05B),
+    )
+}
+
+
+def check_shapes(
+    lanes: list[str], max_new_tokens: int, repeats: int, seed: int, acceptance: float = ACCEPTANCE
+) -> None:
+    """All that can be said against a bench of shapes before a model is made.
+
+    Raises:
+        UserError: naming the value that will not do, and what would.
+    """
+    check_run(max_new_tokens, seed, "shared_noise")
+    if not max(WIDTHS) <= max_new_tokens <= 1024:
+        raise UserError(
+            "max_new_tokens is {}; a bench of shapes takes from {} to 1024.", max_new_tokens, max(WIDTHS)
+        )
+    check_repeats(repeats)
+    if not 0.2 <= acceptance <= 0.95:
+        raise UserError("acceptance is {:g}; it must be from 0.2 to 0.95, such as 0.7.", acceptance)
+    for lane in lanes:
+        check_live(make_stopper(lane))
+    if len(with_baseline(lanes)) > MAX_LANES:
+        raise UserError("The bench has {} lanes; at most {} run.", len(with_baseline(lanes)), MAX_LANES)
+
+
+def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtype) -> list[Shape]:
+    """The shapes of those names, or with None all that the free memory holds.
+
+    Raises:
+        UserError: there is no such shape, or not the memory for it.
+    """
+    if names is not None:
+        for name in names:
+            if name not in SHAPES:
+                raise UserError("There is no shape {!r}; there are {}.", name, ", ".join(SHAPES))
+    free = free_bytes(device)
+    picked = []
+    for shape in [SHAPES[name] for name in dict.fromkeys(names)] if names is not None else SHAPES.values():
+        needed = needed_bytes(shape, device, dtype)
+        if needed <= free:
+            picked.append(shape)
+        elif names is not None:
+            raise UserError(
+                "The shape {} needs {:.1f} GiB on {} in {}, where {:.1f} GiB are free; choose a smaller one.",
+                shape.name,
+                needed / 2**30,
+                device,
+                str(dtype).removeprefix("torch."),
+                free / 2**30,
+            )
+    if not picked:
+        raise UserError(
+            "No shape fits {}, where {:.1f} GiB are free; the smallest needs {:.1f}.",
+            device,
+            free / 2**30,
+            min(needed_bytes(shape, device, dtype) for shape in SHAPES.values()) / 2**30,
+        )
+    return picked
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that a device has free; where it has none of its own, the machine."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    return psutil.virtual_memory().available
+
+
+def needed_bytes(shape: Shape, device: torch.device, dtype: torch.dtype) -> int:
+    """Memory that a bench of a shape takes. On a CPU in float32 the weights are there twice: as transformers
+    has them, for its own generation, and packed. In int8 they are made layer by layer."""
+    if dtype == torch.int8:
+        models = [random_layerwise(config) for config in (shape.target, shape.draft)]
+        largest = max(weight.numel() for model in models for weight in model.model.parameters())
+        read = min(models[0].bytes_to_read(), MAX_READ_BYTES)  # made, then copied into huge pages
+        packed = sum(model.needed_bytes() for model in models)
+        return packed + torch.float32.itemsize * largest + 2 * read + SPARE_BYTES
+    copies = 2 if device.type == "cpu" and dtype == torch.float32 else 1
+    weights = sum(_weights(config) for config in (shape.target, shape.draft))
+    return copies * weights * dtype.itemsize + SPARE_BYTES
+
+
+def _weights(config: dict) -> int:
+    return sum(weight.numel() for weight in make_model(config, "meta", torch.float32).parameters())
+
+
+def make_model(config: dict, device: torch.device | str, dtype: torch.dtype):
+    """A transformers model of random weights, made where it will run."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config), dtype=dtype)
+    return model.eval().requires_grad_(False)
+
+
+@dataclass
+class Script:
+    """What two models say after each position of a text from its prompt's last token on: logits
+    [positions, V]. `first` is the position of that token."""
+
+    first: int
+    target: Tensor
+    draft: Tensor
+
+    @staticmethod
+    def rows(logits: Tensor, first: int, end: int, count: int) -> Tensor:
+        """The last `count` rows before position `end`; fewer where they would begin before `first`."""
+        return logits[max(end - first - count, 0) : end - first]
+
+
+def write_script(
+    vocab_size: int,
+    positions: int,
+    acceptance: float,
+    seed: int,
+    *,
+    first: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Script:
+    """A script in which the draft's top token has the probability b at each position, b drawn from a beta
+    distribution of mean `acceptance`, and with that probability is the target's choice."""
+    rng = random.Random(seed)
+    target = torch.full((positions, vocab_size), NEVER)
+    draft = target.clone()
+    for row in range(positions):
+        top, *others = rng.sample(range(vocab_size), OTHERS + 1)
+        b = min(max(rng.betavariate(4 * acceptance, 4 * (1 - acceptance)), 0.2), 0.99)
+        draft[row, others] = torch.tensor((1 - b) / OTHERS).log()
+        draft[row, top] = torch.tensor(b).log()
+        target[row, top if rng.random() < b else others[0]] = 0.0
+    return Script(first, target.to(device, dtype), draft.to(device, dtype))
+
+
+class ScriptedRunner:
+    """A runner whose forwards run whole, and whose logits are then those of a script."""
+
+    def __init__(self, runner: Runner, logits: Tensor, first: int):
+        self.runner, self.logits, self.first = runner, logits, first
+        self.new_cache = runner.new_cache
+        self.vocab_size, self.hidden_size = runner.vocab_size, runner.hidden_size
+        self.max_context, self.path = runner.max_context, runner.path
+        self.device, self.dtype = runner.device, runner.dtype
+
+    def forward(
+        self, token_ids: Tensor, cache, logits: str = "all", feature_layers: tuple[int, ...] = ()
+    ) -> Output:
+        end = cache.length + len(token_ids)
+        output = self.runner.forward(token_ids, cache, logits, feature_layers)
+        if output.logits is None:
+            return output
+        return output._replace(logits=Script.rows(self.logits, self.first, end, len(output.logits)))
+
+
+@contextmanager
+def scripted(model, logits: Tensor, first: int) -> Iterator[None]:
+    """While this lasts, a transformers model's own generation is told the logits of a script."""
+
+    def tell(model, args, kwargs, output):
+        end = output.past_key_values.get_seq_length()
+        output.logits = Script.rows(logits, first, end, output.logits.shape[1])[None]
+        return output
+
+    hook = model.register_forward_hook(tell, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+class _Numbers:
+    """A tokenizer that writes each token as its number."""
+
+    def decode(self, token_ids: list[int], **_) -> str:
+        return " ".join(map(str, token_ids))
+
+    def convert_ids_to_tokens(self, token_id: int) -> str:
+        return str(token_id)
+
+
+def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Pair, object, object]:
+    """A pair of that shape, and its two models as transformers has them, or in int8 what stands for them."""
+    if dtype == torch.int8:
+        (runner, target), (drafts, draft) = map(_make_int8, (shape.target, shape.draft))
+    else:
+        target, draft = (make_model(config, device, dtype) for config in (shape.target, shape.draft))
+        runner, drafts = make_runner(target), make_runner(draft)
+    pair = Pair(
+        name=shape.name,
+        target=runner,
+        drafter=IndependentDrafter(drafts),
+        tokenizer=_Numbers(),
+        device=runner.device,
+        dtype=dtype,
+        target_name=f"target of {shape.name}",
+        draft_name=f"draft of {shape.name}",
+        weights="random",
+        read_draft=make_read_draft(runner.device),
+        choose=make_choose(runner.device),
+    )
+    return pair, target, draft
+
+
+def _make_int8(config: dict) -> tuple[Runner, PackedAway]:
+    """The runner of a model of random weights in int8, made and packed layer by layer."""
+    made = random_layerwise(config)
+    read = PackedAway(made.bytes_to_read(), torch.device("cpu"))
+    made.fill()
+    return make_runner(made.model, consume=True), read
+
+
+def bench_shape(
+    shape: Shape,
+    lanes: list[str],
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    max_new_tokens: int = 96,
+    repeats: int = 3,
+    seed: int = 0,
+    acceptance: float = ACCEPTANCE,
+) -> dict:
+    """Measure one shape: each model's forwards against the time to read its weights, then our lanes and
+    transformers' own generation on the same script, in turn.
+
+    Returns:
+        machine, weights and their reading of both models, target_forward_ms by the number of tokens,
+        draft_step_ms, both over the reading, made_s (seconds to make the random weights and pack them),
+        peak_mib (the most memory that this process had by then), results (rows as in `adaedl.measure.bench`),
+        and left_out, the systems without a row, each with the reason.
+
+    Raises:
+        UserError: a value that will not do.
+    """
+    check_shapes(lanes, max_new_tokens, repeats, seed, acceptance)
+    began = time.perf_counter()
+    pair, target, draft = make_pair(shape, device, dtype)
+    made_s = time.perf_counter() - began
+    prompt_ids = torch.tensor(random.Random(seed).sample(range(pair.target.vocab_size), PROMPT_TOKENS))
+    prompt_ids = prompt_ids.to(pair.device)
+    target_read, forward_ms = target_times(pair, target, prompt_ids)
+    draft_read, step_ms = weights_read(draft), draft_step_ms(pair, prompt_ids)
+
+    script = write_script(
+        pair.target.vocab_size,
+        max_new_tokens,
+        acceptance,
+        seed,
+        first=PROMPT_TOKENS - 1,
+        device=pair.device,
+        dtype=read_dtype(dtype),
+    )
+    told = replace(
+        pair,
+        target=ScriptedRunner(pair.target, script.target, script.first),
+        drafter=IndependentDrafter(ScriptedRunner(pair.drafter.runner, script.draft, script.first)),
+    )
+    context = read_prompt(told, prompt_ids, max_new_tokens)
+    job = Job(prompt_ids, context, Sampling(0), max_new_tokens, seed)
+
+    def generate(job: Job, **drafting) -> Tally:
+        with ExitStack() as hooks:
+            hooks.enter_context(scripted(target, script.target, script.first))
+            hooks.enter_context(scripted(draft, script.draft, script.first))
+            return run_transformers(pair, target, job, **drafting)
+
+    systems = [System("adaedl", lane, partial(run_lane, told, lane)) for lane in with_baseline(lanes)]
+    left_out = {}
+    assisted = partial(generate, assistant=draft)
+    if isinstance(target, PackedAway):
+        left_out = dict.fromkeys(("transformers_generate", "transformers_assisted"), NO_MODEL)
+    else:
+        systems.append(System("transformers_generate", "generate", generate))
+        systems.append(System("transformers_assisted", "defaults", assisted))
+    for system in systems:
+        system.run(job)
+    if not left_out:
+        short = replace(job, max_new_tokens=min(SEARCH_TOKENS, max_new_tokens))
+        systems.append(search_assisted(assisted, [short]))
+
+    ran = {system: Runs() for system in systems}
+    runs = repeats * len(systems)
+    with tqdm(total=runs, desc=shape.name, unit="text", leave=False, file=sys.stderr) as bar:
+        for repeat in range(repeats):
+            turn = repeat % len(systems)
+            for system in systems[turn:] + systems[:turn]:
+                ran[system].add("the script", system.run(job))
+                bar.update()
+    return {
+        "shape": shape.name,
+        "like": shape.like,
+        "machine": machine(pair),
+        "target": _read_dict(target_read),
+        "draft": _read_dict(draft_read),
+        "target_forward_ms": forward_ms,
+        "target_forward_over_read": {width: ms / target_read.ms for width, ms in forward_ms.items()},
+        "draft_step_ms": step_ms,
+        "draft_step_over_read": step_ms / draft_read.ms,
+        "made_s": made_s,
+        "peak_mib": peak_mib(),
+        "left_out": left_out,
+        "results": [result_row(system, 0.0, ran[system], ran[systems[0]]) for system in systems],
+    }
+
+
+def bench_shapes(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> dict:
+    """`bench_shape` of each; the object that `bench --shapes --json` writes."""
+    return deque(bench_shapes_in_parts(shapes, lanes, device, dtype, **options), maxlen=1)[0]
+
+
+def bench_shapes_in_parts(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> Iterator[dict]:
+    """As `bench_shapes`, yielding the object after each shape; it says whether it is `complete`."""
+    measured: list[dict] = []
+    for shape in shapes:
+        measured.append(bench_shape(shape, lanes, device, dtype, **options))
+        if torch.device(device).type == "cuda":
+            torch.cuda.empty_cache()
+        yield {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "weights": "random",
+            "prompt_tokens": PROMPT_TOKENS,
+            **options,
+            "complete": len(measured) == len(shapes),
+            "shapes": list(measured),
+        }
+
+
+def peak_mib() -> int | None:
+    """The most memory that this process ever had, in MiB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)
+
+
+def _read_dict(read: WeightsRead) -> dict:
+    return {"weights_bytes": read.bytes, "weights_read_ms": read.ms, "bandwidth_gb_s": read.gb_per_s}

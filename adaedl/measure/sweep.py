@@ -1,0 +1,556 @@
+"""Speed measured over a grid: prompts × temperatures × seeds × lanes, each really run.
+
+A cell of the grid is one prompt at one temperature and seed. All its lanes run in one race: the lane whose
+own clock is behind plays next, so all lanes are at the same point of their clocks at every moment, and a
+machine that slows down does so for all alike, within a cell and not only on average over the prompts. The
+order of the lanes moves on by one with every cell, because the first round after a prefill and every tie of
+clocks fall to the lanes in their order.
+
+The speedup of a lane is against the autoregressive lane of its own cell. A mean speedup is the geometric mean
+over prompts, with a t interval (`adaedl.statistics`). Prompts are the sample: seeds of one prompt, and
+prompts of the same text, are averaged first, because they are not independent of each other.
+
+Whatever runs a model is imported where it runs, so that a page of tables need not wait for torch.
+"""
+
+import csv
+import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from adaedl.errors import Sentence, UserError
+from adaedl.measure.prompts import PROMPT_SETS, split_prompts
+from adaedl.metrics import BASELINE
+from adaedl.pairs.pair import Pair
+from adaedl.replay.replay import replay_trace
+from adaedl.request import MAX_LANES, NOISE_VERSION, Sampling, check_race, check_run
+from adaedl.statistics import FEWEST, by_sample, geometric_mean
+from adaedl.stopping import format_spec, make_stopper
+from adaedl.system.files import write_file
+from adaedl.trace import LaneMetrics, Trace
+
+TEMPERATURES = (0.0, 0.7, 1.0)
+LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit", "throughput")
+MAX_PROMPTS = 1000
+MAX_PROMPT_LIST_BYTES = 512 * 2**10
+# Of the table that a sweep writes, and so of one that is opened: the most prompts at the default
+# temperatures, on the most lanes. A row has 320 bytes, with the longest names and labels some 650.
+MAX_ROWS = MAX_PROMPTS * len(TEMPERATURES) * MAX_LANES
+MAX_TABLE_BYTES = 24 * 2**20
+MAX_TEMPERATURES = 50  # more cannot be told apart in a figure
+MEANS = ("tokens_per_s", "acceptance_rate", "draft_length", "block_efficiency", "mean_beta", "wasted_share")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text to answer, its kind (such as "story") and its number within the kind, from 1."""
+
+    kind: str
+    number: int
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """Tells in a table whether two prompts are the same."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a sweep runs. Where it is `replayed`, each cell is recorded once, for each score temperature among
+    its lanes, and every lane replayed on it: rounds are exact, clocks modelled, and `oracle` may be a lane.
+
+    Raises:
+        UserError: naming the value that will not do, and what would.
+    """
+
+    prompts: tuple[Prompt, ...]
+    temperatures: tuple[float, ...] = TEMPERATURES
+    lanes: tuple[str, ...] = LANES
+    seeds: tuple[int, ...] = (0,)
+    max_new_tokens: int = 96
+    verification: str = "shared_noise"
+    top_k: int = 0
+    top_p: float = 1.0
+    replayed: bool = False
+
+    def __post_init__(self):
+        lanes = [format_spec(make_stopper(lane)) for lane in self.lanes]
+        for name, values in (("lanes", lanes), ("temperatures", self.temperatures), ("seeds", self.seeds)):
+            if not values:
+                raise UserError("The sweep has no {}; give at least one.", name)
+            twice = next((value for value, count in Counter(values).items() if count > 1), None)
+            if twice is not None:
+                raise UserError("{} has {} twice; a sweep runs each once.", name, twice)
+        if BASELINE not in lanes:  # every speedup is against it
+            lanes.insert(0, BASELINE)
+        object.__setattr__(self, "lanes", tuple(lanes))
+        if len(lanes) > MAX_LANES and not self.replayed:
+            raise UserError(
+                "The sweep has {} lanes with {}; at most {} run at once.", len(lanes), BASELINE, MAX_LANES
+            )
+        for temperature in self.temperatures:
+            Sampling(temperature, self.top_k, self.top_p)
+        if not self.prompts:
+            raise UserError("There are no prompts; give at least one, one on each line.")
+        if len(self.prompts) > MAX_PROMPTS:
+            raise UserError(
+                "There are {:,} prompts; a sweep takes at most {:,}.", len(self.prompts), MAX_PROMPTS
+            )
+        if len(self.temperatures) > MAX_TEMPERATURES:
+            raise UserError(
+                "There are {} temperatures; a sweep takes at most {}.",
+                len(self.temperatures),
+                MAX_TEMPERATURES,
+            )
+        cells = len(self.prompts) * len(self.temperatures) * len(self.seeds)
+        if cells * len(lanes) > MAX_ROWS:
+            raise UserError(
+                "This sweep has {:,} runs ({:,} × {} lanes); a table holds at most {:,}. Take fewer prompts, "
+                "temperatures, seeds or lanes.",
+                cells * len(lanes),
+                cells,
+                len(lanes),
+                MAX_ROWS,
+            )
+        for seed in self.seeds:
+            check_run(self.max_new_tokens, seed, self.verification)
+        for prompt in self.prompts:
+            check_race(
+                prompt.text,
+                [BASELINE] if self.replayed else lanes,
+                self.max_new_tokens,
+                self.seeds[0],
+                self.verification,
+            )
+
+    @property
+    def cells(self) -> list["Cell"]:
+        """Every cell, each prompt's temperatures and seeds together, so that partial results are of whole
+        prompts."""
+        return [
+            Cell(prompt, temperature, seed)
+            for prompt in self.prompts
+            for temperature in self.temperatures
+            for seed in self.seeds
+        ]
+
+    def lanes_of(self, number: int) -> list[str]:
+        """The lanes of the cell of that number in the order in which they race, which moves on with each."""
+        turn = number % len(self.lanes)
+        return [*self.lanes[turn:], *self.lanes[:turn]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One prompt at one temperature and seed."""
+
+    prompt: Prompt
+    temperature: float
+    seed: int
+
+    @property
+    def key(self) -> tuple:
+        prompt = self.prompt
+        return prompt.kind, prompt.number, prompt.digest, float(self.temperature), self.seed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One lane in one cell: what was run, and `adaedl.metrics`' numbers of it."""
+
+    pair: str
+    device: str
+    dtype: str
+    verification: str
+    top_k: int
+    top_p: float
+    max_new_tokens: int
+    noise_version: int
+    kind: str
+    prompt: int
+    prompt_digest: str
+    temperature: float
+    seed: int
+    lane: str
+    stopper: str
+    metrics: LaneMetrics
+
+    def to_dict(self) -> dict:
+        values = asdict(self)
+        return values | values.pop("metrics")
+
+
+METRICS = [f.name for f in fields(LaneMetrics)]
+COLUMNS = [f.name for f in fields(Row) if f.name != "metrics"] + METRICS
+# Columns that older files do not have, and what their rows stand for.
+NOT_IN_OLDER = {"noise_version": 1, "timing_reliable": None, "timing_note": None}
+SETUP = COLUMNS[:8]  # what all rows of one sweep share
+CELL = ["kind", "prompt", "prompt_digest", "temperature", "seed"]
+TEXTS = ["pair", "device", "dtype", "verification", "kind", "prompt_digest", "lane", "stopper", "timing_note"]
+YES_OR_NO = ["same_text", "timing_reliable"]
+WHOLE = ["top_k", "max_new_tokens", "noise_version", "prompt", "seed"]
+NUMBERS = ["top_p", "temperature", *(name for name in METRICS if name not in (*TEXTS, *YES_OR_NO))]
+
+
+def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[list[Row]]:
+    """Run every cell of a grid, yielding the rows of each as it is finished, one row a lane.
+
+    Close the generator to cancel: between two cells at once, within a cell at the end of a round.
+
+    Args:
+        done: keys of cells that are not to be run again, such as `read_rows` finds.
+
+    Raises:
+        UserError: a prompt that does not fit the model's context.
+    """
+    done = set(done)
+    for number, cell in enumerate(grid.cells):
+        if cell.key not in done:
+            yield _run_cell(pair, grid, cell, grid.lanes_of(number))
+
+
+def _run_cell(pair: Pair, grid: Grid, cell: Cell, lanes: list[str]) -> list[Row]:
+    sampling = Sampling(cell.temperature, grid.top_k, grid.top_p)
+    options = {"max_new_tokens": grid.max_new_tokens, "seed": cell.seed}
+    if grid.replayed:
+        return _replay_cell(pair, grid, cell, lanes, sampling, options)
+    from adaedl.race import new_trace, race
+
+    trace = new_trace(pair, cell.prompt.text, lanes, sampling, verification=grid.verification, **options)
+    for _ in race(pair, trace):
+        pass
+    return rows_of(trace, grid, cell)
+
+
+def _replay_cell(
+    pair: Pair, grid: Grid, cell: Cell, lanes: list[str], sampling: Sampling, options: dict
+) -> list[Row]:
+    from adaedl.replay.recorder import record_scored
+
+    # A recording holds q as scored at one temperature: one for each that the lanes ask for.
+    scorings: dict[float | None, list[str]] = {}
+    for lane in lanes:
+        if lane != BASELINE or len(lanes) == 1:
+            scorings.setdefault(make_stopper(lane).score_temperature, []).append(lane)
+    rows: dict[str, Row] = {}
+    recordings = record_scored(pair, cell.prompt.text, sampling, list(scorings), **options)
+    for recording, scored in zip(recordings, scorings.values(), strict=True):
+        trace = replay_trace(recording, list(dict.fromkeys([BASELINE, *scored])))
+        rows = {row.lane: row for row in rows_of(trace, grid, cell)} | rows
+    return [rows[label] for label in grid.lanes]
+
+
+def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
+    """The rows of a cell from a finished race of some of the grid's lanes, in the order of those."""
+    rows = {
+        lane.label: Row(
+            pair=trace.pair.name,
+            device=trace.device,
+            dtype=trace.dtype,
+            verification=grid.verification,
+            top_k=grid.top_k,
+            top_p=grid.top_p,
+            max_new_tokens=grid.max_new_tokens,
+            noise_version=trace.noise_version,
+            kind=cell.prompt.kind,
+            prompt=cell.prompt.number,
+            prompt_digest=cell.prompt.digest,
+            temperature=cell.temperature,
+            seed=cell.seed,
+            lane=lane.label,
+            stopper=lane.stopper,
+            metrics=lane.metrics,
+        )
+        for lane in trace.lanes
+    }
+    return [rows[label] for label in grid.lanes if label in rows]
+
+
+def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows as a table, metrics in columns of their own."""
+    return pd.DataFrame([row.to_dict() for row in rows], columns=COLUMNS)
+
+
+def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
+    """Return, for each lane and temperature (and kind of text), the geometric mean of the speedups over
+    prompts, its 95% t interval, and the arithmetic means of other metrics.
+
+    Args:
+        frame: rows as `to_frame` or `read_rows` gives them, of a whole sweep or of a part.
+
+    Returns:
+        Columns lane, temperature, (kind,) prompts (of different texts), speedup, speedup_low, speedup_high,
+        speedups, unreliable, and `MEANS`. With fewer than `FEWEST` prompts there is no interval, and
+        `speedups` lists the prompts' own; otherwise that list is empty. `unreliable` counts the runs whose
+        times are not reliable.
+    """
+    groups = ["lane", "temperature", *(["kind"] if by_kind else [])]
+    columns = [*groups, "prompts", "speedup", "speedup_low", "speedup_high", "speedups", "unreliable", *MEANS]
+    numbers = ["speedup", *MEANS]
+    if frame.empty:
+        return pd.DataFrame(columns=columns)
+    rows = frame.astype(dict.fromkeys(numbers, float))
+    prompts = rows.groupby([*groups, "prompt_digest"], sort=False)[list(MEANS)].mean()
+    table = prompts.groupby(groups, sort=False).mean()
+    found = [_speedups(part) for _, part in rows.groupby(groups, sort=False)]
+    return table.assign(**pd.DataFrame(found, table.index)).reset_index()[columns]
+
+
+def _speedups(rows: pd.DataFrame) -> dict:
+    """What a summary says of the speedups of one lane at one temperature."""
+    known = rows.dropna(subset="speedup")
+    values = list(by_sample(known["speedup"], known["prompt_digest"]).values())
+    mean = geometric_mean(values)
+    return {
+        "prompts": rows["prompt_digest"].nunique(),
+        "speedup": mean.mean,
+        "speedup_low": mean.low,
+        "speedup_high": mean.high,
+        "speedups": values if len(values) < FEWEST else [],
+        "unreliable": int(rows["timing_reliable"].eq(False).sum()),
+    }
+
+
+# The CSV file of a sweep, which can be killed at any moment and gone on with.
+
+
+def setup_of(pair: Pair) -> dict:
+    """What all rows of a sweep say of its pair."""
+    return {
+        "pair": pair.name,
+        "device": pair.where,
+        "dtype": str(pair.dtype).removeprefix("torch."),
+    }
+
+
+def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tuple]:
+    """Make a CSV file ready for rows to be appended; returns the keys of the cells that it has.
+
+    A cell that was cut off is taken out of the file. `pair_setup` is of `setup_of`.
+
+    Raises:
+        UserError: the file is there and `resume` is false; or it is of another sweep; or it cannot be read
+            or written.
+    """
+    done: set[tuple] = set()
+    try:
+        kept = _csv([COLUMNS])
+        if path.exists() and path.stat().st_size:
+            if not resume:
+                raise UserError(
+                    "{} is there already; add --resume to go on with it, or choose another.", path
+                )
+            frame = rows_to_keep(read_rows(path), grid, pair_setup, str(path))
+            done = cells_in(frame)
+            kept = frame.to_csv(index=False)
+    except OSError as error:
+        raise UserError("Cannot write {}: {}.", path, error.strerror) from None
+    write_file(path, kept.encode())
+    return done
+
+
+def append_csv(path: Path, rows: list[Row]) -> None:
+    """Append the rows of one cell, so that they are on the disk before the next cell begins.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    values = [[row.to_dict()[name] for name in COLUMNS] for row in rows]
+    before = None
+    try:
+        with path.open("ab") as file:
+            before = file.tell()
+            file.write(_csv(values).encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if before is not None:  # what fitted of the cell would be in the way of the next one
+            with suppress(OSError):
+                os.truncate(path, before)
+        raise UserError("Cannot write {}: {}.", path, error.strerror) from None
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows of a sweep's CSV file; a last line that was cut off is left out.
+
+    Raises:
+        UserError: it cannot be read or is not a sweep's.
+    """
+    try:
+        return rows_from_csv(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError("Cannot read {}: {}.", path, error.strerror) from None
+
+
+def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
+    """The rows in the content of a sweep's CSV file, which errors call `name`.
+
+    Raises:
+        UserError: it is not a sweep's.
+    """
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise UserError("{} is not a sweep's CSV file: it is not UTF-8 text.", name) from None
+    whole = text[: text.rfind("\n") + 1]
+    try:
+        frame = pd.read_csv(
+            io.StringIO(whole), dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""]
+        )
+    except (ValueError, pd.errors.ParserError):
+        frame = pd.DataFrame()
+    lacking = NOT_IN_OLDER.keys() - set(frame.columns)
+    if list(frame.columns) != [name for name in COLUMNS if name not in lacking]:
+        raise UserError("{} is not a sweep's CSV file: its first line is not the columns of one.", name)
+    frame = frame.assign(**{name: NOT_IN_OLDER[name] for name in lacking})[COLUMNS]
+    lacking = frame[[*CELL, "lane"]].isna().any()
+    if lacking.any():
+        raise UserError("{} is not a sweep's CSV file: a row without {}.", name, lacking.idxmax())
+    try:
+        frame = frame.astype(dict.fromkeys(WHOLE, int) | dict.fromkeys(NUMBERS, float))
+    except (ValueError, OverflowError):
+        frame = None
+    if frame is None or np.isinf(frame[NUMBERS]).any(axis=None) or (frame["speedup"] <= 0).any():
+        raise UserError("{} is not a sweep's CSV file: a number in it is not one.", name)
+    return frame
+
+
+def rows_to_keep(
+    frame: pd.DataFrame,
+    grid: Grid,
+    pair_setup: dict,
+    name: str,
+    advice: str = Sentence("choose another file"),
+) -> pd.DataFrame:
+    """The rows of whole cells, where they are of the sweep that is asked for.
+
+    Raises:
+        UserError: they are of another one, with `name` and `advice`.
+    """
+    asked = {name: getattr(grid, name) for name in ("verification", "top_k", "top_p", "max_new_tokens")}
+    setup = {**pair_setup, **asked, "noise_version": NOISE_VERSION}
+    for setting, value in setup.items():
+        other = next((kept for kept in frame[setting] if kept != value), None)
+        if other is not None:
+            raise UserError("{} has a sweep with {} {}, not {}; {}.", name, setting, other, value, advice)
+    cells = [(part, tuple(part["lane"])) for _, part in frame.groupby(CELL, sort=False)]
+    for number, (part, lanes) in enumerate(cells):
+        if lanes != grid.lanes:
+            cut_off = number == len(cells) - 1 and lanes == grid.lanes[: len(lanes)]
+            if not cut_off:
+                raise UserError(
+                    "{} has a sweep with the lanes {}, not {}; {}.",
+                    name,
+                    ", ".join(lanes),
+                    ", ".join(grid.lanes),
+                    advice,
+                )
+            return frame.drop(part.index)
+    return frame
+
+
+def rows_within(frame: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """The rows of a table whose cells are the grid's."""
+    keys = {cell.key for cell in grid.cells}
+    return frame[[key in keys for key in frame[CELL].itertuples(index=False, name=None)]]
+
+
+def cells_in(frame: pd.DataFrame) -> set[tuple]:
+    """The keys of the cells that a table has."""
+    return set(frame[CELL].itertuples(index=False, name=None))
+
+
+def to_parquet(frame: pd.DataFrame) -> bytes:
+    """A table as the content of a Parquet file.
+
+    Raises:
+        UserError: pyarrow is not installed.
+    """
+    check_parquet()
+    content = io.BytesIO()
+    frame.to_parquet(content, engine="pyarrow", index=False)
+    return content.getvalue()
+
+
+def check_parquet() -> None:
+    """Raises UserError where the package that writes Parquet is not installed."""
+    if find_spec("pyarrow") is None:
+        raise UserError("Parquet needs the package pyarrow; pip install pyarrow, or write CSV.")
+
+
+def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
+    """One prompt a line as `split_prompts` reads them, each of them once.
+
+    Raises:
+        UserError: the list is too long.
+    """
+    _check_size(len(text.encode(errors="replace")))
+    different = dict.fromkeys(split_prompts(text))
+    return tuple(Prompt("list", number, prompt) for number, prompt in enumerate(different, 1))
+
+
+def prompts_in_file(content: bytes) -> str:
+    """The text of a file of prompts, one a line.
+
+    Raises:
+        UserError: it is too long, not text, or holds no prompt.
+    """
+    _check_size(len(content))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise UserError("The file is not UTF-8 text; a list has one prompt on each line.")
+    if not text.strip():
+        raise UserError("The file has no prompts; a list has one on each line.")
+    return text
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_PROMPT_LIST_BYTES:
+        raise UserError(
+            "The list of prompts has {:.1f} MB; at most {} KB are read.",
+            size / 2**20,
+            MAX_PROMPT_LIST_BYTES // 2**10,
+        )
+
+
+def built_in_prompts(kinds: list[str], count: int | None = None) -> tuple[Prompt, ...]:
+    """The first `count` built-in prompts of each kind (None: all), the kinds in turn, so that a part of a
+    sweep has some of each.
+
+    Raises:
+        UserError: there is no such kind, or not that many prompts of it.
+    """
+    for kind in kinds:
+        if kind not in PROMPT_SETS:
+            raise UserError("There is no kind {!r} of prompts; there are {}.", kind, ", ".join(PROMPT_SETS))
+    twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
+    if twice is not None:
+        raise UserError("kinds has {} twice; a sweep runs each once.", twice)
+    most = max((len(PROMPT_SETS[kind]) for kind in kinds), default=0)
+    if count is not None and not 1 <= count <= most:
+        raise UserError("count is {}; it must be a whole number from 1 to {}.", count, most)
+    return tuple(
+        Prompt(kind, number + 1, PROMPT_SETS[kind][number])
+        for number in range(count or most)
+        for kind in kinds
+        if number < len(PROMPT_SETS[kind])
+    )
+
+
+def _csv(rows: list[list]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

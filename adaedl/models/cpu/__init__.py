@@ -1,0 +1,1 @@
+"""The fast path on a CPU: packed weights, Numba kernels, int8."""

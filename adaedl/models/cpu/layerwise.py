@@ -1,0 +1,415 @@
+"""Models that are read and quantised to int8 one decoder layer at a time.
+
+A float32 model of 1.7 billion weights takes 6.8 GB, its int8 copy 1.7 GB. To make the copy without holding
+the whole model, a transformers model is built without memory for its weights (on torch's meta device), and
+its list of decoder layers reads a layer from the safetensors files when somebody asks for it. Whoever packs
+the model goes through the list once and lets go of each layer before the next.
+
+Only a checkpoint whose names, shapes and dtypes are exactly the model's own is read this way. Everything else
+(renamed or fused weights, other formats, broken files) stays transformers' to read or to refuse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import math
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from adaedl.models.cpu.int8 import Int8Linear, quantize
+from adaedl.models.cpu.int8_cache import Int8Cache, open_cache
+from adaedl.pairs.weights import quiet_transformers
+from adaedl.system.machine import give_back_memory
+
+FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+CHUNK = 2**18  # weights that are quantised at once, few enough to stay in a processor's cache
+SAMPLE_ROWS = 512  # of the vocabulary, in the model of the first layers
+MOST_SAMPLE_LAYERS = 8
+LAYERS_BETWEEN_TRIMS = 4
+CACHED_FROM = 2**30  # bytes of a model in float32; a smaller one is quantised in seconds
+HEAD = "head"
+# Settings of a configuration with which transformers reads other files, or reads them in another way.
+SPECIAL_SETTINGS = ("quantization_config", "transformers_weights", "fusion_config")
+
+
+class NotLayerwise(Exception):
+    """A checkpoint that has to be read as a whole; says why."""
+
+
+class Source(Protocol):
+    """Where the weights of a model come from, by their names."""
+
+    def read(self, name: str) -> Tensor:
+        """Return a weight in the dtype it is kept in; valid as long as its file is open."""
+
+    def opened(self) -> contextlib.AbstractContextManager:
+        """Keep files open for several reads."""
+
+
+class Stored(NamedTuple):
+    """A weight in a safetensors file."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class FileSource:
+    """The safetensors of a folder. Files are mapped only while a layer is read, so that their pages do not
+    add up.
+
+    Raises:
+        NotLayerwise: the folder has no index that agrees with its files.
+    """
+
+    def __init__(self, folder: Path):
+        from safetensors import safe_open
+
+        self.folder = folder
+        self.files = _files_of(folder)
+        self.stored: dict[str, Stored] = {}
+        for file in self.files:
+            with safe_open(file, "pt") as content:
+                for name in content.keys():  # noqa: SIM118, not a dict
+                    if name in self.stored:
+                        raise NotLayerwise(f"{name} is in two files")
+                    part = content.get_slice(name)
+                    self.stored[name] = Stored(file, tuple(part.get_shape()), part.get_dtype())
+        _check_index(folder, self.files, self.stored)
+        self._open: dict | None = None
+
+    def read(self, name: str) -> Tensor:
+        file = self.stored[name].file
+        if file not in self._open:
+            from safetensors import safe_open
+
+            self._open[file] = safe_open(file, "pt")
+        return self._open[file].get_tensor(name)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        outer, self._open = self._open, {} if self._open is None else self._open
+        try:
+            yield
+        finally:
+            self._open = outer
+
+
+class RandomSource:
+    """Random weights for a model on the meta device, the same ones at every read."""
+
+    def __init__(self, model: nn.Module):
+        self.shapes = {name: weight.shape for name, weight in model.named_parameters()}
+
+    def read(self, name: str) -> Tensor:
+        shape = self.shapes[name]
+        if len(shape) == 1:
+            return torch.full(shape, 0.0 if name.endswith("bias") else 1.0)
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        return torch.empty(shape).uniform_(-0.035, 0.035, generator=generator)  # a deviation of 0.02
+
+    def opened(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext()
+
+
+def _files_of(folder: Path) -> list[Path]:
+    whole = folder / "model.safetensors"
+    if whole.is_file():
+        return [whole]
+    return [folder / name for name in sorted(set(_weight_map(folder).values()))]
+
+
+def _weight_map(folder: Path) -> dict[str, str]:
+    return json.loads((folder / "model.safetensors.index.json").read_text("utf-8"))["weight_map"]
+
+
+def _check_index(folder: Path, files: list[Path], stored: dict[str, Stored]) -> None:
+    """Raises NotLayerwise where an index of shards does not name what is in them."""
+    if files[0].name == "model.safetensors":
+        return
+    if _weight_map(folder) != {name: str(at.file.relative_to(folder)) for name, at in stored.items()}:
+        raise NotLayerwise("the index does not agree with its files")
+
+
+class LazyLayers(nn.ModuleList):
+    """Decoder layers on the meta device, each of which is read anew when it is asked for.
+
+    Args:
+        read: returns the layer of an index with its weights, given that layer on the meta device.
+    """
+
+    def __init__(self, layers: nn.ModuleList, read: Callable[[int, nn.Module], nn.Module]):
+        super().__init__(layers)
+        self._read = read
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return (self[place] for place in range(*index.indices(len(self))))
+        layer = super().__getitem__(index)
+        if any(weight.is_meta for weight in layer.parameters()):
+            return self._read(range(len(self))[index], layer)
+        return layer  # what somebody has put in its place
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return self[:]
+
+    def _apply(self, *_, **__) -> LazyLayers:
+        """Stay on the meta device wherever the model is moved: layers are read on the CPU."""
+        return self
+
+
+class Layerwise:
+    """A causal language model whose weights are still in its files, to be used in int8.
+
+    Attributes:
+        model: of transformers, on the meta device until `fill` is called. Its embeddings and head may be
+            cut to fewer rows before that.
+
+    Raises:
+        NotLayerwise: the model is not made of a list of decoder layers.
+    """
+
+    def __init__(self, model: nn.Module, source: Source, cache: Int8Cache | None = None):
+        self.model, self.source = model, source
+        self.cache = cache or Int8Cache(None)
+        self.progress: Callable[[float], None] = lambda fraction: None
+        self.errors: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+        base = model.base_model
+        layers = getattr(base, "layers", None)
+        if base is model or type(layers) is not nn.ModuleList or not len(layers):
+            raise NotLayerwise("it has no list of decoder layers")
+        if len(layers) != model.config.num_hidden_layers or list(layers.buffers()):
+            raise NotLayerwise("its decoder layers are others than the configuration says, or have buffers")
+        self.path = f"{model.base_model_prefix}.layers"
+        base.layers = LazyLayers(layers, self._read_layer)
+        self.tied = dict(model.all_tied_weights_keys)
+        _make_buffers(model)
+
+    @property
+    def layers(self) -> LazyLayers:
+        return self.model.base_model.layers
+
+    def fill(self) -> None:
+        """Read what is outside the decoder layers: embeddings and norms in float32, the head in int8."""
+        with self.errors(), self.source.opened(), torch.no_grad():
+            self._fill(self.model, "", f"{HEAD}-{self.rows}", skip=self.path)
+        self.model.eval().requires_grad_(False)
+
+    def first_layers(self) -> nn.Module:
+        """Return a whole model of the first layers in float32, with the first tokens of the vocabulary: small
+        enough to be run both by transformers and packed, and with a layer of every kind.
+
+        Raises:
+            UserError: its weights cannot be read.
+        """
+        config = copy.deepcopy(self.model.config)
+        config.num_hidden_layers = _layers_of_every_kind(config)
+        config.vocab_size = min(SAMPLE_ROWS, self.rows)
+        config.pad_token_id = config.bos_token_id = config.eos_token_id = None
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[: config.num_hidden_layers]
+        model = on_meta(config)
+        _make_buffers(model)
+        with self.errors(), self.source.opened(), torch.no_grad():
+            for name, weight in list(model.named_parameters(remove_duplicate=False)):
+                _put(model, name, self._read_float(name, weight.shape))
+            model.tie_weights()
+        return model.eval().requires_grad_(False)
+
+    def needed_bytes(self) -> int:
+        """Return the memory that packing takes at its peak: the int8 weights with a scale and a sum for each
+        output, embeddings and norms in float32, once read and once packed, and three copies of a layer."""
+        linears = [module for module in self.model.modules() if type(module) is nn.Linear]
+        layer = self.layers._modules["0"]
+        in_layer = sum(module.weight.numel() for module in layer.modules() if type(module) is nn.Linear)
+        rounded = sum(linear.weight.numel() + 8 * linear.out_features for linear in linears)
+        matrices = {id(linear.weight) for linear in linears}
+        table = self.model.get_input_embeddings().weight
+        matrices.discard(id(table))  # quantised for a tied head, and float32 for the embeddings
+        others = [weight for weight in self.model.parameters() if id(weight) not in matrices]
+        return rounded + 2 * 4 * sum(weight.numel() for weight in others) + 3 * in_layer
+
+    def bytes_to_read(self) -> int:
+        """Return the bytes of the weights that a step reads once the model is packed: its linear layers in
+        int8, the rest but for the embeddings in float32."""
+        linears = [module.weight for module in self.model.modules() if type(module) is nn.Linear]
+        table = self.model.get_input_embeddings().weight
+        rounded = {id(weight) for weight in (*linears, table)}
+        others = [weight for weight in self.model.parameters() if id(weight) not in rounded]
+        return sum(weight.numel() for weight in linears) + 4 * sum(weight.numel() for weight in others)
+
+    @property
+    def rows(self) -> int:
+        """How many tokens it has embeddings for."""
+        return self.model.get_input_embeddings().weight.shape[0]
+
+    def _read_layer(self, index: int, on_meta: nn.Module) -> nn.Module:
+        if index % LAYERS_BETWEEN_TRIMS == 0:  # small tensors that stay split the room of large ones that go
+            give_back_memory()
+        layer = copy.deepcopy(on_meta)
+        with self.errors(), self.source.opened(), torch.no_grad():
+            self._fill(layer, f"{self.path}.{index}.", f"layer-{index:03d}")
+        self.progress((index + 1) / len(self.layers))
+        return layer.eval().requires_grad_(False)
+
+    def _fill(self, module: nn.Module, prefix: str, part: str, skip: str | None = None) -> None:
+        """Give a module its weights, linear layers in int8 from that part of the cache where it is there."""
+        inside = {
+            name: child
+            for name, child in module.named_modules(remove_duplicate=False)
+            if not (skip and (name == skip or name.startswith(f"{skip}.")))
+        }
+        linears = {name: child for name, child in inside.items() if type(child) is nn.Linear}
+        shapes = {prefix + name: tuple(linear.weight.shape) for name, linear in linears.items()}
+        quantised = self.cache.read(part, shapes)
+        if quantised is None:
+            quantised = {name: self._quantise(name, shape) for name, shape in shapes.items()}
+            self.cache.write(part, quantised)
+        for name, linear in linears.items():
+            bias = linear.bias
+            if bias is not None:
+                bias = self._read_float(f"{prefix}{name}.bias", bias.shape)
+            module.set_submodule(name, Int8Linear.of(*quantised[prefix + name], bias))
+        for name, child in inside.items():
+            if name not in linears:
+                for own, weight in list(child.named_parameters(name, recurse=False)):
+                    _put(module, own, self._read_float(prefix + own, weight.shape))
+
+    def _read_float(self, name: str, shape: torch.Size) -> Tensor:
+        """A weight in float32, its first rows where the model has fewer, in memory of its own."""
+        name = self.tied.get(name, name)
+        rows = self.source.read(name)[: shape[0]]
+        return torch.empty(shape).copy_(rows)
+
+    def _quantise(self, name: str, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """int8 numbers [outputs, inputs] and scales [outputs] of a linear layer."""
+        weight = f"{name}.weight"
+        rows = self.source.read(self.tied.get(weight, weight))[: shape[0]]
+        numbers, scales = torch.empty(shape, dtype=torch.int8), torch.empty(shape[0])
+        count = max(CHUNK // shape[1], 1)
+        for first in range(0, shape[0], count):
+            part = slice(first, first + count)
+            numbers[part], scale = quantize(rows[part].float())
+            scales[part] = scale[:, 0]
+        return numbers, scales
+
+
+def open_layerwise(folder: Path, name: str) -> Layerwise | None:
+    """The model in a folder, to be read layer by layer; None where transformers has to read it as a whole, or
+    will say why it cannot be read. `name` is what the cache of its int8 weights calls it.
+    """
+    try:
+        with quiet_transformers():
+            source = FileSource(folder)
+            model = _model_of(folder)
+            layerwise = Layerwise(model, source)
+            _check_weights(model, source)
+    except Exception:  # whatever is unusual about a model, transformers knows, and says it
+        return None
+    if 4 * sum(weight.numel() for weight in model.parameters()) >= CACHED_FROM:
+        layerwise.cache = open_cache(source.files, folder, name)
+    return layerwise
+
+
+def packs_alike(layerwise: Layerwise) -> bool:
+    """Whether the CPU's fast path runs a model, measured on its first layers.
+
+    A model that is packed layer by layer never exists as a whole, so transformers cannot run it for
+    comparison. Its first layers can be run both ways: in float32, where the two must agree closely (see
+    `Probe`), with the model's own weights and configuration. The int8 model is then checked against itself:
+    `make_runner` compares the logits of a text in parts with those of the whole text, and `load_pair`
+    requires that a token's logits are the same to the bit alone and beside others.
+
+    Raises:
+        UserError: transformers and the fast path compute different things.
+    """
+    from adaedl.models.runner import TransformersRunner, make_runner
+
+    return not isinstance(make_runner(layerwise.first_layers(), consume=True), TransformersRunner)
+
+
+def random_layerwise(config: dict) -> Layerwise:
+    """A model of random weights with that configuration, made layer by layer."""
+    from transformers import AutoConfig
+
+    model = on_meta(AutoConfig.for_model(**config))
+    return Layerwise(model, RandomSource(model))
+
+
+def on_meta(config) -> nn.Module:
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+
+
+def _model_of(folder: Path) -> nn.Module:
+    """The model in a folder on the meta device, with the settings of its generation.
+
+    Raises:
+        NotLayerwise: transformers would read it in a way of its own.
+    """
+    from transformers import AutoConfig, GenerationConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    if config.get_text_config() is not config or (folder / "adapter_config.json").exists():
+        raise NotLayerwise("it is a part of another model")
+    if any(getattr(config, setting, None) is not None for setting in SPECIAL_SETTINGS):
+        raise NotLayerwise("its configuration asks for more than reading the weights")
+    model = on_meta(config)
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model
+
+
+def _check_weights(model: nn.Module, source: FileSource) -> None:
+    """Raises NotLayerwise where the files hold anything but the model's weights under their own names."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+
+    from adaedl.pairs.loading import BUFFERS
+
+    if get_model_conversion_mapping(model, add_legacy=False):
+        raise NotLayerwise("transformers converts its weights")
+    tied = set(model.all_tied_weights_keys)
+    wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items() if name not in tied}
+    held = {name: at.shape for name, at in source.stored.items() if not BUFFERS.search(name)}
+    if held != wanted:  # a tied weight that is there once more may be another one
+        raise NotLayerwise("the files hold other weights")
+    if any(source.stored[name].dtype not in FLOATS for name in wanted):
+        raise NotLayerwise("its weights are in another dtype")
+
+
+def _make_buffers(model: nn.Module) -> None:
+    """Fill the buffers of a model on the meta device, such as the frequencies of a rotary embedding.
+
+    Raises:
+        NotLayerwise: transformers does not make them itself.
+    """
+    modules = [module for module in model.modules() if any(b.is_meta for b in module.buffers(recurse=False))]
+    for module in modules:
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            if name not in module._non_persistent_buffers_set or not buffer.is_floating_point():
+                raise NotLayerwise(f"it has the buffer {name}")
+            setattr(module, name, torch.full(buffer.shape, math.nan, dtype=buffer.dtype))
+        model._init_weights(module)
+        if any(buffer.isnan().any() for buffer in module.buffers(recurse=False)):
+            raise NotLayerwise("it has buffers of its own")
+
+
+def _layers_of_every_kind(config) -> int:
+    """How many of the first layers it takes for one of each kind."""
+    lists = [getattr(config, name, None) for name in ("layer_types", "no_rope_layers")]
+    kinds = list(zip(*(kind for kind in lists if kind), strict=False)) or [()]
+    return min(max(map(kinds.index, set(kinds))) + 1, MOST_SAMPLE_LAYERS)
+
+
+def _put(module: nn.Module, name: str, weight: Tensor) -> None:
+    parent, _, own = name.rpartition(".")
+    setattr(module.get_submodule(parent), own, nn.Parameter(weight, requires_grad=False))

@@ -1,0 +1,1 @@
+"""The fast path on a GPU: CUDA graphs and Triton kernels."""

@@ -1,0 +1,411 @@
+"""The GPU fast path: Llama-like models whose forwards over a few tokens are CUDA graphs.
+
+A draft step of a small model is a few hundred kernels that each take less time to run than to launch. A CUDA
+graph launches them all at once, but only with the shapes and the memory that it was captured with. So there
+is one graph for each number of tokens, keys and values lie in one buffer that all graphs share, and positions
+are data.
+
+In a graph too a kernel takes some two microseconds however little it does. So projections that read the same
+rows are one product, and products add to the residual themselves. Where there is Triton, a layer is seven
+kernels of its own (kernels.py).
+
+Several sequences take turns in the buffer. What a turn costs is one copy of a sequence's keys and values, a
+hundredth or less of the weights that the forward after it reads.
+"""
+
+import logging
+import weakref
+from collections.abc import Callable
+from functools import cached_property
+from importlib.util import find_spec
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adaedl.models.drafters.net import rotate
+from adaedl.models.runner import Output, TransformersRunner
+
+log = logging.getLogger(__name__)
+
+GRAPHABLE = ("llama", "qwen2")
+GRAPHED_ROWS = 16  # a prompt is read in longer forwards, launched kernel by kernel
+LEAST_CAPACITY = 1024
+WARM_UP = 2
+# As far as logits may be from those of transformers, whose products are rounded in another order; see
+# `difference`.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
+
+
+def can_graph(model) -> bool:
+    """Whether `GraphedLlama` can run this transformers model."""
+    config = model.config
+    rope = getattr(config, "rope_parameters", None) or {}
+    return (
+        model.device.type == "cuda"
+        and model.dtype in TOLERANCE
+        and config.model_type in GRAPHABLE
+        and config.hidden_act == "silu"
+        and rope.get("rope_type", "default") in ("default", "llama3")
+        and not getattr(config, "use_sliding_window", False)
+    )
+
+
+class CudaGraph:
+    """Work captured once; called, it runs again, into the same outputs."""
+
+    def __init__(self, work: Callable[[], tuple[Tensor, Tensor | None]], device: torch.device):
+        with torch.cuda.device(device):
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UP):
+                    work()
+            torch.cuda.current_stream().wait_stream(aside)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.outputs = work()
+
+    def __call__(self) -> tuple[Tensor, Tensor | None]:
+        self.graph.replay()
+        return self.outputs
+
+
+class GraphedCache:
+    """Keys and values of one sequence: in its runner's buffer, or in `data` while another's are there."""
+
+    def __init__(self, runner: "GraphedLlama", capacity: int):
+        self.runner = runner
+        self.capacity = capacity
+        self.length = 0
+        self.data: Tensor | None = None  # [layers, capacity, 2·kv_heads, d]
+
+    def rewind(self, length: int) -> None:
+        self.length = min(length, self.length)
+
+    def copy(self) -> "GraphedCache":
+        clone = GraphedCache(self.runner, self.capacity)
+        clone.keep(self.runner.content(self))
+        return clone
+
+    def keep(self, content: Tensor) -> None:
+        """Copy keys and values [layers, length, 2·kv_heads, d] into `data`."""
+        layers, self.length, *heads = content.shape
+        if self.data is None:
+            self.data = content.new_empty(layers, self.capacity, *heads)
+        self.data[:, : self.length] = content
+
+
+class Places:
+    """Where the rows of a forward stand in the buffer: their positions [T], and the rotary embedding's cos
+    and sin [capacity, d] at each of its places."""
+
+    def __init__(self, positions: Tensor, cos: Tensor, sin: Tensor):
+        self.positions, self.cos, self.sin = positions, cos, sin
+
+    @cached_property
+    def turn(self) -> tuple[Tensor, Tensor]:
+        """cos and sin [T, 1, d] of the rows."""
+        return self.cos[self.positions][:, None], self.sin[self.positions][:, None]
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """[T, 1, capacity], 0 where a row sees a place and −∞ where that comes after it."""
+        later = torch.arange(len(self.cos), device=self.positions.device) > self.positions[:, None, None]
+        return torch.zeros_like(later, dtype=self.cos.dtype).masked_fill(later, -torch.inf)
+
+
+class Steps(Protocol):
+    """What a decoder layer is made of, for rows x [T, H]; weights are [out, in], biases may be None."""
+
+    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """x over its root mean square, times weight [H]."""
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The projection [T, out] of x."""
+
+    def gated(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """silu of the first half of the projection of x, times its second half: [T, out / 2]."""
+
+    def add_product(self, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+        """Add the projection of x to `out`, in place."""
+
+    def attend(self, heads: Tensor, places: Places, kept: Tensor) -> Tensor:
+        """Rotate the queries and keys of heads [T, heads + 2·kv_heads, d], write keys and values to their
+        places in kept [capacity, 2·kv_heads, d], and attend to what is there: [T, heads·d]."""
+
+
+class TorchSteps:
+    """In operations of torch, which define what the steps do."""
+
+    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        return F.rms_norm(x, weight.shape, weight, eps)
+
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.linear(x, weight, bias)
+
+    def gated(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        gate, up = self.product(x, weight, bias).chunk(2, -1)
+        return F.silu(gate) * up
+
+    def add_product(self, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+        out.addmm_(x, weight.T)
+        if bias is not None:
+            out.add_(bias)
+
+    def attend(self, heads: Tensor, places: Places, kept: Tensor) -> Tensor:
+        rows, _, d = heads.shape
+        kv_heads = kept.shape[1] // 2
+        rotated = rotate(heads[:, :-kv_heads], *places.turn)
+        kept.index_copy_(0, places.positions, torch.cat((rotated[:, -kv_heads:], heads[:, -kv_heads:]), 1))
+        # Query heads that share keys are rows of one product.
+        queries = rotated[:, :-kv_heads].unflatten(1, (kv_heads, -1)).transpose(0, 1)
+        mask = places.mask.expand(-1, queries.shape[2], -1).flatten(0, 1)
+        keys, values = kept.transpose(0, 1)[None].chunk(2, 1)
+        attended = F.scaled_dot_product_attention(
+            queries.reshape(1, kv_heads, -1, d), keys, values, attn_mask=mask
+        )
+        return attended.reshape(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
+
+
+class Layer(NamedTuple):
+    """A decoder layer's norms, and its projections' weights and biases, joined where they read the same."""
+
+    attention_norm: Tensor
+    qkv: tuple[Tensor, Tensor | None]
+    attention_out: tuple[Tensor, Tensor | None]
+    mlp_norm: Tensor
+    gate_up: tuple[Tensor, Tensor | None]
+    down: tuple[Tensor, Tensor | None]
+
+
+def join_layer(layer: nn.Module) -> Layer:
+    """The weights of a Llama's or a Qwen2's layer. Joined ones are there once: the layer's own projections
+    become parts of them, and work on."""
+    attention, mlp = layer.self_attn, layer.mlp
+    return Layer(
+        layer.input_layernorm.weight,
+        _join(attention.q_proj, attention.k_proj, attention.v_proj),
+        _join(attention.o_proj),
+        layer.post_attention_layernorm.weight,
+        _join(mlp.gate_proj, mlp.up_proj),
+        _join(mlp.down_proj),
+    )
+
+
+def _join(*projections: nn.Linear) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of several projections, one below the other."""
+    joined = []
+    for name in ("weight", "bias"):
+        parts = [getattr(projection, name) for projection in projections]
+        if len(parts) == 1 or parts[0] is None:
+            joined.append(parts[0])
+            continue
+        joined.append(torch.cat([part.detach() for part in parts]))
+        for projection, part in zip(projections, joined[-1].split([len(p) for p in parts]), strict=True):
+            setattr(projection, name, nn.Parameter(part, requires_grad=False))
+    return tuple(joined)
+
+
+class GraphedLlama:
+    """A Llama or Qwen2 of transformers, on its own weights.
+
+    Args:
+        capture: makes a graph of work on a device; tests have one that needs no GPU.
+        steps: what lies between the products of forwards that are graphs.
+    """
+
+    def __init__(self, model, capture: Callable = CudaGraph, steps: Steps | None = None):
+        config = model.config
+        self.model = model
+        self.vocab_size = config.vocab_size
+        self.hidden_size = config.hidden_size
+        self.embeddings = model.get_input_embeddings().weight.detach()
+        self.max_context = config.max_position_embeddings
+        self.eps = config.rms_norm_eps
+        self.device = model.device
+        self.dtype = model.dtype
+        self.layers = [join_layer(layer) for layer in model.model.layers]
+        self.head_dim = model.model.layers[0].self_attn.head_dim
+        self.kv_heads = config.num_key_value_heads
+        self.steps = steps or TorchSteps()
+        self.path = "CUDA graphs" if steps is None else "CUDA graphs and Triton"
+        self._capture = capture
+        self._token_ids = torch.zeros(GRAPHED_ROWS, dtype=torch.long, device=self.device)
+        self._positions = torch.zeros_like(self._token_ids)
+        self._features_asked: set[tuple[int, ...]] = {()}
+        self._grow(LEAST_CAPACITY)
+
+    # The buffer, and whose keys and values are in it.
+
+    def _grow(self, capacity: int) -> None:
+        shape = (len(self.layers), capacity, 2 * self.kv_heads, self.head_dim)
+        # Zeros, since what a mask hides is multiplied by zero, and zero times NaN is NaN.
+        self._buffer = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        self._places = torch.arange(capacity, device=self.device)
+        of_dtype = self.embeddings[:0]
+        self._cos, self._sin = (part[0] for part in self.model.model.rotary_emb(of_dtype, self._places[None]))
+        self._owner: Callable[[], GraphedCache | None] = lambda: None
+        self._graphs: dict[tuple[int, tuple[int, ...]], Callable] = {}
+
+    def new_cache(self, capacity: int) -> GraphedCache:
+        if capacity > len(self._places):
+            self._put_back()
+            self._grow(2 ** (capacity - 1).bit_length())
+        for feature_layers in self._features_asked:
+            self._capture_all(feature_layers)
+        return GraphedCache(self, capacity)
+
+    def content(self, cache: GraphedCache) -> Tensor:
+        """A cache's keys and values [layers, length, 2·kv_heads, d], wherever they are."""
+        there = self._owner() is cache or cache.data is None
+        return (self._buffer if there else cache.data)[:, : cache.length]
+
+    def _put_back(self) -> None:
+        owner = self._owner()
+        if owner is not None:
+            owner.keep(self.content(owner))
+
+    def _take(self, cache: GraphedCache) -> None:
+        if self._owner() is not cache:
+            self._put_back()
+            if cache.length:
+                self._buffer[:, : cache.length] = cache.data[:, : cache.length]
+            self._owner = weakref.ref(cache)
+
+    # Forwards.
+
+    def forward(
+        self,
+        token_ids: Tensor,
+        cache: GraphedCache,
+        logits: str = "all",
+        feature_layers: tuple[int, ...] = (),
+    ) -> Output:
+        rows = len(token_ids)
+        if rows > GRAPHED_ROWS and logits == "all":
+            # Drafts to verify. Kernel by kernel they would be rounded otherwise than in a graph, and a lane
+            # of long drafts would then write another text than one of short drafts.
+            parts = token_ids.split(GRAPHED_ROWS)
+            return _joined([self.forward(part, cache, logits, feature_layers) for part in parts])
+        if logits == "none" and feature_layers not in self._features_asked:
+            # A prompt is being read, on no lane's clock: now is the time to capture what its lanes will need.
+            self._features_asked.add(feature_layers)
+            self._capture_all(feature_layers)
+        self._take(cache)
+        positions = self._places[cache.length : cache.length + rows]
+        cache.length += rows
+        if rows <= GRAPHED_ROWS:
+            self._token_ids[:rows] = token_ids
+            self._positions[:rows] = positions
+            scores, features = self._graph(rows, feature_layers)()
+            scores = scores.clone()  # the next replay writes there
+            features = None if features is None else features.clone()
+        else:
+            scores, features = self._run(TorchSteps(), token_ids, positions, feature_layers, logits)
+        if logits != "all":
+            scores = scores[-1:] if logits == "last" else None
+        return Output(scores, features)
+
+    def _capture_all(self, feature_layers: tuple[int, ...]) -> None:
+        for rows in range(1, GRAPHED_ROWS + 1):
+            self._graph(rows, feature_layers)
+
+    @torch.inference_mode()
+    def _graph(self, rows: int, feature_layers: tuple[int, ...]) -> Callable:
+        key = rows, feature_layers
+        if key not in self._graphs:
+            # Capturing runs the work, which writes into the buffer: nobody's keys and values may be there.
+            self._put_back()
+            self._owner, owner = (lambda: None), self._owner()
+            token_ids, positions = self._token_ids[:rows], self._positions[:rows]
+            self._graphs[key] = self._capture(
+                lambda: self._run(self.steps, token_ids, positions, feature_layers), self.device
+            )
+            if owner is not None:
+                self._take(owner)
+        return self._graphs[key]
+
+    def _run(
+        self,
+        steps: Steps,
+        token_ids: Tensor,
+        positions: Tensor,
+        feature_layers: tuple[int, ...],
+        logits: str = "all",
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits [T, V] (of the last row alone but for "all") and features [T, n·H] of token_ids [T] at
+        positions [T] of the buffer."""
+        places = Places(positions, self._cos, self._sin)
+        x = self.model.get_input_embeddings()(token_ids)
+        hidden_states = []
+        for index, (layer, kept) in enumerate(zip(self.layers, self._buffer, strict=True)):
+            if index in feature_layers:
+                hidden_states.append(x.clone())
+            heads = steps.product(steps.norm(x, layer.attention_norm, self.eps), *layer.qkv)
+            attended = steps.attend(heads.view(len(x), -1, self.head_dim), places, kept)
+            steps.add_product(x, attended, *layer.attention_out)
+            gated = steps.gated(steps.norm(x, layer.mlp_norm, self.eps), *layer.gate_up)
+            steps.add_product(x, gated, *layer.down)
+        x = steps.norm(x, self.model.model.norm.weight, self.eps)
+        if len(self.layers) in feature_layers:
+            hidden_states.append(x)
+        features = None
+        if feature_layers:
+            chosen = (F.rms_norm(h.float(), (h.shape[-1],), eps=self.eps) for h in hidden_states)
+            features = torch.cat(tuple(chosen), -1)
+        head = self.model.get_output_embeddings()
+        return steps.product(x if logits == "all" else x[-1:], head.weight, head.bias), features
+
+
+def _joined(outputs: list[Output]) -> Output:
+    """The outputs of forwards that followed one another as that of one."""
+    logits, features = zip(*outputs, strict=True)
+    return Output(torch.cat(logits), None if features[0] is None else torch.cat(features))
+
+
+def make_graphed(model, capture: Callable = CudaGraph) -> GraphedLlama | None:
+    """A graphed runner that gives the logits of transformers on this machine, or None; the log says why."""
+    return next(filter(None, (_checked(model, capture, triton) for triton in (True, False))), None)
+
+
+def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
+    """The runner, with Triton's kernels or without, or None where it fails or gives other logits than
+    transformers."""
+    name = f"CUDA graphs of {model.config.model_type}"
+    steps = None
+    try:
+        if triton:
+            head_dim = model.model.layers[0].self_attn.head_dim
+            if model.device.type != "cuda" or not find_spec("triton") or head_dim not in (32, 64, 128, 256):
+                return None
+            from adaedl.models.cuda.layer_kernels import TritonSteps
+
+            name += " and Triton"
+            steps = TritonSteps(model.device)
+        runner = GraphedLlama(model, capture, steps)
+        off = difference(runner, TransformersRunner(model))
+    except Exception:  # whatever it was, transformers' own forwards can do without graphs
+        log.exception("%s failed; its forwards run without", name)
+        return None
+    if not off <= TOLERANCE[model.dtype]:
+        log.warning("%s give logits that are %.2g off; its forwards run without", name, off)
+        return None
+    return runner
+
+
+@torch.inference_mode()
+def difference(runner: GraphedLlama, reference: TransformersRunner) -> float:
+    """How far a runner's logits are from another's, over forwards of several lengths: the root mean square of
+    the differences in parts of the other's."""
+    token_ids = torch.arange(2 * GRAPHED_ROWS + 9, device=runner.device) % runner.vocab_size
+    caches = runner.new_cache(len(token_ids)), reference.new_cache(len(token_ids))
+    prompt, *parts = token_ids.split([GRAPHED_ROWS + 1, GRAPHED_ROWS + 1, 1, 5, 1])
+    for made, cache in zip((runner, reference), caches, strict=True):
+        made.forward(prompt, cache, "none")
+    ours, theirs = (
+        torch.cat([made.forward(part, cache).logits for part in parts]).float()
+        for made, cache in zip((runner, reference), caches, strict=True)
+    )
+    return ((ours - theirs).norm() / theirs.norm()).item()

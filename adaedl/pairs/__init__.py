@@ -1,0 +1,1 @@
+"""Pairs of a target and a drafter: presets, weights, loading, tokenizers and chat templates."""

@@ -1,0 +1,1 @@
+"""Recordings, and the replay of any stopper on one."""

@@ -1,0 +1,188 @@
+"""A recording: the target's text, and what the drafter would have drafted from every position of it.
+
+At temperature 0 and under shared noise the target's text does not depend on the stopper. Nor does what
+the drafter drafts: at the start of a round its cache holds the certain text alone, an independent drafter's
+own keys and values of it, a feature drafter's made of the target's features, which replace its own output
+once a draft is verified. So the drafter's own continuation from every position decides every round of
+every stopper, and `adaedl.replay.replay` plays any of them exactly, without a model.
+
+What a recording cannot know is rounding: a float32 sum of another order differs in its last digits. Where
+a choice hangs on them, a real run may choose the other way; `gap` and `target_gap` say how far from it
+each choice was, and `adaedl.replay.replay.near_ties` counts those that are too near to call.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
+from adaedl.errors import UserError
+from adaedl.replay.times import Times
+from adaedl.stopping import MAX_DRAFT_LIMIT, DraftStep
+from adaedl.trace import (
+    STRICT,
+    Count,
+    PairInfo,
+    Probability,
+    SamplingInfo,
+    Seconds,
+    TokenBytes,
+    are_pieces,
+    read_checked,
+)
+
+SCHEMA = "adaedl-recording/1"
+
+
+@dataclass
+class Chain:
+    """The drafter's own continuation from one position of the text, and what is known of each draft.
+
+    All lists have one entry a draft, but `p` and `beta`, which end with the first draft that is not the
+    target's token: what follows was conditioned on a text that was never written. `q` is the draft's
+    probability as it is sampled from; `entropy` (nats), `top_prob`, `margin` and `token_prob` are of q at
+    the recording's score temperature; `gap` is the lead of the drafted token over the second in
+    log-probability plus noise (in logits at temperature 0). `p` is the target's probability of the draft
+    and `beta` its position's acceptance probability Σ min(p, q).
+    """
+
+    ids: list[Count]
+    q: list[Probability]
+    entropy: list[Seconds]
+    top_prob: list[Probability]
+    margin: list[Probability]
+    token_prob: list[Probability]
+    gap: list[Seconds]
+    p: list[Probability]
+    beta: list[Probability]
+
+    @cached_property
+    def steps(self) -> list[DraftStep]:
+        """What a stopper is told of each draft."""
+        numbers = zip(self.entropy, self.top_prob, self.margin, self.token_prob, strict=True)
+        return [DraftStep(*values, position) for position, values in enumerate(numbers, 1)]
+
+
+@dataclass
+class Recording:
+    """A text and the drafter's chains from every position of it; plain data, JSON in and out.
+
+    Attributes:
+        depth: drafts in a chain at most; a chain is shorter at the end of the text and after a drafted end.
+        score_temperature: the setting of that name of the stoppers that this recording serves.
+        token_ids: the target's text; target_p [token] its probability of each, target_gap the lead of each
+            over the second, as `gap` of a chain.
+        texts: the text of every token that occurs, by itself.
+        pieces, token_bytes: what each token adds to the text, and the bytes of tokens that are not whole
+            characters by themselves, as in `adaedl.trace`; empty in recordings from before they were kept.
+        chains: one for each token of the text, drafted where that token is the next.
+        times: what rounds cost, measured in real rounds of this run.
+        plain_s, recording_s: seconds that the target alone took for the text, and that the whole recording
+            took.
+        probed, probed_alike: rounds that were really played while recording, and how many of them, from the
+            first, a replay gives alike: all but where rounding decided.
+    """
+
+    created: str
+    versions: dict[str, str]
+    device: str
+    dtype: str
+    pair: PairInfo
+    prompt: str
+    prompt_tokens: Count
+    max_new_tokens: Count
+    seed: int
+    sampling: SamplingInfo
+    depth: Count
+    score_temperature: Annotated[float, Field(gt=0)] | None
+    token_ids: list[Count]
+    target_p: list[Probability]
+    target_gap: list[Seconds]
+    eos_ids: list[Count]
+    text: str
+    texts: dict[int, str]
+    chains: list[Chain]
+    times: Times
+    plain_s: Seconds
+    recording_s: Seconds
+    probed: Count = 0
+    probed_alike: Count = 0
+    noise_version: Count = 1  # as in a trace
+    schema: str = SCHEMA
+    pieces: list[str] = field(default_factory=list)
+    token_bytes: TokenBytes = field(default_factory=dict)
+
+    @cached_property
+    def acceptable(self) -> list[int]:
+        """For each chain how many of its drafts the target accepts: those that are its own text."""
+        lengths = []
+        for position, chain in enumerate(self.chains):
+            pairs = zip(chain.ids, self.token_ids[position:], strict=False)
+            lengths.append(next((n for n, (ours, theirs) in enumerate(pairs) if ours != theirs), None))
+            if lengths[-1] is None:
+                lengths[-1] = min(len(chain.ids), len(self.token_ids) - position)
+        return lengths
+
+    @property
+    def tie(self) -> float:
+        """A lead in logits that rounding may turn round on this dtype."""
+        return 1e-3 if self.dtype == "float32" else 0.25
+
+    def to_json(self) -> str:
+        return _RECORDING.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Recording":
+        """Read and check a recording.
+
+        Raises:
+            UserError: it is too large, not JSON, of another schema, or a field is wrong; the message says
+                which one.
+        """
+        recording = read_checked(_RECORDING, text, "recording", SCHEMA)
+        wrong = next(recording._wrong_fields(), None)
+        if wrong:
+            raise UserError("This is not a valid recording: {}.", wrong)
+        return recording
+
+    def _wrong_fields(self) -> Iterator[str]:
+        tokens = len(self.token_ids)
+        if not 1 <= tokens <= self.max_new_tokens:
+            yield f"token_ids: {tokens} tokens of {self.max_new_tokens}"
+        for name in ("target_p", "target_gap", "chains"):
+            if len(getattr(self, name)) != tokens:
+                yield f"{name}: {len(getattr(self, name))} entries for {tokens} tokens"
+                return
+        if not 1 <= self.depth <= MAX_DRAFT_LIMIT:
+            yield f"depth: {self.depth}; it is from 1 to {MAX_DRAFT_LIMIT}"
+        if tokens < self.max_new_tokens and self.token_ids[-1] not in self.eos_ids:
+            yield f"token_ids: {tokens} tokens of {self.max_new_tokens} without an end"
+        if len(self.times.verify_s) != self.depth + 1 or not all(self.times.verify_s):
+            yield "times.verify_s: a time is missing"
+        if self.pieces and not are_pieces(self.pieces, self.token_ids, self.text):
+            yield "pieces: not its text, in a piece for each token"
+        for token in self.token_ids:
+            if token not in self.texts:
+                yield f"texts: none for token {token}"
+        for position, chain in enumerate(self.chains):
+            room = min(self.depth, self.max_new_tokens - position - 1)
+            ended = bool(chain.ids) and chain.ids[-1] in self.eos_ids
+            if len(chain.ids) > room or (len(chain.ids) < room and not ended):
+                yield f"chains.{position}.ids: {len(chain.ids)} drafts where there are {room}"
+            for name in ("q", "entropy", "top_prob", "margin", "token_prob", "gap"):
+                if len(getattr(chain, name)) != len(chain.ids):
+                    yield f"chains.{position}.{name}: {len(getattr(chain, name))} entries"
+            reached = min(self.acceptable[position] + 1, len(chain.ids), tokens - position)
+            for name in ("p", "beta"):
+                if len(getattr(chain, name)) != reached:
+                    yield f"chains.{position}.{name}: {len(getattr(chain, name))} entries, not {reached}"
+            for token in chain.ids:
+                if token not in self.texts:
+                    yield f"texts: none for token {token}"
+
+
+for _part in (Chain, Recording, Times):
+    _part.__pydantic_config__ = STRICT
+_RECORDING = TypeAdapter(Recording)

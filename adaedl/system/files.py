@@ -1,0 +1,246 @@
+"""Files that a command writes: refused before the work where they cannot be written, and replaced in one step
+after it, so that nothing that fails in between costs a result or the file that was there before.
+
+A path may also be a stream: a pipe, a device, a terminal, or `-` for standard output. Those are opened before
+the work, so that a reader who waits at a pipe is kept, and written to as they are.
+"""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from adaedl.errors import UserError
+from adaedl.system import interrupts
+
+STANDARD_OUTPUT = 1
+_DESCRIPTORS = {"-": STANDARD_OUTPUT, "/dev/stdout": STANDARD_OUTPUT, "/dev/stderr": 2}
+_NO_NEW_FILES = (errno.EACCES, errno.EPERM, errno.EROFS)  # of a folder
+_NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV)  # such as a file that is mounted into a container
+
+
+class Output:
+    """A file or stream that a result goes to. Making one finds out whether it can be written, and leaves no
+    file behind.
+
+    Raises:
+        UserError: it cannot, and why.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        self.written = False
+        self._descriptor = _descriptor_of(self.path)
+        self._stream = _open_stream(self.path, self._descriptor)
+        if self._stream is None:
+            check_writable(self.path)
+
+    @property
+    def is_standard_output(self) -> bool:
+        return self._descriptor == STANDARD_OUTPUT
+
+    def write(self, content: str | bytes) -> None:
+        """Write the whole result.
+
+        Raises:
+            UserError: it cannot be written, and why. A file is then as it was before.
+        """
+        content = content.encode(errors="surrogatepass") if isinstance(content, str) else content
+        if self._stream is None:
+            write_file(self.path, content)
+        else:
+            self._write_stream(content)
+        self.written = True
+
+    def _write_stream(self, content: bytes) -> None:
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[os.write(self._stream, rest) :]
+        except BrokenPipeError as error:
+            if not self.is_standard_output:  # whose reader may leave early, such as `head`
+                raise _refusal(self.path, error) from None
+        except OSError as error:
+            raise _refusal(self.path, error) from None
+        finally:
+            os.close(self._stream)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Keep other processes that ask for it from a file while this lasts. Its lock stays beside it, empty.
+
+    Raises:
+        UserError: another process has it, or its folder takes no new files.
+    """
+    from filelock import FileLock, Timeout
+
+    target = Path(os.path.realpath(path))
+    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            "Another process is writing {}; wait until it has finished or choose another file.", path
+        ) from None
+    except NotImplementedError:
+        raise UserError("The folder of {} is on a file system without locks; choose another.", path) from None
+    except OSError as error:
+        raise _refusal(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_writable(path: Path) -> None:
+    """Find out whether a file can be written, without changing it. A stream cannot be read again, so it is
+    refused.
+
+    Raises:
+        UserError: it cannot, and why.
+    """
+    try:
+        mode = _mode_of(path)
+        is_other = mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+        if is_other or _descriptor_of(path) is not None:
+            raise UserError("Cannot write {}: it is not a file; name a file.", path)
+        if mode is not None:
+            os.close(os.open(path, os.O_WRONLY))
+        with _unfinished(Path(os.path.realpath(path))):
+            pass
+    except OSError as error:
+        raise _refusal(path, error) from None
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it is in.
+
+    Raises:
+        UserError: it cannot be made, and why.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError("Cannot make the folder {}: {}.", path, error.strerror) from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file's content in one step.
+
+    Raises:
+        UserError: it cannot be written, and why. It is then as it was before.
+    """
+    with interrupts.held(), replacing(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of a new file, which takes the place of `path` at the end of the block, where all of it
+    is on the disk. Where the block fails, `path` is as it was before. What a symbolic link points to is
+    replaced, not the link; permissions and owner stay, and are for a new file as for any other.
+
+    Raises:
+        UserError: the file cannot be written, and why; also for an OSError in the block.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        with _unfinished(target) as unfinished:
+            yield unfinished
+            if unfinished != target:
+                _keep_owner_and_mode(target, unfinished)
+                _flush_to_disk(unfinished)
+                try:
+                    os.replace(unfinished, target)
+                except OSError as error:
+                    if error.errno not in _NOT_REPLACEABLE:
+                        raise
+                    shutil.copyfile(unfinished, target)
+            with suppress(OSError):  # not every file system has folders that can be flushed
+                _flush_to_disk(target.parent)
+    except OSError as error:
+        raise _refusal(path, error) from None
+
+
+@contextmanager
+def _unfinished(target: Path) -> Iterator[Path]:
+    """A new file beside the target, gone at the end; where its folder takes no new files, a target that is
+    there already is written in place."""
+    unfinished = target.with_name(f".adaedl-{secrets.token_hex(6)}.unfinished")
+    try:
+        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except OSError as error:
+        if error.errno not in _NO_NEW_FILES or not target.exists():
+            raise
+        yield target
+        return
+    try:
+        yield unfinished
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _keep_owner_and_mode(target: Path, unfinished: Path) -> None:
+    with suppress(FileNotFoundError):
+        before = target.stat()
+        with suppress(PermissionError):
+            os.chown(unfinished, before.st_uid, before.st_gid)
+        unfinished.chmod(stat.S_IMODE(before.st_mode))
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _descriptor_of(path: Path) -> int | None:
+    """The open file descriptor that a path names: those of the shell, such as /dev/stdout and /dev/fd/63."""
+    text = str(path)
+    numbered = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d{1,6})", text)
+    return int(numbered[1]) if numbered else _DESCRIPTORS.get(text)
+
+
+def _open_stream(path: Path, descriptor: int | None) -> int | None:
+    """A descriptor to write a stream to; None for a file.
+
+    Raises:
+        UserError: it cannot be written, and why.
+    """
+    try:
+        if descriptor is not None:
+            stream = os.dup(descriptor)
+            os.write(stream, b"")  # refused where it is open for reading alone
+            return stream
+        mode = _mode_of(path)
+        if mode is None or not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+            return None
+        stream = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        os.set_blocking(stream, True)
+        return stream
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise UserError(
+                "Cannot write {}: nothing reads from this pipe; start its reader first.", path
+            ) from None
+        raise _refusal(path, error) from None
+
+
+def _mode_of(path: Path) -> int | None:
+    """The kind and permissions of what is at a path; None where there is nothing yet."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _refusal(path: Path, error: OSError) -> UserError:
+    return UserError("Cannot write {}: {}.", path, error.strerror)

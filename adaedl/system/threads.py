@@ -1,0 +1,153 @@
+"""How many threads pay here: no more than the cores that this process may keep busy.
+
+Libraries count the cores they see. In a container with a CPU quota below that, the kernel stops the whole
+process for the rest of every period once its threads have used the quota up, and whoever holds a lock or is
+waited for at a barrier stops with it: decoding gets several times slower. So the quota decides.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from adaedl.errors import Sentence, UserError
+from adaedl.system.control_groups import cpu_quota
+
+SETTING = "ADAEDL_THREADS"
+MOST_THREADS = 256
+# What OpenMP (so torch and Arrow too), MKL, OpenBLAS, Accelerate (numpy on a Mac), Numba and Rayon (so
+# tokenizers) read when they are loaded.
+VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+# Names those of VARIABLES that `prepare_threads` has set, as NAME=VALUE,…, so that neither this process nor
+# one that it starts takes them for the user's.
+PREPARED = "ADAEDL_THREADS_PREPARED"
+
+
+class Threads(NamedTuple):
+    """A number of threads, and what limits it to that."""
+
+    count: int
+    limit: Sentence
+
+
+ALL_CORES = Sentence("all cores of this machine")
+AFFINITY = Sentence("the cores that this process may use")
+TORCH = Sentence("torch's own setting")
+
+
+class _State:
+    prepared: Threads | None = None
+    applied = False
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on, whatever its share of their time."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def usable_threads(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Threads:
+    """Return how many threads to use, and why not more: ADAEDL_THREADS where it is set, else the least of the
+    cores, the CPU quota rounded down, and the user's OMP_NUM_THREADS.
+
+    Args:
+        root: where /proc and the control groups are looked for.
+
+    Raises:
+        UserError: ADAEDL_THREADS is not a whole number from 1 to 256.
+    """
+    if setting := environment.get(SETTING, "").strip():
+        return Threads(_checked(setting), Sentence(SETTING))
+    cores = usable_cores()
+    found = [Threads(cores, AFFINITY if cores < (os.cpu_count() or 1) else ALL_CORES)]
+    if (quota := cpu_quota(root)) is not None:
+        found.append(Threads(max(int(quota), 1), Sentence("CPU quota: {:g}", quota)))
+    name = VARIABLES[0]
+    if name not in _set_by_us(environment) and (count := _first_number(environment.get(name, ""))):
+        found.append(Threads(count, Sentence(name)))
+    return min(found, key=lambda threads: threads.count)
+
+
+def threads_in_use() -> Threads:
+    """Return the number of threads that torch uses, or will use once it is imported, and what limits it.
+
+    Raises:
+        UserError: as `usable_threads`, where `prepare_threads` was not called.
+    """
+    chosen = _State.prepared or usable_threads()
+    ask = getattr(sys.modules.get("torch"), "get_num_threads", None)  # torch may be half imported
+    if ask is None or ask() == chosen.count:
+        return chosen
+    return Threads(ask(), TORCH)
+
+
+def prepare_threads() -> Threads:
+    """Make the libraries that are imported after this use `usable_threads`, which is returned.
+
+    Only what they do not see by themselves is set, a quota or a setting: they know the cores, and some count
+    those better, leaving out a core's second hardware thread. What the user has set stays.
+
+    Raises:
+        UserError: as `usable_threads`.
+    """
+    chosen = usable_threads()
+    names = [name for name in VARIABLES if not (name.startswith("NUMBA") and "numba" in sys.modules)]
+    before = _set_by_us(os.environ)
+    for name in before.intersection(names):  # by a parent, which may have had another quota
+        del os.environ[name]
+    ours = before.difference(names)
+    if not _libraries_know(chosen):
+        unset = [name for name in names if not os.environ.get(name, "").strip()]
+        os.environ.update(dict.fromkeys(unset, str(chosen.count)))
+        ours.update(unset)
+    os.environ.pop(PREPARED, None)
+    if ours:
+        os.environ[PREPARED] = ",".join(f"{name}={os.environ[name]}" for name in sorted(ours))
+    _State.prepared, _State.applied = chosen, False
+    return chosen
+
+
+def apply_threads() -> None:
+    """Give torch, now that it is imported, the number that `prepare_threads` has found, once: whatever the
+    environment said, and not where another program imports this one and sets torch's threads itself."""
+    chosen = _State.prepared
+    if chosen is None or _State.applied:
+        return
+    _State.applied = True
+    import torch
+
+    count = torch.get_num_threads()
+    if count > chosen.count or (count < chosen.count and not _libraries_know(chosen)):
+        torch.set_num_threads(chosen.count)
+
+
+def _checked(setting: str) -> int:
+    if not setting.isdecimal() or len(setting) > 20 or not 1 <= int(setting) <= MOST_THREADS:
+        raise UserError("{} is {!r}; it must be a whole number from 1 to {}.", SETTING, setting, MOST_THREADS)
+    return int(setting)
+
+
+def _first_number(text: str) -> int | None:
+    """The threads of OpenMP's outermost level in a list such as "4,2"; None for what is no such list."""
+    found = re.match(r"\s*0*([1-9][0-9]{0,8})\s*(,|$)", text)
+    return int(found[1]) if found else None
+
+
+def _set_by_us(environment: Mapping[str, str]) -> set[str]:
+    """The names of variables that still have what `prepare_threads` set."""
+    ours = set(environment.get(PREPARED, "").split(","))
+    return {name for name in VARIABLES if f"{name}={environment.get(name)}" in ours}
+
+
+def _libraries_know(threads: Threads) -> bool:
+    return threads.limit in (ALL_CORES, AFFINITY)

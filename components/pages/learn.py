@@ -1,0 +1,11 @@
+"""The Learn page: five steps from drafting to speedup. It is drawn by assets/js/learn/page.js on the reader's
+own numbers and on the recorded races; the server has no part in it."""
+
+import gradio as gr
+
+from components.parts.browser_part import browser_part
+
+
+def learn_view() -> gr.HTML:
+    """The page, for a tab of its own."""
+    return browser_part("learn", module="learn/page", frame='<article class="learn"></article>')

@@ -1,0 +1,458 @@
+"""The Sweep page: prompts × temperatures × seeds × lanes, really run, and what came of it
+(assets/js/sweep)."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import gradio as gr
+import pandas as pd
+
+from adaedl.errors import Sentence, UserError
+from adaedl.measure.prompts import PROMPT_SETS
+from adaedl.measure.sweep import Grid, prompts_in_file, rows_to_keep, setup_of, to_frame
+from adaedl.request import MAX_LANES
+from components.parts.browser_events import when_over
+from components.parts.browser_part import browser_part
+from components.parts.controls import unchecked, verification_rule
+from components.parts.lanes_editor import lanes_editor
+from components.parts.messages import say, say_error
+from components.parts.settings import read_lanes, whole
+from components.parts.sweep_results import example, open_rows, parquet, tell_results
+from components.parts.sweep_settings import SweepSettings, most_runs, runs_of
+from components.parts.texts import text
+from components.serving.hosting import host
+from components.serving.jobs import SWEEP_GRACE_S
+from components.serving.models_state import ModelsState
+from components.serving.race_session import Session, wait_for_pair
+from components.serving.sweep_session import Pace, Progress, SweepSession, play_sweep
+
+PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
+DEFAULTS = SweepSettings(
+    kinds=list(PROMPT_SETS),
+    count=1,
+    listed="",
+    temperatures="0, 0.7, 1.3",
+    lanes=["autoregressive", "fixed:k=4", "adaedl", "max_confidence"],
+    seeds="0",
+    max_new_tokens=48,
+    verification="shared_noise",
+)
+PRESETS = ("0, 0.7, 1.3", "0, 0.7, 1.0, 1.3, 1.7", "0.7")
+
+log = logging.getLogger(__name__)
+
+RUNNING = UserError("A sweep is running on this page; stop it first.")
+FAILED = UserError("The sweep failed, and the host's log says why; what is done is kept.")
+
+
+@dataclass
+class SweepControls:
+    """The components; `inputs` are in the order of `read`."""
+
+    inputs: list[gr.components.Component]
+    start: gr.Button
+    go_on: gr.Button
+    stop: gr.Button
+    open_csv: gr.UploadButton
+    open_list: gr.UploadButton
+    presets: list[gr.Button]
+
+    @staticmethod
+    def read(kinds, count, listed, temperatures, lanes, seeds, tokens, rule) -> SweepSettings:
+        """The settings from the values of `inputs`.
+
+        Raises:
+            UserError: the lanes are not a list of specs.
+        """
+        return SweepSettings(
+            kinds=kinds,
+            count=whole(count),
+            listed=listed,
+            temperatures=temperatures,
+            lanes=read_lanes(lanes),
+            seeds=seeds,
+            max_new_tokens=whole(tokens),
+            verification=rule,
+        )
+
+
+class SweepWork:
+    """A sweep as a job (components/serving/jobs.py), or the rows of a file.
+
+    Args:
+        inputs: the values of the controls, which a page that is loaded anew is given.
+        before: whose rows are kept until there are new ones, and gone on with where that is asked for.
+    """
+
+    grace_s = SWEEP_GRACE_S
+
+    def __init__(
+        self,
+        models: ModelsState,
+        pace: Pace,
+        inputs: tuple,
+        before: "SweepWork | None" = None,
+        goes_on: bool = False,
+        visitor: str | None = None,
+    ):
+        self.models = models
+        self.pace = pace
+        self.inputs = inputs
+        self._asked_bytes = len(repr(inputs))
+        self.goes_on = goes_on
+        self.session = SweepSession(race=Session(visitor=visitor))
+        self.about = "sweep.about_opened"
+        if before:
+            self.session.rows, self.about = before.session.rows, before.about
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """What is there to be shown, and to go on with."""
+        return self.session.rows
+
+    @property
+    def size(self) -> int:
+        """Bytes of the rows, and of what is asked for."""
+        return int(self.rows.memory_usage(deep=True).sum()) + self._asked_bytes
+
+    def stop(self) -> None:
+        """End it within a round."""
+        self.session.stop_requested = True
+
+    def run(self) -> Iterator[Progress]:
+        """Its moments; what will not do, or goes wrong, is told in the last one."""
+        session, last = self.session, Progress(say("page.status_starting"), 0, 0, None)
+        kept = session.rows
+        try:
+            pair = _pair_name(self.models)
+            grid = SweepControls.read(*self.inputs).grid(pair)
+            session.rows = to_frame([])
+            if self.goes_on:
+                for told in _rows_to_go_on_with(self.models, pair, grid, kept, session):
+                    yield replace(last, words=told)
+            with closing(play_sweep(self.models, pair, grid, session, self.pace)) as moments:
+                for last in moments:
+                    if last.new_rows:
+                        self.about = "sweep.about_measured"
+                    if not last.ended:
+                        yield last
+            last = replace(last, ended=True)
+        except UserError as error:
+            last = replace(last, words=say_error(error), ended=True)
+        except Exception:
+            log.exception("a sweep failed")
+            last = replace(last, words=say_error(FAILED), ended=True)
+        finally:
+            if session.rows.empty:
+                session.rows = kept
+            session.race = Session()  # whose last trace nobody needs
+        yield last
+
+
+def sweep_view(models: ModelsState, job: gr.HTML) -> None:
+    """The page, inside a tab; `job` is which sweep the tab has (`kept_job`)."""
+    pace, default = Pace(), defaults()
+    gr.Markdown(text("sweep.introduction"), elem_id="sweep-introduction")
+    controls = _controls(default)
+    plan = browser_part("sweep-plan", _plan(default, models, pace), module="status")
+    status = browser_part("sweep-status", say("sweep.status_ready"), module="status")
+    progress = browser_part("sweep-progress", "", module="sweep/progress")
+    results = browser_part("sweep", example(), module="sweep/results", server_functions=[parquet])
+    _wire_run(models, pace, job, controls, plan, status, progress, results)
+    _wire_plan(models, pace, controls, plan)
+    _wire_files(models, pace, job, controls, status, results)
+
+
+def defaults() -> SweepSettings:
+    """As much of DEFAULTS as the host allows: fewer temperatures, then kinds of prompts, then lanes."""
+    temperatures, kinds, lanes = DEFAULTS.temperatures.split(","), list(DEFAULTS.kinds), list(DEFAULTS.lanes)
+    for values in (temperatures, kinds, lanes):
+        while len(values) > 1 and len(temperatures) * len(kinds) * len(lanes) > most_runs():
+            values.pop()
+    tokens = min(DEFAULTS.max_new_tokens, host().max_tokens)
+    return replace(
+        DEFAULTS, kinds=kinds, temperatures=",".join(temperatures), lanes=lanes, max_new_tokens=tokens
+    )
+
+
+def _controls(default: SweepSettings) -> SweepControls:
+    """What is to be run, and what that is at first."""
+    with gr.Row(elem_id="sweep-controls"):
+        with gr.Column(scale=5, min_width=300):
+            with gr.Row():
+                kinds = unchecked(
+                    gr.CheckboxGroup(
+                        [(text(f"sweep.kind.{kind}"), kind) for kind in PROMPT_SETS],
+                        value=default.kinds,
+                        label=text("sweep.kinds"),
+                        scale=4,
+                        min_width=240,
+                        elem_id="sweep-kinds",
+                    )
+                )
+                count = _number(text("sweep.count"), default.count, "sweep-count")
+            with gr.Accordion(text("sweep.own"), open=False, elem_id="sweep-own"):
+                listed = gr.Textbox(label=text("sweep.list"), lines=4, max_lines=10, elem_id="sweep-list")
+                open_list = gr.UploadButton(
+                    text("sweep.open_list"),
+                    file_types=[".txt"],
+                    type="binary",
+                    size="sm",
+                    elem_id="sweep-open-list",
+                )
+            lanes = lanes_editor("sweep-lanes", default.lanes, MAX_LANES)
+        with gr.Column(scale=4, min_width=300):
+            temperatures = gr.Textbox(
+                default.temperatures,
+                label=text("sweep.temperatures"),
+                max_lines=1,
+                elem_id="sweep-temperatures",
+            )
+            with gr.Row(elem_id="sweep-presets"):
+                presets = [gr.Button(preset, size="sm", min_width=60) for preset in PRESETS]
+            with gr.Row():
+                seeds = gr.Textbox(
+                    default.seeds,
+                    label=text("sweep.seeds"),
+                    max_lines=1,
+                    min_width=90,
+                    elem_id="sweep-seeds",
+                )
+                tokens = _number(text("page.tokens"), default.max_new_tokens, "sweep-tokens")
+            rule = verification_rule(default.verification, elem_id="sweep-rule")
+    with gr.Row(elem_id="sweep-buttons"):
+        small = {"size": "md", "min_width": 90}
+        start = gr.Button(text("sweep.start"), variant="primary", elem_id="sweep-start", **small)
+        stop = gr.Button(text("sweep.stop"), interactive=False, elem_id="sweep-stop", **small)
+        go_on = gr.Button(text("sweep.go_on"), interactive=False, elem_id="sweep-go-on", **small)
+        open_csv = gr.UploadButton(
+            text("sweep.open"), file_types=[".csv"], type="binary", elem_id="sweep-open", **small
+        )
+    inputs = [kinds, count, listed, temperatures, lanes, seeds, tokens, rule]
+    return SweepControls(inputs, start, go_on, stop, open_csv, open_list, presets)
+
+
+def _wire_run(
+    models: ModelsState,
+    pace: Pace,
+    job: gr.HTML,
+    controls: SweepControls,
+    plan: gr.HTML,
+    status: gr.HTML,
+    progress: gr.HTML,
+    results: gr.HTML,
+) -> None:
+    """Start, Continue and Stop, before and after the page is loaded anew."""
+
+    def start(request: gr.Request, name: str, *values) -> dict:
+        return begin(request, name, values, goes_on=False)
+
+    def go_on(request: gr.Request, name: str, *values) -> dict:
+        return begin(request, name, values, goes_on=True)
+
+    def begin(request: gr.Request, name: str, values: tuple, goes_on: bool) -> dict:
+        if models.jobs.is_under_way(name):
+            return gr.skip()  # two clicks in a row: it is followed twice
+        before = models.jobs.find(name, SweepWork)
+        if goes_on and before is None:
+            return gr.skip()  # forgotten, as whoever follows it is told
+        work = SweepWork(models, pace, values, before, goes_on, request.session_hash)
+        told = {job: models.jobs.start(work), status: say("page.status_starting")}
+        models.jobs.forget(name)
+        return {**told, **_buttons(controls, True, work)}
+
+    def follow(name: str) -> Iterator[dict]:
+        work = models.jobs.find(name, SweepWork)
+        if work is None:
+            yield {status: say("host.status_forgotten")} if name else gr.skip()
+            return
+        shown = None
+        for moment in models.jobs.follow(name):
+            changes = {status: moment.words, progress: "" if moment.ended else _tell(moment)}
+            there = (work.about, len(work.rows))
+            if there != shown and not work.rows.empty:
+                changes[results] = tell_results(work.rows, work.about)
+            if there != shown or moment.ended:
+                changes |= _buttons(controls, not moment.ended, work)
+            shown = there
+            yield changes
+
+    def take_up(name: str) -> Iterator[dict]:
+        if work := models.jobs.find(name, SweepWork):
+            yield dict(zip(controls.inputs, work.inputs, strict=True))
+        yield from follow(name)
+
+    def stop(name: str) -> None:
+        models.jobs.stop(name)
+
+    buttons = [controls.start, controls.go_on, controls.stop]
+    shown = [status, progress, results, *buttons]
+    followed = []
+    for button, run in ((controls.start, start), (controls.go_on, go_on)):
+        begun = button.click(run, [job, *controls.inputs], [job, status, *buttons], queue=False, **PRIVATE)
+        followed.append(begun.then(follow, job, shown, concurrency_limit=None, **PRIVATE))
+    followed.append(job.input(take_up, job, [*shown, *controls.inputs], concurrency_limit=None, **PRIVATE))
+    for swept in followed:
+        when_over(swept, [controls.start], [controls.stop]).then(
+            lambda *values: _plan_of(values, models, pace), controls.inputs, plan, queue=False, **PRIVATE
+        )
+    controls.stop.click(stop, job, queue=False, **PRIVATE)
+
+
+def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: gr.HTML) -> None:
+    """The sentence that says how much is to be run, whatever is changed."""
+    gr.on(
+        [part.change for part in controls.inputs],
+        lambda *values: _plan_of(values, models, pace),
+        controls.inputs,
+        plan,
+        queue=False,
+        trigger_mode="always_last",
+        **PRIVATE,
+    )
+    temperatures = controls.inputs[3]
+    for preset in controls.presets:
+        preset.click(None, preset, temperatures, js="(preset) => preset", **PRIVATE)
+
+
+def _wire_files(
+    models: ModelsState,
+    pace: Pace,
+    job: gr.HTML,
+    controls: SweepControls,
+    status: gr.HTML,
+    results: gr.HTML,
+) -> None:
+    """A sweep from a CSV file, to look at or to go on with, and prompts from a text file."""
+
+    def open_csv(name: str, content: bytes | None) -> dict:
+        try:
+            if models.jobs.is_under_way(name):
+                return {status: say_error(RUNNING)}
+            rows = open_rows(content or b"")
+        except UserError as error:
+            return {status: say_error(error)}
+        work = SweepWork(models, pace, _settings_in(rows))
+        work.session.rows = rows
+        moment = Progress(say("sweep.status_opened", rows=len(rows)), len(rows), len(rows), 0, ended=True)
+        return {
+            job: models.jobs.keep(work, moment),
+            status: moment.words,
+            results: tell_results(rows, work.about),
+            controls.go_on: gr.Button(interactive=True),
+            **dict(zip(controls.inputs, work.inputs, strict=True)),
+        }
+
+    def open_list(content: bytes | None) -> dict:
+        try:
+            return {controls.inputs[2]: prompts_in_file(content or b"")}
+        except UserError as error:
+            return {status: say_error(error)}
+
+    controls.open_csv.upload(
+        open_csv,
+        [job, controls.open_csv],
+        [job, status, results, controls.go_on, *controls.inputs],
+        **PRIVATE,
+    )
+    controls.open_list.upload(open_list, controls.open_list, [status, controls.inputs[2]], **PRIVATE)
+
+
+def _settings_in(rows: pd.DataFrame) -> tuple:
+    """The values of the inputs with which an opened sweep was run, as far as its rows tell."""
+    built_in = rows[rows["kind"].isin(list(PROMPT_SETS))]
+    prompts = (gr.skip(), gr.skip(), gr.skip())  # the texts of a list are not in the file
+    if not built_in.empty:
+        count = min(int(built_in["prompt"].max()), max(map(len, PROMPT_SETS.values())))
+        prompts = (list(dict.fromkeys(built_in["kind"])), count, "")
+    first = rows.iloc[0]
+    return (
+        *prompts,
+        ", ".join(f"{value:g}" for value in dict.fromkeys(rows["temperature"])),
+        json.dumps(list(dict.fromkeys(rows["lane"]))),
+        ", ".join(str(value) for value in dict.fromkeys(rows["seed"])),
+        int(first["max_new_tokens"]),
+        first["verification"] if first["verification"] == "speculative" else "shared_noise",
+    )
+
+
+def _rows_to_go_on_with(
+    models: ModelsState, name: str, grid: Grid, kept: pd.DataFrame, session: SweepSession
+) -> Iterator[str]:
+    """Put into `session.rows` what a sweep goes on with. A pair that is not there yet is loaded in a turn of
+    its own: words for the status line meanwhile.
+
+    Raises:
+        UserError: the rows are of another sweep, pair or device; or the pair cannot be loaded.
+    """
+    pair = models.pair if models.pair and models.pair.name == name else None
+    if pair is None:
+        turn = models.take_turn(visitor=session.race.visitor)
+        try:
+            pair = yield from wait_for_pair(models, turn, name, lambda: session.stop_requested)
+        finally:
+            turn.leave()
+    if pair is None:  # stopped
+        session.rows = kept
+        return
+    advice = Sentence("set it so again, or press Start for a new sweep")
+    session.rows = rows_to_keep(kept, grid, setup_of(pair), Sentence("The table"), advice)
+
+
+def _plan_of(values: tuple, models: ModelsState, pace: Pace) -> str:
+    try:
+        return _plan(SweepControls.read(*values), models, pace)
+    except UserError as error:
+        return say_error(error)
+
+
+def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
+    """How many runs settings make, and how long they will take where that was measured."""
+    pair = _pair_name(models)
+    grid = settings.grid(pair)
+    runs = runs_of(grid)
+    about = {
+        "runs": runs,
+        "prompts": len(grid.prompts),
+        "temperatures": len(grid.temperatures),
+        "seeds": len(grid.seeds),
+        "lanes": len(grid.lanes),
+        "tokens": grid.max_new_tokens,
+        "pair": pair,
+        "repeats": settings.repeats or "",
+    }
+    seconds = pace.seconds_for(pair, runs * grid.max_new_tokens)
+    if seconds is None:
+        return say("sweep.plan", **about)
+    return say("sweep.plan_timed", time=_clock(seconds), **about)
+
+
+def _tell(moment: Progress) -> str:
+    """What the progress line is told."""
+    left = None if moment.seconds_left is None else _clock(moment.seconds_left)
+    return json.dumps({"done": moment.done, "total": moment.total, "left": left})
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def _pair_name(models: ModelsState) -> str:
+    return models.pair.name if models.pair else models.default
+
+
+def _buttons(controls: SweepControls, running: bool, work: SweepWork) -> dict:
+    return {
+        controls.start: gr.Button(interactive=not running),
+        controls.go_on: gr.Button(interactive=not running and not work.rows.empty),
+        controls.stop: gr.Button(interactive=running),
+    }
+
+
+def _number(label, value: float, name: str) -> gr.components.Component:
+    return unchecked(gr.Number(value, label=label, scale=1, min_width=100, elem_id=name))

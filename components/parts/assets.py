@@ -1,0 +1,79 @@
+"""The browser's own files: the ES modules, texts and recorded races of assets/, and plotly.js out of the
+installed plotly package. Nothing is fetched from elsewhere.
+
+Their address carries a digest of their content, so that a browser keeps them for good and still never
+runs yesterday's code with today's page.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import plotly
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+SERVED = ("js", "text", "examples")  # the drafter's weights lie in assets/ too, and no browser needs them
+PLOTLY = Path(plotly.__path__[0]) / "package_data" / "plotly.min.js"
+# Said here, because a machine's own table of types may be wrong, and a module of another type will not run.
+TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
+
+
+@cache
+def files() -> dict[str, Path]:
+    """All that is served: its name below the address, and where it lies."""
+    found = {
+        path.relative_to(ASSETS).as_posix(): path
+        for folder in SERVED
+        for path in sorted((ASSETS / folder).rglob("*"))
+        if path.suffix in TYPES
+    }
+    return {**found, "vendor/plotly.min.js": PLOTLY}
+
+
+@cache
+def address() -> str:
+    """Where the files are, relative to the page's root: adaedl/<digest>."""
+    digest = hashlib.sha256(plotly.__version__.encode())
+    for name, path in files().items():
+        digest.update(name.encode())
+        if path != PLOTLY:
+            digest.update(path.read_bytes())
+    return f"adaedl/{digest.hexdigest()[:16]}"
+
+
+def routes() -> list[Route]:
+    """The routes to give to gradio's app. One flat route: within mounted ones, Starlette loses its way where
+    the page is served below a path of a proxy."""
+    return [Route(f"/{address()}/{{name:path}}", _serve)]
+
+
+def _serve(request: Request) -> FileResponse:
+    path = files().get(request.path_params["name"])
+    if path is None:
+        raise HTTPException(404)
+    headers = {"cache-control": "public, max-age=31536000, immutable"}
+    return FileResponse(path, media_type=TYPES[path.suffix], headers=headers)
+
+
+def module_address(name: str) -> str:
+    """A JavaScript expression: the address of a module of assets/js, wherever the page is mounted."""
+    page = "new URL(window.gradio_config?.root || document.baseURI, location.href)"
+    return (
+        f"((page) => (page.hostname === location.hostname ? location.origin : page.origin) + "
+        f'page.pathname.replace(/\\/$/, "") + "/{address()}/js/{name}")({page})'
+    )
+
+
+def load_module(name: str) -> str:
+    """The js_on_load of a gr.HTML that a module of assets/js draws: it imports the module and calls its
+    `mount({element, props, watch, trigger, server, upload})`.
+
+    Within a module, other files are found from `import.meta.url`: ../text/en.json, ../examples/index.json,
+    ../vendor/plotly.min.js.
+    """
+    return f"""import({module_address(name)})
+  .then((module) => module.mount({{ element, props, watch, trigger, server, upload }}));"""

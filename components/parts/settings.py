@@ -1,0 +1,126 @@
+"""What a visitor can set, and the check that turns a bad value into one sentence at once."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+from urllib.parse import parse_qs
+
+from adaedl.errors import UserError
+from adaedl.pairs.presets import resolve
+from adaedl.request import NOISE_VERSION, Sampling, check_race
+from adaedl.stopping import split_specs
+from components.serving.hosting import host
+
+MAX_LANES = 6  # of a race that is run here; the page opens traces of as many lanes as the engine runs
+
+
+@dataclass(frozen=True)
+class RaceSettings:
+    """The controls' values as they came, unchecked."""
+
+    MOST_LANES: ClassVar[int] = MAX_LANES
+
+    prompt: str
+    pair: str
+    lanes: list[str]
+    temperature: float
+    top_k: int
+    top_p: float
+    max_new_tokens: int
+    seed: int
+    verification: str
+
+    def check(self) -> None:
+        """Everything that can be known before the models are there.
+
+        Raises:
+            UserError: naming the value that will not do, and what would.
+        """
+        for name in ("prompt", "pair", "verification"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise UserError("{} is {!r:.60}; it must be a text.", name, value)
+        check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
+        if len(self.lanes) > self.MOST_LANES:
+            raise UserError(
+                "The race has {} lanes; the page runs at most {} at once.", len(self.lanes), self.MOST_LANES
+            )
+        Sampling(self.temperature, self.top_k, self.top_p)
+        most = host().max_tokens  # a page is shared; the command line has no such limit
+        if self.max_new_tokens > most:
+            raise UserError(
+                "{} new tokens were asked for; the page writes at most {}.", self.max_new_tokens, most
+            )
+        resolve(self.pair)
+
+    @classmethod
+    def from_query(cls, query: str, default: "RaceSettings") -> "RaceSettings | None":
+        """The settings of a shared link as a query, unchecked (assets/js/share.js reads the link); what it
+        leaves out is as in `default`. None where it holds no setting at all.
+
+        Raises:
+            UserError: the link is damaged.
+        """
+        given = {key: values[-1] for key, values in parse_qs(query.lstrip("?"), True).items()}
+        if "damaged" in given:
+            raise UserError("The prompt in this link is cut off or damaged; ask for the whole link again.")
+        known = {name: given[name] for name in cls.__dataclass_fields__ if name in given}
+        if not known:
+            return None
+        for name in ("temperature", "top_p", "top_k", "max_new_tokens"):
+            if name in known:
+                known[name] = _number(known[name])
+        if "seed" in known:
+            known["seed"] = read_seed(known["seed"])
+        if "lanes" in known:
+            known["lanes"] = split_specs(known["lanes"])
+        return cls(**{**default.__dict__, **known})
+
+
+def draws_other_noise(settings: RaceSettings, query: str) -> bool:
+    """Return whether the race of a shared link writes another text here than it did where the link was made,
+    because the random numbers of the shared noise have changed since."""
+    made_with = parse_qs(query.lstrip("?")).get("noise", ["1"])[-1]
+    return (
+        settings.verification == "shared_noise"
+        and settings.temperature != 0
+        and made_with != str(NOISE_VERSION)
+    )
+
+
+def whole(value):
+    """A number field's value as an int where it is one; the check names whatever else it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def read_seed(value):
+    """A seed as an int where it is one; the check names whatever else it is. It travels as a text where a
+    browser has a part in it: JavaScript's numbers are whole up to 2^53 alone."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,30}\s*", value):
+        return int(value)
+    return whole(value)
+
+
+def read_lanes(text: str | None) -> list[str]:
+    """The specs in the value of the lanes editor, a JSON list.
+
+    Raises:
+        UserError: it is no list of texts.
+    """
+    try:
+        specs = json.loads(text or "[]")
+    except (ValueError, TypeError, RecursionError):
+        specs = None
+    if not isinstance(specs, list) or not all(isinstance(spec, str) for spec in specs):
+        raise UserError('The lanes are not a JSON list of stoppers, such as ["autoregressive", "adaedl"].')
+    return specs
+
+
+def _number(text: str):
+    """The number a text holds, or the text, which the check then names."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

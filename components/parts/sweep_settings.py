@@ -1,0 +1,134 @@
+"""What a visitor can set for a sweep, and the check that turns a bad value into one sentence at once."""
+
+import os
+from dataclasses import dataclass
+
+from adaedl.errors import Sentence, UserError
+from adaedl.measure.number_lists import read_numbers, read_whole_numbers
+from adaedl.measure.prompts import PROMPT_SETS, repeats_in, split_prompts
+from adaedl.measure.sweep import Cell, Grid, Prompt, built_in_prompts, prompts_from_lines
+from adaedl.request import MAX_LANES
+from components.parts.settings import RaceSettings
+from components.serving.hosting import MOST_DIGITS
+
+MOST_RUNS = 400  # a page is shared; the command line has no such limit
+MOST_CHARACTERS = 10_000  # of a list of numbers: more than the longest seeds of so many runs
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """The controls' values as they came, unchecked. A run is one lane on one prompt at one temperature and
+    seed; `listed` are prompts of the visitor's own, one a line, which take the place of the built-in ones."""
+
+    kinds: list[str]
+    count: int
+    listed: str
+    temperatures: str
+    lanes: list[str]
+    seeds: str
+    max_new_tokens: int
+    verification: str
+
+    def grid(self, pair: str) -> Grid:
+        """What is to be run, on the pair of that name.
+
+        Raises:
+            UserError: naming the value that will not do, and what would.
+        """
+        prompts = self._prompts()
+        temperatures = read_numbers("temperatures", _line("temperatures", self.temperatures))
+        seeds = read_whole_numbers("seeds", _line("seeds", self.seeds))
+        # Before anything is done for each of them.
+        _check_runs(max(len(prompts) * len(temperatures) * len(seeds), 1), len(self.lanes))
+        grid = Grid(
+            prompts,
+            tuple(temperatures),
+            tuple(self.lanes),
+            tuple(seeds),
+            self.max_new_tokens,
+            self.verification,
+        )
+        race_of(grid, grid.cells[0], list(grid.lanes), pair).check()
+        _check_runs(len(grid.cells), len(grid.lanes))  # the grid may have added a lane
+        return grid
+
+    @property
+    def repeats(self) -> Sentence | None:
+        """How many prompts of the list repeat an earlier one, None where there are none."""
+        return repeats_in(split_prompts(self.listed or ""))
+
+    def _prompts(self) -> tuple[Prompt, ...]:
+        if (self.listed or "").strip():
+            return prompts_from_lines(self.listed)
+        kinds = self.kinds or []
+        if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+            raise UserError(
+                "kinds is {!r:.60}; it must be a list of kinds of prompts: {}.", kinds, ", ".join(PROMPT_SETS)
+            )
+        if not kinds:
+            raise UserError("No kind of prompts is chosen; tick one, or type prompts of your own.")
+        if not isinstance(self.count, int) or isinstance(self.count, bool):
+            most = max(map(len, PROMPT_SETS.values()))
+            raise UserError("count is {}; it must be a whole number from 1 to {}.", self.count, most)
+        return built_in_prompts(kinds, self.count)
+
+
+def _line(name: str, text: str | None) -> str:
+    """A list of numbers as it is read."""
+    text = (text or "").replace("，", ",")
+    if len(text) > MOST_CHARACTERS:
+        raise UserError("{} has {:,} characters; at most {:,} are read.", name, len(text), MOST_CHARACTERS)
+    return text
+
+
+def _check_runs(cells: int, lanes: int) -> None:
+    most = most_runs()
+    if cells * lanes > most:
+        raise UserError(
+            "This sweep has {:,} runs ({:,} × {} lanes); the page does at most {:,}. Take fewer "
+            "prompts, temperatures, seeds or lanes.",
+            cells * lanes,
+            cells,
+            lanes,
+            most,
+        )
+
+
+class CellSettings(RaceSettings):
+    """A race of a sweep, which no player shows."""
+
+    MOST_LANES = MAX_LANES
+
+
+def race_of(grid: Grid, cell: Cell, lanes: list[str], pair: str) -> CellSettings:
+    """The race that runs a cell."""
+    return CellSettings(
+        prompt=cell.prompt.text,
+        pair=pair,
+        lanes=lanes,
+        temperature=cell.temperature,
+        top_k=grid.top_k,
+        top_p=grid.top_p,
+        max_new_tokens=grid.max_new_tokens,
+        seed=cell.seed,
+        verification=grid.verification,
+    )
+
+
+def runs_of(grid: Grid) -> int:
+    """How many runs a grid has."""
+    return len(grid.cells) * len(grid.lanes)
+
+
+def most_runs() -> int:
+    """The most runs that a visitor may ask for: the host's ADAEDL_SWEEP_RUNS, or MOST_RUNS.
+
+    Raises:
+        UserError: the variable is not a whole number above 0.
+    """
+    text = os.environ.get("ADAEDL_SWEEP_RUNS", "").strip()
+    if not text:
+        return MOST_RUNS
+    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
+        raise UserError("ADAEDL_SWEEP_RUNS is {!r}; it must be a whole number of at least 1.", text)
+    return int(text)

@@ -1,0 +1,1 @@
+"""Serving: launch, limits, jobs, the loaded pair, health, ZeroGPU."""

@@ -1,0 +1,115 @@
+"""The page's named endpoints, for gradio_client, curl and, where the host asks for it, MCP."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict
+
+import gradio as gr
+
+from adaedl.errors import UserError
+from adaedl.pairs.presets import PRESETS
+from adaedl.stopping import split_specs
+from components.parts.controls import defaults
+from components.parts.settings import RaceSettings, read_seed
+from components.serving.models_state import ModelsState
+from components.serving.race_session import Session, play
+
+
+def add_api(models: ModelsState) -> None:
+    """Add /race and /pairs to the page that is being built."""
+    default = defaults(models.default)
+
+    def pairs() -> list[dict]:
+        """The pairs of a target and a draft model that can be named.
+
+        Returns:
+            For each: name, target, draft, memory it needs in GiB, whether it is gated, a line about it, and
+            whether it is loaded now.
+        """
+        loaded = models.pair.name if models.pair else None
+        return [
+            {
+                "name": preset.name,
+                "target": preset.target,
+                "draft": preset.draft_name,
+                "min_memory_gib": preset.min_memory_gib,
+                "gated": preset.gated,
+                "description": preset.description,
+                "loaded": preset.name == loaded,
+            }
+            for preset in PRESETS.values()
+        ]
+
+    def race(
+        prompt: str,
+        lanes: str = ",".join(default.lanes),
+        temperature: float = default.temperature,
+        max_new_tokens: int = default.max_new_tokens,
+        seed: int | str = default.seed,
+        verification: str = default.verification,
+        top_k: int = default.top_k,
+        top_p: float = default.top_p,
+        pair: str = default.pair,
+        request: gr.Request = None,
+    ) -> Iterator[dict]:
+        """Race several stopping rules of speculative decoding on one prompt, streaming.
+
+        Args:
+            prompt: what the models answer.
+            lanes: stoppers with their settings, such as autoregressive,fixed:k=4,adaedl:threshold=0.5.
+            temperature: 0 is argmax.
+            max_new_tokens: for each lane.
+            seed: of the noise, a whole number from 0 to 2^63 − 1 or its digits as a text; under shared_noise
+                the text depends on prompt and seed alone.
+            verification: shared_noise (all lanes write the same text) or speculative; both are exact.
+            top_k: 0 switches it off.
+            top_p: 1 switches it off.
+            pair: a name that /pairs lists, or two Hub models that share a tokenizer, target:draft.
+
+        Returns:
+            {"state", "lanes": [{"label", "text", "metrics"}]} a few times a second; state is waiting, racing
+            or finished. While it is waiting, "seconds_to_wait" is there too, None until it is known. The last
+            one has "trace": the whole race, which the page opens.
+        """
+        visitor = request.session_hash if request else None
+        session = Session(visitor=visitor)
+        try:
+            settings = RaceSettings(
+                prompt=prompt,
+                pair=pair,
+                lanes=_specs(lanes),
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                max_new_tokens=max_new_tokens,
+                seed=read_seed(seed),
+                verification=verification,
+            )
+            with closing(play(models, settings, session)) as moments:
+                for moment in moments:
+                    yield report(session, moment.ended)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    gr.api(pairs, api_name="pairs", concurrency_limit=None)
+    gr.api(race, api_name="race", concurrency_limit=None)
+
+
+def _specs(lanes: object) -> list[str]:
+    if not isinstance(lanes, str):
+        raise UserError("lanes is {!r:.60}; it must be a text such as autoregressive,fixed:k=4.", lanes)
+    return split_specs(lanes)
+
+
+def report(session: Session, ended: bool) -> dict:
+    """What /race yields of a race, see there."""
+    trace = session.trace
+    if trace is None:
+        return {"state": "waiting", "lanes": [], "seconds_to_wait": session.seconds_to_wait}
+    lanes = [
+        {"label": lane.label, "text": lane.text, "metrics": asdict(lane.metrics) if lane.metrics else None}
+        for lane in trace.lanes
+    ]
+    if ended:
+        return {"state": "finished", "lanes": lanes, "trace": trace.fitting().to_dict()}
+    return {"state": "racing", "lanes": lanes}

@@ -1,0 +1,87 @@
+"""What would be kept of visitors who are gone, thrown away while the page runs: what their jobs have done,
+gradio's sessions, and the files of uploads that broke off."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import datetime, timedelta
+
+from gradio import route_utils, routes
+from gradio.route_utils import GradioMultiPartParser
+from gradio.routes import App
+from gradio.state_holder import SessionState, StateHolder
+
+from components.serving.jobs import Jobs
+
+MOST_SESSIONS = 300  # of gradio's, those that were used last; visitors' work is not in them, see jobs.py
+SESSION_S = 3600  # without any use
+UPLOAD_S = 900  # as old as whole files become, which gradio itself deletes (`delete_cache` of the page)
+EVERY_S = 60
+MOST_FILES = 4  # that one upload may bring
+
+_begun: dict[str, float] = {}  # files of uploads under their first names, and since when they are there
+
+
+def upkeep(jobs: Jobs) -> Callable[[App], AbstractAsyncContextManager]:
+    """For as long as the page is served: throw away what is due, every minute. Then end all jobs."""
+
+    @asynccontextmanager
+    async def keeping_up(app: App) -> AsyncIterator[None]:
+        task = asyncio.create_task(_keep_up(app, jobs))
+        try:
+            yield
+        finally:
+            task.cancel()
+            jobs.stop_all()
+
+    return keeping_up
+
+
+async def _keep_up(app: App, jobs: Jobs) -> None:
+    while True:
+        jobs.make_room()
+        forget_sessions(app.state_holder)
+        delete_uploads()
+        await asyncio.sleep(EVERY_S)
+
+
+def forget_sessions(holder: StateHolder) -> None:
+    """Drop all that gradio keeps of the sessions that nobody has used for SESSION_S."""
+    oldest = datetime.now() - timedelta(seconds=SESSION_S)
+    with holder.lock:
+        for session, used in list(holder.time_last_used.items()):
+            if used < oldest:
+                holder.session_data.pop(session, None)
+                del holder.time_last_used[session]
+
+
+def keep_no_values() -> None:
+    """Let gradio not keep what was last on a visitor's screen or told to a client, such as a whole trace: it
+    would keep it for its deep links, which this page has not."""
+    SessionState._update_value_in_config = lambda *_: None
+
+
+def delete_uploads() -> None:
+    """Delete what broken uploads left, once it is old. A whole file has another name by then."""
+    for path, since in list(_begun.items()):
+        if time.monotonic() - since > UPLOAD_S:
+            del _begun[path]
+            with suppress(OSError):
+                os.remove(path)
+
+
+def limit_uploads() -> None:
+    """Let gradio take few files at once, and remember each from its first byte on."""
+    route_utils.GradioMultiPartParser = routes.GradioMultiPartParser = _UploadParser
+
+
+class _UploadParser(GradioMultiPartParser):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **{**options, "max_files": MOST_FILES})
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        if self._current_part.file:
+            _begun[self._current_part.file.file.name] = time.monotonic()

@@ -1,0 +1,122 @@
+"""What the host decides, by environment variables: which pair, how much a visitor may ask for, how many
+race at once."""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from adaedl.errors import UserError
+from adaedl.pairs.presets import DEFAULT_PAIR, DTYPES, largest_that_fits, resolve
+from adaedl.pairs.weights import cache_dir
+from components.serving.zero_gpu import on_zero_gpu
+
+# What the drivers of NVIDIA (on Tegra, and under WSL, too) and of AMD put under /dev.
+GPU_DEVICES = ("nvidiactl", "nvidia0", "nvhost-ctrl-gpu", "nvgpu", "dxg", "kfd")
+PREFIX = "ADAEDL_"  # of every name that is read: bare ones, such as CACHE or PAIR, belong to other programs
+MOST_DIGITS = 20  # of a number; Python refuses to read thousands of them
+
+
+@dataclass(frozen=True)
+class Host:
+    """The host's choices.
+
+    Attributes:
+        pair: the pair that is loaded first, None for the one that fits the device's memory.
+        max_tokens: the most new tokens a visitor may ask for, for each lane.
+        concurrency: races at once. On one device they take turns, so each takes longer.
+        race_seconds: how long a race may hold the device.
+        dtype: what weights are used in, None for the device's own.
+        session_mb: MiB that may be kept of visitors' races, recordings and sweeps, all together.
+    """
+
+    pair: str | None = None
+    max_tokens: int = 512
+    concurrency: int = 1
+    race_seconds: int = 180
+    dtype: str | None = None
+    session_mb: int = 256
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Host":
+        """Return the choices in the environment variables whose names begin with ADAEDL_.
+
+        Raises:
+            UserError: naming the variable whose value will not do, and what would.
+        """
+        pair = _value(environment, "PAIR")
+        if pair in (None, "auto"):
+            pair = None
+        else:
+            try:
+                resolve(pair)
+            except UserError as error:
+                raise UserError("ADAEDL_PAIR will not do. {}", error) from error
+        dtype = _value(environment, "DTYPE")
+        if dtype not in (None, "auto", *DTYPES):
+            raise UserError("ADAEDL_DTYPE is {!r}; it must be auto or one of {}.", dtype, ", ".join(DTYPES))
+        return cls(
+            pair=pair,
+            max_tokens=_whole(environment, "MAX_TOKENS", cls.max_tokens, 4096),
+            concurrency=_whole(environment, "CONCURRENCY", cls.concurrency, 32),
+            race_seconds=_whole(environment, "RACE_SECONDS", cls.race_seconds, 3600),
+            dtype=dtype,
+            session_mb=_whole(environment, "SESSION_MB", cls.session_mb, 2**20),
+        )
+
+
+@cache
+def host() -> Host:
+    """Return the choices of this process's environment, read once.
+
+    Raises:
+        UserError: as `Host.read`, or as `cache_dir`, before anything is loaded.
+    """
+    cache_dir()
+    return Host.read(os.environ)
+
+
+def first_pair() -> str:
+    """The pair to load first: the host's, else the largest that the GPU holds, else the default one."""
+    if host().pair:
+        return host().pair
+    if not on_zero_gpu() and not may_have_gpu():
+        return DEFAULT_PAIR
+    import torch
+
+    if not torch.cuda.is_available():
+        return DEFAULT_PAIR
+    memory_gib = torch.cuda.get_device_properties(0).total_memory / 2**30
+    # ZeroGPU moves the weights to a GPU anew for most visitors; a third of it travels in seconds.
+    return largest_that_fits(memory_gib / 3 if on_zero_gpu() else memory_gib).name
+
+
+def may_have_gpu() -> bool:
+    """Whether a driver that torch could use is here. Without one, torch need not be imported, which takes
+    seconds, to be told so."""
+    return sys.platform != "linux" or any(os.path.exists(f"/dev/{name}") for name in GPU_DEVICES)
+
+
+def start_logging() -> None:
+    """One line a race on standard error, as JSON; whatever else is logged, from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    races = logging.getLogger("adaedl.races")
+    races.handlers[:] = [handler]
+    races.propagate = False
+    races.setLevel(logging.INFO)
+
+
+def _value(environment: Mapping[str, str], name: str) -> str | None:
+    return environment.get(PREFIX + name, "").strip() or None
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, most: int) -> int:
+    text = _value(environment, name)
+    if text is None:
+        return default
+    if not text.isdecimal() or len(text) > MOST_DIGITS or not 1 <= int(text) <= most:
+        raise UserError("{} is {!r}; it must be a whole number from 1 to {}.", PREFIX + name, text, most)
+    return int(text)

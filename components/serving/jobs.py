@@ -1,0 +1,245 @@
+"""Work that belongs to an id and not to a connection: a race, a recording, a sweep goes on in a thread of its
+own while the visitor's connection is cut or their page is loaded anew, and is found again under its id.
+
+What gradio does is why: where a stream breaks, it closes the generator behind it at once, and the browser
+asks for the server every two seconds and loads the page anew as soon as there is an answer. So the stream of
+an event only follows a job. The browser's tab keeps the id (assets/js/kept.js), and follows it again.
+
+On ZeroGPU nothing outlives the request that a GPU was lent to: there a job is advanced by the stream that
+follows it first, and ends where that breaks. What it has done until then is kept like any other's.
+"""
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Protocol
+
+from components.parts.messages import say
+from components.serving.zero_gpu import on_zero_gpu
+
+# A page that lost its connection is loaded anew within seconds of its return; a tunnel or a change of network
+# takes up to a minute. Most races that nobody comes back to end by themselves in less.
+GRACE_S = 60
+# A sweep lets others in between any two of its runs, so waiting longer for its visitor costs them little.
+SWEEP_GRACE_S = 120
+KEPT_S = 3600  # without any use
+HEED_S = 5  # longest wait for followers to send the last moment
+POLL_S = 0.5
+
+
+class Moment(Protocol):
+    """How far work is: a dataclass with words for a status line, and whether it has ended."""
+
+    words: str
+    ended: bool
+
+
+class Work(Protocol):
+    """What a job does, and what is kept of it."""
+
+    grace_s: float
+
+    def run(self) -> Generator[Moment, None, None]:
+        """Do the work and yield its progress; it rests until the next moment is asked for. Closing the
+        generator ends it at once."""
+
+    def stop(self) -> None:
+        """End it soon."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+
+
+class _Job:
+    """One piece of work under way or done."""
+
+    def __init__(self, work: Work, moment: Moment | None = None):
+        self.work = work
+        self.moment = moment  # the last one
+        self.count = 0  # of moments
+        self.begun = self.ended = moment is not None
+        self.used = self.left = time.monotonic()  # since when it is not used, and not followed
+        self.forgotten = False
+        self._taken: dict[object, int] = {}  # by each follower
+        self._changed = threading.Condition()
+
+    @property
+    def in_use(self) -> bool:
+        return (self.begun and not self.ended) or bool(self._taken)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all has been told."""
+        return self.ended or (self.moment is not None and self.moment.ended)
+
+    def advance(self) -> Iterator[Moment]:
+        """Do the work, and keep each moment as the last one before it is given. Close it to end the work."""
+        try:
+            with closing(self.work.run()) as moments:
+                for moment in moments:
+                    with self._changed:
+                        self._tell(moment)
+                    yield moment
+        finally:
+            with self._changed:
+                if self.moment and not self.moment.ended:
+                    self._tell(replace(self.moment, words=say("host.status_left"), ended=True))
+                self.ended = True
+                self.used = time.monotonic()
+                self._changed.notify_all()
+
+    def _tell(self, moment: Moment) -> None:
+        self.moment, self.count = moment, self.count + 1
+        self._changed.notify_all()
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody has followed it for longer than its grace."""
+        with self._changed:
+            return not self._taken and time.monotonic() - self.left > self.work.grace_s
+
+    def wait_until_sent(self) -> None:
+        """Rest until whoever follows has sent the last moment, so that no work is timed beside it."""
+        with self._changed:
+            self._changed.wait_for(lambda: all(n >= self.count for n in self._taken.values()), HEED_S)
+
+    def follow(self) -> Iterator[Moment]:
+        """The last moment, then those that come; where several came since, the last of them."""
+        me, seen = object(), 0
+        try:
+            while True:
+                with self._changed:
+                    self._taken[me] = seen  # has been sent, since there is time for more
+                    self._changed.notify_all()
+                    self._wait_for_more_than(seen)
+                    seen, moment, ended = self.count, self.moment, self.ended
+                if moment:
+                    yield moment
+                if ended:
+                    return
+        finally:
+            with self._changed:
+                self._taken.pop(me, None)
+                self.used = self.left = time.monotonic()
+                self._changed.notify_all()
+
+    def _wait_for_more_than(self, seen: int) -> None:
+        self._changed.wait_for(lambda: self.count > seen or self.ended, POLL_S)
+
+
+class Jobs:
+    """All jobs of the process by id, the one that was used last at the end.
+
+    Args:
+        most_bytes: what jobs that have ended may hold together with those under way. Where it is more, those
+            that have not been used for longest are forgotten, but none that is under way or followed.
+    """
+
+    def __init__(self, most_bytes: int):
+        self.most_bytes = most_bytes
+        self._jobs: OrderedDict[str, _Job] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def start(self, work: Work) -> str:
+        """Begin work in a thread of its own (on ZeroGPU: once it is followed); gives its id, which nobody can
+        guess."""
+        job = _Job(work)
+        job.begun = not on_zero_gpu()
+        name = self._add(job)
+        if job.begun:
+            threading.Thread(target=self._drive, args=(job,), name="job", daemon=True).start()
+        return name
+
+    def keep(self, work: Work, moment: Moment) -> str:
+        """Keep work that is done, such as an opened file, with the moment that tells of it; gives its id."""
+        name = self._add(_Job(work, moment))
+        self.make_room()
+        return name
+
+    def _add(self, job: _Job) -> str:
+        name = secrets.token_urlsafe(16)
+        with self._lock:
+            self._jobs[name] = job
+        return name
+
+    def _drive(self, job: _Job) -> None:
+        with closing(job.advance()) as moments:
+            for _ in moments:
+                job.wait_until_sent()
+                if job.is_left:
+                    break
+        self.make_room()
+
+    def find(self, name: object, kind: type) -> Work | None:
+        """The work of an id, where there is some of that kind."""
+        job = self._job(name)
+        return job.work if job and isinstance(job.work, kind) else None
+
+    def is_under_way(self, name: object) -> bool:
+        """Whether an id is one of work that has not ended."""
+        job = self._job(name)
+        return job is not None and not job.is_over
+
+    def follow(self, name: object) -> Iterator[Moment]:
+        """How far a job is: its last moment at once, then as they come, the one that ended it as the last.
+        Whoever closes this leaves the job, which goes on for its grace."""
+        job = self._job(name)
+        if job is None:
+            return
+        with self._lock:
+            first, job.begun = not job.begun, True
+        with closing(job.advance() if first else job.follow()) as moments:
+            yield from moments
+        self.make_room()
+
+    def stop(self, name: object) -> None:
+        """Ask a job to end."""
+        job = self._job(name)
+        if job and not job.is_over:
+            job.work.stop()
+
+    def forget(self, name: object) -> None:
+        """Let go of a job that no tab can ask for any more, once it has ended."""
+        job = self._job(name)
+        if job:
+            job.forgotten = True
+        self.make_room()
+
+    def stop_all(self) -> None:
+        """Ask every job to end, for nobody is served any more."""
+        with self._lock:
+            names = list(self._jobs)
+        for name in names:
+            self.stop(name)
+
+    @property
+    def size(self) -> int:
+        """Bytes that all of them hold."""
+        with self._lock:
+            return sum(job.work.size for job in self._jobs.values())
+
+    def make_room(self) -> None:
+        """Forget what no tab asks for or has not been used for KEPT_S, and as much more as `most_bytes` asks
+        for."""
+        oldest = time.monotonic() - KEPT_S
+        with self._lock:
+            size = self.size
+            newest = next(reversed(self._jobs), None)
+            for name, job in list(self._jobs.items()):
+                too_much = size > self.most_bytes and name != newest
+                if not job.in_use and (too_much or job.forgotten or job.used < oldest):
+                    size -= job.work.size
+                    del self._jobs[name]
+
+    def _job(self, name: object) -> _Job | None:
+        with self._lock:
+            job = self._jobs.get(name) if isinstance(name, str) else None
+            if job:
+                job.used = time.monotonic()
+                self._jobs.move_to_end(name)
+        return job

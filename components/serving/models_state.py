@@ -1,0 +1,302 @@
+"""The only thing that the process keeps: the loaded pair, how far its loading is, whose turn it is, and what
+visitors have under way.
+
+All work on the device happens in one thread: models are loaded and races advanced there, one piece at a
+time. A visitor holds the device for a whole race by taking a turn.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from adaedl.errors import Sentence, UserError
+from adaedl.pairs.pair import Pair
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, resolve
+from components.serving.hosting import host
+from components.serving.jobs import Jobs
+from components.serving.security import for_strangers
+from components.serving.zero_gpu import lend, on_zero_gpu
+
+MAX_WAITING = 60
+MAX_DOWNLOADS = 10  # one at a time
+RETRY_S = 30  # between two tries to load the host's pair
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadState:
+    """How far the loading of a pair is, in a sentence; `fraction` 0 to 1 where that is known."""
+
+    pair_name: str
+    phase: Literal["waiting", "loading", "ready", "failed"]
+    sentence: Sentence
+    fraction: float | None = None
+
+
+class Turn:
+    """A place in the queue for the device; `work` is what it will do there, in tokens."""
+
+    def __init__(self, models: "ModelsState", work: int, visitor: object):
+        self._models = models
+        self.work = work
+        self.visitor = visitor
+        self.began: float | None = None  # when it got the device, then when its work began
+
+    @property
+    def ahead(self) -> int:
+        """How many races come before this one."""
+        with self._models._changed:
+            return self._models._turns.index(self)
+
+    def seconds_to_wait(self) -> float | None:
+        """How long the races before this one will take yet; None until a race has shown how fast the device
+        is. Too much where they end early: it is told what they may write, not what they will."""
+        with self._models._changed:
+            pace = self._models._seconds_per_token
+            if pace is None:
+                return None
+            before = self._models._turns[: self._models._turns.index(self)]
+            now = time.monotonic()
+            rest = [pace * turn.work - (now - turn.began if turn.began else 0) for turn in before]
+        return sum(max(seconds, 0.0) for seconds in rest) / self._models._at_once
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the device; whether this turn has it now."""
+        models = self._models
+        with models._changed:
+            if models._changed.wait_for(lambda: self in models._turns[: models._at_once], seconds):
+                self.began = self.began or time.monotonic()
+            return self.began is not None
+
+    def begin_work(self) -> None:
+        """The pair is there: what came before, such as its download, tells nothing of the device's speed."""
+        with self._models._changed:
+            self.began = time.monotonic()
+
+    def finished(self) -> None:
+        """The work is done, all of it: how long it took tells how long others will wait."""
+        with self._models._changed:
+            pace = (time.monotonic() - self.began) / max(self.work, 1)
+            known = self._models._seconds_per_token
+            self._models._seconds_per_token = pace if known is None else 0.7 * known + 0.3 * pace
+
+    def leave(self) -> None:
+        """Give the device, or the place in the queue, to the next."""
+        with self._models._changed:
+            if self in self._models._turns:
+                self._models._turns.remove(self)
+            self._models._changed.notify_all()
+
+
+class ModelsState:
+    """The pair on the device and who may use it.
+
+    Args:
+        default: the pair that the host chose. It alone may be a folder of the host's.
+
+    Attributes:
+        jobs: what visitors have under way, and what came of it.
+        failed_at: when loading the host's pair last failed; None where it did not, or no longer does.
+    """
+
+    def __init__(self, default: str):
+        self.default = default
+        self.pair: Pair | None = None
+        self.state = self._waiting()
+        self.jobs = Jobs(host().session_mb * 2**20)
+        self.failed_at: float | None = None
+        self._turns: list[Turn] = []
+        self._at_once = host().concurrency
+        self._seconds_per_token: float | None = None
+        self._changed = threading.Condition()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._downloads = ThreadPoolExecutor(1, thread_name_prefix="downloads")
+        self._fetching: list[Future] = []
+
+    def take_turn(self, work: int = 0, visitor: object = None) -> Turn:
+        """Join the queue for the device. Visitors take turns: who has a race in the queue already comes after
+        everyone who has fewer there.
+
+        Args:
+            work: the tokens that will be written, all lanes together.
+            visitor: whose it is; None is a visitor like no other.
+
+        Raises:
+            UserError: too many wait already.
+        """
+        turn = Turn(self, work, object() if visitor is None else visitor)
+        with self._changed:
+            if len(self._turns) >= MAX_WAITING + self._at_once:
+                raise UserError("{} races wait for this device already; try again in a minute.", MAX_WAITING)
+            self._turns.insert(self._place_of(turn.visitor), turn)
+        return turn
+
+    def _place_of(self, visitor: object) -> int:
+        """Where in the queue a visitor's next race goes: behind the last one that is its owner's nth or
+        less, where it is its own owner's nth, and never before one that has the device."""
+        seen = Counter()
+        mine = 1 + sum(turn.visitor == visitor for turn in self._turns)
+        place = 0
+        for index, turn in enumerate(self._turns, 1):
+            seen[turn.visitor] += 1
+            if turn.began or seen[turn.visitor] <= mine:
+                place = index
+        return place
+
+    @property
+    def in_queue(self) -> tuple[int, int]:
+        """How many races have the device, and how many wait for it."""
+        with self._changed:
+            running = min(len(self._turns), self._at_once)
+            return running, len(self._turns) - running
+
+    def on_device(self, work: Callable, *arguments) -> Future:
+        """Run `work(*arguments)` in the device's thread, after what is already there."""
+        return self._worker.submit(work, *arguments)
+
+    def load_first(self) -> None:
+        """Start to load the host's pair. On ZeroGPU that must be done, in the main thread, before the page is
+        up: it has been when this returns."""
+        if not on_zero_gpu():
+            self.on_device(self._load_first)
+            return
+        self._load_first()
+        if self.pair:
+            lend(self.pair)
+
+    def try_again(self) -> None:
+        """Load the host's pair again where that failed a while ago, such as for want of a network."""
+        now = time.monotonic()
+        with self._changed:
+            failed = self.failed_at is not None and self.state.phase == "failed"
+            if not failed or now - self.failed_at < RETRY_S or on_zero_gpu():
+                return
+            self.failed_at = now
+        self.load_first()
+
+    def _has(self, name: str) -> bool:
+        """Whether a pair is the one that is loaded."""
+        return self.pair is not None and self.pair.name == resolve(name).name
+
+    def _trusts(self, name: str) -> bool:
+        """Whether a pair is the host's own or a preset, and not one that a visitor typed."""
+        return name == self.default or resolve(name).name in PRESETS
+
+    def fetch(self, name: str, progress: Callable[[str, float | None], None]) -> Future | None:
+        """Start to bring a visitor's pair to this machine, in a thread of its own, so that others race
+        meanwhile; None for one that is loaded, or is the host's. The future raises a UserError where that
+        cannot be done."""
+        if on_zero_gpu() or name == self.default or self._has(name):
+            return None
+        with self._changed:
+            self._fetching = [waiting for waiting in self._fetching if not waiting.done()]
+            if len(self._fetching) >= MAX_DOWNLOADS:
+                raise UserError("{} downloads wait here already; try again later.", MAX_DOWNLOADS)
+            self._fetching.append(self._downloads.submit(self._fetch, name, progress))
+            return self._fetching[-1]
+
+    def _fetch(self, name: str, progress: Callable[[str, float | None], None]) -> None:
+        try:
+            from adaedl.pairs.loading import fetch_pair
+
+            fetch_pair(
+                name, dtype=host().dtype, progress=progress, allow_local=False, trusted=self._trusts(name)
+            )
+        except Exception as error:
+            failure = _told(name, error)
+        else:
+            return
+        raise failure
+
+    def load(self, name: str) -> Future:
+        """Start to load a pair, unless it is loaded; the future's result is the pair. `state` says how
+        far it is. The future raises a UserError where the pair cannot be loaded."""
+        if on_zero_gpu():
+            return self._lent(name)
+        return self.on_device(self._load, name)
+
+    def _lent(self, name: str) -> Future:
+        found = Future()
+        if self._has(name):
+            found.set_result(self.pair)
+        else:
+            found.set_exception(
+                UserError(
+                    "This Space runs on ZeroGPU, where one pair is loaded for everybody: choose {}, or "
+                    "duplicate the Space and set ADAEDL_PAIR there.",
+                    self.pair.name if self.pair else self.default,
+                )
+            )
+        return found
+
+    def _load_first(self) -> None:
+        with suppress(UserError):
+            self._load(self.default)
+        if self.pair or host().pair or self.default == DEFAULT_PAIR:
+            return  # where there is none, the state says what is wrong with the host's own choice
+        log.warning("%s; %s is loaded instead", self.state.sentence, DEFAULT_PAIR)
+        with suppress(UserError):
+            self._load(DEFAULT_PAIR)
+
+    def _load(self, name: str) -> Pair:
+        def progress(sentence: str, fraction: float | None) -> None:
+            self.state = LoadState(name, "loading", sentence, fraction)
+
+        try:
+            if self._has(name):
+                return self.pair
+            progress(Sentence("importing the libraries"), None)
+            from adaedl.pairs.loading import load_pair
+
+            pair = load_pair(
+                name,
+                dtype=host().dtype,
+                progress=progress,
+                allow_local=name == self.default,
+                trusted=self._trusts(name),
+                make_room=self._make_room,
+                read_first=on_zero_gpu(),
+            )
+        except Exception as error:
+            failure = _told(name, error)
+        else:
+            self.pair, self.failed_at = pair, None
+            self.state = _ready(pair)
+            return pair
+        # Out of the except clause: the error there keeps all that had been read.
+        if self.pair:
+            self.state = _ready(self.pair)
+        elif name in (self.default, DEFAULT_PAIR):
+            self.failed_at = time.monotonic()
+            self.state = LoadState(name, "failed", failure.sentence)
+        else:  # a visitor's, for which the host's had been let go
+            self.state = self._waiting()
+            self.on_device(self._load_first)
+        raise failure
+
+    def _make_room(self) -> None:
+        if self.pair and self.pair.device.type != "cpu":
+            self.pair = None  # two pairs seldom fit on an accelerator
+
+    def _waiting(self) -> LoadState:
+        return LoadState(self.default, "waiting", Sentence("the models load in a moment"))
+
+
+def _told(name: str, error: Exception) -> UserError:
+    """What a visitor is told where a pair could not be had; the host's log has all of it."""
+    if isinstance(error, UserError):
+        log.warning("loading %r failed: %s", name, error)
+        return for_strangers(error)
+    log.error("loading %r failed", name, exc_info=error)
+    return UserError("The pair {!r} could not be loaded; the host's log says why.", name)
+
+
+def _ready(pair: Pair) -> LoadState:
+    return LoadState(pair.name, "ready", Sentence("ready on {}", pair.runs_on), 1.0)

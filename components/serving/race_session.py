@@ -1,0 +1,208 @@
+"""A race as the page plays it: wait for the device, load the pair, run, and report now and then."""
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import wait
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+
+from adaedl.errors import Sentence, UserError
+from adaedl.pairs.pair import Pair
+from adaedl.trace import Trace
+from components.parts.messages import say
+from components.parts.player import RaceFeed
+from components.parts.settings import RaceSettings
+from components.serving.models_state import ModelsState, Turn
+from components.serving.race_execution import RaceHere, RaceOnZeroGpu
+from components.serving.race_log import RaceRecord
+from components.serving.zero_gpu import Quota, on_zero_gpu, quota_of
+
+POLL_S = 0.3
+
+
+@dataclass
+class Session:
+    """What one visitor's page has: the race that it runs, what its player is told of it, and whether it was
+    asked to stop. `visitor` tells the sessions of one visitor from those of others, in the queue and for
+    ZeroGPU's quota."""
+
+    trace: Trace | None = None
+    feed: RaceFeed | None = None
+    stop_requested: bool = False
+    visitor: str | None = None
+    turn: Turn | None = None
+
+    @property
+    def seconds_to_wait(self) -> float | None:
+        """How long the race has to wait yet; None where it is not in the queue, or that is not known."""
+        return self.turn.seconds_to_wait() if self.turn and not self.turn.began else None
+
+    @cached_property
+    def quota(self) -> Quota:
+        """What ZeroGPU still lends."""
+        return quota_of(self.visitor) if self.visitor else Quota()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a race is: words for the status line (`say`), and whether the race has ended."""
+
+    words: str
+    ended: bool = False
+
+    @property
+    def key(self) -> str:
+        """Which text of assets/text the words are."""
+        return json.loads(self.words)["key"]
+
+
+def play(models: ModelsState, settings: RaceSettings, session: Session) -> Iterator[Moment]:
+    """Run a race into `session.trace`, yielding a Moment a dozen times a second, and one as soon as the
+    first round is there. Between two Moments the device rests, so that whatever is sent meanwhile is on no
+    lane's clock.
+
+    Ends within a round of `session.stop_requested`. Close it to free the device at once.
+
+    Raises:
+        UserError: the settings will not do, or the pair cannot be loaded.
+    """
+    settings.check()
+    session.trace, session.feed, session.turn = None, None, None
+    record = RaceRecord(settings)
+    turn = running = pair = None
+    try:
+        yield from _moments(wait_for_weights(models, settings.pair, lambda: session.stop_requested))
+        if not session.stop_requested:
+            work = len(settings.lanes) * settings.max_new_tokens
+            turn = models.take_turn(work=work, visitor=session.visitor or id(session))
+            session.turn = turn
+            pair = yield from _moments(
+                wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested)
+            )
+        if pair is None:
+            yield Moment(say("page.status_stopped_early"), ended=True)
+            return
+
+        record.begin()
+        running = (
+            RaceOnZeroGpu(settings, session.quota) if on_zero_gpu() else RaceHere(models, pair, settings)
+        )
+        must_end = _End(session, running.began + running.seconds)
+        trace = session.trace = running.trace
+        session.feed = RaceFeed(trace)
+        about = {
+            "lanes": len(trace.lanes),
+            "tokens": trace.max_new_tokens,
+            "device": f"{trace.device}/{trace.dtype}",
+        }
+        while running.advance(must_end):
+            yield Moment(say("page.status_racing", **about))
+        record.outcome = must_end.why or "finished"
+        rounds = sum(len(lane.rounds) for lane in trace.lanes)
+        if must_end.why == "stopped":
+            yield Moment(say("page.status_stopped", rounds=rounds), ended=True)
+        elif must_end.why == "time limit":
+            yield Moment(say("host.status_time_limit", seconds=running.seconds, rounds=rounds), ended=True)
+        else:
+            turn.finished()
+            yield Moment(say("page.status_finished", **about), ended=True)
+    except Exception as error:
+        record.outcome = "refused" if isinstance(error, UserError) else "failed"
+        raise
+    finally:
+        if running is not None:
+            running.close()
+        if turn is not None:
+            session.turn = None
+            turn.leave()
+        record.write(session.trace)
+
+
+def _moments(waiting: Generator[str, None, Pair | None]) -> Generator[Moment, None, Pair | None]:
+    """Each of these words as a Moment; gives what the waiting gives."""
+    with closing(waiting):
+        while True:
+            try:
+                words = next(waiting)
+            except StopIteration as end:
+                return end.value
+            yield Moment(words)
+
+
+def wait_for_weights(
+    models: ModelsState, name: str, stopped: Callable[[], bool]
+) -> Generator[str, None, None]:
+    """Wait until a pair is on this machine, unless stopped: yields words for the status line.
+
+    Raises:
+        UserError: it cannot be brought.
+    """
+    told = Sentence("waiting for another download")
+
+    def progress(sentence: str, _: float | None) -> None:
+        nonlocal told
+        told = sentence
+
+    fetching = models.fetch(name, progress)
+    try:
+        while fetching and not wait([fetching], POLL_S).done:
+            if stopped():
+                return
+            yield say("page.status_loading", sentence=told)
+        if fetching:
+            fetching.result()
+    finally:
+        if fetching:
+            fetching.cancel()  # where it has not begun
+        fetching = None  # as below
+
+
+def wait_for_pair(
+    models: ModelsState, turn: Turn, name: str, stopped: Callable[[], bool]
+) -> Generator[str, None, Pair | None]:
+    """Wait for a turn and then for its pair: yields words for the status line, and returns the pair, or None
+    where it was stopped.
+
+    Raises:
+        UserError: the pair cannot be loaded.
+    """
+    while not turn.wait(POLL_S):
+        if stopped():
+            return None
+        yield say_place(turn)
+    loading = models.load(name)
+    try:
+        while not wait([loading], POLL_S).done:
+            if stopped():
+                return None
+            yield say("page.status_loading", sentence=models.state.sentence)
+        turn.begin_work()
+        return loading.result()
+    finally:
+        loading = None  # its error, where there is one, would hold this frame, and this frame its error
+
+
+def say_place(turn: Turn) -> str:
+    """How many races come before this one, and how long they will take, where that can be told."""
+    seconds = turn.seconds_to_wait()
+    if seconds is None:
+        return say("page.status_queue", ahead=turn.ahead)
+    return say("host.status_queue", ahead=turn.ahead, seconds=max(round(seconds), 1))
+
+
+class _End:
+    """Whether a race must end before its text does, and why: it was asked to, or has had its time."""
+
+    def __init__(self, session: Session, ends: float):
+        self.session = session
+        self.ends = ends
+        self.why: str | None = None
+
+    def __call__(self) -> bool:
+        if self.session.stop_requested:
+            self.why = "stopped"
+        elif time.monotonic() > self.ends:
+            self.why = "time limit"
+        return self.why is not None

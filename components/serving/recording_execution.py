@@ -1,0 +1,94 @@
+"""A recording under way, wherever its device is: here, or in a fork on ZeroGPU."""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+
+from adaedl.errors import UserError
+from adaedl.pairs.pair import Pair
+from adaedl.replay.recording import Recording
+from adaedl.request import Sampling
+from components.parts.settings import RaceSettings
+from components.recordings import DEPTH
+from components.serving.hosting import host
+from components.serving.models_state import ModelsState
+from components.serving.race_execution import MARGIN_S
+from components.serving.zero_gpu import START_S, Quota, gpu_task, on_zero_gpu, recording_duration
+
+UPDATE_S = 0.3
+
+
+def recorded_parts(
+    models: ModelsState, pair: Pair, settings: RaceSettings, score_temperature: float | None, quota: Quota
+) -> Iterator[float | Recording]:
+    """The share done, a few times a second, and the recording at the end. Close it to free the device.
+
+    Raises:
+        UserError: the prompt does not fit, the device's memory is full, or the recording takes longer than
+            the host allows.
+    """
+    if on_zero_gpu():
+        seconds = quota.cut(gpu_seconds(settings)) - MARGIN_S
+        parts = gpu_parts(settings, score_temperature, quota=quota)
+    else:
+        seconds, parts = (
+            host().race_seconds,
+            _InDeviceThread(models, parts_of(pair, settings, score_temperature)),
+        )
+    began, first = time.monotonic(), True
+    with closing(parts):
+        for told in parts:
+            if first and on_zero_gpu():  # what it waited for a GPU does not count
+                began = max(began, time.monotonic() - START_S)
+            first = False
+            yield told
+            if time.monotonic() > began + seconds and not isinstance(told, Recording):
+                raise UserError("A recording may take {} s on this host; ask for fewer new tokens.", seconds)
+
+
+class _InDeviceThread:
+    """A generator whose work is done in the device's thread."""
+
+    def __init__(self, models: ModelsState, parts: Generator):
+        self.models = models
+        self.parts = parts
+
+    def __iter__(self) -> "_InDeviceThread":
+        return self
+
+    def __next__(self):
+        return self.models.on_device(next, self.parts).result()
+
+    def close(self) -> None:
+        self.models.on_device(self.parts.close).result()
+
+
+def parts_of(
+    pair: Pair, settings: RaceSettings, score_temperature: float | None
+) -> Iterator[float | Recording]:
+    """As `recorded_parts`, on the device of the process that calls it."""
+    from adaedl.replay.recorder import record_in_parts
+
+    recording = record_in_parts(
+        pair,
+        settings.prompt,
+        Sampling(settings.temperature, settings.top_k, settings.top_p),
+        max_new_tokens=settings.max_new_tokens,
+        seed=settings.seed,
+        depth=DEPTH,
+        score_temperature=score_temperature,
+    )
+    due = time.monotonic() + UPDATE_S
+    with closing(recording):
+        for told in recording:
+            if isinstance(told, Recording) or time.monotonic() >= due:
+                yield told
+                due = time.monotonic() + UPDATE_S
+
+
+def gpu_seconds(settings: RaceSettings, score_temperature: float | None = None) -> int:
+    """What is asked of ZeroGPU for a recording; how q is judged takes no time."""
+    return recording_duration(settings.max_new_tokens, DEPTH, host().race_seconds)
+
+
+gpu_parts = gpu_task(gpu_seconds)(parts_of)

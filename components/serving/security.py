@@ -1,0 +1,192 @@
+"""What stands between the page and those who mean it harm, beyond the checks of each input: headers on every
+answer, and no requests of the server's to places that a visitor names."""
+
+import re
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import gradio as gr
+from gradio import processing_utils, routes
+from starlette._utils import get_route_path
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import Scope
+
+from adaedl.errors import Sentence, UserError
+from adaedl.measure.sweep import MAX_TABLE_BYTES
+from adaedl.pairs.loading import PROJECT
+from adaedl.pairs.weights import cache_dir
+
+# gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
+# left to forbid is that anything is fetched from, sent to or shown from elsewhere.
+POLICY = {
+    "default-src": "'self'",
+    "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data: blob:",
+    "font-src": "'self' data:",
+    "media-src": "'self' data: blob:",
+    "connect-src": "'self' data: blob:",
+    "worker-src": "'self' blob:",
+    "object-src": "'none'",
+    "base-uri": "'self'",
+    "form-action": "'self'",
+}
+
+
+# Routes of gradio's that this page has no use for: they keep files that nothing deletes, hand a stranger's
+# video to ffmpeg, edit the app, or tell of others' use of it.
+CLOSED = (
+    "/gradio_api/process_recording",
+    "/gradio_api/vibe-",
+    "/gradio_api/undo-vibe-edit",
+    "/gradio_api/deep_link",
+    "/gradio_api/dev/",
+    "/gradio_api/profiling",
+    "/monitoring",
+)
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path that the router matches, below the root path of a proxy, in one spelling: lower case,
+    single slashes, none at the end."""
+    # The server has decoded it, so %2f is a slash here as it is for the router.
+    path = get_route_path(scope).lower()
+    return re.sub(r"[/\\]+", "/", f"/{path}").rstrip("/")
+
+
+class ClosedRoutes:
+    """ASGI middleware: what the page does not use is not there."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        closed = scope["type"] == "http" and f"{route_path(scope)}/".startswith(CLOSED)
+        answer = PlainTextResponse("Not found", 404) if closed else self.app
+        await answer(scope, receive, send)
+
+
+# Bytes of a request's body at the most. A file may have 64 MB; a sweep's table, sent to be made into Parquet,
+# becomes a little longer by being quoted.
+LARGEST = {"/gradio_api/upload": 70 * 2**20, "/gradio_api/component_server": MAX_TABLE_BYTES * 4 // 3}
+LARGEST_ELSEWHERE = 2 * 2**20
+
+
+class BodyLimit:
+    """ASGI middleware: a request that is too large is answered with 413 as soon as that is known, from the
+    length that it names or from what has come of it."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        most = LARGEST.get(route_path(scope), LARGEST_ELSEWHERE)
+        sentence = f"The request is too large; at most {most // 2**20} MB are read here."
+        refusal = PlainTextResponse(sentence, 413, {"connection": "close"})
+        if int(Headers(scope=scope).get("content-length", 0)) > most:
+            await refusal(scope, receive, send)
+            return
+        taken, answered = 0, False
+
+        async def receive_at_most():
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            return message if taken <= most else {"type": "http.disconnect"}
+
+        async def send_unless_refused(message) -> None:
+            nonlocal answered
+            if taken <= most or answered:
+                answered = True
+                await send(message)
+
+        try:
+            await self.app(scope, receive_at_most, send_unless_refused)
+        except Exception:
+            if taken <= most:
+                raise  # else it is the app's word for a visitor who has left
+        if taken > most and not answered:
+            await refusal(scope, receive, send)
+
+
+class SecurityHeaders:
+    """ASGI middleware: the same headers on every answer, streams included.
+
+    Args:
+        on_spaces: the page is shown within huggingface.co, in a frame.
+    """
+
+    def __init__(self, app, on_spaces: bool = False):
+        self.app = app
+        framed_by = "'self' https://huggingface.co https://*.hf.space" if on_spaces else "'self'"
+        policy = {**POLICY, "frame-ancestors": framed_by}
+        self.headers = {
+            "content-security-policy": "; ".join(f"{name} {allowed}" for name, allowed in policy.items()),
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "same-origin",  # a shared link holds the visitor's prompt
+            "permissions-policy": "camera=(), geolocation=(), microphone=()",
+        }
+
+    async def __call__(self, scope, receive, send) -> None:
+        async def send_with_headers(message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self.headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def fetch_nothing() -> None:
+    """Let gradio fetch nothing for a visitor: it takes {"path": "https://…"} in place of any input for a file
+    at that address, which the server would then ask for, and passes on what is at /file=https://…"""
+    processing_utils.async_ssrf_protected_download = _refuse_address
+    routes.secure_url_stream_response = _not_here
+
+
+async def _refuse_address(url: str, *_, **__) -> str:
+    raise gr.Error("A file at an address is not read here; upload it.", print_exception=False)
+
+
+async def _not_here(*_) -> PlainTextResponse:
+    return PlainTextResponse("Not found", 404)
+
+
+def for_strangers(error: UserError) -> UserError:
+    """The same sentence without the host's folders: what each is for stands in its place."""
+    return UserError(error.sentence.template, *map(_without_folders, error.sentence.values))
+
+
+def _without_folders(value):
+    if isinstance(value, UserError):
+        value = value.sentence
+    if isinstance(value, Sentence):
+        return Sentence(value.template, *map(_without_folders, value.values))
+    if not isinstance(value, str | Path):
+        return value
+    text = str(value)
+    for folder, name in _folders():
+        text = text.replace(folder, name) if len(folder) > 1 else text
+    return text
+
+
+def _folders() -> list[tuple[str, str]]:
+    """The host's folders that errors may name, those within others first."""
+    from huggingface_hub import constants
+
+    folders = {
+        str(cache_dir()): "$ADAEDL_CACHE",
+        str(constants.HF_HUB_CACHE): "$HF_HOME/hub",
+        str(constants.HF_HOME): "$HF_HOME",
+        str(PROJECT): "$APP",
+        tempfile.gettempdir(): "$TMPDIR",
+    }
+    with suppress(RuntimeError):  # there is no home folder
+        folders[str(Path.home())] = "~"
+    return sorted(folders.items(), key=lambda entry: -len(entry[0]))

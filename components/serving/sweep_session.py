@@ -1,0 +1,144 @@
+"""A sweep as the page plays it: race after race, each with a turn of its own on the device, so that other
+visitors' races come in between."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from adaedl.measure.sweep import Cell, Grid, cells_in, rows_of, to_frame
+from components.parts.messages import say
+from components.parts.sweep_settings import race_of, runs_of
+from components.serving.models_state import ModelsState
+from components.serving.race_session import Moment, Session, play
+
+TELL_S = 0.4  # between two updates while a race runs
+
+
+@dataclass
+class SweepSession:
+    """What one visitor's sweep has: the rows that are done, and whether it was asked to stop."""
+
+    race: Session = field(default_factory=Session)
+    rows: pd.DataFrame = field(default_factory=lambda: to_frame([]))
+    stop_requested: bool = False
+
+    def add(self, rows: list) -> None:
+        """Keep the rows of a cell."""
+        new = to_frame(rows)
+        self.rows = new if self.rows.empty else pd.concat([self.rows, new], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a sweep is: words for the status line, runs done of how many, seconds left where that can be
+    told, whether there are new rows, and whether it has ended."""
+
+    words: str
+    done: int
+    total: int
+    seconds_left: float | None
+    new_rows: bool = False
+    ended: bool = False
+
+
+class Pace:
+    """How long a token that a lane may write takes on this machine with each pair, prefill included. Only
+    what was measured here counts."""
+
+    def __init__(self):
+        self._measured: dict[str, tuple[float, int]] = {}  # pair → seconds, tokens
+        self._lock = threading.Lock()
+
+    def measured(self, pair: str, seconds: float, tokens: int) -> None:
+        """A race that was allowed so many tokens, all lanes together, took so long."""
+        with self._lock:
+            before = self._measured.get(pair, (0.0, 0))
+            self._measured[pair] = (before[0] + seconds, before[1] + tokens)
+
+    def seconds_for(self, pair: str, tokens: int) -> float | None:
+        """How long so many tokens will take; None until a race has been measured."""
+        with self._lock:
+            seconds, measured = self._measured.get(pair, (0.0, 0))
+        return tokens * seconds / measured if measured else None
+
+
+def play_sweep(
+    models: ModelsState, pair: str, grid: Grid, session: SweepSession, pace: Pace
+) -> Iterator[Progress]:
+    """Run the cells of a grid that `session.rows` lacks, adding the rows of each, and tell how far it is.
+
+    Ends within a round of `session.stop_requested`; the cell that ran then is left out. Close it to free
+    the device at once.
+
+    Raises:
+        UserError: a prompt does not fit the model's context, the pair cannot be loaded, or the queue is full.
+    """
+    done = cells_in(session.rows)
+    left = [(number, cell) for number, cell in enumerate(grid.cells) if cell.key not in done]
+    lanes, total = len(grid.lanes), runs_of(grid)
+    runs = total - lanes * len(left)  # that are done
+
+    def progress(words: str, **more) -> Progress:
+        seconds = pace.seconds_for(pair, (total - runs) * grid.max_new_tokens)
+        return Progress(words, runs, total, seconds, **more)
+
+    for number, cell in left:
+        moment = None
+        with closing(_play_cell(models, pair, grid, number, cell, session, pace)) as moments:
+            for moment in moments:
+                if not moment.ended:
+                    yield progress(_words(moment, grid, cell))
+        if moment is None or moment.key in ("page.status_stopped", "page.status_stopped_early"):
+            yield progress(say("sweep.status_stopped", done=runs), ended=True)
+            return
+        if moment.key != "page.status_finished":  # such as a limit of the host's
+            yield progress(moment.words, ended=True)
+            return
+        session.add(rows_of(session.race.trace, grid, cell))
+        runs += lanes
+        yield progress(_words(moment, grid, cell), new_rows=True)
+    yield progress(say("sweep.status_finished", runs=total), ended=True)
+
+
+def _play_cell(
+    models: ModelsState,
+    pair: str,
+    grid: Grid,
+    number: int,
+    cell: Cell,
+    session: SweepSession,
+    pace: Pace,
+) -> Iterator[Moment]:
+    """The moments of a cell's race, not too many of them; the last one is how it ended."""
+    if session.stop_requested:
+        return
+    began, told = time.monotonic(), 0.0
+    settings = race_of(grid, cell, grid.lanes_of(number), pair)
+    with closing(play(models, settings, session.race)) as moments:
+        for moment in moments:
+            if session.stop_requested:
+                session.race.stop_requested = True
+            now = time.monotonic()
+            if moment.key == "page.status_finished":
+                pace.measured(pair, now - began, len(grid.lanes) * grid.max_new_tokens)
+            elif moment.key != "page.status_racing":  # waiting for others or for the models is no work
+                began = now
+            if moment.ended or now - told >= TELL_S:
+                told = now
+                yield moment
+
+
+def _words(moment: Moment, grid: Grid, cell: Cell) -> str:
+    """What is going on: that the sweep waits for the device, or which cell it is at."""
+    if moment.key not in ("page.status_racing", "page.status_finished"):
+        return moment.words
+    return say(
+        "sweep.status_running",
+        number=1 + grid.prompts.index(cell.prompt),
+        prompts=len(grid.prompts),
+        temperature=f"{cell.temperature:g}",
+    )

@@ -1,0 +1,191 @@
+"""Hugging Face ZeroGPU: the page's process has no GPU; a function under `spaces.GPU` runs in a fork that has
+one for as long as it said beforehand.
+
+The host's pair is loaded before the page is up, in the main thread, where `spaces` stands in for CUDA; a
+fork inherits it, its weights moved to the GPU. What crosses between the two processes is pickled, so a fork
+is given settings and gives back parts of a trace. Elsewhere all of this is plain functions and generators.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+
+from adaedl.errors import UserError
+from adaedl.pairs.pair import Pair
+
+START_S = 15  # to fork, to move the weights, to read the prompt
+TOKEN_S = 0.06  # a token of one lane with all that is recorded of it, on a pair of 7 billion weights
+DRAFT_S = 0.02  # a draft of a recording, where positions draft in turn, by half a billion weights
+MAX_S = 120  # what a visitor of a Space may have at once
+LEAST_S = START_S + 5  # below this, a task ends before it has begun
+FORGET_S = 3600  # when a quota grows again, where a refusal does not say
+
+_lent: Pair | None = None  # what a fork inherits
+
+
+def on_zero_gpu() -> bool:
+    """Whether this Space runs on ZeroGPU."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+if on_zero_gpu():
+    import spaces  # before anything reaches for CUDA: it stands in for it
+
+
+def lend(pair: Pair) -> None:
+    """Make a loaded pair the one that forks work with."""
+    global _lent
+    _lent = pair
+
+
+@dataclass
+class Quota:
+    """What ZeroGPU still lends a visitor, as far as its refusals have told.
+
+    Attributes:
+        left_s: seconds left; None where nothing is known.
+        until: when they are no longer all there is (`time.monotonic`).
+    """
+
+    left_s: float | None = None
+    until: float = 0.0
+
+    def cut(self, seconds: int) -> int:
+        """Return how many of `seconds` to ask for: no more than are left, but what a start needs."""
+        if self.left_s is None or time.monotonic() > self.until:
+            return seconds
+        return min(seconds, max(int(self.left_s), LEAST_S))
+
+    def learn(self, left_s: float, wait_s: float) -> None:
+        """Remember what a refusal told: the seconds left, and how long until there are more."""
+        self.left_s, self.until = left_s, time.monotonic() + wait_s
+
+    def spend(self, seconds: float) -> None:
+        """Count a task that was let run and held a GPU for `seconds`."""
+        if self.left_s is not None:
+            self.left_s = max(0.0, self.left_s - seconds)
+
+
+@lru_cache(maxsize=300)
+def quota_of(visitor: str) -> Quota:
+    """Return the quota of a visitor: a page's session, or whoever calls the API."""
+    return Quota()
+
+
+def race_duration(lanes: int, tokens: int, most: int) -> int:
+    """Seconds to ask a GPU for: what a race of so many lanes and new tokens takes at the most."""
+    return min(round(START_S + TOKEN_S * lanes * tokens), most, MAX_S)
+
+
+def recording_duration(tokens: int, depth: int, most: int) -> int:
+    """Seconds to ask a GPU for: what a recording of so many new tokens, with drafts of `depth` from each,
+    takes at the most."""
+    # The target writes the text once alone and once beside rounds of every length, and then reads it.
+    return min(round(START_S + (3 * TOKEN_S + depth * DRAFT_S) * tokens), most, MAX_S)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """A UserError on its way out of a fork, which lets no exception out whole."""
+
+    template: str
+    values: tuple
+
+
+def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
+    """Let a generator function `task(pair, *arguments)` run where the GPU is: called with its arguments
+    alone, it works on the pair that was lent. Arguments and what it yields are pickled. `quota`, where it is
+    given too, limits what is asked for, and learns from what ZeroGPU answers.
+
+    Args:
+        duration: given the arguments, the seconds to ask for.
+    """
+
+    def decorate(task: Callable[..., Iterator]) -> Callable[..., Iterator]:
+        def work(seconds: int, *arguments) -> Iterator:
+            try:
+                yield from task(_lent, *arguments)
+            except UserError as error:
+                yield _Refusal(error.sentence.template, error.sentence.values)
+
+        work = wraps(task)(work)
+        work.__dict__.pop("__wrapped__")  # its signature is another one
+        if on_zero_gpu():
+            work = spaces.GPU(duration=lambda seconds, *arguments: seconds)(work)
+
+        @wraps(task)
+        def told(*arguments, quota: Quota | None = None) -> Iterator:
+            quota = quota or Quota()
+            seconds = quota.cut(duration(*arguments))
+            for part in _lease(work, (seconds, *arguments), quota):
+                if isinstance(part, _Refusal):
+                    raise UserError(part.template, *part.values)
+                yield part
+
+        return told
+
+    return decorate
+
+
+def _lease(work: Callable, arguments: tuple, quota: Quota) -> Iterator:
+    """What the fork yields. `spaces` refuses, and ends what takes too long, with errors of gradio's whose
+    message may hold HTML."""
+    import gradio as gr
+
+    seconds, began = arguments[0], None
+    try:
+        with closing(work(*arguments)) as parts:
+            for part in parts:
+                began = began or time.monotonic()
+                yield part
+    except gr.Error as error:
+        reason = re.sub(r"<[^>]*>", "", str(error.message)).strip() or "no reason given"
+        raise _refusal(reason, seconds, quota) from None
+    finally:
+        if began is not None:
+            quota.spend(START_S + time.monotonic() - began)
+
+
+# As `spaces` (0.51) writes them in its client.py. On some GPUs it counts more than one second for a second.
+EXCEEDED = re.compile(r"quota \((?P<asked>\d+)s requested vs\. (?P<left>-?\d+)s left\)")
+RETRY = re.compile(r"Try again in (?:(?P<days>\d+) days?, )?(?P<h>\d+):(?P<m>\d\d):(?P<s>\d\d)")
+TOO_LONG = "larger than the maximum allowed"
+
+
+def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
+    """Return what to say of an error of `spaces` after `seconds` were asked for; the quota learns from it."""
+    if TOO_LONG in reason:
+        return UserError(
+            "ZeroGPU lends no GPU for the {} s that this task asks for; ask for fewer new tokens or run "
+            "fewer lanes.",
+            seconds,
+        )
+    exceeded = EXCEEDED.search(reason)
+    if not exceeded:
+        return UserError("ZeroGPU ended or refused this task ({}); try again later.", reason)
+    left_s = max(0, int(exceeded["left"])) * seconds // max(int(exceeded["asked"]), 1)
+    again = RETRY.search(reason)
+    wait_s = _seconds(again) if again else FORGET_S
+    quota.learn(left_s, wait_s)
+    if left_s < LEAST_S:
+        return UserError(
+            "Your ZeroGPU quota has {} s left and a task needs at least {}; try again in {} min.",
+            left_s,
+            LEAST_S,
+            -(-wait_s // 60),
+        )
+    return UserError(
+        "This task asks ZeroGPU for {} s and your quota has {} s left; ask for fewer new tokens or run fewer "
+        "lanes, or try again as it is: the task then ends when that time is used up.",
+        seconds,
+        left_s,
+    )
+
+
+def _seconds(told: re.Match) -> int:
+    """A duration as `timedelta` writes it."""
+    return ((int(told["days"] or 0) * 24 + int(told["h"])) * 60 + int(told["m"])) * 60 + int(told["s"])
