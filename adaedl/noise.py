@@ -4,7 +4,7 @@ Any part of it can be drawn anywhere, by any lane, on any device, without drawin
 table of positions × vocabulary and no generator to advance. The random bits come from Philox4x32-10 (Salmon
 et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), 64 of them for each token. What turns them
 into noise uses only operations whose float32 result IEEE 754 fixes to the bit (sums, products, conversions),
-so the noise is the same on every device. This file defines it in torch; `models/cpu_kernels.py` and
+so the noise is the same on every device. This file defines it in torch; `models/models/cpu/kernels.py` and
 `draft_kernel.py` compute the same bits faster.
 """
 

@@ -163,7 +163,7 @@ def test_what_fails_without_a_word_is_one_sentence_outside_and_a_traceback_in_th
     monkeypatch.setattr("components.serving.api.play", fail)
     assert call()["output"]["error"] == str(answers.FAILED)
     assert ["ZeroDivisionError" in record.exc_text for record in caplog.records] == [True]
-    monkeypatch.setattr("components.health.health", fail)
+    monkeypatch.setattr("components.serving.health.health", fail)
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()) == (500, {"detail": str(answers.FAILED)})
 

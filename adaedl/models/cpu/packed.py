@@ -2,7 +2,7 @@
 
 Verifying five tokens must cost about what one costs, or speculation cannot pay. MKL's matrix product is poor
 at few rows, so weights are laid out once for kernels that read each weight once however few the rows, and a
-whole forward is one call of them (`cpu_kernels.py`). Where they cannot be compiled, float32 runs on oneDNN's
+whole forward is one call of them (`kernels.py`). Where they cannot be compiled, float32 runs on oneDNN's
 products and torch's operations, which say what the kernels compute. `families.py` reads transformers models
 into the data that is run here.
 """
