@@ -1,11 +1,11 @@
-# The page on a CPU, as a user without rights:
+# Serves the page on a CPU, as a non-root user:
 #   docker build -t adaedl . && docker run --rm -p 7860:7860 -v adaedl-cache:/srv/host/.cache adaedl
 FROM python:3.11-slim
 
 RUN useradd --create-home --home-dir /srv/host --uid 1000 host
 WORKDIR /srv/host/app
 COPY requirements.txt .
-# PyTorch's own index has it for CPUs alone, at a tenth of the size.
+# PyTorch's own index has a CPU-only build, a tenth of the size.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" "$(grep '^torch==' requirements.txt)" \
     && pip install --no-cache-dir -r requirements.txt
