@@ -1,4 +1,4 @@
-"""The study: its sweep replays every stopper, and what it says of a claim is what the rows say."""
+"""The study: its sweep replays every stopper, and each verdict follows from the rows."""
 
 import pandas as pd
 import pytest
@@ -56,7 +56,7 @@ def found() -> dict[str, study.Finding]:
     return dict(zip(names, study.findings(rows(flat)), strict=True))
 
 
-def test_adaedl_is_held_against_every_length_and_against_the_best(found):
+def test_adaedl_is_compared_with_every_length_and_with_the_best(found):
     table = found["fixed"].table
     assert table.loc["k=2", 1.0] == "+12.0%"
     assert table.loc["k=5", 0.0] == "+40.0%"
@@ -76,52 +76,53 @@ def test_a_length_chosen_on_other_prompts_does_not_see_its_own():
     assert table.loc["the best k, in hindsight", 0.0].startswith("-50.0%")  # 1/16 and three times 1
 
 
-def test_rivals_high_temperatures_and_settings_are_told(found):
+def test_rivals_high_temperatures_and_settings_are_reported(found):
     assert found["rivals"].table.loc["svip", 0.0].startswith("+25.0%")
-    assert "below autoregressive are k=1, k=3" in found["hot"].verdict
+    assert "slower than autoregressive decoding: k=1, k=3" in found["hot"].verdict
     assert found["hot"].verdict.endswith("the claim holds here.")
     assert found["threshold"].table.loc[0.4, 0.0] == "1.400×"
     assert "The best λ0 is 0.4 at temperature 0" in found["threshold"].verdict
     assert "The best γ is 0.2 at temperature 0" in found["gamma"].verdict
     # 0.4 is 1.4 and 1.54, the app's own 0.2 is 1.12 like all others.
     assert "The best λ0 is 0.4 at temperature 0" in found["scored_threshold"].verdict
-    assert "The default, 0.2, is at most 27.3% slower than that" in found["scored_threshold"].verdict
+    assert "The default, 0.2, is at most 27.3% slower than the best" in found["scored_threshold"].verdict
 
 
-def test_the_entropy_of_q_at_temperature_1_is_held_against_that_of_q_as_sampled(found):
+def test_the_entropy_of_q_at_temperature_1_is_compared_with_the_entropy_of_q_as_sampled(found):
     table = found["scored"].table
-    assert table.loc["adaedl, the latter over the former", 0.3] == "+10.0%"  # 1.54 / 1.4
+    assert table.loc["adaedl, gain from q at temperature 1", 0.3] == "+10.0%"  # 1.54 / 1.4
     assert table.loc["throughput, q as sampled", 0.3] == "1.25×"
-    assert table.loc["throughput, the latter over the former", 0.3] == "+20.0%"  # 1.5 / 1.25
-    assert "gives +10.0% at temperature 0.3: the claim does not hold here." in found["scored"].verdict
-    assert found["scored"].verdict.endswith("Our own rule gains +20.0% to +20.0% by it.")
+    assert table.loc["throughput, gain from q at temperature 1", 0.3] == "+20.0%"  # 1.5 / 1.25
+    assert "by +10.0% at temperature 0.3: the claim does not hold here." in found["scored"].verdict
+    assert found["scored"].verdict.endswith("Our own rule gains +20.0% to +20.0% from it.")
 
 
-def test_our_own_rule_is_held_against_the_best_of_all_others(found):
+def test_our_own_rule_is_compared_with_the_best_of_all_others(found):
     table = found["ours"].table
     assert table.loc["the best other, in hindsight", 0.0].startswith("+7.1%")  # 1.5 / 1.4
     assert table.loc["percent of oracle", 1.0] == "75%"
 
 
-def test_a_claim_that_fails_is_said_to_fail():
+def test_the_verdict_names_a_claim_that_fails():
     verdicts = [finding.verdict for finding in study.findings(rows(lambda *_: 0.9))]
     assert verdicts[0].endswith("the claim does not hold here.")
     assert verdicts[2].endswith("the claim does not hold here.")
 
 
-def test_the_model_of_time_is_held_against_real_runs_of_the_same_cells():
+def test_the_timing_model_is_compared_with_real_runs_of_the_same_cells():
     modelled, measured = rows(flat), rows(lambda *cell: flat(*cell) / 1.1)
     few = measured[(measured["prompt"] == 1) & measured["lane"].isin(study.MEASURED)]
     errors = study.model_error(modelled, few)
     assert set(errors["lane"]) == set(study.MEASURED) - {"autoregressive"}
     assert errors["error"].to_numpy() == pytest.approx(10)
     text = study.report(modelled, few, "a toy")
-    assert "Really run on 1 of the prompts: a modelled mean speedup is off by 10.0% on average" in text
+    assert "On 1 of the prompts the races were really run as well" in text
+    assert "modelled mean speedups are off by 10.0% on average" in text
     assert "3 chat" not in text
     assert "2 chat, 2 story" in text
 
 
-def test_a_replayed_sweep_has_every_stopper_the_oracle_too():
+def test_a_replayed_sweep_includes_every_stopper_and_the_oracle():
     prompts = (Prompt("chat", 1, "w1 w2 w3"),)
     grid = Grid(prompts, (0.8,), study.LANES, max_new_tokens=14, replayed=True)
     frame = to_frame(row for cell in run_sweep(tiny_pair("feature"), grid) for row in cell)

@@ -1,9 +1,9 @@
-"""The paper's claims on any pair: what a sweep of every stopper says of each, in numbers with intervals and
-a plain verdict.
+"""Test the paper's claims on any pair: numbers with intervals and a plain verdict for each claim.
 
-The sweep is replayed: each text is recorded once and every stopper replayed on it, which gives its rounds
-exactly and its clock by a model of what rounds took (`adaedl.replay.replay`). A smaller sweep that really
-runs says how far that model is off. The claims are those of AdaEDL (arXiv 2410.18351); the last is our own.
+The sweep is replayed: each text is recorded once and every stopper replayed on it, which reproduces its
+rounds exactly and models its times from measured ones (`adaedl.replay.replay`). A smaller sweep that really
+runs measures the error of the timing model. The claims are AdaEDL's (arXiv 2410.18351), except the last, our
+own.
 """
 
 from collections.abc import Iterable
@@ -58,19 +58,19 @@ PROMPT_KEY = ["kind", "prompt", "prompt_digest"]
 
 
 def study_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 48) -> Grid:
-    """The replayed sweep of a study."""
+    """Return the grid of a study's replayed sweep."""
     return Grid(prompts, TEMPERATURES, LANES, max_new_tokens=max_new_tokens, replayed=True)
 
 
 def measured_grid(prompts: tuple[Prompt, ...], max_new_tokens: int = 48) -> Grid:
-    """The sweep that really runs, for how far modelled speedups are from measured ones."""
+    """Return the grid that really runs, to measure the error of modelled speedups."""
     return Grid(prompts, TEMPERATURES, MEASURED, max_new_tokens=max_new_tokens)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the sweep says of one claim: a verdict in a sentence or two, and the table that it rests on, lanes
-    down and temperatures across."""
+    """The result for one claim: a verdict in a sentence or two and the table behind it, with lanes as rows
+    and temperatures as columns."""
 
     claim: str
     verdict: str
@@ -78,7 +78,8 @@ class Finding:
 
 
 def findings(frame: pd.DataFrame) -> list[Finding]:
-    """A finding for each claim, from the rows of a replayed sweep (`adaedl.measure.sweep.read_rows`)."""
+    """Return a finding for each claim, from the rows of a study's replayed sweep
+    (`adaedl.measure.sweep.read_rows`)."""
     speedups = speedup_table(frame)
     return [
         _against_fixed(speedups),
@@ -89,20 +90,24 @@ def findings(frame: pd.DataFrame) -> list[Finding]:
             THRESHOLDS,
             0.4,
             "λ0",
-            "On short texts the first threshold λ0 matters, for λ moves slowly.",
+            "On short texts the initial threshold λ0 matters, because λ moves slowly.",
         ),
-        _over_setting(speedups, GAMMAS, 0.2, "γ", "γ = 0.2 suits."),
+        _over_setting(speedups, GAMMAS, 0.2, "γ", "γ = 0.2 is a good default."),
         _scored(speedups),
         _over_setting(
-            speedups, SCORED_THRESHOLDS, 0.2, "λ0", "With q at temperature 1, λ0 = 0.2 suits anywhere."
+            speedups,
+            SCORED_THRESHOLDS,
+            0.2,
+            "λ0",
+            "With q at temperature 1, λ0 = 0.2 works at every temperature.",
         ),
         _ours(speedups),
     ]
 
 
 def speedup_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the speedup by prompt and temperature (rows) and lane (columns), whole cells only. Seeds of one
-    prompt and prompts of the same text are averaged."""
+    """Return the speedup by prompt and temperature (rows) and lane (columns), complete cells only. Seeds of
+    one prompt, and prompts with the same text, are averaged."""
     return _by_prompt(frame).unstack("lane").dropna()
 
 
@@ -121,8 +126,8 @@ def _temperatures(speedups: pd.DataFrame) -> dict[float, pd.DataFrame]:
 
 
 def _gains(speedups: pd.DataFrame, lane: str, others: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return by how many percent a lane is faster than others, as the geometric mean over prompts, and the
-    same with intervals in words; `others` are columns by the name to show."""
+    """Return the gain of a lane over others in percent (geometric mean over prompts), as numbers and as text
+    with intervals. `others` maps the name to show to the column."""
     means, words = {}, {}
     for temperature, part in _temperatures(speedups).items():
         column = {name: geometric_mean(part[lane] / part[other]) for name, other in others.items()}
@@ -140,14 +145,14 @@ def _with_interval(mean: float, low: float, high: float, form: str, unit: str) -
 
 
 def best_in_hindsight(speedups: pd.DataFrame, lanes: Iterable[str]) -> pd.Series:
-    """For each cell the speedup of the lane that is best at its temperature on average, in hindsight."""
+    """Return, for each cell, the speedup of the lane with the best mean at its temperature."""
     lanes = list(lanes)
     mean = mean_speedups(speedups[lanes]).idxmax(axis=1)
     return pd.Series([row[mean[key[-1]]] for key, row in speedups.iterrows()], speedups.index)
 
 
 def _best_elsewhere(speedups: pd.DataFrame, lanes: Iterable[str]) -> pd.Series:
-    """For each cell the speedup of the lane that is best on the other prompts at its temperature."""
+    """Return, for each cell, the speedup of the lane that is best on the other prompts at its temperature."""
     lanes = list(lanes)
     logs = np.log(speedups[lanes])
     others = logs.groupby(level="temperature").transform("sum") - logs
@@ -166,9 +171,9 @@ def _against_fixed(speedups: pd.DataFrame) -> Finding:
     ours = means.loc["k chosen on other prompts"]
     over = means.iloc[: len(FIXED)].stack()
     verdict = (
-        f"Against single lengths AdaEDL is {over.min():+.0f}% to {over.max():+.0f}%; it gains 10% or more in "
-        f"{(over >= 10).sum()} of {len(over)} cases of a length and a temperature. Against a length that was "
-        f"chosen on other prompts it is {ours.min():+.1f}% to {ours.max():+.1f}%: "
+        f"AdaEDL's gain over a single length is {over.min():+.0f}% to {over.max():+.0f}%; it is 10% or more "
+        f"in {(over >= 10).sum()} of {len(over)} combinations of length and temperature. Its gain over a "
+        f"length chosen on other prompts is {ours.min():+.1f}% to {ours.max():+.1f}%: "
         f"{_verdict(ours.min() >= 10, ours.max() < 10, 'the gain depends on the temperature')}"
     )
     return Finding("AdaEDL is 10–57% faster than fixed draft lengths.", verdict, words)
@@ -179,8 +184,8 @@ def _against_rivals(speedups: pd.DataFrame) -> Finding:
     over = means.loc[list(RIVALS)].stack()
     (lane, temperature), most = over.idxmax(), over.max()
     verdict = (
-        f"At best {most:+.1f}% (over {lane} at temperature {temperature:g}), at worst {over.min():+.1f}%, "
-        f"{over.mean():+.1f}% on average: "
+        f"Its gain is {most:+.1f}% at best (over {lane} at temperature {temperature:g}), "
+        f"{over.min():+.1f}% at worst and {over.mean():+.1f}% on average: "
         f"{_verdict(over.min() >= 0, over.mean() < 0, 'faster than some of them, slower than others')}"
     )
     return Finding("AdaEDL is up to 10% faster than other training-free stoppers.", verdict, words)
@@ -198,9 +203,9 @@ def _at_high_temperature(speedups: pd.DataFrame) -> Finding:
     slow = [k for k, speedup in fixed.items() if speedup < 1]
     verdict = (
         f"At temperature {hot:g} AdaEDL reaches {ours:.2f}× and fixed lengths "
-        f"{min(fixed.values()):.2f}× to {max(fixed.values()):.2f}×; below autoregressive are "
-        f"{', '.join(slow) or 'none of them'}: "
-        f"{_verdict(ours >= 1 and bool(slow), ours < 1, 'AdaEDL stays above, and so do fixed lengths')}"
+        f"{min(fixed.values()):.2f}× to {max(fixed.values()):.2f}×. Fixed lengths slower than autoregressive "
+        f"decoding: {', '.join(slow) or 'none'}; "
+        f"{_verdict(ours >= 1 and bool(slow), ours < 1, 'AdaEDL is faster, and so is every fixed length')}"
     )
     return Finding(
         "AdaEDL is robust at high temperatures, where fixed lengths fall below autoregressive decoding.",
@@ -212,7 +217,7 @@ def _at_high_temperature(speedups: pd.DataFrame) -> Finding:
 def _over_setting(
     speedups: pd.DataFrame, lanes: dict[float, str], default: float, name: str, claim: str
 ) -> Finding:
-    """How a setting of AdaEDL changes its speedup: the best value, and what the default loses to it."""
+    """Return how a setting of AdaEDL changes its speedup: the best value, and the loss of the default."""
     averages = mean_speedups(speedups)
     means = pd.DataFrame({value: averages[lanes[value]] for value in sorted(lanes)}).T
     best = means.idxmax()
@@ -220,7 +225,7 @@ def _over_setting(
     spread = 100 * (1 - means.min() / means.max())
     verdict = (
         f"The best {name} is {', '.join(f'{best[t]:g} at temperature {t:g}' for t in best.index)}. The "
-        f"default, {default:g}, is at most {lost.max():.1f}% slower than that; the worst value shown is "
+        f"default, {default:g}, is at most {lost.max():.1f}% slower than the best; the worst value shown is "
         f"{spread.min():.1f}% to {spread.max():.1f}% slower."
     )
     table = means.map(lambda value: f"{value:.3f}×").rename_axis(name)
@@ -235,18 +240,18 @@ def _scored(speedups: pd.DataFrame) -> Finding:
         tables.append(
             pd.DataFrame({name: averages[lane].map("{:.2f}×".format) for name, lane in lanes.items()}).T
         )
-        means, words = _gains(speedups, scored, {f"{rule}, the latter over the former": sampled})
+        means, words = _gains(speedups, scored, {f"{rule}, gain from q at temperature 1": sampled})
         tables.append(words)
         gains[rule] = means.iloc[0].drop([t for t in means if t in (0, 1)])  # there both are the same
     gained = ", ".join(f"{gain:+.1f}% at temperature {t:g}" for t, gain in gains[ADAEDL].items())
-    ours = gains["throughput"]
+    ours, mixed = gains["throughput"], "better at some temperatures, worse at others"
     verdict = (
-        f"Sharpened by a low temperature, q looks surer than the target agrees. Taking the entropy of q at "
-        f"temperature 1 instead, at low temperatures and at high ones (`{SCORED}`), gives {gained}: "
-        f"{_verdict((gains[ADAEDL] < 0).all(), (gains[ADAEDL] >= 0).all(), 'better here, worse there')} "
-        f"Our own rule gains {ours.min():+.1f}% to {ours.max():+.1f}% by it."
+        f"A low temperature sharpens q, which then looks more certain than the target's agreement justifies. "
+        f"Taking the entropy of q at temperature 1 instead (`{SCORED}`) changes the speed by {gained}: "
+        f"{_verdict((gains[ADAEDL] < 0).all(), (gains[ADAEDL] >= 0).all(), mixed)} "
+        f"Our own rule gains {ours.min():+.1f}% to {ours.max():+.1f}% from it."
     )
-    return Finding("The bound wants the entropy of q as it is sampled.", verdict, pd.concat(tables))
+    return Finding("The bound should use the entropy of q as sampled.", verdict, pd.concat(tables))
 
 
 def _ours(speedups: pd.DataFrame) -> Finding:
@@ -262,11 +267,12 @@ def _ours(speedups: pd.DataFrame) -> Finding:
     words.loc["percent of oracle"] = [f"{share[t]:.0f}%" for t in words.columns]
     over = means.loc["the best other, in hindsight"]
     verdict = (
-        f"Against the best of {len(others)} other settings, picked at each temperature in hindsight, it is "
-        f"{over.min():+.1f}% to {over.max():+.1f}%; it reaches {share.min():.0f}% to {share.max():.0f}% of "
-        f"the oracle's speed: {_verdict(over.min() >= 0, over.max() < 0, 'near it, now above, now below')}"
+        f"Its gain over the best of {len(others)} other settings, picked in hindsight at each temperature, "
+        f"is {over.min():+.1f}% to {over.max():+.1f}%; it reaches {share.min():.0f}% to {share.max():.0f}% "
+        "of the oracle's speed: "
+        f"{_verdict(over.min() >= 0, over.max() < 0, 'faster at some temperatures, slower at others')}"
     )
-    return Finding(f"`{OURS}`, which has no threshold, is as fast as the best of all others.", verdict, words)
+    return Finding(f"`{OURS}`, which has no threshold, is as fast as the best other rule.", verdict, words)
 
 
 def _verdict(holds: bool, fails: bool, between: str) -> str:
@@ -274,8 +280,8 @@ def _verdict(holds: bool, fails: bool, between: str) -> str:
 
 
 def model_error(modelled: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """By lane and temperature, mean speedups of the cells that both sweeps have: modelled, measured, and by
-    how many percent the former is higher."""
+    """Return mean speedups by lane and temperature over the cells that both sweeps have: modelled, measured,
+    and the error of the modelled one in percent."""
     keys = [*PROMPT_KEY, "temperature", "seed", "lane"]
     shared = modelled[keys].merge(measured[keys])
     means = pd.DataFrame(
@@ -289,19 +295,19 @@ def model_error(modelled: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def report(frame: pd.DataFrame, measured: pd.DataFrame, machine: str) -> str:
-    """The study as Markdown, from the rows of its two sweeps."""
+    """Return the study as Markdown, from the rows of its two sweeps."""
     first = frame.iloc[0]
     prompts = frame.drop_duplicates(PROMPT_KEY)
     kinds = ", ".join(f"{count} {kind}" for kind, count in prompts["kind"].value_counts(sort=False).items())
     adaedl = frame[frame["lane"] == ADAEDL]
     parts = [
-        "# The claims of AdaEDL, measured\n",
+        "# AdaEDL's claims, measured\n",
         f"Pair `{first['pair']}` on {machine}, {first['dtype']}; {len(prompts)} prompts ({kinds}), up to "
-        f"{first['max_new_tokens']} new tokens, shared noise. Make your own with `python -m adaedl study`.\n",
-        "Speedups are against autoregressive decoding of the same text. Each text was recorded once and "
-        "every stopper replayed on it: rounds are exactly those of a real run, clocks are modelled from the "
-        "costs of real rounds of that text. A mean speedup is the geometric mean over prompts, with its 95% "
-        "t interval.\n",
+        f"{first['max_new_tokens']} new tokens, shared noise. Run it on your machine with "
+        "`python -m adaedl study`.\n",
+        "Speedups are over autoregressive decoding of the same text. Each text was recorded once and every "
+        "stopper replayed on it: rounds are exactly those of a real run, and times are modelled from real "
+        "rounds of that text. A mean speedup is the geometric mean over prompts, with its 95% t interval.\n",
         "\n\n".join(f"![{what}]({file})" for file, what in FIGURES.items()) + "\n",
         "## The pair at each temperature\n",
         markdown(_conditions(adaedl)),
@@ -311,9 +317,9 @@ def report(frame: pd.DataFrame, measured: pd.DataFrame, machine: str) -> str:
     errors = model_error(frame, measured)
     off = errors["error"].abs()
     parts += [
-        "## How far the model of time is off\n",
-        f"Really run on {len(measured.drop_duplicates(PROMPT_KEY))} of the prompts: a modelled mean "
-        f"speedup is off by {off.mean():.1f}% on average, {off.max():.1f}% at most.\n",
+        "## Error of the timing model\n",
+        f"On {len(measured.drop_duplicates(PROMPT_KEY))} of the prompts the races were really run as well: "
+        f"modelled mean speedups are off by {off.mean():.1f}% on average and {off.max():.1f}% at most.\n",
         "Modelled / measured:\n",
         markdown(_model_table(errors)),
     ]
@@ -321,12 +327,12 @@ def report(frame: pd.DataFrame, measured: pd.DataFrame, machine: str) -> str:
 
 
 def _conditions(rows: pd.DataFrame) -> pd.DataFrame:
-    """What a pair is like at each temperature, from the rows of one lane."""
+    """Return the pair's acceptance and cost at each temperature, from the rows of one lane."""
     means = rows.groupby("temperature")[["acceptance_rate", "mean_beta", "cost_ratio"]].mean()
     table = pd.DataFrame(
         {
             "acceptance rate of AdaEDL's drafts": means["acceptance_rate"].map("{:.2f}".format),
-            "mean β of them": means["mean_beta"].map("{:.2f}".format),
+            "mean β of AdaEDL's drafts": means["mean_beta"].map("{:.2f}".format),
             "cost ratio c": means["cost_ratio"].map("{:.3f}".format),
         }
     )
@@ -339,7 +345,7 @@ def _model_table(errors: pd.DataFrame) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table as Markdown, its columns temperatures."""
+    """Return a table as Markdown, with temperatures as columns."""
     head = [table.index.name or "", *(f"T = {t:g}" for t in table.columns)]
     rows = [[str(index), *map(str, row)] for index, row in zip(table.index, table.to_numpy(), strict=True)]
     lines = [head, ["---"] * len(head), *rows]
