@@ -76,8 +76,8 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
             model gives no numbers.
     """
     too_large = Sentence(
-        "{} has too little free memory for this race; run fewer lanes, shorten the prompt or ask "
-        "for fewer new tokens.",
+        "{} has too little free memory for this race; run fewer lanes, shorten the prompt or request fewer "
+        "new tokens.",
         pair.device,
     )
     with memory_told(too_large):

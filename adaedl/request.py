@@ -36,7 +36,9 @@ class Sampling:
         )
         if 0 < self.temperature < MIN_TEMPERATURE:
             raise UserError(
-                "temperature is {!r}; use 0 for argmax, or at least {:g}.", self.temperature, MIN_TEMPERATURE
+                "temperature is {!r}; use 0 for argmax decoding, or a value of at least {:g}.",
+                self.temperature,
+                MIN_TEMPERATURE,
             )
         _check_number(
             self.top_p, 1e-6, 1, "top_p is {!r}; it must be above 0 and at most 1; 1 switches it off."
@@ -64,12 +66,12 @@ def _check_number(value, low: float, high: float, refusal: str) -> None:
 def check_run(max_new_tokens: int, seed: int, verification: str) -> None:
     """Raises UserError where a run's length, seed or verification rule is not possible."""
     if not isinstance(max_new_tokens, int) or isinstance(max_new_tokens, bool) or max_new_tokens < 1:
-        raise UserError("max_new_tokens is {!r}; it must be a whole number from 1.", max_new_tokens)
+        raise UserError("max_new_tokens is {!r}; it must be a whole number of at least 1.", max_new_tokens)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
         raise UserError("The seed is {!r}; it must be a whole number from 0 to 2^63 − 1.", seed)
     if verification not in VERIFICATIONS:
         raise UserError(
-            "There is no verification {!r}; there are {}.", verification, ", ".join(VERIFICATIONS)
+            "There is no verification rule {!r}; choose one of {}.", verification, ", ".join(VERIFICATIONS)
         )
 
 
@@ -101,7 +103,7 @@ def check_prompt(prompt: str) -> None:
         prompt.encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            "The prompt is not valid text: {!r} at character {} is half of a character; leave it out.",
+            "The prompt is not valid text: {!r} at character {} is an unpaired surrogate; remove it.",
             prompt[error.start],
             error.start + 1,
         ) from None

@@ -275,7 +275,7 @@ class Trace:
         """
         trace = read_checked(_TRACE, text, "trace", SCHEMA)
         if not trace.lanes:
-            raise UserError("This is not a valid trace: lanes: there are none.")
+            raise UserError("This is not a valid trace: lanes: the list is empty.")
         for number, lane in enumerate(trace.lanes):
             clock_s = 0.0
             for index, played in enumerate(lane.rounds):
@@ -286,11 +286,14 @@ class Trace:
                 clock_s = played.end_s
             if lane.token_ids != [token for played in lane.rounds for token in played.token_ids]:
                 raise UserError(
-                    "This is not a valid trace: lanes.{}.token_ids: not the tokens of its rounds.", number
+                    "This is not a valid trace: lanes.{}.token_ids: they differ from the tokens of the "
+                    "rounds.",
+                    number,
                 )
             if lane.pieces and not are_pieces(lane.pieces, lane.token_ids, lane.text):
                 raise UserError(
-                    "This is not a valid trace: lanes.{}.pieces: not its text, in a piece for each token.",
+                    "This is not a valid trace: lanes.{}.pieces: there must be one piece per token, and "
+                    "together they must be the text.",
                     number,
                 )
         return trace
@@ -322,16 +325,16 @@ def _contradiction(played: Round, clock_s: float) -> Sentence | None:
     """What in a round cannot be, where the rounds before it end at `clock_s`."""
     drafted, accepted, emitted = len(played.drafted), played.accepted, played.emitted
     if accepted > drafted:
-        return Sentence("{} of {} drafted tokens are accepted", accepted, drafted)
+        return Sentence("{} tokens are accepted, but only {} were drafted", accepted, drafted)
     if [token.accepted for token in played.drafted] != [index < accepted for index in range(drafted)]:
-        return Sentence("which drafted tokens are accepted is not what their number says")
+        return Sentence("the tokens marked as accepted do not match the number accepted")
     kind = "plain" if not drafted else "bonus" if accepted == drafted else "correction"
     if emitted.kind != kind if emitted else not accepted:
         return Sentence("its emitted token must be a {}", kind)
     if abs(played.start_s - clock_s) > ROUNDING_S + 1e-6 * clock_s:
-        return Sentence("it must begin where the one before it ends")
+        return Sentence("it must start when the previous round ends")
     if played.draft_s + played.verify_s > ROUNDING_S + (1 + 1e-6) * played.duration_s:
-        return Sentence("its forwards take longer than all of it")
+        return Sentence("its forward passes take longer than the whole round")
     return None
 
 
@@ -344,7 +347,7 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
     """
     if len(text) > MAX_TRACE_BYTES:
         raise UserError(
-            "This file has {:.0f} MB; a {} has at most {} MB.",
+            "This file has {:.0f} MB; a {} may have at most {} MB.",
             len(text) / 2**20,
             noun,
             MAX_TRACE_BYTES // 2**20,
@@ -356,7 +359,7 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
         first = error.errors(include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
             raise UserError(
-                "This file is not JSON, so it is not a {}; open a file that this program saved.", noun
+                "This file is not JSON, so it is not a {}; open a file saved by this program.", noun
             ) from None
         where = ".".join(str(part) for part in first["loc"])
         raise UserError("This is not a valid {}: {}: {}.", noun, where or "the file", first["msg"]) from None

@@ -120,5 +120,5 @@ def test_a_races_drafts_have_the_numbers_of_the_recording(temperature):
 
 
 def test_nothing_to_calibrate_is_said_in_a_sentence():
-    with pytest.raises(UserError, match="no drafts with a known β"):
+    with pytest.raises(UserError, match="No draft here has a known β"):
         calibrate(made([], []))

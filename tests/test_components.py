@@ -87,7 +87,7 @@ def models() -> ModelsState:
         ({"lanes": [f"fixed:k={k}" for k in range(1, 8)]}, "at most 6"),
         ({"pair": "nonsense"}, "There is no pair 'nonsense'"),
         ({"pair": ""}, "There is no pair ''"),
-        ({"verification": "trust"}, "There is no verification 'trust'"),
+        ({"verification": "trust"}, "There is no verification rule 'trust'"),
     ],
 )
 def test_a_bad_setting_is_refused_in_one_sentence_before_anything_runs(models, changes, sentence):
@@ -152,7 +152,7 @@ def test_a_link_of_other_noise_is_known_where_noise_is_drawn(query, differs):
 
 
 def test_a_damaged_link_is_refused():
-    with pytest.raises(UserError, match="ask for the whole link again"):
+    with pytest.raises(UserError, match="ask for the complete link"):
         RaceSettings.from_query("temperature=0.5&damaged=1", DEFAULTS)
 
 
@@ -168,7 +168,7 @@ def test_a_damaged_link_is_refused():
         ("prompt=", "The prompt is empty"),
         ("pair=/etc/passwd", "There is no pair"),
         ("max_new_tokens=5000", "at most 512"),
-        ("verification=trust", "There is no verification 'trust'"),
+        ("verification=trust", "There is no verification rule 'trust'"),
         ("top_p=2", "top_p is 2"),
     ],
 )
@@ -489,7 +489,7 @@ def test_stop_ends_the_waiting_too(models):
 
 def test_the_queue_has_an_end(models):
     turns = [models.take_turn() for _ in range(MAX_WAITING + 1)]
-    with pytest.raises(UserError, match="races wait for this device already"):
+    with pytest.raises(UserError, match="races are already waiting for this device"):
         models.take_turn()
     turns[0].leave()
     assert models.take_turn().ahead == MAX_WAITING

@@ -229,7 +229,7 @@ def test_the_context_is_the_shorter_one_of_the_two_models():
         ({"seed": -1}, "seed is -1"),
         ({"seed": "x"}, "seed is 'x'"),
         ({"seed": 2**63}, f"seed is {2**63}"),
-        ({"verification": "hope"}, "no verification 'hope'; there are shared_noise, speculative"),
+        ({"verification": "hope"}, "no verification rule 'hope'; choose one of shared_noise, speculative"),
     ],
 )
 def test_bad_input_is_refused_with_the_value(options, said):

@@ -488,7 +488,7 @@ def test_a_request_to_measure_is_read_or_answered_in_a_sentence():
         with pytest.raises(UserError):
             read_request(bad)
     older = {**asked, "noise_version": NOISE_VERSION - 1}
-    with pytest.raises(UserError, match="other random numbers, so a race would write another text"):
+    with pytest.raises(UserError, match="different random numbers, so a race would write a different text"):
         read_request(json.dumps(older))
     assert read_request(json.dumps({**older, "temperature": 0}))[0].temperature == 0
 
@@ -511,7 +511,7 @@ def test_a_recording_over_the_hosts_limit_ends_in_a_sentence_and_frees_the_devic
     monkeypatch.setattr(recording_run, "host", lambda: Host(race_seconds=0))
     models = loaded(default_pair)
     settings = replace(DEFAULTS, lanes=["autoregressive"], max_new_tokens=256)
-    with pytest.raises(UserError, match="may take 0 s on this host"):
+    with pytest.raises(UserError, match="may take at most 0 s on this host"):
         list(make_recording(models, settings, ExploreSession()))
     assert models.in_queue == (0, 0)
 

@@ -251,7 +251,7 @@ def test_a_full_device_is_one_sentence():
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"Cannot make the folder .*file/study: Not a directory"):
+    with pytest.raises(UserError, match=r"Cannot create the folder .*file/study: Not a directory"):
         make_folder(tmp_path / "file" / "study")
 
 

@@ -99,12 +99,12 @@ def raw(client: httpx.Client, *values) -> str:
     ("changes", "sentence"),
     [
         ({"prompt": None}, "The prompt is empty; type a question or the beginning of a text."),
-        ({"prompt": 5}, "prompt is 5; it must be a text."),
-        ({"lanes": ["adaedl"]}, "lanes is ['adaedl']; it must be a text such as autoregressive,fixed:k=4."),
+        ({"prompt": 5}, "prompt is 5; it must be text."),
+        ({"lanes": ["adaedl"]}, "lanes is ['adaedl']; it must be text, such as autoregressive,fixed:k=4."),
         ({"temperature": None}, "temperature is None; it must be between 0 and 10, such as 0.7."),
         ({"temperature": "0.7"}, "temperature is '0.7'; it must be between 0 and 10, such as 0.7."),
-        ({"max_new_tokens": True}, "max_new_tokens is True; it must be a whole number from 1."),
-        ({"max_new_tokens": 10**30}, f"{10**30} new tokens were asked for; the page writes at most 512."),
+        ({"max_new_tokens": True}, "max_new_tokens is True; it must be a whole number of at least 1."),
+        ({"max_new_tokens": 10**30}, f"You requested {10**30} new tokens; this page allows at most 512."),
         ({"seed": -1}, "The seed is -1; it must be a whole number from 0 to 2^63 − 1."),
         ({"seed": 2**63}, f"The seed is {2**63}; it must be a whole number from 0 to 2^63 − 1."),
         ({"seed": "1e3"}, "The seed is '1e3'; it must be a whole number from 0 to 2^63 − 1."),
@@ -112,7 +112,7 @@ def raw(client: httpx.Client, *values) -> str:
         ({"top_k": -1}, "top_k is -1; it must be a whole number from 0 to 1,000,000; 0 switches it off."),
         ({"top_k": 1.5}, "top_k is 1.5; it must be a whole number from 0 to 1,000,000; 0 switches it off."),
         ({"top_p": []}, "top_p is []; it must be above 0 and at most 1; 1 switches it off."),
-        ({"pair": 7}, "pair is 7; it must be a text."),
+        ({"pair": 7}, "pair is 7; it must be text."),
     ],
     ids=lambda value: repr(value)[:40] if isinstance(value, dict) else "",
 )
@@ -128,8 +128,8 @@ def test_a_seed_may_be_a_number_or_its_digits(call, seed):
 
 def test_a_raw_call_with_too_few_or_too_many_values_is_told_what_it_takes(client):
     listed = ", ".join(NAMES)
-    assert raw(client, "w1") == f"This call lacks lanes: it brings 1 values and takes 9: {listed}."
-    assert raw(client, *RACE.values(), 1, 2) == f"This call brings 11 values; it takes 9: {listed}."
+    assert raw(client, "w1") == f"This call lacks lanes: it has 1 values and takes 9: {listed}."
+    assert raw(client, *RACE.values(), 1, 2) == f"This call has 11 values; it takes 9: {listed}."
     for body, sentence in (({}, "lacks prompt."), ({"prompt": "w1", "wrong": 1}, "brings wrong, which")):
         answer = client.post("/gradio_api/call/v2/race", json=body)
         assert (answer.status_code, sentence in answer.json()["detail"]) == (422, True)

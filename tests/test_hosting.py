@@ -115,7 +115,7 @@ def test_each_variable_is_read_with_the_program_s_name_alone(environment, tmp_pa
         ({"CONCURRENCY": "0"}, "ADAEDL_CONCURRENCY is '0'"),
         ({"RACE_SECONDS": "-5"}, "ADAEDL_RACE_SECONDS is '-5'"),
         ({"SESSION_MB": "0"}, "ADAEDL_SESSION_MB is '0'; it must be a whole number from 1 to 1048576."),
-        ({"PAIR": "smol"}, "ADAEDL_PAIR will not do. There is no pair 'smol'"),
+        ({"PAIR": "smol"}, "ADAEDL_PAIR is not valid. There is no pair 'smol'"),
     ],
 )
 def test_a_variable_that_will_not_do_is_named_with_what_would(variables, sentence):
@@ -126,7 +126,7 @@ def test_a_variable_that_will_not_do_is_named_with_what_would(variables, sentenc
 
 def test_a_host_s_limit_holds_for_visitors(environment):
     environment(ADAEDL_MAX_TOKENS="32")
-    with pytest.raises(UserError, match="40 new tokens were asked for; the page writes at most 32"):
+    with pytest.raises(UserError, match="You requested 40 new tokens; this page allows at most 32"):
         next(play(hosted_models(), SETTINGS, Session()))
 
 
@@ -310,8 +310,8 @@ def test_a_visitor_whose_quota_is_short_is_told_the_seconds_left_and_asks_for_le
     short = zero_gpu["short"]
     full = race_duration(3, 40, 180)
     assert short["error"] == (
-        f"This task asks ZeroGPU for {full} s and your quota has 21 s left; ask for fewer new tokens or run "
-        "fewer lanes, or try again as it is: the task then ends when that time is used up."
+        f"This task requests {full} s from ZeroGPU, but your quota has 21 s left; request fewer new tokens "
+        "or run fewer lanes. If you try again without changes, the task ends when that time is used up."
     )
     assert short["next"] == "page.status_finished"
     # What the race held is gone from what was left, and a start is asked for even so.
@@ -337,7 +337,7 @@ def test_what_spaces_says_of_a_quota_is_read_in_seconds_of_the_clock():
         60,
         quota,
     )
-    assert "asks ZeroGPU for 60 s and your quota has 40 s left" in told
+    assert "requests 60 s from ZeroGPU, but your quota has 40 s left" in told
     assert (quota.cut(60), quota.cut(30)) == (40, 30)
     assert quota.until - time.monotonic() == pytest.approx(3723, abs=60)
     told = refused(
@@ -345,11 +345,11 @@ def test_what_spaces_says_of_a_quota_is_read_in_seconds_of_the_clock():
         60,
         quota,
     )
-    assert told == "Your ZeroGPU quota has 3 s left and a task needs at least 20; try again in 1441 min."
+    assert told == "Your ZeroGPU quota has 3 s left, but a task needs at least 20; try again in 1441 min."
     assert quota.cut(60) == LEAST_S
     told = refused("The requested GPU duration (120s) is larger than the maximum allowed", 120, quota)
     assert told.startswith(
-        "ZeroGPU lends no GPU for the 120 s that this task asks for; ask for fewer new tokens"
+        "ZeroGPU grants no GPU for the 120 s that this task needs; request fewer new tokens"
     )
     told = refused("No GPU was available after 60s. <a href='x'>Retry</a> later", 60, Quota())
     assert told.startswith("ZeroGPU ended or refused this task (No GPU was available after 60s. Retry later)")

@@ -331,7 +331,7 @@ def test_a_shared_link_sets_every_control_and_reproduces_the_text(page, context,
     [
         ({"temperature": "hot"}, "temperature is 'hot'"),
         ({"lanes": HOSTILE}, f"There is no stopper '{HOSTILE}'"),
-        ({"pair": "/etc:/etc", "prompt": "a", "max_new_tokens": "9999"}, "the page writes at most 512"),
+        ({"pair": "/etc:/etc", "prompt": "a", "max_new_tokens": "9999"}, "this page allows at most 512"),
     ],
 )
 def test_a_link_with_a_bad_value_says_so_and_runs_nothing(context, address, query, sentence):
@@ -385,7 +385,7 @@ def test_a_saved_trace_opens_again_as_it_was(page, tmp_path):
         (b"not json", "This file is not JSON"),
         (b'{"schema": 1}', "This is not a valid trace"),
         (b"[" * 100_000, "This file is not JSON"),
-        (b" " * (50 * 2**20), "This file has 50 MB; a trace has at most 32 MB."),
+        (b" " * (50 * 2**20), "This file has 50 MB; a trace may have at most 32 MB."),
         (b'{"schema": "adaedl-trace/1"', "This file is not JSON"),
     ],
     ids=["text", "another schema", "deep", "large", "cut off"],
@@ -420,7 +420,7 @@ def test_bad_input_is_said_in_one_sentence_and_the_next_race_runs(page):
     start(page, SHORT, prompt="a" * 30_000)
     says(page, "The prompt has 30,000 characters; at most 20,000 are read.")
     start(page, 0, prompt=prompt)
-    says(page, "max_new_tokens is 0; it must be a whole number from 1.")
+    says(page, "max_new_tokens is 0; it must be a whole number of at least 1.")
     start(page, "")
     says(page, "max_new_tokens is None")
     page.fill("#seed input", "-1")

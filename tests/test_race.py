@@ -219,7 +219,7 @@ def test_a_new_trace_holds_what_was_asked_and_no_rounds(pair):
         ({"lanes": ["adaedl", "oracle"]}, "oracle knows what .* only be replayed"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"seed": -3}, "seed is -3"),
-        ({"verification": "none"}, "no verification 'none'"),
+        ({"verification": "none"}, "no verification rule 'none'"),
     ],
 )
 def test_a_race_that_cannot_be_run_is_refused_with_the_value(pair, changes, said):

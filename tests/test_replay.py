@@ -328,11 +328,11 @@ def test_replayed_lanes_make_a_trace_with_the_metrics_of_a_race(recorded):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("fixed:k=13", "drafts up to 13 tokens and this recording has 12"),
+        ("fixed:k=13", "drafts up to 13 tokens, but this recording has 12"),
         ("adaedl:max_draft=20", "drafts up to 20"),
         (
             "adaedl:score_temperature=1.5",
-            "judges q at temperature 1.5 and this recording holds it at the default temp",
+            "scores q at temperature 1.5, but this recording has scores at the default temp",
         ),
         ("nosuch", "no stopper 'nosuch'"),
     ],
@@ -407,7 +407,7 @@ def change(data, path: str, value) -> None:
         ("times.verify_s", [1.0], "times.verify_s"),
         ("times.verify_s.0", -1.0, "times.verify_s.0"),
         ("times.verify_s.1", 0.0, "times.verify_s: a time is missing"),
-        ("eos_ids", [], "without an end"),
+        ("eos_ids", [], "does not end the text"),
         ("texts", {"zero": "a"}, "texts"),
     ],
 )
@@ -430,7 +430,7 @@ def test_a_recording_has_the_pieces_of_its_text_and_the_bytes_of_its_parts_of_ch
     trace = replay_trace(again, ["adaedl"])
     assert (trace.lanes[0].pieces, trace.token_bytes) == (recording.pieces, recording.token_bytes)
     again.pieces[0] += "?"
-    with pytest.raises(UserError, match="pieces: not its text"):
+    with pytest.raises(UserError, match="pieces: there must be one piece per token"):
         Recording.from_json(again.to_json())
 
 

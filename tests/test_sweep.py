@@ -143,7 +143,7 @@ def test_a_file_that_is_there_is_not_written_over(pair, tmp_path):
     path = tmp_path / "sweep.csv"
     write(pair, small_grid(), path, cells=1)
     text = path.read_text()
-    with pytest.raises(UserError, match="is there already; add --resume"):
+    with pytest.raises(UserError, match="already exists; add --resume"):
         open_csv(path, small_grid(), SETUP, resume=False)
     assert path.read_text() == text
 
@@ -189,7 +189,7 @@ def test_a_row_that_does_not_say_what_was_run_is_refused(swept):
 @pytest.mark.parametrize("speedup", [0.0, -1.0])
 def test_a_speedup_that_is_not_above_0_is_refused(swept, speedup):
     csv = sweep.to_frame(swept).assign(speedup=speedup).to_csv(index=False)
-    with pytest.raises(UserError, match="a number in it is not one"):
+    with pytest.raises(UserError, match="it contains an invalid number"):
         sweep.rows_from_csv(csv.encode(), "sweep.csv")
 
 
@@ -342,8 +342,8 @@ def test_built_in_prompts_take_the_kinds_in_turn():
         (lambda: Grid(PROMPTS[:1] * 1001), "1,001 prompts; a sweep takes at most 1,000"),
         (lambda: Grid(prompts_from_lines("w1\n" + "a" * 30_000)), "30,000 characters"),
         (lambda: prompts_from_lines("a prompt\n" * 120_000), "has 1.0 MB; at most 512 KB"),
-        (lambda: built_in_prompts(["poems"]), "no kind 'poems' of prompts; there are chat"),
-        (lambda: built_in_prompts(["chat", "chat"]), "kinds has chat twice"),
+        (lambda: built_in_prompts(["poems"]), "no kind of prompt 'poems'; choose from chat"),
+        (lambda: built_in_prompts(["chat", "chat"]), "kinds lists chat twice"),
         (lambda: built_in_prompts(["chat"], 0), "count is 0"),
     ],
 )

@@ -68,7 +68,7 @@ def swept(models) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"temperatures": "0,abc"}, "temperatures is '0,abc'; write numbers with commas"),
+        ({"temperatures": "0,abc"}, "temperatures is '0,abc'; write numbers separated by commas"),
         ({"temperatures": ""}, "no temperatures"),
         ({"temperatures": "nan"}, "temperature is nan"),
         ({"seeds": "1.5"}, "seeds is '1.5'; write whole numbers"),
@@ -80,7 +80,7 @@ def swept(models) -> pd.DataFrame:
         ({"seeds": ",".join(map(str, range(10_000)))}, "seeds has 48,889 characters; at most"),
         ({"temperatures": "0," * 6000}, "temperatures has 12,000 characters; at most 10,000"),
         ({"lanes": ["adaedl"] * 100_000}, "100000 lanes.* at most 400"),
-        ({"listed": "", "kinds": []}, "No kind of prompts is chosen"),
+        ({"listed": "", "kinds": []}, "No kind of prompt is selected"),
         ({"listed": "", "count": 99}, "count is 99"),
         ({"max_new_tokens": 100_000}, "at most 512"),
         ({"max_new_tokens": None}, "max_new_tokens is None"),
@@ -106,7 +106,7 @@ def test_a_sweep_that_is_too_large_is_refused_before_anything_is_done_for_each_r
 
 def test_the_host_says_how_many_runs_a_visitor_may_ask_for(monkeypatch):
     monkeypatch.setenv("ADAEDL_SWEEP_RUNS", "11")
-    with pytest.raises(UserError, match=r"12 runs \(4 × 3 lanes\); the page does at most 11"):
+    with pytest.raises(UserError, match=r"12 runs \(4 × 3 lanes\); this page allows at most 11"):
         settings().grid(DEFAULT_PAIR)
     monkeypatch.setenv("ADAEDL_SWEEP_RUNS", "12")
     assert len(settings().grid(DEFAULT_PAIR).cells) == 4
@@ -212,7 +212,7 @@ def test_rows_come_back_from_their_csv_and_parquet_as_they_were(swept):
     grid = settings().grid(DEFAULT_PAIR)
     device = {"pair": DEFAULT_PAIR, "device": "cpu", "dtype": "float32"}
     assert len(rows_to_keep(swept, grid, device, "The table")) == len(swept)
-    with pytest.raises(UserError, match="The table has a sweep with device cpu, not cuda; start anew"):
+    with pytest.raises(UserError, match="The table holds a sweep with device cpu, not cuda; start anew"):
         rows_to_keep(swept, grid, {**device, "device": "cuda"}, "The table", "start anew")
 
 
@@ -220,17 +220,17 @@ def test_rows_come_back_from_their_csv_and_parquet_as_they_were(swept):
     ("change", "said"),
     [
         (lambda frame: frame.assign(lane=HOSTILE), "img"),
-        (lambda frame: frame.assign(speedup="fast"), "a number in it is not one"),
-        (lambda frame: frame.assign(speedup=float("inf")), "a number in it is not one"),
-        (lambda frame: frame.assign(speedup=None), "a row without speedup"),
+        (lambda frame: frame.assign(speedup="fast"), "it contains an invalid number"),
+        (lambda frame: frame.assign(speedup=float("inf")), "it contains an invalid number"),
+        (lambda frame: frame.assign(speedup=None), "a row lacks speedup"),
         (lambda frame: frame[:0], "no rows"),
         (lambda frame: frame.assign(temperature=range(len(frame))), None),
         (lambda frame: pd.concat([frame] * 3001), "36,012 rows"),
-        (lambda frame: frame.drop(columns="kind"), "not the columns of one"),
-        (lambda frame: frame.assign(seed=2**70), "a number in it is not one"),
+        (lambda frame: frame.drop(columns="kind"), "its header row is wrong"),
+        (lambda frame: frame.assign(seed=2**70), "it contains an invalid number"),
         (lambda frame: frame.assign(verification=None), "a row without verification"),
         (lambda frame: frame.assign(temperature=None), "a row without temperature"),
-        (lambda frame: frame.assign(speedup=1e308), "a speedup that nothing can have"),
+        (lambda frame: frame.assign(speedup=1e308), "an impossible value for speedup"),
     ],
 )
 def test_a_file_that_is_no_sweep_is_refused_in_one_sentence(swept, change, said):
@@ -263,7 +263,9 @@ def test_a_table_with_too_many_groups_to_sum_up_is_refused(swept):
         temperature=[n // 12 % 50 for n in range(36_000)],
         kind=[f"kind {n // 600 % 50}" for n in range(36_000)],
     )
-    with pytest.raises(UserError, match="30,000 lanes by temperature and kind of prompts; the page shows at"):
+    with pytest.raises(
+        UserError, match="30,000 combinations of lane, temperature and kind of prompt; the page"
+    ):
         open_rows(many.to_csv(index=False).encode())
 
 
@@ -384,7 +386,8 @@ def test_a_bad_list_is_told_before_and_at_start_and_the_results_stay(page):
     page.fill("#sweep-temperatures :is(input, textarea)", "0,abc")
     expect(page.locator("#sweep-plan")).to_contain_text("temperatures is '0,abc'", timeout=SOON)
     page.click("#sweep-start")
-    expect(page.locator("#sweep-status .error")).to_contain_text("write numbers with commas", timeout=SOON)
+    error = page.locator("#sweep-status .error")
+    expect(error).to_contain_text("write numbers separated by commas", timeout=SOON)
     expect(page.locator("#sweep-start")).to_be_enabled(timeout=SOON)
     assert page.locator("#sweep tbody tr").count() == rows
 

@@ -261,7 +261,7 @@ def test_another_schema_is_refused_by_name(data):
 
 
 def test_a_file_that_is_too_large_is_refused_unread():
-    with pytest.raises(UserError, match="a trace has at most 32 MB"):
+    with pytest.raises(UserError, match="a trace may have at most 32 MB"):
         Trace.from_json(" " * (MAX_TRACE_BYTES + 1))
 
 
@@ -324,12 +324,12 @@ def test_the_tokens_of_a_round_are_its_accepted_drafts_and_the_emitted_one():
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("accepted", 1_000, "1000 of 3 drafted tokens are accepted"),
-        ("drafted.0.accepted", None, "which drafted tokens are accepted is not what their number says"),
+        ("accepted", 1_000, "1000 tokens are accepted, but only 3 were drafted"),
+        ("drafted.0.accepted", None, "the tokens marked as accepted do not match the number accepted"),
         ("emitted.kind", "plain", "its emitted token must be a"),
-        ("start_s", 7.5, "it must begin where the one before it ends"),
-        ("draft_s", 7.5, "its forwards take longer than all of it"),
-        ("duration_s", 0, "its forwards take longer than all of it"),
+        ("start_s", 7.5, "it must start when the previous round ends"),
+        ("draft_s", 7.5, "its forward passes take longer than the whole round"),
+        ("duration_s", 0, "its forward passes take longer than the whole round"),
     ],
 )
 def test_a_round_that_cannot_be_is_refused_with_its_number(data, path, value, said):
@@ -342,7 +342,7 @@ def test_a_round_that_cannot_be_is_refused_with_its_number(data, path, value, sa
 
 def test_a_trace_without_lanes_is_refused(data):
     data["lanes"] = []
-    with pytest.raises(UserError, match="not a valid trace: lanes: there are none"):
+    with pytest.raises(UserError, match="not a valid trace: lanes: the list is empty"):
         Trace.from_json(json.dumps(data))
 
 
@@ -371,7 +371,7 @@ def test_a_trace_says_on_how_many_threads_it_ran_and_older_ones_do_not(data, rac
 @pytest.mark.parametrize("change", [lambda pieces: pieces[:-1], lambda pieces: [*pieces[:-1], "another"]])
 def test_pieces_that_are_not_those_of_the_text_are_refused(data, change):
     data["lanes"][1]["pieces"] = change(data["lanes"][1]["pieces"])
-    with pytest.raises(UserError, match=r"lanes\.1\.pieces: not its text, in a piece for each token"):
+    with pytest.raises(UserError, match=r"lanes\.1\.pieces: there must be one piece per token"):
         Trace.from_json(json.dumps(data))
 
 

@@ -164,7 +164,9 @@ def _average(args) -> None:
     (net, vocab), *others = (read_drafter(path) for path in args.drafter)
     for count, (other, other_vocab) in enumerate(others, 2):
         if not torch.equal(vocab, other_vocab):
-            raise UserError("{} has another vocabulary than {}.", args.drafter[count - 1], args.drafter[0])
+            raise UserError(
+                "{} and {} have different vocabularies.", args.drafter[count - 1], args.drafter[0]
+            )
         for mean, weight in zip(net.parameters(), other.parameters(), strict=True):
             mean.lerp_(weight, 1 / count)
     save_drafter(net, vocab, args.output)

@@ -92,7 +92,8 @@ def check_bench(
     check_run(max_new_tokens, seed, "shared_noise")
     if max_new_tokens < 2:
         raise UserError(
-            f"max_new_tokens is {max_new_tokens}; a bench times what follows the first, so at least 2."
+            f"max_new_tokens is {max_new_tokens}; it must be at least 2, because a bench times the tokens "
+            "after the first."
         )
     check_repeats(repeats)
     if not temperatures:
@@ -100,7 +101,7 @@ def check_bench(
     for temperature in temperatures:
         Sampling(temperature)
     if not prompts:
-        raise UserError("There are no prompts; the file needs one on each line.")
+        raise UserError("There are no prompts; the file needs one prompt per line.")
     for prompt in prompts:
         check_race(prompt, with_baseline(lanes), max_new_tokens, seed, "shared_noise")
 

@@ -81,7 +81,8 @@ def check_neighbours(max_new_tokens: int, repeats: int, seed: int) -> None:
     check_run(max_new_tokens, seed, "shared_noise")
     if max_new_tokens < 2:
         raise UserError(
-            "max_new_tokens is {}; a bench times what follows the first, so at least 2.", max_new_tokens
+            "max_new_tokens is {}; it must be at least 2, because a bench times the tokens after the first.",
+            max_new_tokens,
         )
     check_repeats(repeats)
 
@@ -142,7 +143,10 @@ def neighbours_in_parts(
     """
     check_neighbours(max_new_tokens, repeats, seed)
     if pair.device.type != "cpu":
-        raise UserError("{} is no CPU, whose cores neighbours take; choose the device cpu.", pair.device)
+        raise UserError(
+            "{} is not a CPU; choose the device cpu, because the neighbours compete for CPU cores.",
+            pair.device,
+        )
     engine = {"pair": name, "dtype": dtype, "max_new_tokens": max_new_tokens, "seed": seed}
     systems = make_systems(pair, max_new_tokens, seed)
     for system in systems:

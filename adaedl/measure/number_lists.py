@@ -12,7 +12,7 @@ def read_numbers(name: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise UserError("{} is {!r}; write numbers with commas, such as 0,0.7.", name, text) from None
+        raise UserError("{} is {!r}; write numbers separated by commas, such as 0,0.7.", name, text) from None
 
 
 def read_whole_numbers(name: str, text: str) -> list[int]:
@@ -24,4 +24,6 @@ def read_whole_numbers(name: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise UserError("{} is {!r}; write whole numbers with commas, such as 0,1.", name, text) from None
+        raise UserError(
+            "{} is {!r}; write whole numbers separated by commas, such as 0,1.", name, text
+        ) from None

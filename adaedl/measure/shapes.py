@@ -121,16 +121,14 @@ def check_shapes(
     """
     check_run(max_new_tokens, seed, "shared_noise")
     if not max(WIDTHS) <= max_new_tokens <= 1024:
-        raise UserError(
-            "max_new_tokens is {}; a bench of shapes takes from {} to 1024.", max_new_tokens, max(WIDTHS)
-        )
+        raise UserError("max_new_tokens is {}; it must be from {} to 1024.", max_new_tokens, max(WIDTHS))
     check_repeats(repeats)
     if not 0.2 <= acceptance <= 0.95:
         raise UserError("acceptance is {:g}; it must be from 0.2 to 0.95, such as 0.7.", acceptance)
     for lane in lanes:
         check_live(make_stopper(lane))
     if len(with_baseline(lanes)) > MAX_LANES:
-        raise UserError("The bench has {} lanes; at most {} run.", len(with_baseline(lanes)), MAX_LANES)
+        raise UserError("The bench has {} lanes; at most {} can run.", len(with_baseline(lanes)), MAX_LANES)
 
 
 def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtype) -> list[Shape]:
@@ -142,7 +140,7 @@ def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtyp
     if names is not None:
         for name in names:
             if name not in SHAPES:
-                raise UserError("There is no shape {!r}; there are {}.", name, ", ".join(SHAPES))
+                raise UserError("There is no shape {!r}; choose from {}.", name, ", ".join(SHAPES))
     free = free_bytes(device)
     picked = []
     for shape in [SHAPES[name] for name in dict.fromkeys(names)] if names is not None else SHAPES.values():

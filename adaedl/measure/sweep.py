@@ -90,18 +90,18 @@ class Grid:
                 raise UserError("The sweep has no {}; give at least one.", name)
             twice = next((value for value, count in Counter(values).items() if count > 1), None)
             if twice is not None:
-                raise UserError("{} has {} twice; a sweep runs each once.", name, twice)
+                raise UserError("{} lists {} twice; list each value once.", name, twice)
         if BASELINE not in lanes:  # every speedup is against it
             lanes.insert(0, BASELINE)
         object.__setattr__(self, "lanes", tuple(lanes))
         if len(lanes) > MAX_LANES and not self.replayed:
             raise UserError(
-                "The sweep has {} lanes with {}; at most {} run at once.", len(lanes), BASELINE, MAX_LANES
+                "The sweep has {} lanes including {}; at most {} can run.", len(lanes), BASELINE, MAX_LANES
             )
         for temperature in self.temperatures:
             Sampling(temperature, self.top_k, self.top_p)
         if not self.prompts:
-            raise UserError("There are no prompts; give at least one, one on each line.")
+            raise UserError("There are no prompts; enter at least one, each on its own line.")
         if len(self.prompts) > MAX_PROMPTS:
             raise UserError(
                 "There are {:,} prompts; a sweep takes at most {:,}.", len(self.prompts), MAX_PROMPTS
@@ -115,8 +115,8 @@ class Grid:
         cells = len(self.prompts) * len(self.temperatures) * len(self.seeds)
         if cells * len(lanes) > MAX_ROWS:
             raise UserError(
-                "This sweep has {:,} runs ({:,} × {} lanes); a table holds at most {:,}. Take fewer prompts, "
-                "temperatures, seeds or lanes.",
+                "This sweep has {:,} runs ({:,} × {} lanes); a table holds at most {:,}. Choose fewer "
+                "prompts, temperatures, seeds or lanes.",
                 cells * len(lanes),
                 cells,
                 len(lanes),
@@ -348,7 +348,7 @@ def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tupl
         if path.exists() and path.stat().st_size:
             if not resume:
                 raise UserError(
-                    "{} is there already; add --resume to go on with it, or choose another.", path
+                    "{} already exists; add --resume to continue it, or choose another file.", path
                 )
             frame = rows_to_keep(read_rows(path), grid, pair_setup, str(path))
             done = cells_in(frame)
@@ -411,17 +411,17 @@ def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
         frame = pd.DataFrame()
     lacking = NOT_IN_OLDER.keys() - set(frame.columns)
     if list(frame.columns) != [name for name in COLUMNS if name not in lacking]:
-        raise UserError("{} is not a sweep's CSV file: its first line is not the columns of one.", name)
+        raise UserError("{} is not a sweep's CSV file: its header row is wrong.", name)
     frame = frame.assign(**{name: NOT_IN_OLDER[name] for name in lacking})[COLUMNS]
     lacking = frame[[*CELL, "lane"]].isna().any()
     if lacking.any():
-        raise UserError("{} is not a sweep's CSV file: a row without {}.", name, lacking.idxmax())
+        raise UserError("{} is not a sweep's CSV file: a row lacks {}.", name, lacking.idxmax())
     try:
         frame = frame.astype(dict.fromkeys(WHOLE, int) | dict.fromkeys(NUMBERS, float))
     except (ValueError, OverflowError):
         frame = None
     if frame is None or np.isinf(frame[NUMBERS]).any(axis=None) or (frame["speedup"] <= 0).any():
-        raise UserError("{} is not a sweep's CSV file: a number in it is not one.", name)
+        raise UserError("{} is not a sweep's CSV file: it contains an invalid number.", name)
     return frame
 
 
@@ -442,14 +442,14 @@ def rows_to_keep(
     for setting, value in setup.items():
         other = next((kept for kept in frame[setting] if kept != value), None)
         if other is not None:
-            raise UserError("{} has a sweep with {} {}, not {}; {}.", name, setting, other, value, advice)
+            raise UserError("{} holds a sweep with {} {}, not {}; {}.", name, setting, other, value, advice)
     cells = [(part, tuple(part["lane"])) for _, part in frame.groupby(CELL, sort=False)]
     for number, (part, lanes) in enumerate(cells):
         if lanes != grid.lanes:
             cut_off = number == len(cells) - 1 and lanes == grid.lanes[: len(lanes)]
             if not cut_off:
                 raise UserError(
-                    "{} has a sweep with the lanes {}, not {}; {}.",
+                    "{} holds a sweep with the lanes {}, not {}; {}.",
                     name,
                     ", ".join(lanes),
                     ", ".join(grid.lanes),
@@ -485,7 +485,7 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
 def check_parquet() -> None:
     """Raises UserError where the package that writes Parquet is not installed."""
     if find_spec("pyarrow") is None:
-        raise UserError("Parquet needs the package pyarrow; pip install pyarrow, or write CSV.")
+        raise UserError("Parquet needs the package pyarrow; run pip install pyarrow, or write CSV.")
 
 
 def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
@@ -511,9 +511,9 @@ def prompts_in_file(content: bytes) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise UserError("The file is not UTF-8 text; a list has one prompt on each line.")
+        raise UserError("The file is not UTF-8 text; open a text file with one prompt on each line.")
     if not text.strip():
-        raise UserError("The file has no prompts; a list has one on each line.")
+        raise UserError("The file has no prompts; put one prompt on each line.")
     return text
 
 
@@ -535,10 +535,10 @@ def built_in_prompts(kinds: list[str], count: int | None = None) -> tuple[Prompt
     """
     for kind in kinds:
         if kind not in PROMPT_SETS:
-            raise UserError("There is no kind {!r} of prompts; there are {}.", kind, ", ".join(PROMPT_SETS))
+            raise UserError("There is no kind of prompt {!r}; choose from {}.", kind, ", ".join(PROMPT_SETS))
     twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
     if twice is not None:
-        raise UserError("kinds has {} twice; a sweep runs each once.", twice)
+        raise UserError("kinds lists {} twice; list each kind once.", twice)
     most = max((len(PROMPT_SETS[kind]) for kind in kinds), default=0)
     if count is not None and not 1 <= count <= most:
         raise UserError("count is {}; it must be a whole number from 1 to {}.", count, most)

@@ -157,7 +157,7 @@ def calibrate(drafts: pd.DataFrame, gamma: float = 0.2, bins: int = 10) -> Calib
         UserError: there are no drafts, or they were not recorded in detail.
     """
     if drafts.empty:
-        raise UserError("There are no drafts with a known β here; race or record with a stopper that drafts.")
+        raise UserError("No draft here has a known β; run or record a race with a stopper that drafts.")
     return Calibration(
         drafts=len(drafts),
         mean_beta=float(drafts["beta"].mean()),

@@ -108,7 +108,7 @@ def _in_parts(
     seconds, told = 0.0, None
     parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperatures, enough)
     too_large = Sentence(
-        "{} has too little free memory for this recording; shorten the prompt or ask for fewer new tokens.",
+        "{} has too little free memory for this recording; shorten the prompt or request fewer new tokens.",
         pair.device,
     )
     with closing(parts), memory_told(too_large):

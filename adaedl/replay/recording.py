@@ -156,13 +156,13 @@ class Recording:
                 yield f"{name}: {len(getattr(self, name))} entries for {tokens} tokens"
                 return
         if not 1 <= self.depth <= MAX_DRAFT_LIMIT:
-            yield f"depth: {self.depth}; it is from 1 to {MAX_DRAFT_LIMIT}"
+            yield f"depth: {self.depth}; it must be from 1 to {MAX_DRAFT_LIMIT}"
         if tokens < self.max_new_tokens and self.token_ids[-1] not in self.eos_ids:
-            yield f"token_ids: {tokens} tokens of {self.max_new_tokens} without an end"
+            yield f"token_ids: {tokens} tokens of {self.max_new_tokens}, but the last does not end the text"
         if len(self.times.verify_s) != self.depth + 1 or not all(self.times.verify_s):
             yield "times.verify_s: a time is missing"
         if self.pieces and not are_pieces(self.pieces, self.token_ids, self.text):
-            yield "pieces: not its text, in a piece for each token"
+            yield "pieces: there must be one piece per token, and together they must be the text"
         for token in self.token_ids:
             if token not in self.texts:
                 yield f"texts: none for token {token}"
@@ -170,7 +170,7 @@ class Recording:
             room = min(self.depth, self.max_new_tokens - position - 1)
             ended = bool(chain.ids) and chain.ids[-1] in self.eos_ids
             if len(chain.ids) > room or (len(chain.ids) < room and not ended):
-                yield f"chains.{position}.ids: {len(chain.ids)} drafts where there are {room}"
+                yield f"chains.{position}.ids: {len(chain.ids)} drafts instead of {room}"
             for name in ("q", "entropy", "top_prob", "margin", "token_prob", "gap"):
                 if len(getattr(chain, name)) != len(chain.ids):
                     yield f"chains.{position}.{name}: {len(getattr(chain, name))} entries"

@@ -83,8 +83,8 @@ def check_replay(stopper: Stopper, depth: int, score_temperature: float | None) 
     """Raises UserError where a recording of this depth and score temperature lacks what a stopper needs."""
     if stopper.max_draft > depth:
         raise UserError(
-            "{} drafts up to {} tokens and this recording has {} at each position; set a "
-            "smaller maximum or record deeper.",
+            "{} drafts up to {} tokens, but this recording has {} at each position; set a smaller maximum or"
+            " record with a greater depth.",
             format_spec(stopper),
             stopper.max_draft,
             depth,
@@ -95,8 +95,8 @@ def check_replay(stopper: Stopper, depth: int, score_temperature: float | None) 
             for value in (stopper.score_temperature, score_temperature)
         )
         raise UserError(
-            "{} judges q at {} and this recording holds it at {}; score_temperature must be "
-            "the same in both.",
+            "{} scores q at {}, but this recording has scores at {}; use the same score_temperature for "
+            "both.",
             format_spec(stopper),
             wanted,
             held,

@@ -89,7 +89,9 @@ def exclusive(path: Path) -> Iterator[None]:
             "Another process is writing {}; wait until it has finished or choose another file.", path
         ) from None
     except NotImplementedError:
-        raise UserError("The folder of {} is on a file system without locks; choose another.", path) from None
+        raise UserError(
+            "The folder of {} is on a file system that does not support locks; choose another folder.", path
+        ) from None
     except OSError as error:
         raise _refusal(path, error) from None
     try:
@@ -127,7 +129,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError("Cannot make the folder {}: {}.", path, error.strerror) from None
+        raise UserError("Cannot create the folder {}: {}.", path, error.strerror) from None
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -318,7 +318,9 @@ def read_request(request: str) -> tuple[RaceSettings, str]:
         UserError: there is no setting that can be measured, or it is not such a request.
     """
     if not request:
-        raise UserError("There is no setting to measure: the oracle cannot run; highlight another stopper.")
+        raise UserError(
+            "The oracle cannot be measured, because it works only in replays; highlight another stopper."
+        )
     try:
         asked = json.loads(request)
         settings = RaceSettings(
@@ -337,7 +339,7 @@ def read_request(request: str) -> tuple[RaceSettings, str]:
         raise UserError("This setting could not be read; reload the page and measure again.") from None
     if not same_noise and settings.temperature:
         raise UserError(
-            "This recording was made by a version with other random numbers, so a race would write another "
-            "text; record its prompt again to measure it."
+            "This recording was made by a version that used different random numbers, so a race would write "
+            "a different text; record the prompt again to measure it."
         )
     return settings, identity

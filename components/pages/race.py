@@ -29,7 +29,7 @@ from components.serving.race_session import Moment, Session, play
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
 TRACE_BYTES = 4  # of memory that a trace takes for each byte of its lines; 3.3 were measured
-FAILED = UserError("The race failed, and the host's log says why; try again.")
+FAILED = UserError("The race failed; try again. The server log has the reason.")
 
 log = logging.getLogger(__name__)
 

@@ -45,7 +45,7 @@ PRESETS = ("0, 0.7, 1.3", "0, 0.7, 1.0, 1.3, 1.7", "0.7")
 log = logging.getLogger(__name__)
 
 RUNNING = UserError("A sweep is running on this page; stop it first.")
-FAILED = UserError("The sweep failed, and the host's log says why; what is done is kept.")
+FAILED = UserError("The sweep failed; finished rows are kept. The server log has the reason.")
 
 
 @dataclass
@@ -398,7 +398,7 @@ def _rows_to_go_on_with(
     if pair is None:  # stopped
         session.rows = kept
         return
-    advice = Sentence("set it so again, or press Start for a new sweep")
+    advice = Sentence("change it back, or press Start for a new sweep")
     session.rows = rows_to_keep(kept, grid, setup_of(pair), Sentence("The table"), advice)
 
 

@@ -39,7 +39,7 @@ class RaceSettings:
         """
         for name in ("prompt", "pair", "verification"):
             if not isinstance(value := getattr(self, name), str | None):
-                raise UserError("{} is {!r:.60}; it must be a text.", name, value)
+                raise UserError("{} is {!r:.60}; it must be text.", name, value)
         check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
         if len(self.lanes) > self.MOST_LANES:
             raise UserError(
@@ -49,7 +49,7 @@ class RaceSettings:
         most = host().max_tokens  # a page is shared; the command line has no such limit
         if self.max_new_tokens > most:
             raise UserError(
-                "{} new tokens were asked for; the page writes at most {}.", self.max_new_tokens, most
+                "You requested {} new tokens; this page allows at most {}.", self.max_new_tokens, most
             )
         resolve(self.pair)
 
@@ -63,7 +63,7 @@ class RaceSettings:
         """
         given = {key: values[-1] for key, values in parse_qs(query.lstrip("?"), True).items()}
         if "damaged" in given:
-            raise UserError("The prompt in this link is cut off or damaged; ask for the whole link again.")
+            raise UserError("The prompt in this link is cut off or damaged; ask for the complete link.")
         known = {name: given[name] for name in cls.__dataclass_fields__ if name in given}
         if not known:
             return None

@@ -87,7 +87,7 @@ def open_rows(content: bytes) -> pd.DataFrame:
         )
     rows = rows_from_csv(content, Sentence("The file"))
     if rows.empty:
-        raise UserError("The file has no rows of a sweep.")
+        raise UserError("The file has no rows; open a sweep saved by this program.")
     for count, most, what in (
         (len(rows), MAX_ROWS, Sentence("rows")),
         (rows["lane"].nunique(), MAX_LANES, Sentence("lanes")),
@@ -96,7 +96,7 @@ def open_rows(content: bytes) -> pd.DataFrame:
         (
             len(rows[["lane", "temperature", "kind"]].drop_duplicates()),
             MOST_GROUPS,
-            Sentence("lanes by temperature and kind of prompts"),
+            Sentence("combinations of lane, temperature and kind of prompt"),
         ),
     ):
         if count > most:
@@ -106,7 +106,7 @@ def open_rows(content: bytes) -> pd.DataFrame:
         raise UserError("The file has a row without {}.", missing.idxmax())
     large = (rows[NUMBERS].abs() > MOST_NUMBER).any()
     if large.any():
-        raise UserError("The file has a {} that nothing can have.", large.idxmax())
+        raise UserError("The file has an impossible value for {}.", large.idxmax())
     for lane in rows["lane"].unique():
         make_stopper(lane)
     return rows

@@ -66,7 +66,7 @@ class SweepSettings:
                 "kinds is {!r:.60}; it must be a list of kinds of prompts: {}.", kinds, ", ".join(PROMPT_SETS)
             )
         if not kinds:
-            raise UserError("No kind of prompts is chosen; tick one, or type prompts of your own.")
+            raise UserError("No kind of prompt is selected; select one, or enter your own prompts.")
         if not isinstance(self.count, int) or isinstance(self.count, bool):
             most = max(map(len, PROMPT_SETS.values()))
             raise UserError("count is {}; it must be a whole number from 1 to {}.", self.count, most)
@@ -85,7 +85,7 @@ def _check_runs(cells: int, lanes: int) -> None:
     most = most_runs()
     if cells * lanes > most:
         raise UserError(
-            "This sweep has {:,} runs ({:,} × {} lanes); the page does at most {:,}. Take fewer "
+            "This sweep has {:,} runs ({:,} × {} lanes); this page allows at most {:,}. Choose fewer "
             "prompts, temperatures, seeds or lanes.",
             cells * lanes,
             cells,

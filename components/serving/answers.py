@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from adaedl.errors import UserError
 from components.parts.texts import texts
 
-FAILED = UserError("That failed, and the host's log says why; try again.")
+FAILED = UserError("The operation failed; try again. The server log has the reason.")
 NO_UPLOAD = "{} is {!r:.60}; it must be a file that was uploaded."
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,9 @@ def check_values(event: BlockFunction, values: list) -> None:
     if len(values) != len(names):
         count, listed = len(values), ", ".join(names) or "none"
         if count > len(names):
-            raise UserError("This call brings {} values; it takes {}: {}.", count, len(names), listed)
+            raise UserError("This call has {} values; it takes {}: {}.", count, len(names), listed)
         raise UserError(
-            "This call lacks {}: it brings {} values and takes {}: {}.",
+            "This call lacks {}: it has {} values and takes {}: {}.",
             names[count],
             count,
             len(names),
@@ -121,7 +121,7 @@ async def answer_wrong_parameter(request: Request, error: TypeError) -> JSONResp
         if lacking := re.search(r"required argument: (\w+)", str(error)):
             return JSONResponse({"detail": f"This call lacks {lacking[1]}."}, 422)
         if unknown := re.search(r"Parameter `(.{1,60})` is not", str(error)):
-            return JSONResponse({"detail": f"This call brings {unknown[1]}, which it does not take."}, 422)
+            return JSONResponse({"detail": f"This call does not take {unknown[1]}."}, 422)
     raise error
 
 

@@ -97,7 +97,7 @@ def add_api(models: ModelsState) -> None:
 
 def _specs(lanes: object) -> list[str]:
     if not isinstance(lanes, str):
-        raise UserError("lanes is {!r:.60}; it must be a text such as autoregressive,fixed:k=4.", lanes)
+        raise UserError("lanes is {!r:.60}; it must be text, such as autoregressive,fixed:k=4.", lanes)
     return split_specs(lanes)
 
 

@@ -53,7 +53,7 @@ class Host:
             try:
                 resolve(pair)
             except UserError as error:
-                raise UserError("ADAEDL_PAIR will not do. {}", error) from error
+                raise UserError("ADAEDL_PAIR is not valid. {}", error) from error
         dtype = _value(environment, "DTYPE")
         if dtype not in (None, "auto", *DTYPES):
             raise UserError("ADAEDL_DTYPE is {!r}; it must be auto or one of {}.", dtype, ", ".join(DTYPES))

@@ -134,7 +134,9 @@ class ModelsState:
         turn = Turn(self, work, object() if visitor is None else visitor)
         with self._changed:
             if len(self._turns) >= MAX_WAITING + self._at_once:
-                raise UserError("{} races wait for this device already; try again in a minute.", MAX_WAITING)
+                raise UserError(
+                    "{} races are already waiting for this device; try again in a minute.", MAX_WAITING
+                )
             self._turns.insert(self._place_of(turn.visitor), turn)
         return turn
 
@@ -198,7 +200,7 @@ class ModelsState:
         with self._changed:
             self._fetching = [waiting for waiting in self._fetching if not waiting.done()]
             if len(self._fetching) >= MAX_DOWNLOADS:
-                raise UserError("{} downloads wait here already; try again later.", MAX_DOWNLOADS)
+                raise UserError("{} downloads are already waiting; try again later.", MAX_DOWNLOADS)
             self._fetching.append(self._downloads.submit(self._fetch, name, progress))
             return self._fetching[-1]
 
@@ -229,8 +231,8 @@ class ModelsState:
         else:
             found.set_exception(
                 UserError(
-                    "This Space runs on ZeroGPU, where one pair is loaded for everybody: choose {}, or "
-                    "duplicate the Space and set ADAEDL_PAIR there.",
+                    "This Space runs on ZeroGPU, where all visitors share one pair: choose {}, or duplicate "
+                    "the Space and set ADAEDL_PAIR there.",
                     self.pair.name if self.pair else self.default,
                 )
             )
@@ -286,7 +288,7 @@ class ModelsState:
             self.pair = None  # two pairs seldom fit on an accelerator
 
     def _waiting(self) -> LoadState:
-        return LoadState(self.default, "waiting", Sentence("the models load in a moment"))
+        return LoadState(self.default, "waiting", Sentence("the models will load shortly"))
 
 
 def _told(name: str, error: Exception) -> UserError:
@@ -295,7 +297,7 @@ def _told(name: str, error: Exception) -> UserError:
         log.warning("loading %r failed: %s", name, error)
         return for_strangers(error)
     log.error("loading %r failed", name, exc_info=error)
-    return UserError("The pair {!r} could not be loaded; the host's log says why.", name)
+    return UserError("The pair {!r} could not be loaded; the server log has the reason.", name)
 
 
 def _ready(pair: Pair) -> LoadState:

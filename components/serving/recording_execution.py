@@ -43,7 +43,9 @@ def recorded_parts(
             first = False
             yield told
             if time.monotonic() > began + seconds and not isinstance(told, Recording):
-                raise UserError("A recording may take {} s on this host; ask for fewer new tokens.", seconds)
+                raise UserError(
+                    "A recording may take at most {} s on this host; request fewer new tokens.", seconds
+                )
 
 
 class _InDeviceThread:

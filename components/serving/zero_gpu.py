@@ -160,8 +160,8 @@ def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
     """Return what to say of an error of `spaces` after `seconds` were asked for; the quota learns from it."""
     if TOO_LONG in reason:
         return UserError(
-            "ZeroGPU lends no GPU for the {} s that this task asks for; ask for fewer new tokens or run "
-            "fewer lanes.",
+            "ZeroGPU grants no GPU for the {} s that this task needs; request fewer new tokens or run fewer "
+            "lanes.",
             seconds,
         )
     exceeded = EXCEEDED.search(reason)
@@ -173,14 +173,14 @@ def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
     quota.learn(left_s, wait_s)
     if left_s < LEAST_S:
         return UserError(
-            "Your ZeroGPU quota has {} s left and a task needs at least {}; try again in {} min.",
+            "Your ZeroGPU quota has {} s left, but a task needs at least {}; try again in {} min.",
             left_s,
             LEAST_S,
             -(-wait_s // 60),
         )
     return UserError(
-        "This task asks ZeroGPU for {} s and your quota has {} s left; ask for fewer new tokens or run fewer "
-        "lanes, or try again as it is: the task then ends when that time is used up.",
+        "This task requests {} s from ZeroGPU, but your quota has {} s left; request fewer new tokens or run"
+        " fewer lanes. If you try again without changes, the task ends when that time is used up.",
         seconds,
         left_s,
     )

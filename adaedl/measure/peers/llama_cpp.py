@@ -161,7 +161,7 @@ def _load(path: Path, capacity: int):
         )
     except Exception as error:  # whatever a library of C++ raises
         raise UserError(
-            "{} {} does not run here ({}); bring another version of it, or uninstall it to measure without.",
+            "{} {} does not run here ({}); install another version, or uninstall it to measure without it.",
             PACKAGE,
             installed(),
             error,
