@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 TOP_TOKENS = 10
 TOP_DIGITS = 6  # significant ones of their probabilities, which make up most of a trace's bytes
-_NOT_NUMBERS = "{} gives logits that are not numbers (NaN); choose another pair or another dtype."
+_NOT_NUMBERS = "{} produces logits that are not numbers (NaN); choose another pair or dtype."
 
 
 @dataclass
@@ -71,11 +71,11 @@ def read_prompt(pair: Pair, prompt_ids: Tensor, max_new_tokens: int, draft: bool
         UserError: the prompt is empty, or prompt and answer do not fit the context.
     """
     if len(prompt_ids) == 0:
-        raise UserError("The prompt is empty; type a question or the beginning of a text.")
+        raise UserError("The prompt is empty; enter a question or the start of a text.")
     if len(prompt_ids) + max_new_tokens > pair.max_context:
         raise UserError(
-            "The prompt has {} tokens and {} new ones were asked for, but {} reads at most "
-            "{}; shorten one of them.",
+            "The prompt has {} tokens and you requested {} new ones, but {} reads at most {}; shorten the "
+            "prompt or request fewer tokens.",
             len(prompt_ids),
             max_new_tokens,
             pair.name,

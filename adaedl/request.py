@@ -98,7 +98,7 @@ def check_race(prompt: str, lanes: list[str], max_new_tokens: int, seed: int, ve
 def check_prompt(prompt: str) -> None:
     """Raises UserError where a prompt is empty, or holds what no tokenizer reads."""
     if not prompt.strip():
-        raise UserError("The prompt is empty; type a question or the beginning of a text.")
+        raise UserError("The prompt is empty; enter a question or the start of a text.")
     try:
         prompt.encode()
     except UnicodeEncodeError as error:

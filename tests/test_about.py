@@ -53,7 +53,7 @@ def test_the_browser_sends_nothing_elsewhere(page):
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("en", "which are slower, because its"), ("zh", "速度较慢，原因：其")]
+    ("language", "words"), [("en", "which is slower, because its"), ("zh", "速度较慢，原因：其")]
 )
 def test_about_says_why_a_model_runs_slower(browser, language, words):
     models = hosted_models()

@@ -27,7 +27,7 @@ FAULTS = {
     "{{ tools | length }}": r"chat template of .* fails \(.*NoneType.*\); choose another model",
     "{% if %}": r"chat template of .* fails \(.*\); choose another model",
     "{{ messages[0].content.no.such }}": r"chat template of .* fails \(.*\); choose another model",
-    "<|im_start|>Hello.<|im_end|>": r"chat template of .* leaves the prompt out; choose another model",
+    "<|im_start|>Hello.<|im_end|>": r"chat template of .* ignores the prompt; choose another model",
     "{{ 'a' * 100000 }}{{ messages[0].content }}": r"fails \(it makes 100,034 characters of 34\)",
 }
 

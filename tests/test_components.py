@@ -498,7 +498,7 @@ def test_the_queue_has_an_end(models):
 
 def test_a_pair_that_cannot_be_loaded_is_said_and_leaves_the_loaded_one_in_place(models, tmp_path):
     before = models.pair, models.state.phase
-    with pytest.raises(UserError, match="only models of the Hugging Face Hub"):
+    with pytest.raises(UserError, match="only models from the Hugging Face Hub"):
         list(play(models, settings(pair=f"{tmp_path}:{tmp_path}"), Session()))
     assert (models.pair, models.state.phase) == before
     assert words(list(play(models, settings(), Session()))[-1]) == "page.status_finished"

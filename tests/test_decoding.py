@@ -207,7 +207,9 @@ def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers():
     pair = tiny_pair("feature")  # reads 128 tokens
     fits = torch.zeros(120, dtype=torch.long)
     assert len(text_of(run(pair, "fixed:k=3", prompt=fits, max_new_tokens=8))) == 8
-    with pytest.raises(UserError, match=r"has 120 tokens and 9 new ones .* toy reads at most 128"):
+    with pytest.raises(
+        UserError, match=r"has 120 tokens and you requested 9 new ones, but toy reads at most 128"
+    ):
         run(pair, "fixed:k=3", prompt=fits, max_new_tokens=9)
     with pytest.raises(UserError, match="has 4000 tokens"):
         run(pair, "autoregressive", prompt=torch.zeros(4000, dtype=torch.long))

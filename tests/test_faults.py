@@ -83,7 +83,7 @@ def test_a_target_that_gives_no_numbers_is_named_and_writes_nothing(
     run = decode(
         pair, pair.encode("w1 w2"), make_stopper(spec), Sampling(temperature), verification=verification
     )
-    with pytest.raises(UserError, match=r"toy target gives logits that are not numbers \(NaN\)"):
+    with pytest.raises(UserError, match=r"toy target produces logits that are not numbers \(NaN\)"):
         next(run)
 
 
@@ -91,7 +91,7 @@ def test_a_target_that_gives_no_numbers_is_named_and_writes_nothing(
 def test_a_draft_that_gives_no_numbers_is_named(monkeypatch, temperature):
     pair = tiny_pair("independent")
     break_after(monkeypatch, pair.drafter.runner, 0, no_numbers)
-    with pytest.raises(UserError, match="toy draft gives logits that are not numbers"):
+    with pytest.raises(UserError, match="toy draft produces logits that are not numbers"):
         next(decode(pair, pair.encode("w1 w2"), make_stopper("adaedl"), Sampling(temperature)))
 
 

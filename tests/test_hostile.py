@@ -189,7 +189,7 @@ def test_folders_of_the_server_are_no_models_for_visitors(call, pair):
     heard = call(pair=pair)
     assert not heard["success"]
     error = heard["output"]["error"]
-    assert any(words in error for words in ("only models of the Hugging Face Hub", "is not a model's name"))
+    assert any(words in error for words in ("only models from the Hugging Face Hub", "is not a model's name"))
 
 
 @pytest.mark.parametrize("pair", ["http://127.0.0.1:1/a:b/c", "org/x y:a/b", "a/../b:c/d", "a/b/c:d/e"])

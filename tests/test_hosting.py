@@ -263,7 +263,7 @@ def test_on_zero_gpu_stop_keeps_what_has_run(zero_gpu):
 
 
 def test_what_is_refused_in_the_fork_is_one_sentence_outside(zero_gpu):
-    assert "shorten one of them" in zero_gpu["too_long"]["error"]
+    assert "shorten the prompt or request fewer tokens" in zero_gpu["too_long"]["error"]
 
 
 def test_on_zero_gpu_another_pair_is_refused_with_what_would_do(zero_gpu):

@@ -194,18 +194,18 @@ def test_a_target_that_depends_on_what_it_verifies_is_refused():
     for runner in (TransformersRunner(rounded(tiny_llama)), other):
         with pytest.raises(
             UserError,
-            match="int8 is for models of the families llama, qwen2, qwen3, gpt_neox, olmo2",
+            match="int8 needs a model of the families llama, qwen2, qwen3, gpt_neox, olmo2",
         ):
             loading._check_int8(preset, runner)
 
 
 def test_where_there_are_no_kernels_int8_is_refused(without_kernels, capsys):
-    with pytest.raises(UserError, match="int8 is for a CPU that multiplies it fast"):
+    with pytest.raises(UserError, match="int8 needs a CPU that multiplies it fast"):
         loading.pick_dtype(CPU, "int8")
     with pytest.raises(UserError, match="which mps does not; choose auto"):
         loading.pick_dtype(torch.device("mps"), "int8")
     assert main(["bench", "--shapes", "--device", "cpu", "--dtype", "int8"]) == 2
-    assert "int8 is for a CPU that multiplies it fast" in capsys.readouterr().err
+    assert "int8 needs a CPU that multiplies it fast" in capsys.readouterr().err
 
 
 def test_a_pair_is_read_in_float32_and_used_in_int8(monkeypatch, tmp_path):

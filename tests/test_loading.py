@@ -663,7 +663,9 @@ def test_a_draft_that_cannot_be_read_does_not_cost_the_target_its_copy(hub, tiny
 def test_a_download_that_the_disk_does_not_hold_is_not_begun(hub, tiny, monkeypatch):
     hub.repositories["org/model"] = tiny
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(UserError, match=r"^org/model has 0 MB, and the disk of .* set HF_HOME elsewhere"):
+    with pytest.raises(
+        UserError, match=r"^org/model takes 0 MB, but the disk of .* set HF_HOME to another folder"
+    ):
         fetch_weights("org/model")
     assert not any("/resolve/" in path for _, path, _ in hub.asked)
 
@@ -739,7 +741,8 @@ def test_what_is_not_open_to_everybody_is_refused_where_the_token_is_not_used(hu
     hub.repositories["org/gated"] = tiny
     hub.gated.add("org/gated")
     with pytest.raises(
-        UserError, match=f"{name} is not on .* or not open to everybody; the host's own access"
+        UserError,
+        match=f"{name} is not on .* or not public; choose a public model, because the host's own access",
     ):
         fetch_weights(name, use_token=False)
 
@@ -834,7 +837,9 @@ def test_weights_that_are_missing_are_not_made_up(tiny):
     weights = load_file(tiny / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, tiny / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match=r"my-model lacks 1 of its weights, model\.layers\.1\.mlp\.up_proj"):
+    with pytest.raises(
+        UserError, match=r"my-model lacks 1 of its weights, starting with model\.layers\.1\.mlp\.up_proj"
+    ):
         load_model(tiny, CPU, torch.float32, "my-model")
 
 
@@ -852,7 +857,7 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_sentence(tiny, damage, monke
     with pytest.raises(UserError, match="my-model has no causal language model") as error:
         load_model(tiny, CPU, torch.float32, "my-model")
     assert "\n" not in str(error.value)
-    assert ("code of its own" in str(error.value)) == (damage == "needs its own code")
+    assert ("its own code" in str(error.value)) == (damage == "needs its own code")
 
 
 # Tokenizers
@@ -869,7 +874,7 @@ def test_tokenizers_of_different_sizes_are_refused_with_the_sizes():
 
 def test_the_first_token_that_differs_is_named():
     words = ["<end>", "<unk>", "a", "b"]
-    with pytest.raises(UserError, match="token 2 is 'a' to the target and 'b' to the draft"):
+    with pytest.raises(UserError, match="token 2 is 'a' in the target and 'b' in the draft"):
         check_same_tokenizer(tiny_tokenizer(words), tiny_tokenizer(["<end>", "<unk>", "b", "a"]))
 
 
@@ -951,7 +956,7 @@ def test_a_pair_that_memory_does_not_hold_is_refused_before_its_weights_are_read
     assert load_pair(f"{tiny}:{draft}", device="cpu")
     monkeypatch.setattr(loading, "load_model", no_download)
     monkeypatch.setattr(loading, "available_memory", lambda: need - 1)
-    with pytest.raises(UserError, match=r"needs about 0\.0 GiB of memory, and 0\.0 GiB are free here"):
+    with pytest.raises(UserError, match=r"needs about 0\.0 GiB of memory, but only 0\.0 GiB are free here"):
         load_pair(f"{tiny}:{draft}", device="cpu")
 
 
@@ -959,7 +964,9 @@ def test_a_hub_model_that_memory_does_not_hold_is_refused_before_it_is_downloade
     hub.repositories["org/model"] = tiny
     hub.parameters["org/model"] = 7_000_000_000
     monkeypatch.setattr(loading, "available_memory", lambda: 15 * 2**30)
-    sentence = r"org/model:org/model needs about 30\.0 GiB of memory, and 15\.0 GiB are free here; choose a"
+    sentence = (
+        r"org/model:org/model needs about 30\.0 GiB of memory, but only 15\.0 GiB are free here; choose a"
+    )
     with pytest.raises(UserError, match=sentence):
         load_pair("org/model:org/model", device="cpu")
     assert not any("/resolve/" in path for _, path, _ in hub.asked)
@@ -982,7 +989,7 @@ def test_a_configuration_that_asks_for_more_than_its_files_hold_is_refused(tiny,
     config = json.loads((tiny / "config.json").read_text())
     (tiny / "config.json").write_text(json.dumps({**config, **asks}))
     monkeypatch.setattr(loading, "load_model", no_download)
-    with pytest.raises(UserError, match=r"configuration of .* does not fit its files"):
+    with pytest.raises(UserError, match=r"configuration of .* does not match its files"):
         load_pair(f"{tiny}:{tiny}", trusted=False)
 
 

@@ -228,10 +228,10 @@ LONG = {
     "original_max_position_embeddings": 32,
 }
 REFUSED = {
-    "mistral is none of the families that the fast forwards know: llama, qwen2, qwen3,": (
+    "mistral is not one of the families that the fast kernels support: llama, qwen2, qwen3,": (
         lambda: tiny_family("mistral")
     ),
-    "its weights are float16; the fast forwards read float32, bfloat16 and int8": (
+    "its weights are float16; the fast kernels support float32, bfloat16 and int8": (
         lambda: tiny_llama().half()
     ),
     "its weights are float64;": lambda: tiny_llama().double(),
@@ -239,8 +239,8 @@ REFUSED = {
     "its 4 query heads cannot share 3 key heads evenly": (
         lambda: tiny_llama(num_attention_heads=4, num_key_value_heads=3)
     ),
-    "its heads are 7 numbers wide, which is odd": _with(head_dim=7),
-    "its activation is relu; the fast forwards know silu, swish, gelu,": (
+    "its head dimension is 7, which is odd": _with(head_dim=7),
+    "its activation is relu; the fast kernels support silu, swish, gelu,": (
         lambda: tiny_llama(hidden_act="relu")
     ),
     "its activation is gelu_fast;": lambda: tiny_family("gemma3_text", hidden_activation="gelu_fast"),
@@ -254,10 +254,10 @@ REFUSED = {
     "its rope type longrope depends on the text's length": (
         lambda: tiny_family("phi3", rope_parameters=LONG)
     ),
-    "its rope type is spiral; the fast forwards know default, linear, llama3, yarn": (
+    "its rope type is spiral; the fast kernels support default, linear, llama3, yarn": (
         _with(rope_parameters={"rope_type": "spiral"})
     ),
-    "it has layers of a type that the fast forwards do not know: chunked_attention": (
+    "it has layers of a type that the fast kernels do not support: chunked_attention": (
         lambda: _with(layer_types=["chunked_attention"] * 3)("qwen3")
     ),
     "the sliding window of its layers is None positions long": (
@@ -286,7 +286,7 @@ def test_a_pair_says_which_of_its_models_are_slow_and_why():
     assert fast.slow_forwards == []
     slow = tiny_pair("independent", target=tiny_llama(hidden_act="relu"))
     assert [str(sentence) for sentence in slow.slow_forwards] == [
-        "toy target runs on transformers' own forwards, which are slower, because its activation is relu; "
+        "toy target runs on transformers' own forward pass, which is slower, because its activation is relu; "
         "the fast forwards know silu, swish, gelu, gelu_new, gelu_pytorch_tanh."
     ]
     itself = tiny_pair("self", target=tiny_llama(hidden_act="relu"))

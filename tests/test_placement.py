@@ -138,7 +138,7 @@ def test_layers_that_no_gpu_has_room_for_are_not_left_on_the_disk(two_gpus, monk
     monkeypatch.setattr(
         placement, "visible_gpus", lambda: [Device(f"cuda:{n}", two_gpus.size, n) for n in range(2)]
     )
-    with pytest.raises(UserError, match="do not fit the GPUs here"):
+    with pytest.raises(UserError, match="do not fit on the GPUs here"):
         load_pair(f"{two_gpus.folder}:{two_gpus.folder}")
 
 

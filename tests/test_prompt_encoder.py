@@ -174,7 +174,7 @@ def test_a_prompt_that_can_only_be_a_control_token_is_refused():
     known = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(state)), unk_token="<unk>", extra_special_tokens=["§"]
     )
-    with pytest.raises(UserError, match="org/model can read '§' only as a control token; leave it out"):
+    with pytest.raises(UserError, match="org/model can read '§' only as a control token; remove it"):
         encoder_of(known).encode("a § b")
 
 
@@ -183,7 +183,7 @@ def test_a_prompt_in_which_the_tokenizer_reads_nothing_is_refused():
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state["normalizer"] = {"type": "Replace", "pattern": {"String": "-"}, "content": ""}
     silent = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(state)))
-    with pytest.raises(UserError, match="The tokenizer of org/model reads nothing in this prompt"):
+    with pytest.raises(UserError, match="The tokenizer of org/model finds no tokens in this prompt"):
         encoder_of(silent).encode("---")
 
 

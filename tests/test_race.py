@@ -230,5 +230,5 @@ def test_a_race_that_cannot_be_run_is_refused_with_the_value(pair, changes, said
 
 def test_a_race_whose_prompt_does_not_fit_is_refused_with_both_numbers(pair):
     trace = new_trace(pair, "w1 " * 100, LANES, Sampling(), max_new_tokens=60)
-    with pytest.raises(UserError, match=r"has 100 tokens and 60 new ones .* at most 128"):
+    with pytest.raises(UserError, match=r"has 100 tokens and you requested 60 new ones.* at most 128"):
         next(race(pair, trace))

@@ -246,7 +246,7 @@ def test_kernels_write_nowhere_but_in_their_cache_and_refuse_tokens_that_are_non
     with pytest.raises(IndexError, match="9 tokens in a cache for 8"):
         runner.forward(token_ids(9), cache)
     for token in (-1, runner.vocab_size):
-        with pytest.raises(IndexError, match=f"is none of {runner.vocab_size}"):
+        with pytest.raises(IndexError, match=f"is not one of {runner.vocab_size}"):
             runner.forward(torch.tensor([1, token]), cache)
     assert cache.length == 0
     assert runner.forward(token_ids(8), cache).logits.shape == (8, runner.vocab_size)

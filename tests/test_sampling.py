@@ -166,7 +166,7 @@ def test_warped_rows_are_distributions_that_keep_the_order_and_the_argmax(rows, 
     ("values", "named"),
     [
         ({"temperature": -1}, "temperature is -1"),
-        ({"temperature": 1e-40}, "use 0 for argmax decoding, or a value of at least 0.001"),
+        ({"temperature": 1e-40}, "temperature is 1e-40; use 0 for argmax decoding, or a value"),
         ({"temperature": "hot"}, "temperature is 'hot'"),
         ({"temperature": math.nan}, "temperature is nan"),
         ({"temperature": math.inf}, "temperature is inf"),

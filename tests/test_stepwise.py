@@ -21,10 +21,10 @@ from adaedl.pairs.loading import load_model, load_pair
 from adaedl.pairs.weights import fetch_weights
 
 CPU = torch.device("cpu")
-NOT_CAUSAL = "is not causal: its logits for the beginning of a text depend on how the text goes on"
-NO_CACHE = "keeps no key–value cache"
-NOT_REWOUND = "keeps a cache that cannot be rewound"
-IN_PARTS = "gives different logits for a text in parts than for the whole text"
+NOT_CAUSAL = "is not causal: its logits for the start of a text depend on what follows"
+NO_CACHE = "has no key–value cache"
+NOT_REWOUND = "has a cache that cannot be rewound"
+IN_PARTS = "gives different logits for a text read in parts than for the text read at once"
 VERDICTS = {
     "llama": "kernels, up to 48 tokens",
     "qwen2": "kernels, up to 48 tokens",
@@ -188,7 +188,7 @@ def test_texts_end_where_a_rotary_embedding_would_change():
     assert (runner.max_context, model.config.max_position_embeddings) == (24, CONTEXT)
     pair = toy_pair(runner, IndependentDrafter(runner))
     assert read_prompt(pair, torch.arange(20), 4).prompt_tokens == 20
-    with pytest.raises(UserError, match="20 tokens and 5 new ones were asked for, but toy reads at most 24"):
+    with pytest.raises(UserError, match="20 tokens and you requested 5 new ones, but toy reads at most 24"):
         read_prompt(pair, torch.arange(20), 5)
 
 

@@ -102,7 +102,7 @@ def test_added_tokens_may_differ_and_the_first_of_them_is_named():
     b = target.convert_tokens_to_ids("<b>")
     found = check_same_tokenizer(target, draft)
     assert found == Difference(frozenset({b, b + 1}), found.first)
-    assert found.first == f"token {b} is '<b>' to the target and '<c>' to the draft"
+    assert found.first == f"token {b} is '<b>' in the target and '<c>' in the draft"
     assert found.sentence == f"the tokenizers differ in 2 tokens, which are never drafted: {found.first}"
     only = check_same_tokenizer(reserved("<a>"), reserved("<a>", "<b>"))
     assert only.first == f"only the draft has token {b}, '<b>'"
@@ -169,9 +169,7 @@ def test_the_target_still_writes_the_tokens_that_are_never_drafted(verification)
 def test_a_tokenizer_with_more_tokens_than_its_model_has_rows_is_refused(tmp_path):
     tokenizer = make_tokenizer("byte_level", CHATML)
     folder = save_model(tmp_path / "model", tokenizer, rows=len(tokenizer) - 1)
-    sentence = (
-        rf"tokenizer of .* has {len(tokenizer):,} tokens, and its weights are for {len(tokenizer) - 1:,};"
-    )
+    sentence = rf"tokenizer of .* has {len(tokenizer):,} tokens, but its weights have {len(tokenizer) - 1:,};"
     with pytest.raises(UserError, match=sentence):
         load_pair(f"{folder}:{folder}", device="cpu")
 

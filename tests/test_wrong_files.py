@@ -49,7 +49,7 @@ def refusal(path: str | Path, **options) -> str:
 def test_a_path_that_no_folder_can_have_is_refused(path, reason):
     said = refusal(path)
     assert said.startswith("The folder '")
-    assert said.endswith(f" cannot be read ({reason}); give another one.")
+    assert said.endswith(f" cannot be read ({reason}); choose another one.")
     assert "\0" not in said
 
 
@@ -116,7 +116,7 @@ def test_a_folder_and_files_that_may_not_be_read_are_told(open_folder, model, cl
     with as_nobody():
         said = refusal(open_folder / "model")
     if closed == "model":
-        assert said.endswith("cannot be read (Permission denied); give another one.")
+        assert said.endswith("cannot be read (Permission denied); choose another one.")
     else:
         assert "that can be loaded" in said
 

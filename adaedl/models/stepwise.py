@@ -152,8 +152,8 @@ class Probe:
             whole = self._read_whole(self.token_ids, near)  # the model's own positions may not begin at 0
         if self._differs(changed, whole):
             raise UserError(
-                "This {} model is not causal: its logits for the beginning of a text depend on how the text "
-                "goes on; choose a causal model, such as Llama or Qwen2.",
+                "This {} model is not causal: its logits for the start of a text depend on what follows; "
+                "choose a causal model, such as Llama or Qwen2.",
                 self.model.kind,
             )
 
@@ -177,15 +177,15 @@ class Probe:
             apart = distance(torch.cat(parts), whole)
         if lengths != [11, TOKENS]:
             raise UserError(
-                "This {} model keeps no key–value cache, which speculative decoding needs; choose a model "
-                "that has one, such as Llama or Qwen2.",
+                "This {} model has no key–value cache, which speculative decoding needs; choose a model that"
+                " has one, such as Llama or Qwen2.",
                 self.model.kind,
             )
         if apart > self.tolerance:
             raise UserError(
-                "This {} model gives different logits for a text in parts than for the whole text ({:.0%} of "
-                "their standard deviation apart), so its output would be wrong; choose a model whose cache "
-                "can be rewound, such as Llama or Qwen2.",
+                "This {} model gives different logits for a text read in parts than for the text read at "
+                "once ({:.0%} of their standard deviation apart), so its output would be wrong; choose a "
+                "model whose cache can be rewound, such as Llama or Qwen2.",
                 self.model.kind,
                 apart,
             )
@@ -229,7 +229,7 @@ def distance(logits: Tensor, whole: Tensor) -> float:
 def cannot_rewind(kind: str, layer_types: Iterable[str]) -> UserError:
     """The error for a model with layers of these types."""
     return UserError(
-        "{} keeps a cache that cannot be rewound ({}); choose a model with full attention in every layer.",
+        "{} has a cache that cannot be rewound ({}); choose a model with full attention in every layer.",
         kind,
         ", ".join(sorted(set(layer_types))),
     )

@@ -108,7 +108,7 @@ def _checked(write: Callable[[list[list[dict]], bool], list[str]], name: str) ->
         return render_all((prompt,))[0]
 
     if len(set(render_all((PROMPT, OTHER_PROMPT)))) == 1:
-        raise UserError("The chat template of {} leaves the prompt out; choose another model.", name)
+        raise UserError("The chat template of {} ignores the prompt; choose another model.", name)
     turns = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": ANSWER}]
     try:
         answered = write([turns], False)[0]

@@ -102,7 +102,7 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
         raise UserError("There is no dtype {!r}; choose auto or one of {}.", dtype, ", ".join(DTYPES))
     if wanted == "int8" and (device.type != "cpu" or not multiplies_int8()):
         raise UserError(
-            "int8 is for a CPU that multiplies it fast (with AVX-512 VNNI) in this app's kernels, which {} "
+            "int8 needs a CPU that multiplies it fast (with AVX-512 VNNI) in this app's kernels, which {} "
             "does not; choose auto.",
             device,
         )
@@ -163,17 +163,20 @@ def load_model(
         )
     if spread and {"cpu", "disk"} & set(map(str, model.hf_device_map.values())):
         raise UserError(
-            "The layers of {} do not fit the GPUs here, however they are shared out; choose a smaller pair.",
+            "The layers of {} do not fit on the GPUs here, however they are split; choose a smaller pair.",
             name,
         )
     if missing := sorted(info["missing_keys"]):
         raise UserError(
-            "{} lacks {} of its weights, {} first; choose another model.", name, len(missing), missing[0]
+            "{} lacks {} of its weights, starting with {}; choose another model.",
+            name,
+            len(missing),
+            missing[0],
         )
     if unused := sorted(key for key in info["unexpected_keys"] if not BUFFERS.search(key)):
         raise UserError(
-            "The configuration of {} leaves out {} of the weights in its files, {} first; choose another "
-            "model.",
+            "The configuration of {} leaves out {} of the weights in its files, starting with {}; choose "
+            "another model.",
             name,
             len(unused),
             unused[0],
@@ -452,8 +455,8 @@ def _check_int8(preset: Preset, target: Runner) -> None:
 
     if not isinstance(target, PackedModel) or not same_bits(target, torch.arange(10), 5):
         raise UserError(
-            "int8 is for models of the families {} on a CPU that gives each token the same numbers alone and "
-            "beside others; {} here is none, choose the dtype auto.",
+            "int8 needs a model of the families {} and a CPU that computes the same numbers for a token "
+            "alone and in a batch; {} here does not qualify; choose the dtype auto.",
             ", ".join(FAMILIES),
             preset.name,
         )
@@ -497,7 +500,7 @@ def _check_layers(folder: Path, name: str) -> None:
 
 
 def _misfit(name: str) -> UserError:
-    return UserError("The configuration of {} does not fit its files; choose another model.", name)
+    return UserError("The configuration of {} does not match its files; choose another model.", name)
 
 
 def _check_memory(name: str, size: int, free: int | None) -> None:
@@ -506,8 +509,8 @@ def _check_memory(name: str, size: int, free: int | None) -> None:
 
     if free is not None and ROOM * size > free:
         raise UserError(
-            "{} needs about {:.1f} GiB of memory, and {:.1f} GiB are free here; choose a smaller pair, such "
-            "as {}.",
+            "{} needs about {:.1f} GiB of memory, but only {:.1f} GiB are free here; choose a smaller pair, "
+            "such as {}.",
             name,
             ROOM * size / 2**30,
             free / 2**30,
@@ -523,8 +526,8 @@ def _for_accelerate(name: str, spread: dict[str, int]) -> dict[int | str, int]:
     """
     if find_spec("accelerate") is None:
         raise UserError(
-            "{} does not fit one GPU, and the package accelerate, which shares it out to several, is not "
-            "there; install it with: pip install accelerate",
+            "{} does not fit on one GPU, and the package accelerate, which splits it over several, is not "
+            "installed; run: pip install accelerate",
             name,
         )
     return {int(device.rpartition(":")[2]): most for device, most in spread.items()} | {"cpu": 0}
@@ -540,7 +543,7 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
             raise
         refusal = "{} has no {} that can be loaded: {}"
         if "trust_remote_code" in str(error):
-            reason = Sentence("it needs code of its own, which is never run here")
+            reason = Sentence("it needs its own code, which is never run here")
             raise UserError(refusal, name, what, reason) from error
         raise Unreadable(name, refusal, name, what, first_line(error)) from error
 

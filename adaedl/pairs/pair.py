@@ -69,7 +69,7 @@ class Pair:
             runners.append((self.draft_name, draft))
         return [
             Sentence(
-                "{} runs on transformers' own forwards, which are slower, because {}.", name, runner.reason
+                "{} runs on transformers' own forward pass, which is slower, because {}.", name, runner.reason
             )
             for name, runner in runners
             if getattr(runner, "reason", None)

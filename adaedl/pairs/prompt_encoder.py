@@ -62,7 +62,9 @@ class PromptEncoder:
                 "The tokenizer of {} fails ({}); choose another model.", self.name, reason
             ) from error
         if not ids:
-            raise UserError("The tokenizer of {} reads nothing in this prompt; write another one.", self.name)
+            raise UserError(
+                "The tokenizer of {} finds no tokens in this prompt; write another one.", self.name
+            )
         return ids
 
     def _encode(self, prompt: str) -> list[int]:
@@ -95,7 +97,7 @@ class PromptEncoder:
                 return read.ids
         found = self._control_token.search(prompt)
         raise UserError(
-            "The tokenizer of {} can read {!r} only as a control token; leave it out of the prompt.",
+            "The tokenizer of {} can read {!r} only as a control token; remove it from the prompt.",
             self.name,
             found.group() if found else prompt,
         )

@@ -57,7 +57,7 @@ def check_same_tokenizer(target_tokenizer, draft_tokenizer) -> Difference | None
     else:
         difference = _difference(ordinary[0], target, draft)
     raise UserError(
-        "These two models have different tokenizers: {}; choose a draft of the target's own family.",
+        "These two models have different tokenizers: {}; choose a draft model from the target's family.",
         difference,
     )
 
@@ -72,7 +72,7 @@ def _difference(index: int, target: dict[int, str], draft: dict[int, str]) -> Se
     if index not in target:
         return Sentence("only the draft has token {}, {!r}", index, draft[index])
     return Sentence(
-        "token {} is {!r} to the target and {!r} to the draft", index, target[index], draft[index]
+        "token {} is {!r} in the target and {!r} in the draft", index, target[index], draft[index]
     )
 
 
@@ -81,7 +81,7 @@ def check_rows(model, tokenizer, name: str) -> None:
     tokens, rows = tokens_of(tokenizer), _rows(model)
     if tokens > rows:
         raise UserError(
-            "The tokenizer of {} has {:,} tokens, and its weights are for {:,}; choose another model.",
+            "The tokenizer of {} has {:,} tokens, but its weights have {:,}; choose another model.",
             name,
             tokens,
             rows,
@@ -117,8 +117,8 @@ def share_vocabulary(target, draft, tokenizer, difference: Difference | None) ->
     shared = max(shared_ids(tokenizer, difference), default=-1) + 1
     if draft_rows < shared:
         raise UserError(
-            "The target has {:,} logits and the draft {:,} for {:,} tokens, so one of them "
-            "cannot produce them all; choose a draft of the target's own family.",
+            "The target has {:,} logits and the draft {:,} for {:,} tokens, so one of them cannot produce "
+            "every token; choose a draft model from the target's family.",
             *widths,
             shared,
         )

