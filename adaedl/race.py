@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 from adaedl import __version__
 from adaedl.decoding import decode, read_prompt
+from adaedl.decoding.differences import explain_differences
 from adaedl.errors import Sentence
 from adaedl.metrics import RunningMetrics
 from adaedl.pairs.loading import memory_told
@@ -19,7 +20,6 @@ from adaedl.pairs.pair import Pair
 from adaedl.request import NOISE_VERSION, Sampling, check_race
 from adaedl.stopping import make_stopper
 from adaedl.system.threads import threads_in_use
-from adaedl.text_difference import explain_differences
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
 
 

@@ -15,11 +15,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from adaedl.decoding import decode, read_prompt, score_sampling
+from adaedl.decoding import decode, read_prompt
 from adaedl.errors import Sentence, UserError
 from adaedl.models.drafters.drafter import DraftSession
 from adaedl.models.runner import PREFILL_CHUNK
-from adaedl.noise import SharedNoise
+from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.loading import memory_told
 from adaedl.pairs.pair import Pair
 from adaedl.race import new_trace
@@ -31,6 +31,7 @@ from adaedl.sampling import (
     acceptance_probability,
     choose_with_noise,
     draft_statistics,
+    score_sampling,
     warp,
     warp_logits,
 )
@@ -172,7 +173,7 @@ def _record(
     token_ids = [token for played in plain for token in played.token_ids]
 
     # What both models have read where each token of the text is the next.
-    read = torch.cat((context.next_token, context.next_token.new_tensor(token_ids[:-1])))
+    read = torch.cat((context.unread, context.unread.new_tensor(token_ids[:-1])))
     layers = pair.drafter.feature_layers
     cache = context.target_cache.copy()
     outputs = [pair.target.forward(chunk, cache, "all", layers) for chunk in read.split(PREFILL_CHUNK)]
