@@ -92,7 +92,7 @@ class RunningMetrics:
         lanes = range(len(trace.lanes))
         self.baseline = next((n for n in lanes if trace.lanes[n].stopper == BASELINE), None)
         # Whether the rule makes all lanes write the same text, so that they can be compared.
-        self.comparable = trace.verification == "shared_noise" or trace.sampling.temperature == 0
+        self.comparable = trace.verification == "shared_noise" or trace.sampling.greedy
         self.compared = [0 for _ in lanes]  # tokens of each lane that have been held against the baseline's
         self.same_text = [True for _ in lanes]
 

@@ -17,10 +17,9 @@ from adaedl.errors import Sentence
 from adaedl.metrics import RunningMetrics
 from adaedl.pairs.loading import memory_told
 from adaedl.pairs.pair import Pair
-from adaedl.request import NOISE_VERSION, Sampling, check_race
-from adaedl.stopping import make_stopper
+from adaedl.request import NOISE_VERSION, RaceRequest, Sampling, fresh_stopper
 from adaedl.system.threads import threads_in_use
-from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
+from adaedl.trace import Lane, PairInfo, Round, Trace
 
 
 def new_trace(
@@ -41,8 +40,15 @@ def new_trace(
     Raises:
         UserError: naming the value that will not do, and what would.
     """
-    check_race(prompt, lanes, max_new_tokens, seed, verification)
-    stoppers = [make_stopper(spec) for spec in lanes]
+    return empty_trace(pair, RaceRequest(prompt, lanes, sampling, max_new_tokens, seed, verification))
+
+
+def empty_trace(pair: Pair, request: RaceRequest) -> Trace:
+    """The trace of a race on this pair that has not begun.
+
+    Raises:
+        UserError: the pair's tokenizer cannot read the prompt.
+    """
     return Trace(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={
@@ -54,14 +60,17 @@ def new_trace(
         dtype=pair.dtype_name,
         threads=threads_in_use().count,
         pair=PairInfo(pair.name, pair.target_name, pair.draft_name, pair.weights),
-        prompt=prompt,
-        prompt_tokens=len(pair.encode(prompt)),
-        max_new_tokens=max_new_tokens,
-        seed=seed,
-        sampling=SamplingInfo(**sampling.to_dict()),
-        verification=verification,
+        prompt=request.prompt,
+        prompt_tokens=len(pair.encode(request.prompt)),
+        max_new_tokens=request.max_new_tokens,
+        seed=request.seed,
+        sampling=request.sampling,
+        verification=request.verification,
         noise_version=NOISE_VERSION,
-        lanes=[Lane(s.name, s.settings, spec.strip()) for s, spec in zip(stoppers, lanes, strict=True)],
+        lanes=[
+            Lane(stopper.name, stopper.settings, spec.strip())
+            for stopper, spec in zip(request.stoppers, request.lanes, strict=True)
+        ],
     )
 
 
@@ -85,8 +94,8 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
 
 
 def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]:
-    sampling = Sampling(trace.sampling.temperature, trace.sampling.top_k, trace.sampling.top_p)
-    stoppers = [make_stopper(lane.label) for lane in trace.lanes]
+    sampling = Sampling.of(trace.sampling)
+    stoppers = [fresh_stopper(lane) for lane in trace.lanes]
     drafting = any(stopper.max_draft for stopper in stoppers)
     context = read_prompt(pair, pair.encode(trace.prompt), trace.max_new_tokens, drafting)
     metrics = RunningMetrics(trace)

@@ -3,10 +3,12 @@
 Nothing here imports torch, so that a page or a command line can refuse a bad request at once.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 
 from adaedl.errors import UserError
-from adaedl.stopping import check_live, make_stopper
+from adaedl.stopping import STOPPERS, Stopper, check_live, make_stopper
+from adaedl.trace import Lane, SamplingInfo
 
 VERIFICATIONS = ("shared_noise", "speculative")
 NOISE_VERSION = 2  # of the shared noise: a new one writes another text for the same seed
@@ -18,41 +20,60 @@ MIN_TEMPERATURE = 1e-3  # logits over less leave the range of float16 and float3
 MAX_PROMPT_CHARACTERS = 20_000
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are drawn. `temperature` 0 is argmax; `top_k` 0 and `top_p` 1 are off.
+class Sampling(SamplingInfo):
+    """How tokens are drawn, in the ranges that this program runs.
 
     Raises:
         UserError: a value is not a number or out of range.
     """
 
-    temperature: float = 0.7
-    top_k: int = 0
-    top_p: float = 1.0
+    def __init__(self, temperature: float = 0.7, top_k: int = 0, top_p: float = 1.0):
+        _check_number(temperature, 0, 10, "temperature is {!r}; it must be between 0 and 10, such as 0.7.")
+        if 0 < temperature < MIN_TEMPERATURE:
+            raise UserError(
+                "temperature is {!r}; use 0 for argmax, or at least {:g}.", temperature, MIN_TEMPERATURE
+            )
+        _check_number(top_p, 1e-6, 1, "top_p is {!r}; it must be above 0 and at most 1; 1 switches it off.")
+        whole = "top_k is {!r}; it must be a whole number from 0 to 1,000,000; 0 switches it off."
+        _check_number(top_k, 0, 10**6, whole)
+        if top_k != int(top_k):
+            raise UserError(whole, top_k)
+        super().__init__(temperature, int(top_k), top_p)  # 40.0 is fine, but torch wants 40
+
+    @classmethod
+    def of(cls, info: SamplingInfo) -> "Sampling":
+        """Return what a trace says as it can be run; what comes from a file is checked.
+
+        Raises:
+            UserError: as the constructor.
+        """
+        return info if isinstance(info, cls) else cls(**asdict(info))
+
+
+@dataclass(frozen=True)
+class RaceRequest:
+    """A race that can be run. Making one checks every value and parses every spec, so that nothing after it
+    has to.
+
+    Attributes:
+        lanes: stopper specs, see `make_stopper`; the order is the order on screen.
+        stoppers: what the specs name.
+
+    Raises:
+        UserError: naming the value that will not do, and what would.
+    """
+
+    prompt: str
+    lanes: Sequence[str]
+    sampling: Sampling
+    max_new_tokens: int = 96
+    seed: int = 0
+    verification: str = "shared_noise"
+    stoppers: list[Stopper] = field(init=False, repr=False)
 
     def __post_init__(self):
-        _check_number(
-            self.temperature, 0, 10, "temperature is {!r}; it must be between 0 and 10, such as 0.7."
-        )
-        if 0 < self.temperature < MIN_TEMPERATURE:
-            raise UserError(
-                "temperature is {!r}; use 0 for argmax, or at least {:g}.", self.temperature, MIN_TEMPERATURE
-            )
-        _check_number(
-            self.top_p, 1e-6, 1, "top_p is {!r}; it must be above 0 and at most 1; 1 switches it off."
-        )
-        whole = "top_k is {!r}; it must be a whole number from 0 to 1,000,000; 0 switches it off."
-        _check_number(self.top_k, 0, 10**6, whole)
-        if self.top_k != int(self.top_k):
-            raise UserError(whole, self.top_k)
-        object.__setattr__(self, "top_k", int(self.top_k))  # 40.0 is fine, but torch wants 40
-
-    @property
-    def greedy(self) -> bool:
-        return self.temperature == 0
-
-    def to_dict(self) -> dict:
-        return asdict(self)
+        stoppers = check_race(self.prompt, self.lanes, self.max_new_tokens, self.seed, self.verification)
+        object.__setattr__(self, "stoppers", stoppers)
 
 
 def _check_number(value, low: float, high: float, refusal: str) -> None:
@@ -73,8 +94,10 @@ def check_run(max_new_tokens: int, seed: int, verification: str) -> None:
         )
 
 
-def check_race(prompt: str, lanes: list[str], max_new_tokens: int, seed: int, verification: str) -> None:
-    """All that can be said against a race before its pair is loaded.
+def check_race(
+    prompt: str, lanes: Sequence[str], max_new_tokens: int, seed: int, verification: str
+) -> list[Stopper]:
+    """Check all of a race that can be checked before its pair is loaded, and return its stoppers.
 
     Raises:
         UserError: naming the value that will not do, and what would.
@@ -84,13 +107,20 @@ def check_race(prompt: str, lanes: list[str], max_new_tokens: int, seed: int, ve
         raise UserError("The race has no lanes; name at least one stopper, such as adaedl.")
     if len(lanes) > MAX_LANES:
         raise UserError("The race has {} lanes; at most {} run at once.", len(lanes), MAX_LANES)
-    for spec in lanes:
-        check_live(make_stopper(spec))
+    stoppers = [make_stopper(spec) for spec in lanes]
+    for stopper in stoppers:
+        check_live(stopper)
     check_prompt(prompt)
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise UserError(
             "The prompt has {:,} characters; at most {:,} are read.", len(prompt), MAX_PROMPT_CHARACTERS
         )
+    return stoppers
+
+
+def fresh_stopper(lane: Lane) -> Stopper:
+    """Return a stopper with the settings of a lane, before its first round."""
+    return STOPPERS[lane.stopper](**lane.settings)
 
 
 def check_prompt(prompt: str) -> None:

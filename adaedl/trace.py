@@ -6,7 +6,7 @@ The page is a player over a `Trace`; live, it follows one that still grows. The 
 
 import json
 from codecs import BOM_UTF8
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -198,11 +198,25 @@ class PairInfo:
     weights: str
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class SamplingInfo:
+    """How tokens are drawn, as a file says it. `temperature` 0 is argmax; `top_k` 0 and `top_p` 1 are off.
+
+    `adaedl.request.Sampling` is one that this program runs; it equals what it reads back as."""
+
     temperature: Annotated[float, Field(ge=0)]
     top_k: Count
     top_p: Annotated[float, Field(gt=0, le=1)]
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0
+
+    def __eq__(self, other: object) -> bool:
+        return astuple(self) == astuple(other) if isinstance(other, SamplingInfo) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(astuple(self))
 
 
 @dataclass

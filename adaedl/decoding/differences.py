@@ -27,9 +27,8 @@ def explain_differences(pair: Pair, trace: Trace) -> None:
     Args:
         trace: a finished race under shared noise or at temperature 0; any other is left as it is.
     """
-    greedy = trace.sampling.temperature == 0
     baseline = next((lane for lane in trace.lanes if lane.stopper == BASELINE), None)
-    if baseline is None or not (greedy or trace.verification == "shared_noise"):
+    if baseline is None or not (trace.sampling.greedy or trace.verification == "shared_noise"):
         return
     different: dict[int, list[Lane]] = {}
     for lane in trace.lanes:
@@ -51,7 +50,7 @@ def explain_differences(pair: Pair, trace: Trace) -> None:
 @torch.inference_mode()
 def _measure_gaps(pair: Pair, trace: Trace, token_ids: list[int], different: dict[int, list[Lane]]) -> None:
     """Set the gap of each lane's difference; `different` has the lanes that differ at each position."""
-    sampling = Sampling(trace.sampling.temperature, trace.sampling.top_k, trace.sampling.top_p)
+    sampling = Sampling.of(trace.sampling)
     last = max(different)
     noise = None if sampling.greedy else SharedNoise(trace.seed, pair.target.vocab_size, pair.device)
     prompt_ids = pair.encode(trace.prompt)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from adaedl.errors import UserError
 from adaedl.pairs.presets import resolve
-from adaedl.request import NOISE_VERSION, Sampling, check_race
+from adaedl.request import NOISE_VERSION, RaceRequest, Sampling
 from adaedl.stopping import split_specs
 from components.serving.hosting import host
 
@@ -31,8 +31,8 @@ class RaceSettings:
     seed: int
     verification: str
 
-    def check(self) -> None:
-        """Everything that can be known before the models are there.
+    def check(self) -> RaceRequest:
+        """Return the race that they ask for, with all checked that can be before the models are there.
 
         Raises:
             UserError: naming the value that will not do, and what would.
@@ -40,18 +40,25 @@ class RaceSettings:
         for name in ("prompt", "pair", "verification"):
             if not isinstance(value := getattr(self, name), str | None):
                 raise UserError("{} is {!r:.60}; it must be a text.", name, value)
-        check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
+        request = RaceRequest(
+            self.prompt or "",
+            self.lanes,
+            Sampling(self.temperature, self.top_k, self.top_p),
+            self.max_new_tokens,
+            self.seed,
+            self.verification,
+        )
         if len(self.lanes) > self.MOST_LANES:
             raise UserError(
                 "The race has {} lanes; the page runs at most {} at once.", len(self.lanes), self.MOST_LANES
             )
-        Sampling(self.temperature, self.top_k, self.top_p)
         most = host().max_tokens  # a page is shared; the command line has no such limit
         if self.max_new_tokens > most:
             raise UserError(
                 "{} new tokens were asked for; the page writes at most {}.", self.max_new_tokens, most
             )
         resolve(self.pair)
+        return request
 
     @classmethod
     def from_query(cls, query: str, default: "RaceSettings") -> "RaceSettings | None":
