@@ -1,8 +1,8 @@
-"""Several stoppers on one prompt and one device, side by side, none on another's clock.
+"""Race several stoppers on one prompt and one device, each on a clock of its own.
 
-The lane whose own clock is behind runs its next round, and its clock advances by that round's time
-alone, so the lanes' relative positions are the true ones at every moment. The prompt is prefilled
-once; every lane starts from a copy of the caches.
+The lane whose clock is furthest behind runs its next round, and its clock advances by that round's time
+alone, so the lanes' relative positions are right at every moment. The prompt is prefilled once, and every
+lane starts from a copy of the caches.
 """
 
 import platform
@@ -32,19 +32,19 @@ def new_trace(
     seed: int = 0,
     verification: str = "shared_noise",
 ) -> Trace:
-    """A race that has not begun: every input checked, no round played.
+    """Check the inputs of a race and return its trace, without rounds.
 
     Args:
         lanes: stopper specs, see `make_stopper`; the order is the order on screen.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: a value is invalid; the message names it and says what is valid.
     """
     return empty_trace(pair, RaceRequest(prompt, lanes, sampling, max_new_tokens, seed, verification))
 
 
 def empty_trace(pair: Pair, request: RaceRequest) -> Trace:
-    """The trace of a race on this pair that has not begun.
+    """Return the trace of a race on this pair that has not begun.
 
     Raises:
         UserError: the pair's tokenizer cannot read the prompt.
@@ -75,14 +75,15 @@ def empty_trace(pair: Pair, request: RaceRequest) -> Trace:
 
 
 def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int, Round]]:
-    """Run the race a trace describes, filling it in: yields (lane number, its new round) as they come.
+    """Run the race that a trace describes and fill the trace in. Yield (lane number, new round) after each
+    round.
 
-    Close the generator to stop: what has run stays in the trace. Texts and metrics are up to date at every
-    yield, at the cost of what is new.
+    Close the generator to stop; the rounds so far stay in the trace. Texts and metrics are up to date at
+    every yield.
 
     Raises:
         UserError: the prompt and the answer do not fit the model's context, the device's memory is full, or a
-            model gives no numbers.
+            model's logits are NaN.
     """
     too_large = Sentence(
         "{} has too little free memory for this race; run fewer lanes, shorten the prompt or ask "

@@ -1,6 +1,6 @@
-"""What may be asked of the engine, checked before a model is there.
+"""Check what a user asks of the engine, before any model is loaded.
 
-Nothing here imports torch, so that a page or a command line can refuse a bad request at once.
+Nothing here imports torch, so the page and the command line can refuse a bad request at once.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from adaedl.stopping import STOPPERS, Stopper, check_live, make_stopper
 from adaedl.trace import Lane, SamplingInfo
 
 VERIFICATIONS = ("shared_noise", "speculative")
-NOISE_VERSION = 2  # of the shared noise: a new one writes another text for the same seed
+NOISE_VERSION = 2  # of the shared noise; another version writes another text for the same seed
 # Below temperature 1 AdaEDL does better with the entropy of q at 1 than of q as sampled, and then better from
 # λ0 = 0.2 than from 0.4 (docs/study.md).
 DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl:threshold=0.2,score_temperature=1.0")
 MAX_LANES = 12
-MIN_TEMPERATURE = 1e-3  # logits over less leave the range of float16 and float32
+MIN_TEMPERATURE = 1e-3  # logits divided by less leave the range of float16 and float32
 MAX_PROMPT_CHARACTERS = 20_000
 
 
 class Sampling(SamplingInfo):
-    """How tokens are drawn, in the ranges that this program runs.
+    """How tokens are drawn, with values in the ranges that this program runs.
 
     Raises:
         UserError: a value is not a number or out of range.
@@ -42,25 +42,25 @@ class Sampling(SamplingInfo):
 
     @classmethod
     def of(cls, info: SamplingInfo) -> "Sampling":
-        """Return what a trace says as it can be run; what comes from a file is checked.
+        """Return a trace's sampling in a form that can be run, checking it if it came from a file.
 
         Raises:
-            UserError: as the constructor.
+            UserError: as for the constructor.
         """
         return info if isinstance(info, cls) else cls(**asdict(info))
 
 
 @dataclass(frozen=True)
 class RaceRequest:
-    """A race that can be run. Making one checks every value and parses every spec, so that nothing after it
-    has to.
+    """A race that can be run. The constructor checks every value and parses every spec, so later code need
+    not.
 
     Attributes:
         lanes: stopper specs, see `make_stopper`; the order is the order on screen.
-        stoppers: what the specs name.
+        stoppers: the stoppers that the specs name.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: a value is invalid; the message names it and says what is valid.
     """
 
     prompt: str
@@ -83,7 +83,7 @@ def _check_number(value, low: float, high: float, refusal: str) -> None:
 
 
 def check_run(max_new_tokens: int, seed: int, verification: str) -> None:
-    """Raises UserError where a run's length, seed or verification rule is not possible."""
+    """Raise UserError if a run's length, seed or verification rule is invalid."""
     if not isinstance(max_new_tokens, int) or isinstance(max_new_tokens, bool) or max_new_tokens < 1:
         raise UserError("max_new_tokens is {!r}; it must be a whole number from 1.", max_new_tokens)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
@@ -97,10 +97,10 @@ def check_run(max_new_tokens: int, seed: int, verification: str) -> None:
 def check_race(
     prompt: str, lanes: Sequence[str], max_new_tokens: int, seed: int, verification: str
 ) -> list[Stopper]:
-    """Check all of a race that can be checked before its pair is loaded, and return its stoppers.
+    """Check everything about a race that can be checked before its pair is loaded; return its stoppers.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: a value is invalid; the message names it and says what is valid.
     """
     check_run(max_new_tokens, seed, verification)
     if not lanes:
@@ -124,7 +124,7 @@ def fresh_stopper(lane: Lane) -> Stopper:
 
 
 def check_prompt(prompt: str) -> None:
-    """Raises UserError where a prompt is empty, or holds what no tokenizer reads."""
+    """Raise UserError if a prompt is empty or holds text that no tokenizer can read."""
     if not prompt.strip():
         raise UserError("The prompt is empty; type a question or the beginning of a text.")
     try:

@@ -14,28 +14,28 @@ from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
 from adaedl.trace import TextDifference
 
-# How far rounding moves a logit. Float32 logits are good to 1e-4 here, and 16-bit ones between 16 and 32 are
-# 1/8 apart. int8 kernels give a token the same bits however it is verified.
+# How far rounding moves a logit. Float32 logits are accurate to 1e-4 here, and 16-bit logits between 16 and 32
+# are 1/8 apart. int8 kernels give a token the same bits however many tokens are verified with it.
 ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.25, torch.int8: 0.0}
 
 
 def rounding_of(dtype: torch.dtype, sampling: Sampling) -> float:
-    """Return how far apart two scores may be for rounding alone to decide between them: logits at temperature
-    0, logits / temperature + noise otherwise."""
+    """Return the largest gap between two scores that rounding can reverse. Scores are logits at temperature 0,
+    logits / temperature + noise otherwise."""
     logits = ROUNDING.get(dtype, ROUNDING[torch.float32])
     return logits if sampling.greedy else logits / sampling.temperature
 
 
 def first_difference(ours: list[int], theirs: list[int]) -> int | None:
-    """Return the first position where two texts differ, as far as both got."""
+    """Return the first position where two texts differ; None if they agree as far as both got."""
     pairs = zip(ours, theirs, strict=False)
     return next((index for index, (a, b) in enumerate(pairs) if a != b), None)
 
 
 def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: int, theirs: int) -> float:
-    """Return by how much the lower of two tokens' scores falls short of the highest: logits at temperature 0,
-    log-probability + noise otherwise. A token that top-k or top-p cuts off falls short by what it lacks of
-    the least kept one.
+    """Return the gap between the highest score and the lower of two tokens' scores: logits at temperature 0,
+    log-probability + noise otherwise. For a token that top-k or top-p cuts off, the gap is its distance to
+    the smallest kept score.
 
     Args:
         logits: [V]
@@ -57,7 +57,7 @@ def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: 
 
 
 def difference_words(difference: TextDifference, dtype: str) -> str:
-    """Return what a difference is, in words; `dtype` is the trace's."""
+    """Describe a difference in words; `dtype` is the trace's."""
     at = f"at token {difference.position + 1}"
     if difference.gap is None:
         return f"{at}, where the gap between the two choices could not be measured"

@@ -1,4 +1,4 @@
-"""Why a lane wrote another text than the target alone, where the rule makes all lanes write the same one.
+"""Explain why a lane's text differs from the target's own although the rule makes all lanes write the same.
 
 At the first token that differs the target reads the text once more, and `adaedl.text_difference` says
 whether rounding explains the gap between the two tokens.
@@ -19,13 +19,13 @@ from adaedl.trace import Lane, TextDifference, Trace
 
 
 def explain_differences(pair: Pair, trace: Trace) -> None:
-    """Set `text_difference` of each lane whose text is not the autoregressive lane's.
+    """Set `text_difference` of each lane whose text differs from the autoregressive lane's.
 
-    That takes one forward over the text for all lanes together, and none where all texts are the same. A
-    machine without the memory for it leaves the gap unknown: the race is over and its numbers stand.
+    That takes one forward over the text for all lanes together, and none if all texts are the same. If there
+    is too little memory for it, the gap stays unknown: the race is over and its numbers are valid.
 
     Args:
-        trace: a finished race under shared noise or at temperature 0; any other is left as it is.
+        trace: a finished race under shared noise or at temperature 0; any other is left unchanged.
     """
     baseline = next((lane for lane in trace.lanes if lane.stopper == BASELINE), None)
     if baseline is None or not (trace.sampling.greedy or trace.verification == "shared_noise"):
@@ -49,7 +49,7 @@ def explain_differences(pair: Pair, trace: Trace) -> None:
 
 @torch.inference_mode()
 def _measure_gaps(pair: Pair, trace: Trace, token_ids: list[int], different: dict[int, list[Lane]]) -> None:
-    """Set the gap of each lane's difference; `different` has the lanes that differ at each position."""
+    """Set the gap of each lane's difference. `different` holds the lanes that differ first at each position."""
     sampling = Sampling.of(trace.sampling)
     last = max(different)
     noise = None if sampling.greedy else SharedNoise(trace.seed, pair.target.vocab_size, pair.device)

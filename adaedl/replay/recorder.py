@@ -1,4 +1,4 @@
-"""Make a recording: the target writes its text once, and the drafter drafts on from every position of it.
+"""Make a recording: the target writes its text once, and the drafter continues from each of its positions.
 
 A recording costs two to three times what the target alone takes for the text (`Recording.plain_s`,
 `Recording.recording_s`), however many settings are replayed from it: positions draft side by side, see
@@ -45,14 +45,14 @@ def record(
     """Record the target's text after a prompt, under shared noise or at temperature 0.
 
     Args:
-        progress: told the share done, from 0 to 1; may raise to stop.
-        settings: `max_new_tokens` (96), `seed` (0), `depth` (12), the drafts from each position: stoppers
-            with a `max_draft` up to it can be replayed; `score_temperature` (None), as a stopper's setting:
-            stoppers that judge q at another cannot be replayed; `enough`, asked between rounds: once it
-            returns True, the text ends and the recording is the one of as many tokens.
+        progress: called with the share done, from 0 to 1; may raise to stop.
+        settings: `max_new_tokens` (96), `seed` (0); `depth` (12), the number of drafts from each position:
+            stoppers with a `max_draft` up to it can be replayed; `score_temperature` (None), the stopper
+            setting of that name: stoppers that score q at another temperature cannot be replayed; `enough`,
+            called between rounds: once it returns True, the text ends there.
 
     Raises:
-        UserError: a value that will not do, or a prompt that does not fit.
+        UserError: a value is invalid, or the prompt does not fit.
     """
     with closing(record_in_parts(pair, prompt, sampling, **settings)) as parts:
         for told in parts:
@@ -64,8 +64,8 @@ def record(
 def record_scored(
     pair: Pair, prompt: str, sampling: Sampling, score_temperatures: Sequence[float | None], **settings
 ) -> list[Recording]:
-    """One recording for each score temperature, of the same drafts and the same clocks; arguments and errors
-    are those of `record`."""
+    """Return one recording for each score temperature, all of the same drafts and the same clocks. Arguments
+    and errors as in `record`."""
     *_, recordings = _in_parts(pair, prompt, sampling, score_temperatures, **settings)
     return recordings
 
@@ -73,9 +73,9 @@ def record_scored(
 def record_in_parts(
     pair: Pair, prompt: str, sampling: Sampling, *, score_temperature: float | None = None, **settings
 ) -> Iterator[float | Recording]:
-    """Record a piece at a time: yields the share done, from 0 to 1, after each, and the recording at the end.
-    Close the generator to stop. What it waits between two pieces is on no clock. Arguments and errors are
-    those of `record`."""
+    """Record in steps: yield the share done, from 0 to 1, after each step, and the recording at the end.
+    Close the generator to stop. Pauses between two steps are on no clock. Arguments and errors as in
+    `record`."""
     with closing(_in_parts(pair, prompt, sampling, [score_temperature], **settings)) as parts:
         for told in parts:
             yield told[0] if isinstance(told, list) else told
@@ -92,10 +92,10 @@ def _in_parts(
     depth: int = DEFAULT_MAX_DRAFT,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[float | list[Recording]]:
-    """As `record_in_parts`, with a recording for each score temperature.
+    """Like `record_in_parts`, with one recording for each score temperature.
 
     Raises:
-        UserError: a value that will not do, a prompt that does not fit, or the device's memory is full.
+        UserError: a value is invalid, the prompt does not fit, or the device's memory is full.
     """
     seconds, told = 0.0, None
     parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperatures, enough)
@@ -126,7 +126,7 @@ def _record(
     enough: Callable[[], bool],
 ) -> Iterator[float | list[Recording]]:
     check_record(max_new_tokens, depth)
-    # A stopper checks them and makes them floats.
+    # AdaEDL validates them and converts them to floats.
     score_temperatures = [AdaEDL(score_temperature=value).score_temperature for value in score_temperatures]
     options = {"max_new_tokens": max_new_tokens, "seed": seed}
     trace = new_trace(pair, prompt, ["autoregressive"], sampling, **options)  # checks every value
@@ -302,12 +302,12 @@ def _rounds_within(rounds: list[Round], tokens: int) -> Iterator[Round]:
 
 
 def _outcome(played: Round) -> tuple:
-    """What a round did, without what it took."""
+    """Return what a round did, without its times."""
     return *(token.id for token in played.drafted), played.accepted, played.stop_reason, *played.token_ids
 
 
 def check_record(max_new_tokens: int, depth: int) -> None:
-    """Raises UserError where a recording of this length or depth is not possible."""
+    """Raise UserError if a recording of this length or depth is not possible."""
     if not isinstance(depth, int) or not 1 <= depth <= MAX_DRAFT_LIMIT:
         raise UserError("depth is {!r}; it must be a whole number from 1 to {}.", depth, MAX_DRAFT_LIMIT)
     if isinstance(max_new_tokens, int) and max_new_tokens > MAX_TOKENS:
@@ -315,8 +315,9 @@ def check_record(max_new_tokens: int, depth: int) -> None:
 
 
 class Probe(Stopper):
-    """Drafts every number of tokens from 1 to `depth` in turn, the ends first and then what lies in between,
-    so that few rounds show what all lengths cost; none at 0."""
+    """A stopper that drafts every number of tokens from 1 to `depth` in turn, the extremes first and then the
+    numbers between, so that a few rounds show the cost of every length. With a depth of 0 it drafts nothing.
+    """
 
     name = "probe"
 
@@ -334,7 +335,7 @@ class Probe(Stopper):
 
 
 def _from_ends(depth: int) -> list[int]:
-    """The numbers from 1 to `depth`: both ends, then again and again the middles of what is left."""
+    """Return the numbers from 1 to `depth`: both ends, then repeatedly the middle of the remaining gaps."""
     order, gaps = sorted({1, depth}) if depth else [], [(1, depth)]
     for low, high in gaps:
         if high - low > 1:

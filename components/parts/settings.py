@@ -1,4 +1,4 @@
-"""What a visitor can set, and the check that turns a bad value into one sentence at once."""
+"""What a visitor can set for a race: the values as they came, and their check."""
 
 import json
 import re
@@ -17,7 +17,8 @@ MAX_LANES = 6  # of a race that is run here; the page opens traces of as many la
 
 @dataclass(frozen=True)
 class RaceSettings:
-    """The controls' values as they came, unchecked."""
+    """The values of the controls, a link or an API call as they came, unchecked. `check` turns them into a
+    RaceRequest."""
 
     MOST_LANES: ClassVar[int] = MAX_LANES
 
@@ -32,10 +33,10 @@ class RaceSettings:
     verification: str
 
     def check(self) -> RaceRequest:
-        """Return the race that they ask for, with all checked that can be before the models are there.
+        """Check the settings as far as possible before the models are loaded; return the race they ask for.
 
         Raises:
-            UserError: naming the value that will not do, and what would.
+            UserError: a value is invalid; the message names it and says what is valid.
         """
         for name in ("prompt", "pair", "verification"):
             if not isinstance(value := getattr(self, name), str | None):
