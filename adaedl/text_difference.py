@@ -14,14 +14,14 @@ from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
 from adaedl.trace import TextDifference
 
-# How far rounding moves a logit. Float32 logits are accurate to 1e-4 here, and 16-bit logits between 16 and 32
+# How far rounding moves a logit. Float32 logits are accurate to 1e-4 here, and 16-bit ones between 16 and 32
 # are 1/8 apart. int8 kernels give a token the same bits however many tokens are verified with it.
 ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.25, torch.int8: 0.0}
 
 
 def rounding_of(dtype: torch.dtype, sampling: Sampling) -> float:
-    """Return the largest gap between two scores that rounding can reverse. Scores are logits at temperature 0,
-    logits / temperature + noise otherwise."""
+    """Return the largest gap between two scores that rounding can reverse. Scores are logits at temperature
+    0, logits / temperature + noise otherwise."""
     logits = ROUNDING.get(dtype, ROUNDING[torch.float32])
     return logits if sampling.greedy else logits / sampling.temperature
 

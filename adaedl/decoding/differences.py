@@ -49,7 +49,7 @@ def explain_differences(pair: Pair, trace: Trace) -> None:
 
 @torch.inference_mode()
 def _measure_gaps(pair: Pair, trace: Trace, token_ids: list[int], different: dict[int, list[Lane]]) -> None:
-    """Set the gap of each lane's difference. `different` holds the lanes that differ first at each position."""
+    """Set the gap of each lane's difference. `different` has the lanes by the position where they differ."""
     sampling = Sampling.of(trace.sampling)
     last = max(different)
     noise = None if sampling.greedy else SharedNoise(trace.seed, pair.target.vocab_size, pair.device)
