@@ -1,6 +1,6 @@
-"""Traces to numbers: the only place where a speedup is computed.
+"""Compute a lane's metrics from its rounds. A speedup is computed here and nowhere else.
 
-| metric | what it is | unit |
+| metric | meaning | unit |
 |---|---|---|
 | tokens_per_s | tokens / the lane's clock | tokens/s |
 | ms_per_token | the lane's clock / tokens | ms |
@@ -14,11 +14,11 @@
 | wasted_share | the same for tokens that were not accepted | share |
 | verify_share | time in the target's forwards / the lane's clock | share |
 | overhead_share | time outside both models' forwards / the lane's clock; the four add up to 1 | share |
-| same_text | the lane wrote what the autoregressive lane wrote (as far as both got) | yes/no |
-| timing_reliable | nothing shows that the machine was busy with something else (`adaedl.timing`) | yes/no |
-| timing_note | what shows it, see `TIMING_NOTES` | |
+| same_text | the lane wrote the same text as the autoregressive lane (as far as both got) | yes/no |
+| timing_reliable | no sign that the machine was busy with other work (`adaedl.timing`) | yes/no |
+| timing_note | the sign of it, see `TIMING_NOTES` | |
 
-Prefill is in no lane's clock: it is done once a race and is the same for all.
+Prefill is on no lane's clock: it is done once per race and is the same for all lanes.
 """
 
 from dataclasses import asdict, dataclass, field, fields
@@ -38,15 +38,21 @@ TIMING_NOTES = {
 
 
 @dataclass
-class Tally:
-    """Sums over the rounds of a lane: all that its metrics are made of. A round is added in the time that
-    its own tokens take, so that a race need not go over a lane again after each of them."""
+class LaneTotals:
+    """Running sums over the rounds of a lane, from which its metrics are computed. Adding a round costs time
+    proportional to its own tokens, so a race does not go over the whole lane after each round.
+
+    Attributes:
+        steps: draft steps, those of tokens dropped before verification included.
+        useful_s: the part of `draft_s` that was spent on tokens that were accepted.
+        reached: drafted tokens that the target reached and whose β is known; `beta` is the sum over them.
+    """
 
     rounds: int = 0
     tokens: int = 0
     clock_s: float = 0.0
     drafted: int = 0
-    steps: int = 0  # of the drafter: tokens drafted, those dropped before verification too
+    steps: int = 0
     accepted: int = 0
     draft_s: float = 0.0
     verify_s: float = 0.0
@@ -67,7 +73,7 @@ class Tally:
         self.draft_s += played.draft_s
         self.verify_s += played.verify_s
         self.useful_s += played.draft_s * played.accepted / steps if steps else 0.0
-        # What follows a rejection in its round was conditioned on a text that was never written.
+        # Drafts after a rejected one are conditioned on a text that was never written.
         for token in played.drafted[: played.accepted + 1]:
             if token.beta is not None:
                 self.reached += 1
@@ -84,27 +90,27 @@ def compute_metrics(trace: Trace) -> None:
 
 
 class RunningMetrics:
-    """The metrics of a trace that still grows, at the cost of what is new."""
+    """The metrics of a trace that still grows. An update costs time proportional to what is new."""
 
     def __init__(self, trace: Trace):
         self.trace = trace
-        self.tallies = [Tally() for _ in trace.lanes]
+        self.totals = [LaneTotals() for _ in trace.lanes]
         lanes = range(len(trace.lanes))
         self.baseline = next((n for n in lanes if trace.lanes[n].stopper == BASELINE), None)
-        # Whether the rule makes all lanes write the same text, so that they can be compared.
-        self.comparable = trace.verification == "shared_noise" or trace.sampling.temperature == 0
-        self.compared = [0 for _ in lanes]  # tokens of each lane that have been held against the baseline's
+        # Whether the verification rule makes all lanes write the same text.
+        self.comparable = trace.verification == "shared_noise" or trace.sampling.greedy
+        self.compared = [0 for _ in lanes]  # leading tokens of each lane already compared
         self.same_text = [True for _ in lanes]
 
     def add(self, number: int, played: Round) -> None:
-        """Count a round that lane `number` has played; it is in the trace already."""
-        self.tallies[number].add(played)
+        """Add a round of lane `number`, which is in the trace already."""
+        self.totals[number].add(played)
 
     def update(self) -> None:
         """Set the metrics of every lane from the rounds added so far."""
-        baseline = None if self.baseline is None else self.tallies[self.baseline]
-        for number, (lane, tally) in enumerate(zip(self.trace.lanes, self.tallies, strict=True)):
-            lane.metrics = lane_metrics(tally, baseline, self._is_same_text(number))
+        baseline = None if self.baseline is None else self.totals[self.baseline]
+        for number, (lane, totals) in enumerate(zip(self.trace.lanes, self.totals, strict=True)):
+            lane.metrics = lane_metrics(totals, baseline, self._is_same_text(number))
 
     def _is_same_text(self, number: int) -> bool | None:
         if self.baseline is None or not self.comparable:
@@ -116,9 +122,9 @@ class RunningMetrics:
         return self.same_text[number]
 
 
-def lane_metrics(lane: Tally, baseline: Tally | None, same_text: bool | None) -> LaneMetrics:
-    """One lane's numbers; None where they are not defined (yet). `baseline` is the autoregressive lane
-    of the same race."""
+def lane_metrics(lane: LaneTotals, baseline: LaneTotals | None, same_text: bool | None) -> LaneMetrics:
+    """Return a lane's metrics; None where one is not defined (yet). `baseline` are the totals of the
+    autoregressive lane of the same race."""
     speedup = _ratio(_per_token(baseline), _per_token(lane))
     block_efficiency = _ratio(lane.tokens, lane.rounds)
     reliable, note = judge_timing(
@@ -145,14 +151,14 @@ def lane_metrics(lane: Tally, baseline: Tally | None, same_text: bool | None) ->
 
 
 def percent_of_oracle(lane: Lane, oracle: Lane) -> float:
-    """A lane's tokens per second in percent of those of the oracle, which drafts exactly what will be
-    accepted, on the same text and the same clock. It needs a recording (`adaedl.replay.replay`)."""
+    """Return a lane's tokens per second in percent of the oracle's, on the same text and the same clock. The
+    oracle drafts exactly what will be accepted, so it needs a recording (`adaedl.replay.replay`)."""
     speeds = [len(each.token_ids) / each.clock_s for each in (lane, oracle)]
     return 100 * speeds[0] / speeds[1]
 
 
 def to_frame(trace: Trace) -> pd.DataFrame:
-    """One row a lane: its label and its metrics."""
+    """Return one row per lane: its label and its metrics."""
     names = [f.name for f in fields(LaneMetrics)]
     rows = [{"lane": lane.label, **(asdict(lane.metrics) if lane.metrics else {})} for lane in trace.lanes]
     return pd.DataFrame(rows, columns=["lane", *names])
@@ -162,9 +168,9 @@ def _ratio(numerator: float | None, denominator: float | None) -> float | None:
     return numerator / denominator if numerator is not None and denominator else None
 
 
-def _per_token(lane: Tally | None) -> float | None:
+def _per_token(lane: LaneTotals | None) -> float | None:
     return _ratio(lane.clock_s, lane.tokens) if lane else None
 
 
-def _target_step(baseline: Tally | None) -> float | None:
+def _target_step(baseline: LaneTotals | None) -> float | None:
     return _ratio(baseline.verify_s, baseline.rounds) if baseline else None

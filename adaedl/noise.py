@@ -4,20 +4,15 @@ Any part of it can be drawn anywhere, by any lane, on any device, without drawin
 table of positions × vocabulary and no generator to advance. The random bits come from Philox4x32-10 (Salmon
 et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), 64 of them for each token. What turns them
 into noise uses only operations whose float32 result IEEE 754 fixes to the bit (sums, products, conversions),
-so the noise is the same on every device. This file defines it in torch; `models/models/cpu/kernels.py` and
-`draft_kernel.py` compute the same bits faster.
+so the noise is the same on every device. This file defines it in torch; `models/cpu/kernels.py` and
+`models/cuda/draft_kernel.py` compute the same bits faster, and `models/shared_noise.py` picks the fastest.
 """
 
-import logging
 from collections.abc import Callable
-from functools import cache, partial
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-log = logging.getLogger(__name__)
 
 LOW_32_BITS = 0xFFFFFFFF
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -95,36 +90,6 @@ def _log(x: Tensor, exponent: Tensor) -> Tensor:
     return x + tail + exponent * LN2_HIGH
 
 
-class SharedNoise:
-    """The Gumbel noise of one seed over a vocabulary, which both models and every lane of a race choose with.
-
-    Args:
-        seed: 0 to 2⁶³ − 1.
-        vocab_size: of the target, V.
-        device: where the noise is wanted.
-    """
-
-    def __init__(self, seed: int, vocab_size: int, device: torch.device | str = "cpu"):
-        self.seed, self.vocab_size, self.device = seed, vocab_size, torch.device(device)
-        self._rows, self._tokens = drawing(self.device)
-        if self.device.type == "cuda":
-            self.at(0)  # compiles for this seed and vocabulary before any clock runs
-
-    def place(self, position: int) -> NoisePlace:
-        """The row of a generated token, for a kernel that draws its noise itself."""
-        return NoisePlace(self.seed, position)
-
-    @torch.inference_mode()
-    def at(self, first: int, count: int = 1) -> Tensor:
-        """Noise [count, V] for the generated positions first, first + 1, …"""
-        return self._rows(self.seed, first, count, self.vocab_size)
-
-    @torch.inference_mode()
-    def of(self, position: int, token_ids: Tensor) -> Tensor:
-        """Noise [n] of some tokens [n] of the target's vocabulary at a position."""
-        return self._tokens(self.seed, position, token_ids)
-
-
 def noise_rows(device: torch.device | str, seed: int, first: int, count: int, vocab_size: int) -> Tensor:
     """Noise [count, V] of whole rows; each Philox block serves two tokens."""
     pairs = torch.arange((vocab_size + 1) // 2, device=device)
@@ -139,34 +104,6 @@ def noise_of(seed: int, position: int, token_ids: Tensor) -> Tensor:
     even_high, even_low, odd_high, odd_low = philox((token_ids >> 1, position), seed)
     odd = (token_ids & 1).bool()
     return gumbel(torch.where(odd, odd_high, even_high), torch.where(odd, odd_low, even_low))
-
-
-class Drawing(NamedTuple):
-    """How a device draws noise: rows(seed, first, count, vocab_size) as `noise_rows`, and
-    tokens(seed, position, token_ids) as `noise_of`."""
-
-    rows: Callable[[int, int, int, int], Tensor]
-    tokens: Callable[[int, int, Tensor], Tensor]
-
-
-@cache
-def drawing(device: torch.device) -> Drawing:
-    """The fastest drawing of a device whose noise has the bits that this file defines."""
-    in_torch = Drawing(partial(noise_rows, device), noise_of)
-    if device.type == "cpu":
-        from adaedl.models.cpu.packed import kernels
-
-        return Drawing(kernels().noise_rows, kernels().noise_of) if kernels() else in_torch
-    if device.type != "cuda" or not find_spec("triton"):
-        return in_torch
-    try:
-        from adaedl.models.cuda.draft_kernel import draw_rows
-
-        rows = partial(draw_rows, device)
-        return Drawing(rows, noise_of) if agrees(rows, device) else in_torch
-    except Exception:  # whatever it was, torch can do without
-        log.exception("The kernel that draws noise failed; torch does it.")
-        return in_torch
 
 
 def agrees(rows: Callable[[int, int, int, int], Tensor], device: torch.device | str = "cpu") -> bool:

@@ -1,8 +1,8 @@
-"""Several stoppers on one prompt and one device, side by side, none on another's clock.
+"""Race several stoppers on one prompt and one device, each on a clock of its own.
 
-The lane whose own clock is behind runs its next round, and its clock advances by that round's time
-alone, so the lanes' relative positions are the true ones at every moment. The prompt is prefilled
-once; every lane starts from a copy of the caches.
+The lane whose clock is furthest behind runs its next round, and its clock advances by that round's time
+alone, so the lanes' relative positions are right at every moment. The prompt is prefilled once, and every
+lane starts from a copy of the caches.
 """
 
 import platform
@@ -12,15 +12,14 @@ from importlib.metadata import version
 
 from adaedl import __version__
 from adaedl.decoding import decode, read_prompt
+from adaedl.decoding.differences import explain_differences
 from adaedl.errors import Sentence
 from adaedl.metrics import RunningMetrics
 from adaedl.pairs.loading import memory_told
 from adaedl.pairs.pair import Pair
-from adaedl.request import NOISE_VERSION, Sampling, check_race
-from adaedl.stopping import make_stopper
+from adaedl.request import NOISE_VERSION, RaceRequest, Sampling, fresh_stopper
 from adaedl.system.threads import threads_in_use
-from adaedl.text_difference import explain_differences
-from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
+from adaedl.trace import Lane, PairInfo, Round, Trace
 
 
 def new_trace(
@@ -33,16 +32,23 @@ def new_trace(
     seed: int = 0,
     verification: str = "shared_noise",
 ) -> Trace:
-    """A race that has not begun: every input checked, no round played.
+    """Check the inputs of a race and return its trace, without rounds.
 
     Args:
         lanes: stopper specs, see `make_stopper`; the order is the order on screen.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: a value is invalid; the message names it and says what is valid.
     """
-    check_race(prompt, lanes, max_new_tokens, seed, verification)
-    stoppers = [make_stopper(spec) for spec in lanes]
+    return empty_trace(pair, RaceRequest(prompt, lanes, sampling, max_new_tokens, seed, verification))
+
+
+def empty_trace(pair: Pair, request: RaceRequest) -> Trace:
+    """Return the trace of a race on this pair that has not begun.
+
+    Raises:
+        UserError: the pair's tokenizer cannot read the prompt.
+    """
     return Trace(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={
@@ -54,26 +60,30 @@ def new_trace(
         dtype=pair.dtype_name,
         threads=threads_in_use().count,
         pair=PairInfo(pair.name, pair.target_name, pair.draft_name, pair.weights),
-        prompt=prompt,
-        prompt_tokens=len(pair.encode(prompt)),
-        max_new_tokens=max_new_tokens,
-        seed=seed,
-        sampling=SamplingInfo(**sampling.to_dict()),
-        verification=verification,
+        prompt=request.prompt,
+        prompt_tokens=len(pair.encode(request.prompt)),
+        max_new_tokens=request.max_new_tokens,
+        seed=request.seed,
+        sampling=request.sampling,
+        verification=request.verification,
         noise_version=NOISE_VERSION,
-        lanes=[Lane(s.name, s.settings, spec.strip()) for s, spec in zip(stoppers, lanes, strict=True)],
+        lanes=[
+            Lane(stopper.name, stopper.settings, spec.strip())
+            for stopper, spec in zip(request.stoppers, request.lanes, strict=True)
+        ],
     )
 
 
 def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int, Round]]:
-    """Run the race a trace describes, filling it in: yields (lane number, its new round) as they come.
+    """Run the race that a trace describes and fill the trace in. Yield (lane number, new round) after each
+    round.
 
-    Close the generator to stop: what has run stays in the trace. Texts and metrics are up to date at every
-    yield, at the cost of what is new.
+    Close the generator to stop; the rounds so far stay in the trace. Texts and metrics are up to date at
+    every yield.
 
     Raises:
         UserError: the prompt and the answer do not fit the model's context, the device's memory is full, or a
-            model gives no numbers.
+            model's logits are NaN.
     """
     too_large = Sentence(
         "{} has too little free memory for this race; run fewer lanes, shorten the prompt or request fewer "
@@ -85,8 +95,8 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
 
 
 def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]:
-    sampling = Sampling(trace.sampling.temperature, trace.sampling.top_k, trace.sampling.top_p)
-    stoppers = [make_stopper(lane.label) for lane in trace.lanes]
+    sampling = Sampling.of(trace.sampling)
+    stoppers = [fresh_stopper(lane) for lane in trace.lanes]
     drafting = any(stopper.max_draft for stopper in stoppers)
     context = read_prompt(pair, pair.encode(trace.prompt), trace.max_new_tokens, drafting)
     metrics = RunningMetrics(trace)

@@ -160,6 +160,14 @@ def gumbel_max(warped: Tensor, noise: Tensor) -> Tensor:
     return (warped + noise).argmax(-1)
 
 
+def score_sampling(score_temperature: float | None, sampling: Sampling) -> Sampling | None:
+    """How q is warped for a stopper with this score temperature; None for as it is sampled from. Where
+    sampling leaves q a single token, all scores of it would be alike, so it is judged at temperature 1."""
+    if score_temperature:
+        return Sampling(score_temperature)
+    return Sampling(1.0) if sampling.greedy or sampling.top_k == 1 else None
+
+
 @dataclass(frozen=True)
 class DraftStatistics:
     """What a stopper may know about one drafted token; each a tensor of one element a row."""

@@ -1,99 +1,41 @@
-"""Why a lane wrote another text than the target alone, where the rule makes all lanes write the same one.
+"""Whether rounding explains that a lane's text differs from the target's own, where the rule makes both the
+same.
 
-Exact arithmetic would leave no difference. A forward over several rows may round otherwise than one over a
-single row, and then decide otherwise between two tokens that are almost level. So at the first token that
-differs the target reads the text once more, and the gap between the two tokens, in the scores that decided,
-says whether rounding explains it.
+Exact arithmetic would leave no difference. A forward over several rows may round differently from one over a
+single row, and then decide differently between two tokens whose scores are almost equal. So the gap between
+the two tokens, in the scores that decided, says whether rounding explains it;
+`adaedl.decoding.differences` measures it.
 """
-
-import math
 
 import torch
 from torch import Tensor
 
-from adaedl.metrics import BASELINE
-from adaedl.models.runner import prefill
-from adaedl.noise import SharedNoise
-from adaedl.pairs.loading import out_of_memory
-from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
-from adaedl.trace import Lane, TextDifference, Trace
+from adaedl.trace import TextDifference
 
-# How far rounding moves a logit. Float32 logits are good to 1e-4 here, and 16-bit ones between 16 and 32 are
-# 1/8 apart. int8 kernels give a token the same bits however it is verified.
+# How far rounding moves a logit. Float32 logits are accurate to 1e-4 here, and 16-bit ones between 16 and 32
+# are 1/8 apart. int8 kernels give a token the same bits however many tokens are verified with it.
 ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.25, torch.int8: 0.0}
 
 
 def rounding_of(dtype: torch.dtype, sampling: Sampling) -> float:
-    """Return how far apart two scores may be for rounding alone to decide between them: logits at temperature
+    """Return the largest gap between two scores that rounding can reverse. Scores are logits at temperature
     0, logits / temperature + noise otherwise."""
     logits = ROUNDING.get(dtype, ROUNDING[torch.float32])
     return logits if sampling.greedy else logits / sampling.temperature
 
 
 def first_difference(ours: list[int], theirs: list[int]) -> int | None:
-    """Return the first position where two texts differ, as far as both got."""
+    """Return the first position where two texts differ; None if they agree as far as both got."""
     pairs = zip(ours, theirs, strict=False)
     return next((index for index, (a, b) in enumerate(pairs) if a != b), None)
 
 
-def explain_differences(pair: Pair, trace: Trace) -> None:
-    """Set `text_difference` of each lane whose text is not the autoregressive lane's.
-
-    That takes one forward over the text for all lanes together, and none where all texts are the same. A
-    machine without the memory for it leaves the gap unknown: the race is over and its numbers stand.
-
-    Args:
-        trace: a finished race under shared noise or at temperature 0; any other is left as it is.
-    """
-    greedy = trace.sampling.temperature == 0
-    baseline = next((lane for lane in trace.lanes if lane.stopper == BASELINE), None)
-    if baseline is None or not (greedy or trace.verification == "shared_noise"):
-        return
-    different: dict[int, list[Lane]] = {}
-    for lane in trace.lanes:
-        position = first_difference(lane.token_ids, baseline.token_ids)
-        if position is not None:
-            different.setdefault(position, []).append(lane)
-            ours, theirs = lane.token_ids[position], baseline.token_ids[position]
-            texts = (pair.token_text(token) for token in (ours, theirs))
-            lane.text_difference = TextDifference(position, ours, theirs, *texts)
-    if not different:
-        return
-    try:
-        _measure_gaps(pair, trace, baseline.token_ids, different)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-
-
-@torch.inference_mode()
-def _measure_gaps(pair: Pair, trace: Trace, token_ids: list[int], different: dict[int, list[Lane]]) -> None:
-    sampling = Sampling(trace.sampling.temperature, trace.sampling.top_k, trace.sampling.top_p)
-    last = max(different)
-    noise = None if sampling.greedy else SharedNoise(trace.seed, pair.target.vocab_size, pair.device)
-    prompt_ids = pair.encode(trace.prompt)
-    ids = torch.cat((prompt_ids, prompt_ids.new_tensor(token_ids[:last])))
-    cache = pair.target.new_cache(len(ids))
-    for position in sorted(different):
-        length = len(prompt_ids) + position
-        if cache.length < length - 1:
-            prefill(pair.target, ids[cache.length : length - 1], cache)
-        logits = pair.target.forward(ids[length - 1 : length], cache, "last").logits[0]
-        row = noise.at(position)[0] if noise else None
-        limit = rounding_of(pair.dtype, sampling)
-        for lane in different[position]:
-            found = lane.text_difference
-            gap = gap_between(logits, row, sampling, found.ours, found.theirs)
-            if math.isfinite(gap):  # a model may rule a token out
-                found.gap, found.rounding = gap, gap <= limit
-
-
 def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: int, theirs: int) -> float:
-    """Return by how much the lower of two tokens' scores falls short of the highest: logits at temperature 0,
-    log-probability + noise otherwise. A token that top-k or top-p cuts off falls short by what it lacks of
-    the least kept one.
+    """Return the gap between the highest score and the lower of two tokens' scores: logits at temperature 0,
+    log-probability + noise otherwise. For a token that top-k or top-p cuts off, the gap is its distance to
+    the smallest kept score.
 
     Args:
         logits: [V]
@@ -115,7 +57,7 @@ def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: 
 
 
 def difference_words(difference: TextDifference, dtype: str) -> str:
-    """Return what a difference is, in words; `dtype` is the trace's."""
+    """Describe a difference in words; `dtype` is the trace's."""
     at = f"at token {difference.position + 1}"
     if difference.gap is None:
         return f"{at}, where the gap between the two choices could not be measured"

@@ -1,16 +1,16 @@
-"""Whether a lane's times can be believed. A machine that is busy with other work stretches rounds at random,
-and then a speedup says more about that than about the stopper.
+"""Judge whether a lane's times are reliable. A machine that is busy with other work delays rounds at random,
+and then a speedup says more about the machine than about the stopper.
 
-Three things show it:
+Times are unreliable in three cases:
 
-- The lane is clearly faster than its block efficiency τ. A lane makes one target forward a round, as the
-  baseline does, and adds drafts to it; so with τ tokens a round it is at most τ times as fast, however cheap
+- The lane is clearly faster than its block efficiency τ. Like the baseline, a lane makes one target forward
+  per round, and drafts come on top. So with τ tokens per round it is at most τ times as fast, however cheap
   drafts are.
-- Its rounds took irregular times. A round is compared with the median of the rounds with as many draft steps,
-  which no pause moves. A lane is irregular where the time above those medians is a fifth of its clock, or one
-  round took ten times its median. In the recorded races that ship the share is 1% to 7% (16% in one lane);
-  no round took three times its median.
-- It wrote one token: there is a single round, with nothing to compare it with.
+- Its rounds took irregular times. A round is compared with the median of the rounds with the same number of
+  draft steps; a pause does not move a median. A lane is irregular if the time above those medians is more
+  than a fifth of its clock, or if one round took ten times its median. In the recorded races that ship, the
+  share is 1% to 7% (16% in one lane), and no round took three times its median.
+- It wrote a single token, so there is no other round to compare with.
 """
 
 from collections import defaultdict
@@ -18,14 +18,15 @@ from heapq import heappush, heappushpop
 
 from adaedl.trace import TimingNote
 
-TOLERANCE = 0.1  # by which a speedup may exceed τ, since the baseline's rounds scatter a little too
+TOLERANCE = 0.1  # by which a speedup may exceed τ, since the baseline's rounds vary a little too
 IRREGULAR_SHARE = 0.2  # of the clock
 PAUSE = 10.0  # times the median
-FEWEST = 3  # rounds that a median is taken of
+FEWEST = 3  # rounds for a median
 
 
 class Durations:
-    """Seconds of rounds with the same number of draft steps, kept in two halves around their median."""
+    """Durations in seconds of rounds with the same number of draft steps, kept in two heaps around their
+    median."""
 
     def __init__(self):
         self.below: list[float] = []  # negated, so that the largest comes first
@@ -54,7 +55,7 @@ class Durations:
         return (lower + self.above[0]) / 2 if len(self.above) == len(self.below) else lower
 
     def excess_over(self, limit: float) -> float:
-        """Seconds beyond a limit, summed over the rounds."""
+        """Return the seconds by which rounds exceed a limit, summed over the rounds."""
         if limit == self.median:
             return self.sum_above - limit * len(self.above)
         seconds = [*self.above, *(-value for value in self.below)]
@@ -62,7 +63,7 @@ class Durations:
 
 
 class RoundTimes:
-    """How long a lane's rounds took, by their numbers of draft steps."""
+    """The durations of a lane's rounds, grouped by their number of draft steps."""
 
     def __init__(self):
         self.groups: dict[int, Durations] = defaultdict(Durations)
@@ -72,7 +73,7 @@ class RoundTimes:
 
     @property
     def medians(self) -> dict[int, float]:
-        """The median of each number of steps that enough rounds have."""
+        """The median for each number of steps that occurs in enough rounds."""
         return {steps: group.median for steps, group in self.groups.items() if len(group) >= FEWEST}
 
 
@@ -83,11 +84,12 @@ def judge_timing(
     speedup: float | None,
     block_efficiency: float | None,
 ) -> tuple[bool | None, TimingNote | None]:
-    """Return whether a lane's times are reliable, and if not, why; None where too few rounds can tell.
+    """Return whether a lane's times are reliable, and if not, why; None if there are too few rounds to tell.
 
     Args:
         times: the lane's own rounds.
-        baseline: the autoregressive lane's; the lane's own where it is that lane, None where there is none.
+        baseline: the autoregressive lane's rounds, which may be the lane's own; None if there is no such
+            lane.
         tokens: how many the lane has written.
     """
     if not tokens:
@@ -106,13 +108,13 @@ def judge_timing(
 
 
 def _irregular(times: RoundTimes, plain: dict[int, float]) -> bool | None:
-    """None where too few rounds can be compared with anything."""
+    """Return whether round times are irregular; None if too few rounds can be compared."""
     medians = times.medians
     known = plain | medians
     compared, total, excess = 0, 0.0, 0.0
     for steps, group in times.groups.items():
         total += group.total
-        limit = medians[steps] if steps in medians else _most(steps, known)
+        limit = medians[steps] if steps in medians else _longest_expected(steps, known)
         if not limit:
             continue
         compared += len(group)
@@ -122,9 +124,9 @@ def _irregular(times: RoundTimes, plain: dict[int, float]) -> bool | None:
     return excess > IRREGULAR_SHARE * total if compared >= FEWEST else None
 
 
-def _most(steps: int, medians: dict[int, float]) -> float | None:
-    """Return the most seconds that a round of `steps` draft steps may take, from the median of fewer steps (a
-    step and its verification cost at most a target forward each) or else of more."""
+def _longest_expected(steps: int, medians: dict[int, float]) -> float | None:
+    """Return an upper bound in seconds for a round of `steps` draft steps, from the median for fewer steps (a
+    step and its verification cost at most a target forward each) or, if there is none, for more."""
     shorter = [known for known in medians if known <= steps]
     if shorter:
         nearest = max(shorter)

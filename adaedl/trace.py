@@ -1,12 +1,12 @@
-"""What crosses from the engine to the page: a race as plain data, JSON in and out.
+"""A race as plain data, which is all that crosses from the engine to the page; JSON in and out.
 
-The page is a player over a `Trace`; live, it follows one that still grows. The schema's name is
-`adaedl-trace/1`; keys that it does not know are ignored when a file is opened.
+The page is a player over a `Trace`; during a race it follows a trace that still grows. The schema is
+`adaedl-trace/1`; unknown keys are ignored when a file is opened.
 """
 
 import json
 from codecs import BOM_UTF8
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -15,15 +15,16 @@ from pydantic_core import PydanticSerializationError
 from adaedl.errors import Sentence, UserError
 
 SCHEMA = "adaedl-trace/1"
-# Of a file that is opened, and so of one that is written. Twelve lanes of 512 tokens take some 15 MB at eight
-# drafts a round; at twelve, with none accepted, they would take 64 MB, which `Trace.fitting` halves.
+# The largest file that is opened, and so the largest that is written. Twelve lanes of 512 tokens take about
+# 15 MB at eight drafts per round. At twelve, with none accepted, they would take 64 MB, which `Trace.fitting`
+# halves.
 MAX_TRACE_BYTES = 32 * 2**20
-ROUNDING_S = 1e-6  # seconds, of the clocks in a file
+ROUNDING_S = 1e-6  # rounding error of the clocks in a file, in seconds
 
-TOP_LISTS = ("all", "judged", "none")  # from what is best to have to what is smallest
+TOP_LISTS = ("all", "judged", "none")  # from most complete to smallest
 
 StopReason = Literal["threshold", "max_draft", "eos", "length"]
-# Why a lane's times are not reliable; `adaedl.timing` says when which one is given.
+# Why a lane's times are not reliable; `adaedl.timing` explains each.
 TimingNote = Literal["one_token", "irregular", "beyond_block_efficiency", "baseline"]
 TopToken = tuple[int, str, float]  # id, text, probability
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -37,17 +38,22 @@ TokenBytes = dict[
 
 @dataclass
 class DraftedToken:
-    """One drafted token and everything that was known or decided about it.
+    """One drafted token, with everything that was known or decided about it.
 
-    `entropy` (nats) and `top_prob` are of q as the stopper saw it, `bound` is 1 − sqrt(γ·entropy),
-    `score` and `threshold` are the stopper's own (None where it compares nothing). `q` and `p` are the
-    draft's and the target's probability of this token, `beta` is Σ min(p, q): the chance that speculative
-    sampling accepts a draft from q here, and the most that it is under shared noise; `u` is the uniform
-    number of the acceptance test (None where nothing was drawn).
-    `target_id` and `target_text` are the target's choice here, where the rule fixes one (shared noise,
-    temperature 0). `top_q` and `top_p` are the ten most probable tokens of q and p; at temperature 0,
-    where both are points, of the models' own softmax (temperature 1) instead.
-    p, beta, top_q and top_p are None or empty where the run was not recorded in detail.
+    Attributes:
+        entropy, top_prob: of q as the stopper saw it; entropy in nats.
+        bound: the acceptance lower bound 1 − sqrt(γ·entropy).
+        score, threshold: what the stopper compared; None if it compares nothing.
+        q, p: the draft's and the target's probability of this token.
+        beta: Σ min(p, q), the probability that speculative sampling accepts a draft from q here, and an upper
+            bound on it under shared noise.
+        u: the uniform number of the acceptance test; None if none was drawn.
+        target_id, target_text: the target's own choice here, if the rule fixes one (shared noise and
+            temperature 0).
+        top_q, top_p: the ten most probable tokens of q and p. At temperature 0, where both are points, those
+            of the models' own softmax (temperature 1).
+
+    p, beta, top_q and top_p are None or empty if the run was not recorded in detail.
     """
 
     id: Count
@@ -72,9 +78,11 @@ class DraftedToken:
 class Emitted:
     """The token that the target itself adds at the end of a round.
 
-    `p` is the target's probability of it and `top_p` as in `DraftedToken`. `u` is the uniform number it
-    was drawn with under speculative sampling. `top_residual` holds the ten most probable tokens of the
-    normalised residual (p − q)+ that a correction was drawn from under that rule.
+    Attributes:
+        p: the target's probability of it; `top_p` is as in `DraftedToken`.
+        u: the uniform number that it was drawn with under speculative sampling.
+        top_residual: the ten most probable tokens of the normalised residual (p − q)+ that a correction was
+            drawn from under that rule.
     """
 
     id: Count
@@ -88,10 +96,15 @@ class Emitted:
 
 @dataclass
 class Round:
-    """One draft phase and one verification. Times are seconds on the lane's own clock: the round takes
-    `duration_s`, of it `draft_s` in the drafter's forwards and `verify_s` in the target's. `emitted` is
-    None only where an accepted draft ended the text. `dropped` counts what was drafted besides `drafted` and
-    not verified: the token in hand at the stop, where the stopper does not keep it."""
+    """One draft phase and one verification. Times are seconds on the lane's own clock.
+
+    Attributes:
+        duration_s: time of the whole round: `draft_s` in the drafter's forwards, `verify_s` in the target's,
+            and everything else.
+        emitted: None only if an accepted draft ended the text.
+        dropped: tokens that were drafted but neither verified nor listed in `drafted`: the token in hand at
+            the stop, if the stopper does not keep it.
+    """
 
     start_s: Seconds
     duration_s: Seconds
@@ -105,13 +118,13 @@ class Round:
 
     @property
     def token_ids(self) -> list[int]:
-        """The tokens this round added to the text."""
+        """The tokens that this round added to the text."""
         ids = [token.id for token in self.drafted[: self.accepted]]
         return ids if self.emitted is None else [*ids, self.emitted.id]
 
     @property
     def shown_ids(self) -> set[int]:
-        """Every token that the round names: drafted, emitted, chosen by the target or among the likeliest."""
+        """All tokens that the round names: drafted, emitted, chosen by the target or in a top list."""
         ids = {token.id for token in self.drafted} | {token.target_id for token in self.drafted}
         lists = [top for token in self.drafted for top in (token.top_q, token.top_p)]
         if self.emitted:
@@ -129,7 +142,7 @@ class Round:
 
 @dataclass
 class LaneMetrics:
-    """A lane's numbers; `adaedl.metrics` computes them and says what each is."""
+    """A lane's metrics; `adaedl.metrics` computes and explains them."""
 
     tokens: Count
     tokens_per_s: float | None
@@ -151,10 +164,15 @@ class LaneMetrics:
 
 @dataclass
 class TextDifference:
-    """Where a lane's text leaves the autoregressive lane's although the rule makes both the same: after
-    `position` tokens, with the lane's own token `ours` in place of `theirs`. `gap` is how far the target's
-    scores of the two are apart, and `rounding` whether rounding may move them by that much; None where it
-    could not be measured. `adaedl.text_difference` says how."""
+    """Where a lane's text leaves the autoregressive lane's although the rule makes both the same.
+
+    Attributes:
+        position: number of equal tokens before the difference.
+        ours, theirs: the lane's token there, and the autoregressive lane's.
+        gap: difference of the target's scores of the two, see `adaedl.text_difference`; None if it could not
+            be measured.
+        rounding: whether rounding can move scores by that much.
+    """
 
     position: Count
     ours: Count
@@ -169,9 +187,9 @@ class TextDifference:
 class Lane:
     """One stopper's run in a race.
 
-    `text` is the tokenizer's decode of `token_ids`, and `pieces` what each token adds to it: nothing where a
-    token only begins a character, and the whole character where one completes it. `pieces` is empty in traces
-    from before it was kept. `text_difference` is None too where the race was stopped.
+    `text` is the tokenizer's decode of `token_ids`, and `pieces` what each token adds to it: nothing if it
+    only begins a character, and the whole character if it completes one. `pieces` is empty in traces from
+    before it was stored. `text_difference` is None too if the race was stopped.
     """
 
     stopper: str
@@ -186,7 +204,7 @@ class Lane:
 
     @property
     def clock_s(self) -> float:
-        """Seconds this lane has run, its own rounds alone."""
+        """Seconds that this lane has run, in its own rounds alone."""
         return self.rounds[-1].end_s if self.rounds else 0.0
 
 
@@ -198,24 +216,38 @@ class PairInfo:
     weights: str
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class SamplingInfo:
+    """How tokens are drawn, as a file says. `temperature` 0 is argmax; `top_k` 0 and `top_p` 1 are off.
+
+    `adaedl.request.Sampling` has the same fields, checked for what this program can run. A trace that was
+    written and read back equals the original, so the two classes compare by value."""
+
     temperature: Annotated[float, Field(ge=0)]
     top_k: Count
     top_p: Annotated[float, Field(gt=0, le=1)]
 
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0
+
+    def __eq__(self, other: object) -> bool:
+        return astuple(self) == astuple(other) if isinstance(other, SamplingInfo) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(astuple(self))
+
 
 @dataclass
 class Trace:
-    """A race: what was asked, on what, and what every lane did.
+    """A race: what was asked, on which machine and models, and what every lane did.
 
-    `top_lists` says of which tokens the most probable ones were kept: of all, of those that the target
-    judged (and not of drafts after a rejected one), or of none; see `fitting`.
-
-    `token_bytes` has the bytes, in hexadecimal, of those tokens it names that are not whole characters by
-    themselves; their own texts read as � there.
-
-    `threads` is how many the CPU worked on; None in traces from before it was kept.
+    Attributes:
+        top_lists: which tokens have lists of the most probable tokens: all, those that the target judged (no
+            drafts after a rejected one), or none; see `fitting`.
+        token_bytes: the bytes, in hexadecimal, of those tokens that are not whole characters by themselves,
+            whose texts read as �.
+        threads: CPU threads in use; None in traces from before it was stored.
     """
 
     created: str
@@ -240,17 +272,17 @@ class Trace:
         return asdict(self)
 
     def to_json(self) -> str:
-        """This trace as a file of at most MAX_TRACE_BYTES, see `fitting`."""
+        """Return this trace as a file of at most MAX_TRACE_BYTES, see `fitting`."""
         return self.fitting_json()[1].decode()
 
     def fitting(self) -> "Trace":
-        """This trace as `to_json` writes it: where its file would be larger than MAX_TRACE_BYTES, a copy that
-        leaves out what is needed least, the most probable tokens of drafts that were never judged or, where
-        that is not enough, of all. Every token, number and metric stays."""
+        """Return this trace as `to_json` writes it. If its file would be larger than MAX_TRACE_BYTES, that is
+        a copy without the least needed data: the top lists of drafts that were never judged or, if that is
+        not enough, of all tokens. Every token, number and metric stays."""
         return self.fitting_json()[0]
 
     def fitting_json(self) -> tuple["Trace", bytes]:
-        """The trace that `fitting` gives and its JSON, which measuring it has made already."""
+        """Return the trace of `fitting`, and its JSON, since measuring it makes that anyway."""
         for top_lists in TOP_LISTS[TOP_LISTS.index(self.top_lists) :]:
             trace = self if top_lists == self.top_lists else self._with_top_lists(top_lists)
             content = _as_json(_TRACE, trace)
@@ -270,8 +302,8 @@ class Trace:
         """Read and check a trace.
 
         Raises:
-            UserError: it is too large, not JSON, of another schema, or a field is wrong (which one, and
-                what is wrong with it, is in the message).
+            UserError: the file is too large, not JSON, of another schema, or a field is wrong; the message
+                names the field and what is wrong with it.
         """
         trace = read_checked(_TRACE, text, "trace", SCHEMA)
         if not trace.lanes:
@@ -307,7 +339,7 @@ def _as_json(form: TypeAdapter, value) -> bytes:
 
 
 def _with_top_lists(played: Round, which: str) -> Round:
-    """A copy of a round with the top lists of its judged tokens alone, or of none."""
+    """Return a copy of a round that keeps the top lists of its judged tokens alone, or no top lists."""
     kept = played.accepted + 1 if which == "judged" else 0
     bare = [replace(token, top_q=[], top_p=[]) for token in played.drafted[kept:]]
     emitted = played.emitted
@@ -317,12 +349,12 @@ def _with_top_lists(played: Round, which: str) -> Round:
 
 
 def are_pieces(pieces: list[str], token_ids: list[int], text: str) -> bool:
-    """Whether pieces are what each of these tokens adds to this text."""
+    """Return whether `pieces` can be what each of these tokens adds to this text."""
     return len(pieces) == len(token_ids) and "".join(pieces) == text
 
 
 def _contradiction(played: Round, clock_s: float) -> Sentence | None:
-    """What in a round cannot be, where the rounds before it end at `clock_s`."""
+    """Return what contradicts itself in a round, if anything; earlier rounds end at `clock_s`."""
     drafted, accepted, emitted = len(played.drafted), played.accepted, played.emitted
     if accepted > drafted:
         return Sentence("{} tokens are accepted, but only {} were drafted", accepted, drafted)
@@ -339,11 +371,15 @@ def _contradiction(played: Round, clock_s: float) -> Sentence | None:
 
 
 def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
-    """The object of a form in a JSON text; `noun` is what a user calls it, `schema` what it must name.
+    """Read an object of type `form` from JSON.
+
+    Args:
+        noun: what a user calls such a file.
+        schema: the schema that it must name.
 
     Raises:
-        UserError: it is too large, not JSON, of another schema, or a field is wrong (which one, and what is
-            wrong with it, is in the message).
+        UserError: the text is too large, not JSON, of another schema, or a field is wrong; the message names
+            the field and what is wrong with it.
     """
     if len(text) > MAX_TRACE_BYTES:
         raise UserError(

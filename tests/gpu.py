@@ -21,7 +21,7 @@ sys.path.insert(0, str(PROJECT))
 
 from toys import tiny_drafter_net, toy_pair  # noqa: E402
 
-from adaedl.decoding import decode, make_read_draft  # noqa: E402
+from adaedl.decoding import decode  # noqa: E402
 from adaedl.errors import UserError  # noqa: E402
 from adaedl.measure.shapes import QWEN_05B, SMOLLM2_135M, make_model  # noqa: E402
 from adaedl.metrics import BASELINE  # noqa: E402
@@ -29,6 +29,7 @@ from adaedl.models.cuda import graphs as cuda  # noqa: E402
 from adaedl.models.cuda.graphs import GRAPHED_ROWS, Places, TorchSteps, make_graphed  # noqa: E402
 from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter  # noqa: E402
 from adaedl.models.runner import TransformersRunner, make_runner  # noqa: E402
+from adaedl.models.token_choice import make_read_draft  # noqa: E402
 from adaedl.race import new_trace, race  # noqa: E402
 from adaedl.request import Sampling  # noqa: E402
 from adaedl.stopping import LIVE_STOPPERS, make_stopper  # noqa: E402

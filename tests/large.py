@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import cycle, islice
 
-from adaedl.decoding import TOP_DIGITS
+from adaedl.decoding.describe import TOP_DIGITS
 from adaedl.metrics import compute_metrics
 from adaedl.request import MAX_LANES
 from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace

@@ -8,13 +8,16 @@ import pytest
 import torch
 from toys import graphed, random_world, tiny_llama, tiny_pair, world_pair
 
-from adaedl import decoding
-from adaedl.decoding import Context, _Uniforms, decode, make_choose, make_read_draft, read_prompt
+from adaedl.decoding import Context, decode, read_prompt
+from adaedl.decoding.verification import Uniforms
 from adaedl.errors import UserError
+from adaedl.models import token_choice
+from adaedl.models.cpu import kernels as cpu_kernels
 from adaedl.models.cpu import packed as cpu
 from adaedl.models.cpu.packed import StaticCache
 from adaedl.models.cuda.graphs import GraphedCache
 from adaedl.models.runner import TransformersCache, TransformersRunner, make_runner
+from adaedl.models.token_choice import make_choose, make_read_draft
 from adaedl.noise import noise_of
 from adaedl.pairs.pair import Pair
 from adaedl.request import VERIFICATIONS, Sampling
@@ -535,13 +538,29 @@ def test_the_kernels_of_a_cpu_read_and_choose_as_torch_does(kind, temperature, s
 
 
 def test_without_kernels_torch_reads_and_chooses(monkeypatch):
-    monkeypatch.setattr(decoding, "kernels", lambda: None)
+    monkeypatch.setattr(token_choice, "kernels", lambda: None)
     assert make_read_draft(torch.device("cpu")) is None
     assert make_choose(torch.device("cpu")) is None
 
 
+def test_a_kernel_is_checked_against_what_torch_reads():
+    def off_by(more: float, row: int):
+        def kernel(*arguments):
+            made = cpu_kernels.read_draft(*arguments)
+            made.numbers[row] += more
+            return made
+
+        return kernel
+
+    cpu = torch.device("cpu")
+    token_choice._check_read_draft(cpu_kernels.read_draft, 5_001, cpu)
+    for more, row in ((1, 0), (1e-3, 1), (float("nan"), 5)):
+        with pytest.raises(ValueError, match=r"numbers .* off"):
+            token_choice._check_read_draft(off_by(more, row), 5_001, cpu)
+
+
 def test_uniform_numbers_are_those_of_the_seed_and_alike_on_both_sides():
-    uniforms, expected = _Uniforms(3, torch.device("cpu")), random.Random(3)
+    uniforms, expected = Uniforms(3, torch.device("cpu")), random.Random(3)
     for count in (1, 700, 5, 900, 1, 40):
         numbers, on_device = uniforms.take(count)
         assert numbers == on_device.tolist() == [expected.random() for _ in range(count)]

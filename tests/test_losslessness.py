@@ -40,7 +40,7 @@ from adaedl import sampling as rules
 from adaedl.decoding import decode
 from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter
 from adaedl.models.runner import make_runner
-from adaedl.noise import SharedNoise
+from adaedl.models.shared_noise import SharedNoise
 from adaedl.request import VERIFICATIONS, Sampling
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from adaedl.models.cpu import kernels as cpu_kernels
-from adaedl.noise import SharedNoise, drawing, gumbel, noise_of, noise_rows, philox
+from adaedl.models.shared_noise import SharedNoise, drawing
+from adaedl.noise import gumbel, noise_of, noise_rows, philox
 from adaedl.race import new_trace
 from adaedl.request import NOISE_VERSION, Sampling
 from adaedl.trace import Trace

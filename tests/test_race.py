@@ -1,6 +1,9 @@
 """Lanes side by side: each on its own clock, one text, nothing left behind when the race is closed."""
 
 import gc
+import pickle
+import sys
+from dataclasses import replace
 
 import pytest
 from toys import byte_tokenizer, tiny_pair
@@ -8,10 +11,11 @@ from toys import byte_tokenizer, tiny_pair
 from adaedl.errors import UserError
 from adaedl.models.cpu.packed import StaticCache
 from adaedl.pairs.pair import Pair
-from adaedl.race import new_trace, race
-from adaedl.request import MAX_LANES, MAX_PROMPT_CHARACTERS, Sampling
-from adaedl.stopping import LIVE_STOPPERS
-from adaedl.trace import Trace
+from adaedl.race import empty_trace, new_trace, race
+from adaedl.request import MAX_LANES, MAX_PROMPT_CHARACTERS, RaceRequest, Sampling, fresh_stopper
+from adaedl.stopping import LIVE_STOPPERS, make_stopper
+from adaedl.trace import SamplingInfo, Trace
+from components.parts.controls import DEFAULTS
 
 PROMPT = "w3 w14 w15 w9 w2"
 LANES = ["autoregressive", "fixed:k=3", "adaedl", "margin:keep_last=false"]
@@ -232,3 +236,75 @@ def test_a_race_whose_prompt_does_not_fit_is_refused_with_both_numbers(pair):
     trace = new_trace(pair, "w1 " * 100, LANES, Sampling(), max_new_tokens=60)
     with pytest.raises(UserError, match=r"has 100 tokens and you requested 60 new ones.* at most 128"):
         next(race(pair, trace))
+
+
+# On the way to a race.
+
+
+def calls_of(function, work) -> int:
+    """How often a function is called while work is done, whoever imports it."""
+    calls = 0
+
+    def count(frame, event, _):
+        nonlocal calls
+        calls += event == "call" and frame.f_code is function.__code__
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_each_spec_is_parsed_once_between_the_controls_and_the_last_round(pair):
+    settings = replace(DEFAULTS, prompt=PROMPT, lanes=LANES, max_new_tokens=12)
+
+    def play() -> None:
+        trace = empty_trace(pair, settings.check())
+        for _ in race(pair, trace):
+            pass
+        assert [len(lane.token_ids) for lane in trace.lanes] == [12] * len(LANES)
+
+    assert calls_of(make_stopper, play) == len(LANES)
+
+
+@pytest.mark.parametrize("name", LIVE_STOPPERS)
+def test_a_lane_of_a_trace_rebuilds_its_stopper_before_its_first_round(pair, name):
+    trace = finished(pair, ["autoregressive", name])
+    again = Trace.from_json(trace.to_json())
+    for lane in (trace.lanes[1], again.lanes[1]):
+        stopper = fresh_stopper(lane)
+        assert (stopper.name, stopper.settings) == (name, make_stopper(name).settings)
+        assert stopper.threshold == make_stopper(name).threshold
+
+
+def test_a_request_holds_what_was_asked_and_crosses_to_another_process():
+    request = RaceRequest(PROMPT, LANES, Sampling(0.5, 40.0, 0.9), 7, 3, "speculative")
+    again = pickle.loads(pickle.dumps(request))
+    assert again.sampling == Sampling(0.5, 40, 0.9)
+    assert (again.prompt, again.lanes, again.max_new_tokens, again.seed) == (PROMPT, LANES, 7, 3)
+    assert [stopper.settings for stopper in again.stoppers] == [make_stopper(spec).settings for spec in LANES]
+
+
+def test_a_request_refuses_what_no_race_can_be_made_of():
+    for changes, said in (
+        ({"prompt": " "}, "prompt is empty"),
+        ({"lanes": ["nobody"]}, "no stopper 'nobody'"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"verification": "trust"}, "no verification 'trust'"),
+    ):
+        with pytest.raises(UserError, match=said):
+            RaceRequest(**{"prompt": PROMPT, "lanes": LANES, "sampling": Sampling(), **changes})
+
+
+def test_what_a_file_says_of_sampling_equals_what_was_run_and_is_checked_before_it_runs():
+    told = SamplingInfo(0.5, 40, 0.9)
+    assert told == Sampling(0.5, 40, 0.9) == told
+    assert hash(told) == hash(Sampling(0.5, 40, 0.9))
+    assert told != Sampling(0.5, 41, 0.9)
+    run = Sampling.of(told)
+    assert isinstance(run, Sampling)
+    assert Sampling.of(run) is run
+    with pytest.raises(UserError, match="temperature is 12"):
+        Sampling.of(SamplingInfo(12, 0, 1.0))

@@ -10,7 +10,7 @@ from transformers import GenerationConfig
 
 from adaedl.models.cpu.packed import PackedModel
 from adaedl.models.runner import TransformersRunner
-from adaedl.noise import SharedNoise
+from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.loading import load_model
 from adaedl.pairs.weights import fetch_weights
 from adaedl.race import new_trace, race

@@ -14,7 +14,7 @@ from toys import reference_warp
 
 from adaedl import sampling
 from adaedl.errors import UserError
-from adaedl.noise import SharedNoise
+from adaedl.models.shared_noise import SharedNoise
 from adaedl.request import Sampling
 from adaedl.sampling import (
     acceptance_probability,

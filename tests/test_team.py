@@ -13,7 +13,7 @@ from toys import rounded, tiny_llama, tiny_pair
 from adaedl.decoding import read_prompt
 from adaedl.models.cpu import kernels as cpu_kernels
 from adaedl.models.cpu.packed import PackedGate, PackedLinear, PackedModel
-from adaedl.noise import SharedNoise
+from adaedl.models.shared_noise import SharedNoise
 
 MODELS = {
     "float32": lambda: tiny_llama(hidden_size=64, intermediate_size=200, vocab_size=300),
@@ -74,7 +74,7 @@ def test_a_drafter_drafts_the_same_bits_on_any_number_of_threads(threads):
     for count in (1, 2, 3, 4):
         threads(count)
         context = read_prompt(pair, torch.arange(9), 8)
-        first = context.session.begin(context.next_token, context.features)
+        first = context.session.begin(context.unread, context.features)
         drafts.append((first, context.session.extend(torch.tensor([3]))))
     for others in drafts[1:]:
         assert all(map(torch.equal, drafts[0], others))

@@ -9,13 +9,14 @@ import torch
 from toys import tiny_pair
 
 from adaedl.__main__ import remarks
+from adaedl.decoding.differences import explain_differences
 from adaedl.metrics import compute_metrics
 from adaedl.models.runner import TransformersRunner
-from adaedl.noise import SharedNoise
+from adaedl.models.shared_noise import SharedNoise
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
-from adaedl.text_difference import explain_differences, first_difference, gap_between, rounding_of
+from adaedl.text_difference import first_difference, gap_between, rounding_of
 from adaedl.trace import Lane, TextDifference, Trace
 from components.parts.player import RaceFeed
 

@@ -14,7 +14,7 @@ from adaedl.measure.peers import transformers as reference
 from adaedl.metrics import BASELINE
 from adaedl.models.cpu.packed import same_bits
 from adaedl.models.runner import TransformersRunner
-from adaedl.noise import SharedNoise
+from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.pair import Pair
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
@@ -182,7 +182,7 @@ def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tens
     p = warp(pair.target.forward(ids, cache).logits[answer], sampling)
     row = int(torch.special.entr(p).sum(-1).argmax())
     context = read_prompt(pair, ids[: trace.prompt_tokens + row], 2)
-    q = warp(context.session.begin(context.next_token, context.features), sampling)
+    q = warp(context.session.begin(context.unread, context.features), sampling)
     return p[row], q, context.session.vocab
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from adaedl.decoding import read_prompt
 from adaedl.models.cpu.int8 import Int8Linear
 from adaedl.models.cpu.memory import aligned
-from adaedl.noise import SharedNoise
+from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.pair import Pair
 from adaedl.system.machine import processor
 from adaedl.system.threads import threads_in_use, usable_cores
@@ -67,7 +67,7 @@ def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, di
         cache.rewind(length)
 
     size, part = _weights_to_read(model, pair.target)
-    forwards = {str(width): partial(forward, context.next_token.repeat(width)) for width in WIDTHS}
+    forwards = {str(width): partial(forward, context.unread.repeat(width)) for width in WIDTHS}
     times = best_ms({"read": part.sum, **forwards}, pair.device)
     return _whole_read(size, part, times.pop("read")), times
 
@@ -104,8 +104,8 @@ def _whole_read(size: int, part: Tensor, part_ms: float) -> WeightsRead:
 def draft_step_ms(pair: Pair, prompt_ids: Tensor) -> float:
     """Milliseconds of one draft step that follows another, after a prompt [T]."""
     context = read_prompt(pair, prompt_ids, 1 + TIMINGS)
-    context.session.begin(context.next_token, context.features)
-    return best_ms({"step": partial(context.session.extend, context.next_token)}, pair.device)["step"]
+    context.session.begin(context.unread, context.features)
+    return best_ms({"step": partial(context.session.extend, context.unread)}, pair.device)["step"]
 
 
 def noise_ms(pair: Pair) -> float:

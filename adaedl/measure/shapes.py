@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from adaedl.decoding import make_choose, make_read_draft, read_prompt
+from adaedl.decoding import read_prompt
 from adaedl.errors import UserError
 from adaedl.measure.bench import (
     Job,
@@ -47,6 +47,7 @@ from adaedl.measure.peers.transformers import Tally
 from adaedl.models.cpu.layerwise import random_layerwise
 from adaedl.models.drafters.drafter import IndependentDrafter
 from adaedl.models.runner import Output, Runner, make_runner
+from adaedl.models.token_choice import make_choose, make_read_draft
 from adaedl.pairs.loading import read_dtype
 from adaedl.pairs.pair import Pair
 from adaedl.request import MAX_LANES, Sampling, check_run

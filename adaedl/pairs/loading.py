@@ -297,12 +297,12 @@ def _load_pair(
     with without_collections():
         import torch
 
-        from adaedl.decoding import make_choose, make_read_draft
         from adaedl.models.cpu.int8 import quantize_model
         from adaedl.models.cpu.layerwise import packs_alike
         from adaedl.models.cpu.packed import kernels
         from adaedl.models.drafters.drafter import IndependentDrafter, load_feature_drafter
         from adaedl.models.runner import check_stepwise, make_runner
+        from adaedl.models.token_choice import make_choose, make_read_draft
         from adaedl.pairs.pair import Pair
         from adaedl.pairs.placement import size_of_weights
 

@@ -27,7 +27,7 @@ class Pair:
     `device` is where tokens go in and logits come out of both models. It holds the drafter, and the target
     too but where that is `spread` over several devices. `encoder` turns a prompt into token ids, by default
     with the tokenizer's own chat template where it has one; `read_draft` reads a drafted token and `choose`
-    the target's own ones with kernels of the device, see `decoding.make_read_draft` and `make_choose`.
+    the target's own ones with kernels of the device, see `adaedl.models.token_choice`.
     """
 
     name: str

@@ -1,45 +1,37 @@
-"""Makes a recording: the target writes its text once, and the drafter drafts on from every position of it.
+"""Make a recording: the target writes its text once, and the drafter continues from each of its positions.
 
-Positions draft side by side, as one batch over the shared prefix, where the drafter can; else in turn. So a
-recording costs two to three times what the target alone takes for the text (`Recording.plain_s`,
-`Recording.recording_s`), however many settings are replayed from it.
+A recording costs two to three times what the target alone takes for the text (`Recording.plain_s`,
+`Recording.recording_s`), however many settings are replayed from it: positions draft side by side, see
+`adaedl.replay.chains`.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import cycle, zip_longest
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from adaedl.decoding import decode, read_prompt, score_sampling
+from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import Sentence, UserError
-from adaedl.models.drafters.drafter import DraftSession
 from adaedl.models.runner import PREFILL_CHUNK
-from adaedl.noise import SharedNoise
+from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.loading import memory_told
 from adaedl.pairs.pair import Pair
 from adaedl.race import new_trace
+from adaedl.replay.chains import ChainDrafting, TokenChoice, rounded, sources
 from adaedl.replay.recording import Chain, Recording
 from adaedl.replay.replay import replay
-from adaedl.replay.times import fit_times
+from adaedl.replay.times import Times, fit_times
 from adaedl.request import Sampling
-from adaedl.sampling import (
-    acceptance_probability,
-    choose_with_noise,
-    draft_statistics,
-    warp,
-    warp_logits,
-)
+from adaedl.sampling import score_sampling, warp
 from adaedl.stopping import DEFAULT_MAX_DRAFT, MAX_DRAFT_LIMIT, AdaEDL, DraftStep, Stopper
-from adaedl.trace import Round
+from adaedl.trace import Round, Trace
 
 MAX_TOKENS = 1024  # the target's probabilities at every position are in memory at once
-UNROLL_ROWS = 256  # positions that draft side by side
-DIGITS = 7  # significant ones that are kept of a float32
 
 
 def record(
@@ -53,14 +45,14 @@ def record(
     """Record the target's text after a prompt, under shared noise or at temperature 0.
 
     Args:
-        progress: told the share done, from 0 to 1; may raise to stop.
-        settings: `max_new_tokens` (96), `seed` (0), `depth` (12), the drafts from each position: stoppers
-            with a `max_draft` up to it can be replayed; `score_temperature` (None), as a stopper's setting:
-            stoppers that judge q at another cannot be replayed; `enough`, asked between rounds: once it
-            returns True, the text ends and the recording is the one of as many tokens.
+        progress: called with the share done, from 0 to 1; may raise to stop.
+        settings: `max_new_tokens` (96), `seed` (0); `depth` (12), the number of drafts from each position:
+            stoppers with a `max_draft` up to it can be replayed; `score_temperature` (None), the stopper
+            setting of that name: stoppers that score q at another temperature cannot be replayed; `enough`,
+            called between rounds: once it returns True, the text ends there.
 
     Raises:
-        UserError: a value that will not do, or a prompt that does not fit.
+        UserError: a value is invalid, or the prompt does not fit.
     """
     with closing(record_in_parts(pair, prompt, sampling, **settings)) as parts:
         for told in parts:
@@ -72,8 +64,8 @@ def record(
 def record_scored(
     pair: Pair, prompt: str, sampling: Sampling, score_temperatures: Sequence[float | None], **settings
 ) -> list[Recording]:
-    """One recording for each score temperature, of the same drafts and the same clocks; arguments and errors
-    are those of `record`."""
+    """Return one recording for each score temperature, all of the same drafts and the same clocks. Arguments
+    and errors as in `record`."""
     *_, recordings = _in_parts(pair, prompt, sampling, score_temperatures, **settings)
     return recordings
 
@@ -81,9 +73,9 @@ def record_scored(
 def record_in_parts(
     pair: Pair, prompt: str, sampling: Sampling, *, score_temperature: float | None = None, **settings
 ) -> Iterator[float | Recording]:
-    """Record a piece at a time: yields the share done, from 0 to 1, after each, and the recording at the end.
-    Close the generator to stop. What it waits between two pieces is on no clock. Arguments and errors are
-    those of `record`."""
+    """Record in steps: yield the share done, from 0 to 1, after each step, and the recording at the end.
+    Close the generator to stop. Pauses between two steps are on no clock. Arguments and errors as in
+    `record`."""
     with closing(_in_parts(pair, prompt, sampling, [score_temperature], **settings)) as parts:
         for told in parts:
             yield told[0] if isinstance(told, list) else told
@@ -100,10 +92,10 @@ def _in_parts(
     depth: int = DEFAULT_MAX_DRAFT,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[float | list[Recording]]:
-    """As `record_in_parts`, with a recording for each score temperature.
+    """Like `record_in_parts`, with one recording for each score temperature.
 
     Raises:
-        UserError: a value that will not do, a prompt that does not fit, or the device's memory is full.
+        UserError: a value is invalid, the prompt does not fit, or the device's memory is full.
     """
     seconds, told = 0.0, None
     parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperatures, enough)
@@ -134,65 +126,128 @@ def _record(
     enough: Callable[[], bool],
 ) -> Iterator[float | list[Recording]]:
     check_record(max_new_tokens, depth)
-    # A stopper checks them and makes them floats.
+    # AdaEDL validates them and converts them to floats.
     score_temperatures = [AdaEDL(score_temperature=value).score_temperature for value in score_temperatures]
-    scorings = [score_sampling(value, sampling) for value in score_temperatures]
-    trace = new_trace(
-        pair, prompt, ["autoregressive"], sampling, max_new_tokens=max_new_tokens, seed=seed
-    )  # checks every value
+    options = {"max_new_tokens": max_new_tokens, "seed": seed}
+    trace = new_trace(pair, prompt, ["autoregressive"], sampling, **options)  # checks every value
     context = read_prompt(pair, pair.encode(prompt), max_new_tokens)
-    noise = None
-    if not sampling.greedy:
-        noise = SharedNoise(seed, pair.target.vocab_size, pair.device)
+    noise = None if sampling.greedy else SharedNoise(seed, pair.target.vocab_size, pair.device)
 
-    # The target alone writes the text; beside it, so that drift hits both alike, rounds of every length.
-    def running(stopper: Stopper) -> Iterator[Round]:
-        return decode(
-            pair,
-            None,
-            stopper,
-            sampling,
-            max_new_tokens=max_new_tokens,
-            seed=seed,
-            context=context.copy(),
-            record=False,
-        )
+    rounds = yield from _play_rounds(pair, context, sampling, depth, enough, **options)
+    text = _read_text(pair, context, rounds.token_ids)
+    yield 0.75
 
+    p = warp(text.logits, sampling)
+    scorings = [score_sampling(value, sampling) for value in score_temperatures]
+    drafting = ChainDrafting(pair, sampling, scorings, noise, p, text.token_ids, depth, rounds.max_new_tokens)
+    chains: list[list[Chain]] = [[] for _ in scorings]
+    for first, source in sources(context.session, text.before, text.features):
+        for known, more in zip(chains, drafting.chains(first, source), strict=True):
+            known += more
+        yield 0.75 + 0.25 * len(chains[0]) / len(text.before)
+
+    target_p = p.gather(-1, text.token_ids[:, None]).squeeze(-1)
+    target_gap = TokenChoice(sampling, noise, None).gap(text.logits, 0, text.token_ids)
+    recording = _assemble(pair, trace, rounds, depth, chains[0], target_p, target_gap)
+    scored = zip(score_temperatures, chains, strict=True)
+    yield [replace(recording, score_temperature=value, chains=own) for value, own in scored]
+
+
+@dataclass
+class _RealRounds:
+    """Rounds of one text that were really played.
+
+    Attributes:
+        plain: those of the target alone, which wrote the text.
+        probed: rounds of every draft length.
+        times: what they cost.
+        max_new_tokens: the length that the text was allowed, less than was asked for where it was ended.
+    """
+
+    plain: list[Round]
+    probed: list[Round]
+    times: Times
+    max_new_tokens: int
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [token for played in self.plain for token in played.token_ids]
+
+
+def _play_rounds(
+    pair: Pair,
+    context: Context,
+    sampling: Sampling,
+    depth: int,
+    enough: Callable[[], bool],
+    *,
+    max_new_tokens: int,
+    seed: int,
+) -> Generator[float, None, _RealRounds]:
+    """Let the target write the text alone, and beside it, so that drift affects both alike, play rounds of
+    every draft length. Yields the share of the recording that is done."""
+    options = {"max_new_tokens": max_new_tokens, "seed": seed, "record": False}
+    lanes = [
+        decode(pair, None, stopper, sampling, context=context.copy(), **options)
+        for stopper in (Probe(0), Probe(depth))
+    ]
     plain, probed = [], []
-    for alone, probe in zip_longest(running(Probe(0)), running(Probe(depth))):
+    for alone, probe in zip_longest(*lanes):
         plain += [alone] if alone else []
         probed += [probe] if probe else []
         yield 0.7 * len(plain) / max_new_tokens
         if cut_short := alone is not None and enough():
-            max_new_tokens = len(plain)
             break
     times = fit_times(plain, probed, depth)
     if cut_short:
+        max_new_tokens = len(plain)
         probed = list(_rounds_within(probed, max_new_tokens))
-    token_ids = [token for played in plain for token in played.token_ids]
+    return _RealRounds(plain, probed, times, max_new_tokens)
 
-    # What both models have read where each token of the text is the next.
-    read = torch.cat((context.next_token, context.next_token.new_tensor(token_ids[:-1])))
+
+class _TextAsRead(NamedTuple):
+    """A text of N tokens as the target reads it.
+
+    Attributes:
+        token_ids: [N]
+        before: [N] the token before each.
+        logits: [N, V] the target's for each.
+        features: [N, F] the target's one position before each of `before`; None for an independent drafter.
+    """
+
+    token_ids: Tensor
+    before: Tensor
+    logits: Tensor
+    features: Tensor | None
+
+
+def _read_text(pair: Pair, context: Context, token_ids: list[int]) -> _TextAsRead:
+    """Read the whole text after a prompt once more, with logits and features of every position."""
+    text = context.unread.new_tensor(token_ids)
+    before = torch.cat((context.unread, text[:-1]))
     layers = pair.drafter.feature_layers
     cache = context.target_cache.copy()
-    outputs = [pair.target.forward(chunk, cache, "all", layers) for chunk in read.split(PREFILL_CHUNK)]
+    outputs = [pair.target.forward(chunk, cache, "all", layers) for chunk in before.split(PREFILL_CHUNK)]
     logits = torch.cat([output.logits for output in outputs])
     features = None
     if layers:
         features = torch.cat((context.features, *(output.features for output in outputs)))[:-1]
-    target = _Choice(sampling, noise, None)
-    p = warp(logits, sampling)
-    text = read.new_tensor(token_ids)
-    yield 0.75
+    return _TextAsRead(text, before, logits, features)
 
-    drafting = _Drafting(pair, sampling, scorings, noise, p, text, depth, max_new_tokens)
-    chains: list[list[Chain]] = [[] for _ in scorings]
-    for first, source in _sources(context.session, read, features):
-        for known, more in zip(chains, drafting.chains(first, source), strict=True):
-            known += more
-        yield 0.75 + 0.25 * len(chains[0]) / len(token_ids)
 
-    used = {*token_ids, *(token for chain in chains[0] for token in chain.ids)}
+def _assemble(
+    pair: Pair,
+    trace: Trace,
+    rounds: _RealRounds,
+    depth: int,
+    chains: list[Chain],
+    target_p: Tensor,
+    target_gap: Tensor,
+) -> Recording:
+    """Put a recording together; which score temperature its chains are judged at is not set. What was asked
+    for and on which machine is the trace's; target_p [N] and target_gap [N] as in `Recording`."""
+    token_ids = rounds.token_ids
+    used = {*token_ids, *(token for chain in chains for token in chain.ids)}
     stream = pair.text_stream()
     stream.add(token_ids)
     stream.finish()
@@ -202,34 +257,38 @@ def _record(
         device=trace.device,
         dtype=trace.dtype,
         pair=trace.pair,
-        prompt=prompt,
+        prompt=trace.prompt,
         prompt_tokens=trace.prompt_tokens,
-        max_new_tokens=max_new_tokens,
-        seed=seed,
+        max_new_tokens=rounds.max_new_tokens,
+        seed=trace.seed,
         noise_version=trace.noise_version,
         sampling=trace.sampling,
         depth=depth,
-        score_temperature=score_temperatures[0],
+        score_temperature=None,
         token_ids=token_ids,
-        target_p=_rounded(p.gather(-1, text[:, None]).squeeze(-1)),
-        target_gap=_rounded(target.gap(logits, 0, text)),
+        target_p=rounded(target_p),
+        target_gap=rounded(target_gap),
         eos_ids=sorted(pair.eos_ids),
         text=stream.text,
         pieces=stream.pieces,
         token_bytes=pair.token_bytes(used),
         texts={token: pair.token_text(token) for token in sorted(used)},
-        chains=chains[0],
-        times=times,
-        plain_s=plain[-1].end_s,
+        chains=chains,
+        times=rounds.times,
+        plain_s=rounds.plain[-1].end_s,
         recording_s=0.0,
-        probed=len(probed),
+        probed=len(rounds.probed),
     )
+    recording.probed_alike = _rounds_alike(recording, rounds.probed, depth)
+    return recording
+
+
+def _rounds_alike(recording: Recording, probed: list[Round], depth: int) -> int:
+    """How many real rounds, from the first, a replay gives alike."""
     again = replay(recording, Probe(depth)).rounds
     pairs = enumerate(zip(probed, again, strict=False))
     different = (number for number, rounds in pairs if len({_outcome(played) for played in rounds}) == 2)
-    recording.probed_alike = next(different, len(probed))
-    scored = zip(score_temperatures, chains, strict=True)
-    yield [replace(recording, score_temperature=value, chains=own) for value, own in scored]
+    return next(different, len(probed))
 
 
 def _rounds_within(rounds: list[Round], tokens: int) -> Iterator[Round]:
@@ -243,12 +302,12 @@ def _rounds_within(rounds: list[Round], tokens: int) -> Iterator[Round]:
 
 
 def _outcome(played: Round) -> tuple:
-    """What a round did, without what it took."""
+    """Return what a round did, without its times."""
     return *(token.id for token in played.drafted), played.accepted, played.stop_reason, *played.token_ids
 
 
 def check_record(max_new_tokens: int, depth: int) -> None:
-    """Raises UserError where a recording of this length or depth is not possible."""
+    """Raise UserError if a recording of this length or depth is not possible."""
     if not isinstance(depth, int) or not 1 <= depth <= MAX_DRAFT_LIMIT:
         raise UserError("depth is {!r}; it must be a whole number from 1 to {}.", depth, MAX_DRAFT_LIMIT)
     if isinstance(max_new_tokens, int) and max_new_tokens > MAX_TOKENS:
@@ -256,8 +315,9 @@ def check_record(max_new_tokens: int, depth: int) -> None:
 
 
 class Probe(Stopper):
-    """Drafts every number of tokens from 1 to `depth` in turn, the ends first and then what lies in between,
-    so that few rounds show what all lengths cost; none at 0."""
+    """A stopper that drafts every number of tokens from 1 to `depth` in turn, the extremes first and then the
+    numbers between, so that a few rounds show the cost of every length. With a depth of 0 it drafts nothing.
+    """
 
     name = "probe"
 
@@ -275,167 +335,10 @@ class Probe(Stopper):
 
 
 def _from_ends(depth: int) -> list[int]:
-    """The numbers from 1 to `depth`: both ends, then again and again the middles of what is left."""
+    """Return the numbers from 1 to `depth`: both ends, then repeatedly the middle of the remaining gaps."""
     order, gaps = sorted({1, depth}) if depth else [], [(1, depth)]
     for low, high in gaps:
         if high - low > 1:
             order.append(middle := (low + high) // 2)
             gaps += [(low, middle), (middle, high)]
     return order
-
-
-class _Source(Protocol):
-    """Drafts from N positions side by side: logits [N, Vq] for the next token of each, over the target's ids
-    `vocab` [Vq] (None for all of them)."""
-
-    logits: Tensor
-    vocab: Tensor | None
-
-    def extend(self, token_ids: Tensor) -> Tensor:
-        """Append a drafted token to each, token_ids [N]; returns the logits [N, Vq] for the next."""
-
-
-class _InTurn:
-    """One position of a session that cannot unroll several."""
-
-    def __init__(self, session: DraftSession, token_ids: Tensor, features: Tensor | None):
-        self.session = session
-        self.logits = session.begin(token_ids, features)[None]
-        self.vocab = session.vocab
-
-    def extend(self, token_ids: Tensor) -> Tensor:
-        return self.session.extend(token_ids)[None]
-
-
-def _sources(session: DraftSession, read: Tensor, features: Tensor | None) -> Iterator[tuple[int, _Source]]:
-    """Where drafts come from, and the first position of each: many positions at once where the drafter can.
-    `read` [N] are the tokens before each position, `features` [N, F] the target's one before each."""
-    session = session.copy()
-    start, rows = (session.unroll, UNROLL_ROWS) if hasattr(session, "unroll") else (None, 1)
-    for first in range(0, len(read), rows):
-        part = slice(first, first + rows)
-        before = None if features is None else features[part]
-        yield first, start(read[part], before) if start else _InTurn(session, read[part], before)
-
-
-@dataclass
-class _Choice:
-    """How a model chooses a token at each of several positions, as decode() does."""
-
-    sampling: Sampling
-    noise: SharedNoise | None
-    vocab: Tensor | None
-
-    def noise_at(self, first: int, count: int) -> Tensor | None:
-        """Noise [count, Vq] for the positions from `first`."""
-        if self.noise is None:
-            return None
-        rows = self.noise.at(first, count)
-        return rows if self.vocab is None else rows[:, self.vocab]
-
-    def token(self, logits: Tensor, first: int) -> Tensor:
-        """Indices [N] chosen from logits [N, Vq] at the positions first, first + 1, …"""
-        return choose_with_noise(logits, self.noise_at(first, len(logits)), self.sampling)
-
-    def gap(self, logits: Tensor, first: int, chosen: Tensor) -> Tensor:
-        """By how much the chosen tokens [N] lead the best other, [N]; 0 where they do not."""
-        scores = logits.float()
-        if not self.sampling.greedy:
-            scores = warp_logits(logits, self.sampling) + self.noise_at(first, len(logits))
-        own = scores.gather(-1, chosen[:, None])
-        others = scores.scatter(-1, chosen[:, None], -torch.inf)
-        lead = own.squeeze(-1) - others.max(-1).values
-        return lead.clamp(min=0, max=1e6)  # alone in its nucleus, it leads without bound
-
-
-@dataclass
-class _Drafting:
-    """Drafts chains from sources, and reads off what stoppers and pictures need."""
-
-    pair: Pair
-    sampling: Sampling
-    scorings: list[Sampling | None]
-    noise: SharedNoise | None
-    p: Tensor  # [tokens, V]
-    text: Tensor  # [tokens]
-    depth: int
-    max_new_tokens: int
-
-    def chains(self, first: int, source: _Source) -> list[list[Chain]]:
-        """Of the positions from `first`, for each scoring one for each row of the source."""
-        vocab = source.vocab
-        choice = _Choice(self.sampling, self.noise, vocab)
-        rows = len(source.logits)
-        positions = torch.arange(first, first + rows, device=self.p.device)
-        eos = torch.tensor(sorted(self.pair.eos_ids), dtype=torch.long, device=self.p.device)
-        open_, reached = (torch.ones_like(positions, dtype=torch.bool) for _ in range(2))
-        columns: list[tuple[dict[str, list], list[dict[str, list]]]] = []
-        logits = source.logits
-        for step in range(self.depth):
-            here = positions + step
-            open_ = open_ & (here < self.max_new_tokens - 1)
-            if not open_.any():
-                break
-            index = choice.token(logits, first + step)
-            ids = index if vocab is None else vocab[index]
-            reached = reached & open_ & (here < len(self.text))
-            columns.append(self._column(logits, choice, index, ids, first + step, open_, reached))
-            reached = reached & (self.text[here.clamp(max=len(self.text) - 1)] == ids)
-            open_ = open_ & ~torch.isin(ids, eos)
-            if step + 1 < self.depth and open_.any():
-                logits = source.extend(ids)
-        by_scoring = range(len(self.scorings))
-        scored = [[column | scores[number] for column, scores in columns] for number in by_scoring]
-        return [[self._chain(own, row) for row in range(rows)] for own in scored]
-
-    def _column(
-        self, logits, choice, index, ids, first, open_, reached
-    ) -> tuple[dict[str, list], list[dict[str, list]]]:
-        """The numbers of one draft of every row, and those that each scoring has of its own; p and β only
-        where the draft is `reached`."""
-        q = warp(logits, self.sampling)
-        p, beta = (q.new_zeros(len(q)) for _ in range(2))
-        places = reached.nonzero().squeeze(-1)
-        target = self.p[first + places]
-        p[places] = target.gather(-1, ids[places, None]).squeeze(-1).to(p)
-        beta[places] = acceptance_probability(target, q[places], choice.vocab).to(beta)
-        column = {
-            "open": open_,
-            "reached": reached,
-            "ids": ids,
-            "q": q.gather(-1, index[:, None]).squeeze(-1),
-            "gap": choice.gap(logits, first, index),
-            "p": p,
-            "beta": beta,
-        }
-        scores = [self._scores(warp(logits, s) if s else q, index) for s in self.scorings]
-        return {name: _plain(values) for name, values in column.items()}, scores
-
-    @staticmethod
-    def _scores(q: Tensor, index: Tensor) -> dict[str, list]:
-        """What stoppers look at, of q [N, Vq] as they judge it and the drafted indices [N]."""
-        statistics = draft_statistics(q)
-        scores = {
-            "entropy": statistics.entropy.clamp(min=0),
-            "top_prob": statistics.top_prob,
-            "margin": statistics.margin,
-            "token_prob": q.gather(-1, index[:, None]).squeeze(-1),
-        }
-        return {name: _plain(values) for name, values in scores.items()}
-
-    @staticmethod
-    def _chain(columns: list[dict[str, list]], row: int) -> Chain:
-        length = sum(column["open"][row] for column in columns)
-        reached = sum(column["reached"][row] for column in columns)
-        lengths = dict.fromkeys(("ids", "q", "entropy", "top_prob", "margin", "token_prob", "gap"), length)
-        lengths |= {"p": reached, "beta": reached}
-        return Chain(**{name: [c[name][row] for c in columns[:count]] for name, count in lengths.items()})
-
-
-def _plain(values: Tensor) -> list:
-    return _rounded(values) if values.is_floating_point() else values.tolist()
-
-
-def _rounded(values: Tensor) -> list[float]:
-    """As they are written to JSON, so that a recording that was saved replays as it did before."""
-    return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]

@@ -1,33 +1,43 @@
-"""Any stopper on a recorded text, exactly and in milliseconds: the rounds of `decode()` without a model.
+"""Replay any stopper on a recorded text, exactly and in milliseconds: the rounds of `decode()` without a
+model.
 
 Rounds, drafts, accepted counts and stop reasons are those of a real run (`adaedl.replay.recording` says why,
-and names the one thing that a recording cannot know); of `throughput`, which goes by the clock, those of a
-real run that takes the modelled times. Time is modelled: each round takes what rounds of its
-length took when the text was recorded, and `model_error` says how far that is from a real run.
+and names the one thing that a recording cannot know). `throughput`, which depends on time, behaves as in a
+real run with the modelled times. Time is modelled: each round takes what rounds of its length took when the
+text was recorded, and `model_error` compares that with a real run.
 """
 
 from dataclasses import dataclass
 
+from adaedl.draft_phase import DraftPhase, draft_until_stop
 from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
 from adaedl.metrics import percent_of_oracle as percent
 from adaedl.replay.recording import Chain, Recording
 from adaedl.replay.times import Times
-from adaedl.stopping import Oracle, Stopper, acceptance_lower_bound, format_spec, make_stopper
+from adaedl.request import fresh_stopper
+from adaedl.stopping import (
+    DraftStep,
+    Oracle,
+    Stopper,
+    acceptance_lower_bound,
+    format_spec,
+    make_stopper,
+)
 from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace
 
-SCORE_TIE = 1e-3  # as near to its threshold, a score may fall on either side of it by rounding
+SCORE_TIE = 1e-3  # this close to its threshold, rounding may put a score on either side
 
 
 def replay(recording: Recording, stopper: Stopper | str, times: Times | None = None) -> Lane:
-    """The lane that a stopper would have had on the recorded text.
+    """Return the lane that a stopper would have had on the recorded text.
 
     Args:
-        stopper: a fresh one, or its spec; `oracle` too.
-        times: what rounds cost; None for what they cost when the text was recorded.
+        stopper: a fresh stopper or its spec; `oracle` works too.
+        times: the cost of rounds; None for the recorded costs.
 
     Raises:
-        UserError: the recording lacks what the stopper needs: it drafts deeper, or judges q at another
+        UserError: the recording lacks what the stopper needs: it drafts deeper, or scores q at another
             temperature.
     """
     stopper = make_stopper(stopper) if isinstance(stopper, str) else stopper
@@ -36,12 +46,12 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
     lane = Lane(stopper.name, stopper.settings, format_spec(stopper))
     written, clock_s, ended = 0, 0.0, False
     while written < recording.max_new_tokens and not ended:
-        draft = _draft(recording, stopper, written)
-        played = _verify(recording, stopper, draft, written)
+        phase = _draft(recording, stopper, written)
+        played = _verify(recording, stopper, phase, written)
         played.start_s = clock_s
-        played.draft_s = times.draft_s(draft.steps)
+        played.draft_s = times.draft_s(phase.steps)
         played.verify_s = times.verify_s[len(played.drafted)]
-        played.duration_s = played.draft_s + played.verify_s + times.overhead_s(draft.steps)
+        played.duration_s = played.draft_s + played.verify_s + times.overhead_s(phase.steps)
         stopper.observe(len(played.drafted), played.accepted, played.dropped)
         stopper.observe_times(len(played.token_ids), played.verify_s, played.duration_s)
         lane.rounds.append(played)
@@ -54,10 +64,10 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
 
 
 def replay_trace(recording: Recording, specs: list[str], times: Times | None = None) -> Trace:
-    """Several stoppers on the recorded text as a race, with metrics; its clocks are modelled ones.
+    """Return several stoppers on the recorded text as a race, with metrics and modelled clocks.
 
     Raises:
-        UserError: a spec that will not do, or that the recording cannot replay.
+        UserError: a spec is invalid, or the recording cannot replay it.
     """
     trace = Trace(
         created=recording.created,
@@ -80,7 +90,7 @@ def replay_trace(recording: Recording, specs: list[str], times: Times | None = N
 
 
 def check_replay(stopper: Stopper, depth: int, score_temperature: float | None) -> None:
-    """Raises UserError where a recording of this depth and score temperature lacks what a stopper needs."""
+    """Raise UserError if a recording of this depth and score temperature lacks what a stopper needs."""
     if stopper.max_draft > depth:
         raise UserError(
             "{} drafts up to {} tokens, but this recording has {} at each position; set a smaller maximum or"
@@ -104,7 +114,7 @@ def check_replay(stopper: Stopper, depth: int, score_temperature: float | None) 
 
 
 def model_error(recording: Recording, lane: Lane) -> float:
-    """How far the modelled clock of a lane is from its real one: (modelled − real) / real.
+    """Return the relative error of a lane's modelled clock, (modelled − real) / real.
 
     Args:
         lane: a real run of the recorded prompt, temperature and seed.
@@ -113,120 +123,104 @@ def model_error(recording: Recording, lane: Lane) -> float:
 
 
 def percent_of_oracle(recording: Recording, lane: Lane, times: Times | None = None) -> float:
-    """The speed of a replayed lane in percent of the oracle's, at the same times; the oracle drafts up to the
-    recording's depth."""
+    """Return the speed of a replayed lane in percent of the oracle's at the same times. The oracle drafts up
+    to the recording's depth."""
     return percent(lane, replay(recording, Oracle(max_draft=recording.depth), times))
 
 
 def near_ties(recording: Recording, lane: Lane) -> int:
-    """Choices of a replayed lane that hang on rounding: the lead of a drafted token or of the target's own,
-    or the distance of a score from its threshold, is too small for a real run to be sure to choose alike."""
+    """Return how many choices of a replayed lane depend on rounding: the lead of a drafted token or of the
+    target's own, or the distance of a score from its threshold, is too small to be sure that a real run
+    chooses the same."""
     ties = sum(gap < recording.tie for gap in recording.target_gap)
-    stopper, written = make_stopper(lane.label), 0
+    stopper, written = fresh_stopper(lane), 0
     for played in lane.rounds:
-        draft = _draft(recording, stopper, written)
-        compared = [*draft.compared, *([(stopper.score, stopper.threshold)] if played.dropped else [])]
-        for index, (score, threshold) in enumerate(compared):
-            near_score = score is not None and abs(score - threshold) < SCORE_TIE
-            # Which token is dropped does not matter.
-            ties += near_score or (
-                index < draft.kept and recording.chains[written].gap[index] < recording.tie
-            )
+        phase = _draft(recording, stopper, written)
+        gaps = recording.chains[written].gap
+        for draft, gap in zip(phase.drafts, gaps, strict=False):
+            ties += gap < recording.tie or _near_threshold(draft)
+        if phase.dropped_draft:  # which token is dropped does not matter
+            ties += _near_threshold(phase.dropped_draft)
         stopper.observe(len(played.drafted), played.accepted, played.dropped)
         stopper.observe_times(len(played.token_ids), played.verify_s, played.duration_s)
         written += len(played.token_ids)
     return ties
 
 
-@dataclass
-class _Drafted:
-    """What a stopper drafted: the numbers of kept tokens and of draft steps paid for."""
+@dataclass(slots=True)
+class RecordedDraft:
+    """A draft of a recorded chain in hand, see `adaedl.draft_phase.Draft`."""
 
-    kept: int
-    steps: int
-    stop_reason: str
-    compared: list[tuple[float | None, float | None]]
+    id: int
+    step: DraftStep
+    score: float | None = None
+    threshold: float | None = None
 
 
-def _draft(recording: Recording, stopper: Stopper, written: int) -> _Drafted:
-    """The draft phase of decode(), on the chain of a position."""
+def _near_threshold(draft: RecordedDraft) -> bool:
+    return draft.score is not None and abs(draft.score - draft.threshold) < SCORE_TIE
+
+
+def _draft(recording: Recording, stopper: Stopper, written: int) -> DraftPhase:
+    """Run the draft phase of decode() on the chain of the position after `written` tokens."""
     chain = recording.chains[written]
     room = recording.max_new_tokens - written - 1
-    limit = min(stopper.max_draft, room)
-    stop_reason = "max_draft" if stopper.max_draft <= room else "length"
     if isinstance(stopper, Oracle):
         stopper.acceptable = recording.acceptable[written]
-        if stopper.acceptable < limit:
-            limit, stop_reason = stopper.acceptable, "threshold"
-    if not stopper.begin_round() and limit:
-        limit, stop_reason = 0, "threshold"
-    compared: list[tuple[float | None, float | None]] = []
-    for step in chain.steps[:limit]:
-        stop = stopper.should_stop(step)
-        if stop and not stopper.keep_last:
-            return _Drafted(len(compared), step.position, "threshold", compared)
-        compared.append((stopper.score, stopper.threshold))
-        if chain.ids[step.position - 1] in recording.eos_ids:
-            stop_reason = "eos"
-            break
-        if stop:
-            stop_reason = "threshold"
-            break
-    return _Drafted(len(compared), len(compared), stop_reason, compared)
+        if room and not stopper.acceptable:
+            return DraftPhase([], "threshold")
+
+    def next_draft(drafts: list[RecordedDraft]) -> RecordedDraft:
+        return RecordedDraft(chain.ids[len(drafts)], chain.steps[len(drafts)])
+
+    return draft_until_stop(stopper, room, recording.eos_ids, next_draft)
 
 
-def _verify(recording: Recording, stopper: Stopper, draft: _Drafted, written: int) -> Round:
-    """The round that the target makes of a draft; its times are not set."""
-    chain = recording.chains[written]
-    accepted = min(draft.kept, recording.acceptable[written])
-    ended_by_draft = accepted > 0 and chain.ids[accepted - 1] in recording.eos_ids
-    place = written + accepted
+def _verify(recording: Recording, stopper: Stopper, phase: DraftPhase, written: int) -> Round:
+    """Return the round that results from verifying a draft phase; its times are not set."""
+    chain, drafted = recording.chains[written], len(phase.drafts)
+    accepted = min(drafted, recording.acceptable[written])
+    position = written + accepted
     emitted = None
-    if not ended_by_draft:
-        token = recording.token_ids[place]
-        kind = "plain" if draft.kept == 0 else "bonus" if accepted == draft.kept else "correction"
-        emitted = Emitted(token, recording.texts[token], kind, recording.target_p[place])
+    if not phase.ends_text(accepted):
+        token = recording.token_ids[position]
+        kind = "plain" if drafted == 0 else "bonus" if accepted == drafted else "correction"
+        emitted = Emitted(token, recording.texts[token], kind, recording.target_p[position])
     return Round(
         start_s=0.0,
         duration_s=0.0,
         draft_s=0.0,
         verify_s=0.0,
         accepted=accepted,
-        stop_reason=draft.stop_reason,
+        stop_reason=phase.stop_reason,
         drafted=[
-            _describe(recording, chain, written, index, stopper.gamma, accepted, *compared)
-            for index, compared in enumerate(draft.compared)
+            _describe(recording, chain, draft, written + index, stopper.gamma, index < accepted)
+            for index, draft in enumerate(phase.drafts)
         ],
         emitted=emitted,
-        dropped=draft.steps - draft.kept,
+        dropped=phase.dropped,
     )
 
 
 def _describe(
-    recording: Recording,
-    chain: Chain,
-    written: int,
-    index: int,
-    gamma: float,
-    accepted: int,
-    score: float | None,
-    threshold: float | None,
+    recording: Recording, chain: Chain, draft: RecordedDraft, position: int, gamma: float, accepted: bool
 ) -> DraftedToken:
+    index = draft.step.position - 1
     reached = index < len(chain.beta)
-    target = recording.token_ids[written + index] if reached else None
+    target = recording.token_ids[position] if reached else None
     return DraftedToken(
-        id=chain.ids[index],
-        text=recording.texts[chain.ids[index]],
-        entropy=chain.entropy[index],
-        bound=acceptance_lower_bound(chain.entropy[index], gamma),
-        score=score,
-        threshold=threshold,
-        top_prob=chain.top_prob[index],
+        id=draft.id,
+        text=recording.texts[draft.id],
+        entropy=draft.step.entropy,
+        bound=acceptance_lower_bound(draft.step.entropy, gamma),
+        score=draft.score,
+        threshold=draft.threshold,
+        top_prob=draft.step.top_prob,
         q=chain.q[index],
         p=chain.p[index] if reached else None,
         beta=chain.beta[index] if reached else None,
         u=None,
-        accepted=index < accepted,
+        accepted=accepted,
         target_id=target,
         target_text=None if target is None else recording.texts[target],
     )

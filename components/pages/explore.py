@@ -283,7 +283,7 @@ def make_recording(
     Raises:
         UserError: the settings will not do, or the pair cannot be loaded.
     """
-    settings.check()
+    request = settings.check()
     session.recording = None
     # The target writes the text twice, and the drafts from every position take about as long again.
     turn = models.take_turn(work=3 * settings.max_new_tokens, visitor=session.visitor or id(session))
@@ -294,7 +294,7 @@ def make_recording(
             return
         where = pair.runs_on
         yield say("explore.status_recording", device=where, percent=0)
-        with closing(recorded_parts(models, pair, settings, score_temperature, session.quota)) as parts:
+        with closing(recorded_parts(models, pair, request, score_temperature, session.quota)) as parts:
             for told in parts:
                 if isinstance(told, Recording):
                     session.recording = told

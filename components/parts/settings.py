@@ -1,4 +1,4 @@
-"""What a visitor can set, and the check that turns a bad value into one sentence at once."""
+"""What a visitor can set for a race: the values as they came, and their check."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from adaedl.errors import UserError
 from adaedl.pairs.presets import resolve
-from adaedl.request import NOISE_VERSION, Sampling, check_race
+from adaedl.request import NOISE_VERSION, RaceRequest, Sampling
 from adaedl.stopping import split_specs
 from components.serving.hosting import host
 
@@ -17,7 +17,8 @@ MAX_LANES = 6  # of a race that is run here; the page opens traces of as many la
 
 @dataclass(frozen=True)
 class RaceSettings:
-    """The controls' values as they came, unchecked."""
+    """The values of the controls, a link or an API call as they came, unchecked. `check` turns them into a
+    RaceRequest."""
 
     MOST_LANES: ClassVar[int] = MAX_LANES
 
@@ -31,27 +32,34 @@ class RaceSettings:
     seed: int
     verification: str
 
-    def check(self) -> None:
-        """Everything that can be known before the models are there.
+    def check(self) -> RaceRequest:
+        """Check the settings as far as possible before the models are loaded; return the race they ask for.
 
         Raises:
-            UserError: naming the value that will not do, and what would.
+            UserError: a value is invalid; the message names it and says what is valid.
         """
         for name in ("prompt", "pair", "verification"):
             if not isinstance(value := getattr(self, name), str | None):
                 raise UserError("{} is {!r:.60}; it must be text.", name, value)
-        check_race(self.prompt or "", self.lanes, self.max_new_tokens, self.seed, self.verification)
+        request = RaceRequest(
+            self.prompt or "",
+            self.lanes,
+            Sampling(self.temperature, self.top_k, self.top_p),
+            self.max_new_tokens,
+            self.seed,
+            self.verification,
+        )
         if len(self.lanes) > self.MOST_LANES:
             raise UserError(
                 "The race has {} lanes; the page runs at most {} at once.", len(self.lanes), self.MOST_LANES
             )
-        Sampling(self.temperature, self.top_k, self.top_p)
         most = host().max_tokens  # a page is shared; the command line has no such limit
         if self.max_new_tokens > most:
             raise UserError(
                 "You requested {} new tokens; this page allows at most {}.", self.max_new_tokens, most
             )
         resolve(self.pair)
+        return request
 
     @classmethod
     def from_query(cls, query: str, default: "RaceSettings") -> "RaceSettings | None":

@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from adaedl.pairs.pair import Pair
-from adaedl.request import Sampling
+from adaedl.request import RaceRequest
 from adaedl.trace import Trace
-from components.parts.settings import RaceSettings
 from components.serving.hosting import host
 from components.serving.models_state import ModelsState
 from components.serving.zero_gpu import START_S, Quota, gpu_task, race_duration
@@ -18,23 +17,15 @@ MARGIN_S = 3  # ZeroGPU kills what takes longer than it said; a race that is end
 UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
 
 
-def begin(pair: Pair, settings: RaceSettings) -> Trace:
+def begin(pair: Pair, request: RaceRequest) -> Trace:
     """The trace of a race that has not begun.
 
     Raises:
-        UserError: naming the value that will not do.
+        UserError: the pair's tokenizer cannot read the prompt.
     """
-    from adaedl.race import new_trace
+    from adaedl.race import empty_trace
 
-    return new_trace(
-        pair,
-        settings.prompt,
-        settings.lanes,
-        Sampling(settings.temperature, settings.top_k, settings.top_p),
-        max_new_tokens=settings.max_new_tokens,
-        seed=settings.seed,
-        verification=settings.verification,
-    )
+    return empty_trace(pair, request)
 
 
 def play_rounds(running: Iterator, trace: Trace, stopped: Callable[[], bool]) -> bool:
@@ -53,12 +44,12 @@ def play_rounds(running: Iterator, trace: Trace, stopped: Callable[[], bool]) ->
 class RaceHere:
     """A race on the device of this process. Its rounds are played in the device's own thread."""
 
-    def __init__(self, models: ModelsState, pair: Pair, settings: RaceSettings):
+    def __init__(self, models: ModelsState, pair: Pair, request: RaceRequest):
         from adaedl.race import race
 
         self.models = models
         self.began, self.seconds = time.monotonic(), host().race_seconds
-        self.trace = begin(pair, settings)
+        self.trace = begin(pair, request)
         self.running = race(pair, self.trace)
 
     def advance(self, stopped: Callable[[], bool]) -> bool:
@@ -76,9 +67,9 @@ class RaceOnZeroGpu:
     the race wait for a GPU first, which it does not count.
     """
 
-    def __init__(self, settings: RaceSettings, quota: Quota):
-        asked, self.seconds = time.monotonic(), quota.cut(gpu_seconds(settings)) - MARGIN_S
-        self.parts = race_parts(settings, quota=quota)
+    def __init__(self, request: RaceRequest, quota: Quota):
+        asked, self.seconds = time.monotonic(), quota.cut(gpu_seconds(request)) - MARGIN_S
+        self.parts = race_parts(request, quota=quota)
         self.trace: Trace = next(self.parts)
         self.began = max(asked, time.monotonic() - START_S)
 
@@ -99,18 +90,18 @@ class RaceOnZeroGpu:
         self.parts.close()
 
 
-def gpu_seconds(settings: RaceSettings) -> int:
+def gpu_seconds(request: RaceRequest) -> int:
     """What is asked of ZeroGPU for a race."""
-    return race_duration(len(settings.lanes), settings.max_new_tokens, host().race_seconds)
+    return race_duration(len(request.lanes), request.max_new_tokens, host().race_seconds)
 
 
 @gpu_task(gpu_seconds)
-def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | tuple[list, dict]]:
+def race_parts(pair: Pair, request: RaceRequest) -> Iterator[Trace | tuple[list, dict]]:
     """A race in parts: its trace without rounds, then several times a second what was added to each lane, as
     (new rounds, pieces of the text, metrics, text difference), and the trace's `token_bytes`."""
     from adaedl.race import race
 
-    trace = begin(pair, settings)
+    trace = begin(pair, request)
     yield trace
     told = [0] * len(trace.lanes)
     running = race(pair, trace)

@@ -5,9 +5,8 @@ import json
 import logging
 import time
 
-from adaedl.stopping import make_stopper
+from adaedl.request import RaceRequest
 from adaedl.trace import Trace
-from components.parts.settings import RaceSettings
 
 log = logging.getLogger("adaedl.races")
 
@@ -15,8 +14,8 @@ log = logging.getLogger("adaedl.races")
 class RaceRecord:
     """A race as its host sees it. `outcome` is left, stopped, finished, time limit, refused or failed."""
 
-    def __init__(self, settings: RaceSettings):
-        self.settings = settings
+    def __init__(self, pair: str, request: RaceRequest):
+        self.pair, self.request = pair, request
         self.asked = time.monotonic()
         self.began: float | None = None
         self.outcome = "left"
@@ -31,12 +30,12 @@ class RaceRecord:
         line = {
             "event": "race",
             "outcome": self.outcome,
-            "pair": self.settings.pair[:200],
-            "lanes": [make_stopper(spec).name for spec in self.settings.lanes],
-            "temperature": self.settings.temperature,
-            "verification": self.settings.verification,
-            "prompt_characters": len(self.settings.prompt),
-            "max_new_tokens": self.settings.max_new_tokens,
+            "pair": self.pair[:200],
+            "lanes": [stopper.name for stopper in self.request.stoppers],
+            "temperature": self.request.sampling.temperature,
+            "verification": self.request.verification,
+            "prompt_characters": len(self.request.prompt),
+            "max_new_tokens": self.request.max_new_tokens,
             "waited_s": round((self.began or now) - self.asked, 2),
             "ran_s": round(now - self.began, 2) if self.began else 0.0,
         }

@@ -68,9 +68,9 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
     Raises:
         UserError: the settings will not do, or the pair cannot be loaded.
     """
-    settings.check()
+    request = settings.check()
     session.trace, session.feed, session.turn = None, None, None
-    record = RaceRecord(settings)
+    record = RaceRecord(settings.pair, request)
     turn = running = pair = None
     try:
         yield from _moments(wait_for_weights(models, settings.pair, lambda: session.stop_requested))
@@ -86,9 +86,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
             return
 
         record.begin()
-        running = (
-            RaceOnZeroGpu(settings, session.quota) if on_zero_gpu() else RaceHere(models, pair, settings)
-        )
+        running = RaceOnZeroGpu(request, session.quota) if on_zero_gpu() else RaceHere(models, pair, request)
         must_end = _End(session, running.began + running.seconds)
         trace = session.trace = running.trace
         session.feed = RaceFeed(trace)

@@ -7,8 +7,7 @@ from contextlib import closing
 from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
 from adaedl.replay.recording import Recording
-from adaedl.request import Sampling
-from components.parts.settings import RaceSettings
+from adaedl.request import RaceRequest
 from components.recordings import DEPTH
 from components.serving.hosting import host
 from components.serving.models_state import ModelsState
@@ -19,7 +18,7 @@ UPDATE_S = 0.3
 
 
 def recorded_parts(
-    models: ModelsState, pair: Pair, settings: RaceSettings, score_temperature: float | None, quota: Quota
+    models: ModelsState, pair: Pair, request: RaceRequest, score_temperature: float | None, quota: Quota
 ) -> Iterator[float | Recording]:
     """The share done, a few times a second, and the recording at the end. Close it to free the device.
 
@@ -28,12 +27,12 @@ def recorded_parts(
             the host allows.
     """
     if on_zero_gpu():
-        seconds = quota.cut(gpu_seconds(settings)) - MARGIN_S
-        parts = gpu_parts(settings, score_temperature, quota=quota)
+        seconds = quota.cut(gpu_seconds(request)) - MARGIN_S
+        parts = gpu_parts(request, score_temperature, quota=quota)
     else:
         seconds, parts = (
             host().race_seconds,
-            _InDeviceThread(models, parts_of(pair, settings, score_temperature)),
+            _InDeviceThread(models, parts_of(pair, request, score_temperature)),
         )
     began, first = time.monotonic(), True
     with closing(parts):
@@ -66,17 +65,17 @@ class _InDeviceThread:
 
 
 def parts_of(
-    pair: Pair, settings: RaceSettings, score_temperature: float | None
+    pair: Pair, request: RaceRequest, score_temperature: float | None
 ) -> Iterator[float | Recording]:
     """As `recorded_parts`, on the device of the process that calls it."""
     from adaedl.replay.recorder import record_in_parts
 
     recording = record_in_parts(
         pair,
-        settings.prompt,
-        Sampling(settings.temperature, settings.top_k, settings.top_p),
-        max_new_tokens=settings.max_new_tokens,
-        seed=settings.seed,
+        request.prompt,
+        request.sampling,
+        max_new_tokens=request.max_new_tokens,
+        seed=request.seed,
         depth=DEPTH,
         score_temperature=score_temperature,
     )
@@ -88,9 +87,9 @@ def parts_of(
                 due = time.monotonic() + UPDATE_S
 
 
-def gpu_seconds(settings: RaceSettings, score_temperature: float | None = None) -> int:
+def gpu_seconds(request: RaceRequest, score_temperature: float | None = None) -> int:
     """What is asked of ZeroGPU for a recording; how q is judged takes no time."""
-    return recording_duration(settings.max_new_tokens, DEPTH, host().race_seconds)
+    return recording_duration(request.max_new_tokens, DEPTH, host().race_seconds)
 
 
 gpu_parts = gpu_task(gpu_seconds)(parts_of)

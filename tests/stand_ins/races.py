@@ -151,7 +151,7 @@ def job() -> dict:
     return {"broken": kept(broken), "whole": kept(whole)}
 
 
-here = running.begin(models.pair, settings)
+here = running.begin(models.pair, settings.check())
 for _ in race(models.pair, here):
     pass
 

@@ -2,7 +2,7 @@
 top-k and top-p; `_draw` draws whole rows of shared noise.
 
 In torch the choice is some twenty kernels over the vocabulary, a good part of a small model's draft step. The
-definitions of what they compute are `decoding._Match` and noise.py.
+definitions of what they compute are `models/token_choice.py` and noise.py.
 """
 
 import torch

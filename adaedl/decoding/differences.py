@@ -1,0 +1,70 @@
+"""Explain why a lane's text differs from the target's own although the rule makes all lanes write the same.
+
+At the first token that differs the target reads the text once more, and `adaedl.text_difference` says
+whether rounding explains the gap between the two tokens.
+"""
+
+import math
+
+import torch
+
+from adaedl.metrics import BASELINE
+from adaedl.models.runner import prefill
+from adaedl.models.shared_noise import SharedNoise
+from adaedl.pairs.loading import out_of_memory
+from adaedl.pairs.pair import Pair
+from adaedl.request import Sampling
+from adaedl.text_difference import first_difference, gap_between, rounding_of
+from adaedl.trace import Lane, TextDifference, Trace
+
+
+def explain_differences(pair: Pair, trace: Trace) -> None:
+    """Set `text_difference` of each lane whose text differs from the autoregressive lane's.
+
+    That takes one forward over the text for all lanes together, and none if all texts are the same. If there
+    is too little memory for it, the gap stays unknown: the race is over and its numbers are valid.
+
+    Args:
+        trace: a finished race under shared noise or at temperature 0; any other is left unchanged.
+    """
+    baseline = next((lane for lane in trace.lanes if lane.stopper == BASELINE), None)
+    if baseline is None or not (trace.sampling.greedy or trace.verification == "shared_noise"):
+        return
+    different: dict[int, list[Lane]] = {}
+    for lane in trace.lanes:
+        position = first_difference(lane.token_ids, baseline.token_ids)
+        if position is not None:
+            different.setdefault(position, []).append(lane)
+            ours, theirs = lane.token_ids[position], baseline.token_ids[position]
+            texts = (pair.token_text(token) for token in (ours, theirs))
+            lane.text_difference = TextDifference(position, ours, theirs, *texts)
+    if not different:
+        return
+    try:
+        _measure_gaps(pair, trace, baseline.token_ids, different)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+
+
+@torch.inference_mode()
+def _measure_gaps(pair: Pair, trace: Trace, token_ids: list[int], different: dict[int, list[Lane]]) -> None:
+    """Set the gap of each lane's difference. `different` has the lanes by the position where they differ."""
+    sampling = Sampling.of(trace.sampling)
+    last = max(different)
+    noise = None if sampling.greedy else SharedNoise(trace.seed, pair.target.vocab_size, pair.device)
+    prompt_ids = pair.encode(trace.prompt)
+    ids = torch.cat((prompt_ids, prompt_ids.new_tensor(token_ids[:last])))
+    cache = pair.target.new_cache(len(ids))
+    for position in sorted(different):
+        length = len(prompt_ids) + position
+        if cache.length < length - 1:
+            prefill(pair.target, ids[cache.length : length - 1], cache)
+        logits = pair.target.forward(ids[length - 1 : length], cache, "last").logits[0]
+        row = noise.at(position)[0] if noise else None
+        limit = rounding_of(pair.dtype, sampling)
+        for lane in different[position]:
+            found = lane.text_difference
+            gap = gap_between(logits, row, sampling, found.ours, found.theirs)
+            if math.isfinite(gap):  # a model may rule a token out
+                found.gap, found.rounding = gap, gap <= limit
