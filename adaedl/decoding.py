@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from adaedl.errors import UserError
-from adaedl.models.cpu.packed import kernels
-from adaedl.models.drafters.drafter import DraftSession
-from adaedl.models.runner import Cache, prefill
+from adaedl.models.cpu.backends import kernels
+from adaedl.models.drafters.base import DraftSession
+from adaedl.models.protocol import Cache, prefill
 from adaedl.noise import SharedNoise
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling, check_run

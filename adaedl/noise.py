@@ -154,7 +154,7 @@ def drawing(device: torch.device) -> Drawing:
     """The fastest drawing of a device whose noise has the bits that this file defines."""
     in_torch = Drawing(partial(noise_rows, device), noise_of)
     if device.type == "cpu":
-        from adaedl.models.cpu.packed import kernels
+        from adaedl.models.cpu.backends import kernels
 
         return Drawing(kernels().noise_rows, kernels().noise_of) if kernels() else in_torch
     if device.type != "cuda" or not find_spec("triton"):

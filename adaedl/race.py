@@ -14,10 +14,10 @@ from adaedl import __version__
 from adaedl.decoding import decode, read_prompt
 from adaedl.errors import Sentence
 from adaedl.metrics import RunningMetrics
-from adaedl.pairs.loading import memory_told
 from adaedl.pairs.pair import Pair
 from adaedl.request import NOISE_VERSION, Sampling, check_race
 from adaedl.stopping import make_stopper
+from adaedl.system.machine import out_of_memory_as
 from adaedl.system.threads import threads_in_use
 from adaedl.text_difference import explain_differences
 from adaedl.trace import Lane, PairInfo, Round, SamplingInfo, Trace
@@ -80,7 +80,7 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
         "for fewer new tokens.",
         pair.device,
     )
-    with memory_told(too_large):
+    with out_of_memory_as(too_large):
         yield from _race(pair, trace, record)
 
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from adaedl.metrics import BASELINE
-from adaedl.models.runner import prefill
+from adaedl.models.protocol import prefill
 from adaedl.noise import SharedNoise
-from adaedl.pairs.loading import out_of_memory
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
+from adaedl.system.machine import is_out_of_memory
 from adaedl.trace import Lane, TextDifference, Trace
 
 # How far rounding moves a logit. Float32 logits are good to 1e-4 here, and 16-bit ones between 16 and 32 are
@@ -64,7 +64,7 @@ def explain_differences(pair: Pair, trace: Trace) -> None:
     try:
         _measure_gaps(pair, trace, baseline.token_ids, different)
     except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
 
 

@@ -26,9 +26,12 @@ from adaedl.errors import UserError  # noqa: E402
 from adaedl.measure.shapes import QWEN_05B, SMOLLM2_135M, make_model  # noqa: E402
 from adaedl.metrics import BASELINE  # noqa: E402
 from adaedl.models.cuda import graphs as cuda  # noqa: E402
-from adaedl.models.cuda.graphs import GRAPHED_ROWS, Places, TorchSteps, make_graphed  # noqa: E402
-from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter  # noqa: E402
-from adaedl.models.runner import TransformersRunner, make_runner  # noqa: E402
+from adaedl.models.cuda.graphs import GRAPHED_ROWS, make_graphed  # noqa: E402
+from adaedl.models.cuda.steps import Places, TorchSteps  # noqa: E402
+from adaedl.models.drafters.feature import FeatureDrafter  # noqa: E402
+from adaedl.models.drafters.independent import IndependentDrafter  # noqa: E402
+from adaedl.models.factory import make_runner  # noqa: E402
+from adaedl.models.transformers import TransformersRunner  # noqa: E402
 from adaedl.race import new_trace, race  # noqa: E402
 from adaedl.request import Sampling  # noqa: E402
 from adaedl.stopping import LIVE_STOPPERS, make_stopper  # noqa: E402

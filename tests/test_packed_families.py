@@ -9,9 +9,11 @@ from families import judge
 from toys import rounded, tiny_family, tiny_llama, tiny_pair
 
 from adaedl.models.cpu import families
+from adaedl.models.cpu.attention import attend, causal_mask
 from adaedl.models.cpu.families import FAMILIES, can_pack, why_not_packed
-from adaedl.models.cpu.packed import PackedModel, attend, causal_mask
-from adaedl.models.runner import TransformersRunner, make_runner
+from adaedl.models.cpu.packed import PackedModel
+from adaedl.models.factory import make_runner
+from adaedl.models.transformers import TransformersRunner
 
 WINDOW = {"sliding_window": 5}
 LLAMA3 = {
@@ -277,7 +279,7 @@ def test_a_model_that_computes_something_else_is_refused_with_the_reason(sentenc
 
 
 def test_a_machine_without_any_fast_product_is_told_of(without_kernels, monkeypatch):
-    monkeypatch.setattr("adaedl.models.cpu.packed.has_packed_linear", lambda: False)
+    monkeypatch.setattr("adaedl.models.cpu.backends.has_packed_linear", lambda: False)
     assert why_not_packed(tiny_llama()).startswith("neither this app's kernels nor oneDNN's")
 
 

@@ -14,9 +14,10 @@ from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicLayer
 
 from adaedl.errors import UserError
-from adaedl.models import runner
-from adaedl.models.drafters.drafter import IndependentDrafter
-from adaedl.models.runner import TransformersRunner, prefill
+from adaedl.models import factory
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.protocol import prefill
+from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs import loading, placement
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.placement import ROOM, Device, Placement, place, size_of_weights
@@ -108,7 +109,7 @@ def two_gpus(monkeypatch, folder):
     monkeypatch.setattr(placement, "visible_gpus", lambda: devices)
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", recorder)
     probe = SimpleNamespace(check=lambda runner: None)  # these GPUs run nothing
-    monkeypatch.setattr(runner, "Probe", lambda *_: probe)
+    monkeypatch.setattr(factory, "Probe", lambda *_: probe)
     return SimpleNamespace(recorder=recorder, folder=folder, size=size)
 
 

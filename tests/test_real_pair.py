@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from adaedl.models.cpu.packed import PackedModel
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.noise import SharedNoise
 from adaedl.pairs.loading import load_model
 from adaedl.pairs.weights import fetch_weights

@@ -12,7 +12,8 @@ from toys import rounded, tiny_llama, tiny_pair
 
 from adaedl.decoding import read_prompt
 from adaedl.models.cpu import kernels as cpu_kernels
-from adaedl.models.cpu.packed import PackedGate, PackedLinear, PackedModel
+from adaedl.models.cpu.linear import PackedGate, PackedLinear
+from adaedl.models.cpu.packed import PackedModel
 from adaedl.noise import SharedNoise
 
 MODELS = {
@@ -154,7 +155,7 @@ def test_a_weight_of_bfloat16_numbers_takes_half_the_bytes_and_gives_the_same_bi
     x = torch.randn(5, 64)
     products, sizes = [], []
     for faster in (False, True):
-        monkeypatch.setattr("adaedl.models.cpu.packed.reads_bfloat16_faster", lambda faster=faster: faster)
+        monkeypatch.setattr("adaedl.models.cpu.backends.reads_bfloat16_faster", lambda faster=faster: faster)
         product = PackedLinear(weight)
         products.append(product(x))
         sizes.append(product.nbytes)

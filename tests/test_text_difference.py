@@ -10,7 +10,7 @@ from toys import tiny_pair
 
 from adaedl.__main__ import remarks
 from adaedl.metrics import compute_metrics
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.noise import SharedNoise
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling

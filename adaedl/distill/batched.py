@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adaedl.models.cpu.kernels import sums_in_any_order, weigh
-from adaedl.models.cpu.packed import Rotary, default_frequencies, pair_rotary_rows
+from adaedl.models.rotary import Rotary, default_frequencies, pair_rotary_rows
 
 FEATURE_LAYERS = (8, 15, 22, 29, 30)
 NOISE_TABLE = 2**24

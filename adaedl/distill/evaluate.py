@@ -12,8 +12,8 @@ import torch
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.prompts import HELD_OUT_PROMPTS
 from adaedl.distill.train import Teacher
-from adaedl.models.drafters.drafter import FeatureDrafter
-from adaedl.models.runner import Runner
+from adaedl.models.drafters.feature import FeatureDrafter
+from adaedl.models.protocol import Runner
 from adaedl.sampling import acceptance_probability
 
 DRAFT_STEPS = 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from adaedl.errors import Sentence, UserError, first_line, is_failure
+from adaedl.models.checkpoints import BUFFERS, quiet_transformers
 from adaedl.pairs.chat import PROMPT, own_template, strangers_template
 from adaedl.pairs.presets import DEFAULT_PAIR, DTYPES, Preset, resolve
 from adaedl.pairs.prompt_encoder import PromptEncoder
@@ -24,32 +24,26 @@ from adaedl.pairs.vocabulary import (
     share_vocabulary,
     tokens_of,
 )
-from adaedl.pairs.weights import (
-    Progress,
-    Weights,
-    discard_damaged,
-    fetch_weights,
-    quiet_transformers,
-    short,
-    silent,
+from adaedl.pairs.weights import Progress, Weights, discard_damaged, fetch_weights, short, silent
+from adaedl.system.machine import (
+    available_memory,
+    give_back_memory,
+    is_out_of_memory,
+    out_of_memory_as,
+    without_collections,
 )
-from adaedl.system.machine import available_memory, give_back_memory, without_collections
 from adaedl.system.threads import apply_threads
 
 if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
     import torch
 
     from adaedl.models.cpu.layerwise import Layerwise
-    from adaedl.models.runner import Runner
+    from adaedl.models.protocol import Runner
     from adaedl.pairs.pair import Pair
     from adaedl.pairs.placement import Placement
 
 PROJECT = Path(__file__).resolve().parents[2]
 MOST_LAYERS = 1000  # far more than any model has
-# What earlier versions of transformers saved beside the weights: masks, positions and angles.
-BUFFERS = re.compile(
-    r"(^|\.)(attn|attention|self_attn)\.(masked_)?bias$|(^|\.)(inv_freq|position_ids|version)$"
-)
 
 
 class Unreadable(UserError):
@@ -91,7 +85,7 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
     """
     import torch
 
-    from adaedl.models.cpu.packed import multiplies_int8
+    from adaedl.models.cpu.backends import multiplies_int8
 
     if dtype in (None, "", "auto"):
         if device.type != "cuda":
@@ -295,11 +289,13 @@ def _load_pair(
         import torch
 
         from adaedl.decoding import make_choose, make_read_draft
-        from adaedl.models.cpu.int8 import quantize_model
+        from adaedl.models.cpu.backends import kernels
+        from adaedl.models.cpu.int8_linear import quantize_model
         from adaedl.models.cpu.layerwise import packs_alike
-        from adaedl.models.cpu.packed import kernels
-        from adaedl.models.drafters.drafter import IndependentDrafter, load_feature_drafter
-        from adaedl.models.runner import check_stepwise, make_runner
+        from adaedl.models.drafters.feature import load_feature_drafter
+        from adaedl.models.drafters.independent import IndependentDrafter
+        from adaedl.models.factory import make_runner
+        from adaedl.models.stepwise import check_stepwise
         from adaedl.pairs.pair import Pair
         from adaedl.pairs.placement import size_of_weights
 
@@ -358,7 +354,7 @@ def _load_pair(
         need,
         DEFAULT_PAIR,
     )
-    with memory_told(too_large):
+    with out_of_memory_as(too_large):
         for model_id in list(by_layers):
             if not packs_alike(by_layers[model_id]):
                 del by_layers[model_id]
@@ -536,7 +532,7 @@ def _load_errors(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not is_failure(error) or out_of_memory(error) or isinstance(error, UserError):
+        if not is_failure(error) or is_out_of_memory(error) or isinstance(error, UserError):
             raise
         refusal = "{} has no {} that can be loaded: {}"
         if "trust_remote_code" in str(error):
@@ -552,26 +548,3 @@ def _unreadable(name: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise Unreadable(name, error.sentence.template, *error.sentence.values) from error
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device or the machine has no memory left."""
-    import torch
-
-    said = ("allocate memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(part in str(error) for part in said)
-
-
-@contextlib.contextmanager
-def memory_told(sentence: Sentence) -> Iterator[None]:
-    """Tell of a full memory in a sentence.
-
-    Raises:
-        UserError: the device or the machine has no memory left.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise UserError(sentence.template, *sentence.values) from error

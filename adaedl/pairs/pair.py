@@ -16,8 +16,8 @@ from adaedl.request import check_prompt
 if TYPE_CHECKING:  # slow to import; the page says what a pair is before it needs one
     import torch
 
-    from adaedl.models.drafters.drafter import Drafter
-    from adaedl.models.runner import Runner
+    from adaedl.models.drafters.base import Drafter
+    from adaedl.models.protocol import Runner
 
 
 @dataclass

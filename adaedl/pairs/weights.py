@@ -27,7 +27,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from adaedl.errors import Sentence, UserError, first_line
+from adaedl.models.checkpoints import quiet_transformers
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
+from adaedl.system.cache_folder import cache_dir
 
 Progress = Callable[[str, float | None], None]  # a Sentence, and a fraction 0..1 or None
 NETWORK_TIMEOUT = 2.0  # seconds to decide where weights can come from
@@ -94,27 +96,6 @@ class Weights:
 
     folder: Path
     origin: str
-
-
-def cache_dir() -> Path:
-    """Return the folder where this program keeps converted weights: ADAEDL_CACHE, or the user's cache folder.
-
-    Raises:
-        UserError: there is no home folder to find either.
-    """
-    override = os.environ.get("ADAEDL_CACHE", "").strip()
-    try:
-        if override:
-            return Path(override).expanduser().absolute()
-        import platformdirs
-
-        return Path(platformdirs.user_cache_dir("adaedl", appauthor=False)).expanduser()
-    except (RuntimeError, ValueError) as error:
-        if override:
-            raise UserError("ADAEDL_CACHE is {!r}, which is no folder ({}).", override, error) from error
-        raise UserError(
-            "There is no home folder to keep models in; set ADAEDL_CACHE and HF_HOME to folders."
-        ) from error
 
 
 def fetch_weights(
@@ -732,19 +713,3 @@ def _rust_errno(error: Exception) -> int | None:
     """safetensors passes the system's error on as text only."""
     found = re.search(r"\(os error (\d+)\)", str(error))
     return int(found.group(1)) if found else None
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """transformers prints bars and advice to stderr; progress goes through `Progress` here."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

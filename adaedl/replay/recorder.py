@@ -17,10 +17,9 @@ from torch import Tensor
 
 from adaedl.decoding import decode, read_prompt, score_sampling
 from adaedl.errors import Sentence, UserError
-from adaedl.models.drafters.drafter import DraftSession
-from adaedl.models.runner import PREFILL_CHUNK
+from adaedl.models.drafters.base import DraftSession
+from adaedl.models.protocol import PREFILL_CHUNK
 from adaedl.noise import SharedNoise
-from adaedl.pairs.loading import memory_told
 from adaedl.pairs.pair import Pair
 from adaedl.race import new_trace
 from adaedl.replay.recording import Chain, Recording
@@ -35,6 +34,7 @@ from adaedl.sampling import (
     warp_logits,
 )
 from adaedl.stopping import DEFAULT_MAX_DRAFT, MAX_DRAFT_LIMIT, AdaEDL, DraftStep, Stopper
+from adaedl.system.machine import out_of_memory_as
 from adaedl.trace import Round
 
 MAX_TOKENS = 1024  # the target's probabilities at every position are in memory at once
@@ -111,7 +111,7 @@ def _in_parts(
         "{} has too little free memory for this recording; shorten the prompt or ask for fewer new tokens.",
         pair.device,
     )
-    with closing(parts), memory_told(too_large):
+    with closing(parts), out_of_memory_as(too_large):
         while not isinstance(told, list):
             began = time.perf_counter()
             told = next(parts)

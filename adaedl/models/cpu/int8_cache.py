@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from adaedl.pairs.weights import cache_dir
+from adaedl.system.cache_folder import cache_dir
 
 log = logging.getLogger(__name__)
 

@@ -40,14 +40,14 @@ import torch
 import torch.nn.functional as F
 from llvmlite import binding, ir
 from numba import carray, cfunc, literal_unroll, njit, types
-from numba.core import config
 from numba.extending import intrinsic
 from torch import Tensor
 
 from adaedl.models.cpu.int8 import LEAST_SCALE, LEVELS
 from adaedl.models.cpu.int8_layout import lay_out
+from adaedl.models.cpu.jit import KEEP, VNNI
 from adaedl.models.cpu.memory import ALIGNED, aligned
-from adaedl.models.runner import Output
+from adaedl.models.protocol import Output
 from adaedl.noise import (
     KEY_STEPS,
     LN2_HIGH,
@@ -68,16 +68,6 @@ ROWS = 8  # rows of a tile
 STEP = 4  # inputs that a tile takes at a time
 AHEAD = 48  # elements a lane, 6 KB of weights, that a tile asks for before it needs them
 CHUNK = 192  # inputs whose products are added up before they join the sum
-
-
-def _compiles_for(feature: str) -> bool:
-    """Whether Numba compiles for a processor that has it: the one at hand, if it is told of no other."""
-    if config.CPU_NAME or config.CPU_FEATURES:
-        return f"+{feature}" in (config.CPU_FEATURES or "")
-    return bool(binding.get_host_cpu_features().get(feature))
-
-
-VNNI = _compiles_for("avx512vnni")
 OFFSET = 128 if VNNI else 0  # VNNI multiplies numbers without a sign by numbers with one
 
 libc = ctypes.CDLL(None)
@@ -403,16 +393,6 @@ def _tile(kind: str):
 tile, narrow_tile, rounded_tile = (_tile(kind) for kind in ("float32", "bfloat16", "int8"))
 
 
-def _keeps() -> bool:
-    """Whether Numba finds a folder where it may keep what it compiles."""
-    try:
-        njit(cache=True)(_keeps)
-    except RuntimeError:
-        return False
-    return True
-
-
-KEEP = _keeps()
 compiled = njit(error_model="numpy", cache=KEEP)
 sums_in_any_order = njit(error_model="numpy", cache=KEEP, fastmath={"reassoc", "contract", "nsz"})
 region = cfunc(types.void(types.voidptr), cache=KEEP)

@@ -23,9 +23,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from adaedl.models.cpu.int8 import Int8Linear, quantize
+from adaedl.models.checkpoints import BUFFERS, quiet_transformers
+from adaedl.models.cpu.int8 import quantize
 from adaedl.models.cpu.int8_cache import Int8Cache, open_cache
-from adaedl.pairs.weights import quiet_transformers
+from adaedl.models.cpu.int8_linear import Int8Linear
+from adaedl.models.factory import make_runner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.system.machine import give_back_memory
 
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -330,8 +333,6 @@ def packs_alike(layerwise: Layerwise) -> bool:
     Raises:
         UserError: transformers and the fast path compute different things.
     """
-    from adaedl.models.runner import TransformersRunner, make_runner
-
     return not isinstance(make_runner(layerwise.first_layers(), consume=True), TransformersRunner)
 
 
@@ -372,8 +373,6 @@ def _model_of(folder: Path) -> nn.Module:
 def _check_weights(model: nn.Module, source: FileSource) -> None:
     """Raises NotLayerwise where the files hold anything but the model's weights under their own names."""
     from transformers.conversion_mapping import get_model_conversion_mapping
-
-    from adaedl.pairs.loading import BUFFERS
 
     if get_model_conversion_mapping(model, add_legacy=False):
         raise NotLayerwise("transformers converts its weights")

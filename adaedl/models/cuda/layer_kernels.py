@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from adaedl.models.cuda.graphs import Places
+from adaedl.models.cuda.steps import Places
 
 LEAST_ROWS = 16  # that a tensor core multiplies
 COLUMNS = 64  # of a product that one program makes

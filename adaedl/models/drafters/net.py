@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adaedl.models.rotary import rotate
+
 
 @dataclass(frozen=True)
 class DrafterConfig:
@@ -47,20 +49,6 @@ def ridge(x: Tensor, y: Tensor) -> Tensor:
     gram = x.T @ x
     gram.diagonal().add_(1e-3 * gram.diagonal().mean())
     return torch.linalg.solve(gram, x.T @ y)
-
-
-def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """cos and sin [..., head_dim] of the rotary embedding at `positions` [...]."""
-    frequencies = theta ** (-torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
-    angles = positions[..., None].float() * frequencies
-    angles = torch.cat((angles, angles), -1)
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Apply the rotary embedding to x [..., head_dim]."""
-    first, second = x.chunk(2, -1)
-    return x * cos + torch.cat((-second, first), -1) * sin
 
 
 class DrafterNet(nn.Module):

@@ -1,15 +1,10 @@
-"""The two kinds of drafter behind one protocol.
-
-An *independent* drafter is any causal LM with the target's tokenizer, the setting of the paper. A
-*feature* drafter is one decoder layer that reads the target's hidden states (see drafter_net.py).
-Both propose from an explicit distribution, so that every stopper and both verification rules work on
-both unchanged.
+"""The feature drafter: one decoder layer that reads the target's hidden states (`net.py` has its network),
+and a vocabulary that grows with the text.
 """
 
 import json
 from bisect import bisect_right
 from pathlib import Path
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,126 +12,15 @@ from safetensors import safe_open
 from torch import Tensor
 
 from adaedl.errors import UserError
+from adaedl.models.cpu import backends
+from adaedl.models.cpu.attention import StaticCache, attend, causal_mask
 from adaedl.models.cpu.int8 import quantize
-from adaedl.models.cpu.packed import (
-    Norm,
-    PackedGate,
-    PackedLayer,
-    PackedLinear,
-    Rotary,
-    StaticCache,
-    attend,
-    causal_mask,
-    default_frequencies,
-    kernels,
-    multiplies_int8,
-    pair_rotary_rows,
-    slowest_path,
-)
+from adaedl.models.cpu.layer import Norm, PackedLayer
+from adaedl.models.cpu.linear import PackedGate, PackedLinear, slowest_path
 from adaedl.models.drafters.net import DrafterConfig, DrafterNet, ridge, unit_rms
 from adaedl.models.drafters.text_memory import MATCH_BONUS, TextMemory
-from adaedl.models.runner import PREFILL_CHUNK, Runner, prefill
-
-
-class DraftSession(Protocol):
-    """One sequence being drafted. Its state is a cache; `begin` and `extend` append to it.
-
-    Attributes:
-        vocab: [Vq] the target's ids that logits are for, None where they are all of the target's own. It
-            may grow with `begin`, never within a round.
-    """
-
-    vocab: Tensor | None
-
-    def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
-        """Start a round. token_ids [m] are the tokens that became certain since the last call (accepted
-        drafts, then the target's own token, then those of rounds without drafts), features [m, F] the
-        target's features one position before each (zeros before the very first token). Drops what was
-        drafted and not accepted. Returns the logits [Vq] for the next token."""
-
-    def extend(self, token_id: Tensor) -> Tensor:
-        """Append a drafted token (a tensor of one element) and return the logits [Vq] for the next."""
-
-    def rewind(self, accepted: int) -> None:
-        """End a round: drop its drafts but for the first `accepted`. Without it `begin` takes them from its
-        token_ids, which must then be those of one round."""
-
-    def copy(self) -> "DraftSession":
-        """An independent session in the same state."""
-
-
-class Drafter(Protocol):
-    """What proposes tokens.
-
-    Attributes:
-        vocab: the target's ids of a trimmed output vocabulary, before a text adds its own to it; None where
-            it is the target's.
-        feature_layers: which of the target's hidden states it reads; empty for an independent drafter.
-    """
-
-    kind: str
-    vocab: Tensor | None
-    feature_layers: tuple[int, ...]
-    max_context: int
-    path: str
-
-    def start(self, prompt_ids: Tensor, features: Tensor | None, capacity: int) -> DraftSession:
-        """A session that has seen prompt_ids [T] (the prompt but for its last token), whose target
-        features are features [T, F], with room for `capacity` tokens in all."""
-
-
-class IndependentDrafter:
-    """Any runner as the draft model.
-
-    Args:
-        runner: with as many logits as the target.
-        vocab: [Vq] the ids that it may propose; None for all of them.
-    """
-
-    kind = "independent"
-    feature_layers: tuple[int, ...] = ()
-
-    def __init__(self, runner: Runner, vocab: Tensor | None = None):
-        self.runner = runner
-        self.vocab = vocab
-        self.max_context = runner.max_context
-        self.path = runner.path
-
-    def start(self, prompt_ids: Tensor, features: Tensor | None, capacity: int) -> "IndependentSession":
-        cache = self.runner.new_cache(capacity)
-        if len(prompt_ids):
-            prefill(self.runner, prompt_ids, cache)
-        return IndependentSession(self.runner, cache, len(prompt_ids), self.vocab)
-
-
-class IndependentSession:
-    """The draft model's cache. Accepted drafts it has seen stay in it; the rest is rewound."""
-
-    def __init__(self, runner: Runner, cache, certain: int, vocab: Tensor | None):
-        self.runner = runner
-        self.cache = cache
-        self.vocab = vocab
-        self.certain = certain  # tokens known to be part of the text; those after them are drafts
-
-    def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
-        self.certain += len(token_ids)
-        # All but the last of token_ids may be in the cache already, as drafts that were accepted.
-        keep = min(self.cache.length, self.certain - 1)
-        self.cache.rewind(keep)
-        return self._logits(token_ids[keep - self.certain :])
-
-    def extend(self, token_id: Tensor) -> Tensor:
-        return self._logits(token_id.view(1))
-
-    def _logits(self, token_ids: Tensor) -> Tensor:
-        logits = self.runner.forward(token_ids, self.cache, "last").logits[0]
-        return logits if self.vocab is None else logits[self.vocab]
-
-    def rewind(self, accepted: int) -> None:
-        self.cache.rewind(min(self.cache.length, self.certain + accepted))
-
-    def copy(self) -> "IndependentSession":
-        return IndependentSession(self.runner, self.cache.copy(), self.certain, self.vocab)
+from adaedl.models.protocol import PREFILL_CHUNK, Runner
+from adaedl.models.rotary import Rotary, default_frequencies, pair_rotary_rows
 
 
 class FeatureDrafter:
@@ -198,7 +82,7 @@ class FeatureDrafter:
         self.path = slowest_path(products)
         self.compiled = None
         if self.path == "kernels" and embeddings.dtype == torch.float32:
-            self.compiled = kernels().Forward(
+            self.compiled = backends.kernels().Forward(
                 [self.layer],
                 embeddings,
                 unit,
@@ -473,5 +357,5 @@ def load_feature_drafter(
             net.config.hidden_size,
             embeddings.shape[1],
         )
-    int8 = target.device.type == "cpu" and multiplies_int8()
+    int8 = target.device.type == "cpu" and backends.multiplies_int8()
     return FeatureDrafter(net, vocab, target, embeddings, int8)

@@ -1,0 +1,27 @@
+"""How functions are compiled by Numba, and for what processor."""
+
+from llvmlite import binding
+from numba import njit
+from numba.core import config
+
+
+def _compiles_for(feature: str) -> bool:
+    """Return whether Numba compiles for a processor with a feature: the one at hand, unless told of another."""
+    if config.CPU_NAME or config.CPU_FEATURES:
+        return f"+{feature}" in (config.CPU_FEATURES or "")
+    return bool(binding.get_host_cpu_features().get(feature))
+
+
+VNNI = _compiles_for("avx512vnni")
+
+
+def _keeps() -> bool:
+    """Return whether Numba finds a folder where it may keep what it compiles."""
+    try:
+        njit(cache=True)(_keeps)
+    except RuntimeError:
+        return False
+    return True
+
+
+KEEP = _keeps()
