@@ -20,7 +20,8 @@ from adaedl.models.cpu.int8_linear import Int8Linear, quantize_model
 from adaedl.models.cpu.layerwise import open_layerwise, packs_alike
 from adaedl.models.factory import make_runner
 from adaedl.pairs import loading
-from adaedl.pairs.loading import load_model, load_pair
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.reading import load_model
 
 CPU = torch.device("cpu")
 

@@ -18,7 +18,7 @@ from adaedl.models import factory
 from adaedl.models.drafters.independent import IndependentDrafter
 from adaedl.models.protocol import prefill
 from adaedl.models.transformers import TransformersRunner
-from adaedl.pairs import loading, placement
+from adaedl.pairs import placement, reading
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.placement import ROOM, Device, Placement, place, size_of_weights
 from adaedl.race import new_trace, race
@@ -144,7 +144,7 @@ def test_layers_that_no_gpu_has_room_for_are_not_left_on_the_disk(two_gpus, monk
 
 
 def test_without_accelerate_a_target_in_parts_says_what_to_install(two_gpus, monkeypatch):
-    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    monkeypatch.setattr(reading, "find_spec", lambda name: None)
     monkeypatch.setattr(
         placement, "visible_gpus", lambda: [Device(f"cuda:{n}", two_gpus.size, n) for n in range(2)]
     )

@@ -18,7 +18,8 @@ from adaedl.models.drafters.independent import IndependentDrafter
 from adaedl.models.factory import make_runner
 from adaedl.models.stepwise import Probe, check_stepwise, distance
 from adaedl.models.transformers import TransformersCache, TransformersRunner
-from adaedl.pairs.loading import load_model, load_pair
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.reading import load_model
 from adaedl.pairs.weights import fetch_weights
 
 CPU = torch.device("cpu")

@@ -16,8 +16,8 @@ from adaedl.distill.train import Recipe, Teacher, save_drafter, train
 from adaedl.errors import UserError
 from adaedl.models.drafters.feature import load_feature_drafter, read_drafter
 from adaedl.models.factory import make_runner
-from adaedl.pairs.loading import load_model, load_tokenizer
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
+from adaedl.pairs.reading import load_model, load_tokenizer
 from adaedl.pairs.weights import fetch_weights
 from adaedl.system.files import check_writable, make_folder
 

@@ -48,7 +48,7 @@ from adaedl.models.cpu.layerwise import random_layerwise
 from adaedl.models.drafters.independent import IndependentDrafter
 from adaedl.models.factory import make_runner
 from adaedl.models.protocol import Output, Runner
-from adaedl.pairs.loading import read_dtype
+from adaedl.pairs.devices import read_dtype
 from adaedl.pairs.pair import Pair
 from adaedl.request import MAX_LANES, Sampling, check_run
 from adaedl.stopping import check_live, make_stopper

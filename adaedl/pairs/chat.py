@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from adaedl.errors import UserError, first_line
+from adaedl.pairs.presets import PROJECT
 from adaedl.system.threads import PREPARED
 
-PROJECT = Path(__file__).resolve().parents[2]
 PROMPT = "a prompt in the place of any other"
 OTHER_PROMPT = "Another prompt instead."
 ANSWER = "an answer in the place of any other"

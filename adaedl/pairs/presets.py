@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from adaedl.errors import UserError
 
+PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT_PAIR = "smollm2-135m"
 SHIPPED_DRAFTER = "assets/drafter.safetensors"
 MODEL = r"\s*([A-Za-z]:[\\/][^:]*|(?![A-Za-z]:[\\/])[^:]*[^:\s])\s*"  # a drive may have a colon: C:\\models
@@ -38,6 +40,11 @@ class Preset:
     def draft_name(self) -> str:
         """What drafts, in words."""
         return self.draft or f"feature drafter {self.drafter}"
+
+    @property
+    def separate_draft(self) -> str | None:
+        """The draft's name where that is a model of its own."""
+        return None if self.drafter or self.drafts_for_itself else self.draft
 
     @property
     def drafts_for_itself(self) -> bool:
@@ -127,3 +134,8 @@ def resolve(name_or_spec: str) -> Preset:
     target, draft = map(str.strip, models.groups())
     own = "drafts for itself" if target == draft else f"{draft} drafts"
     return Preset(f"{target}:{draft}", target, draft, f"{target}, {own}", min_memory_gib=0)
+
+
+def short_name(model_id: str) -> str:
+    """Return a Hub id without its owner."""
+    return model_id.rpartition("/")[2]

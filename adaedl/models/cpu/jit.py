@@ -6,7 +6,7 @@ from numba.core import config
 
 
 def _compiles_for(feature: str) -> bool:
-    """Return whether Numba compiles for a processor with a feature: the one at hand, unless told of another."""
+    """Return whether Numba compiles for a processor that has a feature: this one, unless told of another."""
     if config.CPU_NAME or config.CPU_FEATURES:
         return f"+{feature}" in (config.CPU_FEATURES or "")
     return bool(binding.get_host_cpu_features().get(feature))
