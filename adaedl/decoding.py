@@ -458,7 +458,7 @@ def make_read_draft(device: torch.device) -> Callable | None:
     if device.type != "cuda" or not find_spec("triton"):
         return None
     try:
-        from adaedl.models.cuda.draft_kernel import AT_ONCE, read_draft
+        from adaedl.models.cuda.triton_draft import AT_ONCE, read_draft
 
         logits = 3 * torch.randn(2 * AT_ONCE + 5, generator=torch.Generator().manual_seed(0)).to(device)
         vocab = torch.arange(len(logits), device=device).flip(0)

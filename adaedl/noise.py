@@ -160,7 +160,7 @@ def drawing(device: torch.device) -> Drawing:
     if device.type != "cuda" or not find_spec("triton"):
         return in_torch
     try:
-        from adaedl.models.cuda.draft_kernel import draw_rows
+        from adaedl.models.cuda.triton_draft import draw_rows
 
         rows = partial(draw_rows, device)
         return Drawing(rows, noise_of) if agrees(rows, device) else in_torch

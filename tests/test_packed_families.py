@@ -9,7 +9,7 @@ from families import judge
 from toys import rounded, tiny_family, tiny_llama, tiny_pair
 
 from adaedl.models.cpu import families
-from adaedl.models.cpu.attention import attend, causal_mask
+from adaedl.models.cpu.attention import causal_mask, grouped_query_attention
 from adaedl.models.cpu.families import FAMILIES, can_pack, why_not_packed
 from adaedl.models.cpu.packed import PackedModel
 from adaedl.models.factory import make_runner
@@ -194,7 +194,9 @@ def test_layers_are_read_once_each_in_order_and_let_go_of(family):
 def test_a_window_shows_the_last_positions_and_a_softcap_bends_scores():
     generator = torch.Generator().manual_seed(0)
     queries, cache = torch.randn(3, 4, 6, generator=generator), torch.randn(8, 2, 2, 6, generator=generator)
-    found = attend(queries, cache, causal_mask(3, 8, 2, window=2), scale=0.9, softcap=1.5).view(3, 4, 6)
+    found = grouped_query_attention(
+        queries, cache, causal_mask(3, 8, 2, window=2), scale=0.9, softcap=1.5
+    ).view(3, 4, 6)
     for row in range(3):
         position = 5 + row
         for head in range(4):

@@ -20,7 +20,7 @@ from adaedl.models.cpu.linear import PackedGate, PackedLinear
 from adaedl.models.cpu.packed import PackedModel, same_bits
 from adaedl.models.cuda import graphs as cuda
 from adaedl.models.cuda.graphs import GraphedLlama, make_graphed
-from adaedl.models.cuda.steps import Places, TorchSteps
+from adaedl.models.cuda.steps import RowPositions, TorchSteps
 from adaedl.models.drafters.feature import FeatureDrafter, load_feature_drafter
 from adaedl.models.factory import make_runner
 from adaedl.models.protocol import PREFILL_CHUNK, prefill
@@ -392,10 +392,10 @@ class RowByRow(TorchSteps):
         for number, row in enumerate(x.split(1)):
             super().add_product(out[number : number + 1], row, weight, bias)
 
-    def attend(self, heads, places, kept):
+    def append_and_attend(self, heads, at, kept):
         attended = []
-        for row, position in zip(heads.split(1), places.positions.split(1), strict=True):
-            attended.append(super().attend(row, Places(position, places.cos, places.sin), kept))
+        for row, position in zip(heads.split(1), at.positions.split(1), strict=True):
+            attended.append(super().append_and_attend(row, RowPositions(position, at.cos, at.sin), kept))
         return torch.cat(attended)
 
 

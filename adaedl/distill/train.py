@@ -21,7 +21,8 @@ from torch import Tensor
 
 from adaedl.distill.batched import product_dtype
 from adaedl.distill.corpus import Corpus
-from adaedl.models.cpu.kernels import exp, sums_in_any_order
+from adaedl.models.cpu.jit import sums_in_any_order
+from adaedl.models.cpu.kernels.activations import exp
 from adaedl.models.drafters.net import DrafterConfig, DrafterNet, ridge, unit_rms
 from adaedl.models.rotary import rotary
 from adaedl.system.files import replacing

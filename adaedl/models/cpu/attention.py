@@ -26,8 +26,8 @@ class StaticCache:
 
 
 def causal_mask(rows: int, length: int, group: int, window: int | None = None) -> Tensor | None:
-    """Additive mask [rows·group, length] for the queries of the last `rows` positions, each of which sees the
-    last `window` positions up to its own; None where every query may see everything."""
+    """Return the additive mask [rows·group, length] for the queries of the last `rows` positions, each of
+    which sees the last `window` positions up to its own; None where every query may see everything."""
     windowed = window is not None and window < length
     if rows == 1 and not windowed:
         return None
@@ -37,14 +37,14 @@ def causal_mask(rows: int, length: int, group: int, window: int | None = None) -
     return hidden.repeat_interleave(group, 0)
 
 
-def attend(
+def grouped_query_attention(
     queries: Tensor,
     cache: Tensor,
     mask: Tensor | None,
     scale: float | None = None,
     softcap: float | None = None,
 ) -> Tensor:
-    """Grouped-query attention [T, heads·d] of queries [T, heads, d] over one layer's cache
+    """Return the attention [T, heads·d] of queries [T, heads, d] over one layer's cache
     [length, 2, kv_heads, d]. The query heads that share keys become rows of one product. Scores are
     multiplied by `scale` (1/√d by default) and, with a `softcap`, bent so that none is larger."""
     rows, heads, head_dim = queries.shape
@@ -61,5 +61,5 @@ def attend(
 
 
 def cap(x: Tensor, most: float | None) -> Tensor:
-    """Bend x so that no number is larger than `most`; as it is with None."""
+    """Soft-cap x at ±most; return it as it is with None."""
     return x if most is None else most * torch.tanh(x / most)

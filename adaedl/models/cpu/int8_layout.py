@@ -8,7 +8,7 @@ from numba import njit
 from torch import Tensor
 
 from adaedl.models.cpu.jit import KEEP
-from adaedl.models.cpu.memory import room
+from adaedl.models.cpu.memory import allocate
 
 STEP = 4  # inputs that lie together
 AT_ONCE = 16  # groups of them, a cache line of one row
@@ -20,8 +20,10 @@ def lay_out(weight: Tensor, size: int, parts: int) -> tuple[Tensor, Tensor]:
     there are no more. torch's own copies and sums take eight times as long."""
     outputs, inputs = weight.shape
     blocks = -(-outputs // (parts * size))
-    tiles = room(blocks * inputs * parts * size).view(torch.int32).view(blocks, inputs // STEP, parts, size)
-    sums = room(4 * blocks * parts * size).view(torch.int32).view(blocks, parts, size)
+    tiles = (
+        allocate(blocks * inputs * parts * size).view(torch.int32).view(blocks, inputs // STEP, parts, size)
+    )
+    sums = allocate(4 * blocks * parts * size).view(torch.int32).view(blocks, parts, size)
     rows = weight.contiguous().view(parts, outputs // parts, inputs).numpy()
     arrays = (rows.view(np.int32), rows, tiles.numpy(), sums.numpy())
     threads = min(torch.get_num_threads(), blocks)

@@ -25,3 +25,7 @@ def _keeps() -> bool:
 
 
 KEEP = _keeps()
+
+# Not kept one by one: they are compiled as parts of the entry points that Python calls, which are.
+compiled = njit(error_model="numpy")
+sums_in_any_order = njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adaedl.models.cpu import backends, families
-from adaedl.models.cpu.attention import StaticCache, attend, cap, causal_mask
+from adaedl.models.cpu.attention import StaticCache, cap, causal_mask, grouped_query_attention
 from adaedl.models.cpu.int8_linear import Int8Linear
 from adaedl.models.cpu.layer import Norm, PackedLayer
 from adaedl.models.cpu.linear import PackedLinear, slowest_path
@@ -115,12 +115,12 @@ class PackedModel:
     def _run_layer(self, index: int, x: Tensor, cache: StaticCache) -> Tensor:
         """Return the stream [T, H] after a layer; its keys and values go into the cache after its length."""
         layer = self.layers[index]
-        attended = self._attend(index, _normed(x, layer.attention_norm), cache)
+        attended = self._run_attention(index, _normed(x, layer.attention_norm), cache)
         after = _added(layer.attention_out, layer.attention_out_norm, attended, x)
         inner = layer.up(_normed(x if layer.parallel else after, layer.mlp_norm))
         return _added(layer.down, layer.mlp_out_norm, inner, after)
 
-    def _attend(self, index: int, x: Tensor, cache: StaticCache) -> Tensor:
+    def _run_attention(self, index: int, x: Tensor, cache: StaticCache) -> Tensor:
         """Return attention's result [T, heads·d] for a layer's normed input [T, H]."""
         layer, rows, start = self.layers[index], len(x), cache.length
         sizes = [n * self.head_dim for n in (self.heads, self.kv_heads, self.kv_heads)]
@@ -130,7 +130,7 @@ class PackedModel:
         kept[start:, 0] = self._heads(keys, layer.key_norm, layer, start)
         kept[start:, 1] = values.unflatten(-1, (-1, self.head_dim))
         mask = causal_mask(rows, start + rows, self.heads // self.kv_heads, layer.window)
-        return attend(queries, kept, mask, self.attention_scale, self.attention_softcap)
+        return grouped_query_attention(queries, kept, mask, self.attention_scale, self.attention_softcap)
 
     def _heads(self, rows: Tensor, norm: Norm | None, layer: PackedLayer, start: int) -> Tensor:
         """Return queries or keys [T, heads, d] of rows [T, heads·d] at the positions start, start + 1, …"""

@@ -7,7 +7,7 @@ are data.
 
 In a graph too a kernel takes some two microseconds however little it does. So projections that read the same
 rows are one product, and products add to the residual themselves. Where there is Triton, a layer is seven
-kernels of its own (kernels.py).
+kernels of its own (triton_layer.py).
 
 Several sequences take turns in the buffer. What a turn costs is one copy of a sequence's keys and values, a
 hundredth or less of the weights that the forward after it reads.
@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adaedl.models.cuda.steps import Places, Steps, TorchSteps
+from adaedl.models.cuda.steps import RowPositions, Steps, TorchSteps
 from adaedl.models.protocol import Output
 from adaedl.models.transformers import TransformersRunner
 
@@ -264,14 +264,14 @@ class GraphedLlama:
     ) -> tuple[Tensor, Tensor | None]:
         """Logits [T, V] (of the last row alone but for "all") and features [T, n·H] of token_ids [T] at
         positions [T] of the buffer."""
-        places = Places(positions, self._cos, self._sin)
+        at = RowPositions(positions, self._cos, self._sin)
         x = self.model.get_input_embeddings()(token_ids)
         hidden_states = []
         for index, (layer, kept) in enumerate(zip(self.layers, self._buffer, strict=True)):
             if index in feature_layers:
                 hidden_states.append(x.clone())
             heads = steps.product(steps.norm(x, layer.attention_norm, self.eps), *layer.qkv)
-            attended = steps.attend(heads.view(len(x), -1, self.head_dim), places, kept)
+            attended = steps.append_and_attend(heads.view(len(x), -1, self.head_dim), at, kept)
             steps.add_product(x, attended, *layer.attention_out)
             gated = steps.gated(steps.norm(x, layer.mlp_norm, self.eps), *layer.gate_up)
             steps.add_product(x, gated, *layer.down)
@@ -307,7 +307,7 @@ def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
             head_dim = model.model.layers[0].self_attn.head_dim
             if model.device.type != "cuda" or not find_spec("triton") or head_dim not in (32, 64, 128, 256):
                 return None
-            from adaedl.models.cuda.layer_kernels import TritonSteps
+            from adaedl.models.cuda.triton_layer import TritonSteps
 
             name += " and Triton"
             steps = TritonSteps(model.device)

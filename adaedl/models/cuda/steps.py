@@ -10,9 +10,9 @@ from torch import Tensor
 from adaedl.models.rotary import rotate
 
 
-class Places:
-    """Where the rows of a forward stand in the buffer: their positions [T], and the rotary embedding's cos
-    and sin [capacity, d] at each of its places."""
+class RowPositions:
+    """The positions [T] of a forward's rows in the buffer, and the rotary embedding's cos and sin
+    [capacity, d] at each position."""
 
     def __init__(self, positions: Tensor, cos: Tensor, sin: Tensor):
         self.positions, self.cos, self.sin = positions, cos, sin
@@ -24,7 +24,7 @@ class Places:
 
     @cached_property
     def mask(self) -> Tensor:
-        """[T, 1, capacity], 0 where a row sees a place and −∞ where that comes after it."""
+        """[T, 1, capacity], 0 where a row sees a position and −∞ where that comes after it."""
         later = torch.arange(len(self.cos), device=self.positions.device) > self.positions[:, None, None]
         return torch.zeros_like(later, dtype=self.cos.dtype).masked_fill(later, -torch.inf)
 
@@ -44,9 +44,9 @@ class Steps(Protocol):
     def add_product(self, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         """Add the projection of x to `out`, in place."""
 
-    def attend(self, heads: Tensor, places: Places, kept: Tensor) -> Tensor:
-        """Rotate the queries and keys of heads [T, heads + 2·kv_heads, d], write keys and values to their
-        places in kept [capacity, 2·kv_heads, d], and attend to what is there: [T, heads·d]."""
+    def append_and_attend(self, heads: Tensor, at: RowPositions, kept: Tensor) -> Tensor:
+        """Rotate the queries and keys of heads [T, heads + 2·kv_heads, d], append keys and values to `kept`
+        [capacity, 2·kv_heads, d], and return attention's result [T, heads·d]."""
 
 
 class TorchSteps:
@@ -67,14 +67,14 @@ class TorchSteps:
         if bias is not None:
             out.add_(bias)
 
-    def attend(self, heads: Tensor, places: Places, kept: Tensor) -> Tensor:
+    def append_and_attend(self, heads: Tensor, at: RowPositions, kept: Tensor) -> Tensor:
         rows, _, d = heads.shape
         kv_heads = kept.shape[1] // 2
-        rotated = rotate(heads[:, :-kv_heads], *places.turn)
-        kept.index_copy_(0, places.positions, torch.cat((rotated[:, -kv_heads:], heads[:, -kv_heads:]), 1))
+        rotated = rotate(heads[:, :-kv_heads], *at.turn)
+        kept.index_copy_(0, at.positions, torch.cat((rotated[:, -kv_heads:], heads[:, -kv_heads:]), 1))
         # Query heads that share keys are rows of one product.
         queries = rotated[:, :-kv_heads].unflatten(1, (kv_heads, -1)).transpose(0, 1)
-        mask = places.mask.expand(-1, queries.shape[2], -1).flatten(0, 1)
+        mask = at.mask.expand(-1, queries.shape[2], -1).flatten(0, 1)
         keys, values = kept.transpose(0, 1)[None].chunk(2, 1)
         attended = F.scaled_dot_product_attention(
             queries.reshape(1, kv_heads, -1, d), keys, values, attn_mask=mask

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adaedl.errors import UserError
 from adaedl.models.cpu import backends
-from adaedl.models.cpu.attention import StaticCache, attend, causal_mask
+from adaedl.models.cpu.attention import StaticCache, causal_mask, grouped_query_attention
 from adaedl.models.cpu.int8 import quantize
 from adaedl.models.cpu.layer import Norm, PackedLayer
 from adaedl.models.cpu.linear import PackedGate, PackedLinear, slowest_path
@@ -227,7 +227,7 @@ class FeatureSession:
             )
         else:
             x, queries = drafter.append(self.cache, token_ids, from_seen(seen))
-            attended = attend(queries[-1:], self.cache.data[0, : self.cache.length], None)
+            attended = grouped_query_attention(queries[-1:], self.cache.data[0, : self.cache.length], None)
             self.own, logits = drafter.finish(x[-1:], attended)
         return self.words.complete(self.own, logits, self.certain - 1, [self.drafted])[0]
 
@@ -272,7 +272,7 @@ class FeatureUnroll:
             x, queries = drafter.append(cache, token_ids, drafter.from_features(features))
             mask = causal_mask(self.rows, cache.length, c.num_heads // c.num_kv_heads)
             mask = None if mask is None else mask.to(x.device)
-            own, logits = drafter.finish(x, attend(queries, self.shared, mask))
+            own, logits = drafter.finish(x, grouped_query_attention(queries, self.shared, mask))
         self._complete(own, logits)
 
     def extend(self, token_ids: Tensor) -> Tensor:
@@ -294,7 +294,7 @@ class FeatureUnroll:
             seen = drafter.from_own(self.own)
             x, queries, keys, values = drafter.project(token_ids, seen, self.first + drafts + 1)
             self.tails[:, drafts, 0], self.tails[:, drafts, 1] = keys, values
-            own, logits = drafter.finish(x, self._attend(queries, drafts + 1))
+            own, logits = drafter.finish(x, self._attend_with_tails(queries, drafts + 1))
         self._complete(own, logits)
         return self.logits
 
@@ -302,7 +302,7 @@ class FeatureUnroll:
         self.own = own
         self.logits = self.words.complete(own, logits, self.first, self.drafted)
 
-    def _attend(self, queries: Tensor, drafts: int) -> Tensor:
+    def _attend_with_tails(self, queries: Tensor, drafts: int) -> Tensor:
         c = self.drafter.config
         queries = queries.unflatten(1, (c.num_kv_heads, -1)) / c.head_dim**0.5  # [N, kv_heads, group, d]
         own_keys, own_values = self.tails[:, :drafts].unbind(2)
