@@ -41,16 +41,26 @@ class FeatureDrafter:
         embeddings: Tensor,
         int8: bool = False,
     ):
-        """`int8` has its weights rounded."""
-        c = self.config = net.config
-        device = target.device
-        self.vocab = vocab.to(device)
+        """`int8`: quantise the weights to int8."""
+        self.config = net.config
+        self.device = target.device
+        self.vocab = vocab.to(self.device)
         self.index_of = {token: index for index, token in enumerate(vocab.tolist())}
-        self.feature_layers = c.feature_layers
+        self.feature_layers = net.config.feature_layers
         self.max_context = target.max_context
-        self.device = device
+        self.embeddings = embeddings
         # A drafter is small: float32 everywhere keeps q the same however a device rounds.
-        net = net.float().to(device)
+        self._pack(net.float().to(self.device), int8)
+        self.compiled = None
+        if self.path == "kernels" and embeddings.dtype == torch.float32:
+            self.compiled = self._compile()
+        self.path += " int8" if int8 else ""
+        head = net.head.weight.detach() * net.out_norm.detach()
+        self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
+
+    def _pack(self, net: DrafterNet, int8: bool) -> None:
+        """Lay out the network's weights for products of a few rows."""
+        c = net.config
 
         def product(weight: Tensor, kind: type[PackedLinear] = PackedLinear) -> PackedLinear:
             if not int8:
@@ -58,13 +68,11 @@ class FeatureDrafter:
             numbers, scale = quantize(weight.detach())
             return kind(numbers, None, scale[:, 0])
 
-        self.embeddings = embeddings
         self.from_token = product(net.from_token.weight)
         self.from_features = product(net.from_features.weight)
         self.from_own = product(net.from_own.weight)
-        queries, keys, values = net.qkv.weight.detach().split(
-            [c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim]
-        )
+        heads = [c.num_heads, c.num_kv_heads, c.num_kv_heads]
+        queries, keys, values = net.qkv.weight.detach().split([count * c.head_dim for count in heads])
         paired = [pair_rotary_rows(queries, c.head_dim), pair_rotary_rows(keys, c.head_dim), values]
         unit = Norm(None, c.rms_norm_eps)  # the norms' weights are a part of the products'
         self.layer = PackedLayer(
@@ -75,27 +83,27 @@ class FeatureDrafter:
             up=product(net.gate_up.weight * net.mlp_norm, PackedGate),
             down=product(net.down.weight),
         )
-        head = net.head.weight.detach() * net.out_norm.detach()
-        self.head = product(head)
-        self.rotary = Rotary(default_frequencies(c.head_dim, c.rope_theta), device=device)
-        products = [self.from_token, self.from_features, self.from_own, *self.layer.products, self.head]
-        self.path = slowest_path(products)
-        self.compiled = None
-        if self.path == "kernels" and embeddings.dtype == torch.float32:
-            self.compiled = backends.kernels().Forward(
-                [self.layer],
-                embeddings,
-                unit,
-                self.head,
-                [self.rotary],
-                heads=c.num_heads,
-                kv_heads=c.num_kv_heads,
-                head_dim=c.head_dim,
-                eps=c.rms_norm_eps,
-                widths=(self.from_features.packed.record.inputs,),
-            )
-        self.path += " int8" if int8 else ""
-        self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
+        self.head = product(net.head.weight.detach() * net.out_norm.detach())
+        self.rotary = Rotary(default_frequencies(c.head_dim, c.rope_theta), device=self.device)
+        self.path = slowest_path(
+            [self.from_token, self.from_features, self.from_own, *self.layer.products, self.head]
+        )
+
+    def _compile(self):
+        """Return the drafter's forward as one call of the kernels."""
+        c = self.config
+        return backends.kernels().Forward(
+            [self.layer],
+            self.embeddings,
+            Norm(None, c.rms_norm_eps),
+            self.head,
+            [self.rotary],
+            heads=c.num_heads,
+            kv_heads=c.num_kv_heads,
+            head_dim=c.head_dim,
+            eps=c.rms_norm_eps,
+            widths=(self.from_features.packed.record.inputs,),
+        )
 
     def start(self, prompt_ids: Tensor, features: Tensor, capacity: int) -> "FeatureSession":
         c = self.config
