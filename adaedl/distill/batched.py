@@ -16,16 +16,16 @@ LOGIT_ROWS = 64  # rows whose logits are made at once, so that they are still in
 
 
 def product_dtype() -> torch.dtype:
-    """What this processor multiplies matrices fastest in: bfloat16 where it has instructions for it
+    """Return what this processor multiplies matrices fastest in: bfloat16 where it has instructions for it
     (there it is twice as fast as float32, elsewhere nine times as slow), else float32."""
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
 @sums_in_any_order
 def attend_rows(queries, keys, values, positions, scores, out):
-    """Attention of queries [B, kv_heads, group, d] over keys [B, kv_heads, d, capacity] and values
+    """Write the attention of queries [B, kv_heads, group, d] over keys [B, kv_heads, d, capacity] and values
     [B, kv_heads, capacity, d] up to and with each row's position, four numbers or places at a time; scores
-    [capacity + 4] is room to work in."""
+    [capacity + 4] is scratch memory."""
     rows, kv_heads, group, d = queries.shape
     scale = np.float32(1 / np.sqrt(d))
     for row in range(rows):

@@ -51,13 +51,13 @@ class Teacher:
         return cls(embeddings, final_norm, *inner.layers[-2:], model.config)
 
     def hidden(self, last_feature: Tensor) -> Tensor:
-        """The target's normed hidden state [..., H] from its last feature, which lost its scale."""
+        """Return the target's normed hidden state [..., H] from its last feature, which lost its scale."""
         feature = last_feature.float()
         return feature * torch.rsqrt((feature / self.final_norm).pow(2).mean(-1, keepdim=True))
 
 
 def answer_positions(corpus: Corpus) -> np.ndarray:
-    """Positions in the corpus whose next token is part of an answer."""
+    """Return the positions in the corpus whose next token is part of an answer."""
     spans = zip(corpus.offset, corpus.prompt_length, corpus.length, strict=False)
     return np.concatenate([np.arange(o + p - 1, o + n - 1) for o, p, n in spans])
 
@@ -69,9 +69,9 @@ def choose_vocab(
     generator: torch.Generator,
     keep: Tensor | None = None,
 ) -> Tensor:
-    """The trimmed vocabulary [vocab_size], ascending: the tokens with the largest share of the emitted
-    tokens plus their share of the target's probability mass on a sample of positions; those of `keep` in
-    any case."""
+    """Return the trimmed vocabulary [vocab_size], ascending: the tokens with the largest share of the emitted
+    tokens plus their share of the target's probability mass on a sample of positions; those of `keep` in any
+    case."""
     size = len(teacher.embeddings)
     emitted, mass = torch.zeros(size), torch.zeros(size)
     for corpus in corpora:
@@ -92,11 +92,12 @@ def choose_vocab(
 def widen(
     net: DrafterNet, vocab: Tensor, wider: Tensor, intermediate_size: int, teacher: Teacher
 ) -> DrafterNet:
-    """A trained drafter with a wider output vocabulary, `wider` [V'], which holds its own `vocab` [V], and a
-    wider MLP; what it says of its own vocabulary stays the same.
+    """Return a trained drafter with a wider output vocabulary, `wider` [V'], which holds its own `vocab` [V],
+    and a wider MLP; what it says of its own vocabulary stays the same.
 
     A new token's output row is the linear map of the target's embedding that comes closest to the trained
-    rows. What the MLP gains are neurons of the target's last layer but one, of which nothing is taken yet."""
+    rows. What the MLP gains are neurons of the target's last layer but one, of which nothing is taken yet.
+    """
     config = replace(net.config, vocab_size=len(wider), intermediate_size=intermediate_size)
     trained, wide = net.state_dict(), DrafterNet(config)
     head = teacher.embeddings[wider] @ ridge(teacher.embeddings[vocab], trained["head.weight"])
@@ -119,7 +120,7 @@ def initialise(
     vocab: Tensor,
     rows: int = 60_000,
 ) -> DrafterNet:
-    """A drafter that is useful before any training (see the module's docstring)."""
+    """Return a drafter that is useful before any training (see the module's docstring)."""
     c = teacher.config
     net = DrafterNet(
         DrafterConfig(
@@ -170,7 +171,7 @@ def initialise(
 
 
 def stream_scale(teacher: Teacher, corpus: Corpus, positions: np.ndarray) -> float:
-    """The typical size of the target's residual stream before its last layer: the factor that makes
+    """Return the typical size of the target's residual stream before its last layer: the factor that makes
     the stored unit features, carried through that layer's MLP, point where the next feature points."""
     mlp, norm = teacher.last_layer.mlp, teacher.last_layer.post_attention_layernorm
     with torch.no_grad():
@@ -273,8 +274,8 @@ def unroll(
 
 @sums_in_any_order
 def compare(logits, teacher_logits, beta_weight):
-    """The mean over rows of CE(p, q) and of β for logits of q and p [N, V], and in the place of `logits` the
-    gradient of CE − beta_weight·β: with m = 1[q < p], ∂CE/∂z = q − p and ∂β/∂z = q·m − q·Σ(q·m)."""
+    """Return the mean over rows of CE(p, q) and of β for logits of q and p [N, V], and write the gradient of
+    CE − beta_weight·β to `logits`: with m = 1[q < p], ∂CE/∂z = q − p and ∂β/∂z = q·m − q·Σ(q·m)."""
     rows, size = logits.shape
     cross_entropies, betas = 0.0, 0.0
     for row in range(rows):

@@ -12,7 +12,7 @@ BUFFERS = re.compile(
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """transformers prints bars and advice to stderr; progress goes through `Progress` here."""
+    """Silence the progress bars and advice that transformers prints to stderr."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

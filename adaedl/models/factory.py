@@ -18,10 +18,10 @@ def make_runner(
     consume: bool = False,
     measure: bool = True,
 ) -> Runner:
-    """The fastest runner for a loaded transformers model, on the device where it already is; `device` is for
-    one that is on several, see `TransformersRunner`. `graphs` False captures no CUDA graphs; `consume` may
-    take the model apart, which nobody else uses then; `measure` False leaves out the probe, for a model whose
-    device is not there yet (see `check_stepwise`).
+    """Return the fastest runner for a loaded transformers model, on the device where it already is; `device`
+    is for one that is on several, see `TransformersRunner`. `graphs` False captures no CUDA graphs; `consume`
+    may take the model apart, which nobody else uses then; `measure` False leaves out the probe, for a model
+    whose device is not there yet (see `check_stepwise`).
 
     Raises:
         UserError: the model cannot be decoded in steps.

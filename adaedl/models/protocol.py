@@ -27,7 +27,7 @@ class Cache(Protocol):
         """Forget all but the first `length` tokens."""
 
     def copy(self) -> "Cache":
-        """An independent cache with the same content."""
+        """Return an independent cache with the same content."""
 
 
 class Runner(Protocol):
@@ -42,7 +42,7 @@ class Runner(Protocol):
     path: str  # which implementation runs, in words
 
     def new_cache(self, capacity: int) -> Cache:
-        """An empty cache for at most `capacity` tokens."""
+        """Return an empty cache for at most `capacity` tokens."""
 
     def forward(
         self, token_ids: Tensor, cache: Cache, logits: str = "all", feature_layers: tuple[int, ...] = ()

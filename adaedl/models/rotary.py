@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """cos and sin [..., head_dim] of the rotary embedding at `positions` [...]."""
+    """Return cos and sin [..., head_dim] of the rotary embedding at `positions` [...]."""
     frequencies = theta ** (-torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
     angles = positions[..., None].float() * frequencies
     angles = torch.cat((angles, angles), -1)

@@ -74,8 +74,8 @@ class Probe:
             return logits
 
     def _check_beginning(self) -> None:
-        """Logits before the last token must stay the same when that is another token, at the last position of
-        all. Forwards of one shape round nearly alike, so this also shows a weak glance ahead."""
+        """Check that logits before the last token stay the same when that is another token, at the last
+        position of all. Forwards of one shape round nearly alike, so this also shows a weak glance ahead."""
         ids, whole = self.token_ids.clone(), self.whole
         ids[-1] = ids[0]
         near = far = None
@@ -127,7 +127,7 @@ class Probe:
             )
 
     def _check_windows(self) -> None:
-        """Layers that see the last tokens only, or those of one chunk, must do so by a mask: the cache has to
+        """Check that layers which see the last tokens only, or one chunk, do so by a mask: the cache has to
         keep all tokens to be rewound."""
         from transformers import DynamicCache
 

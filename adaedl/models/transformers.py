@@ -74,7 +74,7 @@ class TransformersRunner:
         self._parameters = inspect.signature(type(model).forward).parameters
 
     def takes(self, argument: str) -> bool:
-        """Whether the model's forward has an argument of that name."""
+        """Return whether the model's forward has an argument of that name."""
         return argument in self._parameters
 
     def new_cache(self, capacity: int) -> TransformersCache:
@@ -105,7 +105,7 @@ class TransformersRunner:
         return Output(scores, features)
 
     def forward_whole(self, token_ids: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Logits [T, V] of a whole text [T] without a cache, at positions [T] where they are not 0, 1, …"""
+        """Return the logits [T, V] of a whole text [T] without a cache, at positions [T] if not 0, 1, …"""
         options = {"use_cache": False} if self.takes("use_cache") else {}
         if self.takes("attention_mask"):  # else positions with a gap would mean two texts
             options["attention_mask"] = torch.ones_like(token_ids)[None]

@@ -358,7 +358,7 @@ def _placement(preset: Preset, target_bytes: int, draft_bytes: int = 0) -> Place
 
 
 def _too_large(request: Request, device: torch.device) -> Sentence:
-    """Return what is said where the memory turns out to be too small."""
+    """Return the sentence for a memory that turns out to be too small."""
     need = ""
     if request.preset.min_memory_gib:
         need = Sentence(", which needs about {:g} GiB", request.preset.min_memory_gib)

@@ -40,7 +40,7 @@ class Placement:
 
 
 def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Device]) -> Placement:
-    """Place the pair of that name.
+    """Return where the pair of that name goes.
 
     Args:
         target_bytes, draft_bytes: the size of the weights; 0 for a drafter that comes with the target.
@@ -71,7 +71,7 @@ def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Devi
 
 
 def visible_gpus() -> list[Device]:
-    """The CUDA GPUs of this process."""
+    """Return the CUDA GPUs of this process."""
     import torch
 
     torch.cuda.empty_cache()  # what a pair that was let go has left behind is free
@@ -84,7 +84,7 @@ def visible_gpus() -> list[Device]:
 
 
 def memory_of_gpus() -> int | None:
-    """Bytes of memory of all CUDA GPUs together, free or not; None where there are none."""
+    """Return the bytes of memory of all CUDA GPUs together, free or not; None where there are none."""
     import torch
 
     gpus = range(torch.cuda.device_count())
@@ -92,7 +92,7 @@ def memory_of_gpus() -> int | None:
 
 
 def size_of_weights(folder: Path, dtype: torch.dtype) -> int:
-    """Bytes that the safetensors of a folder take in a dtype, from their headers."""
+    """Return the bytes that the safetensors of a folder take in a dtype, from their headers."""
     from safetensors import safe_open
 
     whole = folder / "model.safetensors"

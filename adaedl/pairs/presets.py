@@ -107,13 +107,14 @@ PRESETS: dict[str, Preset] = {
 
 
 def largest_that_fits(memory_gib: float) -> Preset:
-    """The preset that needs most of `memory_gib`, gated ones left out; the default pair where none fits."""
+    """Return the preset that needs most of `memory_gib`, gated ones left out; the default pair where none
+    fits."""
     fitting = [p for p in PRESETS.values() if not p.gated and p.min_memory_gib <= memory_gib]
     return max(fitting, key=lambda preset: preset.min_memory_gib, default=PRESETS[DEFAULT_PAIR])
 
 
 def resolve(name_or_spec: str) -> Preset:
-    """The preset of that name, or the pair written as "TARGET:DRAFT", two Hub ids or folders.
+    """Return the preset of that name, or the pair written as "TARGET:DRAFT", two Hub ids or folders.
 
     "X:X" lets X draft for itself.
 

@@ -21,8 +21,8 @@ PATHS = ("torch", "oneDNN packed", "kernels")  # slowest first
 
 @cache
 def kernels() -> ModuleType | None:
-    """The module of the CPU's kernels, or None where they cannot be compiled, or where what they compute is
-    wrong."""
+    """Return the module of the CPU's kernels, or None where they cannot be compiled, or where what they
+    compute is wrong."""
     try:
         from adaedl.models.cpu import kernels as cpu_kernels
 
@@ -43,14 +43,15 @@ def kernels() -> ModuleType | None:
 
 
 def multiplies_int8() -> bool:
-    """Whether int8 is faster than float32 here: the kernels multiply it anywhere, but fast only with VNNI."""
+    """Return whether int8 is faster than float32 here: the kernels multiply it anywhere, but fast only with
+    VNNI."""
     return kernels() is not None and kernels().VNNI
 
 
 @cache
 def reads_bfloat16_faster() -> bool:
-    """Whether a product of bfloat16 weights, half the bytes and widened as they are read, is faster on this
-    processor than one of float32 weights."""
+    """Return whether a product of bfloat16 weights, half the bytes and widened as they are read, is faster on
+    this processor than one of float32 weights."""
     weight = torch.ones(TRIED_OUTPUTS, TRIED_INPUTS)
     seconds = []
     for dtype in (torch.float32, torch.bfloat16):
@@ -61,7 +62,7 @@ def reads_bfloat16_faster() -> bool:
 
 
 def has_packed_linear() -> bool:
-    """Whether this torch has oneDNN's packed products."""
+    """Return whether this torch has oneDNN's packed products."""
     return torch.backends.mkldnn.is_available() and all(
         hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")
     )
@@ -70,7 +71,7 @@ def has_packed_linear() -> bool:
 def by_definition(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None
 ) -> Tensor:
-    """x·Wᵀ + b of x [T, in] in float32, where int8 weights have a scale [out], of x rounded too."""
+    """Return x·Wᵀ + b of x [T, in] in float32. int8 weights have a scale [out], and x is quantised too."""
     if scale is None:
         return F.linear(x, weight.float(), bias)
     numbers, by = quantize(x)

@@ -13,6 +13,6 @@ LEAST_SCALE = 1e-20  # for a row of zeros
 
 
 def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """int8 numbers [..., in] and scales [..., 1] whose products are rows [..., in], rounded."""
+    """Return int8 numbers [..., in] and scales [..., 1] whose products are rows [..., in], rounded."""
     scale = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True) / LEVELS + LEAST_SCALE
     return (rows / scale).round().to(torch.int8), scale

@@ -19,7 +19,7 @@ class Int8Linear(nn.Module):
 
     @classmethod
     def of(cls, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> "Int8Linear":
-        """A layer of weights that are quantised already: [out, in] int8, and [out] scales."""
+        """Return a layer of weights that are quantised already: [out, in] int8, and [out] scales."""
         made = cls.__new__(cls)
         nn.Module.__init__(made)
         made.out_features, made.in_features = weight.shape
@@ -42,5 +42,5 @@ def quantize_model(model) -> None:
 
 
 def is_int8(model) -> bool:
-    """Whether a transformers model has had `quantize_model`."""
+    """Return whether a transformers model has had `quantize_model`."""
     return any(isinstance(module, Int8Linear) for module in model.modules())

@@ -19,7 +19,7 @@ PACKED_ROWS = 8
 
 
 def narrowed(weight: Tensor) -> Tensor:
-    """A float32 weight as bfloat16 where each of its numbers is one, as in a checkpoint that came in
+    """Return a float32 weight as bfloat16 where each of its numbers is one, as in a checkpoint that came in
     bfloat16, and where that is faster: products stay the same to the bit."""
     if weight.dtype != torch.float32 or not backends.reads_bfloat16_faster():
         return weight
@@ -76,7 +76,7 @@ class PackedLinear:
         return self.multiply(x)
 
     def plus(self, x: Tensor, other: Tensor) -> Tensor:
-        """other + self(x)"""
+        """Return other + self(x)."""
         if self.packed:
             return backends.kernels().multiply(self.packed, x, add_to=other)
         return other + self(x)
@@ -114,5 +114,5 @@ class PackedGate(PackedLinear):
 
 
 def slowest_path(products: list[PackedLinear]) -> str:
-    """Which implementation runs, of the products' the slowest."""
+    """Return which implementation runs: the slowest of the products'."""
     return min((product.path for product in products), key=backends.PATHS.index)

@@ -24,7 +24,7 @@ class PackedModel:
     """
 
     def __init__(self, model, consume: bool = False):
-        """`consume` lets go of each of the model's layers once it is packed, so that all are never there
+        """`consume`: release each of the model's layers once it is packed, so that they are never there
         twice; the model is of no use then."""
         config = model.config
         self.vocab_size = config.vocab_size
@@ -154,7 +154,8 @@ def _added(product: PackedLinear, norm: Norm | None, x: Tensor, stream: Tensor) 
 
 @torch.inference_mode()
 def same_bits(runner: PackedModel, token_ids: Tensor, at_once: int) -> bool:
-    """Whether a runner gives every token's logits to the same bit, one at a time and several at once."""
+    """Return whether a runner gives every token's logits to the same bit, one at a time and several at
+    once."""
 
     def logits(count: int) -> Tensor:
         cache = runner.new_cache(len(token_ids))

@@ -38,7 +38,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 
 
 def can_graph(model) -> bool:
-    """Whether `GraphedLlama` can run this transformers model."""
+    """Return whether `GraphedLlama` can run this transformers model."""
     config = model.config
     rope = getattr(config, "rope_parameters", None) or {}
     return (
@@ -108,8 +108,8 @@ class Layer(NamedTuple):
 
 
 def join_layer(layer: nn.Module) -> Layer:
-    """The weights of a Llama's or a Qwen2's layer. Joined ones are there once: the layer's own projections
-    become parts of them, and work on."""
+    """Return the weights of a Llama's or a Qwen2's layer. Joined ones are there once: the layer's own
+    projections become parts of them, and work on."""
     attention, mlp = layer.self_attn, layer.mlp
     return Layer(
         layer.input_layernorm.weight,
@@ -122,7 +122,7 @@ def join_layer(layer: nn.Module) -> Layer:
 
 
 def _join(*projections: nn.Linear) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of several projections, one below the other."""
+    """Return the weight and bias of several projections, one below the other."""
     joined = []
     for name in ("weight", "bias"):
         parts = [getattr(projection, name) for projection in projections]
@@ -185,7 +185,7 @@ class GraphedLlama:
         return GraphedCache(self, capacity)
 
     def content(self, cache: GraphedCache) -> Tensor:
-        """A cache's keys and values [layers, length, 2·kv_heads, d], wherever they are."""
+        """Return a cache's keys and values [layers, length, 2·kv_heads, d], wherever they are."""
         there = self._owner() is cache or cache.data is None
         return (self._buffer if there else cache.data)[:, : cache.length]
 
@@ -262,7 +262,7 @@ class GraphedLlama:
         feature_layers: tuple[int, ...],
         logits: str = "all",
     ) -> tuple[Tensor, Tensor | None]:
-        """Logits [T, V] (of the last row alone but for "all") and features [T, n·H] of token_ids [T] at
+        """Return logits [T, V], only the last row but for "all", and features [T, n·H] of token_ids [T] at
         positions [T] of the buffer."""
         at = RowPositions(positions, self._cos, self._sin)
         x = self.model.get_input_embeddings()(token_ids)
@@ -287,18 +287,19 @@ class GraphedLlama:
 
 
 def _joined(outputs: list[Output]) -> Output:
-    """The outputs of forwards that followed one another as that of one."""
+    """Return the outputs of forwards that followed one another as that of one."""
     logits, features = zip(*outputs, strict=True)
     return Output(torch.cat(logits), None if features[0] is None else torch.cat(features))
 
 
 def make_graphed(model, capture: Callable = CudaGraph) -> GraphedLlama | None:
-    """A graphed runner that gives the logits of transformers on this machine, or None; the log says why."""
+    """Return a graphed runner that gives the logits of transformers on this machine, or None; the log says
+    why."""
     return next(filter(None, (_checked(model, capture, triton) for triton in (True, False))), None)
 
 
 def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
-    """The runner, with Triton's kernels or without, or None where it fails or gives other logits than
+    """Return the runner, with Triton's kernels or without, or None where it fails or gives other logits than
     transformers."""
     name = f"CUDA graphs of {model.config.model_type}"
     steps = None
@@ -324,8 +325,8 @@ def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
 
 @torch.inference_mode()
 def difference(runner: GraphedLlama, reference: TransformersRunner) -> float:
-    """How far a runner's logits are from another's, over forwards of several lengths: the root mean square of
-    the differences in parts of the other's."""
+    """Return how far a runner's logits are from another's, over forwards of several lengths: the root mean
+    square of the differences in parts of the other's."""
     token_ids = torch.arange(2 * GRAPHED_ROWS + 9, device=runner.device) % runner.vocab_size
     caches = runner.new_cache(len(token_ids)), reference.new_cache(len(token_ids))
     prompt, *parts = token_ids.split([GRAPHED_ROWS + 1, GRAPHED_ROWS + 1, 1, 5, 1])

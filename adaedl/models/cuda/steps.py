@@ -33,13 +33,13 @@ class Steps(Protocol):
     """What a decoder layer is made of, for rows x [T, H]; weights are [out, in], biases may be None."""
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        """x over its root mean square, times weight [H]."""
+        """Return x over its root mean square, times weight [H]."""
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The projection [T, out] of x."""
+        """Return the projection [T, out] of x."""
 
     def gated(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """silu of the first half of the projection of x, times its second half: [T, out / 2]."""
+        """Return silu of the first half of the projection of x, times its second half: [T, out / 2]."""
 
     def add_product(self, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         """Add the projection of x to `out`, in place."""

@@ -34,7 +34,7 @@ class DraftSession(Protocol):
         token_ids, which must then be those of one round."""
 
     def copy(self) -> "DraftSession":
-        """An independent session in the same state."""
+        """Return an independent session in the same state."""
 
 
 class Drafter(Protocol):
@@ -53,5 +53,5 @@ class Drafter(Protocol):
     path: str
 
     def start(self, prompt_ids: Tensor, features: Tensor | None, capacity: int) -> DraftSession:
-        """A session that has seen prompt_ids [T] (the prompt but for its last token), whose target
+        """Return a session that has seen prompt_ids [T] (the prompt but for its last token), whose target
         features are features [T, F], with room for `capacity` tokens in all."""

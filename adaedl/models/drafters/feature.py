@@ -129,8 +129,8 @@ class FeatureDrafter:
         return x, queries
 
     def project(self, token_ids: Tensor, seen: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The stream [T, H] of token_ids [T] at the positions first, first + 1, …, and their rotated queries
-        [T, heads, d], rotated keys and values [T, kv_heads, d]."""
+        """Return the stream [T, H] of token_ids [T] at the positions first, first + 1, …, and their rotated
+        queries [T, heads, d], rotated keys and values [T, kv_heads, d]."""
         c = self.config
         embedded = unit_rms(F.embedding(token_ids, self.embeddings).float(), 1e-12)
         x = self.from_token.plus(embedded, seen)
@@ -140,7 +140,8 @@ class FeatureDrafter:
         return x, rotated[:, : c.num_heads], rotated[:, c.num_heads :], heads[:, rotating:]
 
     def finish(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
-        """Own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T, heads·d]."""
+        """Return the own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T,
+        heads·d]."""
         x = self.layer.attention_out.plus(attended, x)
         x = self.layer.down.plus(self.layer.up(self.layer.mlp_norm(x)), x)
         own = unit_rms(x, self.config.rms_norm_eps)
@@ -169,8 +170,8 @@ class GrowingVocab:
             self.rows = torch.cat((self.rows, F.embedding(added, d.embeddings).float() @ d.embedding_to_row))
 
     def complete(self, own: Tensor, logits: Tensor, first: int, drafted: list[list[int]]) -> Tensor:
-        """Logits [N, Vq] over the whole vocabulary, from own output [N, H] and logits [N, trimmed] of N rows
-        whose certain text ends at the positions first, first + 1, …, each with its drafts after."""
+        """Return logits [N, Vq] over the whole vocabulary, from own output [N, H] and logits [N, trimmed] of
+        N rows whose certain text ends at the positions first, first + 1, …, each with its drafts after."""
         memory, index_of = self.memory, self.drafter.index_of
         trimmed = logits.shape[-1]
         if memory.extra:
@@ -240,8 +241,8 @@ class FeatureSession:
         return self.words.complete(self.own, logits, self.certain - 1, [self.drafted])[0]
 
     def unroll(self, token_ids: Tensor, features: Tensor) -> "FeatureUnroll":
-        """`begin` at each of token_ids [N] at once: drafts on from every one of them, side by side, each as
-        if the text ended there. They are certain from then on; arguments are those of `begin`."""
+        """Begin at each of token_ids [N] at once and return drafts from every one of them, side by side, each
+        as if the text ended there. They are certain from then on; arguments are those of `begin`."""
         self.cache.rewind(self.certain)
         self.words.append(token_ids)
         unroll = FeatureUnroll(self.cache, self.words.copy(), token_ids, features)
@@ -327,7 +328,7 @@ class FeatureUnroll:
 
 
 def read_drafter(path: Path | str) -> tuple[DrafterNet, Tensor]:
-    """The network in a drafter's safetensors file, in float32, and its vocabulary [Vq].
+    """Return the network in a drafter's safetensors file, in float32, and its vocabulary [Vq].
 
     Raises:
         UserError: the file is missing.
@@ -351,8 +352,9 @@ def load_feature_drafter(
     target: Runner,
     embeddings: Tensor,
 ) -> FeatureDrafter:
-    """The drafter in a safetensors file, bound to its target and the target's embeddings [V, H]; in int8 on a
-    CPU that is fast at it: a draft step then takes less than half of its time and proposes nearly as well.
+    """Return the drafter in a safetensors file, bound to its target and the target's embeddings [V, H]; in
+    int8 on a CPU that is fast at it: a draft step then takes less than half of its time and proposes nearly
+    as well.
 
     Raises:
         UserError: the file is missing or was trained for another target.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from adaedl.models.cpu.kernels import entry_points, team
 from adaedl.models.cpu.kernels.choices import PIECES
+from adaedl.models.cpu.kernels.gumbel_noise import AT_ONCE, NOISE_BYTES
 from adaedl.models.cpu.kernels.packing import Packed, address_of, round_up
 from adaedl.models.cpu.kernels.products import MOST_BLOCKS
 from adaedl.models.cpu.kernels.records import (
@@ -22,7 +23,6 @@ from adaedl.models.cpu.kernels.records import (
     NoiseCall,
     ReadCall,
 )
-from adaedl.models.cpu.kernels.shared_noise import AT_ONCE, NOISE_BYTES
 from adaedl.models.cpu.kernels.team import threads_wanted
 from adaedl.models.cpu.kernels.tiles import BLOCK, LANES, ROWS
 from adaedl.noise import NoisePlace

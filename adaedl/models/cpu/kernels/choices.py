@@ -7,8 +7,7 @@ from numba.extending import intrinsic
 
 from adaedl.models.cpu.jit import compiled, sums_in_any_order
 from adaedl.models.cpu.kernels.activations import exp
-from adaedl.models.cpu.kernels.intrinsics import float32s, int64s, splat
-from adaedl.models.cpu.kernels.shared_noise import (
+from adaedl.models.cpu.kernels.gumbel_noise import (
     AT_ONCE,
     NOISE_BYTES,
     draw_all,
@@ -17,6 +16,7 @@ from adaedl.models.cpu.kernels.shared_noise import (
     noise_bound_of_words,
     noise_of_words,
 )
+from adaedl.models.cpu.kernels.intrinsics import float32s, int64s, splat
 from adaedl.models.cpu.kernels.tiles import LANES
 
 PIECES = 8  # of a row of logits, for threads to share

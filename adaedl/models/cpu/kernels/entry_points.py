@@ -7,19 +7,23 @@ from numba import carray, cfunc, types
 
 from adaedl import noise
 from adaedl.models.cpu import int8, jit
-from adaedl.models.cpu.kernels import choices, jobs, shared_noise
+from adaedl.models.cpu.kernels import choices, gumbel_noise, jobs
 from adaedl.models.cpu.kernels.records import NOISE, READ
 
 
-def hash_of_sources() -> int:
-    """Return a hash of the files that the kernels are compiled from: this package, and the modules whose
-    constants it takes."""
-    files = [
+def source_files() -> list[Path]:
+    """Return the files that the kernels are compiled from: this package, and the modules whose constants it
+    takes."""
+    return [
         *sorted(Path(__file__).parent.glob("*.py")),
         *(Path(module.__file__) for module in (noise, int8, jit)),
     ]
+
+
+def hash_of_sources() -> int:
+    """Return a hash of all that the kernels are compiled from."""
     digest = hashlib.sha256()
-    for file in files:
+    for file in source_files():
         digest.update(file.read_bytes())
     return int.from_bytes(digest.digest()[:7], "little")
 
@@ -51,7 +55,7 @@ def compile_entry_points(sources: int) -> tuple:
     @on_call
     def draw(call):
         _ = sources
-        shared_noise.draw_rows(carray(call, 1, NOISE)[0])
+        gumbel_noise.draw_rows(carray(call, 1, NOISE)[0])
 
     return lead, follow, read, draw
 
