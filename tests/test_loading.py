@@ -27,7 +27,7 @@ from adaedl.models.factory import make_runner
 from adaedl.pairs import loading
 from adaedl.pairs.devices import pick_device, pick_dtype
 from adaedl.pairs.loading import load_pair
-from adaedl.pairs.placement import ROOM, size_of_weights
+from adaedl.pairs.placement import MEMORY_FACTOR, size_of_weights
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, PROJECT
 from adaedl.pairs.reading import load_model, load_tokenizer
 from adaedl.pairs.sources import hub as hub_source
@@ -945,7 +945,7 @@ def test_a_model_that_cannot_produce_every_token_is_refused(tmp_path, tiny):
 
 def test_a_pair_that_memory_does_not_hold_is_refused_before_its_weights_are_read(tiny, tmp_path, monkeypatch):
     draft = save_tiny_model(tmp_path / "draft")
-    need = round(ROOM * 2 * size_of_weights(tiny, torch.float32))
+    need = round(MEMORY_FACTOR * 2 * size_of_weights(tiny, torch.float32))
     monkeypatch.setattr(loading, "available_memory", lambda: need + 1)
     assert load_pair(f"{tiny}:{draft}", device="cpu")
     monkeypatch.setattr(loading, "load_model", no_download)

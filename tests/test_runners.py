@@ -24,7 +24,7 @@ from adaedl.models.cuda.steps import RowPositions, TorchSteps
 from adaedl.models.drafters.feature import FeatureDrafter, load_feature_drafter
 from adaedl.models.factory import make_runner
 from adaedl.models.protocol import PREFILL_CHUNK, prefill
-from adaedl.models.rotary import rotary
+from adaedl.models.rotary import cos_and_sin
 from adaedl.models.transformers import TransformersRunner
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
@@ -450,7 +450,7 @@ def drafter_logits(pair, net, ids: torch.Tensor, features: torch.Tensor, certain
     c = net.config
     own, rows = None, []
     keys, values = [], []
-    cos, sin = rotary(torch.arange(len(ids)), c.head_dim, c.rope_theta)
+    cos, sin = cos_and_sin(torch.arange(len(ids)), c.head_dim, c.rope_theta)
     for i, token in enumerate(ids):
         seen = features[i - 1] if i else torch.zeros_like(features[0])
         embedded = pair.drafter.embeddings[token]

@@ -24,7 +24,7 @@ from adaedl.distill.corpus import Corpus
 from adaedl.models.cpu.jit import sums_in_any_order
 from adaedl.models.cpu.kernels.activations import exp
 from adaedl.models.drafters.net import DrafterConfig, DrafterNet, ridge, unit_rms
-from adaedl.models.rotary import rotary
+from adaedl.models.rotary import cos_and_sin
 from adaedl.system.files import replacing
 
 VOCAB_SIZE = 12_288
@@ -228,7 +228,7 @@ def unroll(
     rows, length = batch.tokens.shape
     embedded = embeddings[batch.tokens]
     before = F.pad(batch.features[:, :-1], (0, 0, 0, 0, 1, 0)).flatten(2).float()
-    cos, sin = rotary(torch.arange(length), c.head_dim, c.rope_theta)
+    cos, sin = cos_and_sin(torch.arange(length), c.head_dim, c.rope_theta)
     x = net.input(embedded, before, None)
     queries, keys, values = (t.transpose(1, 2) for t in net.project_qkv(x, cos[None], sin[None]))
     attended = F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)

@@ -1,5 +1,5 @@
 """Rotary position embeddings, in two layouts: as in transformers, where the halves of a head rotate together
-(`rotary`, `rotate`), and with the numbers that rotate together side by side (`Rotary`), which makes the
+(`cos_and_sin`, `rotate`), and with the numbers that rotate together side by side (`Rotary`), which makes the
 rotation one complex product.
 """
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+def cos_and_sin(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
     """Return cos and sin [..., head_dim] of the rotary embedding at `positions` [...]."""
     frequencies = theta ** (-torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
     angles = positions[..., None].float() * frequencies

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from adaedl.errors import UserError
 from adaedl.models.checkpoints import quiet_transformers
-from adaedl.pairs.placement import ROOM
+from adaedl.pairs.placement import MEMORY_FACTOR
 from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.pairs.reading import reading_failures_refused
 
@@ -69,12 +69,12 @@ def _misfit(name: str) -> UserError:
 
 def check_memory(name: str, size: int, free: int | None) -> None:
     """Raises UserError where weights of `size` bytes do not fit the free memory; None is unknown."""
-    if free is not None and ROOM * size > free:
+    if free is not None and MEMORY_FACTOR * size > free:
         raise UserError(
             "{} needs about {:.1f} GiB of memory, and {:.1f} GiB are free here; choose a smaller pair, such "
             "as {}.",
             name,
-            ROOM * size / 2**30,
+            MEMORY_FACTOR * size / 2**30,
             free / 2**30,
             DEFAULT_PAIR,
         )

@@ -18,7 +18,7 @@ from adaedl.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-ROOM = 1.15  # of the weights' own size: caches, activations, and what a device keeps for itself
+MEMORY_FACTOR = 1.15  # of the weights' own size: caches, activations, and what a device keeps for itself
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Devi
     """
     fastest_first = sorted(devices, key=lambda device: -device.speed)  # stable: equal ones in their order
     for device in (devices[0], *fastest_first):
-        if ROOM * (target_bytes + draft_bytes) <= device.free:
+        if MEMORY_FACTOR * (target_bytes + draft_bytes) <= device.free:
             return Placement(device.name)
-    drafting = next((device for device in fastest_first if ROOM * draft_bytes < device.free), None)
+    drafting = next((device for device in fastest_first if MEMORY_FACTOR * draft_bytes < device.free), None)
     rooms = {
-        device.name: math.floor(device.free / ROOM) - (draft_bytes if device is drafting else 0)
+        device.name: math.floor(device.free / MEMORY_FACTOR) - (draft_bytes if device is drafting else 0)
         for device in devices
     }
     if drafting is None or sum(rooms.values()) < target_bytes:
@@ -63,7 +63,7 @@ def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Devi
             "{} needs about {:.0f} GiB, and the {} GPUs here have {:.0f} GiB free together; choose a smaller "
             "pair.",
             name,
-            ROOM * (target_bytes + draft_bytes) / 2**30,
+            MEMORY_FACTOR * (target_bytes + draft_bytes) / 2**30,
             len(devices),
             sum(device.free for device in devices) / 2**30,
         )

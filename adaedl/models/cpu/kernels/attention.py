@@ -38,11 +38,11 @@ def add_values(scores, first, keys, width, d, count, out):
 
 
 @compiled
-def attend_head(f, step, item, room, work):
-    """Write attention of one head of one row, [d], to `work`; `room` holds its scores."""
+def attend_head(f, step, item, scratch, work):
+    """Write attention of one head of one row, [d], to `work`; `scratch` holds its scores."""
     d, group = f.head_dim, f.heads // f.kv_heads
     width, scale = f.kv_heads * d, np.float32(f.attention_scale)
-    scores, out = float32s(room), float32s(work)
+    scores, out = float32s(scratch), float32s(work)
     row, head = item // f.heads, item % f.heads
     query = float32s(f.queries + 4 * item * d)
     keys = f.cache + step.layer * f.cache_layer + 4 * (head // group) * d

@@ -49,12 +49,12 @@ def multiply(
         out = torch.empty(rows, outputs // 2 if packed.gate else outputs)
     if rows:
         each = round_up(4 * (MOST_BLOCKS * ROWS * BLOCK + rows) + rows * inputs)
-        room = torch.empty(threads_wanted() * each, dtype=torch.uint8)
-        addresses = (out.data_ptr(), room.data_ptr(), each)
+        scratch = torch.empty(threads_wanted() * each, dtype=torch.uint8)
+        addresses = (out.data_ptr(), scratch.data_ptr(), each)
         kind = ACTIVATIONS.index(activation or "silu")
         call = MultiplyCall(packed.record, x.data_ptr(), rows, sink, kind, *addresses)
         chunks = -(-outputs // LANES) * -(-rows // ROWS)
-        team.run(MULTIPLIES, call, 1, chunks, keep=(packed, x, out, room))
+        team.run(MULTIPLIES, call, 1, chunks, keep=(packed, x, out, scratch))
     return out
 
 
@@ -72,10 +72,10 @@ def read_draft(
     seed, position = noise or (0, 0)
     places = torch.empty(2, dtype=torch.long)
     numbers = torch.empty(6)
-    room = torch.empty(NOISE_BYTES + 4 * size, dtype=torch.uint8)
+    scratch = torch.empty(NOISE_BYTES + 4 * size, dtype=torch.uint8)
     call = ReadCall(
         *(logits.data_ptr(), noise is not None, seed, position, address_of(vocab), size),
-        *(places.data_ptr(), numbers.data_ptr(), room.data_ptr()),
+        *(places.data_ptr(), numbers.data_ptr(), scratch.data_ptr()),
         *(1 if noise is None else temperature, score_temperature),
     )
     _read(ctypes.addressof(call))
@@ -89,20 +89,20 @@ def choose(logits: Tensor, noise: NoisePlace | None, temperature: float) -> tupl
     logits = logits.float().contiguous()
     rows, size = logits.shape
     seed, position = noise or (0, 0)
-    room = torch.empty(rows * (1 + 2 * PIECES), dtype=torch.long)
+    results = torch.empty(rows * (1 + 2 * PIECES), dtype=torch.long)
     each = NOISE_BYTES + 4 * AT_ONCE
     scratch = torch.empty(threads_wanted() * each, dtype=torch.uint8)
     tops = torch.empty(rows, -(-size // AT_ONCE)) if noise else None
     undefined = ctypes.c_int64(0)
-    chosen, at = room[:rows], room.data_ptr() + 8 * rows
+    chosen, at = results[:rows], results.data_ptr() + 8 * rows
     call = ChooseCall(
         *(logits.data_ptr(), noise is not None, seed, position, rows, size),
-        *(at, at + 8 * rows * PIECES, room.data_ptr(), ctypes.addressof(undefined)),
+        *(at, at + 8 * rows * PIECES, results.data_ptr(), ctypes.addressof(undefined)),
         *(address_of(tops), scratch.data_ptr(), each),
         1 if noise is None else temperature,
     )
     if rows:
-        keep = (logits, room, undefined, tops, scratch)
+        keep = (logits, results, undefined, tops, scratch)
         team.run(CHOOSES, call, 3, rows * PIECES, keep, quick=True)
     return chosen, bool(undefined.value)
 

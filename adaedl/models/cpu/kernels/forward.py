@@ -40,14 +40,14 @@ from adaedl.models.protocol import Output
 
 
 def norm_record(norm) -> NormRecord:
-    """What kernels read of a `Norm`, or of None."""
+    """Return what kernels read of a `Norm`, or of None."""
     if norm is None:
         return NormRecord()
     return NormRecord(True, address_of(norm.weight), address_of(norm.bias), norm.center, norm.eps)
 
 
 def layer_steps(index: int, layer, rotaries: list) -> list[Step]:
-    """A layer as steps. The MLP of a parallel layer reads what attention has not been added to yet."""
+    """Return a layer as steps. The MLP of a parallel layer reads what attention has not been added to yet."""
     rotary = -1 if layer.rotary is None else layer.rotary
     turning = {"rotary": rotary, "rotated": 0 if rotary < 0 else rotaries[rotary].rotated}
     heads_normed = layer.query_norm is not None or layer.key_norm is not None
@@ -101,7 +101,7 @@ class Forward:
         embeddings: [V, H] in float32, multiplied by `embedding_scale` as they are read.
         final_norm: a `Norm`.
         head: a PackedLinear.
-        rotaries: the model's rotary embeddings; their tables grow as far as they are asked for.
+        rotaries: the model's rotary embeddings; their tables grow on demand.
         eps: of the features' norm.
         widths: inputs of products beside those of the layers.
         attention_scale: what scores are multiplied by, 1/√d by default.
@@ -168,7 +168,7 @@ class Forward:
         self.outputs = head.packed.record.outputs
 
     def __call__(self, token_ids: Tensor, cache, logits: str, feature_layers: tuple[int, ...]) -> Output:
-        """What `PackedModel.forward` says."""
+        """Run `PackedModel.forward`."""
         f = ForwardCall.from_buffer_copy(self.fixed)
         rows = len(token_ids)
         asked = {"all": rows, "last": min(rows, 1), "none": 0}[logits]
@@ -196,12 +196,12 @@ class Forward:
         first: int = 0,
         drafts: int = 0,
     ) -> tuple[Tensor, Tensor]:
-        """A feature drafter's own output [asked, H] and logits [asked, Vq] after the last of token_ids [T],
-        each beside what it saw one position back, seen [T, F]; the two products make its stream of them.
+        """Return a feature drafter's own output [asked, H] and logits [asked, Vq] after the last of token_ids
+        [T], each beside what it saw one position back, seen [T, F]; the two products make its stream of them.
 
         With `tails` [T, capacity, 2, kv_heads, d] they are drafts side by side, after the cache's positions
-        first, first + 1, … and so many `drafts` before them, whose keys and values are in their tails, as
-        theirs will be. The cache stays as it is.
+        first, first + 1, … and `drafts` drafts before them, whose keys and values are in their tails, where
+        their own go. The cache stays as it is.
         """
         f = ForwardCall.from_buffer_copy(self.fixed)
         seen = seen.contiguous()
@@ -219,35 +219,35 @@ class Forward:
     def _run(
         self, f: ForwardCall, token_ids: Tensor, cache, asked: int, keep=None, start: int | None = None
     ) -> Tensor:
-        """Append token_ids [T] to the cache, or to tails; returns the logits [asked, V] of the last ones."""
+        """Append token_ids [T] to the cache, or to tails; return the logits [asked, V] of the last ones."""
         rows = len(token_ids)
         start = cache.length if start is None else start
         end = start + rows + f.drafts
         if not f.tails and end > cache.data.shape[1]:
             raise IndexError(f"{end} tokens in a cache for {cache.data.shape[1]}")
         for rotary in self.rotaries:
-            rotary(start, end - start)  # has the table reach so far
+            rotary(start, end - start)  # extends the table as far as that
         tables = [rotary.table for rotary in self.rotaries]
         rotaries = (ctypes.c_int64 * len(tables))(*map(address_of, tables))
         scores = torch.empty(asked, self.outputs)
         work = 4 * max(MOST_BLOCKS * ROWS * BLOCK, f.head_dim)
         each = round_up(work + 4 * (rows * (2 + f.widest + f.hidden) + end))
         sizes = [round_up(4 * rows * width) for width in self.widths]
-        room = torch.empty(sum(sizes) + ALIGNED + threads_wanted() * each, dtype=torch.uint8)
+        memory = torch.empty(sum(sizes) + ALIGNED + threads_wanted() * each, dtype=torch.uint8)
         wrong_token = ctypes.c_int64(0)
         token_ids = token_ids.contiguous()
         f.token_ids, f.rows, f.start = token_ids.data_ptr(), rows, start
         f.cache, f.cache_layer = cache.data.data_ptr(), 4 * cache.data.stride(0)
         f.rotaries = ctypes.addressof(rotaries)
         f.logits, f.first_logits = scores.data_ptr() if asked else 0, rows - asked
-        addresses = list(accumulate(sizes, initial=round_up(room.data_ptr())))
+        addresses = list(accumulate(sizes, initial=round_up(memory.data_ptr())))
         f.x, f.queries, f.attended, f.gated, f.branch, f.scratch = addresses
         f.scratch_bytes = each
         f.wrong_token = ctypes.addressof(wrong_token)
         if rows:
             groups = -(-rows // ROWS)
             chunks = max(self.most_blocks * groups + 2, rows * f.heads)
-            keep = (self, token_ids, cache.data, tables, rotaries, room, wrong_token, scores, keep)
+            keep = (self, token_ids, cache.data, tables, rotaries, memory, wrong_token, scores, keep)
             team.run(FORWARDS, f, f.step_count, chunks, keep, quick=len(self.steps) < 16 and rows <= ROWS)
         if wrong_token.value:
             raise IndexError(f"a token of {token_ids.tolist()} is none of {f.vocab_size}")

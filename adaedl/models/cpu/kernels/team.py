@@ -56,8 +56,8 @@ class Team:
 
         Args:
             call: the record of its kind.
-            most_chunks: that a step of it has at the most.
-            keep: what the addresses in the call are of.
+            most_chunks: an upper bound of the chunks of a step.
+            keep: the objects whose addresses are in the call.
             quick: take so little time that the interpreter's lock is kept meanwhile: to get it back from a
                 busy thread can take milliseconds.
         """
@@ -66,7 +66,7 @@ class Team:
             return
         try:
             threads = 1 if self.alone else self._start(threads_wanted())
-            self._make_room(threads, most_chunks)
+            self._provide_states(threads, most_chunks)
             work = (kind, ctypes.addressof(call), steps, self.tick, threads)
             job = JobRecord(*work, self.address + LINE_BYTES, self.states.data_ptr(), 8 * self.width)
             self.tick += steps
@@ -86,8 +86,8 @@ class Team:
             self.started += 1
         return threads
 
-    def _make_room(self, threads: int, most_chunks: int) -> None:
-        """Have a state for each chunk of every thread's range."""
+    def _provide_states(self, threads: int, most_chunks: int) -> None:
+        """Provide a state for each chunk of every thread's range."""
         needed = -(-most_chunks // threads)
         if self.width < needed or len(self.states) < self.width * threads:
             self.width = max(-(-needed // 8) * 8, self.width)
