@@ -181,7 +181,8 @@ def _bar_that_reports(progress: Progress, sentence: Sentence, total: int) -> typ
     class Bar(tqdm):
         monitor_interval = 0  # which starts no thread that redraws
 
-        def __init__(self, *args, **options):
+        def __init__(self, *args, name: str = "", disable: bool | None = None, **options):
+            # `name` and `disable` are for the Hub client's own bars.
             super().__init__(*args, **{**options, "file": io.StringIO(), "mininterval": 0, "miniters": 1})
 
         def display(self, *_, **__) -> None:
