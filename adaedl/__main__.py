@@ -301,7 +301,7 @@ def pairs(args: argparse.Namespace) -> int:
     import pandas as pd
 
     from adaedl.models.cpu.int8_cache import int8_folder, kept_bytes
-    from adaedl.pairs.loading import pick_device, pick_dtype
+    from adaedl.pairs.devices import pick_device, pick_dtype
     from adaedl.pairs.weights import cached_weights
 
     device = pick_device(args.device)
@@ -695,7 +695,7 @@ def bench_shapes(args: argparse.Namespace) -> int:
     from transformers.utils import logging
 
     from adaedl.measure import shapes
-    from adaedl.pairs.loading import pick_device, pick_dtype
+    from adaedl.pairs.devices import pick_device, pick_dtype
     from adaedl.stopping import split_specs
 
     given = {

@@ -15,9 +15,9 @@ from adaedl.decoding import decode, read_prompt
 from adaedl.decoding.differences import explain_differences
 from adaedl.errors import Sentence
 from adaedl.metrics import RunningMetrics
-from adaedl.pairs.loading import memory_told
 from adaedl.pairs.pair import Pair
 from adaedl.request import NOISE_VERSION, RaceRequest, Sampling, fresh_stopper
+from adaedl.system.machine import out_of_memory_as
 from adaedl.system.threads import threads_in_use
 from adaedl.trace import Lane, PairInfo, Round, Trace
 
@@ -90,7 +90,7 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
         "new tokens.",
         pair.device,
     )
-    with memory_told(too_large):
+    with out_of_memory_as(too_large):
         yield from _race(pair, trace, record)
 
 

@@ -8,8 +8,7 @@ import torch
 from playwright.sync_api import Browser, expect, sync_playwright
 from small_disk import SmallDisk
 
-from adaedl.models.cpu import packed as cpu
-from adaedl.models.drafters import drafter
+from adaedl.models.cpu import backends
 from adaedl.pairs.pair import Pair
 from components.chromium import chromium
 
@@ -44,8 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def without_kernels(monkeypatch):
     """A machine on which the CPU's kernels cannot be compiled."""
-    for module in (cpu, drafter):
-        monkeypatch.setattr(module, "kernels", lambda: None)
+    monkeypatch.setattr(backends, "kernels", lambda: None)
 
 
 @pytest.fixture

@@ -26,9 +26,10 @@ from toys import toy_pair
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
-from adaedl.models.drafters.drafter import IndependentDrafter
-from adaedl.models.runner import make_runner, prefill
-from adaedl.models.stepwise import LENGTHS
+from adaedl.models.context_length import LENGTHS
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.factory import make_runner
+from adaedl.models.protocol import prefill
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
 

@@ -26,10 +26,13 @@ from adaedl.errors import UserError  # noqa: E402
 from adaedl.measure.shapes import QWEN_05B, SMOLLM2_135M, make_model  # noqa: E402
 from adaedl.metrics import BASELINE  # noqa: E402
 from adaedl.models.cuda import graphs as cuda  # noqa: E402
-from adaedl.models.cuda.graphs import GRAPHED_ROWS, Places, TorchSteps, make_graphed  # noqa: E402
-from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter  # noqa: E402
-from adaedl.models.runner import TransformersRunner, make_runner  # noqa: E402
+from adaedl.models.cuda.graphs import GRAPHED_ROWS, make_graphed  # noqa: E402
+from adaedl.models.cuda.steps import RowPositions, TorchSteps  # noqa: E402
+from adaedl.models.drafters.feature import FeatureDrafter  # noqa: E402
+from adaedl.models.drafters.independent import IndependentDrafter  # noqa: E402
+from adaedl.models.factory import make_runner  # noqa: E402
 from adaedl.models.token_choice import make_read_draft  # noqa: E402
+from adaedl.models.transformers import TransformersRunner  # noqa: E402
 from adaedl.race import new_trace, race  # noqa: E402
 from adaedl.request import Sampling  # noqa: E402
 from adaedl.stopping import LIVE_STOPPERS, make_stopper  # noqa: E402
@@ -48,16 +51,17 @@ def scaled_difference(ours: Tensor, theirs: Tensor) -> float:
 
 def check_kernels(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str, float]]:
     """What each step of a layer is off its definition, by its name, the most over all shapes."""
-    from adaedl.models.cuda.layer_kernels import TritonSteps
+    from adaedl.models.cuda.triton_layer import TritonSteps
 
     ours, theirs = TritonSteps(device), TorchSteps()
     random = partial(torch.randn, device=device, dtype=dtype)
 
     def attend(rows: int, heads: int, kv_heads: int, d: int, first: int) -> float:
         states, kept = random(rows, heads + 2 * kv_heads, d), random(512, 2 * kv_heads, d)
-        places = Places(torch.arange(first, first + rows, device=device), random(512, d), random(512, d))
+        at = RowPositions(torch.arange(first, first + rows, device=device), random(512, d), random(512, d))
         copies = kept, kept.clone()
-        made = [steps.attend(states.clone(), places, kept) for steps, kept in zip((ours, theirs), copies)]  # noqa: B905
+        pairs = zip((ours, theirs), copies, strict=True)
+        made = [steps.append_and_attend(states.clone(), at, kept) for steps, kept in pairs]
         return max(scaled_difference(*made), scaled_difference(*copies))
 
     yield "attend", max(attend(rows, *heads, first) for rows in ROWS for heads in HEADS for first in (0, 300))

@@ -26,7 +26,8 @@ from adaedl.measure.shapes import SHAPES
 from adaedl.models.cpu.layerwise import RandomSource, on_meta
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
-from adaedl.pairs.weights import TOKENIZER_FILES, fetch_weights
+from adaedl.pairs.sources.folder import TOKENIZER_FILES
+from adaedl.pairs.weights import fetch_weights
 
 
 def write_model(folder: Path, config: dict, tokenizer: Path) -> None:

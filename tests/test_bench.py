@@ -26,7 +26,7 @@ from adaedl.measure.bench import (
 )
 from adaedl.measure.peers.transformers import Tally
 from adaedl.measure.prompts import BENCH_PROMPTS
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.request import Sampling
 from adaedl.statistics import geometric_mean
 

@@ -7,7 +7,7 @@ from toys import tiny_pair
 
 from adaedl.measure import check
 from adaedl.measure.check import goodness_of_fit, without_negligible
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.sampling import verify_speculative
 from adaedl.stopping import LIVE_STOPPERS
 

@@ -12,12 +12,13 @@ from adaedl.decoding import Context, decode, read_prompt
 from adaedl.decoding.verification import Uniforms
 from adaedl.errors import UserError
 from adaedl.models import token_choice
+from adaedl.models.cpu import backends
 from adaedl.models.cpu import kernels as cpu_kernels
-from adaedl.models.cpu import packed as cpu
-from adaedl.models.cpu.packed import StaticCache
+from adaedl.models.cpu.attention import StaticCache
 from adaedl.models.cuda.graphs import GraphedCache
-from adaedl.models.runner import TransformersCache, TransformersRunner, make_runner
+from adaedl.models.factory import make_runner
 from adaedl.models.token_choice import make_choose, make_read_draft
+from adaedl.models.transformers import TransformersCache, TransformersRunner
 from adaedl.noise import noise_of
 from adaedl.pairs.pair import Pair
 from adaedl.request import VERIFICATIONS, Sampling
@@ -579,7 +580,7 @@ def test_times_are_parts_of_the_rounds_and_the_rounds_follow_one_another():
 def test_a_torch_without_packed_products_writes_the_same_text(request, monkeypatch):
     packed = text_of(run(tiny_pair("feature"), "fixed:k=3", 0))
     request.getfixturevalue("without_kernels")
-    monkeypatch.setattr(cpu, "has_packed_linear", lambda: False)
+    monkeypatch.setattr(backends, "has_packed_linear", lambda: False)
     plain = tiny_pair("feature")
     assert isinstance(plain.target, TransformersRunner)
     assert text_of(run(plain, "fixed:k=3", 0)) == packed

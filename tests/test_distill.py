@@ -24,9 +24,9 @@ from adaedl.distill.train import (
     unroll,
     widen,
 )
-from adaedl.models.drafters.drafter import FeatureDrafter, load_feature_drafter, read_drafter
+from adaedl.models.drafters.feature import FeatureDrafter, load_feature_drafter, read_drafter
 from adaedl.models.drafters.net import DrafterConfig, DrafterNet
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 
 LAYERS = (1, 2, 3)
 
@@ -115,7 +115,7 @@ def test_the_loss_gradient_written_by_hand_is_the_one_autograd_finds(monkeypatch
 
 
 def test_training_and_decoding_run_the_same_drafter(target, corpus, monkeypatch):
-    monkeypatch.setattr("adaedl.models.drafters.drafter.MATCH_BONUS", 0.0)  # training knows the network alone
+    monkeypatch.setattr("adaedl.models.drafters.feature.MATCH_BONUS", 0.0)  # training knows the network alone
     torch.manual_seed(2)
     teacher = Teacher.of(target)
     vocab = torch.arange(0, 96, 2)

@@ -15,9 +15,9 @@ from hosted import hosted, small_race
 from large import large_trace
 
 from adaedl.errors import Sentence, UserError
-from adaedl.pairs.loading import PROJECT
-from adaedl.pairs.weights import cache_dir
+from adaedl.pairs.presets import PROJECT
 from adaedl.request import MAX_LANES
+from adaedl.system.cache_folder import cache_dir
 from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.parts import assets
 from components.parts.controls import DEFAULTS
@@ -194,7 +194,7 @@ def test_folders_of_the_server_are_no_models_for_visitors(call, pair):
 
 @pytest.mark.parametrize("pair", ["http://127.0.0.1:1/a:b/c", "org/x y:a/b", "a/../b:c/d", "a/b/c:d/e"])
 def test_what_is_no_name_on_the_hub_is_asked_for_nowhere(call, pair, monkeypatch):
-    monkeypatch.setattr("adaedl.pairs.weights._ask", lambda *_: pytest.fail("somebody was asked"))
+    monkeypatch.setattr("adaedl.pairs.sources.network.ask", lambda *_: pytest.fail("somebody was asked"))
     assert not call(pair=pair)["success"]
 
 

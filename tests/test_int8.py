@@ -13,11 +13,16 @@ from adaedl.errors import UserError
 from adaedl.measure.check import check
 from adaedl.measure.forwards import weights_read
 from adaedl.measure.peers import transformers as reference
-from adaedl.models.cpu.int8 import LEVELS, Int8Linear, quantize
-from adaedl.models.cpu.packed import PackedGate, PackedLinear, PackedModel
-from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter
-from adaedl.models.runner import TransformersRunner, make_runner
+from adaedl.models.cpu.int8 import LEVELS, quantize
+from adaedl.models.cpu.int8_linear import Int8Linear
+from adaedl.models.cpu.linear import PackedGate, PackedLinear
+from adaedl.models.cpu.packed import PackedModel
+from adaedl.models.drafters.feature import FeatureDrafter
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.factory import make_runner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs import loading
+from adaedl.pairs.checks import check_int8
 from adaedl.pairs.presets import resolve
 from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
@@ -182,7 +187,7 @@ def test_check_finds_a_target_that_depends_on_what_it_verifies():
 
 def test_a_target_that_depends_on_what_it_verifies_is_refused():
     preset = resolve("a/b:c/d")
-    loading._check_int8(preset, make_runner(rounded(tiny_llama)))
+    check_int8(preset.name, make_runner(rounded(tiny_llama)))
     other = make_runner(rounded(tiny_llama))
     forward = other.forward
 
@@ -196,7 +201,7 @@ def test_a_target_that_depends_on_what_it_verifies_is_refused():
             UserError,
             match="int8 needs a model of the families llama, qwen2, qwen3, gpt_neox, olmo2",
         ):
-            loading._check_int8(preset, runner)
+            check_int8(preset.name, runner)
 
 
 def test_where_there_are_no_kernels_int8_is_refused(without_kernels, capsys):

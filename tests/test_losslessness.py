@@ -38,8 +38,9 @@ from toys import (
 
 from adaedl import sampling as rules
 from adaedl.decoding import decode
-from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter
-from adaedl.models.runner import make_runner
+from adaedl.models.drafters.feature import FeatureDrafter
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.factory import make_runner
 from adaedl.models.shared_noise import SharedNoise
 from adaedl.request import VERIFICATIONS, Sampling
 from adaedl.stopping import LIVE_STOPPERS, make_stopper

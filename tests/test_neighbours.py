@@ -31,7 +31,7 @@ from adaedl.measure.neighbours import (
 )
 from adaedl.measure.peers.transformers import Tally
 from adaedl.metrics import BASELINE
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.system.control_groups import group_with_quota
 
 PROJECT = Path(__file__).parents[1]

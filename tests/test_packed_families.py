@@ -9,9 +9,11 @@ from families import judge
 from toys import rounded, tiny_family, tiny_llama, tiny_pair
 
 from adaedl.models.cpu import families
+from adaedl.models.cpu.attention import causal_mask, grouped_query_attention
 from adaedl.models.cpu.families import FAMILIES, can_pack, why_not_packed
-from adaedl.models.cpu.packed import PackedModel, attend, causal_mask
-from adaedl.models.runner import TransformersRunner, make_runner
+from adaedl.models.cpu.packed import PackedModel
+from adaedl.models.factory import make_runner
+from adaedl.models.transformers import TransformersRunner
 
 WINDOW = {"sliding_window": 5}
 LLAMA3 = {
@@ -192,7 +194,9 @@ def test_layers_are_read_once_each_in_order_and_let_go_of(family):
 def test_a_window_shows_the_last_positions_and_a_softcap_bends_scores():
     generator = torch.Generator().manual_seed(0)
     queries, cache = torch.randn(3, 4, 6, generator=generator), torch.randn(8, 2, 2, 6, generator=generator)
-    found = attend(queries, cache, causal_mask(3, 8, 2, window=2), scale=0.9, softcap=1.5).view(3, 4, 6)
+    found = grouped_query_attention(
+        queries, cache, causal_mask(3, 8, 2, window=2), scale=0.9, softcap=1.5
+    ).view(3, 4, 6)
     for row in range(3):
         position = 5 + row
         for head in range(4):
@@ -277,7 +281,7 @@ def test_a_model_that_computes_something_else_is_refused_with_the_reason(sentenc
 
 
 def test_a_machine_without_any_fast_product_is_told_of(without_kernels, monkeypatch):
-    monkeypatch.setattr("adaedl.models.cpu.packed.has_packed_linear", lambda: False)
+    monkeypatch.setattr("adaedl.models.cpu.backends.has_packed_linear", lambda: False)
     assert why_not_packed(tiny_llama()).startswith("neither this app's kernels nor oneDNN's")
 
 

@@ -14,12 +14,13 @@ from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicLayer
 
 from adaedl.errors import UserError
-from adaedl.models import runner
-from adaedl.models.drafters.drafter import IndependentDrafter
-from adaedl.models.runner import TransformersRunner, prefill
-from adaedl.pairs import loading, placement
+from adaedl.models import factory
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.protocol import prefill
+from adaedl.models.transformers import TransformersRunner
+from adaedl.pairs import placement, reading
 from adaedl.pairs.loading import load_pair
-from adaedl.pairs.placement import ROOM, Device, Placement, place, size_of_weights
+from adaedl.pairs.placement import MEMORY_FACTOR, Device, Placement, place, size_of_weights
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import verify_by_match
@@ -49,7 +50,7 @@ def test_a_target_that_no_gpu_holds_is_shared_out_and_its_draft_is_on_the_fastes
     assert placed.device == "cuda:1"
     assert sum(placed.target_bytes.values()) >= 28 * GIB
     assert placed.target_bytes["cuda:0"] - placed.target_bytes["cuda:1"] == GIB  # where the draft is
-    assert ROOM * placed.target_bytes["cuda:0"] <= 24 * GIB
+    assert MEMORY_FACTOR * placed.target_bytes["cuda:0"] <= 24 * GIB
 
 
 def test_equally_fast_gpus_draft_on_the_first_and_a_draft_goes_where_it_fits():
@@ -108,7 +109,7 @@ def two_gpus(monkeypatch, folder):
     monkeypatch.setattr(placement, "visible_gpus", lambda: devices)
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", recorder)
     probe = SimpleNamespace(check=lambda runner: None)  # these GPUs run nothing
-    monkeypatch.setattr(runner, "Probe", lambda *_: probe)
+    monkeypatch.setattr(factory, "Probe", lambda *_: probe)
     return SimpleNamespace(recorder=recorder, folder=folder, size=size)
 
 
@@ -118,7 +119,7 @@ def test_a_pair_too_large_for_one_gpu_is_read_into_both_and_says_so(two_gpus, tm
     toy_tokenizer(32).save_pretrained(draft)
     pair = load_pair(f"{two_gpus.folder}:{draft}")
     target, drafting = two_gpus.recorder.asked
-    room = int(int(1.7 * two_gpus.size) / ROOM)
+    room = int(int(1.7 * two_gpus.size) / MEMORY_FACTOR)
     assert target["device_map"] == "auto"
     assert target["max_memory"] == {0: room, 1: room - two_gpus.size, "cpu": 0}
     assert drafting["device_map"] == {"": torch.device("cuda:1")}
@@ -143,7 +144,7 @@ def test_layers_that_no_gpu_has_room_for_are_not_left_on_the_disk(two_gpus, monk
 
 
 def test_without_accelerate_a_target_in_parts_says_what_to_install(two_gpus, monkeypatch):
-    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    monkeypatch.setattr(reading, "find_spec", lambda name: None)
     monkeypatch.setattr(
         placement, "visible_gpus", lambda: [Device(f"cuda:{n}", two_gpus.size, n) for n in range(2)]
     )

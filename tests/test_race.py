@@ -9,7 +9,7 @@ import pytest
 from toys import byte_tokenizer, tiny_pair
 
 from adaedl.errors import UserError
-from adaedl.models.cpu.packed import StaticCache
+from adaedl.models.cpu.attention import StaticCache
 from adaedl.pairs.pair import Pair
 from adaedl.race import empty_trace, new_trace, race
 from adaedl.request import MAX_LANES, MAX_PROMPT_CHARACTERS, RaceRequest, Sampling, fresh_stopper

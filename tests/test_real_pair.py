@@ -9,9 +9,9 @@ import torch
 from transformers import GenerationConfig
 
 from adaedl.models.cpu.packed import PackedModel
-from adaedl.models.runner import TransformersRunner
 from adaedl.models.shared_noise import SharedNoise
-from adaedl.pairs.loading import load_model
+from adaedl.models.transformers import TransformersRunner
+from adaedl.pairs.reading import load_model
 from adaedl.pairs.weights import fetch_weights
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling

@@ -6,7 +6,7 @@ from toys import tiny_llama, tiny_pair
 
 from adaedl.measure.peers import transformers as reference
 from adaedl.measure.peers.transformers import Tally
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 

@@ -13,7 +13,7 @@ from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.measure.prompts import BENCH_PROMPTS
 from adaedl.metrics import compute_metrics
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.race import new_trace, race
 from adaedl.replay.recorder import MAX_TOKENS, record
 from adaedl.replay.recording import Recording

@@ -20,7 +20,7 @@ from adaedl import race
 from adaedl.__main__ import main
 from adaedl.measure import bench, check
 from adaedl.measure.check import Measurement
-from adaedl.models.runner import TransformersRunner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs.token_text import TextStream
 from adaedl.replay import recorder
 from adaedl.replay.recording import Recording

@@ -14,15 +14,18 @@ from transformers import GemmaConfig, GemmaForCausalLM
 
 from adaedl.decoding import decode, read_prompt
 from adaedl.errors import UserError
-from adaedl.models.cpu import packed as cpu
+from adaedl.models.cpu import backends
 from adaedl.models.cpu.families import can_pack
-from adaedl.models.cpu.packed import PackedGate, PackedLinear, PackedModel, same_bits
+from adaedl.models.cpu.linear import PackedGate, PackedLinear
+from adaedl.models.cpu.packed import PackedModel, same_bits
 from adaedl.models.cuda import graphs as cuda
 from adaedl.models.cuda.graphs import GraphedLlama, make_graphed
-from adaedl.models.drafters import drafter
-from adaedl.models.drafters.drafter import FeatureDrafter, load_feature_drafter
-from adaedl.models.drafters.net import rotary
-from adaedl.models.runner import PREFILL_CHUNK, TransformersRunner, make_runner, prefill
+from adaedl.models.cuda.steps import RowPositions, TorchSteps
+from adaedl.models.drafters.feature import FeatureDrafter, load_feature_drafter
+from adaedl.models.factory import make_runner
+from adaedl.models.protocol import PREFILL_CHUNK, prefill
+from adaedl.models.rotary import cos_and_sin
+from adaedl.models.transformers import TransformersRunner
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
 
@@ -49,7 +52,7 @@ def _without_gradients():
 
 @pytest.fixture
 def without_packed_products(without_kernels, monkeypatch):
-    monkeypatch.setattr(cpu, "has_packed_linear", lambda: False)
+    monkeypatch.setattr(backends, "has_packed_linear", lambda: False)
 
 
 def token_ids(count: int, seed: int = 0, vocab_size: int = 32) -> torch.Tensor:
@@ -262,14 +265,14 @@ def test_what_is_no_number_stays_none_in_every_kernel():
 
 
 def test_kernels_that_are_wrong_or_cannot_be_compiled_are_not_used(monkeypatch, caplog):
-    assert cpu.kernels.__wrapped__() is cpu.kernels()
-    multiply = cpu.kernels().multiply
+    assert backends.kernels.__wrapped__() is backends.kernels()
+    multiply = backends.kernels().multiply
     with monkeypatch.context() as wrong:
-        wrong.setattr(cpu.kernels(), "multiply", lambda packed, x: multiply(packed, x) + 1e-3)
-        assert cpu.kernels.__wrapped__() is None
+        wrong.setattr(backends.kernels(), "multiply", lambda packed, x: multiply(packed, x) + 1e-3)
+        assert backends.kernels.__wrapped__() is None
     monkeypatch.delattr("adaedl.models.cpu.kernels", raising=True)
     monkeypatch.setitem(sys.modules, "adaedl.models.cpu.kernels", None)
-    assert cpu.kernels.__wrapped__() is None
+    assert backends.kernels.__wrapped__() is None
     assert "kernels cannot be compiled" in caplog.text
 
 
@@ -376,7 +379,7 @@ def test_graphs_are_captured_while_a_prompt_is_read_and_never_in_a_round():
     assert len(captured) == before == 2 * cuda.GRAPHED_ROWS  # with the drafter's features, and without
 
 
-class RowByRow(cuda.TorchSteps):
+class RowByRow(TorchSteps):
     """Steps that compute each row by itself, so that its bits don't depend on the others; as Triton's do."""
 
     def norm(self, x, weight, eps):
@@ -389,10 +392,10 @@ class RowByRow(cuda.TorchSteps):
         for number, row in enumerate(x.split(1)):
             super().add_product(out[number : number + 1], row, weight, bias)
 
-    def attend(self, heads, places, kept):
+    def append_and_attend(self, heads, at, kept):
         attended = []
-        for row, position in zip(heads.split(1), places.positions.split(1), strict=True):
-            attended.append(super().attend(row, cuda.Places(position, places.cos, places.sin), kept))
+        for row, position in zip(heads.split(1), at.positions.split(1), strict=True):
+            attended.append(super().append_and_attend(row, RowPositions(position, at.cos, at.sin), kept))
         return torch.cat(attended)
 
 
@@ -447,7 +450,7 @@ def drafter_logits(pair, net, ids: torch.Tensor, features: torch.Tensor, certain
     c = net.config
     own, rows = None, []
     keys, values = [], []
-    cos, sin = rotary(torch.arange(len(ids)), c.head_dim, c.rope_theta)
+    cos, sin = cos_and_sin(torch.arange(len(ids)), c.head_dim, c.rope_theta)
     for i, token in enumerate(ids):
         seen = features[i - 1] if i else torch.zeros_like(features[0])
         embedded = pair.drafter.embeddings[token]
@@ -563,7 +566,7 @@ def test_a_copied_session_drafts_apart_from_its_original():
 def test_a_drafter_file_loads_as_it_was_saved(path, tmp_path, request, monkeypatch):
     if path == "oneDNN packed":
         request.getfixturevalue("without_kernels")
-    monkeypatch.setattr(drafter, "multiplies_int8", lambda: "int8" in path)
+    monkeypatch.setattr(backends, "multiplies_int8", lambda: "int8" in path)
     target, pair = tiny_llama(), tiny_pair("feature", int8="int8" in path)
     net = tiny_drafter_net(target, 24)
     file = tmp_path / "drafter.safetensors"

@@ -21,10 +21,10 @@ from adaedl.measure.shapes import (
     scripted,
     write_script,
 )
-from adaedl.models.cpu.int8 import quantize_model
+from adaedl.models.cpu.int8_linear import quantize_model
 from adaedl.models.cpu.layerwise import random_layerwise
-from adaedl.models.drafters.drafter import IndependentDrafter
-from adaedl.models.runner import make_runner
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.factory import make_runner
 from adaedl.pairs import loading
 from adaedl.request import Sampling
 from adaedl.stopping import Fixed

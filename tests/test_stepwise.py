@@ -11,13 +11,15 @@ from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel
 
 from adaedl.decoding import read_prompt
 from adaedl.errors import UserError
-from adaedl.models import stepwise
-from adaedl.models.cpu import packed as cpu
-from adaedl.models.cpu.packed import PackedModel, StaticCache
-from adaedl.models.drafters.drafter import IndependentDrafter
-from adaedl.models.runner import TransformersCache, TransformersRunner, check_stepwise, make_runner
-from adaedl.models.stepwise import Probe, distance
-from adaedl.pairs.loading import load_model, load_pair
+from adaedl.models import context_length
+from adaedl.models.cpu.attention import StaticCache
+from adaedl.models.cpu.packed import PackedModel
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.factory import make_runner
+from adaedl.models.stepwise import Probe, check_stepwise, distance
+from adaedl.models.transformers import TransformersCache, TransformersRunner
+from adaedl.pairs.loading import load_pair
+from adaedl.pairs.reading import load_model
 from adaedl.pairs.weights import fetch_weights
 
 CPU = torch.device("cpu")
@@ -120,7 +122,7 @@ def test_a_cache_that_is_wrong_after_a_rewind_or_a_copy_does_not_pass(build, fau
         cache.length = length
 
     def copy_too_little(cache: StaticCache) -> StaticCache:
-        clone = cpu.StaticCache(*cache.data.shape[:2], *cache.data.shape[3:])
+        clone = StaticCache(*cache.data.shape[:2], *cache.data.shape[3:])
         clone.data.zero_()
         clone.length = cache.length
         return clone
@@ -193,7 +195,7 @@ def test_texts_end_where_a_rotary_embedding_would_change():
 
 
 def test_a_rotary_embedding_that_changes_in_a_way_not_known_here_is_refused(monkeypatch):
-    monkeypatch.setattr(stepwise, "_constant_lengths", lambda model: [])
+    monkeypatch.setattr(context_length, "_constant_lengths", lambda model: [])
     with pytest.raises(UserError, match=NOT_CAUSAL):
         make_runner(tiny_model("phi3"))
 
@@ -216,7 +218,7 @@ def test_a_context_of_no_length_is_refused_with_the_value(length):
 
 def test_the_length_of_a_model_without_positions_is_the_one_that_it_names():
     bloom = tiny_model("bloom")
-    assert stepwise.longest_text(bloom) == stepwise.DEFAULT_LENGTH
+    assert context_length.longest_text(bloom) == context_length.DEFAULT_LENGTH
     bloom.config.seq_length = 512
     assert make_runner(bloom).max_context == 512
 

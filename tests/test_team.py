@@ -12,7 +12,10 @@ from toys import rounded, tiny_llama, tiny_pair
 
 from adaedl.decoding import read_prompt
 from adaedl.models.cpu import kernels as cpu_kernels
-from adaedl.models.cpu.packed import PackedGate, PackedLinear, PackedModel
+from adaedl.models.cpu.kernels import team as cpu_team
+from adaedl.models.cpu.kernels.jobs import ACTIVE
+from adaedl.models.cpu.linear import PackedGate, PackedLinear
+from adaedl.models.cpu.packed import PackedModel
 from adaedl.models.shared_noise import SharedNoise
 
 MODELS = {
@@ -115,10 +118,10 @@ def test_jobs_of_several_python_threads_do_not_mix(threads):
 
 def test_what_a_late_thread_may_read_is_kept_until_it_has_left(threads, monkeypatch):
     threads(2)
-    team = cpu_kernels.Team()
-    monkeypatch.setattr(cpu_kernels, "team", team)
+    team = cpu_team.Team()
+    monkeypatch.setattr(cpu_team, "process_team", team)
     product = PackedLinear(torch.randn(64, 64))
-    active = team.memory[2, cpu_kernels.ACTIVE]
+    active = team.memory[2, ACTIVE]
     monkeypatch.setattr(team, "started", 2)  # the other one never comes
     active.fill_(5)
     x = torch.randn(3, 64)
@@ -154,7 +157,7 @@ def test_a_weight_of_bfloat16_numbers_takes_half_the_bytes_and_gives_the_same_bi
     x = torch.randn(5, 64)
     products, sizes = [], []
     for faster in (False, True):
-        monkeypatch.setattr("adaedl.models.cpu.packed.reads_bfloat16_faster", lambda faster=faster: faster)
+        monkeypatch.setattr("adaedl.models.cpu.backends.reads_bfloat16_faster", lambda faster=faster: faster)
         product = PackedLinear(weight)
         products.append(product(x))
         sizes.append(product.nbytes)

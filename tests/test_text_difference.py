@@ -11,8 +11,8 @@ from toys import tiny_pair
 from adaedl.__main__ import remarks
 from adaedl.decoding.differences import explain_differences
 from adaedl.metrics import compute_metrics
-from adaedl.models.runner import TransformersRunner
 from adaedl.models.shared_noise import SharedNoise
+from adaedl.models.transformers import TransformersRunner
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import warp_logits

@@ -9,8 +9,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from adaedl.pairs.loading import load_tokenizer
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
+from adaedl.pairs.reading import load_tokenizer
 from adaedl.pairs.token_text import TextStream, TokenReader, is_whole
 from adaedl.pairs.weights import fetch_weights
 

@@ -12,8 +12,9 @@ from transformers import GenerationConfig
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
-from adaedl.models.drafters.drafter import IndependentDrafter
-from adaedl.models.runner import TransformersRunner, make_runner
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.factory import make_runner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.vocabulary import Difference, check_same_tokenizer, end_tokens
 from adaedl.replay.recorder import record

@@ -203,7 +203,8 @@ for name in ("HOME", "ADAEDL_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
 import platformdirs, pwd, transformers  # while Python's own folder may be read
 from adaedl.errors import UserError
 from adaedl.pairs.loading import load_pair
-from adaedl.pairs.weights import cache_dir, cached_weights
+from adaedl.pairs.weights import cached_weights
+from adaedl.system.cache_folder import cache_dir
 from components.serving.security import for_strangers
 from components.serving.hosting import host
 if os.geteuid() == 0:

@@ -13,8 +13,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from adaedl.models.drafters.text_memory import TextMemory  # noqa: E402
-from adaedl.pairs.loading import load_tokenizer  # noqa: E402
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS  # noqa: E402
+from adaedl.pairs.reading import load_tokenizer  # noqa: E402
 from adaedl.pairs.weights import fetch_weights  # noqa: E402
 
 LENGTHS = (512, 2048, 8192)

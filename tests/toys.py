@@ -30,11 +30,13 @@ from transformers import (
 )
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from adaedl.models.cpu.int8 import quantize_model
+from adaedl.models.cpu.int8_linear import quantize_model
 from adaedl.models.cuda.graphs import GraphedLlama
-from adaedl.models.drafters.drafter import FeatureDrafter, IndependentDrafter
+from adaedl.models.drafters.feature import FeatureDrafter
+from adaedl.models.drafters.independent import IndependentDrafter
 from adaedl.models.drafters.net import DrafterConfig, DrafterNet
-from adaedl.models.runner import Output, make_runner
+from adaedl.models.factory import make_runner
+from adaedl.models.protocol import Output
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
 from adaedl.sampling import (

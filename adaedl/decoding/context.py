@@ -8,8 +8,8 @@ from torch import Tensor
 from adaedl.decoding.verification import Verdict
 from adaedl.draft_phase import DraftPhase
 from adaedl.errors import UserError
-from adaedl.models.drafters.drafter import DraftSession
-from adaedl.models.runner import Cache, prefill
+from adaedl.models.drafters.base import DraftSession
+from adaedl.models.protocol import Cache, prefill
 from adaedl.pairs.pair import Pair
 
 

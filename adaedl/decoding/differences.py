@@ -9,11 +9,11 @@ import math
 import torch
 
 from adaedl.metrics import BASELINE
-from adaedl.models.runner import prefill
+from adaedl.models.protocol import prefill
 from adaedl.models.shared_noise import SharedNoise
-from adaedl.pairs.loading import out_of_memory
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
+from adaedl.system.machine import is_out_of_memory
 from adaedl.text_difference import first_difference, gap_between, rounding_of
 from adaedl.trace import Lane, TextDifference, Trace
 
@@ -43,7 +43,7 @@ def explain_differences(pair: Pair, trace: Trace) -> None:
     try:
         _measure_gaps(pair, trace, baseline.token_ids, different)
     except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
 
 

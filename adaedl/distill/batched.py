@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adaedl.models.cpu.kernels import sums_in_any_order, weigh
-from adaedl.models.cpu.packed import Rotary, default_frequencies, pair_rotary_rows
+from adaedl.models.cpu.jit import sums_in_any_order
+from adaedl.models.cpu.kernels.attention import exponentiate_scores
+from adaedl.models.rotary import Rotary, default_frequencies, pair_rotary_rows
 
 FEATURE_LAYERS = (8, 15, 22, 29, 30)
 NOISE_TABLE = 2**24
@@ -15,16 +16,16 @@ LOGIT_ROWS = 64  # rows whose logits are made at once, so that they are still in
 
 
 def product_dtype() -> torch.dtype:
-    """What this processor multiplies matrices fastest in: bfloat16 where it has instructions for it
+    """Return what this processor multiplies matrices fastest in: bfloat16 where it has instructions for it
     (there it is twice as fast as float32, elsewhere nine times as slow), else float32."""
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
 @sums_in_any_order
-def attend(queries, keys, values, positions, scores, out):
-    """Attention of queries [B, kv_heads, group, d] over keys [B, kv_heads, d, capacity] and values
+def attend_rows(queries, keys, values, positions, scores, out):
+    """Write the attention of queries [B, kv_heads, group, d] over keys [B, kv_heads, d, capacity] and values
     [B, kv_heads, capacity, d] up to and with each row's position, four numbers or places at a time; scores
-    [capacity + 4] is room to work in."""
+    [capacity + 4] is scratch memory."""
     rows, kv_heads, group, d = queries.shape
     scale = np.float32(1 / np.sqrt(d))
     for row in range(rows):
@@ -42,7 +43,7 @@ def attend(queries, keys, values, positions, scores, out):
                             + query[i + 2] * key[i + 2, place]
                             + query[i + 3] * key[i + 3, place]
                         )
-                total = weigh(scores, count)
+                total = exponentiate_scores(scores, count)
                 result[:] = 0
                 for place in range(0, count, 4):
                     for i in range(d):
@@ -134,7 +135,7 @@ class BatchedTeacher:
             values[every, :, self.positions] = heads[:, rotating:]
             queries = rotated[:, : self.heads].reshape_as(attended)
             arrays = (queries, keys, values, self.positions)
-            attend(*(array.numpy() for array in arrays), self.scores, attended.numpy())
+            attend_rows(*(array.numpy() for array in arrays), self.scores, attended.numpy())
             x = x + F.linear(attended.view(rows, -1).to(self.dtype), attention_out)
             normed = F.rms_norm(x, x.shape[-1:], eps=self.eps).to(self.dtype)
             gate, up = F.linear(normed, gate_up).chunk(2, -1)

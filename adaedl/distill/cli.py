@@ -14,10 +14,10 @@ from adaedl.distill.generate import export_text, generate, import_text
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.distill.train import Recipe, Teacher, save_drafter, train
 from adaedl.errors import UserError
-from adaedl.models.drafters.drafter import load_feature_drafter, read_drafter
-from adaedl.models.runner import make_runner
-from adaedl.pairs.loading import load_model, load_tokenizer
+from adaedl.models.drafters.feature import load_feature_drafter, read_drafter
+from adaedl.models.factory import make_runner
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
+from adaedl.pairs.reading import load_model, load_tokenizer
 from adaedl.pairs.weights import fetch_weights
 from adaedl.system.files import check_writable, make_folder
 

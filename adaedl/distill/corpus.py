@@ -68,7 +68,7 @@ class Corpus:
         self.__init__(self.folder, self.feature_layers, self.shape[1])
 
     def sequence(self, number: int) -> tuple[Tensor, Tensor]:
-        """tokens [L] and features [L, layers, H] of one sequence."""
+        """Return tokens [L] and features [L, layers, H] of one sequence."""
         rows = slice(self.offset[number], self.offset[number + 1])
         return (
             torch.from_numpy(self.tokens[rows].astype(np.int64)),

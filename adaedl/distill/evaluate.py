@@ -12,8 +12,8 @@ import torch
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.prompts import HELD_OUT_PROMPTS
 from adaedl.distill.train import Teacher
-from adaedl.models.drafters.drafter import FeatureDrafter
-from adaedl.models.runner import Runner
+from adaedl.models.drafters.feature import FeatureDrafter
+from adaedl.models.protocol import Runner
 from adaedl.sampling import acceptance_probability
 
 DRAFT_STEPS = 4
@@ -34,7 +34,7 @@ class DrafterReport:
 def write_answers(
     model, tokenizer, runner: Runner, corpus: Corpus, temperature: float, answer_tokens: int, seed: int
 ) -> None:
-    """The target's answers to the held-out prompts at a temperature, with their float32 features."""
+    """Write the target's answers to the held-out prompts at a temperature, with features, to a corpus."""
     torch.manual_seed(seed)
     texts = [
         tokenizer.apply_chat_template(
@@ -62,7 +62,7 @@ def write_answers(
 
 @torch.inference_mode()
 def evaluate(drafter: FeatureDrafter, teacher: Teacher, corpus: Corpus) -> list[DrafterReport]:
-    """One report per temperature in a corpus of held-out answers."""
+    """Return one report per temperature in a corpus of held-out answers."""
     reports = []
     for temperature in sorted(set(corpus.temperature)):
         agreement, beta, counts = (torch.zeros(DRAFT_STEPS) for _ in range(3))

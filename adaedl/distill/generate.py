@@ -70,7 +70,7 @@ class Writer:
         return Row(list(self.opening), list(self.opening_features), forced, TEMPERATURES[chosen])
 
     def write(self) -> Iterator[Row]:
-        """Sequences without end, as they are finished."""
+        """Yield sequences without end, as they are finished."""
         end_of_turn = self.closing[0]
         while True:
             hidden, features = self.teacher.step(torch.tensor([row.tokens[-1] for row in self.rows]))

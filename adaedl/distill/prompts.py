@@ -83,6 +83,6 @@ HELD_OUT_PROMPTS = (
 
 
 def mentions_held_out_topic(text: str) -> bool:
-    """Whether a training prompt touches what the drafter is measured on."""
+    """Return whether a training prompt touches what the drafter is measured on."""
     lowered = text.lower()
     return any(topic in lowered for topic in HELD_OUT_TOPICS)

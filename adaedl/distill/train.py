@@ -8,7 +8,7 @@ reads is, as nearly as a linear map can make it, what the target's last layer wo
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from torch import Tensor
 
 from adaedl.distill.batched import product_dtype
 from adaedl.distill.corpus import Corpus
-from adaedl.models.cpu.kernels import exp, sums_in_any_order
-from adaedl.models.drafters.net import DrafterConfig, DrafterNet, ridge, rotary, unit_rms
+from adaedl.models.cpu.jit import sums_in_any_order
+from adaedl.models.cpu.kernels.activations import exp
+from adaedl.models.drafters.net import DrafterConfig, DrafterNet, ridge, unit_rms
+from adaedl.models.rotary import cos_and_sin
 from adaedl.system.files import replacing
 
 VOCAB_SIZE = 12_288
@@ -49,13 +51,13 @@ class Teacher:
         return cls(embeddings, final_norm, *inner.layers[-2:], model.config)
 
     def hidden(self, last_feature: Tensor) -> Tensor:
-        """The target's normed hidden state [..., H] from its last feature, which lost its scale."""
+        """Return the target's normed hidden state [..., H] from its last feature, which lost its scale."""
         feature = last_feature.float()
         return feature * torch.rsqrt((feature / self.final_norm).pow(2).mean(-1, keepdim=True))
 
 
 def answer_positions(corpus: Corpus) -> np.ndarray:
-    """Positions in the corpus whose next token is part of an answer."""
+    """Return the positions in the corpus whose next token is part of an answer."""
     spans = zip(corpus.offset, corpus.prompt_length, corpus.length, strict=False)
     return np.concatenate([np.arange(o + p - 1, o + n - 1) for o, p, n in spans])
 
@@ -67,9 +69,9 @@ def choose_vocab(
     generator: torch.Generator,
     keep: Tensor | None = None,
 ) -> Tensor:
-    """The trimmed vocabulary [vocab_size], ascending: the tokens with the largest share of the emitted
-    tokens plus their share of the target's probability mass on a sample of positions; those of `keep` in
-    any case."""
+    """Return the trimmed vocabulary [vocab_size], ascending: the tokens with the largest share of the emitted
+    tokens plus their share of the target's probability mass on a sample of positions; those of `keep` in any
+    case."""
     size = len(teacher.embeddings)
     emitted, mass = torch.zeros(size), torch.zeros(size)
     for corpus in corpora:
@@ -90,11 +92,12 @@ def choose_vocab(
 def widen(
     net: DrafterNet, vocab: Tensor, wider: Tensor, intermediate_size: int, teacher: Teacher
 ) -> DrafterNet:
-    """A trained drafter with a wider output vocabulary, `wider` [V'], which holds its own `vocab` [V], and a
-    wider MLP; what it says of its own vocabulary stays the same.
+    """Return a trained drafter with a wider output vocabulary, `wider` [V'], which holds its own `vocab` [V],
+    and a wider MLP; what it says of its own vocabulary stays the same.
 
     A new token's output row is the linear map of the target's embedding that comes closest to the trained
-    rows. What the MLP gains are neurons of the target's last layer but one, of which nothing is taken yet."""
+    rows. What the MLP gains are neurons of the target's last layer but one, of which nothing is taken yet.
+    """
     config = replace(net.config, vocab_size=len(wider), intermediate_size=intermediate_size)
     trained, wide = net.state_dict(), DrafterNet(config)
     head = teacher.embeddings[wider] @ ridge(teacher.embeddings[vocab], trained["head.weight"])
@@ -117,7 +120,7 @@ def initialise(
     vocab: Tensor,
     rows: int = 60_000,
 ) -> DrafterNet:
-    """A drafter that is useful before any training (see the module's docstring)."""
+    """Return a drafter that is useful before any training (see the module's docstring)."""
     c = teacher.config
     net = DrafterNet(
         DrafterConfig(
@@ -168,7 +171,7 @@ def initialise(
 
 
 def stream_scale(teacher: Teacher, corpus: Corpus, positions: np.ndarray) -> float:
-    """The typical size of the target's residual stream before its last layer: the factor that makes
+    """Return the typical size of the target's residual stream before its last layer: the factor that makes
     the stored unit features, carried through that layer's MLP, point where the next feature points."""
     mlp, norm = teacher.last_layer.mlp, teacher.last_layer.post_attention_layernorm
     with torch.no_grad():
@@ -225,7 +228,7 @@ def unroll(
     rows, length = batch.tokens.shape
     embedded = embeddings[batch.tokens]
     before = F.pad(batch.features[:, :-1], (0, 0, 0, 0, 1, 0)).flatten(2).float()
-    cos, sin = rotary(torch.arange(length), c.head_dim, c.rope_theta)
+    cos, sin = cos_and_sin(torch.arange(length), c.head_dim, c.rope_theta)
     x = net.input(embedded, before, None)
     queries, keys, values = (t.transpose(1, 2) for t in net.project_qkv(x, cos[None], sin[None]))
     attended = F.scaled_dot_product_attention(queries, keys, values, is_causal=True, enable_gqa=True)
@@ -271,8 +274,8 @@ def unroll(
 
 @sums_in_any_order
 def compare(logits, teacher_logits, beta_weight):
-    """The mean over rows of CE(p, q) and of β for logits of q and p [N, V], and in the place of `logits` the
-    gradient of CE − beta_weight·β: with m = 1[q < p], ∂CE/∂z = q − p and ∂β/∂z = q·m − q·Σ(q·m)."""
+    """Return the mean over rows of CE(p, q) and of β for logits of q and p [N, V], and write the gradient of
+    CE − beta_weight·β to `logits`: with m = 1[q < p], ∂CE/∂z = q − p and ∂β/∂z = q·m − q·Σ(q·m)."""
     rows, size = logits.shape
     cross_entropies, betas = 0.0, 0.0
     for row in range(rows):
@@ -370,95 +373,190 @@ def train(
             widened to `vocab_size` and `intermediate_size` where it is narrower.
     """
     generator = torch.Generator().manual_seed(0)
-    saved_run = Checkpoint.read(checkpoint) if checkpoint.exists() else None
+    saved = Checkpoint.read(checkpoint) if checkpoint.exists() else None
+    net, vocab = begin(
+        corpora,
+        teacher,
+        feature_layers,
+        generator,
+        vocab_size=vocab_size,
+        intermediate_size=intermediate_size,
+        start_from=start_from,
+        vocab=saved.vocab if saved else None,
+    )
+    run = Run(net, vocab, teacher, recipe, generator)
+    if saved:
+        run.restore(saved)
+    batches = make_batches(corpora, usable, recipe, run.step)
+    began = last_save = time.monotonic()
+    seconds_before = saved.seconds if saved else 0.0
+
+    def elapsed() -> float:
+        return seconds_before + time.monotonic() - began
+
+    def save() -> None:
+        run.save(checkpoint, elapsed())
+        save_drafter(run.average, vocab, output)
+
+    sums: list[list[float]] = []
+    while (progress := elapsed() / (60 * recipe.minutes)) < 1:
+        rate = min(1.0, (run.step + 1) / 50, (1 - progress) / recipe.decay)
+        sums.append(run.learn(next(batches), rate))
+        if run.step % 25 == 0:
+            means = " ".join(f"{b:.3f}" for b in np.mean(sums, 0))
+            report(f"step {run.step}, {elapsed() / 60:.1f} min, rate {rate:.2f}: β by draft position {means}")
+            sums.clear()
+        if time.monotonic() - last_save > 60 * recipe.checkpoint_minutes:
+            last_save = time.monotonic()
+            save()
+    save()
+    return run.average
+
+
+def begin(
+    corpora: list[Corpus],
+    teacher: Teacher,
+    feature_layers: tuple[int, ...],
+    generator: torch.Generator,
+    *,
+    vocab_size: int,
+    intermediate_size: int,
+    start_from: tuple[DrafterNet, Tensor] | None,
+    vocab: Tensor | None,
+) -> tuple[DrafterNet, Tensor]:
+    """Return a drafter to train, and its vocabulary. Arguments are those of `train`, but for `vocab`, the
+    vocabulary of a run that goes on."""
     net, trained_vocab = start_from or (None, None)
-    if saved_run:
-        vocab = saved_run.vocab
-    elif net and len(trained_vocab) >= vocab_size:
-        vocab = trained_vocab
-    else:
-        vocab = choose_vocab(corpora, teacher, vocab_size, generator, trained_vocab)
+    if vocab is None:
+        if net and len(trained_vocab) >= vocab_size:
+            vocab = trained_vocab
+        else:
+            vocab = choose_vocab(corpora, teacher, vocab_size, generator, trained_vocab)
     if net is None:
         net, trained_vocab = initialise(corpora, teacher, feature_layers, vocab), vocab
     if len(vocab) > len(trained_vocab) or intermediate_size > net.config.intermediate_size:
         net = widen(net, trained_vocab, vocab, intermediate_size, teacher)
-    net = net.train().requires_grad_(True)
-    average = copy.deepcopy(net).requires_grad_(False)
-    matrices = [p for name, p in net.named_parameters() if p.dim() == 2 and not name.startswith("head")]
-    norms = [p for p in net.parameters() if p.dim() == 1]
-    dtype = product_dtype()
-    # torch's Muon orthogonalises in bfloat16, which takes longer than the training itself on a processor
-    # that has no instructions for it; at rates matched to AdamW's, AdamW stands in for it there.
-    muon = (
-        torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
-        if dtype == torch.bfloat16
-        else torch.optim.AdamW(matrices, lr=recipe.matrix_rate, betas=(0.9, 0.95), weight_decay=0.01)
-    )
-    adam = torch.optim.AdamW(
-        [{"params": [net.head.weight], "lr": recipe.head_rate}, {"params": norms, "lr": recipe.matrix_rate}],
-        betas=(0.9, 0.95),
-        weight_decay=0.0,
-    )
-    step, seconds = 0, 0.0
-    if saved_run:
-        saved_run.restore(net, average, muon, adam)
-        step, seconds = saved_run.step, saved_run.seconds
-    groups = [*muon.param_groups, *adam.param_groups]
-    rates = [recipe.matrix_rate, recipe.head_rate, recipe.matrix_rate]
-    items = [(c, n) for c in corpora for n in range(c.sequences) if usable(c, n)]
-    head_rows = teacher.embeddings[vocab].to(dtype)
-    random = np.random.default_rng(step)
+    return net, vocab
+
+
+def make_batches(
+    corpora: list[Corpus], usable: Callable[[Corpus, int], bool], recipe: Recipe, seed: int
+) -> Iterator[Batch]:
+    """Yield batches of usable sequences without end, each sequence about as often as any other."""
+    items = [
+        (corpus, number) for corpus in corpora for number in range(corpus.sequences) if usable(corpus, number)
+    ]
+    random = np.random.default_rng(seed)
     order: list[int] = []
-    sums: list[list[float]] = []
-    began = saved = time.monotonic()
-
-    def elapsed() -> float:
-        return seconds + time.monotonic() - began
-
-    def save() -> None:
-        Checkpoint.write(checkpoint, net, average, muon, adam, vocab, step, elapsed())
-        save_drafter(average, vocab, output)
-
-    while (progress := elapsed() / (60 * recipe.minutes)) < 1:
-        rate = min(1.0, (step + 1) / 50, (1 - progress) / recipe.decay)
-        for group, base in zip(groups, rates, strict=True):
-            group["lr"] = base * rate
+    while True:
         if len(order) < recipe.sequences_a_step:
             order = random.permutation(len(items)).tolist()
-        batch = Batch.of([items[order.pop()] for _ in range(recipe.sequences_a_step)], recipe.prompts_from)
+        picks = [items[order.pop()] for _ in range(recipe.sequences_a_step)]
+        yield Batch.of(picks, recipe.prompts_from)
+
+
+class Run:
+    """A drafter in training, the running average of its weights, and what its optimizers know.
+
+    Args:
+        vocab: [V] of the drafter.
+        generator: picks the rounds that are drafted.
+    """
+
+    def __init__(
+        self,
+        net: DrafterNet,
+        vocab: Tensor,
+        teacher: Teacher,
+        recipe: Recipe,
+        generator: torch.Generator,
+    ):
+        self.net = net.train().requires_grad_(True)
+        self.average = copy.deepcopy(net).requires_grad_(False)
+        self.vocab, self.teacher, self.recipe, self.generator = vocab, teacher, recipe, generator
+        self.dtype = product_dtype()
+        self.head_rows = teacher.embeddings[vocab].to(self.dtype)
+        self.step = 0
+        self._make_optimizers()
+
+    def _make_optimizers(self) -> None:
+        net, recipe = self.net, self.recipe
+        matrices = [p for name, p in net.named_parameters() if p.dim() == 2 and not name.startswith("head")]
+        norms = [p for p in net.parameters() if p.dim() == 1]
+        # torch's Muon orthogonalises in bfloat16, which takes longer than the training itself on a processor
+        # that has no instructions for it; at rates matched to AdamW's, AdamW stands in for it there.
+        if self.dtype == torch.bfloat16:
+            self.muon = torch.optim.Muon(
+                matrices, lr=recipe.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+            )
+        else:
+            self.muon = torch.optim.AdamW(
+                matrices, lr=recipe.matrix_rate, betas=(0.9, 0.95), weight_decay=0.01
+            )
+        self.adam = torch.optim.AdamW(
+            [
+                {"params": [net.head.weight], "lr": recipe.head_rate},
+                {"params": norms, "lr": recipe.matrix_rate},
+            ],
+            betas=(0.9, 0.95),
+            weight_decay=0.0,
+        )
+
+    def restore(self, saved: "Checkpoint") -> None:
+        """Go on from a checkpoint."""
+        saved.restore(self.net, self.average, self.muon, self.adam)
+        self.step = saved.step
+
+    def save(self, path: Path, seconds: float) -> None:
+        """Write a checkpoint after so many seconds of training."""
+        Checkpoint.write(path, self.net, self.average, self.muon, self.adam, self.vocab, self.step, seconds)
+
+    def learn(self, batch: Batch, rate: float) -> list[float]:
+        """Take a step at a share of the recipe's learning rates; return the mean β of each draft position."""
+        recipe = self.recipe
+        groups = [*self.muon.param_groups, *self.adam.param_groups]
+        rates = [recipe.matrix_rate, recipe.head_rate, recipe.matrix_rate]
+        for group, base in zip(groups, rates, strict=True):
+            group["lr"] = base * rate
+        loss, betas = self._loss(batch)
+        self.muon.zero_grad()
+        self.adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.muon.step()
+        self.adam.step()
+        self.step += 1
+        self._average()
+        return betas
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, list[float]]:
+        recipe, net = self.recipe, self.net
         true_features = batch.features
         batch.features = F.dropout(batch.features, recipe.dropout)
         betas, loss = [], 0.0
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             drafts = unroll(
-                net, batch, teacher.embeddings, recipe.draft_steps, recipe.rounds_a_sequence, generator
+                net,
+                batch,
+                self.teacher.embeddings,
+                recipe.draft_steps,
+                recipe.rounds_a_sequence,
+                self.generator,
             )
             for number, (own, row, position) in enumerate(drafts):
-                wanted = teacher.hidden(true_features[row, position, -1])
-                part, beta = DistillationLoss.apply(own * net.out_norm, net.head.weight, wanted, head_rows)
+                wanted = self.teacher.hidden(true_features[row, position, -1])
+                part, beta = DistillationLoss.apply(
+                    own * net.out_norm, net.head.weight, wanted, self.head_rows
+                )
                 loss = loss + part * (1.0 if number == 0 else 0.4)
                 betas.append(beta.item())
-        muon.zero_grad()
-        adam.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        muon.step()
-        adam.step()
-        step += 1
-        keep = min(0.998, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for averaged, current in zip(average.parameters(), net.parameters(), strict=True):
-                averaged.lerp_(current, 1 - keep)
-        sums.append(betas)
-        if step % 25 == 0:
-            means = " ".join(f"{b:.3f}" for b in np.mean(sums, 0))
-            report(f"step {step}, {elapsed() / 60:.1f} min, rate {rate:.2f}: β by draft position {means}")
-            sums.clear()
-        if time.monotonic() - saved > 60 * recipe.checkpoint_minutes:
-            saved = time.monotonic()
-            save()
-    save()
-    return average
+        return loss, betas
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(0.998, (1 + self.step) / (10 + self.step))
+        for averaged, current in zip(self.average.parameters(), self.net.parameters(), strict=True):
+            averaged.lerp_(current, 1 - keep)
 
 
 class Checkpoint:

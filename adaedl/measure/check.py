@@ -13,8 +13,8 @@ from adaedl.decoding import read_prompt
 from adaedl.measure.peers import transformers as reference
 from adaedl.metrics import BASELINE
 from adaedl.models.cpu.packed import same_bits
-from adaedl.models.runner import TransformersRunner
 from adaedl.models.shared_noise import SharedNoise
+from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs.pair import Pair
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling

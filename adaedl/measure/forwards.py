@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from adaedl.decoding import read_prompt
-from adaedl.models.cpu.int8 import Int8Linear
+from adaedl.models.cpu.int8_linear import Int8Linear
 from adaedl.models.cpu.memory import aligned
 from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.pair import Pair

@@ -45,10 +45,11 @@ from adaedl.measure.forwards import (
 )
 from adaedl.measure.peers.transformers import Tally
 from adaedl.models.cpu.layerwise import random_layerwise
-from adaedl.models.drafters.drafter import IndependentDrafter
-from adaedl.models.runner import Output, Runner, make_runner
+from adaedl.models.drafters.independent import IndependentDrafter
+from adaedl.models.factory import make_runner
+from adaedl.models.protocol import Output, Runner
 from adaedl.models.token_choice import make_choose, make_read_draft
-from adaedl.pairs.loading import read_dtype
+from adaedl.pairs.devices import read_dtype
 from adaedl.pairs.pair import Pair
 from adaedl.request import MAX_LANES, Sampling, check_run
 from adaedl.stopping import check_live, make_stopper

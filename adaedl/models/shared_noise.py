@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from adaedl.models.cpu.packed import kernels
+from adaedl.models.cpu.backends import kernels
 from adaedl.noise import NoisePlace, agrees, noise_of, noise_rows
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def drawing(device: torch.device) -> Drawing:
     if device.type != "cuda" or not find_spec("triton"):
         return in_torch
     try:
-        from adaedl.models.cuda.draft_kernel import draw_rows
+        from adaedl.models.cuda.triton_draft import draw_rows
 
         rows = partial(draw_rows, device)
         return Drawing(rows, noise_of) if agrees(rows, device) else in_torch

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from adaedl.models.cpu.packed import kernels
+from adaedl.models.cpu.backends import kernels
 from adaedl.models.shared_noise import SharedNoise
 from adaedl.request import Sampling
 from adaedl.sampling import DraftNumbers, draft_statistics, gumbel_max, warp, warp_logits
@@ -86,14 +86,14 @@ def make_read_draft(device: torch.device) -> Callable | None:
     if device.type != "cuda" or not find_spec("triton"):
         return None
     try:
-        from adaedl.models.cuda import draft_kernel
+        from adaedl.models.cuda import triton_draft
 
-        size = 2 * draft_kernel.AT_ONCE + 5
-        _check_read_draft(draft_kernel.read_draft, size, device)
+        size = 2 * triton_draft.AT_ONCE + 5
+        _check_read_draft(triton_draft.read_draft, size, device)
     except Exception:  # whatever it was, torch can do without
         log.exception("The kernel that reads drafts failed; torch does it.")
         return None
-    return draft_kernel.read_draft
+    return triton_draft.read_draft
 
 
 def _check_read_draft(kernel: Callable, size: int, device: torch.device) -> None:

@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from adaedl.errors import UserError, first_line
+from adaedl.pairs.presets import PROJECT
 from adaedl.system.threads import PREPARED
 
-PROJECT = Path(__file__).resolve().parents[2]
 PROMPT = "a prompt in the place of any other"
 OTHER_PROMPT = "Another prompt instead."
 ANSWER = "an answer in the place of any other"
@@ -90,8 +90,8 @@ def strangers_template(tokenizer, name: str) -> ChatTemplate | None:
 
 
 def _checked(write: Callable[[list[list[dict]], bool], list[str]], name: str) -> ChatTemplate:
-    """A template that renders two prompts differently. `write` renders conversations, with the beginning of
-    an answer where asked for, and raises TemplateFailure."""
+    """Return a template that renders two prompts differently. `write` renders conversations, with the
+    beginning of an answer where asked for, and raises TemplateFailure."""
 
     def render_all(prompts: tuple[str, ...]) -> list[str]:
         try:
@@ -203,7 +203,7 @@ def main() -> None:
 
 
 def limit() -> None:
-    """Little time and memory from here on, where the system can see to that."""
+    """Limit this process's time and memory from here on, where the system can do that."""
     try:
         import resource
     except ImportError:  # Windows, where PATIENCE_S alone holds

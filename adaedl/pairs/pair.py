@@ -16,8 +16,8 @@ from adaedl.request import check_prompt
 if TYPE_CHECKING:  # slow to import; the page says what a pair is before it needs one
     import torch
 
-    from adaedl.models.drafters.drafter import Drafter
-    from adaedl.models.runner import Runner
+    from adaedl.models.drafters.base import Drafter
+    from adaedl.models.protocol import Runner
 
 
 @dataclass
@@ -99,18 +99,18 @@ class Pair:
         return TokenReader(self.tokenizer)
 
     def decode(self, token_ids: list[int]) -> str:
-        """The text of token_ids, without the end-of-sequence mark."""
+        """Return the text of token_ids, without the end-of-sequence mark."""
         return self.token_reader.decode([i for i in token_ids if i not in self.eos_ids])
 
     def text_stream(self) -> TextStream:
-        """The text of a sequence that grows, as `decode` has it."""
+        """Return the text of a sequence that grows, as `decode` has it."""
         return TextStream(self.token_reader, self.eos_ids)
 
     def token_text(self, token_id: int) -> str:
-        """The text of one token, its leading space included; a part of a character reads as �."""
+        """Return the text of one token, its leading space included; a part of a character reads as �."""
         return self.token_reader.text(token_id)
 
     def token_bytes(self, token_ids: Iterable[int]) -> dict[str, str]:
-        """The bytes, in hexadecimal, of those tokens that are not whole characters by themselves."""
+        """Return the bytes, in hexadecimal, of those tokens that are not whole characters by themselves."""
         read = self.token_reader.bytes_of
         return {str(token): text.hex() for token in token_ids if not is_whole(text := read(token))}

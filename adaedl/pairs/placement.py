@@ -18,7 +18,7 @@ from adaedl.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-ROOM = 1.15  # of the weights' own size: caches, activations, and what a device keeps for itself
+MEMORY_FACTOR = 1.15  # of the weights' own size: caches, activations, and what a device keeps for itself
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Placement:
 
 
 def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Device]) -> Placement:
-    """Place the pair of that name.
+    """Return where the pair of that name goes.
 
     Args:
         target_bytes, draft_bytes: the size of the weights; 0 for a drafter that comes with the target.
@@ -51,11 +51,11 @@ def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Devi
     """
     fastest_first = sorted(devices, key=lambda device: -device.speed)  # stable: equal ones in their order
     for device in (devices[0], *fastest_first):
-        if ROOM * (target_bytes + draft_bytes) <= device.free:
+        if MEMORY_FACTOR * (target_bytes + draft_bytes) <= device.free:
             return Placement(device.name)
-    drafting = next((device for device in fastest_first if ROOM * draft_bytes < device.free), None)
+    drafting = next((device for device in fastest_first if MEMORY_FACTOR * draft_bytes < device.free), None)
     rooms = {
-        device.name: math.floor(device.free / ROOM) - (draft_bytes if device is drafting else 0)
+        device.name: math.floor(device.free / MEMORY_FACTOR) - (draft_bytes if device is drafting else 0)
         for device in devices
     }
     if drafting is None or sum(rooms.values()) < target_bytes:
@@ -63,7 +63,7 @@ def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Devi
             "{} needs about {:.0f} GiB, and the {} GPUs here have {:.0f} GiB free together; choose a smaller "
             "pair.",
             name,
-            ROOM * (target_bytes + draft_bytes) / 2**30,
+            MEMORY_FACTOR * (target_bytes + draft_bytes) / 2**30,
             len(devices),
             sum(device.free for device in devices) / 2**30,
         )
@@ -71,7 +71,7 @@ def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Devi
 
 
 def visible_gpus() -> list[Device]:
-    """The CUDA GPUs of this process."""
+    """Return the CUDA GPUs of this process."""
     import torch
 
     torch.cuda.empty_cache()  # what a pair that was let go has left behind is free
@@ -84,7 +84,7 @@ def visible_gpus() -> list[Device]:
 
 
 def memory_of_gpus() -> int | None:
-    """Bytes of memory of all CUDA GPUs together, free or not; None where there are none."""
+    """Return the bytes of memory of all CUDA GPUs together, free or not; None where there are none."""
     import torch
 
     gpus = range(torch.cuda.device_count())
@@ -92,7 +92,7 @@ def memory_of_gpus() -> int | None:
 
 
 def size_of_weights(folder: Path, dtype: torch.dtype) -> int:
-    """Bytes that the safetensors of a folder take in a dtype, from their headers."""
+    """Return the bytes that the safetensors of a folder take in a dtype, from their headers."""
     from safetensors import safe_open
 
     whole = folder / "model.safetensors"

@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from adaedl.errors import UserError
 
+PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT_PAIR = "smollm2-135m"
 SHIPPED_DRAFTER = "assets/drafter.safetensors"
 MODEL = r"\s*([A-Za-z]:[\\/][^:]*|(?![A-Za-z]:[\\/])[^:]*[^:\s])\s*"  # a drive may have a colon: C:\\models
@@ -38,6 +40,11 @@ class Preset:
     def draft_name(self) -> str:
         """What drafts, in words."""
         return self.draft or f"feature drafter {self.drafter}"
+
+    @property
+    def separate_draft(self) -> str | None:
+        """The draft's name where that is a model of its own."""
+        return None if self.drafter or self.drafts_for_itself else self.draft
 
     @property
     def drafts_for_itself(self) -> bool:
@@ -100,13 +107,14 @@ PRESETS: dict[str, Preset] = {
 
 
 def largest_that_fits(memory_gib: float) -> Preset:
-    """The preset that needs most of `memory_gib`, gated ones left out; the default pair where none fits."""
+    """Return the preset that needs most of `memory_gib`, gated ones left out; the default pair where none
+    fits."""
     fitting = [p for p in PRESETS.values() if not p.gated and p.min_memory_gib <= memory_gib]
     return max(fitting, key=lambda preset: preset.min_memory_gib, default=PRESETS[DEFAULT_PAIR])
 
 
 def resolve(name_or_spec: str) -> Preset:
-    """The preset of that name, or the pair written as "TARGET:DRAFT", two Hub ids or folders.
+    """Return the preset of that name, or the pair written as "TARGET:DRAFT", two Hub ids or folders.
 
     "X:X" lets X draft for itself.
 
@@ -127,3 +135,8 @@ def resolve(name_or_spec: str) -> Preset:
     target, draft = map(str.strip, models.groups())
     own = "drafts for itself" if target == draft else f"{draft} drafts"
     return Preset(f"{target}:{draft}", target, draft, f"{target}, {own}", min_memory_gib=0)
+
+
+def short_name(model_id: str) -> str:
+    """Return a Hub id without its owner."""
+    return model_id.rpartition("/")[2]

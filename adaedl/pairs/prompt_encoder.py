@@ -103,7 +103,8 @@ class PromptEncoder:
         )
 
     def _parts(self, prompt: str) -> list[str | int]:
-        """The rendered prompt in parts: text, `Typed` text, and the ids of the template's control tokens."""
+        """Return the rendered prompt in parts: text, `Typed` text, and the ids of the template's control
+        tokens."""
         if self.render is None:
             return self._split(prompt, Typed)
         # Private characters and digits, which no template trims, and which no change of case alters.
@@ -116,7 +117,7 @@ class PromptEncoder:
         return parts
 
     def _split(self, text: str, means: Callable[[str], str | int]) -> list[str | int]:
-        """A text in parts, and what each control token in it means."""
+        """Return a text in parts, and what each control token in it means."""
         pieces = re.split(f"({self._control_token.pattern})", text)
         return [means(piece) if place % 2 else piece for place, piece in enumerate(pieces) if piece]
 
@@ -219,7 +220,7 @@ class SlowReader:
         self.tokenizer = tokenizer
 
     def read(self, parts: list[str | int], broken: bool, whole: bool) -> Read:
-        """As `FastReader.read`."""
+        """Return what `FastReader.read` does."""
         pieces = [""]
         for part in parts:
             if isinstance(part, int):

@@ -46,11 +46,12 @@ class TokenReader:
         return self._bytes[token_id]
 
     def knows(self, token_id: int) -> bool:
-        """Whether the tokenizer has that token; a model may have more, which are no part of a text."""
+        """Return whether the tokenizer has that token; a model may have more, which are no part of a text."""
         return self._name(token_id) is not None
 
     def is_byte(self, token_id: int) -> bool:
-        """Whether a token stands for one byte, in a vocabulary that spells unknown characters in bytes."""
+        """Return whether a token stands for one byte, in a vocabulary that spells unknown characters in
+        bytes."""
         return self.byte_fallback and bool(BYTE_TOKEN.fullmatch(self._name(token_id)))
 
     def _name(self, token_id: int) -> str | None:
@@ -76,7 +77,7 @@ class TokenReader:
 
 
 def is_whole(text: bytes) -> bool:
-    """Whether bytes are whole characters."""
+    """Return whether bytes are whole characters."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -201,7 +202,8 @@ class _Pieces:
         return [piece]
 
     def _add_whole(self, tokens: list[int]) -> list[str]:
-        """The text that tokens add after the context, as the piece of the last; then they are the context."""
+        """Return the text that tokens add after the context, as the piece of the last; then they are the
+        context."""
         decode = self.reader.decode
         known, text = decode(self.context), decode([*self.context, *tokens])
         added = text[len(known) :] if text.startswith(known) else decode(tokens)

@@ -108,7 +108,7 @@ def share_vocabulary(target, draft, tokenizer, difference: Difference | None) ->
     """
     import torch
 
-    from adaedl.pairs.weights import quiet_transformers
+    from adaedl.models.checkpoints import quiet_transformers
 
     widths = target_rows, draft_rows = _rows(target), _rows(draft)
     if target_rows == draft_rows:

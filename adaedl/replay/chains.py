@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from adaedl.models.drafters.drafter import DraftSession
+from adaedl.models.drafters.base import DraftSession
 from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.pair import Pair
 from adaedl.replay.recording import Chain

@@ -17,9 +17,8 @@ from torch import Tensor
 
 from adaedl.decoding import Context, decode, read_prompt
 from adaedl.errors import Sentence, UserError
-from adaedl.models.runner import PREFILL_CHUNK
+from adaedl.models.protocol import PREFILL_CHUNK
 from adaedl.models.shared_noise import SharedNoise
-from adaedl.pairs.loading import memory_told
 from adaedl.pairs.pair import Pair
 from adaedl.race import new_trace
 from adaedl.replay.chains import ChainDrafting, TokenChoice, rounded, sources
@@ -29,6 +28,7 @@ from adaedl.replay.times import Times, fit_times
 from adaedl.request import Sampling
 from adaedl.sampling import score_sampling, warp
 from adaedl.stopping import DEFAULT_MAX_DRAFT, MAX_DRAFT_LIMIT, AdaEDL, DraftStep, Stopper
+from adaedl.system.machine import out_of_memory_as
 from adaedl.trace import Round, Trace
 
 MAX_TOKENS = 1024  # the target's probabilities at every position are in memory at once
@@ -103,7 +103,7 @@ def _in_parts(
         "{} has too little free memory for this recording; shorten the prompt or request fewer new tokens.",
         pair.device,
     )
-    with closing(parts), memory_told(too_large):
+    with closing(parts), out_of_memory_as(too_large):
         while not isinstance(told, list):
             began = time.perf_counter()
             told = next(parts)

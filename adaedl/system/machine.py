@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from adaedl.errors import Sentence, UserError
+
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")  # version 2, as a container sees its own
 
@@ -67,3 +69,28 @@ def without_collections() -> Iterator[None]:
     finally:
         if before:
             gc.enable()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception says that a device or the machine has no memory left."""
+    import torch
+
+    phrases = ("allocate memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        part in str(error) for part in phrases
+    )
+
+
+@contextmanager
+def out_of_memory_as(sentence: Sentence) -> Iterator[None]:
+    """Raise this sentence as a UserError where memory runs out.
+
+    Raises:
+        UserError: the device or the machine has no memory left.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(sentence.template, *sentence.values) from error

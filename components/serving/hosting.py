@@ -10,7 +10,7 @@ from functools import cache
 
 from adaedl.errors import UserError
 from adaedl.pairs.presets import DEFAULT_PAIR, DTYPES, largest_that_fits, resolve
-from adaedl.pairs.weights import cache_dir
+from adaedl.system.cache_folder import cache_dir
 from components.serving.zero_gpu import on_zero_gpu
 
 # What the drivers of NVIDIA (on Tegra, and under WSL, too) and of AMD put under /dev.

@@ -15,8 +15,8 @@ from starlette.types import Scope
 
 from adaedl.errors import Sentence, UserError
 from adaedl.measure.sweep import MAX_TABLE_BYTES
-from adaedl.pairs.loading import PROJECT
-from adaedl.pairs.weights import cache_dir
+from adaedl.pairs.presets import PROJECT
+from adaedl.system.cache_folder import cache_dir
 
 # gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
 # left to forbid is that anything is fetched from, sent to or shown from elsewhere.

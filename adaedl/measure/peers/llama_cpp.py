@@ -17,8 +17,8 @@ import torch
 from adaedl.errors import UserError
 from adaedl.measure.peers import transformers as reference
 from adaedl.measure.peers.transformers import Tally
-from adaedl.models.cpu.families import can_pack
-from adaedl.models.cpu.packed import head_dim_of, pair_rotary_rows
+from adaedl.models.cpu.families import can_pack, head_dim_of
+from adaedl.models.rotary import pair_rotary_rows
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
 

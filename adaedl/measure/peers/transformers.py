@@ -11,11 +11,13 @@ from math import inf
 import torch
 from torch import Tensor
 
-from adaedl.models.cpu.int8 import quantize_model
+from adaedl.models.cpu.int8_linear import quantize_model
 from adaedl.models.cuda.graphs import GraphedLlama
-from adaedl.models.runner import Runner, TransformersRunner
-from adaedl.pairs.loading import load_model, read_dtype
+from adaedl.models.protocol import Runner
+from adaedl.models.transformers import TransformersRunner
+from adaedl.pairs.devices import read_dtype
 from adaedl.pairs.pair import Pair
+from adaedl.pairs.reading import load_model
 from adaedl.pairs.weights import fetch_weights
 from adaedl.request import Sampling
 

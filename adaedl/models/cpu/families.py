@@ -1,4 +1,4 @@
-"""Read transformers models of many families into the plain data that `cpu.PackedModel` runs.
+"""Read transformers models of many families into the plain data that `PackedModel` runs.
 
 A family is a set of choices: where norms stand, whether the MLP has a gate, which part of a head rotates,
 which positions a layer sees. Each choice becomes a field of `PackedLayer`, so that one forward runs them all.
@@ -9,18 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from adaedl.errors import Sentence
-from adaedl.models.cpu import packed as cpu
-from adaedl.models.cpu.packed import (
-    Norm,
-    PackedGate,
-    PackedLayer,
-    PackedLinear,
-    PackedUp,
-    Rotary,
-    default_frequencies,
-    head_dim_of,
-    pair_rotary_rows,
-)
+from adaedl.models.cpu import backends
+from adaedl.models.cpu.layer import Norm, PackedLayer
+from adaedl.models.cpu.linear import PackedGate, PackedLinear, PackedUp
+from adaedl.models.rotary import Rotary, default_frequencies, pair_rotary_rows
 
 FAMILIES = ("llama", "qwen2", "qwen3", "gpt_neox", "olmo2", "smollm3", "gemma3_text", "phi3")
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")  # those whose angles don't depend on the text's length
@@ -62,7 +54,7 @@ def _why_not_here(model) -> Sentence | None:
     if model.dtype not in DTYPES:
         dtype = str(model.dtype).removeprefix("torch.")
         return Sentence("its weights are {}; the fast kernels support float32, bfloat16 and int8", dtype)
-    if not cpu.has_packed_linear() and cpu.kernels() is None:
+    if not backends.has_packed_linear() and backends.kernels() is None:
         return Sentence("neither this app's kernels nor oneDNN's packed products run on this machine")
     return None
 
@@ -124,6 +116,11 @@ def kv_heads_of(config) -> int:
     if config.model_type == "gpt_neox":
         return config.num_attention_heads
     return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+
+
+def head_dim_of(config) -> int:
+    """Return the width of a head by a transformers configuration, which may leave it out."""
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def attention_scale_of(config) -> float:

@@ -1,60 +1,18 @@
-"""A model rounded to int8: a quarter of the bytes of float32 to read.
+"""Rounding to int8: a quarter of the bytes of float32 to read.
 
 Weights are rounded once, with a scale for each output, and inputs as they come, with a scale for each row. A
-sum of such products is a whole number, which no order of adding changes. Rounded, it is another model than in
-float32; all that is said of losslessness is said of that model.
+sum of such products is a whole number, which no order of adding changes. A rounded model is another model
+than in float32; every statement about losslessness is about the rounded one.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 LEVELS = 127
 LEAST_SCALE = 1e-20  # for a row of zeros
 
 
 def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """int8 numbers [..., in] and scales [..., 1] whose products are rows [..., in], rounded."""
+    """Return int8 numbers [..., in] and scales [..., 1] whose products are rows [..., in], rounded."""
     scale = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True) / LEVELS + LEAST_SCALE
     return (rows / scale).round().to(torch.int8), scale
-
-
-class Int8Linear(nn.Module):
-    """A linear layer in int8, in the place of one of transformers'."""
-
-    def __init__(self, linear: nn.Linear):
-        super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight, scale = quantize(linear.weight.detach())
-        self.scale = scale[:, 0]
-        self.bias = None if linear.bias is None else linear.bias.detach()
-        self._packed = None
-
-    @classmethod
-    def of(cls, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> "Int8Linear":
-        """A layer of weights that are quantised already: [out, in] int8, and [out] scales."""
-        made = cls.__new__(cls)
-        nn.Module.__init__(made)
-        made.out_features, made.in_features = weight.shape
-        made.weight, made.scale, made.bias, made._packed = weight, scale, bias, None
-        return made
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self._packed is None:
-            from adaedl.models.cpu.packed import PackedLinear
-
-            self._packed = PackedLinear(self.weight, self.bias, self.scale)
-        rows = x.reshape(-1, self.in_features)
-        return self._packed(rows).view(*x.shape[:-1], self.out_features)
-
-
-def quantize_model(model) -> None:
-    """Put `Int8Linear` in the place of every linear layer of a transformers model; embeddings stay."""
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
-                setattr(module, name, Int8Linear(child))
-
-
-def is_int8(model) -> bool:
-    """Whether a transformers model has had `quantize_model`."""
-    return any(isinstance(module, Int8Linear) for module in model.modules())

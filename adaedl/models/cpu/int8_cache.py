@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from adaedl.pairs.weights import cache_dir
+from adaedl.system.cache_folder import cache_dir
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ class Int8Cache:
         self.created = False
 
     def read(self, part: str, shapes: dict[str, tuple[int, int]]) -> dict[str, tuple[Tensor, Tensor]] | None:
-        """int8 weights and scales by the names in `shapes`; None where they are not there, or damaged."""
+        """Return int8 weights and scales by the names in `shapes`; None where they are not there, or
+        damaged."""
         file = self.folder and self.folder / f"{part}.safetensors"
         if not file or not file.exists():
             return None
@@ -73,7 +74,8 @@ class Int8Cache:
 
 
 def open_cache(files: list[Path], source: Path, name: str) -> Int8Cache:
-    """The cache of a model with those safetensors files in the folder `source`; `name` is for messages."""
+    """Return the cache of a model with those safetensors files in the folder `source`; `name` is for
+    messages."""
     try:
         return Int8Cache(int8_folder() / _key(files), source, name)
     except (OSError, ValueError) as error:
@@ -82,19 +84,19 @@ def open_cache(files: list[Path], source: Path, name: str) -> Int8Cache:
 
 
 def int8_folder() -> Path:
-    """The folder that holds the int8 weights of all models; it may be removed at any time."""
+    """Return the folder that holds the int8 weights of all models; it may be removed at any time."""
     return cache_dir() / "int8"
 
 
 def kept_bytes() -> int:
-    """Bytes that the int8 weights of all models take on disk."""
+    """Return the bytes that the int8 weights of all models take on disk."""
     return sum(file.stat().st_size for file in int8_folder().glob("*/*.safetensors"))
 
 
 def _key(files: list[Path]) -> str:
-    """A name that changes with the model's files. Their names, sizes and times of change tell an edit; their
-    headers and samples of their content, another model of the same shape whose times were set alike, as
-    archives and container images do."""
+    """Return a name that changes with the model's files. Their names, sizes and times of change reveal an
+    edit; their headers and samples of their content reveal another model of the same shape whose times were
+    set alike, as archives and container images do."""
     digest = hashlib.sha256(f"format {FORMAT}".encode())
     for file in files:
         about = file.stat()

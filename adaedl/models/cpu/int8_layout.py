@@ -1,13 +1,14 @@
 """The layout of int8 weights for the CPU's kernels, written in one pass over the weights."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
-from adaedl.models.cpu.memory import room
+from adaedl.models.cpu.jit import KEEP
+from adaedl.models.cpu.memory import allocate
 
 STEP = 4  # inputs that lie together
 AT_ONCE = 16  # groups of them, a cache line of one row
@@ -19,26 +20,20 @@ def lay_out(weight: Tensor, size: int, parts: int) -> tuple[Tensor, Tensor]:
     there are no more. torch's own copies and sums take eight times as long."""
     outputs, inputs = weight.shape
     blocks = -(-outputs // (parts * size))
-    tiles = room(blocks * inputs * parts * size).view(torch.int32).view(blocks, inputs // STEP, parts, size)
-    sums = room(4 * blocks * parts * size).view(torch.int32).view(blocks, parts, size)
+    tiles = (
+        allocate(blocks * inputs * parts * size).view(torch.int32).view(blocks, inputs // STEP, parts, size)
+    )
+    sums = allocate(4 * blocks * parts * size).view(torch.int32).view(blocks, parts, size)
     rows = weight.contiguous().view(parts, outputs // parts, inputs).numpy()
     arrays = (rows.view(np.int32), rows, tiles.numpy(), sums.numpy())
     threads = min(torch.get_num_threads(), blocks)
     ends = [blocks * thread // threads for thread in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda first, end: _kernel()(*arrays, first, end), ends[:-1], ends[1:]))
+        list(pool.map(lambda first, end: _lay_out(*arrays, first, end), ends[:-1], ends[1:]))
     return tiles.view(torch.int8).view(blocks, inputs // STEP, parts * size, STEP), sums.flatten(1)
 
 
-@cache
-def _kernel():
-    from numba import njit
-
-    from adaedl.models.cpu.kernels import KEEP
-
-    return njit(nogil=True, cache=KEEP)(_lay_out)
-
-
+@njit(nogil=True, cache=KEEP)
 def _lay_out(groups, rows, tiles, sums, first, end):
     """Write the blocks from `first` to `end`: groups and tiles are int32, STEP weights each."""
     parts, count, columns = groups.shape

@@ -23,9 +23,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from adaedl.models.cpu.int8 import Int8Linear, quantize
+from adaedl.models.checkpoints import BUFFERS, quiet_transformers
+from adaedl.models.cpu.int8 import quantize
 from adaedl.models.cpu.int8_cache import Int8Cache, open_cache
-from adaedl.pairs.weights import quiet_transformers
+from adaedl.models.cpu.int8_linear import Int8Linear
+from adaedl.models.factory import make_runner
+from adaedl.models.transformers import TransformersRunner
 from adaedl.system.machine import give_back_memory
 
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -283,13 +286,13 @@ class Layerwise:
                     _put(module, own, self._read_float(prefix + own, weight.shape))
 
     def _read_float(self, name: str, shape: torch.Size) -> Tensor:
-        """A weight in float32, its first rows where the model has fewer, in memory of its own."""
+        """Return a weight in float32, its first rows where the model has fewer, in memory of its own."""
         name = self.tied.get(name, name)
         rows = self.source.read(name)[: shape[0]]
         return torch.empty(shape).copy_(rows)
 
     def _quantise(self, name: str, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """int8 numbers [outputs, inputs] and scales [outputs] of a linear layer."""
+        """Return int8 numbers [outputs, inputs] and scales [outputs] of a linear layer."""
         weight = f"{name}.weight"
         rows = self.source.read(self.tied.get(weight, weight))[: shape[0]]
         numbers, scales = torch.empty(shape, dtype=torch.int8), torch.empty(shape[0])
@@ -302,9 +305,8 @@ class Layerwise:
 
 
 def open_layerwise(folder: Path, name: str) -> Layerwise | None:
-    """The model in a folder, to be read layer by layer; None where transformers has to read it as a whole, or
-    will say why it cannot be read. `name` is what the cache of its int8 weights calls it.
-    """
+    """Return the model in a folder, to be read layer by layer; None where transformers has to read it as a
+    whole, or will say why it cannot be read. `name` is what the cache of its int8 weights calls it."""
     try:
         with quiet_transformers():
             source = FileSource(folder)
@@ -319,7 +321,7 @@ def open_layerwise(folder: Path, name: str) -> Layerwise | None:
 
 
 def packs_alike(layerwise: Layerwise) -> bool:
-    """Whether the CPU's fast path runs a model, measured on its first layers.
+    """Return whether the CPU's fast path runs a model, measured on its first layers.
 
     A model that is packed layer by layer never exists as a whole, so transformers cannot run it for
     comparison. Its first layers can be run both ways: in float32, where the two must agree closely (see
@@ -330,13 +332,11 @@ def packs_alike(layerwise: Layerwise) -> bool:
     Raises:
         UserError: transformers and the fast path compute different things.
     """
-    from adaedl.models.runner import TransformersRunner, make_runner
-
     return not isinstance(make_runner(layerwise.first_layers(), consume=True), TransformersRunner)
 
 
 def random_layerwise(config: dict) -> Layerwise:
-    """A model of random weights with that configuration, made layer by layer."""
+    """Return a model of random weights with that configuration, made layer by layer."""
     from transformers import AutoConfig
 
     model = on_meta(AutoConfig.for_model(**config))
@@ -351,7 +351,7 @@ def on_meta(config) -> nn.Module:
 
 
 def _model_of(folder: Path) -> nn.Module:
-    """The model in a folder on the meta device, with the settings of its generation.
+    """Return the model in a folder on the meta device, with the settings of its generation.
 
     Raises:
         NotLayerwise: transformers would read it in a way of its own.
@@ -372,8 +372,6 @@ def _model_of(folder: Path) -> nn.Module:
 def _check_weights(model: nn.Module, source: FileSource) -> None:
     """Raises NotLayerwise where the files hold anything but the model's weights under their own names."""
     from transformers.conversion_mapping import get_model_conversion_mapping
-
-    from adaedl.pairs.loading import BUFFERS
 
     if get_model_conversion_mapping(model, add_legacy=False):
         raise NotLayerwise("transformers converts its weights")
@@ -404,7 +402,7 @@ def _make_buffers(model: nn.Module) -> None:
 
 
 def _layers_of_every_kind(config) -> int:
-    """How many of the first layers it takes for one of each kind."""
+    """Return how many of the first layers it takes for one of each kind."""
     lists = [getattr(config, name, None) for name in ("layer_types", "no_rope_layers")]
     kinds = list(zip(*(kind for kind in lists if kind), strict=False)) or [()]
     return min(max(map(kinds.index, set(kinds))) + 1, MOST_SAMPLE_LAYERS)

@@ -6,17 +6,16 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-ALIGNED = 64  # bytes, of a vector
+ALIGNED = 64  # bytes of a vector
 HUGE_PAGE = 2**21  # bytes
 
 
-def room(size: int) -> Tensor:
-    """So many bytes of the CPU's memory, uint8 [size], that begin where a vector may. Large ones lie in huge
-    pages where the system gives those for the asking (Linux): whoever reads on through small ones must look
-    up a new one every 4 KB.
+def allocate(size: int) -> Tensor:
+    """Allocate `size` bytes aligned to the SIMD width, uint8 [size]. Large allocations use huge pages where
+    the system offers them (Linux): reading on through small pages costs an address translation every 4 KB.
 
     Raises:
-        MemoryError: there is not so much.
+        MemoryError: the memory is too small.
     """
     if size < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         rough = torch.empty(size + ALIGNED, dtype=torch.uint8)
@@ -28,13 +27,13 @@ def room(size: int) -> Tensor:
         raise MemoryError(f"{size} bytes: {error}") from error
     rough = torch.frombuffer(pages, dtype=torch.uint8)  # keeps the pages
     start = -rough.data_ptr() % HUGE_PAGE
-    whole = round(size / HUGE_PAGE) * HUGE_PAGE  # a last page that would be mostly empty stays small
+    huge = round(size / HUGE_PAGE) * HUGE_PAGE  # a last page that would be mostly empty stays small
     with suppress(OSError):  # a system that has none
-        pages.madvise(mmap.MADV_HUGEPAGE, start, whole)
+        pages.madvise(mmap.MADV_HUGEPAGE, start, huge)
     return rough[start:][:size]
 
 
 def aligned(tensor: Tensor) -> Tensor:
-    """A contiguous copy of a tensor in such memory."""
+    """Return a contiguous copy of a tensor in memory from `allocate`."""
     size = tensor.numel() * tensor.element_size()
-    return room(size).view(tensor.dtype).view(tensor.shape).copy_(tensor)
+    return allocate(size).view(tensor.dtype).view(tensor.shape).copy_(tensor)

@@ -7,7 +7,7 @@ are data.
 
 In a graph too a kernel takes some two microseconds however little it does. So projections that read the same
 rows are one product, and products add to the residual themselves. Where there is Triton, a layer is seven
-kernels of its own (kernels.py).
+kernels of its own (triton_layer.py).
 
 Several sequences take turns in the buffer. What a turn costs is one copy of a sequence's keys and values, a
 hundredth or less of the weights that the forward after it reads.
@@ -16,19 +16,18 @@ hundredth or less of the weights that the forward after it reads.
 import logging
 import weakref
 from collections.abc import Callable
-from functools import cached_property
 from importlib.util import find_spec
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adaedl.models.drafters.net import rotate
-from adaedl.models.runner import Output, TransformersRunner
+from adaedl.models.cuda.steps import RowPositions, Steps, TorchSteps
+from adaedl.models.protocol import Output
+from adaedl.models.transformers import TransformersRunner
 
 log = logging.getLogger(__name__)
-
 GRAPHABLE = ("llama", "qwen2")
 GRAPHED_ROWS = 16  # a prompt is read in longer forwards, launched kernel by kernel
 LEAST_CAPACITY = 1024
@@ -39,7 +38,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 
 
 def can_graph(model) -> bool:
-    """Whether `GraphedLlama` can run this transformers model."""
+    """Return whether `GraphedLlama` can run this transformers model."""
     config = model.config
     rope = getattr(config, "rope_parameters", None) or {}
     return (
@@ -97,78 +96,6 @@ class GraphedCache:
         self.data[:, : self.length] = content
 
 
-class Places:
-    """Where the rows of a forward stand in the buffer: their positions [T], and the rotary embedding's cos
-    and sin [capacity, d] at each of its places."""
-
-    def __init__(self, positions: Tensor, cos: Tensor, sin: Tensor):
-        self.positions, self.cos, self.sin = positions, cos, sin
-
-    @cached_property
-    def turn(self) -> tuple[Tensor, Tensor]:
-        """cos and sin [T, 1, d] of the rows."""
-        return self.cos[self.positions][:, None], self.sin[self.positions][:, None]
-
-    @cached_property
-    def mask(self) -> Tensor:
-        """[T, 1, capacity], 0 where a row sees a place and −∞ where that comes after it."""
-        later = torch.arange(len(self.cos), device=self.positions.device) > self.positions[:, None, None]
-        return torch.zeros_like(later, dtype=self.cos.dtype).masked_fill(later, -torch.inf)
-
-
-class Steps(Protocol):
-    """What a decoder layer is made of, for rows x [T, H]; weights are [out, in], biases may be None."""
-
-    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        """x over its root mean square, times weight [H]."""
-
-    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The projection [T, out] of x."""
-
-    def gated(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """silu of the first half of the projection of x, times its second half: [T, out / 2]."""
-
-    def add_product(self, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-        """Add the projection of x to `out`, in place."""
-
-    def attend(self, heads: Tensor, places: Places, kept: Tensor) -> Tensor:
-        """Rotate the queries and keys of heads [T, heads + 2·kv_heads, d], write keys and values to their
-        places in kept [capacity, 2·kv_heads, d], and attend to what is there: [T, heads·d]."""
-
-
-class TorchSteps:
-    """In operations of torch, which define what the steps do."""
-
-    def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, eps)
-
-    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, weight, bias)
-
-    def gated(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        gate, up = self.product(x, weight, bias).chunk(2, -1)
-        return F.silu(gate) * up
-
-    def add_product(self, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-        out.addmm_(x, weight.T)
-        if bias is not None:
-            out.add_(bias)
-
-    def attend(self, heads: Tensor, places: Places, kept: Tensor) -> Tensor:
-        rows, _, d = heads.shape
-        kv_heads = kept.shape[1] // 2
-        rotated = rotate(heads[:, :-kv_heads], *places.turn)
-        kept.index_copy_(0, places.positions, torch.cat((rotated[:, -kv_heads:], heads[:, -kv_heads:]), 1))
-        # Query heads that share keys are rows of one product.
-        queries = rotated[:, :-kv_heads].unflatten(1, (kv_heads, -1)).transpose(0, 1)
-        mask = places.mask.expand(-1, queries.shape[2], -1).flatten(0, 1)
-        keys, values = kept.transpose(0, 1)[None].chunk(2, 1)
-        attended = F.scaled_dot_product_attention(
-            queries.reshape(1, kv_heads, -1, d), keys, values, attn_mask=mask
-        )
-        return attended.reshape(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
-
-
 class Layer(NamedTuple):
     """A decoder layer's norms, and its projections' weights and biases, joined where they read the same."""
 
@@ -181,8 +108,8 @@ class Layer(NamedTuple):
 
 
 def join_layer(layer: nn.Module) -> Layer:
-    """The weights of a Llama's or a Qwen2's layer. Joined ones are there once: the layer's own projections
-    become parts of them, and work on."""
+    """Return the weights of a Llama's or a Qwen2's layer. Joined ones are there once: the layer's own
+    projections become parts of them, and work on."""
     attention, mlp = layer.self_attn, layer.mlp
     return Layer(
         layer.input_layernorm.weight,
@@ -195,7 +122,7 @@ def join_layer(layer: nn.Module) -> Layer:
 
 
 def _join(*projections: nn.Linear) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of several projections, one below the other."""
+    """Return the weight and bias of several projections, one below the other."""
     joined = []
     for name in ("weight", "bias"):
         parts = [getattr(projection, name) for projection in projections]
@@ -258,7 +185,7 @@ class GraphedLlama:
         return GraphedCache(self, capacity)
 
     def content(self, cache: GraphedCache) -> Tensor:
-        """A cache's keys and values [layers, length, 2·kv_heads, d], wherever they are."""
+        """Return a cache's keys and values [layers, length, 2·kv_heads, d], wherever they are."""
         there = self._owner() is cache or cache.data is None
         return (self._buffer if there else cache.data)[:, : cache.length]
 
@@ -335,16 +262,16 @@ class GraphedLlama:
         feature_layers: tuple[int, ...],
         logits: str = "all",
     ) -> tuple[Tensor, Tensor | None]:
-        """Logits [T, V] (of the last row alone but for "all") and features [T, n·H] of token_ids [T] at
+        """Return logits [T, V], only the last row but for "all", and features [T, n·H] of token_ids [T] at
         positions [T] of the buffer."""
-        places = Places(positions, self._cos, self._sin)
+        at = RowPositions(positions, self._cos, self._sin)
         x = self.model.get_input_embeddings()(token_ids)
         hidden_states = []
         for index, (layer, kept) in enumerate(zip(self.layers, self._buffer, strict=True)):
             if index in feature_layers:
                 hidden_states.append(x.clone())
             heads = steps.product(steps.norm(x, layer.attention_norm, self.eps), *layer.qkv)
-            attended = steps.attend(heads.view(len(x), -1, self.head_dim), places, kept)
+            attended = steps.append_and_attend(heads.view(len(x), -1, self.head_dim), at, kept)
             steps.add_product(x, attended, *layer.attention_out)
             gated = steps.gated(steps.norm(x, layer.mlp_norm, self.eps), *layer.gate_up)
             steps.add_product(x, gated, *layer.down)
@@ -360,18 +287,19 @@ class GraphedLlama:
 
 
 def _joined(outputs: list[Output]) -> Output:
-    """The outputs of forwards that followed one another as that of one."""
+    """Return the outputs of forwards that followed one another as that of one."""
     logits, features = zip(*outputs, strict=True)
     return Output(torch.cat(logits), None if features[0] is None else torch.cat(features))
 
 
 def make_graphed(model, capture: Callable = CudaGraph) -> GraphedLlama | None:
-    """A graphed runner that gives the logits of transformers on this machine, or None; the log says why."""
+    """Return a graphed runner that gives the logits of transformers on this machine, or None; the log says
+    why."""
     return next(filter(None, (_checked(model, capture, triton) for triton in (True, False))), None)
 
 
 def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
-    """The runner, with Triton's kernels or without, or None where it fails or gives other logits than
+    """Return the runner, with Triton's kernels or without, or None where it fails or gives other logits than
     transformers."""
     name = f"CUDA graphs of {model.config.model_type}"
     steps = None
@@ -380,7 +308,7 @@ def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
             head_dim = model.model.layers[0].self_attn.head_dim
             if model.device.type != "cuda" or not find_spec("triton") or head_dim not in (32, 64, 128, 256):
                 return None
-            from adaedl.models.cuda.layer_kernels import TritonSteps
+            from adaedl.models.cuda.triton_layer import TritonSteps
 
             name += " and Triton"
             steps = TritonSteps(model.device)
@@ -397,8 +325,8 @@ def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
 
 @torch.inference_mode()
 def difference(runner: GraphedLlama, reference: TransformersRunner) -> float:
-    """How far a runner's logits are from another's, over forwards of several lengths: the root mean square of
-    the differences in parts of the other's."""
+    """Return how far a runner's logits are from another's, over forwards of several lengths: the root mean
+    square of the differences in parts of the other's."""
     token_ids = torch.arange(2 * GRAPHED_ROWS + 9, device=runner.device) % runner.vocab_size
     caches = runner.new_cache(len(token_ids)), reference.new_cache(len(token_ids))
     prompt, *parts = token_ids.split([GRAPHED_ROWS + 1, GRAPHED_ROWS + 1, 1, 5, 1])

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adaedl.models.rotary import rotate
+
 
 @dataclass(frozen=True)
 class DrafterConfig:
@@ -38,29 +40,15 @@ class DrafterConfig:
 
 
 def unit_rms(x: Tensor, eps: float) -> Tensor:
-    """x [..., H] scaled to a root mean square of one."""
+    """Return x [..., H] scaled to a root mean square of one."""
     return F.rms_norm(x, (x.shape[-1],), eps=eps)
 
 
 def ridge(x: Tensor, y: Tensor) -> Tensor:
-    """W minimising |x·W − y|² + a little |W|²."""
+    """Return W minimising |x·W − y|² + a little |W|²."""
     gram = x.T @ x
     gram.diagonal().add_(1e-3 * gram.diagonal().mean())
     return torch.linalg.solve(gram, x.T @ y)
-
-
-def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """cos and sin [..., head_dim] of the rotary embedding at `positions` [...]."""
-    frequencies = theta ** (-torch.arange(0, head_dim, 2, device=positions.device).float() / head_dim)
-    angles = positions[..., None].float() * frequencies
-    angles = torch.cat((angles, angles), -1)
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Apply the rotary embedding to x [..., head_dim]."""
-    first, second = x.chunk(2, -1)
-    return x * cos + torch.cat((-second, first), -1) * sin
 
 
 class DrafterNet(nn.Module):
@@ -88,13 +76,13 @@ class DrafterNet(nn.Module):
         self.head = nn.Linear(hidden, config.vocab_size, bias=False)
 
     def input(self, embeddings: Tensor, features: Tensor | None, own: Tensor | None) -> Tensor:
-        """Residual stream [..., H] from token embeddings [..., H] and either the target's features
+        """Return the residual stream [..., H] from token embeddings [..., H] and either the target's features
         [..., n·H] or the drafter's own output [..., H] one position back."""
         x = self.from_token(unit_rms(embeddings, 1e-12))
         return x + (self.from_features(features) if features is not None else self.from_own(own))
 
     def project_qkv(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [..., heads, d], keys and values [..., kv_heads, d] for x [..., H]."""
+        """Return queries [..., heads, d], keys and values [..., kv_heads, d] for x [..., H]."""
         c = self.config
         normed = F.rms_norm(x, (c.hidden_size,), self.attention_norm, c.rms_norm_eps)
         q, k, v = (
@@ -109,7 +97,7 @@ class DrafterNet(nn.Module):
         )
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Own output [..., H], at unit root mean square, from the stream x [..., H] and the
+        """Return the own output [..., H], at unit root mean square, from the stream x [..., H] and the
         attention's result [..., heads·d]."""
         c = self.config
         x = x + self.attention_out(attended)
@@ -118,5 +106,5 @@ class DrafterNet(nn.Module):
         return unit_rms(x, c.rms_norm_eps)
 
     def logits(self, own: Tensor) -> Tensor:
-        """Logits [..., trimmed vocabulary] of own output [..., H]."""
+        """Return the logits [..., trimmed vocabulary] of own output [..., H]."""
         return self.head(own * self.out_norm)

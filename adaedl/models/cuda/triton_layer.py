@@ -7,7 +7,7 @@ attending are one kernel.
 Every product is made for 16 rows, and every row attends by itself. So no sum depends on how many rows there
 are: what the target says of a token has the same bits whether it verifies five or writes one.
 
-What these compute is defined by `TorchSteps` in cuda.py; `python tests/gpu.py` compares them.
+What these compute is defined by `TorchSteps` in steps.py; `python tests/gpu.py` compares them.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from adaedl.models.cuda.graphs import Places
+from adaedl.models.cuda.steps import RowPositions
 
 LEAST_ROWS = 16  # that a tensor core multiplies
 COLUMNS = 64  # of a product that one program makes
@@ -91,7 +91,7 @@ def _product(
 
 
 @triton.jit(**ROWS_VARY)
-def _attend(
+def _append_and_attend(
     heads, cos, sin, positions, kept, attended, rows, kv_heads, group, scale,
     D: tl.constexpr, HALF: tl.constexpr, R: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
@@ -149,21 +149,22 @@ def _attend(
     tl.store(place, (sums / total[:, None]).to(attended.dtype.element_ty), mask=asks)
 
 
-class Cut(NamedTuple):
-    """How a product is cut up: the width that is read at once, how many reads are under way, and into how
-    many parts the width is split."""
+class Tiling(NamedTuple):
+    """How a product is tiled: the width that is read at once, how many reads are under way (pipeline stages),
+    and into how many parts the width is split."""
 
     width: int
     stages: int
     split: int
 
 
-def cut_product(columns: int, width: int, gate: bool, shared_bytes: int, itemsize: int = 2) -> Cut:
-    """What did well for models of 135M to 14B weights on an H200, within the shared memory of a block."""
+def tile_product(columns: int, width: int, gate: bool, shared_bytes: int, itemsize: int = 2) -> Tiling:
+    """Return the tiling that was fast for models of 135M to 14B weights on an H200, within the shared memory
+    of a block."""
     at_once = 64 if width <= 1024 else 128
     split = 4 if width > 1024 and columns <= 4096 and not gate else 1
     stage_bytes = at_once * (COLUMNS * (2 if gate else 1) + LEAST_ROWS) * itemsize
-    return Cut(at_once, min(6, max(2, (shared_bytes - 4096) // stage_bytes)), split)
+    return Tiling(at_once, min(6, max(2, (shared_bytes - 4096) // stage_bytes)), split)
 
 
 class TritonSteps:
@@ -199,19 +200,19 @@ class TritonSteps:
         add: bool = False,
     ) -> Tensor:
         (rows, columns), width = out.shape, x.shape[1]
-        cut = cut_product(columns, width, gate, self.shared_bytes, x.element_size())
+        tiling = tile_product(columns, width, gate, self.shared_bytes, x.element_size())
         programs = triton.cdiv(columns, COLUMNS)
         parts = None
-        if cut.split > 1:
-            parts = torch.empty(programs, cut.split, COLUMNS, LEAST_ROWS, device=x.device)
-        _product[programs, cut.split](
+        if tiling.split > 1:
+            parts = torch.empty(programs, tiling.split, COLUMNS, LEAST_ROWS, device=x.device)
+        _product[programs, tiling.split](
             x, weight, bias, out, parts, self.arrived, rows, columns, width,
-            BIAS=bias is not None, GATE=gate, ADD=add, SPLIT=cut.split, WHOLE=width % cut.width == 0,
-            M=LEAST_ROWS, N=COLUMNS, K=cut.width, num_warps=4, num_stages=cut.stages,
+            BIAS=bias is not None, GATE=gate, ADD=add, SPLIT=tiling.split, WHOLE=width % tiling.width == 0,
+            M=LEAST_ROWS, N=COLUMNS, K=tiling.width, num_warps=4, num_stages=tiling.stages,
         )  # fmt: skip
         return out
 
-    def attend(self, heads: Tensor, places: Places, kept: Tensor) -> Tensor:
+    def append_and_attend(self, heads: Tensor, at: RowPositions, kept: Tensor) -> Tensor:
         rows, total, d = heads.shape
         kv_heads = kept.shape[1] // 2
         group = total // kv_heads - 2
@@ -219,8 +220,8 @@ class TritonSteps:
         at_once = KEYS_AT_ONCE
         while STAGES_OF_KEYS * 2 * at_once * d * heads.element_size() > self.shared_bytes:
             at_once //= 2
-        _attend[kv_heads, rows](
-            heads, places.cos, places.sin, places.positions, kept, attended, rows, kv_heads, group, d**-0.5,
+        _append_and_attend[kv_heads, rows](
+            heads, at.cos, at.sin, at.positions, kept, attended, rows, kv_heads, group, d**-0.5,
             D=d, HALF=d // 2, R=LEAST_ROWS, M=max(LEAST_ROWS, triton.next_power_of_2(group)), N=at_once,
             num_warps=4, num_stages=STAGES_OF_KEYS,
         )  # fmt: skip

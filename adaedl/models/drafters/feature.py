@@ -1,15 +1,10 @@
-"""The two kinds of drafter behind one protocol.
-
-An *independent* drafter is any causal LM with the target's tokenizer, the setting of the paper. A
-*feature* drafter is one decoder layer that reads the target's hidden states (see drafter_net.py).
-Both propose from an explicit distribution, so that every stopper and both verification rules work on
-both unchanged.
+"""The feature drafter: one decoder layer that reads the target's hidden states (`net.py` has its network),
+and a vocabulary that grows with the text.
 """
 
 import json
 from bisect import bisect_right
 from pathlib import Path
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,126 +12,15 @@ from safetensors import safe_open
 from torch import Tensor
 
 from adaedl.errors import UserError
+from adaedl.models.cpu import backends
+from adaedl.models.cpu.attention import StaticCache, causal_mask, grouped_query_attention
 from adaedl.models.cpu.int8 import quantize
-from adaedl.models.cpu.packed import (
-    Norm,
-    PackedGate,
-    PackedLayer,
-    PackedLinear,
-    Rotary,
-    StaticCache,
-    attend,
-    causal_mask,
-    default_frequencies,
-    kernels,
-    multiplies_int8,
-    pair_rotary_rows,
-    slowest_path,
-)
+from adaedl.models.cpu.layer import Norm, PackedLayer
+from adaedl.models.cpu.linear import PackedGate, PackedLinear, slowest_path
 from adaedl.models.drafters.net import DrafterConfig, DrafterNet, ridge, unit_rms
 from adaedl.models.drafters.text_memory import MATCH_BONUS, TextMemory
-from adaedl.models.runner import PREFILL_CHUNK, Runner, prefill
-
-
-class DraftSession(Protocol):
-    """One sequence being drafted. Its state is a cache; `begin` and `extend` append to it.
-
-    Attributes:
-        vocab: [Vq] the target's ids that logits are for, None where they are all of the target's own. It
-            may grow with `begin`, never within a round.
-    """
-
-    vocab: Tensor | None
-
-    def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
-        """Start a round. token_ids [m] are the tokens that became certain since the last call (accepted
-        drafts, then the target's own token, then those of rounds without drafts), features [m, F] the
-        target's features one position before each (zeros before the very first token). Drops what was
-        drafted and not accepted. Returns the logits [Vq] for the next token."""
-
-    def extend(self, token_id: Tensor) -> Tensor:
-        """Append a drafted token (a tensor of one element) and return the logits [Vq] for the next."""
-
-    def rewind(self, accepted: int) -> None:
-        """End a round: drop its drafts but for the first `accepted`. Without it `begin` takes them from its
-        token_ids, which must then be those of one round."""
-
-    def copy(self) -> "DraftSession":
-        """An independent session in the same state."""
-
-
-class Drafter(Protocol):
-    """What proposes tokens.
-
-    Attributes:
-        vocab: the target's ids of a trimmed output vocabulary, before a text adds its own to it; None where
-            it is the target's.
-        feature_layers: which of the target's hidden states it reads; empty for an independent drafter.
-    """
-
-    kind: str
-    vocab: Tensor | None
-    feature_layers: tuple[int, ...]
-    max_context: int
-    path: str
-
-    def start(self, prompt_ids: Tensor, features: Tensor | None, capacity: int) -> DraftSession:
-        """A session that has seen prompt_ids [T] (the prompt but for its last token), whose target
-        features are features [T, F], with room for `capacity` tokens in all."""
-
-
-class IndependentDrafter:
-    """Any runner as the draft model.
-
-    Args:
-        runner: with as many logits as the target.
-        vocab: [Vq] the ids that it may propose; None for all of them.
-    """
-
-    kind = "independent"
-    feature_layers: tuple[int, ...] = ()
-
-    def __init__(self, runner: Runner, vocab: Tensor | None = None):
-        self.runner = runner
-        self.vocab = vocab
-        self.max_context = runner.max_context
-        self.path = runner.path
-
-    def start(self, prompt_ids: Tensor, features: Tensor | None, capacity: int) -> "IndependentSession":
-        cache = self.runner.new_cache(capacity)
-        if len(prompt_ids):
-            prefill(self.runner, prompt_ids, cache)
-        return IndependentSession(self.runner, cache, len(prompt_ids), self.vocab)
-
-
-class IndependentSession:
-    """The draft model's cache. Accepted drafts it has seen stay in it; the rest is rewound."""
-
-    def __init__(self, runner: Runner, cache, certain: int, vocab: Tensor | None):
-        self.runner = runner
-        self.cache = cache
-        self.vocab = vocab
-        self.certain = certain  # tokens known to be part of the text; those after them are drafts
-
-    def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
-        self.certain += len(token_ids)
-        # All but the last of token_ids may be in the cache already, as drafts that were accepted.
-        keep = min(self.cache.length, self.certain - 1)
-        self.cache.rewind(keep)
-        return self._logits(token_ids[keep - self.certain :])
-
-    def extend(self, token_id: Tensor) -> Tensor:
-        return self._logits(token_id.view(1))
-
-    def _logits(self, token_ids: Tensor) -> Tensor:
-        logits = self.runner.forward(token_ids, self.cache, "last").logits[0]
-        return logits if self.vocab is None else logits[self.vocab]
-
-    def rewind(self, accepted: int) -> None:
-        self.cache.rewind(min(self.cache.length, self.certain + accepted))
-
-    def copy(self) -> "IndependentSession":
-        return IndependentSession(self.runner, self.cache.copy(), self.certain, self.vocab)
+from adaedl.models.protocol import PREFILL_CHUNK, Runner
+from adaedl.models.rotary import Rotary, default_frequencies, pair_rotary_rows
 
 
 class FeatureDrafter:
@@ -157,16 +41,26 @@ class FeatureDrafter:
         embeddings: Tensor,
         int8: bool = False,
     ):
-        """`int8` has its weights rounded."""
-        c = self.config = net.config
-        device = target.device
-        self.vocab = vocab.to(device)
+        """`int8`: quantise the weights to int8."""
+        self.config = net.config
+        self.device = target.device
+        self.vocab = vocab.to(self.device)
         self.index_of = {token: index for index, token in enumerate(vocab.tolist())}
-        self.feature_layers = c.feature_layers
+        self.feature_layers = net.config.feature_layers
         self.max_context = target.max_context
-        self.device = device
+        self.embeddings = embeddings
         # A drafter is small: float32 everywhere keeps q the same however a device rounds.
-        net = net.float().to(device)
+        self._pack(net.float().to(self.device), int8)
+        self.compiled = None
+        if self.path == "kernels" and embeddings.dtype == torch.float32:
+            self.compiled = self._compile()
+        self.path += " int8" if int8 else ""
+        head = net.head.weight.detach() * net.out_norm.detach()
+        self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
+
+    def _pack(self, net: DrafterNet, int8: bool) -> None:
+        """Lay out the network's weights for products of a few rows."""
+        c = net.config
 
         def product(weight: Tensor, kind: type[PackedLinear] = PackedLinear) -> PackedLinear:
             if not int8:
@@ -174,13 +68,11 @@ class FeatureDrafter:
             numbers, scale = quantize(weight.detach())
             return kind(numbers, None, scale[:, 0])
 
-        self.embeddings = embeddings
         self.from_token = product(net.from_token.weight)
         self.from_features = product(net.from_features.weight)
         self.from_own = product(net.from_own.weight)
-        queries, keys, values = net.qkv.weight.detach().split(
-            [c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim, c.num_kv_heads * c.head_dim]
-        )
+        heads = [c.num_heads, c.num_kv_heads, c.num_kv_heads]
+        queries, keys, values = net.qkv.weight.detach().split([count * c.head_dim for count in heads])
         paired = [pair_rotary_rows(queries, c.head_dim), pair_rotary_rows(keys, c.head_dim), values]
         unit = Norm(None, c.rms_norm_eps)  # the norms' weights are a part of the products'
         self.layer = PackedLayer(
@@ -191,27 +83,27 @@ class FeatureDrafter:
             up=product(net.gate_up.weight * net.mlp_norm, PackedGate),
             down=product(net.down.weight),
         )
-        head = net.head.weight.detach() * net.out_norm.detach()
-        self.head = product(head)
-        self.rotary = Rotary(default_frequencies(c.head_dim, c.rope_theta), device=device)
-        products = [self.from_token, self.from_features, self.from_own, *self.layer.products, self.head]
-        self.path = slowest_path(products)
-        self.compiled = None
-        if self.path == "kernels" and embeddings.dtype == torch.float32:
-            self.compiled = kernels().Forward(
-                [self.layer],
-                embeddings,
-                unit,
-                self.head,
-                [self.rotary],
-                heads=c.num_heads,
-                kv_heads=c.num_kv_heads,
-                head_dim=c.head_dim,
-                eps=c.rms_norm_eps,
-                widths=(self.from_features.packed.record.inputs,),
-            )
-        self.path += " int8" if int8 else ""
-        self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
+        self.head = product(net.head.weight.detach() * net.out_norm.detach())
+        self.rotary = Rotary(default_frequencies(c.head_dim, c.rope_theta), device=self.device)
+        self.path = slowest_path(
+            [self.from_token, self.from_features, self.from_own, *self.layer.products, self.head]
+        )
+
+    def _compile(self):
+        """Return the drafter's forward as one call of the kernels."""
+        c = self.config
+        return backends.kernels().Forward(
+            [self.layer],
+            self.embeddings,
+            Norm(None, c.rms_norm_eps),
+            self.head,
+            [self.rotary],
+            heads=c.num_heads,
+            kv_heads=c.num_kv_heads,
+            head_dim=c.head_dim,
+            eps=c.rms_norm_eps,
+            widths=(self.from_features.packed.record.inputs,),
+        )
 
     def start(self, prompt_ids: Tensor, features: Tensor, capacity: int) -> "FeatureSession":
         c = self.config
@@ -237,8 +129,8 @@ class FeatureDrafter:
         return x, queries
 
     def project(self, token_ids: Tensor, seen: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The stream [T, H] of token_ids [T] at the positions first, first + 1, …, and their rotated queries
-        [T, heads, d], rotated keys and values [T, kv_heads, d]."""
+        """Return the stream [T, H] of token_ids [T] at the positions first, first + 1, …, and their rotated
+        queries [T, heads, d], rotated keys and values [T, kv_heads, d]."""
         c = self.config
         embedded = unit_rms(F.embedding(token_ids, self.embeddings).float(), 1e-12)
         x = self.from_token.plus(embedded, seen)
@@ -248,7 +140,8 @@ class FeatureDrafter:
         return x, rotated[:, : c.num_heads], rotated[:, c.num_heads :], heads[:, rotating:]
 
     def finish(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
-        """Own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T, heads·d]."""
+        """Return the own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T,
+        heads·d]."""
         x = self.layer.attention_out.plus(attended, x)
         x = self.layer.down.plus(self.layer.up(self.layer.mlp_norm(x)), x)
         own = unit_rms(x, self.config.rms_norm_eps)
@@ -277,8 +170,8 @@ class GrowingVocab:
             self.rows = torch.cat((self.rows, F.embedding(added, d.embeddings).float() @ d.embedding_to_row))
 
     def complete(self, own: Tensor, logits: Tensor, first: int, drafted: list[list[int]]) -> Tensor:
-        """Logits [N, Vq] over the whole vocabulary, from own output [N, H] and logits [N, trimmed] of N rows
-        whose certain text ends at the positions first, first + 1, …, each with its drafts after."""
+        """Return logits [N, Vq] over the whole vocabulary, from own output [N, H] and logits [N, trimmed] of
+        N rows whose certain text ends at the positions first, first + 1, …, each with its drafts after."""
         memory, index_of = self.memory, self.drafter.index_of
         trimmed = logits.shape[-1]
         if memory.extra:
@@ -343,13 +236,13 @@ class FeatureSession:
             )
         else:
             x, queries = drafter.append(self.cache, token_ids, from_seen(seen))
-            attended = attend(queries[-1:], self.cache.data[0, : self.cache.length], None)
+            attended = grouped_query_attention(queries[-1:], self.cache.data[0, : self.cache.length], None)
             self.own, logits = drafter.finish(x[-1:], attended)
         return self.words.complete(self.own, logits, self.certain - 1, [self.drafted])[0]
 
     def unroll(self, token_ids: Tensor, features: Tensor) -> "FeatureUnroll":
-        """`begin` at each of token_ids [N] at once: drafts on from every one of them, side by side, each as
-        if the text ended there. They are certain from then on; arguments are those of `begin`."""
+        """Begin at each of token_ids [N] at once and return drafts from every one of them, side by side, each
+        as if the text ended there. They are certain from then on; arguments are those of `begin`."""
         self.cache.rewind(self.certain)
         self.words.append(token_ids)
         unroll = FeatureUnroll(self.cache, self.words.copy(), token_ids, features)
@@ -388,7 +281,7 @@ class FeatureUnroll:
             x, queries = drafter.append(cache, token_ids, drafter.from_features(features))
             mask = causal_mask(self.rows, cache.length, c.num_heads // c.num_kv_heads)
             mask = None if mask is None else mask.to(x.device)
-            own, logits = drafter.finish(x, attend(queries, self.shared, mask))
+            own, logits = drafter.finish(x, grouped_query_attention(queries, self.shared, mask))
         self._complete(own, logits)
 
     def extend(self, token_ids: Tensor) -> Tensor:
@@ -410,7 +303,7 @@ class FeatureUnroll:
             seen = drafter.from_own(self.own)
             x, queries, keys, values = drafter.project(token_ids, seen, self.first + drafts + 1)
             self.tails[:, drafts, 0], self.tails[:, drafts, 1] = keys, values
-            own, logits = drafter.finish(x, self._attend(queries, drafts + 1))
+            own, logits = drafter.finish(x, self._attend_with_tails(queries, drafts + 1))
         self._complete(own, logits)
         return self.logits
 
@@ -418,7 +311,7 @@ class FeatureUnroll:
         self.own = own
         self.logits = self.words.complete(own, logits, self.first, self.drafted)
 
-    def _attend(self, queries: Tensor, drafts: int) -> Tensor:
+    def _attend_with_tails(self, queries: Tensor, drafts: int) -> Tensor:
         c = self.drafter.config
         queries = queries.unflatten(1, (c.num_kv_heads, -1)) / c.head_dim**0.5  # [N, kv_heads, group, d]
         own_keys, own_values = self.tails[:, :drafts].unbind(2)
@@ -435,7 +328,7 @@ class FeatureUnroll:
 
 
 def read_drafter(path: Path | str) -> tuple[DrafterNet, Tensor]:
-    """The network in a drafter's safetensors file, in float32, and its vocabulary [Vq].
+    """Return the network in a drafter's safetensors file, in float32, and its vocabulary [Vq].
 
     Raises:
         UserError: the file is missing.
@@ -459,8 +352,9 @@ def load_feature_drafter(
     target: Runner,
     embeddings: Tensor,
 ) -> FeatureDrafter:
-    """The drafter in a safetensors file, bound to its target and the target's embeddings [V, H]; in int8 on a
-    CPU that is fast at it: a draft step then takes less than half of its time and proposes nearly as well.
+    """Return the drafter in a safetensors file, bound to its target and the target's embeddings [V, H]; in
+    int8 on a CPU that is fast at it: a draft step then takes less than half of its time and proposes nearly
+    as well.
 
     Raises:
         UserError: the file is missing or was trained for another target.
@@ -473,5 +367,5 @@ def load_feature_drafter(
             net.config.hidden_size,
             embeddings.shape[1],
         )
-    int8 = target.device.type == "cpu" and multiplies_int8()
+    int8 = target.device.type == "cpu" and backends.multiplies_int8()
     return FeatureDrafter(net, vocab, target, embeddings, int8)

@@ -51,7 +51,7 @@ def _log(x, exponent):
 
 @triton.jit
 def _gumbel(seed, position, tokens):
-    """The noise of some tokens at a position, as noise.py defines it."""
+    """Return the noise of some tokens at a position, as noise.py defines it."""
     pair = (tokens >> 1).to(tl.uint32)
     nothing = pair * 0
     even_high, even_low, odd_high, odd_low = tl.philox(
@@ -75,7 +75,7 @@ def _draw(out, seed, position, size, N: tl.constexpr):
 
 
 def draw_rows(device: torch.device, seed: int, first: int, count: int, vocab_size: int) -> Tensor:
-    """`noise.noise_rows`, [count, V], on a GPU."""
+    """Return `noise.noise_rows`, [count, V], on a GPU."""
     out = torch.empty(count, vocab_size, device=device)
     blocks = triton.cdiv(vocab_size, AT_ONCE)
     _draw[blocks, count](out, seed, first, vocab_size, N=AT_ONCE, num_warps=8, **AS_WRITTEN)
@@ -167,8 +167,8 @@ def read_draft(
     temperature: float,
     score_temperature: float,
 ) -> DraftNumbers:
-    """The token that a draft's logits [Vq] give with the shared noise at a place, or at temperature 0 without
-    any, and its numbers at a score temperature. `vocab` [Vq] as in `DraftSession`."""
+    """Return the token that a draft's logits [Vq] give with the shared noise at a place, or at temperature 0
+    without any, and its numbers at a score temperature. `vocab` [Vq] as in `DraftSession`."""
     size = len(logits)
     blocks = triton.cdiv(size, AT_ONCE)
     greedy = noise is None

@@ -1,0 +1,46 @@
+"""Linear layers in int8, in the place of those of a transformers model."""
+
+from torch import Tensor, nn
+
+from adaedl.models.cpu.int8 import quantize
+from adaedl.models.cpu.linear import PackedLinear
+
+
+class Int8Linear(nn.Module):
+    """A linear layer in int8, in the place of one of transformers'."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight, scale = quantize(linear.weight.detach())
+        self.scale = scale[:, 0]
+        self.bias = None if linear.bias is None else linear.bias.detach()
+        self._packed = None
+
+    @classmethod
+    def of(cls, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> "Int8Linear":
+        """Return a layer of weights that are quantised already: [out, in] int8, and [out] scales."""
+        made = cls.__new__(cls)
+        nn.Module.__init__(made)
+        made.out_features, made.in_features = weight.shape
+        made.weight, made.scale, made.bias, made._packed = weight, scale, bias, None
+        return made
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._packed is None:
+            self._packed = PackedLinear(self.weight, self.bias, self.scale)
+        rows = x.reshape(-1, self.in_features)
+        return self._packed(rows).view(*x.shape[:-1], self.out_features)
+
+
+def quantize_model(model) -> None:
+    """Put `Int8Linear` in the place of every linear layer of a transformers model; embeddings stay."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Linear:
+                setattr(module, name, Int8Linear(child))
+
+
+def is_int8(model) -> bool:
+    """Return whether a transformers model has had `quantize_model`."""
+    return any(isinstance(module, Int8Linear) for module in model.modules())

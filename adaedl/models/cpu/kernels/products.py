@@ -1,0 +1,158 @@
+"""Products of rows with packed weights, in chunks that threads share."""
+
+import numpy as np
+
+from adaedl.models.cpu.int8 import LEAST_SCALE, LEVELS
+from adaedl.models.cpu.jit import compiled
+from adaedl.models.cpu.kernels.activations import activate, gate, tanh
+from adaedl.models.cpu.kernels.intrinsics import float32s, float_of_bits, int32s, uint8s
+from adaedl.models.cpu.kernels.records import ACTIVATE, ADD, CAP, GATE
+from adaedl.models.cpu.kernels.tiles import BLOCK, LANES, OFFSET, ROWS, bfloat16_tile, int8_tile, tile
+
+CHUNK = 192  # inputs whose products are added up before they join the sum
+NO_CAP = np.float32(0)
+FEW_CHUNKS = 32  # of a product: enough for threads to share out
+MOST_BLOCKS = 8  # of a chunk: between chunks a processor waits for its memory
+
+
+@compiled
+def max_magnitude(source, count):
+    """The maximum of |x| in a row, NaN where one is NaN. Without their signs, floats are ordered like the
+    integers of their bits, whose maximum a compiler finds a vector at a time."""
+    bits, most = int32s(source), np.int32(0)
+    for i in range(count):
+        most = max(most, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
+    return float_of_bits(most)
+
+
+@compiled
+def quantise_row(source, count, out):
+    """Quantise a row to integers from −LEVELS to LEVELS; returns their scale."""
+    x, y = float32s(source), uint8s(out)
+    scale = max_magnitude(source, count) / np.float32(LEVELS) + np.float32(LEAST_SCALE)
+    for i in range(count):
+        y[i] = np.uint8(np.int32(np.rint(x[i] / scale)) + np.int32(OFFSET))
+    return scale
+
+
+@compiled
+def quantise_if_int8(product, source, rows, rounded, scales):
+    """The address that the tiles of a product read for source [rows, inputs]: itself, or for int8 weights
+    `rounded`, where its quantised rows are written; their scales go to `scales`."""
+    if not product.scale:
+        return source
+    count = product.inputs
+    for row in range(rows):
+        float32s(scales)[row] = quantise_row(source + 4 * row * count, count, rounded + row * count)
+    return rounded
+
+
+@compiled
+def multiply_block(product, block, x, scales, first, rows, out):
+    """Write a block's outputs [rows, 32] for the rows from `first` on."""
+    inputs, y = product.inputs, float32s(out)
+    at = block * BLOCK
+    for i in range(rows * BLOCK):
+        y[i] = np.float32(0)
+    if product.scale:
+        weights = product.weight + block * inputs * BLOCK
+        int8_tile(rows, weights, x + first * inputs, inputs, inputs, out)
+        totals, s, sums = int32s(out), float32s(product.scale), int32s(product.sums)
+        for row in range(rows):
+            by = float32s(scales)[first + row]
+            for j in range(BLOCK):
+                total = totals[row * BLOCK + j] - np.int32(OFFSET) * sums[at + j]
+                y[row * BLOCK + j] = np.float32(total) * s[at + j] * by
+    else:
+        each = 2 if product.bfloat16 else 4
+        weights = product.weight + each * block * inputs * BLOCK
+        for at_input in range(0, inputs, CHUNK):  # in parts, which rounds less than one long sum
+            count = min(CHUNK, inputs - at_input)
+            here, weights_here = x + 4 * (first * inputs + at_input), weights + each * at_input * BLOCK
+            if product.bfloat16:
+                bfloat16_tile(rows, weights_here, here, inputs, count, out)
+            else:
+                tile(rows, weights_here, here, inputs, count, out)
+    if product.bias:
+        b = float32s(product.bias)
+        for row in range(rows):
+            for j in range(BLOCK):
+                y[row * BLOCK + j] += b[at + j]
+
+
+@compiled
+def store_block(sink, activation, cap, block, outputs, first, rows, work, out):
+    """Write a block's outputs to out [rows, outputs], or [rows, outputs/2] after a gate, as `sink` says."""
+    width = outputs // 2 if sink == GATE else outputs
+    at = block * (LANES if sink == GATE else BLOCK)
+    count = min(LANES if sink == GATE else BLOCK, width - at)
+    for row in range(rows):
+        y, z = float32s(work + 4 * row * BLOCK), float32s(out + 4 * ((first + row) * width + at))
+        if sink == GATE:
+            gate(activation, y, count, z)
+        elif sink == ADD:
+            for j in range(count):
+                z[j] += y[j]
+        elif sink == ACTIVATE:
+            activate(activation, y, count, z)
+        elif sink == CAP:
+            for j in range(count):
+                z[j] = cap * tanh(y[j] / cap)
+        else:
+            for j in range(count):
+                z[j] = y[j]
+
+
+@compiled
+def blocks_of(product, sink):
+    """How many blocks a product's outputs are."""
+    outputs = product.outputs
+    if sink == GATE:
+        return (outputs // 2 + LANES - 1) // LANES
+    return (outputs + BLOCK - 1) // BLOCK
+
+
+@compiled
+def groups_of(rows):
+    """How many times a block is read for rows."""
+    return (rows + ROWS - 1) // ROWS
+
+
+@compiled
+def span_of(blocks):
+    """How many blocks a chunk has."""
+    return min(max(blocks // FEW_CHUNKS, 1), MOST_BLOCKS)
+
+
+@compiled
+def product_chunks(product, sink, rows):
+    """How many chunks a product of rows has: blocks side by side, for as many rows as a tile has."""
+    blocks = blocks_of(product, sink)
+    span = span_of(blocks)
+    return (blocks + span - 1) // span * groups_of(rows)
+
+
+@compiled
+def part_of(product, sink, rows, chunk):
+    """A chunk's first block and the one after its last, its first row, and how many rows it has."""
+    blocks, groups = blocks_of(product, sink), groups_of(rows)
+    span = span_of(blocks)
+    start, first = chunk // groups * span, chunk % groups * ROWS
+    return start, min(start + span, blocks), first, min(ROWS, rows - first)
+
+
+@compiled
+def multiply_chunk(product, sink, chunk, rows, x, scales, work):
+    """Compute a chunk of a product of rows into `work` [blocks, 8, 32]."""
+    start, end, first, count = part_of(product, sink, rows, chunk)
+    for block in range(start, end):
+        multiply_block(product, block, x, scales, first, count, work + 4 * (block - start) * ROWS * BLOCK)
+
+
+@compiled
+def store_chunk(product, sink, activation, cap, chunk, rows, work, out):
+    """Write a chunk's outputs to `out`, as `store_block`."""
+    start, end, first, count = part_of(product, sink, rows, chunk)
+    for block in range(start, end):
+        here = work + 4 * (block - start) * ROWS * BLOCK
+        store_block(sink, activation, cap, block, product.outputs, first, count, here, out)

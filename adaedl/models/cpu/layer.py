@@ -1,0 +1,59 @@
+"""A decoder layer as data."""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from adaedl.models.cpu.linear import PackedLinear
+
+
+class Norm(NamedTuple):
+    """x at unit root mean square, times a weight [H] where there is one. `center` subtracts the mean first
+    and adds a bias [H] at the end: a layer norm."""
+
+    weight: Tensor | None
+    eps: float
+    bias: Tensor | None = None
+    center: bool = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        shape = x.shape[-1:]
+        if self.center:
+            return F.layer_norm(x, shape, self.weight, self.bias, self.eps)
+        return F.rms_norm(x, shape, self.weight, self.eps)
+
+
+class PackedLayer(NamedTuple):
+    """A decoder layer as data. A norm that is None is not applied.
+
+    Attributes:
+        attention_norm: before queries, keys and values.
+        qkv: rows of queries, keys (both paired by `pair_rotary_rows`) and values.
+        query_norm, key_norm: over each head [d] by itself where `norm_heads`, else over the full width
+            [heads·d]; weights in the order of the rows.
+        rotary: which of the model's rotary embeddings; None where the layer does not rotate.
+        window: how many last positions a token sees, itself included; None for all.
+        attention_out_norm, mlp_out_norm: before what attention and the MLP give is added to the stream.
+        parallel: whether the MLP reads the layer's input and not the stream after attention.
+        up: the MLP's first product with its activation, a `PackedGate` or a `PackedUp`.
+    """
+
+    attention_norm: Norm | None
+    qkv: PackedLinear
+    attention_out: PackedLinear
+    mlp_norm: Norm | None
+    up: PackedLinear
+    down: PackedLinear
+    query_norm: Norm | None = None
+    key_norm: Norm | None = None
+    norm_heads: bool = True
+    rotary: int | None = 0
+    window: int | None = None
+    attention_out_norm: Norm | None = None
+    parallel: bool = False
+    mlp_out_norm: Norm | None = None
+
+    @property
+    def products(self) -> tuple[PackedLinear, ...]:
+        return (self.qkv, self.attention_out, self.up, self.down)

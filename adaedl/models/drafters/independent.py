@@ -1,0 +1,59 @@
+"""A causal language model as the draft model."""
+
+from torch import Tensor
+
+from adaedl.models.protocol import Runner, prefill
+
+
+class IndependentDrafter:
+    """Any runner as the draft model.
+
+    Args:
+        runner: with as many logits as the target.
+        vocab: [Vq] the ids that it may propose; None for all of them.
+    """
+
+    kind = "independent"
+    feature_layers: tuple[int, ...] = ()
+
+    def __init__(self, runner: Runner, vocab: Tensor | None = None):
+        self.runner = runner
+        self.vocab = vocab
+        self.max_context = runner.max_context
+        self.path = runner.path
+
+    def start(self, prompt_ids: Tensor, features: Tensor | None, capacity: int) -> "IndependentSession":
+        cache = self.runner.new_cache(capacity)
+        if len(prompt_ids):
+            prefill(self.runner, prompt_ids, cache)
+        return IndependentSession(self.runner, cache, len(prompt_ids), self.vocab)
+
+
+class IndependentSession:
+    """The draft model's cache. Accepted drafts it has seen stay in it; the rest is rewound."""
+
+    def __init__(self, runner: Runner, cache, certain: int, vocab: Tensor | None):
+        self.runner = runner
+        self.cache = cache
+        self.vocab = vocab
+        self.certain = certain  # tokens known to be part of the text; those after them are drafts
+
+    def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
+        self.certain += len(token_ids)
+        # All but the last of token_ids may be in the cache already, as drafts that were accepted.
+        keep = min(self.cache.length, self.certain - 1)
+        self.cache.rewind(keep)
+        return self._logits(token_ids[keep - self.certain :])
+
+    def extend(self, token_id: Tensor) -> Tensor:
+        return self._logits(token_id.view(1))
+
+    def _logits(self, token_ids: Tensor) -> Tensor:
+        logits = self.runner.forward(token_ids, self.cache, "last").logits[0]
+        return logits if self.vocab is None else logits[self.vocab]
+
+    def rewind(self, accepted: int) -> None:
+        self.cache.rewind(min(self.cache.length, self.certain + accepted))
+
+    def copy(self) -> "IndependentSession":
+        return IndependentSession(self.runner, self.cache.copy(), self.certain, self.vocab)

@@ -1,0 +1,9 @@
+"""How fetching and loading a pair tell what they are doing."""
+
+from collections.abc import Callable
+
+Progress = Callable[[str, float | None], None]  # of a Sentence, and a fraction 0..1 or None
+
+
+def silent(sentence: str, fraction: float | None) -> None:
+    """Report nothing."""
