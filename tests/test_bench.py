@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from toys import tiny_llama, tiny_pair
 
-from adaedl.__main__ import thread_words
+from adaedl.cli.tables import thread_words
 from adaedl.decoding import read_prompt
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.errors import UserError

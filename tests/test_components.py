@@ -35,7 +35,7 @@ from components.serving.race_session import Session, play
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
 PROJECT = assets.ASSETS.parent
-COMPONENTS = [*PROJECT.glob("components/*.py")]
+COMPONENTS = [*PROJECT.glob("components/**/*.py")]
 SOURCES = [*assets.ASSETS.glob("js/**/*.js"), *COMPONENTS]
 
 
@@ -271,11 +271,11 @@ def test_a_label_without_a_text_is_an_error_at_once():
 
 def templates() -> set[str]:
     """What UserError and Sentence are given in all of the engine that the page runs, and in the page."""
-    shell_only = {"__main__.py", "bench.py", "check.py", "launch.py", "llama_cpp.py", "shapes.py"}
+    shell_only = {"cli", "distill", "peers", "bench.py", "check.py", "launch.py", "shapes.py"}
     shell_only |= {"neighbours.py", "neighbour_engine.py"}
     found = set()
-    for file in [*PROJECT.glob("adaedl/*.py"), *PROJECT.glob("adaedl/models/*.py"), *COMPONENTS]:
-        if file.name in shell_only:
+    for file in [*PROJECT.glob("adaedl/**/*.py"), *COMPONENTS]:
+        if shell_only & set(file.relative_to(PROJECT).parts):
             continue
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UserError", "Sentence"):

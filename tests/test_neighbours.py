@@ -15,7 +15,7 @@ import torch
 from folders import make_tokenizer, save_model
 from toys import tiny_pair
 
-from adaedl.__main__ import main
+from adaedl.cli.main import main
 from adaedl.errors import UserError
 from adaedl.measure import neighbours
 from adaedl.measure.neighbour_engine import busy_processes, second_engine
@@ -265,7 +265,7 @@ def test_a_second_engine_that_dies_is_told_of(pair_name):
     ],
 )
 def test_what_will_not_do_is_refused_before_the_pair_is_loaded(arguments, said, monkeypatch, capsys):
-    monkeypatch.setattr("adaedl.__main__.load", None)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", None)
     assert main(["bench", "--neighbours", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from adaedl.__main__ import main
+from adaedl.cli.main import main
 from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.measure import shapes
