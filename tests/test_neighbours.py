@@ -29,7 +29,7 @@ from adaedl.measure.neighbours import (
     measure,
     result_row,
 )
-from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.work import DecodingWork
 from adaedl.metrics import BASELINE
 from adaedl.models.runner import TransformersRunner
 from adaedl.system.control_groups import group_with_quota
@@ -164,13 +164,13 @@ def test_a_row_has_the_median_of_the_ratios_within_each_cycle():
 def test_a_measurement_repeats_a_text_until_its_time_is_over_and_no_longer():
     runs = []
 
-    def run(most_s: float) -> Tally:
+    def run(most_s: float) -> DecodingWork:
         runs.append(most_s)
-        return Tally(tokens=4, seconds=0.5)
+        return DecodingWork(tokens=4, seconds=0.5)
 
     assert measure(neighbours.System("adaedl", BASELINE, run), 1.2, 7.0).tokens == 12
     assert runs == [7.0] * 3
-    empty = neighbours.System("adaedl", BASELINE, lambda _: Tally())
+    empty = neighbours.System("adaedl", BASELINE, lambda _: DecodingWork())
     assert measure(empty, 1.0).tokens == 0
 
 

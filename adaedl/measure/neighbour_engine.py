@@ -174,7 +174,7 @@ def _serve(orders: SimpleQueue[dict], answer) -> None:
             raise UserError("it may not join a control group ({}).", error.strerror) from error
     prepare_threads()  # in the group, and before the libraries that read it are imported
     from adaedl.measure.neighbours import make_systems, measure
-    from adaedl.measure.peers.transformers import Tally
+    from adaedl.measure.work import DecodingWork
     from adaedl.pairs.loading import load_pair
     from adaedl.system.threads import threads_in_use
 
@@ -187,17 +187,17 @@ def _serve(orders: SimpleQueue[dict], answer) -> None:
         order = orders.get()
         system = systems[order["system"]]
         if order["do"] == "measure":
-            tally = measure(system, order["least_s"], order["most_s"])
+            work = measure(system, order["least_s"], order["most_s"])
         else:
             answer(working=True)
-            tallies = [system.run(order["most_s"])]
+            texts = [system.run(order["most_s"])]
             while orders.empty():
-                tallies.append(system.run(order["most_s"]))
+                texts.append(system.run(order["most_s"]))
             orders.get()
-            tally = Tally()
-            for whole in tallies[:-1] or tallies:  # the last one ran on after its neighbour had stopped
-                tally.add(whole)
-        answer(tokens_per_s=tally.tokens / tally.seconds if tally.tokens and tally.seconds else None)
+            work = DecodingWork()
+            for text in texts[:-1] or texts:  # the last one ran on after its neighbour had stopped
+                work.add(text)
+        answer(tokens_per_s=work.tokens_per_s)
 
 
 if __name__ == "__main__":

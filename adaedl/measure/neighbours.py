@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from adaedl.decoding import read_prompt
 from adaedl.errors import Sentence, UserError
-from adaedl.measure.bench import Job, check_repeats, run_lane, run_transformers
+from adaedl.measure.bench import Job, check_repeats, rotated, run_lane, run_transformers
 from adaedl.measure.forwards import machine
 from adaedl.measure.neighbour_engine import Engine, busy_processes, second_engine
 from adaedl.measure.peers import transformers as reference
-from adaedl.measure.peers.transformers import Tally
 from adaedl.measure.prompts import BENCH_PROMPTS
+from adaedl.measure.work import DecodingWork
 from adaedl.metrics import BASELINE
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling, check_run
@@ -60,7 +60,7 @@ class System:
 
     system: str
     lane: str
-    run: Callable[[float], Tally]
+    run: Callable[[float], DecodingWork]
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Measured:
 
 
 def check_neighbours(max_new_tokens: int, repeats: int, seed: int) -> None:
-    """All that can be said against a run before its pair is loaded.
+    """Check what can be checked before the pair is loaded.
 
     Raises:
         UserError: naming the value that will not do, and what would.
@@ -106,9 +106,9 @@ def make_systems(pair: Pair, max_new_tokens: int, seed: int) -> list[System]:
     return [*lanes, System("transformers_generate", "generate", lambda most_s: generate(most_s=most_s))]
 
 
-def measure(system: System, least_s: float = LEAST_S, most_s: float = MOST_S) -> Tally:
+def measure(system: System, least_s: float = LEAST_S, most_s: float = MOST_S) -> DecodingWork:
     """Run a system's text until its clock has counted `least_s` seconds; return the sum."""
-    total = Tally()
+    total = DecodingWork()
     for _ in range(MOST_RUNS):
         total.add(system.run(most_s))
         if total.seconds >= least_s:
@@ -156,34 +156,41 @@ def neighbours_in_parts(
         limited = _limited_engine(processes, engine)
         measured = {(condition, system): Measured() for condition in CONDITIONS for system in systems}
         reasons = dict.fromkeys(CONDITIONS) | ({} if isinstance(limited, Engine) else {QUOTA: str(limited)})
-        told = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine(pair),
-            "pair": {"name": pair.name, "target": pair.target_name, "draft": pair.draft_name},
-            "max_new_tokens": max_new_tokens,
-            "transformers_tokens": min(max_new_tokens, TRANSFORMERS_TOKENS),
-            "temperature": TEMPERATURE,
-            "repeats": repeats,
-            "seed": seed,
-            "conditions": [
-                {"name": name, "title": title, "not_measured": reasons[name]}
-                for name, title in CONDITIONS.items()
-            ],
-        }
+        about = _describe(pair, max_new_tokens, repeats, seed, reasons)
         possible = [condition for condition in CONDITIONS if not reasons[condition]]
         steps = schedule(possible, repeats)
         with tqdm(total=len(steps) * len(systems), unit="text", file=sys.stderr) as bar:
             for left, (cycle, condition) in zip(reversed(range(len(steps))), steps, strict=True):
-                for number, system in _rotated(list(enumerate(systems)), cycle):
+                for number, system in rotated(list(enumerate(systems)), cycle):
                     bar.set_description(f"{CONDITIONS[condition]}, {system.system} {system.lane}")
                     _measure_in(condition, cycle, number, system, measured, neighbour, limited)
                     bar.update()
-                yield told | {"complete": not left, **_results(systems, measured)}
+                yield about | {"complete": not left, **_results(systems, measured)}
+
+
+def _describe(
+    pair: Pair, max_new_tokens: int, repeats: int, seed: int, reasons: dict[str, str | None]
+) -> dict:
+    """What was measured and on what; `reasons` say why a condition, by name, was not measured."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(pair),
+        "pair": {"name": pair.name, "target": pair.target_name, "draft": pair.draft_name},
+        "max_new_tokens": max_new_tokens,
+        "transformers_tokens": min(max_new_tokens, TRANSFORMERS_TOKENS),
+        "temperature": TEMPERATURE,
+        "repeats": repeats,
+        "seed": seed,
+        "conditions": [
+            {"name": name, "title": title, "not_measured": reasons[name]}
+            for name, title in CONDITIONS.items()
+        ],
+    }
 
 
 def schedule(conditions: list[str], repeats: int) -> list[tuple[int, str]]:
     """Return the cycle and the condition of each step: every cycle begins one condition later."""
-    return [(cycle, condition) for cycle in range(repeats) for condition in _rotated(conditions, cycle)]
+    return [(cycle, condition) for cycle in range(repeats) for condition in rotated(conditions, cycle)]
 
 
 def _limited_engine(processes: ExitStack, engine: dict) -> Engine | Sentence:
@@ -218,9 +225,9 @@ def _measure_in(
                 surroundings.enter_context(neighbour.working(number, MOST_S))
             elif condition in BUSY:
                 surroundings.enter_context(busy_processes(BUSY[condition]))
-            tally = measure(system, LEAST_S, MOST_S)
+            work = measure(system, LEAST_S, MOST_S)
             found.threads = torch.get_num_threads()
-        speed = tally.tokens / tally.seconds if tally.tokens and tally.seconds else None
+        speed = work.tokens_per_s
         if condition == TWO_ENGINES and neighbour.tokens_per_s:
             found.neighbours[cycle] = neighbour.tokens_per_s
     if speed:
@@ -280,13 +287,8 @@ def _spread(name: str, values: list[float]) -> dict[str, float]:
     return {name: median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
 
 
-def _rotated(values: list, by: int) -> list:
-    by %= len(values)
-    return values[by:] + values[:by]
-
-
 def report(result: dict) -> str:
-    """What `bench --neighbours` prints of the object it writes, below the machine."""
+    """Return what `bench --neighbours` prints of the object it writes, below the machine."""
     import pandas as pd
 
     titles = {condition["name"]: condition["title"] for condition in result["conditions"]}

@@ -28,6 +28,7 @@ from adaedl.measure.bench import (
     System,
     check_repeats,
     result_row,
+    rotated,
     run_lane,
     run_transformers,
     search_assisted,
@@ -43,7 +44,7 @@ from adaedl.measure.forwards import (
     target_times,
     weights_read,
 )
-from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.work import DecodingWork
 from adaedl.models.cpu.layerwise import random_layerwise
 from adaedl.models.drafters.drafter import IndependentDrafter
 from adaedl.models.runner import Output, Runner, make_runner
@@ -114,7 +115,7 @@ SHAPES = {
 def check_shapes(
     lanes: list[str], max_new_tokens: int, repeats: int, seed: int, acceptance: float = ACCEPTANCE
 ) -> None:
-    """All that can be said against a bench of shapes before a model is made.
+    """Check what can be checked before a model is made.
 
     Raises:
         UserError: naming the value that will not do, and what would.
@@ -359,42 +360,11 @@ def bench_shape(
         device=pair.device,
         dtype=read_dtype(dtype),
     )
-    told = replace(
-        pair,
-        target=ScriptedRunner(pair.target, script.target, script.first),
-        drafter=IndependentDrafter(ScriptedRunner(pair.drafter.runner, script.draft, script.first)),
-    )
-    context = read_prompt(told, prompt_ids, max_new_tokens)
-    job = Job(prompt_ids, context, Sampling(0), max_new_tokens, seed)
-
-    def generate(job: Job, **drafting) -> Tally:
-        with ExitStack() as hooks:
-            hooks.enter_context(scripted(target, script.target, script.first))
-            hooks.enter_context(scripted(draft, script.draft, script.first))
-            return run_transformers(pair, target, job, **drafting)
-
-    systems = [System("adaedl", lane, partial(run_lane, told, lane)) for lane in with_baseline(lanes)]
-    left_out = {}
-    assisted = partial(generate, assistant=draft)
-    if isinstance(target, PackedAway):
-        left_out = dict.fromkeys(("transformers_generate", "transformers_assisted"), NO_MODEL)
-    else:
-        systems.append(System("transformers_generate", "generate", generate))
-        systems.append(System("transformers_assisted", "defaults", assisted))
-    for system in systems:
-        system.run(job)
-    if not left_out:
-        short = replace(job, max_new_tokens=min(SEARCH_TOKENS, max_new_tokens))
-        systems.append(search_assisted(assisted, [short]))
-
-    ran = {system: Runs() for system in systems}
-    runs = repeats * len(systems)
-    with tqdm(total=runs, desc=shape.name, unit="text", leave=False, file=sys.stderr) as bar:
-        for repeat in range(repeats):
-            turn = repeat % len(systems)
-            for system in systems[turn:] + systems[:turn]:
-                ran[system].add("the script", system.run(job))
-                bar.update()
+    models = (target, draft)
+    told = scripted_pair(pair, script)
+    job = Job(prompt_ids, read_prompt(told, prompt_ids, max_new_tokens), Sampling(0), max_new_tokens, seed)
+    systems, left_out = _systems(pair, told, models, script, with_baseline(lanes), job)
+    ran = _run_all(systems, job, repeats, shape.name)
     return {
         "shape": shape.name,
         "like": shape.like,
@@ -410,6 +380,57 @@ def bench_shape(
         "left_out": left_out,
         "results": [result_row(system, 0.0, ran[system], ran[systems[0]]) for system in systems],
     }
+
+
+def scripted_pair(pair: Pair, script: Script) -> Pair:
+    """Return a pair whose models compute as before and then say what a script says."""
+    return replace(
+        pair,
+        target=ScriptedRunner(pair.target, script.target, script.first),
+        drafter=IndependentDrafter(ScriptedRunner(pair.drafter.runner, script.draft, script.first)),
+    )
+
+
+def _systems(
+    pair: Pair, told: Pair, models: tuple, script: Script, lanes: list[str], job: Job
+) -> tuple[list[System], dict[str, str]]:
+    """Return the systems to measure, warmed up on a job, and those left out, each with the reason.
+
+    Args:
+        told: the scripted pair.
+        models: target and draft as `make_pair` gives them.
+    """
+    target, draft = models
+
+    def generate(job: Job, **drafting) -> DecodingWork:
+        with ExitStack() as hooks:
+            hooks.enter_context(scripted(target, script.target, script.first))
+            hooks.enter_context(scripted(draft, script.draft, script.first))
+            return run_transformers(pair, target, job, **drafting)
+
+    systems = [System("adaedl", lane, partial(run_lane, told, lane)) for lane in lanes]
+    whole_models = not isinstance(target, PackedAway)
+    assisted = partial(generate, assistant=draft)
+    if whole_models:
+        systems.append(System("transformers_generate", "generate", generate))
+        systems.append(System("transformers_assisted", "defaults", assisted))
+    for system in systems:
+        system.run(job)
+    if not whole_models:
+        return systems, dict.fromkeys(("transformers_generate", "transformers_assisted"), NO_MODEL)
+    short = replace(job, max_new_tokens=min(SEARCH_TOKENS, job.max_new_tokens))
+    return [*systems, search_assisted(assisted, [short])], {}
+
+
+def _run_all(systems: list[System], job: Job, repeats: int, title: str) -> dict[System, Runs]:
+    """Run every system on a job `repeats` times, in an order that moves on by one with every repeat."""
+    ran = {system: Runs() for system in systems}
+    with tqdm(total=repeats * len(systems), desc=title, unit="text", leave=False, file=sys.stderr) as bar:
+        for repeat in range(repeats):
+            for system in rotated(systems, repeat):
+                ran[system].add("the script", system.run(job))
+                bar.update()
+    return ran
 
 
 def bench_shapes(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> dict:

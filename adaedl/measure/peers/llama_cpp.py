@@ -16,7 +16,7 @@ import torch
 
 from adaedl.errors import UserError
 from adaedl.measure.peers import transformers as reference
-from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.work import DecodingWork
 from adaedl.models.cpu.families import can_pack
 from adaedl.models.cpu.packed import head_dim_of, pair_rotary_rows
 from adaedl.pairs.pair import Pair
@@ -111,7 +111,7 @@ class LlamaCpp:
         seed: int = 0,
         lookup: bool = False,
         drafts: int | None = None,
-    ) -> tuple[list[int], Tally]:
+    ) -> tuple[list[int], DecodingWork]:
         """What llama.cpp writes after a prompt, and the work of decoding it: the clock starts when the first
         token comes out, as in `reference.generate`.
 
@@ -120,13 +120,13 @@ class LlamaCpp:
         """
         from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
 
-        tally = Tally(forward_s=None)
+        work = DecodingWork(forward_s=None)
         find = LlamaPromptLookupDecoding(**({"num_pred_tokens": drafts} if drafts else {}))
 
         def draft(token_ids: np.ndarray, **_) -> np.ndarray:
             found = find(token_ids) if lookup else token_ids[:0]
-            tally.rounds += 1
-            tally.drafted += len(found)
+            work.rounds += 1
+            work.drafted += len(found)
             return found
 
         self.model.set_seed(seed)
@@ -140,9 +140,9 @@ class LlamaCpp:
             written.append(token)
             if token in self.eos_ids or len(written) == max_new_tokens:
                 break
-        tally.seconds, tally.tokens = ended - began, len(written) - 1
-        tally.accepted = tally.tokens - tally.rounds
-        return written, tally
+        work.seconds, work.tokens = ended - began, len(written) - 1
+        work.accepted = work.tokens - work.rounds
+        return written, work
 
 
 def _load(path: Path, capacity: int):

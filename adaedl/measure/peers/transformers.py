@@ -4,13 +4,13 @@ import copy
 import time
 from collections import OrderedDict
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from math import inf
 
 import torch
 from torch import Tensor
 
+from adaedl.measure.work import DecodingWork
 from adaedl.models.cpu.int8 import quantize_model
 from adaedl.models.cuda.graphs import GraphedLlama
 from adaedl.models.runner import Runner, TransformersRunner
@@ -18,28 +18,6 @@ from adaedl.pairs.loading import load_model, read_dtype
 from adaedl.pairs.pair import Pair
 from adaedl.pairs.weights import fetch_weights
 from adaedl.request import Sampling
-
-
-@dataclass
-class Tally:
-    """The work of decoding, prefill excluded: tokens written, seconds it took, of them in the models'
-    forwards (None where they were not timed), target forwards, and tokens drafted and accepted."""
-
-    tokens: int = 0
-    seconds: float = 0.0
-    forward_s: float | None = 0.0
-    rounds: int = 0
-    drafted: int = 0
-    accepted: int = 0
-
-    def add(self, other: "Tally") -> None:
-        self.tokens += other.tokens
-        self.seconds += other.seconds
-        timed = self.forward_s is not None and other.forward_s is not None
-        self.forward_s = self.forward_s + other.forward_s if timed else None
-        self.rounds += other.rounds
-        self.drafted += other.drafted
-        self.accepted += other.accepted
 
 
 def target_model(pair: Pair, rounded: bool = True):
@@ -92,8 +70,8 @@ def generate(
     drafts: int | None = None,
     confidence: float = 0.0,
     most_s: float = inf,
-) -> tuple[list[int], Tally]:
-    """What transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
+) -> tuple[list[int], DecodingWork]:
+    """Return what transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
 
     The clock runs from the first tokens that come out to the last, so that prefill is not in it, just as it
     is in no lane's.
@@ -104,26 +82,9 @@ def generate(
             gives one less than `confidence`. None drafts as transformers does by default.
         most_s: end the text after the first step at which the clock has passed this many seconds.
     """
-    from transformers import GenerationConfig
-
-    settings = {"do_sample": not sampling.greedy, "repetition_penalty": 1.0}
-    if not sampling.greedy:
-        settings |= {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
-    if lookup:
-        settings["prompt_lookup_num_tokens"] = lookup
     if assistant is not None:
-        constant = drafts is not None
-        assistant.generation_config.num_assistant_tokens = drafts
-        assistant.generation_config.num_assistant_tokens_schedule = "constant" if constant else None
-        assistant.generation_config.assistant_confidence_threshold = confidence if constant else None
-    ends = sorted(pair.eos_ids)
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        eos_token_id=ends or None,
-        pad_token_id=ends[0] if ends else None,
-        use_cache=True,
-        **settings,
-    )
+        _configure_assistant(assistant, drafts, confidence)
+    config = _generation_config(pair, sampling, max_new_tokens, lookup)
     watch = _Watch(target=model)
     with torch.random.fork_rng(), torch.inference_mode(), ExitStack() as hooks:
         torch.manual_seed(seed)
@@ -140,7 +101,35 @@ def generate(
             stopping_criteria=[partial(watch.has_taken, most_s)] if most_s < inf else None,
             assistant_model=assistant,
         )
-    return watch.token_ids, watch.tally(timed=pair.device.type == "cpu")
+    return watch.token_ids, watch.work(timed=pair.device.type == "cpu")
+
+
+def _generation_config(pair: Pair, sampling: Sampling, max_new_tokens: int, lookup: int | None):
+    from transformers import GenerationConfig
+
+    settings = {"do_sample": not sampling.greedy, "repetition_penalty": 1.0}
+    if not sampling.greedy:
+        settings |= {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
+    if lookup:
+        settings["prompt_lookup_num_tokens"] = lookup
+    ends = sorted(pair.eos_ids)
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        eos_token_id=ends or None,
+        pad_token_id=ends[0] if ends else None,
+        use_cache=True,
+        **settings,
+    )
+
+
+def _configure_assistant(assistant, drafts: int | None, confidence: float) -> None:
+    """Let a draft model draft as `generate` describes, or, without `drafts`, as transformers does by
+    default."""
+    constant = drafts is not None
+    config = assistant.generation_config
+    config.num_assistant_tokens = drafts
+    config.num_assistant_tokens_schedule = "constant" if constant else None
+    config.assistant_confidence_threshold = confidence if constant else None
 
 
 class _Watch:
@@ -179,11 +168,11 @@ class _Watch:
     def token_ids(self) -> list[int]:
         return [token for step in self.steps[1:] for token in step]
 
-    def tally(self, timed: bool) -> Tally:
+    def work(self, timed: bool) -> DecodingWork:
         """The first new tokens come with the prefill and are not counted. A GPU's forwards are queued
         rather than waited for, so their own time is known on the CPU alone."""
         written = [len(step) for step in self.steps[2:]]
-        return Tally(
+        return DecodingWork(
             tokens=sum(written),
             seconds=self.times[-1] - self.times[1],
             forward_s=self.forward_s if timed else None,
