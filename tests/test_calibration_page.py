@@ -15,8 +15,8 @@ from adaedl.replay.recording import Chain
 from adaedl.stopping import make_stopper
 from components.parts import assets
 from components.parts.controls import DEFAULTS
+from components.parts.recordings import describe_calibration, envelope
 from components.parts.settings import RaceSettings
-from components.recordings import describe_calibration, envelope
 
 GAMMAS = (0.0, 0.03, 0.2, 0.77, 1.0, 6.0)
 

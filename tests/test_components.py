@@ -24,13 +24,13 @@ from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
 from components.parts import assets
 from components.parts.controls import DEFAULTS, EXAMPLES, Controls, pair_label
 from components.parts.lanes_editor import check_lane, describe
-from components.parts.messages import say, say_error, tell_models
+from components.parts.messages import say, say_error
 from components.parts.palette import BASELINE_COLOUR, lane_colours
 from components.parts.settings import RaceSettings, draws_other_noise, read_lanes, read_seed
 from components.parts.texts import LANGUAGES, in_all_languages, text, texts, translations
 from components.serving.api import report
 from components.serving.language import ChineseBrowsers
-from components.serving.models_state import MAX_WAITING, LoadState, ModelsState
+from components.serving.models_state import MAX_WAITING, LoadState, ModelsState, describe_models
 from components.serving.race_session import Session, play
 
 HOSTILE = '<img src=x onerror="window.hacked=1">'
@@ -346,7 +346,7 @@ def test_the_status_line_is_told_data_never_html():
 
 
 def test_the_models_line_says_which_weights_are_used(models):
-    told = json.loads(tell_models(LoadState(DEFAULT_PAIR, "ready", "ready on cpu/float32"), models.pair))
+    told = json.loads(describe_models(LoadState(DEFAULT_PAIR, "ready", "ready on cpu/float32"), models.pair))
     assert (told["device"], told["target"], told["draft"]) == ("cpu/float32", "toy target", "toy draft")
     assert told["weights"].startswith("random")
 
@@ -509,14 +509,14 @@ def test_a_default_pair_that_cannot_be_loaded_is_said_on_the_page(tmp_path):
     with pytest.raises(UserError, match=r"no config\.json"):
         models.load(models.default).result()
     assert models.state.phase == "failed"
-    assert "config.json" in tell_models(models.state, models.pair)
+    assert "config.json" in describe_models(models.state, models.pair)
 
 
 def test_a_host_who_names_no_pair_of_ours_is_told_on_the_page():
     models = ModelsState("no-such-pair")
     with pytest.raises(UserError, match="There is no pair 'no-such-pair'"):
         models.load(models.default).result()
-    assert "no-such-pair" in tell_models(models.state, models.pair)
+    assert "no-such-pair" in describe_models(models.state, models.pair)
 
 
 def test_the_api_reports_a_race_and_at_its_end_the_whole_trace(models):

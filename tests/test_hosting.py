@@ -29,11 +29,10 @@ from components.pages import sweep as sweep_page
 from components.pages.page import build_page
 from components.parts import controls
 from components.parts.controls import DEFAULTS
-from components.recordings import DEPTH
-from components.serving import hosting, race_log
+from components.parts.recordings import DEPTH
 from components.serving import race_execution as running
+from components.serving import race_log
 from components.serving import zero_gpu as zero_gpu_module
-from components.serving.hosting import Host
 from components.serving.launch import launch
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, play
@@ -46,6 +45,8 @@ from components.serving.zero_gpu import (
     race_duration,
     recording_duration,
 )
+from components.settings import hosting
+from components.settings.hosting import Host
 
 TESTS = Path(__file__).resolve().parent
 PATIENCE = 60  # seconds

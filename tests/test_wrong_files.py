@@ -205,7 +205,7 @@ from adaedl.errors import UserError
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.weights import cache_dir, cached_weights
 from components.serving.security import for_strangers
-from components.serving.hosting import host
+from components.settings.hosting import host
 if os.geteuid() == 0:
     os.setuid(54321)
 else:

@@ -17,15 +17,15 @@ from components.parts.browser_events import when_over
 from components.parts.browser_part import browser_part
 from components.parts.controls import DEFAULTS, seed_field, unchecked
 from components.parts.messages import say, say_error
+from components.parts.recordings import PROMPT, envelope, measured_lanes
 from components.parts.settings import RaceSettings, read_seed, whole
 from components.parts.texts import text
-from components.recordings import PROMPT, envelope, measured_lanes
 from components.serving.answers import FAILED
-from components.serving.hosting import host
 from components.serving.jobs import GRACE_S
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Moment, Session, play, wait_for_pair
 from components.serving.recording_execution import recorded_parts
+from components.settings.hosting import host
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 TOKENS = 128  # of a recording, where the host allows as many

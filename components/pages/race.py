@@ -16,14 +16,14 @@ from components.parts.assets import module_address
 from components.parts.browser_events import when_over
 from components.parts.browser_part import browser_part
 from components.parts.controls import Controls, controls_view, defaults
-from components.parts.messages import say, say_error, tell_models
+from components.parts.messages import say, say_error
 from components.parts.player import RaceFeed, player_view
 from components.parts.recorded import recorded_view
 from components.parts.settings import RaceSettings, draws_other_noise
 from components.parts.texts import text
 from components.serving.api import add_api
 from components.serving.jobs import GRACE_S
-from components.serving.models_state import ModelsState
+from components.serving.models_state import ModelsState, describe_models
 from components.serving.race_session import Moment, Session, play
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
@@ -96,7 +96,7 @@ def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
     controls = controls_view(models.default)
     with gr.Row(elem_id="lines"):
         recorded_view()
-        models_line = browser_part("models", tell_models(models.state, models.pair))
+        models_line = browser_part("models", describe_models(models.state, models.pair))
     player = player_view()
     _wire_race(models, job, controls, models_line, player)
     _wire_link(page, models, controls)
@@ -134,7 +134,7 @@ def _wire_race(
             if moment.words != said:
                 changes[status] = said = moment.words
             if work.feed is None:
-                changes[models_line] = tell_models(models.state, models.pair)
+                changes[models_line] = describe_models(models.state, models.pair)
             else:
                 changes[player] = work.feed.new_text() if begun else work.feed.text
                 begun = True
@@ -256,7 +256,7 @@ def _wire_models(page: gr.Blocks, models: ModelsState, models_line: gr.HTML) -> 
     def poll():
         models.try_again()
         settled = models.state.phase in ("ready", "failed")
-        return tell_models(models.state, models.pair), gr.Timer(active=not settled)
+        return describe_models(models.state, models.pair), gr.Timer(active=not settled)
 
     page.load(poll, None, [models_line, timer], queue=False, **PRIVATE)
     timer.tick(poll, None, [models_line, timer], queue=False, **PRIVATE)

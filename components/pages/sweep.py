@@ -23,11 +23,11 @@ from components.parts.settings import read_lanes, whole
 from components.parts.sweep_results import example, open_rows, parquet, tell_results
 from components.parts.sweep_settings import SweepSettings, most_runs, runs_of
 from components.parts.texts import text
-from components.serving.hosting import host
 from components.serving.jobs import SWEEP_GRACE_S
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, wait_for_pair
 from components.serving.sweep_session import Pace, Progress, SweepSession, play_sweep
+from components.settings.hosting import host
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 DEFAULTS = SweepSettings(

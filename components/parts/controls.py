@@ -13,7 +13,7 @@ from components.parts.lanes_editor import lanes_editor
 from components.parts.messages import say
 from components.parts.settings import RaceSettings, read_lanes, read_seed, whole
 from components.parts.texts import text
-from components.serving.hosting import host
+from components.settings.hosting import host
 
 EXAMPLES = (
     "Explain how the water cycle works, step by step.",

@@ -9,7 +9,7 @@ from adaedl.measure.prompts import PROMPT_SETS, repeats_in, split_prompts
 from adaedl.measure.sweep import Cell, Grid, Prompt, built_in_prompts, prompts_from_lines
 from adaedl.request import MAX_LANES
 from components.parts.settings import RaceSettings
-from components.serving.hosting import MOST_DIGITS
+from components.settings.hosting import MOST_DIGITS
 
 MOST_RUNS = 400  # a page is shared; the command line has no such limit
 MOST_CHARACTERS = 10_000  # of a list of numbers: more than the longest seeds of so many runs

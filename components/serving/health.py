@@ -15,9 +15,8 @@ from adaedl.system.machine import device_name
 from adaedl.system.threads import threads_in_use
 from components.parts.browser_part import browser_part
 from components.parts.texts import in_all_languages
-from components.serving.hosting import host
 from components.serving.models_state import ModelsState
-from components.serving.zero_gpu import on_zero_gpu
+from components.settings.hosting import host, on_zero_gpu
 
 PACKAGES = ("torch", "transformers", "gradio", "huggingface_hub", "safetensors", "numpy", "pydantic")
 STARTED = time.monotonic()

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from components.parts.messages import say
-from components.serving.zero_gpu import on_zero_gpu
+from components.settings.hosting import on_zero_gpu
 
 # A page that lost its connection is loaded anew within seconds of its return; a tunnel or a change of network
 # takes up to a minute. Most races that nobody comes back to end by themselves in less.

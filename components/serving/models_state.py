@@ -5,6 +5,7 @@ All work on the device happens in one thread: models are loaded and races advanc
 time. A visitor holds the device for a whole race by taking a turn.
 """
 
+import json
 import logging
 import threading
 import time
@@ -18,10 +19,11 @@ from typing import Literal
 from adaedl.errors import Sentence, UserError
 from adaedl.pairs.pair import Pair
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, resolve
-from components.serving.hosting import host
+from components.parts.texts import in_all_languages
 from components.serving.jobs import Jobs
 from components.serving.security import for_strangers
-from components.serving.zero_gpu import lend, on_zero_gpu
+from components.serving.zero_gpu import lend
+from components.settings.hosting import host, on_zero_gpu
 
 MAX_WAITING = 60
 MAX_DOWNLOADS = 10  # one at a time
@@ -302,3 +304,13 @@ def _told(name: str, error: Exception) -> UserError:
 
 def _ready(pair: Pair) -> LoadState:
     return LoadState(pair.name, "ready", Sentence("ready on {}", pair.runs_on), 1.0)
+
+
+def describe_models(state: LoadState, pair: Pair | None) -> str:
+    """Return the value of the models line (assets/js/models.js): which models are loaded, or how far they are
+    and, once they are loaded, which weights they have."""
+    told = {"phase": state.phase, "sentence": in_all_languages(state.sentence), "fraction": state.fraction}
+    if state.phase == "ready" and pair:
+        told |= {"device": pair.runs_on, "target": pair.target_name, "draft": pair.draft_name}
+        told["weights"] = pair.weights
+    return json.dumps(told)

@@ -10,9 +10,9 @@ from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
 from adaedl.trace import Trace
 from components.parts.settings import RaceSettings
-from components.serving.hosting import host
 from components.serving.models_state import ModelsState
 from components.serving.zero_gpu import START_S, Quota, gpu_task, race_duration
+from components.settings.hosting import host
 
 MARGIN_S = 3  # ZeroGPU kills what takes longer than it said; a race that is ended here is kept
 UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is

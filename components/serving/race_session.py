@@ -17,7 +17,8 @@ from components.parts.settings import RaceSettings
 from components.serving.models_state import ModelsState, Turn
 from components.serving.race_execution import RaceHere, RaceOnZeroGpu
 from components.serving.race_log import RaceRecord
-from components.serving.zero_gpu import Quota, on_zero_gpu, quota_of
+from components.serving.zero_gpu import Quota, quota_of
+from components.settings.hosting import on_zero_gpu
 
 POLL_S = 0.3
 

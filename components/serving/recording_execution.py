@@ -8,12 +8,12 @@ from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
 from adaedl.replay.recording import Recording
 from adaedl.request import Sampling
+from components.parts.recordings import DEPTH
 from components.parts.settings import RaceSettings
-from components.recordings import DEPTH
-from components.serving.hosting import host
 from components.serving.models_state import ModelsState
 from components.serving.race_execution import MARGIN_S
-from components.serving.zero_gpu import START_S, Quota, gpu_task, on_zero_gpu, recording_duration
+from components.serving.zero_gpu import START_S, Quota, gpu_task, recording_duration
+from components.settings.hosting import host, on_zero_gpu
 
 UPDATE_S = 0.3
 

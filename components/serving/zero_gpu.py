@@ -6,7 +6,6 @@ fork inherits it, its weights moved to the GPU. What crosses between the two pro
 is given settings and gives back parts of a trace. Elsewhere all of this is plain functions and generators.
 """
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from functools import lru_cache, wraps
 
 from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
+from components.settings.hosting import on_zero_gpu
 
 START_S = 15  # to fork, to move the weights, to read the prompt
 TOKEN_S = 0.06  # a token of one lane with all that is recorded of it, on a pair of 7 billion weights
@@ -25,11 +25,6 @@ LEAST_S = START_S + 5  # below this, a task ends before it has begun
 FORGET_S = 3600  # when a quota grows again, where a refusal does not say
 
 _lent: Pair | None = None  # what a fork inherits
-
-
-def on_zero_gpu() -> bool:
-    """Whether this Space runs on ZeroGPU."""
-    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 if on_zero_gpu():

@@ -21,7 +21,7 @@ from adaedl.request import Sampling
 from components.pages.explore import ExploreSession, make_recording
 from components.pages.race import RaceWork
 from components.parts.controls import DEFAULTS
-from components.recordings import DEPTH
+from components.parts.recordings import DEPTH
 from components.serving import race_execution as running
 from components.serving import recording_execution as recording_run
 from components.serving import zero_gpu
