@@ -267,8 +267,8 @@ def rounds_after_stop(models: ModelsState, after_s: float) -> int:
         session.stop_requested = True
 
     timer = threading.Timer(after_s, stop)
-    with closing(play(models, replace(DEFAULTS, max_new_tokens=256), session)) as moments:
-        for _ in moments:
+    with closing(play(models, replace(DEFAULTS, max_new_tokens=256), session)) as updates:
+        for _ in updates:
             if session.trace is not None and not timer.is_alive() and not asked:
                 timer.start()
     timer.join()

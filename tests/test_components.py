@@ -28,7 +28,7 @@ from components.parts.messages import say, say_error
 from components.parts.palette import BASELINE_COLOUR, lane_colours
 from components.parts.settings import RaceSettings, draws_other_noise, read_lanes, read_seed
 from components.parts.texts import LANGUAGES, in_all_languages, text, texts, translations
-from components.serving.api import report
+from components.serving.api import describe_race
 from components.serving.language import ChineseBrowsers
 from components.serving.models_state import MAX_WAITING, LoadState, ModelsState, describe_models
 from components.serving.race_session import Session, play
@@ -413,8 +413,8 @@ def test_recorded_races_are_there_small_and_say_how_they_were_made():
 # The race as the page plays it
 
 
-def words(moment) -> str:
-    return json.loads(moment.words)["key"]
+def words(update) -> str:
+    return json.loads(update.words)["key"]
 
 
 def begin(models, session, **changes):
@@ -427,9 +427,9 @@ def begin(models, session, **changes):
 
 def test_a_played_race_is_the_very_race_of_the_engine(models):
     session = Session()
-    moments = list(play(models, settings(), session))
-    assert moments[-1].ended
-    assert json.loads(moments[-1].words) == {
+    updates = list(play(models, settings(), session))
+    assert updates[-1].ended
+    assert json.loads(updates[-1].words) == {
         "key": "page.status_finished",
         "values": {"lanes": 2, "tokens": 40, "device": "cpu/float32"},
     }
@@ -521,12 +521,12 @@ def test_a_host_who_names_no_pair_of_ours_is_told_on_the_page():
 
 def test_the_api_reports_a_race_and_at_its_end_the_whole_trace(models):
     session = Session()
-    assert report(session, False) == {"state": "waiting", "lanes": [], "seconds_to_wait": None}
+    assert describe_race(session, False) == {"state": "waiting", "lanes": [], "seconds_to_wait": None}
     playing = begin(models, session)
-    told = report(session, False)
+    told = describe_race(session, False)
     assert (told["state"], "trace" in told) == ("racing", False)
     list(playing)
-    told = report(session, True)
+    told = describe_race(session, True)
     assert told["state"] == "finished"
     assert told["trace"] == session.trace.to_dict()
     assert [lane["text"] for lane in told["lanes"]] == [lane.text for lane in session.trace.lanes]

@@ -1,5 +1,5 @@
-"""What may import what among the parts of the page: settings, then parts, then serving, then pages. app.py and
-the commands of components/ come last."""
+"""The order of the page's packages, in which nothing imports from a later one: settings, parts, serving,
+pages, then app.py and the commands of components/."""
 
 import ast
 from functools import cache

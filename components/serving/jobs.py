@@ -27,11 +27,11 @@ GRACE_S = 60
 # A sweep lets others in between any two of its runs, so waiting longer for its visitor costs them little.
 SWEEP_GRACE_S = 120
 KEPT_S = 3600  # without any use
-HEED_S = 5  # longest wait for followers to send the last moment
+HEED_S = 5  # longest wait for followers to send the last update
 POLL_S = 0.5
 
 
-class Moment(Protocol):
+class Update(Protocol):
     """How far work is: a dataclass with words for a status line, and whether it has ended."""
 
     words: str
@@ -43,8 +43,8 @@ class Work(Protocol):
 
     grace_s: float
 
-    def run(self) -> Generator[Moment, None, None]:
-        """Do the work and yield its progress; it rests until the next moment is asked for. Closing the
+    def run(self) -> Generator[Update, None, None]:
+        """Do the work and yield its progress; it rests until the next update is asked for. Closing the
         generator ends it at once."""
 
     def stop(self) -> None:
@@ -58,11 +58,11 @@ class Work(Protocol):
 class _Job:
     """One piece of work under way or done."""
 
-    def __init__(self, work: Work, moment: Moment | None = None):
+    def __init__(self, work: Work, update: Update | None = None):
         self.work = work
-        self.moment = moment  # the last one
-        self.count = 0  # of moments
-        self.begun = self.ended = moment is not None
+        self.update = update  # the last one
+        self.count = 0  # of updates
+        self.begun = self.ended = update is not None
         self.used = self.left = time.monotonic()  # since when it is not used, and not followed
         self.forgotten = False
         self._taken: dict[object, int] = {}  # by each follower
@@ -75,26 +75,26 @@ class _Job:
     @property
     def is_over(self) -> bool:
         """Whether all has been told."""
-        return self.ended or (self.moment is not None and self.moment.ended)
+        return self.ended or (self.update is not None and self.update.ended)
 
-    def advance(self) -> Iterator[Moment]:
-        """Do the work, and keep each moment as the last one before it is given. Close it to end the work."""
+    def advance(self) -> Iterator[Update]:
+        """Do the work, and keep each update as the last one before it is given. Close it to end the work."""
         try:
-            with closing(self.work.run()) as moments:
-                for moment in moments:
+            with closing(self.work.run()) as updates:
+                for update in updates:
                     with self._changed:
-                        self._tell(moment)
-                    yield moment
+                        self._tell(update)
+                    yield update
         finally:
             with self._changed:
-                if self.moment and not self.moment.ended:
-                    self._tell(replace(self.moment, words=say("host.status_left"), ended=True))
+                if self.update and not self.update.ended:
+                    self._tell(replace(self.update, words=say("host.status_left"), ended=True))
                 self.ended = True
                 self.used = time.monotonic()
                 self._changed.notify_all()
 
-    def _tell(self, moment: Moment) -> None:
-        self.moment, self.count = moment, self.count + 1
+    def _tell(self, update: Update) -> None:
+        self.update, self.count = update, self.count + 1
         self._changed.notify_all()
 
     @property
@@ -104,12 +104,12 @@ class _Job:
             return not self._taken and time.monotonic() - self.left > self.work.grace_s
 
     def wait_until_sent(self) -> None:
-        """Rest until whoever follows has sent the last moment, so that no work is timed beside it."""
+        """Rest until whoever follows has sent the last update, so that no work is timed beside it."""
         with self._changed:
             self._changed.wait_for(lambda: all(n >= self.count for n in self._taken.values()), HEED_S)
 
-    def follow(self) -> Iterator[Moment]:
-        """The last moment, then those that come; where several came since, the last of them."""
+    def follow(self) -> Iterator[Update]:
+        """The last update, then those that come; where several came since, the last of them."""
         me, seen = object(), 0
         try:
             while True:
@@ -117,9 +117,9 @@ class _Job:
                     self._taken[me] = seen  # has been sent, since there is time for more
                     self._changed.notify_all()
                     self._wait_for_more_than(seen)
-                    seen, moment, ended = self.count, self.moment, self.ended
-                if moment:
-                    yield moment
+                    seen, update, ended = self.count, self.update, self.ended
+                if update:
+                    yield update
                 if ended:
                     return
         finally:
@@ -155,9 +155,9 @@ class Jobs:
             threading.Thread(target=self._drive, args=(job,), name="job", daemon=True).start()
         return name
 
-    def keep(self, work: Work, moment: Moment) -> str:
-        """Keep work that is done, such as an opened file, with the moment that tells of it; gives its id."""
-        name = self._add(_Job(work, moment))
+    def keep(self, work: Work, update: Update) -> str:
+        """Keep work that is done, such as an opened file, with the update that tells of it; gives its id."""
+        name = self._add(_Job(work, update))
         self.make_room()
         return name
 
@@ -168,8 +168,8 @@ class Jobs:
         return name
 
     def _drive(self, job: _Job) -> None:
-        with closing(job.advance()) as moments:
-            for _ in moments:
+        with closing(job.advance()) as updates:
+            for _ in updates:
                 job.wait_until_sent()
                 if job.is_left:
                     break
@@ -185,16 +185,16 @@ class Jobs:
         job = self._job(name)
         return job is not None and not job.is_over
 
-    def follow(self, name: object) -> Iterator[Moment]:
-        """How far a job is: its last moment at once, then as they come, the one that ended it as the last.
+    def follow(self, name: object) -> Iterator[Update]:
+        """How far a job is: its last update at once, then as they come, the one that ended it as the last.
         Whoever closes this leaves the job, which goes on for its grace."""
         job = self._job(name)
         if job is None:
             return
         with self._lock:
             first, job.begun = not job.begun, True
-        with closing(job.advance() if first else job.follow()) as moments:
-            yield from moments
+        with closing(job.advance() if first else job.follow()) as updates:
+            yield from updates
         self.make_room()
 
     def stop(self, name: object) -> None:

@@ -47,21 +47,21 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Where a race is: words for the status line (`say`), and whether the race has ended."""
+class RaceUpdate:
+    """How far a race is: words for the status line (`say`), and whether it has ended."""
 
     words: str
     ended: bool = False
 
     @property
     def key(self) -> str:
-        """Which text of assets/text the words are."""
+        """The key of the words in assets/text."""
         return json.loads(self.words)["key"]
 
 
-def play(models: ModelsState, settings: RaceSettings, session: Session) -> Iterator[Moment]:
-    """Run a race into `session.trace`, yielding a Moment a dozen times a second, and one as soon as the
-    first round is there. Between two Moments the device rests, so that whatever is sent meanwhile is on no
+def play(models: ModelsState, settings: RaceSettings, session: Session) -> Iterator[RaceUpdate]:
+    """Run a race into `session.trace`, yielding an update a dozen times a second, and one as soon as the
+    first round is there. Between two updates the device rests, so that whatever is sent meanwhile is on no
     lane's clock.
 
     Ends within a round of `session.stop_requested`. Close it to free the device at once.
@@ -74,16 +74,16 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
     record = RaceRecord(settings)
     turn = running = pair = None
     try:
-        yield from _moments(wait_for_weights(models, settings.pair, lambda: session.stop_requested))
+        yield from _updates(wait_for_weights(models, settings.pair, lambda: session.stop_requested))
         if not session.stop_requested:
             work = len(settings.lanes) * settings.max_new_tokens
             turn = models.take_turn(work=work, visitor=session.visitor or id(session))
             session.turn = turn
-            pair = yield from _moments(
+            pair = yield from _updates(
                 wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested)
             )
         if pair is None:
-            yield Moment(say("page.status_stopped_early"), ended=True)
+            yield RaceUpdate(say("page.status_stopped_early"), ended=True)
             return
 
         record.begin()
@@ -93,22 +93,12 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         must_end = _End(session, running.began + running.seconds)
         trace = session.trace = running.trace
         session.feed = RaceFeed(trace)
-        about = {
-            "lanes": len(trace.lanes),
-            "tokens": trace.max_new_tokens,
-            "device": f"{trace.device}/{trace.dtype}",
-        }
         while running.advance(must_end):
-            yield Moment(say("page.status_racing", **about))
+            yield RaceUpdate(say("page.status_racing", **_about(trace)))
         record.outcome = must_end.why or "finished"
-        rounds = sum(len(lane.rounds) for lane in trace.lanes)
-        if must_end.why == "stopped":
-            yield Moment(say("page.status_stopped", rounds=rounds), ended=True)
-        elif must_end.why == "time limit":
-            yield Moment(say("host.status_time_limit", seconds=running.seconds, rounds=rounds), ended=True)
-        else:
+        if must_end.why is None:
             turn.finished()
-            yield Moment(say("page.status_finished", **about), ended=True)
+        yield _last_update(trace, must_end.why, running.seconds)
     except Exception as error:
         record.outcome = "refused" if isinstance(error, UserError) else "failed"
         raise
@@ -121,15 +111,35 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         record.write(session.trace)
 
 
-def _moments(waiting: Generator[str, None, Pair | None]) -> Generator[Moment, None, Pair | None]:
-    """Each of these words as a Moment; gives what the waiting gives."""
+def _about(trace: Trace) -> dict:
+    return {
+        "lanes": len(trace.lanes),
+        "tokens": trace.max_new_tokens,
+        "device": f"{trace.device}/{trace.dtype}",
+    }
+
+
+def _last_update(trace: Trace, why: str | None, seconds: int) -> RaceUpdate:
+    """Return how a race ended: `why` it did before its text, or None; `seconds` are what it might take."""
+    rounds = sum(len(lane.rounds) for lane in trace.lanes)
+    if why == "stopped":
+        words = say("page.status_stopped", rounds=rounds)
+    elif why == "time limit":
+        words = say("host.status_time_limit", seconds=seconds, rounds=rounds)
+    else:
+        words = say("page.status_finished", **_about(trace))
+    return RaceUpdate(words, ended=True)
+
+
+def _updates(waiting: Generator[str, None, Pair | None]) -> Generator[RaceUpdate, None, Pair | None]:
+    """Yield each of these words as a RaceUpdate; return what the waiting returns."""
     with closing(waiting):
         while True:
             try:
                 words = next(waiting)
             except StopIteration as end:
                 return end.value
-            yield Moment(words)
+            yield RaceUpdate(words)
 
 
 def wait_for_weights(
