@@ -9,6 +9,7 @@ from gradio.i18n import I18nData
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, Preset
 from adaedl.request import DEFAULT_LANES
 from components.parts.browser_part import browser_part
+from components.parts.gradio_internals import replace as replace_in_gradio
 from components.parts.lanes_editor import lanes_editor
 from components.parts.messages import say
 from components.parts.settings import RaceSettings, read_lanes, read_seed, whole
@@ -181,8 +182,8 @@ def pair_label(preset: Preset) -> str:
 
 
 def unchecked(field: gr.components.Component) -> gr.components.Component:
-    """Let a field's value reach the engine as it came: its errors are sentences, gradio's are not."""
-    field.preprocess = lambda payload: payload
+    """Let a field's value reach the engine as it came: our errors are sentences, gradio's are not."""
+    replace_in_gradio(field, preprocess=lambda payload: payload)
     return field
 
 

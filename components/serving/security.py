@@ -1,5 +1,5 @@
-"""What stands between the page and those who mean it harm, beyond the checks of each input: headers on every
-answer, and no requests of the server's to places that a visitor names."""
+"""What protects the page from those who mean it harm, beyond the checks of each input: headers on every
+answer, closed routes, a limit on what is sent, and no requests by the server to addresses of a visitor."""
 
 import re
 import tempfile
@@ -17,6 +17,7 @@ from adaedl.errors import Sentence, UserError
 from adaedl.measure.sweep import MAX_TABLE_BYTES
 from adaedl.pairs.loading import PROJECT
 from adaedl.pairs.weights import cache_dir
+from components.parts.gradio_internals import replace
 
 # gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
 # left to forbid is that anything is fetched from, sent to or shown from elsewhere.
@@ -144,10 +145,14 @@ class SecurityHeaders:
 
 
 def fetch_nothing() -> None:
-    """Let gradio fetch nothing for a visitor: it takes {"path": "https://…"} in place of any input for a file
-    at that address, which the server would then ask for, and passes on what is at /file=https://…"""
-    processing_utils.async_ssrf_protected_download = _refuse_address
-    routes.secure_url_stream_response = _not_here
+    """Let gradio fetch nothing for a visitor. It would take {"path": "https://…"} in place of any input for a
+    file at that address, which the server would then request, and pass on what is at /file=https://…
+
+    Raises:
+        UserError: this version of gradio fetches in another way.
+    """
+    replace(processing_utils, async_ssrf_protected_download=_refuse_address)
+    replace(routes, secure_url_stream_response=_not_here)
 
 
 async def _refuse_address(url: str, *_, **__) -> str:
