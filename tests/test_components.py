@@ -25,7 +25,6 @@ from components.parts import assets
 from components.parts.controls import DEFAULTS, EXAMPLES, Controls, pair_label
 from components.parts.lanes_editor import check_lane, describe
 from components.parts.messages import say, say_error
-from components.parts.palette import BASELINE_COLOUR, lane_colours
 from components.parts.settings import RaceSettings, draws_other_noise, read_lanes, read_seed
 from components.parts.texts import LANGUAGES, in_all_languages, text, texts, translations
 from components.serving.api import describe_race
@@ -220,12 +219,6 @@ def test_a_lane_is_checked_and_shortened_or_refused_in_one_sentence():
         "adaedl: gamma is 'soft'; it must be a number from 0 to 100."
     )
     assert "There is no stopper" in check_lane(HOSTILE)["error"]["en"]
-
-
-def test_lanes_have_colours_of_their_own_and_the_baseline_is_grey():
-    colours = lane_colours(["adaedl", "autoregressive", "fixed", "svip", "margin", "heuristic"])
-    assert len(set(colours)) == 6
-    assert colours[1] == BASELINE_COLOUR
 
 
 # Texts

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import chisquare
 from torch import Tensor
 from tqdm import tqdm
 
@@ -223,7 +224,7 @@ def _first_tokens(
 
 
 def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
-    """The p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]; tokens that are
+    """Return the p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]; tokens that are
     expected less than 5 times are counted as one."""
     p = p.cpu().double()
     p = p / p.sum()
@@ -238,9 +239,9 @@ def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
         rest = expected[~frequent].sum()
     expected = torch.cat((expected[frequent], rest[None]))
     observed = torch.cat((observed[frequent], observed[~frequent].sum()[None]))
-    statistic = ((observed - expected) ** 2 / expected).sum()
-    freedom = torch.tensor((len(expected) - 1) / 2, dtype=torch.float64)
-    return torch.special.gammaincc(freedom, statistic / 2).item() if freedom > 0 else 1.0
+    if len(expected) == 1:
+        return 1.0
+    return float(chisquare(observed.numpy(), expected.numpy()).pvalue)
 
 
 def _same_bits(pair: Pair, traces: list[Trace]) -> Measurement:

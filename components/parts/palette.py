@@ -13,10 +13,6 @@ ORANGE = "#E69F00"
 SKY = "#56B4E9"
 GREY = "#808080"  # 3.9 : 1 on white and 4.9 : 1 on the dark page
 
-# In this order: the first ones keep 3 : 1 against both the light and the dark page.
-LANE_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-BASELINE_COLOUR = GREY
-
 
 def css_variables() -> str:
     """The colours as CSS variables, for assets/page.css."""
@@ -54,15 +50,3 @@ def theme() -> gr.themes.Default:
         block_title_text_color="*neutral_700",
         block_title_text_color_dark="*neutral_200",
     )
-
-
-def lane_colours(stoppers: list[str]) -> list[str]:
-    """A colour for each lane, given the names of their stoppers; the baseline is always grey."""
-    colours, used = [], 0
-    for stopper in stoppers:
-        if stopper == "autoregressive":
-            colours.append(BASELINE_COLOUR)
-        else:
-            colours.append(LANE_COLOURS[used % len(LANE_COLOURS)])
-            used += 1
-    return colours

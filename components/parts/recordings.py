@@ -29,9 +29,7 @@ def describe_calibration(recording: Recording) -> dict | None:
     if drafts.empty:
         return None
     found = asdict(calibrate(drafts))
-    bins = found.pop("bins")
     found["count"] = found.pop("drafts")
-    found["bins"] = bins.astype(object).where(bins.notna(), None).to_dict("records")
     found["rank_correlations"] = {
         name: None if np.isnan(rho) else rho for name, rho in found["rank_correlations"].items()
     }
