@@ -339,7 +339,7 @@ def test_the_status_line_is_told_data_never_html():
 
 
 def test_the_models_line_says_which_weights_are_used(models):
-    told = json.loads(describe_models(LoadState(DEFAULT_PAIR, "ready", "ready on cpu/float32"), models.pair))
+    told = json.loads(describe_models(LoadState("ready", "ready on cpu/float32"), models.pair))
     assert (told["device"], told["target"], told["draft"]) == ("cpu/float32", "toy target", "toy draft")
     assert told["weights"].startswith("random")
 

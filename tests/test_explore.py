@@ -519,7 +519,7 @@ def test_a_recording_over_the_hosts_limit_ends_in_a_sentence_and_frees_the_devic
 
 def loaded(pair) -> ModelsState:
     models = ModelsState(pair.name)
-    models.pair, models.state = pair, LoadState(pair.name, "ready", "ready", 1.0)
+    models.pair, models.state = pair, LoadState("ready", "ready", 1.0)
     return models
 
 

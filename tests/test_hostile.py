@@ -448,7 +448,7 @@ def test_health_fails_where_no_pair_could_be_loaded(served, client, monkeypatch)
     from components.serving.models_state import LoadState
 
     monkeypatch.setattr(served[1], "pair", None)
-    monkeypatch.setattr(served[1], "state", LoadState("x", "failed", "no network"))
+    monkeypatch.setattr(served[1], "state", LoadState("failed", "no network"))
     monkeypatch.setattr(served[1], "failed_at", time.monotonic())
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()["models"]) == (503, "no network")

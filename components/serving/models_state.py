@@ -36,7 +36,6 @@ log = logging.getLogger(__name__)
 class LoadState:
     """How far the loading of a pair is, in a sentence; `fraction` 0 to 1 where that is known."""
 
-    pair_name: str
     phase: Literal["waiting", "loading", "ready", "failed"]
     sentence: Sentence
     fraction: float | None = None
@@ -251,7 +250,7 @@ class ModelsState:
 
     def _load(self, name: str) -> Pair:
         def progress(sentence: str, fraction: float | None) -> None:
-            self.state = LoadState(name, "loading", sentence, fraction)
+            self.state = LoadState("loading", sentence, fraction)
 
         try:
             if self._has(name):
@@ -279,7 +278,7 @@ class ModelsState:
             self.state = _ready(self.pair)
         elif name in (self.default, DEFAULT_PAIR):
             self.failed_at = time.monotonic()
-            self.state = LoadState(name, "failed", failure.sentence)
+            self.state = LoadState("failed", failure.sentence)
         else:  # a visitor's, for which the host's had been let go
             self.state = self._waiting()
             self.on_device(self._load_first)
@@ -290,7 +289,7 @@ class ModelsState:
             self.pair = None  # two pairs seldom fit on an accelerator
 
     def _waiting(self) -> LoadState:
-        return LoadState(self.default, "waiting", Sentence("the models will load shortly"))
+        return LoadState("waiting", Sentence("the models will load shortly"))
 
 
 def _told(name: str, error: Exception) -> UserError:
@@ -303,7 +302,7 @@ def _told(name: str, error: Exception) -> UserError:
 
 
 def _ready(pair: Pair) -> LoadState:
-    return LoadState(pair.name, "ready", Sentence("ready on {}", pair.runs_on), 1.0)
+    return LoadState("ready", Sentence("ready on {}", pair.runs_on), 1.0)
 
 
 def describe_models(state: LoadState, pair: Pair | None) -> str:
