@@ -1,4 +1,4 @@
-"""Speed, measured in one run: our lanes against each other, transformers' own generation and llama.cpp's.
+"""Speed, measured in one run: our lanes, transformers' own generation, and llama.cpp's.
 
 For each prompt and temperature all systems run back to back, in an order that moves on by one with every
 prompt, so that a machine that drifts does so for all alike. No clock holds any prefill. Tokens per second are
@@ -54,8 +54,8 @@ class Job:
 
 @dataclass(frozen=True)
 class System:
-    """What is measured: a row of the results for each temperature. `settings` are transformers' settings by
-    temperature, where they are not its defaults."""
+    """A system to measure: one row of the results for each temperature. `settings` are transformers' settings
+    by temperature, where they are not its defaults."""
 
     system: str
     lane: str
@@ -216,7 +216,7 @@ def bench_in_parts(
 
 
 def _wants_assisted(pair: Pair, assisted: bool | None) -> bool:
-    """Whether transformers' assisted generation is measured too.
+    """Return whether transformers' assisted generation is measured too.
 
     Raises:
         UserError: it is asked for and cannot use the pair's drafter.
@@ -255,7 +255,7 @@ def _describe(pair: Pair, peer_versions: dict[str, str]) -> dict:
 
 
 def _forward_times(pair: Pair, target, prompt_ids: Tensor) -> dict:
-    """What one forward of the target, one draft step and one position's noise take."""
+    """Return how long one forward of the target, one draft step and one position's noise take."""
     read, forward_ms = target_times(pair, target, prompt_ids)
     return {
         "weights_read_ms": read.ms,
@@ -369,7 +369,8 @@ def _systems(
 
 
 def _of_llama_cpp(model: LlamaCpp) -> list[System]:
-    """Its plain generation, and its prompt lookup as it comes and with the drafts of transformers'."""
+    """Return llama.cpp's plain generation and its prompt lookup, at its defaults and with transformers'
+    number of drafts."""
 
     def run(job: Job, **drafting) -> DecodingWork:
         settings = {"max_new_tokens": job.max_new_tokens, "seed": job.seed, **drafting}
@@ -485,7 +486,7 @@ def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -
 
 
 def _speedups(runs: Runs, baseline: Runs) -> list[float]:
-    """The speedup on each prompt where both wrote something."""
+    """Return the speedup on each prompt for which both systems wrote something."""
     known = [
         (ratio, prompt)
         for (prompt, ours), (_, plain) in zip(runs.each, baseline.each, strict=True)

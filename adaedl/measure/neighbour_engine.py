@@ -73,13 +73,13 @@ class Engine:
         self.threads: int = self._ask(options)["threads"]
 
     def measure(self, system: int, least_s: float, most_s: float) -> float | None:
-        """Return the tokens per second of the system of that number, as `neighbours.measure` does here."""
+        """Return the tokens per second of system number `system`, as `neighbours.measure` does here."""
         order = {"do": "measure", "system": system, "least_s": least_s, "most_s": most_s}
         return self._ask(order)["tokens_per_s"]
 
     @contextmanager
     def working(self, system: int, most_s: float) -> Iterator[None]:
-        """Let it run the system of that number over and over meanwhile."""
+        """Within this context, the engine runs system number `system` over and over."""
         self._ask({"do": "work", "system": system, "most_s": most_s})
         yield
         self.tokens_per_s = self._ask(STOP)["tokens_per_s"]
@@ -103,7 +103,7 @@ class Engine:
 def second_engine(
     *, pair: str, dtype: str | None, max_new_tokens: int, seed: int, group: Path | None = None
 ) -> Iterator[Engine]:
-    """Start a second engine on the CPU, and end it at the end.
+    """Start a second engine on the CPU, and stop it at the end.
 
     Args:
         pair, dtype: as `load_pair` takes them.
@@ -143,7 +143,7 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def main() -> None:
-    """Load what the first order names, then do as the others say."""
+    """Load what the first order names, then carry out the orders that follow."""
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no answer

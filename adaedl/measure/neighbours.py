@@ -1,4 +1,4 @@
-"""How fast the engine is on a machine that it does not have to itself.
+"""How fast the engine is on a machine that it shares with other processes.
 
 Every cycle runs through all conditions: the idle machine, one thread, busy processes, a second engine, a CPU
 quota; the next cycle begins one condition later. In each condition every system is measured, and its speed
@@ -56,7 +56,7 @@ NO_GROUP = Sentence(
 
 @dataclass(frozen=True)
 class System:
-    """What is measured: one text of it at a time, cut when its time is up."""
+    """A system to measure: it writes one text at a time, and stops early when its time is up."""
 
     system: str
     lane: str
@@ -107,7 +107,7 @@ def make_systems(pair: Pair, max_new_tokens: int, seed: int) -> list[System]:
 
 
 def measure(system: System, least_s: float = LEAST_S, most_s: float = MOST_S) -> DecodingWork:
-    """Run a system's text until its clock has counted `least_s` seconds; return the sum."""
+    """Run a system's text until its clock has counted `least_s` seconds; return the total work."""
     total = DecodingWork()
     for _ in range(MOST_RUNS):
         total.add(system.run(most_s))
@@ -171,7 +171,7 @@ def neighbours_in_parts(
 def _describe(
     pair: Pair, max_new_tokens: int, repeats: int, seed: int, reasons: dict[str, str | None]
 ) -> dict:
-    """What was measured and on what; `reasons` say why a condition, by name, was not measured."""
+    """Return what was measured and on what; `reasons` say why a condition, by name, was not measured."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(pair),
@@ -194,7 +194,7 @@ def schedule(conditions: list[str], repeats: int) -> list[tuple[int, str]]:
 
 
 def _limited_engine(processes: ExitStack, engine: dict) -> Engine | Sentence:
-    """A second engine under a quota of one core, or why there is none."""
+    """Return a second engine under a quota of one core, or why there is none."""
     group = processes.enter_context(group_with_quota(1))
     if group is None:
         return NO_GROUP
@@ -213,7 +213,7 @@ def _measure_in(
     neighbour: Engine,
     limited: Engine | Sentence,
 ) -> None:
-    """Measure one system in one condition and add that to what was measured."""
+    """Measure one system in one condition and add the speed to `measured`."""
     found = measured[condition, system]
     if condition == QUOTA:
         speed, found.threads = limited.measure(number, LEAST_S, MOST_S), limited.threads
@@ -261,9 +261,9 @@ def _results(systems: list[System], measured: dict[tuple[str, System], Measured]
 
 
 def result_row(condition: str, system: System, found: Measured, against: str, baseline: Measured) -> dict:
-    """Return a row of the results: the median speed over cycles, and the median of its ratios to the same
-    system's in the condition `against` in the same cycle, with the lowest and the highest.
-    `neighbour_tokens_per_s` is the median speed of the second engine, None in other conditions."""
+    """Return a row of the results: the median speed over cycles, and the median, lowest and highest ratio to
+    the same system's speed in the condition `against` of the same cycle. `neighbour_tokens_per_s` is the
+    median speed of the second engine, None in other conditions."""
     return {
         "condition": condition,
         "system": system.system,
@@ -277,7 +277,7 @@ def result_row(condition: str, system: System, found: Measured, against: str, ba
 
 
 def _ratios(found: Measured, baseline: Measured) -> list[float]:
-    """The ratios of the speeds in those cycles that have both."""
+    """Return the ratios of the speeds in the cycles that have both."""
     return [
         speed / baseline.speeds[cycle] for cycle, speed in found.speeds.items() if cycle in baseline.speeds
     ]

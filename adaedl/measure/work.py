@@ -1,4 +1,4 @@
-"""What a bench counts of any system that writes tokens, ours and others' alike."""
+"""The work that a bench counts for any system that writes tokens, ours or another."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""llama.cpp's own generation on the same weights: an outside yardstick for `bench`, where llama-cpp-python is
-installed.
+"""llama.cpp's own generation on the same weights: an independent reference for `bench`, where
+llama-cpp-python is installed.
 
 Prompt lookup is the speculative decoding that it comes with. The weights are written as GGUF without a
 tokenizer: tokens go in and come out.
@@ -28,7 +28,7 @@ FORMATS = {torch.float32: "F32", torch.int8: "Q8_0"}
 
 
 def installed() -> str | None:
-    """The version of llama-cpp-python; None where it is not installed."""
+    """Return the version of llama-cpp-python; None where it is not installed."""
     return version(PACKAGE) if importlib.util.find_spec("llama_cpp") else None
 
 
@@ -85,7 +85,7 @@ def write_gguf(model, path: Path, kind: str) -> None:
 
 
 class LlamaCpp:
-    """A pair's target in llama.cpp, at its defaults but for the number of threads, which is torch's."""
+    """A pair's target in llama.cpp, at its defaults except for the number of threads, which is torch's."""
 
     def __init__(self, pair: Pair, target, capacity: int):
         """`target` is the pair's own as `reference.target_model` gives it; `capacity` is how many tokens a
@@ -112,8 +112,8 @@ class LlamaCpp:
         lookup: bool = False,
         drafts: int | None = None,
     ) -> tuple[list[int], DecodingWork]:
-        """What llama.cpp writes after a prompt, and the work of decoding it: the clock starts when the first
-        token comes out, as in `reference.generate`.
+        """Return what llama.cpp writes after a prompt, and the work of decoding it; the clock starts when the
+        first token comes out, as in `reference.generate`.
 
         Args:
             lookup: draft by prompt lookup, `drafts` tokens a round or as many as is its default.

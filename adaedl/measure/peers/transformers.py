@@ -21,8 +21,8 @@ from adaedl.request import Sampling
 
 
 def target_model(pair: Pair, rounded: bool = True):
-    """The pair's target as a plain transformers model; that of an int8 pair with its weights `rounded` alike,
-    or else in float32.
+    """Return the pair's target as a plain transformers model. For an int8 pair its weights are `rounded` in
+    the same way, or else in float32.
 
     Raises:
         UserError: its weights cannot be found or loaded.
@@ -31,8 +31,8 @@ def target_model(pair: Pair, rounded: bool = True):
 
 
 def draft_model(pair: Pair, target):
-    """The draft model of an independent pair as a plain transformers model; where the target drafts for
-    itself, a second handle on `target`, its weights shared.
+    """Return the draft model of an independent pair as a plain transformers model; where the target drafts
+    for itself, a second handle on `target` that shares its weights.
 
     Raises:
         UserError: its weights cannot be found or loaded.
@@ -133,7 +133,7 @@ def _configure_assistant(assistant, drafts: int | None, confidence: float) -> No
 
 
 class _Watch:
-    """A streamer that notes when tokens come, with hooks that time the forwards in between."""
+    """A streamer that notes when tokens come, with hooks that time the forwards between them."""
 
     def __init__(self, target):
         self.target = target
@@ -159,8 +159,8 @@ class _Watch:
             self.forward_s += time.perf_counter() - self.began
 
     def has_taken(self, seconds: float, ids: Tensor, scores, **_) -> Tensor:
-        """Whether the clock has passed `most_s`: a stopping criterion, asked before `put`, with an
-        answer for each text of a batch."""
+        """Return, for each text of a batch, whether the clock has passed `seconds`: a stopping criterion,
+        which transformers asks before `put`."""
         over = len(self.times) > 1 and time.perf_counter() - self.times[1] >= seconds
         return torch.full((len(ids),), over, device=ids.device)
 
@@ -169,8 +169,8 @@ class _Watch:
         return [token for step in self.steps[1:] for token in step]
 
     def work(self, timed: bool) -> DecodingWork:
-        """The first new tokens come with the prefill and are not counted. A GPU's forwards are queued
-        rather than waited for, so their own time is known on the CPU alone."""
+        """Return the work so far. The first new tokens come with the prefill and are not counted. A GPU's
+        forwards are queued and not waited for, so their own time is known only on a CPU."""
         written = [len(step) for step in self.steps[2:]]
         return DecodingWork(
             tokens=sum(written),
