@@ -1,4 +1,4 @@
-"""The page, launched: `python app.py`. The models load once it is up, on ZeroGPU before."""
+"""Launches the page: `python app.py`. The models load once it is served; on ZeroGPU, before."""
 
 import gc
 import sys

@@ -35,7 +35,7 @@ from adaedl.request import MAX_LANES
 from adaedl.stopping import LIVE_STOPPERS
 from components.chromium import open_accordion
 from components.pages.sweep import DEFAULTS, SweepWork
-from components.parts.sweep_results import EXAMPLE, open_rows, parquet, tell_results
+from components.parts.sweep_results import EXAMPLE, describe_results, open_rows, parquet
 from components.parts.sweep_settings import SweepSettings, most_runs, race_of
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, play
@@ -193,7 +193,7 @@ def test_another_visitors_race_comes_in_between_two_runs(models):
 
 def test_the_results_are_those_of_pandas_and_harmless_as_html(swept):
     frame = swept.assign(kind=HOSTILE)
-    told = tell_results(frame, "sweep.about_measured")
+    told = describe_results(frame, "sweep.about_measured")
     assert "<" not in told
     shown = json.loads(told)
     assert shown["summary"][0]["speedup"] == summarise(frame).iloc[0]["speedup"]

@@ -289,7 +289,7 @@ class _Numbers:
 
 
 def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Pair, object, object]:
-    """Return a pair of that shape and its two models as transformers has them; in int8, what stands for them."""
+    """Return a pair of that shape and its two transformers models; in int8, what stands for them."""
     if dtype == torch.int8:
         (runner, target), (drafts, draft) = map(_make_int8, (shape.target, shape.draft))
     else:

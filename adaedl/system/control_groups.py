@@ -113,7 +113,7 @@ def _group_folders(root: Path) -> Iterator[Path]:
 
 
 def _cpu_groups(lines: list[str]) -> dict[bool, list[PurePosixPath]]:
-    """Return the groups in /proc/self/cgroup that control processor time, by whether they are of version 2."""
+    """Return the groups in /proc/self/cgroup that control processor time, by whether they have version 2."""
     groups: dict[bool, list[PurePosixPath]] = {True: [], False: []}
     for line in lines:
         _, controllers, path = [*line.split(":", 2), "", ""][:3]

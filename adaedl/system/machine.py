@@ -22,7 +22,7 @@ def processor() -> str:
 
 
 def device_name(device) -> str:
-    """Return the name of the accelerator or processor behind a torch device, which may be given as a string."""
+    """Return the name of the accelerator or processor of a torch device, which may be a string."""
     if not str(device).startswith("cuda"):
         return processor()
     import torch

@@ -41,7 +41,7 @@ class ExploreSession(Session):
 
 
 class ExploreWork:
-    """A recording or a measurement as a job (components/serving/jobs.py), or a file that was opened.
+    """A recording or a measurement as a job (components/serving/jobs.py), or an opened file.
 
     Args:
         inputs: the values of the controls, which a page that is loaded anew is given.
@@ -49,9 +49,9 @@ class ExploreWork:
         make: does the work, filling in `explored` or `measured`, and tells how far it is in words.
 
     Attributes:
-        explored: what the drawing is told of the recording, "" where there is none; `before` is what that was
-            when the work began.
-        measured: what it is told of a measurement.
+        explored: the value of the drawing, "" where there is no recording; `before` is what it was when the
+            work began.
+        measured: the value of the part that shows measurements.
     """
 
     grace_s = GRACE_S
@@ -72,7 +72,7 @@ class ExploreWork:
 
     @property
     def size(self) -> int:
-        """Bytes of what the drawing is told, and of what is asked for."""
+        """The bytes of the results and of the request."""
         return sys.getsizeof(self.explored) + sys.getsizeof(self.measured) + self._asked_bytes
 
     def stop(self) -> None:
@@ -83,12 +83,12 @@ class ExploreWork:
         """Do the work and yield its updates; the last one says what was wrong, where something was."""
         words = say("explore.status_starting")
         try:
-            with _errors_told() as told, closing(self._make(self)) as parts:
+            with _CollectedErrors() as errors, closing(self._make(self)) as parts:
                 for words in parts:
                     yield RaceUpdate(words)
         finally:
-            self.session = ExploreSession()  # what is kept is what the drawing was told
-        yield RaceUpdate(told[0] if told else words, ended=True)
+            self.session = ExploreSession()  # only the results are kept
+        yield RaceUpdate(errors[0] if errors else words, ended=True)
 
 
 @dataclass
@@ -109,7 +109,7 @@ class ExploreParts:
         return [self.record, self.measure, self.stop]
 
     def set_running(self, running: bool) -> dict:
-        """Return the buttons as they are while something runs, or nothing does."""
+        """Return the buttons' state while something runs, or while nothing does."""
         return {
             self.record: gr.Button(interactive=not running),
             self.measure: gr.Button(interactive=not running),
@@ -118,7 +118,7 @@ class ExploreParts:
 
 
 def explore_view(models: ModelsState, job: gr.HTML) -> None:
-    """The page, inside a tab; `job` is which recording or measurement the tab has (`kept_job`)."""
+    """Build the page, inside a tab; `job` holds which recording or measurement the tab has (`kept_job`)."""
     gr.Markdown(text("explore.introduction"), elem_id="explore-introduction")
     with gr.Accordion(text("explore.record_own"), open=False, elem_id="explore-controls"):
         inputs, record = _recording_controls()
@@ -137,7 +137,7 @@ def explore_view(models: ModelsState, job: gr.HTML) -> None:
 
 
 def _recording_controls() -> tuple[list[gr.components.Component], gr.Button]:
-    """What is recorded: the inputs in the order of `_record`, and the button that starts it."""
+    """Build the inputs, in the order of `_record`, and the button that starts a recording."""
     with gr.Row():
         prompt = gr.Textbox(
             PROMPT, label=text("explore.prompt"), lines=2, max_lines=4, scale=5, min_width=260
@@ -156,7 +156,7 @@ def _recording_controls() -> tuple[list[gr.components.Component], gr.Button]:
 
 
 class ExploreEvents:
-    """What the page's events do, before and after the page is loaded anew."""
+    """What the page's events do, before and after it is reloaded."""
 
     def __init__(self, models: ModelsState, job: gr.HTML, parts: ExploreParts):
         self.models = models
@@ -274,7 +274,7 @@ def _wire(events: ExploreEvents) -> None:
 
 
 def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
-    """Record what the controls ask for: words meanwhile, and then what the drawing is told."""
+    """Record what the controls ask for: yields words meanwhile, then fills in what the page draws."""
     prompt, temperature, tokens, seed, at_1 = work.inputs
     settings = replace(
         DEFAULTS,
@@ -292,7 +292,7 @@ def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
 
 
 def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[str]:
-    """Race what the browser asks for: words meanwhile, and then what the drawing is told."""
+    """Race what the browser asks for: yields words meanwhile, then fills in what the page draws."""
     settings, recorded = read_request(request)
     with closing(play(models, settings, work.session)) as updates:
         for update in updates:
@@ -310,8 +310,8 @@ def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[s
     yield words
 
 
-class _errors_told(list):
-    """Keeps what went wrong as words for the status line, and lets nothing else out."""
+class _CollectedErrors(list):
+    """Collects errors as words for the status line, and lets none of them out."""
 
     def __enter__(self):
         return self
@@ -348,14 +348,14 @@ def make_recording(
         where = pair.runs_on
         yield say("explore.status_recording", device=where, percent=0)
         with closing(recorded_parts(models, pair, settings, score_temperature, session.quota)) as parts:
-            for told in parts:
-                if isinstance(told, Recording):
-                    session.recording = told
+            for part in parts:
+                if isinstance(part, Recording):
+                    session.recording = part
                 elif session.stop_requested:
                     yield say("explore.status_stopped")
                     return
                 else:
-                    yield say("explore.status_recording", device=where, percent=round(100 * told))
+                    yield say("explore.status_recording", device=where, percent=round(100 * part))
         ratio = f"{session.recording.recording_s / session.recording.plain_s:.1f}"
         count = len(session.recording.token_ids)
         yield say("explore.status_recorded", device=where, tokens=count, ratio=ratio)
@@ -364,8 +364,8 @@ def make_recording(
 
 
 def read_request(request: str) -> tuple[RaceSettings, str]:
-    """The race that the browser asks for (`request` in assets/js/explore/explore.js), unchecked, and which
-    recording it is to be held against.
+    """Return the unchecked race that the browser asks for (`request` in assets/js/explore/explore.js), and
+    the id of the recording that it is compared with.
 
     Raises:
         UserError: there is no setting that can be measured, or it is not such a request.

@@ -1,5 +1,5 @@
-"""The Race page: controls above, the player below. A live race, a recorded one and one that is opened from a
-file are drawn by the same player."""
+"""The Race page: controls above, the player below. The same player draws a live race, a recorded one and one
+from an opened file."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -46,12 +46,12 @@ class RaceWork:
 
     @property
     def feed(self) -> RaceFeed | None:
-        """What the player is told, once there is a race."""
+        """The player's feed, once there is a race."""
         return self.session.feed
 
     @property
     def size(self) -> int:
-        """Bytes of the feed, and of the trace while it grows."""
+        """The bytes of the feed, and of the trace while it grows."""
         if self.feed is None:
             return 0
         return self.feed.size * (1 + (TRACE_BYTES if self.session.trace else 0))
@@ -86,7 +86,7 @@ class RaceWork:
 
 
 def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
-    """The race page's parts, for a tab of the page. Nothing is loaded by building it.
+    """Build the race page's parts, inside a tab. This loads nothing.
 
     Args:
         job: which race the tab has (`kept_job`).
@@ -106,7 +106,7 @@ def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
 
 
 class RaceEvents:
-    """What Run, Stop and following a race do, before and after the page is loaded anew."""
+    """What Run, Stop and following a race do, before and after the page is reloaded."""
 
     def __init__(
         self, models: ModelsState, job: gr.HTML, controls: Controls, models_line: gr.HTML, player: gr.HTML
@@ -194,9 +194,9 @@ def _buttons(controls: Controls, running: bool) -> dict:
 
 
 def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None:
-    """A link that holds settings sets every control. The race starts with a click on Run, or with the click
-    that opened the link where that was within the page. A page that is loaded anew and follows a race that it
-    had (`followed`) only sets its controls."""
+    """Let a link that holds settings set every control. The race starts with a click on Run, or with the
+    click that opened the link if that was within the page. A page that reloads and follows its earlier race
+    (`followed`) only sets its controls."""
     default = defaults(models.default)
 
     def open_link(query: str):
@@ -236,7 +236,7 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None
 
 
 def _wire_open(controls: Controls, player: gr.HTML) -> None:
-    """A trace from a file, checked here and played there."""
+    """Open a trace from a file: it is checked here and played in the browser."""
 
     def open_trace(content: bytes):
         try:
@@ -262,7 +262,7 @@ def _wire_open(controls: Controls, player: gr.HTML) -> None:
 
 
 def _wire_models(page: gr.Blocks, models: ModelsState, models_line: gr.HTML) -> None:
-    """How far the models are, until they are there."""
+    """Show how far the models are, until they are loaded."""
     timer = gr.Timer(0.5)
 
     def poll():

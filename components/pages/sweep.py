@@ -1,5 +1,4 @@
-"""The Sweep page: prompts × temperatures × seeds × lanes, really run, and what came of it
-(assets/js/sweep)."""
+"""The Sweep page: prompts × temperatures × seeds × lanes, really run, and the results (assets/js/sweep)."""
 
 import json
 import logging
@@ -20,7 +19,7 @@ from components.parts.controls import unchecked, verification_rule
 from components.parts.lanes_editor import lanes_editor
 from components.parts.messages import say, say_error
 from components.parts.settings import read_lanes, whole
-from components.parts.sweep_results import example, open_rows, parquet, tell_results
+from components.parts.sweep_results import describe_results, example, open_rows, parquet
 from components.parts.sweep_settings import SweepSettings, most_runs, runs_of
 from components.parts.texts import text
 from components.serving.jobs import SWEEP_GRACE_S
@@ -50,7 +49,7 @@ FAILED = UserError("The sweep failed; finished rows are kept. The server log has
 
 @dataclass
 class SweepControls:
-    """The components; `inputs` are in the order of `read`."""
+    """The components; `inputs` are in the order of `read`'s parameters."""
 
     inputs: list[gr.components.Component]
     start: gr.Button
@@ -62,7 +61,7 @@ class SweepControls:
 
     @staticmethod
     def read(kinds, count, listed, temperatures, lanes, seeds, tokens, rule) -> SweepSettings:
-        """The settings from the values of `inputs`.
+        """Return the settings given by the values of `inputs`.
 
         Raises:
             UserError: the lanes are not a list of specs.
@@ -110,12 +109,12 @@ class SweepWork:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """What is there to be shown, and to go on with."""
+        """The rows to show, and to continue with."""
         return self.session.rows
 
     @property
     def size(self) -> int:
-        """Bytes of the rows, and of what is asked for."""
+        """The bytes of the rows and of the request."""
         return int(self.rows.memory_usage(deep=True).sum()) + self._asked_bytes
 
     def stop(self) -> None:
@@ -153,7 +152,7 @@ class SweepWork:
 
 
 def sweep_view(models: ModelsState, job: gr.HTML) -> None:
-    """The page, inside a tab; `job` is which sweep the tab has (`kept_job`)."""
+    """Build the page, inside a tab; `job` holds which sweep the tab has (`kept_job`)."""
     pace, default = Pace(), defaults()
     gr.Markdown(text("sweep.introduction"), elem_id="sweep-introduction")
     controls = _controls(default)
@@ -168,7 +167,7 @@ def sweep_view(models: ModelsState, job: gr.HTML) -> None:
 
 
 def defaults() -> SweepSettings:
-    """As much of DEFAULTS as the host allows: fewer temperatures, then kinds of prompts, then lanes."""
+    """Return as much of DEFAULTS as the host allows: fewer temperatures, then fewer kinds, then lanes."""
     temperatures, kinds, lanes = DEFAULTS.temperatures.split(","), list(DEFAULTS.kinds), list(DEFAULTS.lanes)
     for values in (temperatures, kinds, lanes):
         while len(values) > 1 and len(temperatures) * len(kinds) * len(lanes) > most_runs():
@@ -180,7 +179,7 @@ def defaults() -> SweepSettings:
 
 
 def _controls(default: SweepSettings) -> SweepControls:
-    """What is to be run, and what that is at first."""
+    """Build the controls, with their default values."""
     with gr.Row(elem_id="sweep-controls"):
         with gr.Column(scale=5, min_width=300):
             with gr.Row():
@@ -238,7 +237,7 @@ def _controls(default: SweepSettings) -> SweepControls:
 
 @dataclass
 class SweepOutputs:
-    """The components that tell of a sweep."""
+    """The components that show a sweep."""
 
     plan: gr.HTML
     status: gr.HTML
@@ -247,7 +246,7 @@ class SweepOutputs:
 
 
 class SweepEvents:
-    """What Start, Continue and Stop do, before and after the page is loaded anew."""
+    """What Start, Continue and Stop do, before and after the page is reloaded."""
 
     def __init__(
         self, models: ModelsState, pace: Pace, job: gr.HTML, controls: SweepControls, outputs: SweepOutputs
@@ -290,7 +289,7 @@ class SweepEvents:
             }
             there = (work.about, len(work.rows))
             if there != shown and not work.rows.empty:
-                changes[outputs.results] = tell_results(work.rows, work.about)
+                changes[outputs.results] = describe_results(work.rows, work.about)
             if there != shown or update.ended:
                 changes |= _buttons(self.controls, not update.ended, work)
             shown = there
@@ -331,7 +330,7 @@ def _wire_run(events: SweepEvents) -> None:
 
 
 def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: gr.HTML) -> None:
-    """The sentence that says how much is to be run, whatever is changed."""
+    """Keep the sentence that says how much will run up to date."""
     gr.on(
         [part.change for part in controls.inputs],
         lambda *values: _plan_of(values, models, pace),
@@ -354,7 +353,7 @@ def _wire_files(
     status: gr.HTML,
     results: gr.HTML,
 ) -> None:
-    """A sweep from a CSV file, to look at or to go on with, and prompts from a text file."""
+    """Open a sweep from a CSV file, to look at or to continue, and prompts from a text file."""
 
     def open_csv(name: str, content: bytes | None) -> dict:
         try:
@@ -369,7 +368,7 @@ def _wire_files(
         return {
             job: models.jobs.keep(work, update),
             status: update.words,
-            results: tell_results(rows, work.about),
+            results: describe_results(rows, work.about),
             controls.go_on: gr.Button(interactive=True),
             **dict(zip(controls.inputs, work.inputs, strict=True)),
         }
@@ -390,7 +389,7 @@ def _wire_files(
 
 
 def _settings_in(rows: pd.DataFrame) -> tuple:
-    """The values of the inputs with which an opened sweep was run, as far as its rows tell."""
+    """Return the values of the inputs with which an opened sweep was run, as far as its rows tell."""
     built_in = rows[rows["kind"].isin(list(PROMPT_SETS))]
     prompts = (gr.skip(), gr.skip(), gr.skip())  # the texts of a list are not in the file
     if not built_in.empty:
@@ -410,8 +409,8 @@ def _settings_in(rows: pd.DataFrame) -> tuple:
 def _rows_to_go_on_with(
     models: ModelsState, name: str, grid: Grid, kept: pd.DataFrame, session: SweepSession
 ) -> Iterator[str]:
-    """Put into `session.rows` what a sweep goes on with. A pair that is not there yet is loaded in a turn of
-    its own: words for the status line meanwhile.
+    """Put the rows that a sweep continues with into `session.rows`. A pair that is not loaded yet is loaded
+    in a turn of its own; yields words for the status line meanwhile.
 
     Raises:
         UserError: the rows are of another sweep, pair or device; or the pair cannot be loaded.
@@ -438,7 +437,7 @@ def _plan_of(values: tuple, models: ModelsState, pace: Pace) -> str:
 
 
 def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
-    """How many runs settings make, and how long they will take where that was measured."""
+    """Return how many runs the settings make, and how long they will take if that was measured."""
     pair = _pair_name(models)
     grid = settings.grid(pair)
     runs = runs_of(grid)
@@ -465,7 +464,7 @@ def _progress(update: SweepUpdate) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Return a duration in minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 

@@ -1,5 +1,5 @@
-"""Replacing what gradio has no setting for. It may change with any version, so it is looked for first: a page
-that silently lost one of these would be less safe, or keep what visitors wrote."""
+"""Changes to gradio for which it has no setting. Any version may drop what they change, so each is looked for
+first: a page that silently lost one would be less safe, or keep what visitors wrote."""
 
 from types import ModuleType
 
@@ -11,7 +11,7 @@ TESTED = "6.31.0"  # the version of gradio that requirements.txt asks for, up to
 
 
 def replace(owner: object, **values: object) -> None:
-    """Assign to attributes of a module, a class or an object of gradio's.
+    """Assign to attributes of a module, a class or an object of gradio.
 
     Raises:
         UserError: it has no such attribute.
@@ -22,7 +22,7 @@ def replace(owner: object, **values: object) -> None:
 
 
 def require(owner: object, *names: str) -> None:
-    """Check that a module, a class or an object of gradio's has these attributes.
+    """Check that a module, a class or an object of gradio has these attributes.
 
     Raises:
         UserError: it does not.

@@ -7,7 +7,7 @@ from components.parts.texts import in_all_languages, texts
 
 
 def say(key: str, **values) -> str:
-    """A text of assets/text for the status line. A value may be a Sentence of the engine.
+    """Return a text of assets/text for the status line. A value may be a Sentence of the engine.
 
     Raises:
         KeyError: there is no such text.
@@ -21,5 +21,5 @@ def say(key: str, **values) -> str:
 
 
 def say_error(error: UserError) -> str:
-    """What will not do, and what would, for the status line."""
+    """Return an error for the status line: what is wrong, and what would do."""
     return json.dumps({"error": in_all_languages(error.sentence)})

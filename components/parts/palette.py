@@ -1,4 +1,4 @@
-"""The page's colours, once: Okabe and Ito's, which stay apart for every kind of colour vision.
+"""The page's colours: Okabe and Ito's, which people with any kind of colour vision can tell apart.
 
 Figures need them in Python and the strips in CSS, so the CSS variables are made from the same names.
 """
@@ -15,7 +15,7 @@ GREY = "#808080"  # 3.9 : 1 on white and 4.9 : 1 on the dark page
 
 
 def css_variables() -> str:
-    """The colours as CSS variables, for assets/page.css."""
+    """Return the colours as CSS variables, for assets/page.css."""
     colours = {
         "blue": BLUE,
         "vermilion": VERMILION,
@@ -29,8 +29,8 @@ def css_variables() -> str:
 
 
 def theme() -> gr.themes.Default:
-    """gradio's theme with the system's fonts (nothing is fetched from elsewhere), and with the colours of
-    buttons and small print changed to a contrast of 4.5 : 1 or more."""
+    """Return gradio's theme with the system's fonts (nothing is fetched from elsewhere), and with the colours
+    of buttons and small print changed to a contrast of at least 4.5 : 1."""
     made = gr.themes.Default(
         primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )

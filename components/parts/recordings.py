@@ -1,5 +1,5 @@
-"""Recordings as Explore and Calibration draw them: beside real races of the same text, and with how well
-AdaEDL's bound is calibrated on it."""
+"""The data of Explore and Calibration: a recording, real races of the same text, and how well AdaEDL's bound
+is calibrated on it."""
 
 import json
 from dataclasses import asdict

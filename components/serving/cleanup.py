@@ -75,7 +75,7 @@ def keep_no_values() -> None:
 
 
 def delete_uploads() -> None:
-    """Delete what broken uploads left, once it is old. A whole file has another name by then."""
+    """Delete what broken uploads left once it is old. A complete file has another name by then."""
     for path, since in list(_begun.items()):
         if time.monotonic() - since > UPLOAD_S:
             del _begun[path]

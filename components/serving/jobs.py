@@ -1,5 +1,5 @@
-"""Work that belongs to an id and not to a connection: a race, a recording, a sweep goes on in a thread of its
-own while the visitor's connection is cut or their page is loaded anew, and is found again under its id.
+"""Work that belongs to an id and not to a connection. A race, a recording or a sweep goes on in a thread of
+its own while the visitor's connection is cut or their page reloads, and is found again under its id.
 
 What gradio does is why: where a stream breaks, it closes the generator behind it at once, and the browser
 asks for the server every two seconds and loads the page anew as soon as there is an answer. So the stream of
@@ -32,14 +32,14 @@ POLL_S = 0.5
 
 
 class Update(Protocol):
-    """How far work is: a dataclass with words for a status line, and whether it has ended."""
+    """How far work is: a dataclass with words for a status line, and whether the work has ended."""
 
     words: str
     ended: bool
 
 
 class Work(Protocol):
-    """What a job does, and what is kept of it."""
+    """What a job does, and the results that are kept."""
 
     grace_s: float
 
@@ -48,15 +48,15 @@ class Work(Protocol):
         generator ends it at once."""
 
     def stop(self) -> None:
-        """End it soon."""
+        """Make it end soon."""
 
     @property
     def size(self) -> int:
-        """Bytes that it holds."""
+        """The bytes that it holds."""
 
 
 class _Job:
-    """One piece of work under way or done."""
+    """One piece of work, running or done."""
 
     def __init__(self, work: Work, update: Update | None = None):
         self.work = work
@@ -74,11 +74,11 @@ class _Job:
 
     @property
     def is_over(self) -> bool:
-        """Whether all has been told."""
+        """Whether its last update has come."""
         return self.ended or (self.update is not None and self.update.ended)
 
     def advance(self) -> Iterator[Update]:
-        """Do the work, and keep each update as the last one before it is given. Close it to end the work."""
+        """Do the work and yield its updates, storing each as the last one first. Close it to end the work."""
         try:
             with closing(self.work.run()) as updates:
                 for update in updates:
@@ -99,17 +99,18 @@ class _Job:
 
     @property
     def is_left(self) -> bool:
-        """Whether nobody has followed it for longer than its grace."""
+        """Whether nobody has followed it for longer than its grace period."""
         with self._changed:
             return not self._taken and time.monotonic() - self.left > self.work.grace_s
 
     def wait_until_sent(self) -> None:
-        """Rest until whoever follows has sent the last update, so that no work is timed beside it."""
+        """Wait until all followers have sent the last update, so that sending does not disturb timed work."""
         with self._changed:
             self._changed.wait_for(lambda: all(n >= self.count for n in self._taken.values()), HEED_S)
 
     def follow(self) -> Iterator[Update]:
-        """The last update, then those that come; where several came since, the last of them."""
+        """Yield the last update, then new ones as they come; where several came at once, only the last of
+        them."""
         me, seen = object(), 0
         try:
             while True:
@@ -133,7 +134,7 @@ class _Job:
 
 
 class Jobs:
-    """All jobs of the process by id, the one that was used last at the end.
+    """All jobs of the process by id, the most recently used one last.
 
     Args:
         most_bytes: what jobs that have ended may hold together with those under way. Where it is more, those
@@ -146,8 +147,8 @@ class Jobs:
         self._lock = threading.RLock()
 
     def start(self, work: Work) -> str:
-        """Begin work in a thread of its own (on ZeroGPU: once it is followed); gives its id, which nobody can
-        guess."""
+        """Start work in a thread of its own (on ZeroGPU: when it is first followed); returns its id, which
+        nobody can guess."""
         job = _Job(work)
         job.begun = not on_zero_gpu()
         name = self._add(job)
@@ -156,7 +157,7 @@ class Jobs:
         return name
 
     def keep(self, work: Work, update: Update) -> str:
-        """Keep work that is done, such as an opened file, with the update that tells of it; gives its id."""
+        """Keep finished work, such as an opened file, with its update; returns its id."""
         name = self._add(_Job(work, update))
         self.make_room()
         return name
@@ -176,18 +177,18 @@ class Jobs:
         self.make_room()
 
     def find(self, name: object, kind: type) -> Work | None:
-        """The work of an id, where there is some of that kind."""
+        """Return the work of an id if it is of that kind, otherwise None."""
         job = self._job(name)
         return job.work if job and isinstance(job.work, kind) else None
 
     def is_under_way(self, name: object) -> bool:
-        """Whether an id is one of work that has not ended."""
+        """Return whether an id belongs to work that has not ended."""
         job = self._job(name)
         return job is not None and not job.is_over
 
     def follow(self, name: object) -> Iterator[Update]:
-        """How far a job is: its last update at once, then as they come, the one that ended it as the last.
-        Whoever closes this leaves the job, which goes on for its grace."""
+        """Yield a job's last update at once, then new ones as they come, up to its final one. Closing this
+        leaves the job, which goes on for its grace period."""
         job = self._job(name)
         if job is None:
             return
@@ -211,7 +212,7 @@ class Jobs:
         self.make_room()
 
     def stop_all(self) -> None:
-        """Ask every job to end, for nobody is served any more."""
+        """Ask every job to end, because the page is no longer served."""
         with self._lock:
             names = list(self._jobs)
         for name in names:
@@ -219,13 +220,13 @@ class Jobs:
 
     @property
     def size(self) -> int:
-        """Bytes that all of them hold."""
+        """The bytes that all of them hold."""
         with self._lock:
             return sum(job.work.size for job in self._jobs.values())
 
     def make_room(self) -> None:
-        """Forget what no tab asks for or has not been used for KEPT_S, and as much more as `most_bytes` asks
-        for."""
+        """Delete jobs that no tab asks for or that have not been used for KEPT_S, and as many more as
+        `most_bytes` requires."""
         oldest = time.monotonic() - KEPT_S
         with self._lock:
             size = self.size

@@ -1,4 +1,4 @@
-"""How the page is served: its look, its files, its languages, its limits."""
+"""How the page is served: its theme, files, languages and limits."""
 
 import os
 from importlib.util import find_spec
@@ -20,8 +20,8 @@ from components.serving.security import BodyLimit, ClosedRoutes, SecurityHeaders
 
 
 def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
-    """Serve the page and return at once, with what gradio's `launch` returns. ADAEDL_MCP=1 makes the named
-    endpoints tools of an MCP server too.
+    """Serve the page and return at once, with what gradio's `launch` returns. ADAEDL_MCP=1 also offers the
+    named endpoints as tools of an MCP server.
 
     Raises:
         UserError: ADAEDL_MCP is neither 0 nor 1, MCP is asked for and its package is not there, or this

@@ -1,4 +1,4 @@
-"""A race under way, wherever its device is: here, or in a fork on ZeroGPU. Both fill in a trace.
+"""A running race, wherever its device is: here, or in a fork on ZeroGPU. Both fill in a trace.
 
 What needs torch is imported by whoever races, for the page must be up before it.
 """
@@ -19,7 +19,7 @@ UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
 
 
 def begin(pair: Pair, settings: RaceSettings) -> Trace:
-    """The trace of a race that has not begun.
+    """Return the trace of a race that has not begun.
 
     Raises:
         UserError: naming the value that will not do.
@@ -38,8 +38,8 @@ def begin(pair: Pair, settings: RaceSettings) -> Trace:
 
 
 def play_rounds(running: Iterator, trace: Trace, stopped: Callable[[], bool]) -> bool:
-    """Play rounds until the page is due, at the very first one at once; False where the race has ended or was
-    stopped."""
+    """Play rounds until the page is due an update, which is right after the very first one. Returns False
+    when the race has ended or was stopped."""
     first = not any(lane.rounds for lane in trace.lanes)
     until = time.monotonic() + (0 if first else UPDATE_S)
     while not stopped():
@@ -62,7 +62,7 @@ class RaceHere:
         self.running = race(pair, self.trace)
 
     def advance(self, stopped: Callable[[], bool]) -> bool:
-        """Add some rounds to the trace; False where the race has ended or was stopped."""
+        """Add some rounds to the trace; returns False when the race has ended or was stopped."""
         return self.models.on_device(play_rounds, self.running, self.trace, stopped).result()
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class RaceOnZeroGpu:
         self.began = max(asked, time.monotonic() - START_S)
 
     def advance(self, stopped: Callable[[], bool]) -> bool:
-        """Add some rounds to the trace; False where the race has ended or was stopped."""
+        """Add some rounds to the trace; returns False when the race has ended or was stopped."""
         part = None if stopped() else next(self.parts, None)
         if part is None:
             return False
@@ -100,14 +100,14 @@ class RaceOnZeroGpu:
 
 
 def gpu_seconds(settings: RaceSettings) -> int:
-    """What is asked of ZeroGPU for a race."""
+    """Return the seconds to ask of ZeroGPU for a race."""
     return race_duration(len(settings.lanes), settings.max_new_tokens, host().race_seconds)
 
 
 @gpu_task(gpu_seconds)
 def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | tuple[list, dict]]:
-    """A race in parts: its trace without rounds, then several times a second what was added to each lane, as
-    (new rounds, pieces of the text, metrics, text difference), and the trace's `token_bytes`."""
+    """Yield a race in parts: its trace without rounds, then several times a second what was added to each
+    lane, as (new rounds, pieces of the text, metrics, text difference), with the trace's `token_bytes`."""
     from adaedl.race import race
 
     trace = begin(pair, settings)

@@ -1,4 +1,4 @@
-"""A race as the page plays it: wait for the device, load the pair, run, and report now and then."""
+"""A race as the page plays it: wait for the device, load the pair, run, and report progress."""
 
 import json
 import time
@@ -25,9 +25,8 @@ POLL_S = 0.3
 
 @dataclass
 class Session:
-    """What one visitor's page has: the race that it runs, what its player is told of it, and whether it was
-    asked to stop. `visitor` tells the sessions of one visitor from those of others, in the queue and for
-    ZeroGPU's quota."""
+    """One visitor's race, the feed of its player, and whether it was asked to stop. `visitor` identifies the
+    visitor in the queue and for ZeroGPU's quota."""
 
     trace: Trace | None = None
     feed: RaceFeed | None = None
@@ -37,12 +36,12 @@ class Session:
 
     @property
     def seconds_to_wait(self) -> float | None:
-        """How long the race has to wait yet; None where it is not in the queue, or that is not known."""
+        """How long the race has still to wait; None where it is not in the queue, or that is not known."""
         return self.turn.seconds_to_wait() if self.turn and not self.turn.began else None
 
     @cached_property
     def quota(self) -> Quota:
-        """What ZeroGPU still lends."""
+        """What ZeroGPU still lends this visitor."""
         return quota_of(self.visitor) if self.visitor else Quota()
 
 
@@ -120,7 +119,8 @@ def _about(trace: Trace) -> dict:
 
 
 def _last_update(trace: Trace, why: str | None, seconds: int) -> RaceUpdate:
-    """Return how a race ended: `why` it did before its text, or None; `seconds` are what it might take."""
+    """Return the update of a race that has ended: `why` it ended before its text did, or None; `seconds` is
+    its time limit."""
     rounds = sum(len(lane.rounds) for lane in trace.lanes)
     if why == "stopped":
         words = say("page.status_stopped", rounds=rounds)
@@ -196,7 +196,7 @@ def wait_for_pair(
 
 
 def say_place(turn: Turn) -> str:
-    """How many races come before this one, and how long they will take, where that can be told."""
+    """Return how many races come before this one and, if it is known, how long they will take."""
     seconds = turn.seconds_to_wait()
     if seconds is None:
         return say("page.status_queue", ahead=turn.ahead)
@@ -204,7 +204,7 @@ def say_place(turn: Turn) -> str:
 
 
 class _End:
-    """Whether a race must end before its text does, and why: it was asked to, or has had its time."""
+    """Whether a race must end before its text does, and why: it was asked to, or its time is over."""
 
     def __init__(self, session: Session, ends: float):
         self.session = session

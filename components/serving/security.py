@@ -58,7 +58,7 @@ def route_path(scope: Scope) -> str:
 
 
 class ClosedRoutes:
-    """ASGI middleware: what the page does not use is not there."""
+    """ASGI middleware that answers 404 for routes that the page does not use."""
 
     def __init__(self, app):
         self.app = app
@@ -76,8 +76,8 @@ LARGEST_ELSEWHERE = 2 * 2**20
 
 
 class BodyLimit:
-    """ASGI middleware: a request that is too large is answered with 413 as soon as that is known, from the
-    length that it names or from what has come of it."""
+    """ASGI middleware that answers 413 to a request that is too large, as soon as that is known from its
+    content-length or from what has arrived."""
 
     def __init__(self, app):
         self.app = app
@@ -116,7 +116,7 @@ class BodyLimit:
 
 
 class SecurityHeaders:
-    """ASGI middleware: the same headers on every answer, streams included.
+    """ASGI middleware that sets the same headers on every answer, streams included.
 
     Args:
         on_spaces: the page is shown within huggingface.co, in a frame.
@@ -164,7 +164,7 @@ async def _not_here(*_) -> PlainTextResponse:
 
 
 def for_strangers(error: UserError) -> UserError:
-    """The same sentence without the host's folders: what each is for stands in its place."""
+    """Return the same error without the host's folders; what each folder is for stands in its place."""
     return UserError(error.sentence.template, *map(_without_folders, error.sentence.values))
 
 
@@ -182,7 +182,7 @@ def _without_folders(value):
 
 
 def _folders() -> list[tuple[str, str]]:
-    """The host's folders that errors may name, those within others first."""
+    """Return the host's folders that errors may name, nested ones first."""
     from huggingface_hub import constants
 
     folders = {

@@ -1,4 +1,4 @@
-"""A sweep as the page plays it: race after race, each with a turn of its own on the device, so that other
+"""A sweep as the page plays it: one race after another, each with its own turn on the device, so that other
 visitors' races come in between."""
 
 import threading
@@ -20,7 +20,7 @@ TELL_S = 0.4  # between two updates while a race runs
 
 @dataclass
 class SweepSession:
-    """What one visitor's sweep has: the rows that are done, and whether it was asked to stop."""
+    """One visitor's sweep: the rows that are done, and whether it was asked to stop."""
 
     race: Session = field(default_factory=Session)
     rows: pd.DataFrame = field(default_factory=lambda: to_frame([]))
@@ -34,8 +34,8 @@ class SweepSession:
 
 @dataclass(frozen=True)
 class SweepUpdate:
-    """Where a sweep is: words for the status line, runs done of how many, seconds left where that can be
-    told, whether there are new rows, and whether it has ended."""
+    """How far a sweep is: words for the status line, runs done and in all, seconds left if they are known,
+    whether there are new rows, and whether the sweep has ended."""
 
     words: str
     done: int
@@ -46,21 +46,21 @@ class SweepUpdate:
 
 
 class Pace:
-    """How long a token that a lane may write takes on this machine with each pair, prefill included. Only
-    what was measured here counts."""
+    """How long one token of a lane takes on this machine with each pair, prefill included. Only measurements
+    made here count."""
 
     def __init__(self):
         self._measured: dict[str, tuple[float, int]] = {}  # pair → seconds, tokens
         self._lock = threading.Lock()
 
     def measured(self, pair: str, seconds: float, tokens: int) -> None:
-        """A race that was allowed so many tokens, all lanes together, took so long."""
+        """Add a race that was allowed `tokens` tokens, all lanes together, and took `seconds`."""
         with self._lock:
             before = self._measured.get(pair, (0.0, 0))
             self._measured[pair] = (before[0] + seconds, before[1] + tokens)
 
     def seconds_for(self, pair: str, tokens: int) -> float | None:
-        """How long so many tokens will take; None until a race has been measured."""
+        """Return how long so many tokens will take; None until a race has been measured."""
         with self._lock:
             seconds, measured = self._measured.get(pair, (0.0, 0))
         return tokens * seconds / measured if measured else None
@@ -69,7 +69,8 @@ class Pace:
 def play_sweep(
     models: ModelsState, pair: str, grid: Grid, session: SweepSession, pace: Pace
 ) -> Iterator[SweepUpdate]:
-    """Run the cells of a grid that `session.rows` lacks, adding the rows of each, and tell how far it is.
+    """Run the cells of a grid that `session.rows` lacks, add the rows of each, and yield how far the sweep
+    is.
 
     Ends within a round of `session.stop_requested`; the cell that ran then is left out. Close it to free
     the device at once.
@@ -113,7 +114,7 @@ def _play_cell(
     session: SweepSession,
     pace: Pace,
 ) -> Iterator[RaceUpdate]:
-    """The updates of a cell's race, not too many of them; the last one is how it ended."""
+    """Yield the updates of a cell's race, not too often; the last one says how it ended."""
     if session.stop_requested:
         return
     began, told = time.monotonic(), 0.0
@@ -133,7 +134,7 @@ def _play_cell(
 
 
 def _words(update: RaceUpdate, grid: Grid, cell: Cell) -> str:
-    """What is going on: that the sweep waits for the device, or which cell it is at."""
+    """Return what is going on: the sweep waits for the device, or which cell runs."""
     if update.key not in ("page.status_racing", "page.status_finished"):
         return update.words
     return say(

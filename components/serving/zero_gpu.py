@@ -1,5 +1,5 @@
-"""Hugging Face ZeroGPU: the page's process has no GPU; a function under `spaces.GPU` runs in a fork that has
-one for as long as it said beforehand.
+"""Hugging Face ZeroGPU: the page's process has no GPU. A function under `spaces.GPU` runs in a fork, which
+has one for the seconds that it asked for.
 
 The host's pair is loaded before the page is up, in the main thread, where `spaces` stands in for CUDA; a
 fork inherits it, its weights moved to the GPU. What crosses between the two processes is pickled, so a fork
@@ -50,7 +50,7 @@ class Quota:
     until: float = 0.0
 
     def cut(self, seconds: int) -> int:
-        """Return how many of `seconds` to ask for: no more than are left, but what a start needs."""
+        """Return how many of `seconds` to ask for: no more than are left, but enough for a start."""
         if self.left_s is None or time.monotonic() > self.until:
             return seconds
         return min(seconds, max(int(self.left_s), LEAST_S))
@@ -60,7 +60,7 @@ class Quota:
         self.left_s, self.until = left_s, time.monotonic() + wait_s
 
     def spend(self, seconds: float) -> None:
-        """Count a task that was let run and held a GPU for `seconds`."""
+        """Count a finished task that held a GPU for `seconds`."""
         if self.left_s is not None:
             self.left_s = max(0.0, self.left_s - seconds)
 
@@ -72,29 +72,29 @@ def quota_of(visitor: str) -> Quota:
 
 
 def race_duration(lanes: int, tokens: int, most: int) -> int:
-    """Seconds to ask a GPU for: what a race of so many lanes and new tokens takes at the most."""
+    """Return the seconds to ask a GPU for: the most that a race of so many lanes and new tokens takes."""
     return min(round(START_S + TOKEN_S * lanes * tokens), most, MAX_S)
 
 
 def recording_duration(tokens: int, depth: int, most: int) -> int:
-    """Seconds to ask a GPU for: what a recording of so many new tokens, with drafts of `depth` from each,
-    takes at the most."""
+    """Return the seconds to ask a GPU for: the most that a recording of so many new tokens, with `depth`
+    drafts from each, takes."""
     # The target writes the text once alone and once beside rounds of every length, and then reads it.
     return min(round(START_S + (3 * TOKEN_S + depth * DRAFT_S) * tokens), most, MAX_S)
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """A UserError on its way out of a fork, which lets no exception out whole."""
+    """A UserError on its way out of a fork, which cannot pass on exceptions as they are."""
 
     template: str
     values: tuple
 
 
 def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
-    """Let a generator function `task(pair, *arguments)` run where the GPU is: called with its arguments
-    alone, it works on the pair that was lent. Arguments and what it yields are pickled. `quota`, where it is
-    given too, limits what is asked for, and learns from what ZeroGPU answers.
+    """Make a generator function `task(pair, *arguments)` run where the GPU is. It is called without the pair,
+    and works on the pair that was lent. Its arguments and what it yields are pickled. A `quota`, where it is
+    given, limits the seconds that are asked for, and learns from ZeroGPU's answers.
 
     Args:
         duration: given the arguments, the seconds to ask for.
@@ -127,8 +127,8 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
 
 
 def _lease(work: Callable, arguments: tuple, quota: Quota) -> Iterator:
-    """What the fork yields. `spaces` refuses, and ends what takes too long, with errors of gradio's whose
-    message may hold HTML."""
+    """Yield what the fork yields. `spaces` refuses tasks, and ends those that take too long, with gradio
+    errors whose message may hold HTML."""
     import gradio as gr
 
     seconds, began = arguments[0], None
@@ -182,5 +182,5 @@ def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
 
 
 def _seconds(told: re.Match) -> int:
-    """A duration as `timedelta` writes it."""
+    """Return the seconds of a duration as `timedelta` writes it."""
     return ((int(told["days"] or 0) * 24 + int(told["h"])) * 60 + int(told["m"])) * 60 + int(told["s"])

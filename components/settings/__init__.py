@@ -1,1 +1,1 @@
-"""What whoever hosts the page decides. Everything else of the page may ask for it."""
+"""What the host of the page decides. All other packages of the page may import this one."""

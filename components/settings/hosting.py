@@ -1,5 +1,5 @@
-"""What the host decides, by environment variables: which pair, how much a visitor may ask for, how many
-race at once."""
+"""The host's choices, from environment variables: which pair, how much a visitor may ask for, how many race
+at once."""
 
 import logging
 import os
