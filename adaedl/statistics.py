@@ -1,11 +1,11 @@
 """The few statistics that sweeps, the bench, the study and calibration report.
 
-Intervals are Student's t intervals: with few values they cover as often as they say, which a percentile
-bootstrap does not (with 5 values it covers 84% where it says 95%). Fewer than `FEWEST` values get no
-interval: the values themselves say more than one that would span most of the axis.
+Intervals are Student's t intervals: with few values they cover as often as they claim, which a percentile
+bootstrap does not (with 5 values it covers 84% instead of 95%). Fewer than `FEWEST` values get no interval:
+the values themselves say more than one that would span most of the axis.
 
-scipy.stats would import for a second, and the page must be there before; scipy.special and pandas compute
-the same.
+Importing scipy.stats takes a second, too long for the page's start; scipy.special and pandas compute the
+same.
 """
 
 from collections.abc import Hashable, Iterable

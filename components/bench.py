@@ -1,10 +1,10 @@
 """What the page costs, measured: python -m components.bench --json FILE
 
-The app runs in this process and a headless Chromium opens it, so that the same race can be run in turn alone,
-streamed to a visitor who only receives it, and on a page, on the same weights in the same thread. The browser
-takes its share of the same processor, as no visitor's does; so its tasks are told twice, by the clock and by
-the time that they held the processor. Needs playwright and a Chromium (CHROMIUM names one that is not on the
-path).
+The app runs in this process and a headless Chromium opens it, so that the same race can be run alone,
+streamed to a visitor that only receives it, and on a page, in turn, with the same weights in the same thread.
+Unlike a visitor's, this browser shares the processor with the engine, so its tasks are measured twice: by the
+clock, and by the time that they held the processor. Needs playwright and a Chromium (CHROMIUM names one that
+is not on the path).
 """
 
 import argparse

@@ -32,13 +32,16 @@ def add_workload_options(command: argparse.ArgumentParser) -> None:
     add_lanes_option(command, "stoppers (default: fixed:k=1 to 6, adaedl, max_confidence)")
     command.add_argument("--max-new-tokens", type=int, metavar="N", help="for each text (default 96)")
     command.add_argument(
-        "--repeats", type=int, metavar="N", help="of everything (default 1, with --neighbours 3)"
+        "--repeats",
+        type=int,
+        metavar="N",
+        help="runs of everything (default 1, with --neighbours 3)",
     )
-    command.add_argument("--seed", type=int, default=0, help="of the first repeat (default 0)")
+    command.add_argument("--seed", type=int, default=0, help="seed of the first repeat (default 0)")
     command.add_argument(
         "--assisted",
         action=argparse.BooleanOptionalAction,
-        help="transformers' assisted generation too (default: where the draft is an independent model)",
+        help="also measure transformers' assisted generation (default: if the draft is an independent model)",
     )
     command.add_argument(
         "--quick", action="store_true", help="2 prompts × 16 tokens at one temperature, to see that it runs"
@@ -52,15 +55,15 @@ def add_mode_options(command: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="NAME,…",
-        help="instead, random weights of real shapes, made here (default all that fit)",
+        help="instead of a pair: random weights in the shapes of real models (default all that fit)",
     )
     command.add_argument(
-        "--acceptance", type=float, metavar="A", help="of --shapes: drafts that are right (default 0.7)"
+        "--acceptance", type=float, metavar="A", help="with --shapes: share of drafts accepted (default 0.7)"
     )
     command.add_argument(
         "--neighbours",
         action="store_true",
-        help="instead, how much slower beside busy processes, a second engine, or under a CPU quota",
+        help="instead: how much slower it is beside busy processes, a second engine, or under a CPU quota",
     )
 
 

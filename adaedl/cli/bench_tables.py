@@ -72,8 +72,8 @@ def forward_lines(measured: dict) -> list[str]:
         f"{width}: {over:.2f}" for width, over in measured["target_forward_over_read"].items()
     )
     return [
-        f"target forward over so many tokens, ms: {forwards}",
-        f"the same, times that read: {over_read}",
+        f"target forward by number of tokens, ms: {forwards}",
+        f"the same as multiples of that read: {over_read}",
     ]
 
 

@@ -28,7 +28,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--score-temperature",
         type=float,
         metavar="T",
-        help="at which lanes that do not say so themselves judge q (default: the sampling temperature)",
+        help="temperature of q for lanes that do not set their own (default: the sampling temperature)",
     )
     command.add_argument(
         "--cost-ratio",

@@ -1,4 +1,4 @@
-"""`study`: hold the paper's claims against a sweep of every stopper."""
+"""`study`: test the paper's claims on a sweep of every stopper."""
 
 import argparse
 import sys
@@ -12,21 +12,21 @@ from adaedl.errors import UserError
 from adaedl.system.files import check_writable, make_folder
 from adaedl.system.threads import threads_in_use, usable_cores
 
-SUMMARY = "Hold the paper's claims against a sweep of every stopper; write study.md."
+SUMMARY = "Test the paper's claims on a sweep of every stopper; write study.md."
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--kinds", metavar="KIND,…", help="built-in prompts (default all)")
     command.add_argument("--count", type=int, metavar="N", help="prompts of each kind (default all)")
     command.add_argument(
-        "--measured", type=int, default=2, metavar="N", help="of which really run too (default 2)"
+        "--measured", type=int, default=2, metavar="N", help="how many of them also really run (default 2)"
     )
     command.add_argument("--max-new-tokens", type=int, default=48, metavar="N", help="default 48")
     command.add_argument(
         "--folder",
         type=Path,
         default=Path("study"),
-        help="of study.md and study.csv, which a study goes on with where it is there (default study)",
+        help="where study.md and study.csv go; a study that is there is continued (default study)",
     )
 
 

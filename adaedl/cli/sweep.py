@@ -33,9 +33,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--verification", default="shared_noise", help="shared_noise (default) or speculative"
     )
-    command.add_argument("--csv", type=Path, metavar="FILE", help="append rows as they come")
-    command.add_argument("--resume", action="store_true", help="go on with the CSV file that is there")
-    command.add_argument("--parquet", type=Path, metavar="FILE", help="write all rows at the end")
+    command.add_argument("--csv", type=Path, metavar="FILE", help="append the rows to it as they come")
+    command.add_argument("--resume", action="store_true", help="continue the CSV file")
+    command.add_argument("--parquet", type=Path, metavar="FILE", help="write all rows to it at the end")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
 """Speed, measured in one run: our lanes, transformers' own generation, and llama.cpp's.
 
 For each prompt and temperature all systems run back to back, in an order that moves on by one with every
-prompt, so that a machine that drifts does so for all alike. No clock holds any prefill. Tokens per second are
-total tokens over total time; a speedup is the geometric mean of the prompts' speedups, with a t interval
+prompt, so that a drift of the machine's speed affects all alike. No clock includes prefill. Tokens per second
+are total tokens over total time; a speedup is the geometric mean of the prompts' speedups, with a t interval
 (`adaedl.statistics`).
 """
 

@@ -2,8 +2,8 @@
 pair and runs the same systems.
 
 `python -m adaedl.measure.neighbour_engine` reads a JSON object from each line of standard input and answers
-it with another on standard output. It ends with its standard input, so also where the process that started it
-dies.
+with another on standard output. It ends when its standard input does, so it also ends when the process that
+started it dies.
 """
 
 from __future__ import annotations

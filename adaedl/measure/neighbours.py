@@ -1,8 +1,8 @@
 """How fast the engine is on a machine that it shares with other processes.
 
 Every cycle runs through all conditions: the idle machine, one thread, busy processes, a second engine, a CPU
-quota; the next cycle begins one condition later. In each condition every system is measured, and its speed
-is divided by its own on the idle machine in the same cycle, so that a machine that drifts does so for both
+quota; the next cycle begins one condition later. In each condition every system is measured, and its speed is
+divided by its own on the idle machine in the same cycle, so that a drift of the machine's speed affects both
 alike. The results are the medians of these ratios over the cycles, with the smallest and the largest.
 """
 

@@ -1,9 +1,9 @@
 """Speed of pairs of real shapes with random weights, for a machine that has no real weights.
 
-Both models have the configuration of a real one and random weights, made on the device. Random weights have
-nothing to say, so a script says it for them: every forward runs whole, through the runners and the loop of
-any race, and then its logits give way to rows that were made beforehand. The script's draft is calibrated:
-its top token has some probability, and that often is the target's choice. All else is measured.
+Both models have the configuration of a real one and random weights, made on the device. Since the output of
+random weights means nothing, every forward is computed completely, through the same runners and loop as in a
+race, and then its logits are replaced by a script's. The script's draft is calibrated: its top token has some
+probability, and is the target's choice with that probability. Everything else is measured.
 """
 
 import random

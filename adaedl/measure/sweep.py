@@ -2,15 +2,16 @@
 
 A cell of the grid is one prompt at one temperature and seed. All its lanes run in one race: the lane whose
 own clock is behind plays next, so all lanes are at the same point of their clocks at every moment, and a
-machine that slows down does so for all alike, within a cell and not only on average over the prompts. The
-order of the lanes moves on by one with every cell, because the first round after a prefill and every tie of
-clocks fall to the lanes in their order.
+machine that slows down affects all alike, within a cell and not only on average over the prompts. The order
+of the lanes moves on by one with every cell, because it decides who plays the first round after the prefill,
+and who plays when clocks tie.
 
-The speedup of a lane is against the autoregressive lane of its own cell. A mean speedup is the geometric mean
-over prompts, with a t interval (`adaedl.statistics`). Prompts are the sample: seeds of one prompt, and
+The speedup of a lane is relative to the autoregressive lane of its own cell. A mean speedup is the geometric
+mean over prompts, with a t interval (`adaedl.statistics`). Prompts are the sample: seeds of one prompt, and
 prompts of the same text, are averaged first, because they are not independent of each other.
 
-Whatever runs a model is imported where it runs, so that a page of tables need not wait for torch.
+Whatever runs a model is imported inside the functions that need it, so that a page of tables need not wait
+for torch.
 """
 
 import csv

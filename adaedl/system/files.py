@@ -1,8 +1,8 @@
 """Files that a command writes. Whether they can be written is found out before the work starts, and each is
 replaced in one step after it, so that no failure in between loses a result or the file that was there before.
 
-A path may also be a stream: a pipe, a device, a terminal, or `-` for standard output. Those are opened before
-the work, so that a reader who waits at a pipe is kept, and written to as they are.
+A path may also be a stream: a pipe, a device, a terminal, or `-` for standard output. Streams are opened
+before the work, so that a reader waiting at a pipe is kept, and written to directly.
 """
 
 import errno

@@ -1,8 +1,9 @@
 """How many threads to use: no more than the cores that this process may keep busy.
 
-Libraries count the cores they see. In a container with a CPU quota below that, the kernel stops the whole
-process for the rest of every period once its threads have used the quota up, and whoever holds a lock or is
-waited for at a barrier stops with it: decoding gets several times slower. So the quota decides.
+Libraries count the cores they see. In a container with a smaller CPU quota, the kernel stops the whole
+process for the rest of every period once its threads have used up the quota. A thread that holds a lock, or
+that others wait for at a barrier, stops with it, and decoding gets several times slower. So the quota
+decides.
 """
 
 import os

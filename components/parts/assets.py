@@ -1,7 +1,7 @@
 """The files that the browser loads: the ES modules, texts and recorded races of assets/, and plotly.js from
 the installed plotly package. Nothing is fetched from elsewhere.
 
-Their address carries a digest of their content, so that a browser keeps them for good and still never
+Their address contains a digest of their content, so that a browser may cache them for ever and still never
 runs yesterday's code with today's page.
 """
 

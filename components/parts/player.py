@@ -1,7 +1,7 @@
 """The player over a trace, drawn in the browser by assets/js/player.js, and the feed of its data.
 
-What the browser is given is lines of JSON that only ever grow while a race runs. gradio sends the difference
-to the last value; but each time it also copies and compares the whole value in the browser, so the value is
+The browser is given lines of JSON, which only grow in number while a race runs. gradio sends the difference
+to the last value, but each time it also copies and compares the whole value in the browser, so the value is
 cut off at its beginning now and then. Lines are numbered: a browser that has missed some asks for them.
 """
 

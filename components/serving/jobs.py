@@ -1,12 +1,12 @@
 """Work that belongs to an id and not to a connection. A race, a recording or a sweep goes on in a thread of
 its own while the visitor's connection is cut or their page reloads, and is found again under its id.
 
-What gradio does is why: where a stream breaks, it closes the generator behind it at once, and the browser
-asks for the server every two seconds and loads the page anew as soon as there is an answer. So the stream of
-an event only follows a job. The browser's tab keeps the id (assets/js/kept.js), and follows it again.
+The reason is gradio: when a stream breaks, it closes the generator behind it at once, and the browser polls
+the server every two seconds and reloads the page as soon as there is an answer. So the stream of an event
+only follows a job. The browser's tab keeps the id (assets/js/kept.js), and follows the job again.
 
-On ZeroGPU nothing outlives the request that a GPU was lent to: there a job is advanced by the stream that
-follows it first, and ends where that breaks. What it has done until then is kept like any other's.
+On ZeroGPU nothing outlives the request that a GPU was lent to: there a job is advanced by the first stream
+that follows it, and ends when that stream breaks. What it has done until then is kept as for any other.
 """
 
 import secrets

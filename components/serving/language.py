@@ -1,8 +1,8 @@
 """The language that gradio gives a browser: the one chosen in gradio's settings, which gradio itself forgets,
 otherwise the browser's own.
 
-gradio knows zh-CN and zh-TW and answers any other Chinese, a plain zh included, in English. It asks the
-browser before any script of the page's own runs, so the answer is corrected in the page's first line.
+gradio knows zh-CN and zh-TW, and answers any other Chinese, such as plain zh, in English. It asks the browser
+before any script of the page runs, so the answer is corrected in the page's first line.
 """
 
 from starlette.datastructures import MutableHeaders

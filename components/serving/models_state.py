@@ -1,8 +1,8 @@
 """The state that the process keeps: the loaded pair, how far its loading is, the queue for the device, and
 the visitors' jobs.
 
-All work on the device happens in one thread: models are loaded and races advanced there, one piece at a
-time. A visitor holds the device for a whole race by taking a turn.
+All work on the device happens in one thread: models are loaded and races advanced there, one piece at a time.
+A visitor holds the device for a whole race by taking a turn.
 """
 
 import json

@@ -1,6 +1,6 @@
 """A running race, wherever its device is: here, or in a fork on ZeroGPU. Both fill in a trace.
 
-What needs torch is imported by whoever races, for the page must be up before it.
+Functions that need torch import it themselves, because the page must be served before it is loaded.
 """
 
 import time

@@ -1,9 +1,9 @@
 """Hugging Face ZeroGPU: the page's process has no GPU. A function under `spaces.GPU` runs in a fork, which
 has one for the seconds that it asked for.
 
-The host's pair is loaded before the page is up, in the main thread, where `spaces` stands in for CUDA; a
-fork inherits it, its weights moved to the GPU. What crosses between the two processes is pickled, so a fork
-is given settings and gives back parts of a trace. Elsewhere all of this is plain functions and generators.
+The host's pair is loaded before the page is served, in the main thread, where `spaces` stands in for CUDA; a
+fork inherits it, with its weights moved to the GPU. What crosses between the two processes is pickled, so a
+fork is given settings and returns parts of a trace. Elsewhere all of this is plain functions and generators.
 """
 
 import re
