@@ -102,7 +102,7 @@ def test_work_goes_on_unfollowed_and_is_found_further_by_whoever_has_its_id(jobs
 
 
 def test_work_rests_until_what_it_told_has_been_sent(jobs, monkeypatch):
-    monkeypatch.setattr(module, "HEED_S", PATIENCE)
+    monkeypatch.setattr(module, "SENDING_S", PATIENCE)
     name, work = begun(jobs, last=MANY)
     with closing(jobs.follow(name)) as updates:
         for _ in range(3):
@@ -115,7 +115,7 @@ def test_work_rests_until_what_it_told_has_been_sent(jobs, monkeypatch):
 
 
 def test_a_follower_that_sends_nothing_does_not_hold_work_up_for_good(jobs, monkeypatch):
-    monkeypatch.setattr(module, "HEED_S", 0.01)
+    monkeypatch.setattr(module, "SENDING_S", 0.01)
     name, work = begun(jobs, last=3, free=True)
     with closing(jobs.follow(name)) as updates:
         next(updates)

@@ -204,7 +204,7 @@ import platformdirs, pwd, transformers  # while Python's own folder may be read
 from adaedl.errors import UserError
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.weights import cache_dir, cached_weights
-from components.serving.security import for_strangers
+from components.serving.security import without_host_folders
 from components.settings.hosting import host
 if os.geteuid() == 0:
     os.setuid(54321)
@@ -217,7 +217,7 @@ for act in (cache_dir, host, lambda: cached_weights("HuggingFaceTB/SmolLM2-135M-
         print(error)
 os.environ["ADAEDL_CACHE"] = "/srv/models"
 print(cache_dir(), host().pair)
-print(for_strangers(UserError("No {}", "/srv/models/x")))
+print(without_host_folders(UserError("No {}", "/srv/models/x")))
 """
 
 

@@ -73,7 +73,7 @@ def forward_lines(measured: dict) -> list[str]:
     )
     return [
         f"target forward by number of tokens, ms: {forwards}",
-        f"the same as multiples of that read: {over_read}",
+        f"the same, times that read: {over_read}",
     ]
 
 

@@ -12,7 +12,7 @@ from components.parts.settings import RaceSettings
 from components.settings.hosting import MOST_DIGITS
 
 MOST_RUNS = 400  # a page is shared; the command line has no such limit
-MOST_CHARACTERS = 10_000  # of a list of numbers: more than the longest seeds of so many runs
+MOST_CHARACTERS = 10_000  # of a list of numbers: more than the seeds of MOST_RUNS runs can have
 
 
 @dataclass(frozen=True)

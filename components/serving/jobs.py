@@ -27,7 +27,7 @@ GRACE_S = 60
 # A sweep lets others in between any two of its runs, so waiting longer for its visitor costs them little.
 SWEEP_GRACE_S = 120
 KEPT_S = 3600  # without any use
-HEED_S = 5  # longest wait for followers to send the last update
+SENDING_S = 5  # longest wait for followers to send the last update
 POLL_S = 0.5
 
 
@@ -106,7 +106,7 @@ class _Job:
     def wait_until_sent(self) -> None:
         """Wait until all followers have sent the last update, so that sending does not disturb timed work."""
         with self._changed:
-            self._changed.wait_for(lambda: all(n >= self.count for n in self._taken.values()), HEED_S)
+            self._changed.wait_for(lambda: all(n >= self.count for n in self._taken.values()), SENDING_S)
 
     def follow(self) -> Iterator[Update]:
         """Yield the last update, then new ones as they come; where several came at once, only the last of

@@ -21,7 +21,7 @@ from adaedl.pairs.pair import Pair
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, resolve
 from components.parts.texts import in_all_languages
 from components.serving.jobs import Jobs
-from components.serving.security import for_strangers
+from components.serving.security import without_host_folders
 from components.serving.zero_gpu import lend
 from components.settings.hosting import host, on_zero_gpu
 
@@ -296,7 +296,7 @@ def _failure_for(name: str, error: Exception) -> UserError:
     """Return what to tell a visitor whose pair could not be loaded; the host's log has the details."""
     if isinstance(error, UserError):
         log.warning("loading %r failed: %s", name, error)
-        return for_strangers(error)
+        return without_host_folders(error)
     log.error("loading %r failed", name, exc_info=error)
     return UserError("The pair {!r} could not be loaded; the server log has the reason.", name)
 

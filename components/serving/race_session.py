@@ -89,7 +89,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         running = (
             RaceOnZeroGpu(settings, session.quota) if on_zero_gpu() else RaceHere(models, pair, settings)
         )
-        must_end = _End(session, running.began + running.seconds)
+        must_end = _EndCondition(session, running.began + running.seconds)
         trace = session.trace = running.trace
         session.feed = RaceFeed(trace)
         while running.advance(must_end):
@@ -182,7 +182,7 @@ def wait_for_pair(
     while not turn.wait(POLL_S):
         if stopped():
             return None
-        yield say_place(turn)
+        yield say_queue_position(turn)
     loading = models.load(name)
     try:
         while not wait([loading], POLL_S).done:
@@ -195,7 +195,7 @@ def wait_for_pair(
         loading = None  # its error, where there is one, would hold this frame, and this frame its error
 
 
-def say_place(turn: Turn) -> str:
+def say_queue_position(turn: Turn) -> str:
     """Return how many races come before this one and, if it is known, how long they will take."""
     seconds = turn.seconds_to_wait()
     if seconds is None:
@@ -203,7 +203,7 @@ def say_place(turn: Turn) -> str:
     return say("host.status_queue", ahead=turn.ahead, seconds=max(round(seconds), 1))
 
 
-class _End:
+class _EndCondition:
     """Whether a race must end before its text does, and why: it was asked to, or its time is over."""
 
     def __init__(self, session: Session, ends: float):

@@ -163,7 +163,7 @@ async def _not_here(*_) -> PlainTextResponse:
     return PlainTextResponse("Not found", 404)
 
 
-def for_strangers(error: UserError) -> UserError:
+def without_host_folders(error: UserError) -> UserError:
     """Return the same error without the host's folders; what each folder is for stands in its place."""
     return UserError(error.sentence.template, *map(_without_folders, error.sentence.values))
 

@@ -60,7 +60,7 @@ class Pace:
             self._measured[pair] = (before[0] + seconds, before[1] + tokens)
 
     def seconds_for(self, pair: str, tokens: int) -> float | None:
-        """Return how long so many tokens will take; None until a race has been measured."""
+        """Return how long that many tokens will take; None until a race has been measured."""
         with self._lock:
             seconds, measured = self._measured.get(pair, (0.0, 0))
         return tokens * seconds / measured if measured else None

@@ -72,12 +72,12 @@ def quota_of(visitor: str) -> Quota:
 
 
 def race_duration(lanes: int, tokens: int, most: int) -> int:
-    """Return the seconds to ask a GPU for: the most that a race of so many lanes and new tokens takes."""
+    """Return the seconds to ask a GPU for: the most that a race with these lanes and new tokens takes."""
     return min(round(START_S + TOKEN_S * lanes * tokens), most, MAX_S)
 
 
 def recording_duration(tokens: int, depth: int, most: int) -> int:
-    """Return the seconds to ask a GPU for: the most that a recording of so many new tokens, with `depth`
+    """Return the seconds to ask a GPU for: the most that a recording of `tokens` new tokens, with `depth`
     drafts from each, takes."""
     # The target writes the text once alone and once beside rounds of every length, and then reads it.
     return min(round(START_S + (3 * TOKEN_S + depth * DRAFT_S) * tokens), most, MAX_S)
@@ -113,7 +113,7 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
             work = spaces.GPU(duration=lambda seconds, *arguments: seconds)(work)
 
         @wraps(task)
-        def told(*arguments, quota: Quota | None = None) -> Iterator:
+        def run(*arguments, quota: Quota | None = None) -> Iterator:
             quota = quota or Quota()
             seconds = quota.cut(duration(*arguments))
             for part in _lease(work, (seconds, *arguments), quota):
@@ -121,7 +121,7 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
                     raise UserError(part.template, *part.values)
                 yield part
 
-        return told
+        return run
 
     return decorate
 

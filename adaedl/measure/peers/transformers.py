@@ -77,7 +77,7 @@ def generate(
     is in no lane's.
 
     Args:
-        lookup: draft so many tokens by prompt lookup.
+        lookup: draft this many tokens by prompt lookup.
         assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, fewer where it
             gives one less than `confidence`. None drafts as transformers does by default.
         most_s: end the text after the first step at which the clock has passed this many seconds.
