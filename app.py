@@ -1,4 +1,4 @@
-"""The page, launched: `python app.py`. The models load once it is up, on ZeroGPU before."""
+"""Launches the page: `python app.py`. The models load once it is served; on ZeroGPU, before."""
 
 import gc
 import sys
@@ -9,10 +9,9 @@ from adaedl.system.threads import prepare_threads
 try:
     prepare_threads()  # before the libraries that read it are imported
     from components.pages.page import build_page
-    from components.serving.hosting import first_pair, start_logging
     from components.serving.launch import launch
     from components.serving.models_state import ModelsState
-    from components.serving.zero_gpu import on_zero_gpu
+    from components.settings.hosting import first_pair, on_zero_gpu, start_logging
 
     models = ModelsState(first_pair())
     demo = build_page(models)

@@ -1,5 +1,5 @@
-"""The Chromium that benches, drawings and tests of the page use, and what they share in using gradio's pages.
-Whoever launches it brings playwright."""
+"""The Chromium that benches, figures and tests of the page use, and what they share in operating gradio's
+pages. The caller brings playwright."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def chromium(playwright: Playwright) -> Browser:
-    """A headless Chromium: the one that CHROMIUM names, the machine's own, or playwright's."""
+    """Launch a headless Chromium: the one that CHROMIUM names, the machine's own, or playwright's."""
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     return playwright.chromium.launch(executable_path=found, args=arguments)
 
 
 def open_accordion(page: Page, selector: str) -> None:
-    """Open a closed accordion of gradio's, to type into what it holds.
+    """Open a closed gradio accordion, ready to type into its fields.
 
     A frame after it shows these components for the first time, gradio gives them their first values once
     more; what was typed by then, which only a program can, would be lost.

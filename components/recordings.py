@@ -1,73 +1,25 @@
-"""Recordings as Explore and Calibration take them: with real races of the same text beside, and with what
-calibration says.
-
-`python -m components.recordings` remakes the shipped ones (assets/examples/recordings); run it on a quiet
-machine, since the times in them are what the page replays.
-"""
+"""`python -m components.recordings` remakes the shipped recordings (assets/examples/recordings). Run it on a
+quiet machine: the times in them are what the page replays."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import numpy as np
 
-from adaedl.replay.calibration import calibrate, drafts_of_recording
 from adaedl.replay.recording import Recording
 from adaedl.replay.replay import replay
 from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS
-from adaedl.trace import Trace
 from components.parts.assets import ASSETS
+from components.parts.recordings import DEPTH, PROMPT, envelope, measured_lanes
 
 FOLDER = ASSETS / "examples" / "recordings"
-PROMPT = "Explain how the water cycle works, step by step."
 TEMPERATURES = (0.0, 0.7, 1.0)
 TOKENS = 256
-DEPTH = 16
-
-
-def envelope(recording: Recording, measured: list[dict]) -> str:
-    """The JSON that the page is given: {"recording", "calibration", "measured"}."""
-    told = {"calibration": describe_calibration(recording), "measured": measured}
-    # The recording is JSON already, as its own checks want it.
-    return f'{{"recording":{recording.to_json()},{json.dumps(told)[1:]}'.replace("<", "\\u003c")
-
-
-def describe_calibration(recording: Recording) -> dict | None:
-    """adaedl.replay.calibration's findings for γ = 0.2, as JSON takes them; None where nothing was drafted.
-
-    `drafts` are [entropy, β] of every drafted token that the text reaches."""
-    drafts = drafts_of_recording(recording)
-    if drafts.empty:
-        return None
-    found = asdict(calibrate(drafts))
-    bins = found.pop("bins")
-    found["count"] = found.pop("drafts")
-    found["bins"] = bins.astype(object).where(bins.notna(), None).to_dict("records")
-    found["rank_correlations"] = {
-        name: None if np.isnan(rho) else rho for name, rho in found["rank_correlations"].items()
-    }
-    found["drafts"] = drafts[["entropy", "beta"]].round(5).to_numpy().tolist()
-    return found
-
-
-def measured_lanes(trace: Trace) -> list[dict]:
-    """What a real race measured of its drafting lanes, for a trace whose metrics are computed."""
-    return [
-        {
-            "stopper": lane.stopper,
-            "settings": lane.settings,
-            "label": lane.label,
-            "speedup": lane.metrics.speedup,
-            "timing_reliable": lane.metrics.timing_reliable,
-        }
-        for lane in trace.lanes
-        if lane.metrics and lane.metrics.speedup is not None and lane.stopper != "autoregressive"
-    ]
 
 
 def model_errors(recording: Recording, measured: list[dict]) -> list[float]:
-    """How far the modelled speedup of each measured lane is from the real one: |modelled / measured − 1|."""
+    """Return the relative error of the modelled speedup of each measured lane: |modelled / measured − 1|."""
     baseline_s = replay(recording, "autoregressive").clock_s
     return [
         abs(baseline_s / replay(recording, lane["label"]).clock_s / lane["speedup"] - 1) for lane in measured
@@ -75,7 +27,7 @@ def model_errors(recording: Recording, measured: list[dict]) -> list[float]:
 
 
 def make_shipped() -> Iterator[str]:
-    """Record the shipped recordings and race on each; yields a line about each file as it is written."""
+    """Remake the recordings, each with a real race of its text; yields a line about each file written."""
     from adaedl.pairs.loading import load_pair
     from adaedl.race import new_trace, race
     from adaedl.replay.recorder import record
@@ -99,7 +51,7 @@ def make_shipped() -> Iterator[str]:
 
 
 def write_index() -> None:
-    """The list of shipped recordings that the page reads."""
+    """Write the list of recordings that the page reads."""
     entries = [
         {
             "file": f"temperature-{temperature:g}.json",

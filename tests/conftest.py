@@ -32,12 +32,19 @@ LONGEST = (
     "test_faults",
 )
 
+# What a test that is not fast uses: a browser, or the real models.
+SLOW_FIXTURES = {"browser", "default_pair"}
+
 SOON = 60_000  # milliseconds in which a page must show what is expected of it, on a busy machine
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks for the markers that -m names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

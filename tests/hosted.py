@@ -21,7 +21,7 @@ def hosted_models() -> ModelsState:
     """A process whose default pair, a tiny one here, is loaded."""
     models = ModelsState(DEFAULT_PAIR)
     models.pair = replace(tiny_pair("self"), name=DEFAULT_PAIR)
-    models.state = LoadState(DEFAULT_PAIR, "ready", "ready on cpu/float32", 1.0)
+    models.state = LoadState("ready", "ready on cpu/float32", 1.0)
     return models
 
 

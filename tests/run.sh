@@ -37,6 +37,7 @@ export CHROMIUM="$chromium"
 
 ruff check .
 ruff format --check --quiet .
+mypy
 
 # Three processes share the tests, by file or class, each with its part of the cores: those of a browser wait much.
 export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 5 ? $(getconf _NPROCESSORS_ONLN) / 3 : 1 ))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from toys import tiny_llama, tiny_pair
 
-from adaedl.__main__ import thread_words
+from adaedl.cli.tables import thread_words
 from adaedl.decoding import read_prompt
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.errors import UserError
@@ -24,8 +24,8 @@ from adaedl.measure.bench import (
     run_lane,
     summarise,
 )
-from adaedl.measure.peers.transformers import Tally
 from adaedl.measure.prompts import BENCH_PROMPTS
+from adaedl.measure.work import DecodingWork
 from adaedl.models.transformers import TransformersRunner
 from adaedl.request import Sampling
 from adaedl.statistics import geometric_mean
@@ -164,7 +164,7 @@ def runs(*each: tuple[str, int, float]) -> Runs:
     """Runs of (prompt, tokens, seconds)."""
     made = Runs()
     for prompt, tokens, seconds in each:
-        made.add(prompt, Tally(tokens=tokens, seconds=seconds, forward_s=seconds))
+        made.add(prompt, DecodingWork(tokens=tokens, seconds=seconds, forward_s=seconds))
     return made
 
 

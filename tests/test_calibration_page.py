@@ -6,17 +6,19 @@ from dataclasses import fields, replace
 from urllib.parse import urlsplit
 
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 from test_explore import FILES, HOSTILE, address, settle, shipped, visit  # noqa: F401
 
-from adaedl.replay.calibration import binned, calibrate, coverage, drafts_of_recording, lower_bound
+from adaedl.replay.calibration import calibrate, coverage, drafts_of_recording, lower_bound
 from adaedl.replay.recording import Chain
+from adaedl.statistics import arithmetic_mean
 from adaedl.stopping import make_stopper
 from components.parts import assets
 from components.parts.controls import DEFAULTS
+from components.parts.recordings import describe_calibration, envelope
 from components.parts.settings import RaceSettings
-from components.recordings import describe_calibration, envelope
 
 GAMMAS = (0.0, 0.03, 0.2, 0.77, 1.0, 6.0)
 
@@ -53,8 +55,30 @@ def show(page: Page, told: str) -> None:
     settle(page)
 
 
+def binned(drafts: pd.DataFrame, gamma: float, bins: int = 10) -> list[dict]:
+    """What the browser's bins must hold: those of the bound from 0 to 1, bounds below 0 in the first."""
+    bound = lower_bound(drafts["entropy"], gamma)
+    edges = np.linspace(0, 1, bins + 1)
+    part = np.clip(np.digitize(bound, edges) - 1, 0, bins - 1)
+    rows = []
+    for number in range(bins):
+        here = part == number
+        mean, *interval = arithmetic_mean(drafts["beta"][here])
+        low, high = np.clip(interval, 0, 1)
+        rows.append(
+            {
+                "drafts": here.sum(),
+                "bound": bound[here].mean() if here.any() else math.nan,
+                "beta": mean,
+                "beta_low": low,
+                "beta_high": high,
+            }
+        )
+    return rows
+
+
 @pytest.mark.parametrize("file", FILES)
-def test_the_browser_computes_coverage_and_bins_as_the_engine_does(page, file):
+def test_the_browser_computes_coverage_as_the_engine_does_and_bins_with_their_means(page, file):
     recording, told = shipped(file)
     sent = told["calibration"]["drafts"]
     ours = page.evaluate(
@@ -66,7 +90,7 @@ def test_the_browser_computes_coverage_and_bins_as_the_engine_does(page, file):
     for gamma, (summary, bins) in zip(GAMMAS, ours, strict=True):
         assert summary["coverage"] == pytest.approx(coverage(drafts, gamma), abs=1e-12)
         assert summary["bound"] == pytest.approx(lower_bound(drafts["entropy"], gamma).mean(), abs=1e-9)
-        theirs = binned(drafts, gamma).to_dict("records")
+        theirs = binned(drafts, gamma)
         for mine, other in zip(bins, theirs, strict=True):
             assert mine["count"] == other["drafts"]
             if mine["count"]:

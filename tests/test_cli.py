@@ -14,17 +14,12 @@ import pytest
 from test_metrics import toy_trace
 from toys import tiny_pair
 
-from adaedl.__main__ import (
-    check_same_machine,
-    judged_at,
-    main,
-    make_parser,
-    metrics_table,
-    printable,
-    read_prompts,
-    remarks,
-    within,
-)
+from adaedl.cli.inputs import read_prompts
+from adaedl.cli.main import main, make_parser
+from adaedl.cli.race import remarks_on
+from adaedl.cli.record import judge_at, limit_depth
+from adaedl.cli.study import check_same_machine
+from adaedl.cli.tables import metrics_table, printable
 from adaedl.errors import UserError
 from adaedl.measure.sweep import run_sweep
 from adaedl.metrics import compute_metrics, to_frame
@@ -269,7 +264,7 @@ def test_ctrl_c_ends_a_sweep_with_the_table_of_what_is_done(capsys, monkeypatch,
         yield next(run_sweep(pair, grid, done))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adaedl.__main__.load", lambda args: tiny_pair("feature"))
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", lambda *_, **__: tiny_pair("feature"))
     monkeypatch.setattr("adaedl.measure.sweep.run_sweep", interrupted)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("w1 w2 w3")
@@ -291,17 +286,17 @@ def test_ctrl_c_ends_a_sweep_with_the_table_of_what_is_done(capsys, monkeypatch,
     ],
 )
 def test_lanes_are_judged_at_the_score_temperature_that_is_asked_for(lane, judged):
-    assert judged_at(lane, 1.0) == judged
-    assert judged_at(lane, None) == lane
+    assert judge_at(lane, 1.0) == judged
+    assert judge_at(lane, None) == lane
 
 
 @pytest.mark.parametrize("depth", [1, 8, 12, 20])
 def test_a_recording_replays_every_stopper_by_default_however_deep_it_is(depth):
     for name in STOPPERS:
-        check_replay(make_stopper(within(name, depth)), depth, None)
-    assert make_stopper(within("oracle", depth)).max_draft == depth
-    assert within("adaedl", 12) == "adaedl"
-    assert within("fixed", 2) == "fixed:k=2"
+        check_replay(make_stopper(limit_depth(name, depth)), depth, None)
+    assert make_stopper(limit_depth("oracle", depth)).max_draft == depth
+    assert limit_depth("adaedl", 12) == "adaedl"
+    assert limit_depth("fixed", 2) == "fixed:k=2"
 
 
 def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_the_first_prompt(tmp_path):
@@ -321,6 +316,17 @@ def test_the_steps_of_distill_are_there():
     parser = make_parser()
     args = parser.parse_args(["distill", "evaluate", "--corpus", "folder"])
     assert callable(args.func)
+
+
+@pytest.mark.parametrize("command", ["race", "record", "sweep", "bench"])
+def test_the_help_of_a_command_with_lanes_lists_every_stopper_and_its_settings(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main([command, "--help"])
+    assert exit.value.code == 0
+    words = " ".join(capsys.readouterr().out.split())
+    for name, stopper in STOPPERS.items():
+        assert f"{name} {stopper.summary}" in words
+    assert "gamma=0.2" in words
 
 
 def test_a_table_of_few_prompts_lists_their_speedups_and_says_which_runs_are_unreliable():
@@ -345,7 +351,7 @@ def test_a_race_says_whose_timing_is_unreliable_and_why():
     ]
     trace = toy_trace(lanes)
     compute_metrics(trace)
-    assert remarks(trace) == [
+    assert remarks_on(trace) == [
         "svip: timing unreliable: its rounds took irregular times, so the machine was busy."
     ]
     table = metrics_table(to_frame(trace))

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from toys import tiny_drafter_net, tiny_llama, toy_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from adaedl.__main__ import main
+from adaedl.cli.main import main
 from adaedl.distill.corpus import Corpus
 from adaedl.distill.generate import Writer, export_text
 from adaedl.distill.prompts import HELD_OUT_PROMPTS, mentions_held_out_topic

@@ -24,12 +24,13 @@ from components.pages.page import build_page
 from components.parts import assets
 from components.parts.controls import DEFAULTS
 from components.parts.palette import css_variables
+from components.parts.recordings import DEPTH, describe_calibration, envelope
 from components.parts.settings import RaceSettings
-from components.recordings import DEPTH, FOLDER, describe_calibration, envelope, model_errors
+from components.recordings import FOLDER, model_errors
 from components.serving import recording_execution as recording_run
-from components.serving.hosting import Host
 from components.serving.launch import launch
 from components.serving.models_state import LoadState, ModelsState
+from components.settings.hosting import Host
 
 WAIT = 120_000  # milliseconds, on a busy machine
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -518,7 +519,7 @@ def test_a_recording_over_the_hosts_limit_ends_in_a_sentence_and_frees_the_devic
 
 def loaded(pair) -> ModelsState:
     models = ModelsState(pair.name)
-    models.pair, models.state = pair, LoadState(pair.name, "ready", "ready", 1.0)
+    models.pair, models.state = pair, LoadState("ready", "ready", 1.0)
     return models
 
 

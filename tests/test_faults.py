@@ -121,12 +121,12 @@ def test_full_memory_in_a_sweep_keeps_the_runs_that_are_done_and_it_is_gone_on_w
     prompts = (Prompt("list", 1, "w1"), Prompt("list", 2, "w2"))
     grid = Grid(prompts, (0.8,), ("autoregressive", "adaedl"), max_new_tokens=8)
     with monkeypatch.context() as broken:
-        moments = play_sweep(models, DEFAULT_PAIR, grid, session, Pace())
-        while not next(moments).new_rows:
+        updates = play_sweep(models, DEFAULT_PAIR, grid, session, Pace())
+        while not next(updates).new_rows:
             pass
         break_after(broken, models.pair.target, 3, out_of_memory)
         with pytest.raises(UserError, match="too little free memory"):
-            list(moments)
+            list(updates)
     assert (models.in_queue, len(session.rows)) == ((0, 0), 2)
     assert list(play_sweep(models, DEFAULT_PAIR, grid, session, Pace()))[-1].done == 4
 
@@ -210,7 +210,7 @@ def test_a_download_holds_up_nobody_and_is_stopped_or_told(monkeypatch):
     assert models.in_queue == (0, 0)
     assert end(models, Session()) == "page.status_finished"
     leaving.stop_requested = True
-    assert [moment.key for moment in stopping] == ["page.status_stopped_early"]
+    assert [update.key for update in stopping] == ["page.status_stopped_early"]
     there.set()
     with pytest.raises(UserError, match="no network"):
         list(waiting)

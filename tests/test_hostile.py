@@ -23,7 +23,7 @@ from components.parts import assets
 from components.parts.controls import DEFAULTS
 from components.serving import answers
 from components.serving.models_state import ModelsState
-from components.serving.security import for_strangers, route_path
+from components.serving.security import route_path, without_host_folders
 
 JSON = {"content-type": "application/json"}
 
@@ -288,7 +288,7 @@ def test_no_answer_holds_a_folder_of_the_host(client):
 def test_a_sentence_for_strangers_has_no_folder_of_the_host():
     reason = UserError("Cannot write {}.", cache_dir() / "models")
     error = UserError("{} From PyPI instead: {} ({:g})", Sentence("No {}", Path.home() / "x"), reason, 2.5)
-    told = for_strangers(error)
+    told = without_host_folders(error)
     assert str(told) == "No ~/x From PyPI instead: Cannot write $ADAEDL_CACHE/models. (2.5)"
     assert told.sentence.template == error.sentence.template
 
@@ -448,7 +448,7 @@ def test_health_fails_where_no_pair_could_be_loaded(served, client, monkeypatch)
     from components.serving.models_state import LoadState
 
     monkeypatch.setattr(served[1], "pair", None)
-    monkeypatch.setattr(served[1], "state", LoadState("x", "failed", "no network"))
+    monkeypatch.setattr(served[1], "state", LoadState("failed", "no network"))
     monkeypatch.setattr(served[1], "failed_at", time.monotonic())
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()["models"]) == (503, "no network")

@@ -29,11 +29,10 @@ from components.pages import sweep as sweep_page
 from components.pages.page import build_page
 from components.parts import controls
 from components.parts.controls import DEFAULTS
-from components.recordings import DEPTH
-from components.serving import hosting, race_log
+from components.parts.recordings import DEPTH
 from components.serving import race_execution as running
+from components.serving import race_log
 from components.serving import zero_gpu as zero_gpu_module
-from components.serving.hosting import Host
 from components.serving.launch import launch
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, play
@@ -46,6 +45,8 @@ from components.serving.zero_gpu import (
     race_duration,
     recording_duration,
 )
+from components.settings import hosting
+from components.settings.hosting import Host
 
 TESTS = Path(__file__).resolve().parent
 PATIENCE = 60  # seconds
@@ -82,8 +83,8 @@ def environment(monkeypatch):
     hosting.host.cache_clear()
 
 
-def words(moment) -> dict:
-    return json.loads(moment.words)
+def words(update) -> dict:
+    return json.loads(update.words)
 
 
 # The host's choices
@@ -240,7 +241,7 @@ def zero_gpu() -> dict:
 
 def test_on_zero_gpu_a_race_in_a_fork_is_the_race_itself(zero_gpu):
     here, there = zero_gpu["here"], zero_gpu["finished"]["trace"]
-    assert zero_gpu["finished"]["moments"][-1] == "page.status_finished"
+    assert zero_gpu["finished"]["updates"][-1] == "page.status_finished"
     for ours, theirs in zip(here["lanes"], there["lanes"], strict=True):
         assert theirs["token_ids"] == ours["token_ids"]
         assert theirs["text"] == ours["text"]
@@ -258,7 +259,7 @@ def test_a_gpu_is_asked_for_as_long_as_tokens_and_lanes_take(zero_gpu):
 
 def test_on_zero_gpu_stop_keeps_what_has_run(zero_gpu):
     stopped = zero_gpu["stopped"]
-    assert stopped["moments"][-1] == "page.status_stopped"
+    assert stopped["updates"][-1] == "page.status_stopped"
     assert 0 < sum(len(lane["token_ids"]) for lane in stopped["trace"]["lanes"]) < 3 * 90
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from test_runners import assert_same_bits, token_ids
 from toys import rounded, tiny_drafter_net, tiny_llama, tiny_pair, tiny_qwen2, toy_pair, toy_tokenizer
 
-from adaedl.__main__ import main
+from adaedl.cli.main import main
 from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.measure.check import check

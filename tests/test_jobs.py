@@ -18,7 +18,7 @@ from components.parts.controls import DEFAULTS
 from components.parts.sweep_results import EXAMPLE, open_rows
 from components.serving import jobs as module
 from components.serving.jobs import Jobs
-from components.serving.race_session import Moment
+from components.serving.race_session import RaceUpdate
 from components.serving.sweep_session import Pace
 
 TESTS = Path(__file__).resolve().parent
@@ -38,14 +38,14 @@ class Counting:
         self.stopped = self.closed = False
         self.done = 0
 
-    def run(self) -> Iterator[Moment]:
+    def run(self) -> Iterator[RaceUpdate]:
         try:
             while self.done < self.last and not self.stopped:
                 if not self.free:
                     assert self.go.acquire(timeout=PATIENCE)
                 self.done += 1
-                yield Moment(str(self.done))
-            yield Moment("end", ended=True)
+                yield RaceUpdate(str(self.done))
+            yield RaceUpdate("end", ended=True)
         finally:
             self.closed = True
 
@@ -64,8 +64,8 @@ def begun(jobs: Jobs, **options) -> tuple[str, Counting]:
     return jobs.start(work), work
 
 
-def words(moments: Iterator[Moment]) -> list[str]:
-    return list(dict.fromkeys(moment.words for moment in moments))
+def words(updates: Iterator[RaceUpdate]) -> list[str]:
+    return list(dict.fromkeys(update.words for update in updates))
 
 
 def finished(jobs: Jobs, size: int) -> str:
@@ -76,49 +76,49 @@ def finished(jobs: Jobs, size: int) -> str:
 
 def test_a_follower_is_told_of_everything_to_the_end(jobs):
     name, work = begun(jobs, last=5)
-    with closing(jobs.follow(name)) as moments:
+    with closing(jobs.follow(name)) as updates:
         for number in range(5):
             work.go.release()
-            while next(moments).words != str(number + 1):
+            while next(updates).words != str(number + 1):
                 pass
-        assert words(moments)[-1] == "end"
+        assert words(updates)[-1] == "end"
     assert work.closed
     assert not jobs.is_under_way(name)
 
 
 def test_work_goes_on_unfollowed_and_is_found_further_by_whoever_has_its_id(jobs):
     name, work = begun(jobs)
-    with closing(jobs.follow(name)) as moments:
+    with closing(jobs.follow(name)) as updates:
         work.go.release()
-        assert next(moments).words == "1"
+        assert next(updates).words == "1"
     work.go.release()
     until(lambda: work.done == 2, PATIENCE)
     assert jobs.is_under_way(name)
-    with closing(jobs.follow(name)) as moments:
-        until(lambda: next(moments).words == "2", PATIENCE)
+    with closing(jobs.follow(name)) as updates:
+        until(lambda: next(updates).words == "2", PATIENCE)
         work.go.release()
-        assert words(moments)[-1] == "end"
+        assert words(updates)[-1] == "end"
     assert words(jobs.follow(name)) == ["end"]  # and once more, later
 
 
 def test_work_rests_until_what_it_told_has_been_sent(jobs, monkeypatch):
-    monkeypatch.setattr(module, "HEED_S", PATIENCE)
+    monkeypatch.setattr(module, "SENDING_S", PATIENCE)
     name, work = begun(jobs, last=MANY)
-    with closing(jobs.follow(name)) as moments:
+    with closing(jobs.follow(name)) as updates:
         for _ in range(3):
             work.go.release()
-        assert next(moments).words == "1"
+        assert next(updates).words == "1"
         assert work.done == 1  # though it may go on
-        assert next(moments).words == "2"
+        assert next(updates).words == "2"
         jobs.stop(name)
-        assert words(moments)[-1] == "end"
+        assert words(updates)[-1] == "end"
 
 
 def test_a_follower_that_sends_nothing_does_not_hold_work_up_for_good(jobs, monkeypatch):
-    monkeypatch.setattr(module, "HEED_S", 0.01)
+    monkeypatch.setattr(module, "SENDING_S", 0.01)
     name, work = begun(jobs, last=3, free=True)
-    with closing(jobs.follow(name)) as moments:
-        next(moments)
+    with closing(jobs.follow(name)) as updates:
+        next(updates)
         until(lambda: work.closed, PATIENCE)
 
 
@@ -127,20 +127,20 @@ def test_what_nobody_comes_back_to_ends_after_its_grace_and_says_so(jobs):
     until(lambda: work.closed, PATIENCE)
     until(lambda: not jobs.is_under_way(name), PATIENCE)
     assert 0 < work.done < MANY
-    (moment,) = jobs.follow(name)
-    assert moment.ended
-    assert "host.status_left" in moment.words
+    (update,) = jobs.follow(name)
+    assert update.ended
+    assert "host.status_left" in update.words
 
 
 def test_work_that_is_followed_is_not_left_however_long_it_takes(jobs):
     name, work = begun(jobs, last=50)
-    with closing(jobs.follow(name)) as moments:
+    with closing(jobs.follow(name)) as updates:
         work.go.release()
-        next(moments)
+        next(updates)
         work.grace_s = 0
         work.free = True
         work.go.release()
-        assert words(moments)[-1] == "end"
+        assert words(updates)[-1] == "end"
     assert work.done == 50
 
 
@@ -185,8 +185,8 @@ def test_a_large_one_makes_room_of_several_and_stays_itself(jobs):
 def test_work_that_is_under_way_or_followed_is_never_forgotten(jobs):
     running, work = begun(jobs, size=70)
     followed = finished(jobs, 20)
-    with closing(jobs.follow(followed)) as moments:
-        next(moments)
+    with closing(jobs.follow(followed)) as updates:
+        next(updates)
         finished(jobs, 50)
         finished(jobs, 50)
         assert jobs.find(running, Counting)
@@ -205,7 +205,7 @@ def test_what_no_tab_asks_for_goes_once_it_has_ended(jobs):
 
 
 def test_an_opened_file_is_kept_like_what_was_done_here(jobs):
-    name = jobs.keep(Counting(size=30), Moment("opened", ended=True))
+    name = jobs.keep(Counting(size=30), RaceUpdate("opened", ended=True))
     assert words(jobs.follow(name)) == ["opened"]
     assert not jobs.is_under_way(name)
     assert jobs.size == 30
@@ -274,9 +274,9 @@ jobs, here = Jobs(100), threading.active_count()
 work = Counting(last=5, free=True, grace_s=0)
 name = jobs.start(work)
 assert (work.done, threading.active_count()) == (0, here)
-with closing(jobs.follow(name)) as moments:
-    assert next(moments).words == "1"
-    assert next(moments).words == "2"
+with closing(jobs.follow(name)) as updates:
+    assert next(updates).words == "1"
+    assert next(updates).words == "2"
 assert (work.closed, work.done) == (True, 2)
 assert "host.status_left" in words(jobs.follow(name))[-1]
 whole = Counting(last=5, free=True, grace_s=0)

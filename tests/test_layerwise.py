@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from test_runners import token_ids
 from toys import tiny_llama, tiny_qwen2, toy_tokenizer
 
-from adaedl.__main__ import main
+from adaedl.cli.main import main
 from adaedl.errors import UserError
 from adaedl.models.cpu import int8_cache, layerwise
 from adaedl.models.cpu.int8_cache import int8_folder, kept_bytes

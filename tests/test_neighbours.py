@@ -15,7 +15,7 @@ import torch
 from folders import make_tokenizer, save_model
 from toys import tiny_pair
 
-from adaedl.__main__ import main
+from adaedl.cli.main import main
 from adaedl.errors import UserError
 from adaedl.measure import neighbours
 from adaedl.measure.neighbour_engine import busy_processes, second_engine
@@ -29,7 +29,7 @@ from adaedl.measure.neighbours import (
     measure,
     result_row,
 )
-from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.work import DecodingWork
 from adaedl.metrics import BASELINE
 from adaedl.models.transformers import TransformersRunner
 from adaedl.system.control_groups import group_with_quota
@@ -164,13 +164,13 @@ def test_a_row_has_the_median_of_the_ratios_within_each_cycle():
 def test_a_measurement_repeats_a_text_until_its_time_is_over_and_no_longer():
     runs = []
 
-    def run(most_s: float) -> Tally:
+    def run(most_s: float) -> DecodingWork:
         runs.append(most_s)
-        return Tally(tokens=4, seconds=0.5)
+        return DecodingWork(tokens=4, seconds=0.5)
 
     assert measure(neighbours.System("adaedl", BASELINE, run), 1.2, 7.0).tokens == 12
     assert runs == [7.0] * 3
-    empty = neighbours.System("adaedl", BASELINE, lambda _: Tally())
+    empty = neighbours.System("adaedl", BASELINE, lambda _: DecodingWork())
     assert measure(empty, 1.0).tokens == 0
 
 
@@ -265,7 +265,7 @@ def test_a_second_engine_that_dies_is_told_of(pair_name):
     ],
 )
 def test_what_will_not_do_is_refused_before_the_pair_is_loaded(arguments, said, monkeypatch, capsys):
-    monkeypatch.setattr("adaedl.__main__.load", None)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", None)
     assert main(["bench", "--neighbours", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adaedl.__main__ import main, make_parser
+from adaedl.cli.main import main, make_parser
 from adaedl.errors import UserError
 
 NUMBERS = ["nan", "inf", "-inf", "-1", "1e400", "", " ", "x", "0x10", "1,2", "\udce9", "٣٫٥", "9" * 5000]
@@ -60,9 +60,9 @@ def cases() -> list[tuple[list[str], argparse.Action]]:
 def nothing_begins(monkeypatch, tmp_path):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr("adaedl.__main__.load", begin)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", begin)
     monkeypatch.setattr("adaedl.measure.shapes.bench_shapes_in_parts", begin)
-    monkeypatch.setattr("adaedl.distill.cli._target", begin)
+    monkeypatch.setattr("adaedl.cli.distill._target", begin)
 
 
 def answer(arguments: list[str], capsys) -> tuple[int, str]:

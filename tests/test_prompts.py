@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adaedl.__main__ import read_prompts
+from adaedl.cli.inputs import read_prompts
 from adaedl.measure.prompts import repeats_in, split_prompts
 from adaedl.measure.sweep import prompts_from_lines
 from adaedl.pairs.presets import DEFAULT_PAIR

@@ -5,7 +5,7 @@ import torch
 from toys import tiny_llama, tiny_pair
 
 from adaedl.measure.peers import transformers as reference
-from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.work import DecodingWork
 from adaedl.models.transformers import TransformersRunner
 from adaedl.race import new_trace, race
 from adaedl.request import Sampling
@@ -28,24 +28,24 @@ def test_greedy_generate_writes_what_the_autoregressive_lane_writes(pair):
     trace = new_trace(pair, PROMPT, ["autoregressive"], Sampling(0), max_new_tokens=20)
     for _ in race(pair, trace):
         pass
-    token_ids, tally = generate(pair)
+    token_ids, work = generate(pair)
     assert token_ids == trace.lanes[0].token_ids
-    assert (tally.tokens, tally.rounds, tally.drafted, tally.accepted) == (19, 19, 0, 0)
-    assert 0 < tally.forward_s < tally.seconds
+    assert (work.tokens, work.rounds, work.drafted, work.accepted) == (19, 19, 0, 0)
+    assert 0 < work.forward_s < work.seconds
 
 
 def test_it_ends_at_an_end_of_sequence_token(pair):
     token_ids, _ = generate(pair)
     ending = tiny_pair("self", runner=TransformersRunner, eos_ids=(token_ids[5],))
-    shorter, tally = generate(ending)
+    shorter, work = generate(ending)
     assert shorter == token_ids[: token_ids.index(token_ids[5]) + 1]
-    assert tally.tokens == len(shorter) - 1
+    assert work.tokens == len(shorter) - 1
 
 
 def test_it_ends_when_its_time_is_over(pair):
-    token_ids, tally = generate(pair, most_s=0.0)
+    token_ids, work = generate(pair, most_s=0.0)
     assert token_ids == generate(pair)[0][:2]
-    assert tally.tokens == 1
+    assert work.tokens == 1
     assert generate(pair, most_s=3600)[0] == generate(pair)[0]
 
 
@@ -53,26 +53,26 @@ def test_a_target_that_drafts_for_itself_has_every_draft_accepted(pair):
     pair.draft_name = pair.target_name
     model = reference.target_model(pair)
     assistant = reference.draft_model(pair, model)
-    token_ids, tally = generate(pair, assistant=assistant, drafts=3)
+    token_ids, work = generate(pair, assistant=assistant, drafts=3)
     assert token_ids == generate(pair)[0]
-    assert tally.drafted == tally.accepted == 12
-    assert (tally.tokens, tally.rounds) == (16, 4)
+    assert work.drafted == work.accepted == 12
+    assert (work.tokens, work.rounds) == (16, 4)
 
 
 def test_a_draft_models_tokens_are_counted_apart_from_the_targets():
     pair = tiny_pair("independent", runner=TransformersRunner)
     model = reference.target_model(pair)
-    token_ids, tally = generate(pair, assistant=reference.draft_model(pair, model), drafts=4)
+    token_ids, work = generate(pair, assistant=reference.draft_model(pair, model), drafts=4)
     assert token_ids == generate(pair)[0]
-    assert tally.accepted < tally.drafted <= 4 * tally.rounds
-    assert tally.tokens == tally.accepted + tally.rounds
+    assert work.accepted < work.drafted <= 4 * work.rounds
+    assert work.tokens == work.accepted + work.rounds
 
 
 def test_prompt_lookup_writes_the_same_text_and_counts_its_drafts(pair):
-    token_ids, tally = generate(pair, lookup=3)
+    token_ids, work = generate(pair, lookup=3)
     assert token_ids == generate(pair)[0]
-    assert tally.drafted > 0
-    assert tally.tokens == tally.accepted + tally.rounds
+    assert work.drafted > 0
+    assert work.tokens == work.accepted + work.rounds
 
 
 def test_sampling_is_repeatable_and_leaves_the_global_generator_alone(pair):
@@ -94,10 +94,10 @@ def test_a_packed_target_is_loaded_again_as_transformers_has_it(tmp_path):
     assert torch.equal(loaded.get_input_embeddings().weight, model.get_input_embeddings().weight)
 
 
-def test_tallies_add_up_and_untimed_forwards_stay_untimed():
-    total = Tally()
-    total.add(Tally(3, 1.5, 1.0, 2, 4, 1))
-    total.add(Tally(2, 0.5, 0.25, 2, 1, 0))
-    assert total == Tally(5, 2.0, 1.25, 4, 5, 1)
-    total.add(Tally(1, 1.0, None, 1, 0, 0))
-    assert total == Tally(6, 3.0, None, 5, 5, 1)
+def test_works_add_up_and_untimed_forwards_stay_untimed():
+    total = DecodingWork()
+    total.add(DecodingWork(3, 1.5, 1.0, 2, 4, 1))
+    total.add(DecodingWork(2, 0.5, 0.25, 2, 1, 0))
+    assert total == DecodingWork(5, 2.0, 1.25, 4, 5, 1)
+    total.add(DecodingWork(1, 1.0, None, 1, 0, 0))
+    assert total == DecodingWork(6, 3.0, None, 5, 5, 1)

@@ -17,7 +17,7 @@ import torch
 from toys import tiny_pair
 
 from adaedl import race
-from adaedl.__main__ import main
+from adaedl.cli.main import main
 from adaedl.measure import bench, check
 from adaedl.measure.check import Measurement
 from adaedl.models.transformers import TransformersRunner
@@ -36,7 +36,7 @@ RACE = ["race", PROMPT, "--lanes", LANES, "--max-new-tokens", "20", "--seed", "3
 @pytest.fixture(autouse=True)
 def pair(monkeypatch):
     made = tiny_pair("feature")
-    monkeypatch.setattr("adaedl.__main__.load", lambda args: made)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", lambda *_, **__: made)
     return made
 
 
@@ -116,7 +116,7 @@ def test_a_race_that_fails_keeps_what_has_run(pair, monkeypatch, tmp_path, capsy
 @pytest.mark.parametrize("kind", ["feature", "independent"])
 def test_a_recording_that_is_stopped_is_the_one_of_the_text_so_far(monkeypatch, tmp_path, capsys, kind):
     pair, file = tiny_pair(kind), tmp_path / "recording.json"
-    monkeypatch.setattr("adaedl.__main__.load", lambda args: pair)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", lambda *_, **__: pair)
     options = ["--max-new-tokens", "40", "--seed", "3", "--depth", "5"]
     tokens = iter(range(1, 100))
 
@@ -124,7 +124,7 @@ def test_a_recording_that_is_stopped_is_the_one_of_the_text_so_far(monkeypatch, 
         if next(tokens) == 12:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("adaedl.__main__.share_bar", lambda _: nothing_but(enough_after_12))
+    monkeypatch.setattr("adaedl.cli.record.share_bar", lambda _: nothing_but(enough_after_12))
     assert main(["record", PROMPT, *options, "--lanes", "adaedl:max_draft=5", "--json", str(file)]) == 130
     kept = Recording.from_json(file.read_bytes())
     shorter = recorder.record(pair, PROMPT, Sampling(0.7), max_new_tokens=12, seed=3, depth=5)
@@ -155,7 +155,7 @@ TOKENS = {"autoregressive": 6, "fixed:k=2": 6, "generate": 5, f"lookup:k={bench.
 @pytest.fixture
 def bench_arguments(tmp_path, monkeypatch) -> list[str]:
     made = tiny_pair("self", runner=TransformersRunner)
-    monkeypatch.setattr("adaedl.__main__.load", lambda args: made)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", lambda *_, **__: made)
     monkeypatch.setattr(bench, "installed", lambda: None)  # of llama.cpp, which does not know toys
     (tmp_path / "prompts.txt").write_text("w1 w2 w3\nw4 w5\n")
     options = ["--temperatures", "0,0.7", "--lanes", "fixed:k=2", "--max-new-tokens", "6"]

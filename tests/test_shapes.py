@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from adaedl.__main__ import main
+from adaedl.cli.main import main
 from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.measure import shapes
@@ -80,12 +80,12 @@ def test_the_engine_writes_the_script_s_text_and_accepts_what_the_script_has_rig
 def test_transformers_writes_the_same_text_and_accepts_the_same_drafts(world):
     pair, target, draft, prompt_ids, script = world
     with scripted(target, script.target, script.first), scripted(draft, script.draft, script.first):
-        token_ids, tally = reference.generate(
+        token_ids, work = reference.generate(
             pair, target, prompt_ids, Sampling(0), max_new_tokens=TOKENS, assistant=draft, drafts=3
         )
     counts = accepted_by_the_script(script, 3)
     assert token_ids == script.target.argmax(-1).tolist()
-    assert tally.accepted == sum(counts[1:])  # the first round comes with the prefill
+    assert work.accepted == sum(counts[1:])  # the first round comes with the prefill
     plain, _ = reference.generate(pair, target, prompt_ids, Sampling(0), max_new_tokens=TOKENS)
     assert plain != token_ids  # once the script is over, the model speaks for itself again
 

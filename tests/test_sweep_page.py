@@ -35,7 +35,7 @@ from adaedl.request import MAX_LANES
 from adaedl.stopping import LIVE_STOPPERS
 from components.chromium import open_accordion
 from components.pages.sweep import DEFAULTS, SweepWork
-from components.parts.sweep_results import EXAMPLE, open_rows, parquet, tell_results
+from components.parts.sweep_results import EXAMPLE, describe_results, open_rows, parquet
 from components.parts.sweep_settings import SweepSettings, most_runs, race_of
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, play
@@ -136,20 +136,20 @@ def without_times(frame: pd.DataFrame) -> pd.DataFrame:
 
 def test_a_sweep_on_the_page_finds_what_one_on_the_command_line_finds(models, swept):
     session, pace = SweepSession(), Pace()
-    moments = run(models, settings().grid(DEFAULT_PAIR), session, pace)
+    updates = run(models, settings().grid(DEFAULT_PAIR), session, pace)
     pd.testing.assert_frame_equal(without_times(session.rows), without_times(swept))
-    assert [moment.done for moment in moments if moment.new_rows] == [3, 6, 9, 12]
-    assert moments[0].seconds_left is None
-    assert moments[-1].ended
-    assert moments[-1].seconds_left == 0
+    assert [update.done for update in updates if update.new_rows] == [3, 6, 9, 12]
+    assert updates[0].seconds_left is None
+    assert updates[-1].ended
+    assert updates[-1].seconds_left == 0
     assert pace.seconds_for(DEFAULT_PAIR, 100) == pytest.approx(2 * pace.seconds_for(DEFAULT_PAIR, 50))
 
 
 def test_a_sweep_that_is_stopped_keeps_what_is_done_and_goes_on_with_the_rest(models, swept):
     session, grid = SweepSession(), settings().grid(DEFAULT_PAIR)
-    for moment in play_sweep(models, DEFAULT_PAIR, grid, session, Pace()):
-        session.stop_requested = session.stop_requested or moment.done == 6
-    assert json.loads(moment.words) == {"key": "sweep.status_stopped", "values": {"done": 6}}
+    for update in play_sweep(models, DEFAULT_PAIR, grid, session, Pace()):
+        session.stop_requested = session.stop_requested or update.done == 6
+    assert json.loads(update.words) == {"key": "sweep.status_stopped", "values": {"done": 6}}
     assert len(session.rows) == 6
     session.stop_requested = False
     assert run(models, grid, session)[0].done >= 6
@@ -158,11 +158,11 @@ def test_a_sweep_that_is_stopped_keeps_what_is_done_and_goes_on_with_the_rest(mo
 
 def test_a_sweep_that_is_left_in_the_middle_of_a_race_frees_the_device_at_once(models):
     grid, session = settings(max_new_tokens=90).grid(DEFAULT_PAIR), SweepSession()
-    moments = play_sweep(models, DEFAULT_PAIR, grid, session, Pace())
-    while not json.loads(next(moments).words)["key"].endswith("running"):
+    updates = play_sweep(models, DEFAULT_PAIR, grid, session, Pace())
+    while not json.loads(next(updates).words)["key"].endswith("running"):
         pass
     assert models.in_queue == (1, 0)
-    moments.close()
+    updates.close()
     assert models.in_queue == (0, 0)
     race = race_of(grid, grid.cells[0], list(grid.lanes), DEFAULT_PAIR)
     assert list(play(models, race, Session()))[-1].key == "page.status_finished"
@@ -179,9 +179,9 @@ def test_another_visitors_race_comes_in_between_two_runs(models):
         done_when_raced.append(len(session.rows))
 
     other = threading.Thread(target=visitor)
-    with closing(play_sweep(models, DEFAULT_PAIR, grid, session, Pace())) as moments:
-        for moment in moments:
-            if moment.new_rows and not other.ident:
+    with closing(play_sweep(models, DEFAULT_PAIR, grid, session, Pace())) as updates:
+        for update in updates:
+            if update.new_rows and not other.ident:
                 other.start()
     other.join()
     assert len(session.rows) == len(grid.cells) * 3
@@ -193,7 +193,7 @@ def test_another_visitors_race_comes_in_between_two_runs(models):
 
 def test_the_results_are_those_of_pandas_and_harmless_as_html(swept):
     frame = swept.assign(kind=HOSTILE)
-    told = tell_results(frame, "sweep.about_measured")
+    told = describe_results(frame, "sweep.about_measured")
     assert "<" not in told
     shown = json.loads(told)
     assert shown["summary"][0]["speedup"] == summarise(frame).iloc[0]["speedup"]

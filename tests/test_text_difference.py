@@ -8,7 +8,7 @@ import pytest
 import torch
 from toys import tiny_pair
 
-from adaedl.__main__ import remarks
+from adaedl.cli.race import remarks_on
 from adaedl.decoding.differences import explain_differences
 from adaedl.metrics import compute_metrics
 from adaedl.models.shared_noise import SharedNoise
@@ -186,7 +186,7 @@ def differing_trace(gap: float | None, rounding: bool | None) -> Trace:
     ],
 )
 def test_the_command_line_says_what_sets_the_texts_apart(gap, rounding, words):
-    assert f"adaedl: not the target's text: {words}" in remarks(differing_trace(gap, rounding))
+    assert f"adaedl: not the target's text: {words}" in remarks_on(differing_trace(gap, rounding))
 
 
 def test_a_difference_is_kept_in_the_file_and_told_to_the_browser_once():

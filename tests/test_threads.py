@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from adaedl.__main__ import cores_words
+from adaedl.cli.study import cores_words
 from adaedl.errors import UserError
 from adaedl.pairs.chat import small_environment
 from adaedl.system import threads

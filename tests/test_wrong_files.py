@@ -205,8 +205,8 @@ from adaedl.errors import UserError
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.weights import cached_weights
 from adaedl.system.cache_folder import cache_dir
-from components.serving.security import for_strangers
-from components.serving.hosting import host
+from components.serving.security import without_host_folders
+from components.settings.hosting import host
 if os.geteuid() == 0:
     os.setuid(54321)
 else:
@@ -218,7 +218,7 @@ for act in (cache_dir, host, lambda: cached_weights("HuggingFaceTB/SmolLM2-135M-
         print(error)
 os.environ["ADAEDL_CACHE"] = "/srv/models"
 print(cache_dir(), host().pair)
-print(for_strangers(UserError("No {}", "/srv/models/x")))
+print(without_host_folders(UserError("No {}", "/srv/models/x")))
 """
 
 

@@ -1,8 +1,8 @@
-"""Speed, measured in one run: our lanes against each other, transformers' own generation and llama.cpp's.
+"""Speed, measured in one run: our lanes, transformers' own generation, and llama.cpp's.
 
 For each prompt and temperature all systems run back to back, in an order that moves on by one with every
-prompt, so that a machine that drifts does so for all alike. No clock holds any prefill. Tokens per second are
-total tokens over total time; a speedup is the geometric mean of the prompts' speedups, with a t interval
+prompt, so that a drift of the machine's speed affects all alike. No clock includes prefill. Tokens per second
+are total tokens over total time; a speedup is the geometric mean of the prompts' speedups, with a t interval
 (`adaedl.statistics`).
 """
 
@@ -23,7 +23,7 @@ from adaedl.errors import UserError
 from adaedl.measure.forwards import draft_step_ms, machine, noise_ms, target_times
 from adaedl.measure.peers import transformers as reference
 from adaedl.measure.peers.llama_cpp import PACKAGE, LlamaCpp, can_write, installed
-from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.work import DecodingWork
 from adaedl.metrics import BASELINE
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling, check_race, check_run
@@ -54,26 +54,30 @@ class Job:
 
 @dataclass(frozen=True)
 class System:
-    """What is measured: a row of the results for each temperature. `settings` are what transformers was told,
-    by temperature, where that is not its default."""
+    """A system to measure: one row of the results for each temperature. `settings` are transformers' settings
+    by temperature, where they are not its defaults."""
 
     system: str
     lane: str
-    run: Callable[[Job], Tally]
+    run: Callable[[Job], DecodingWork]
     settings: dict[float, dict] = field(default_factory=dict, compare=False)
 
 
 @dataclass
 class Runs:
-    """What a system did on every prompt and repeat, in the order in which all systems took them: the prompt
-    and the work of each run, and the sum of all."""
+    """What a system did on every prompt and repeat, in the order in which all systems took them.
 
-    each: list[tuple[str, Tally]] = field(default_factory=list)
-    total: Tally = field(default_factory=Tally)
+    Attributes:
+        each: the prompt and the work of each run.
+        total: the sum of all.
+    """
 
-    def add(self, prompt: str, tally: Tally) -> None:
-        self.each.append((prompt, tally))
-        self.total.add(tally)
+    each: list[tuple[str, DecodingWork]] = field(default_factory=list)
+    total: DecodingWork = field(default_factory=DecodingWork)
+
+    def add(self, prompt: str, work: DecodingWork) -> None:
+        self.each.append((prompt, work))
+        self.total.add(work)
 
 
 def check_bench(
@@ -84,7 +88,7 @@ def check_bench(
     repeats: int,
     seed: int,
 ) -> None:
-    """All that can be said against a bench before its pair is loaded.
+    """Check what can be checked before the pair is loaded.
 
     Raises:
         UserError: naming the value that will not do, and what would.
@@ -107,13 +111,17 @@ def check_bench(
 
 
 def check_repeats(repeats: int) -> None:
-    """Raises UserError where a bench does not run so often."""
+    """Check how often a bench runs.
+
+    Raises:
+        UserError: more or less often than it may.
+    """
     if not 1 <= repeats <= MAX_REPEATS:
         raise UserError("repeats is {}; it must be a whole number from 1 to {}.", repeats, MAX_REPEATS)
 
 
 def with_baseline(lanes: list[str]) -> list[str]:
-    """The lanes, each once, after the autoregressive one: every speedup is against it."""
+    """Return the lanes, each once, after the autoregressive one: every speedup is against it."""
     return list(dict.fromkeys([BASELINE, *(lane.strip() for lane in lanes)]))
 
 
@@ -170,15 +178,10 @@ def bench_in_parts(
         UserError: a value that will not do, a prompt that does not fit, `assisted` with a feature drafter.
     """
     check_bench(prompts, lanes, temperatures, max_new_tokens, repeats, seed)
-    independent = pair.drafter.kind == "independent"
-    if assisted and not independent:
-        raise UserError(
-            f"{pair.name} drafts with a feature drafter, which transformers' assisted generation cannot use; "
-            f"choose an independent pair, such as --pair {pair.target_name}:{pair.target_name}."
-        )
+    rival_wanted = _wants_assisted(pair, assisted)
     target = reference.target_model(pair)
     rival = None
-    if assisted or (assisted is None and independent):
+    if rival_wanted:
         rival = partial(run_transformers, pair, target, assistant=reference.draft_model(pair, target))
     systems = _systems(pair, target, with_baseline(lanes), rival)
     encoded = [pair.encode(prompt) for prompt in prompts]
@@ -187,60 +190,115 @@ def bench_in_parts(
         capacity = max(map(len, encoded)) + max_new_tokens + LOOKUP_ROOM
         systems += _of_llama_cpp(LlamaCpp(pair, target, capacity))
 
-    short = min(WARM_UP_TOKENS, max_new_tokens)
-    context = read_prompt(pair, encoded[0], short)
-    warm_ups = [Job(encoded[0], context, Sampling(t), short, seed) for t in temperatures]
-    for system in tqdm(systems, "warming up", leave=False, file=sys.stderr):
-        system.run(warm_ups[-1])
+    warm_ups = _warm_up(pair, systems, encoded[0], temperatures, min(WARM_UP_TOKENS, max_new_tokens), seed)
     if rival:
         systems.append(search_assisted(rival, warm_ups))
-    read, forward_ms = target_times(pair, target, encoded[0])
-    step_ms = draft_step_ms(pair, encoded[0])
-    measured = {
+    options = {
+        "prompts": len(prompts),
+        "max_new_tokens": max_new_tokens,
+        "repeats": repeats,
+        "seed": seed,
+    }
+    peers = {PACKAGE: llama_cpp_version} if llama_cpp_version else {}
+    measured = _describe(pair, peers) | options | _forward_times(pair, target, encoded[0])
+
+    ran = {(system, temperature): Runs() for temperature in temperatures for system in systems}
+    left = len(temperatures) * repeats * len(prompts)
+    jobs = _jobs(pair, encoded, temperatures, max_new_tokens, repeats, seed)
+    with tqdm(total=left * len(systems), unit="text", file=sys.stderr) as bar:
+        for number, turn, job in jobs:
+            # All systems or none, so that their results are of the same texts.
+            for system, work in _run_in_turn(systems, turn, job, bar):
+                ran[system, job.sampling.temperature].add(prompts[number], work)
+            left -= 1
+            results = _results(systems, temperatures, ran)
+            yield measured | {"complete": not left, "results": results, "summary": summarise(results)}
+
+
+def _wants_assisted(pair: Pair, assisted: bool | None) -> bool:
+    """Return whether transformers' assisted generation is measured too.
+
+    Raises:
+        UserError: it is asked for and cannot use the pair's drafter.
+    """
+    independent = pair.drafter.kind == "independent"
+    if assisted and not independent:
+        raise UserError(
+            f"{pair.name} drafts with a feature drafter, which transformers' assisted generation cannot use; "
+            f"choose an independent pair, such as --pair {pair.target_name}:{pair.target_name}."
+        )
+    return independent if assisted is None else assisted
+
+
+def _warm_up(
+    pair: Pair, systems: list[System], prompt_ids: Tensor, temperatures: list[float], tokens: int, seed: int
+) -> list[Job]:
+    """Run every system once on a short text; return such a text for each temperature."""
+    context = read_prompt(pair, prompt_ids, tokens)
+    jobs = [Job(prompt_ids, context, Sampling(t), tokens, seed) for t in temperatures]
+    for system in tqdm(systems, "warming up", leave=False, file=sys.stderr):
+        system.run(jobs[-1])
+    return jobs
+
+
+def _describe(pair: Pair, peer_versions: dict[str, str]) -> dict:
+    return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(pair) | ({PACKAGE: llama_cpp_version} if llama_cpp_version else {}),
+        "machine": machine(pair) | peer_versions,
         "pair": {
             "name": pair.name,
             "target": pair.target_name,
             "draft": pair.draft_name,
             "weights": pair.weights,
         },
-        "prompts": len(prompts),
-        "max_new_tokens": max_new_tokens,
-        "repeats": repeats,
-        "seed": seed,
+    }
+
+
+def _forward_times(pair: Pair, target, prompt_ids: Tensor) -> dict:
+    """Return how long one forward of the target, one draft step and one position's noise take."""
+    read, forward_ms = target_times(pair, target, prompt_ids)
+    return {
         "weights_read_ms": read.ms,
         "weights_bytes": read.bytes,
         "bandwidth_gb_s": read.gb_per_s,
         "target_forward_ms": forward_ms,
         "target_forward_over_read": {width: ms / read.ms for width, ms in forward_ms.items()},
-        "draft_step_ms": step_ms,
+        "draft_step_ms": draft_step_ms(pair, prompt_ids),
         "noise_ms": noise_ms(pair),
     }
 
-    ran = {(system, temperature): Runs() for temperature in temperatures for system in systems}
-    runs = len(temperatures) * repeats * len(prompts) * len(systems)
-    with tqdm(total=runs, unit="text", file=sys.stderr) as bar:
-        for repeat in range(repeats):
-            for number, (prompt, prompt_ids) in enumerate(zip(prompts, encoded, strict=True)):
-                context = read_prompt(pair, prompt_ids, max_new_tokens)
-                for temperature in temperatures:
-                    job = Job(prompt_ids, context, Sampling(temperature), max_new_tokens, seed + repeat)
-                    turn = (number + repeat) % len(systems)
-                    tallies = []
-                    for system in systems[turn:] + systems[:turn]:
-                        bar.set_description(f"{system.system} {system.lane} at {temperature:g}")
-                        tallies.append((system, system.run(job)))
-                        bar.update()
-                    runs -= len(tallies)
-                    for system, tally in tallies:  # all of them or none, so that they have the same texts
-                        ran[system, temperature].add(prompt, tally)
-                    results = _results(systems, temperatures, ran)
-                    yield measured | {
-                        "complete": not runs,
-                        "results": results,
-                        "summary": summarise(results),
-                    }
+
+def _jobs(
+    pair: Pair,
+    encoded: list[Tensor],
+    temperatures: list[float],
+    max_new_tokens: int,
+    repeats: int,
+    seed: int,
+) -> Iterator[tuple[int, int, Job]]:
+    """Yield every job, with the number of its prompt and that of the system whose turn it is to begin."""
+    for repeat in range(repeats):
+        for number, prompt_ids in enumerate(encoded):
+            context = read_prompt(pair, prompt_ids, max_new_tokens)
+            for temperature in temperatures:
+                job = Job(prompt_ids, context, Sampling(temperature), max_new_tokens, seed + repeat)
+                yield number, number + repeat, job
+
+
+def _run_in_turn(systems: list[System], turn: int, job: Job, bar: tqdm) -> list[tuple[System, DecodingWork]]:
+    """Run every system on a job, beginning with the one whose turn it is."""
+    works = []
+    for system in rotated(systems, turn):
+        bar.set_description(f"{system.system} {system.lane} at {job.sampling.temperature:g}")
+        works.append((system, system.run(job)))
+        bar.update()
+    return works
+
+
+def rotated(values: list, by: int) -> list:
+    """Return the values in their order, beginning with number `by` and going round."""
+    by %= len(values)
+    return values[by:] + values[:by]
 
 
 def _results(
@@ -255,8 +313,9 @@ def _results(
 
 
 def summarise(results: list[dict]) -> list[dict]:
-    """For each temperature: the best fixed k, AdaEDL against it, the best lane, and our engine against
-    transformers', assisted at its fastest included. None where a system that it takes was not run.
+    """Return a row for each temperature: the best fixed k, AdaEDL against it, the best lane, and our engine
+    against transformers' (assisted generation at its fastest included). A number is None where a system that
+    it compares was not run.
 
     Args:
         results: rows as `bench` returns them.
@@ -292,7 +351,9 @@ def summarise(results: list[dict]) -> list[dict]:
     return summary
 
 
-def _systems(pair: Pair, target, lanes: list[str], assisted: Callable[..., Tally] | None) -> list[System]:
+def _systems(
+    pair: Pair, target, lanes: list[str], assisted: Callable[..., DecodingWork] | None
+) -> list[System]:
     systems = [System("adaedl", lane, partial(run_lane, pair, lane)) for lane in lanes]
     generate = partial(run_transformers, pair, target)
     systems.append(System("transformers_generate", "generate", generate))
@@ -308,9 +369,10 @@ def _systems(pair: Pair, target, lanes: list[str], assisted: Callable[..., Tally
 
 
 def _of_llama_cpp(model: LlamaCpp) -> list[System]:
-    """Its plain generation, and its prompt lookup as it comes and with the drafts of transformers'."""
+    """Return llama.cpp's plain generation and its prompt lookup, at its defaults and with transformers'
+    number of drafts."""
 
-    def run(job: Job, **drafting) -> Tally:
+    def run(job: Job, **drafting) -> DecodingWork:
         settings = {"max_new_tokens": job.max_new_tokens, "seed": job.seed, **drafting}
         return model.generate(job.prompt_ids.tolist(), job.sampling, **settings)[1]
 
@@ -322,8 +384,9 @@ def _of_llama_cpp(model: LlamaCpp) -> list[System]:
     ]
 
 
-def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:
-    """transformers' assisted generation at the fastest of a few settings, found anew for each temperature.
+def search_assisted(assisted: Callable[..., DecodingWork], jobs: list[Job]) -> System:
+    """Return transformers' assisted generation at the fastest of a few settings, searched for each
+    temperature.
 
     Args:
         assisted: as `run_transformers`, its assistant given.
@@ -331,8 +394,8 @@ def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:
     """
 
     def speed(job: Job, setting: tuple[int, float]) -> float:
-        tally = assisted(job, drafts=setting[0], confidence=setting[1])
-        return _ratio(tally.tokens, tally.seconds) or 0.0
+        work = assisted(job, drafts=setting[0], confidence=setting[1])
+        return _ratio(work.tokens, work.seconds) or 0.0
 
     found = {}
     for job in tqdm(jobs, "searching settings", leave=False, file=sys.stderr):
@@ -346,8 +409,8 @@ def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:
     )
 
 
-def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> Tally:
-    """One of our lanes on a job, which ends after the round that passes `most_s` seconds."""
+def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> DecodingWork:
+    """Run one of our lanes on a job, which ends after the round that passes `most_s` seconds."""
     decoding = decode(
         pair,
         None,
@@ -364,7 +427,7 @@ def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> Tally:
             rounds.append(played)
             if played.end_s >= most_s:
                 break
-    return Tally(
+    return DecodingWork(
         tokens=sum(len(played.token_ids) for played in rounds),
         seconds=rounds[-1].end_s,
         forward_s=sum(played.draft_s + played.verify_s for played in rounds),
@@ -374,9 +437,9 @@ def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> Tally:
     )
 
 
-def run_transformers(pair: Pair, target, job: Job, **drafting) -> Tally:
-    """transformers' generation on a job, drafting as `reference.generate` is told."""
-    _, tally = reference.generate(
+def run_transformers(pair: Pair, target, job: Job, **drafting) -> DecodingWork:
+    """Run transformers' generation on a job; `drafting` are options of `reference.generate`."""
+    _, work = reference.generate(
         pair,
         target,
         job.prompt_ids,
@@ -385,7 +448,7 @@ def run_transformers(pair: Pair, target, job: Job, **drafting) -> Tally:
         seed=job.seed,
         **drafting,
     )
-    return tally
+    return work
 
 
 def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -> dict:
@@ -398,32 +461,32 @@ def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -
     Args:
         baseline: the autoregressive lane's runs at that temperature.
     """
-    tally = runs.total
-    tokens_per_s = _ratio(tally.tokens, tally.seconds)
+    work = runs.total
+    tokens_per_s = _ratio(work.tokens, work.seconds)
     speedups = _speedups(runs, baseline)
     mean, *interval = geometric_mean(speedups)
     low, high = interval if len(speedups) >= FEWEST else (None, None)
-    outside = None if tally.forward_s is None else tally.seconds - tally.forward_s
+    outside = None if work.forward_s is None else work.seconds - work.forward_s
     return {
         "system": system.system,
         "lane": system.lane,
         "temperature": temperature,
-        "tokens": tally.tokens,
+        "tokens": work.tokens,
         "tokens_per_s": tokens_per_s,
-        "ms_per_token": _ratio(1000 * tally.seconds, tally.tokens),
+        "ms_per_token": _ratio(1000 * work.seconds, work.tokens),
         "speedup": mean if speedups else None,
         "speedup_low": low,
         "speedup_high": high,
         "speedups": speedups if len(speedups) < FEWEST else [],
-        "acceptance_rate": _ratio(tally.accepted, tally.drafted),
-        "block_efficiency": _ratio(tally.tokens, tally.rounds),
-        "overhead_share": _ratio(outside, tally.seconds),
+        "acceptance_rate": _ratio(work.accepted, work.drafted),
+        "block_efficiency": _ratio(work.tokens, work.rounds),
+        "overhead_share": _ratio(outside, work.seconds),
         "settings": system.settings.get(temperature),
     }
 
 
 def _speedups(runs: Runs, baseline: Runs) -> list[float]:
-    """The speedup on each prompt where both wrote something."""
+    """Return the speedup on each prompt for which both systems wrote something."""
     known = [
         (ratio, prompt)
         for (prompt, ours), (_, plain) in zip(runs.each, baseline.each, strict=True)

@@ -1,4 +1,4 @@
-"""Losslessness, measured on a loaded pair: each property with the number that was found."""
+"""Losslessness measured on a loaded pair: each property with the number that was found."""
 
 import math
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import chisquare
 from torch import Tensor
 from tqdm import tqdm
 
@@ -44,7 +45,7 @@ class Measurement:
 def check(
     pair: Pair, prompts: list[str], *, max_new_tokens: int = 32, draws: int = 5000, seed: int = 0
 ) -> Iterator[Measurement]:
-    """Measure one property after the other.
+    """Measure one property after another.
 
     Args:
         draws: samples of a round's first token for each case of the speculative rule.
@@ -69,14 +70,16 @@ def check(
 
 
 class _Ties:
-    """Two tokens so close that rounding alone decides between them. Without a model nothing is a tie."""
+    """Finds pairs of tokens so close that rounding alone decides between them. Without a model nothing is a
+    tie."""
 
     def __init__(self, pair: Pair, model=None):
         self.pair, self.model = pair, model
 
     @torch.inference_mode()
     def explains(self, trace: Trace, position: int) -> bool:
-        """Whether the target's two best choices at a position of the autoregressive text are that close."""
+        """Return whether the target's two best choices at a position of the autoregressive text are that
+        close."""
         if self.model is None:
             return False
         sampling = _sampling_of(trace)
@@ -89,12 +92,12 @@ class _Ties:
         return best - second < self.tolerance(trace)
 
     def tolerance(self, trace: Trace) -> float:
-        """How close two scores of a trace's race must be."""
+        """Return how close two scores of a trace's race must be to be a tie."""
         return rounding_of(self.pair.dtype, _sampling_of(trace))
 
 
 def _races(pair: Pair, prompts: list[str], sampling: Sampling, max_new_tokens: int, seed: int) -> list[Trace]:
-    """One race of every stopper for each prompt, run to its end."""
+    """Return one finished race of every stopper for each prompt."""
     traces = []
     for prompt in tqdm(prompts, f"racing at {sampling.temperature:g}", leave=False, file=sys.stderr):
         trace = new_trace(
@@ -111,7 +114,7 @@ def _baseline_ids(trace: Trace) -> list[int]:
 
 
 def _text_ids(pair: Pair, trace: Trace) -> Tensor:
-    """Prompt and autoregressive text [T]."""
+    """Return the prompt and the autoregressive text [T]."""
     prompt_ids = pair.encode(trace.prompt)
     return torch.cat((prompt_ids, prompt_ids.new_tensor(_baseline_ids(trace))))
 
@@ -121,7 +124,8 @@ def _sampling_of(trace: Trace) -> Sampling:
 
 
 def _compare(texts: list[tuple[Trace, list[int]]], ties: _Ties) -> tuple[bool, str]:
-    """Texts against the autoregressive lane of their trace: whether all are the same, and how many."""
+    """Compare texts with the autoregressive lane of their trace; return whether all are the same, and how
+    many in words."""
     same = tied = 0
     for trace, token_ids in texts:
         expected = _baseline_ids(trace)
@@ -155,7 +159,7 @@ def _as_transformers(pair: Pair, model, traces: list[Trace], ties: _Ties) -> Mea
 
 
 def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) -> Measurement:
-    """The first token of a round, drawn many times by the speculative rule from a real p and q, is
+    """Test that the first token of a round, drawn many times by the speculative rule from a real p and q, is
     distributed as p."""
     generator = torch.Generator().manual_seed(seed)
     cases = [(trace, temperature) for trace in traces for temperature in RULE_TEMPERATURES]
@@ -174,8 +178,8 @@ def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) ->
 
 @torch.inference_mode()
 def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tensor, Tensor, Tensor | None]:
-    """p [V], q [Vq] and the vocabulary [Vq] of q where the target is least certain in a text: there both
-    rules have most to do."""
+    """Return p [V], q [Vq] and q's vocabulary [Vq] at the position of a text where the target is least
+    certain: there rejection and resampling have most to do."""
     ids = _text_ids(pair, trace)
     answer = slice(trace.prompt_tokens - 1, len(ids) - 1)
     cache = pair.target.new_cache(len(ids))
@@ -189,8 +193,8 @@ def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tens
 def without_negligible(
     p: Tensor, q: Tensor, draft_vocab: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """p [V], q [Vq] and draft_vocab [Vq] over the tokens alone that p or q give more than one in a hundred
-    thousand, both normalised again: a fraction of the vocabulary, so that many draws are quick."""
+    """Return p [V], q [Vq] and draft_vocab [Vq] restricted to the tokens that p or q give more than one in a
+    hundred thousand, and normalised again: a fraction of the vocabulary, so that many draws are quick."""
     if draft_vocab is None:
         kept = p + q > NEGLIGIBLE
         kept_by_draft, vocab = kept, None
@@ -206,7 +210,7 @@ def without_negligible(
 def _first_tokens(
     p: Tensor, q: Tensor, draft_vocab: Tensor | None, draws: int, generator: torch.Generator
 ) -> Tensor:
-    """The first token [draws] of as many rounds of one draft each."""
+    """Return the first token [draws] of each of many rounds of one draft."""
     tokens = []
     for first in range(0, draws, DRAWS_AT_ONCE):
         rounds = min(DRAWS_AT_ONCE, draws - first)
@@ -223,7 +227,7 @@ def _first_tokens(
 
 
 def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
-    """The p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]; tokens that are
+    """Return the p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]; tokens that are
     expected less than 5 times are counted as one."""
     p = p.cpu().double()
     p = p / p.sum()
@@ -238,13 +242,13 @@ def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
         rest = expected[~frequent].sum()
     expected = torch.cat((expected[frequent], rest[None]))
     observed = torch.cat((observed[frequent], observed[~frequent].sum()[None]))
-    statistic = ((observed - expected) ** 2 / expected).sum()
-    freedom = torch.tensor((len(expected) - 1) / 2, dtype=torch.float64)
-    return torch.special.gammaincc(freedom, statistic / 2).item() if freedom > 0 else 1.0
+    if len(expected) == 1:
+        return 1.0
+    return float(chisquare(observed.numpy(), expected.numpy()).pvalue)
 
 
 def _same_bits(pair: Pair, traces: list[Trace]) -> Measurement:
-    """Logits one token at a time against those of several at once."""
+    """Compare the logits of one token at a time with the logits of several at once."""
     texts = [_text_ids(pair, trace) for trace in traces]
     same = sum(same_bits(pair.target, ids, VERIFIED_AT_ONCE) for ids in texts)
     found = f"{same} of {len(texts)} texts, {sum(map(len, texts))} tokens"
@@ -257,9 +261,9 @@ def _same_bits(pair: Pair, traces: list[Trace]) -> Measurement:
 
 @torch.inference_mode()
 def _same_logits(pair: Pair, model, traces: list[Trace]) -> Measurement:
-    """The runner, a few tokens at a time as it verifies them, against one forward of transformers, where
-    the answer's tokens are chosen. Logits reach 40 here and transformers' own are within 1e-4 of float64's,
-    hence the relative part of the limit."""
+    """Compare the runner's logits, a few tokens at a time as in verification, with one forward of
+    transformers, at the positions that choose the answer's tokens. Logits reach 40 here and transformers' own
+    are within 1e-4 of float64's, hence the relative part of the limit."""
     limit = 1e-4 if pair.dtype == torch.float32 else 0.5
     furthest, within = 0.0, True
     for trace in traces:

@@ -1,4 +1,4 @@
-"""What one forward of a model takes, beside the time to read its weights once, which it cannot beat."""
+"""How long one forward of a model takes, beside its lower bound: the time to read its weights once."""
 
 import platform
 import time
@@ -25,21 +25,21 @@ MAX_READ_BYTES = 2**30
 
 @dataclass(frozen=True)
 class WeightsRead:
-    """The bytes of the weights that a step must read, and the milliseconds that it takes to read them."""
+    """The bytes of the weights that a step must read, and how many milliseconds reading them takes."""
 
     bytes: int
     ms: float
 
     @property
     def gb_per_s(self) -> float:
-        """The bandwidth that was measured, in 10⁹ bytes a second."""
+        """The measured bandwidth in 10⁹ bytes a second."""
         return self.bytes / self.ms / 1e6
 
 
 @dataclass(frozen=True)
 class PackedAway:
-    """What stands for a transformers model that was taken apart to be packed: the bytes of the weights that a
-    step reads, and where they are."""
+    """Stands for a transformers model that was taken apart to be packed: the bytes of the weights that a step
+    reads, and their device."""
 
     bytes: int
     device: torch.device
@@ -47,18 +47,18 @@ class PackedAway:
 
 @torch.inference_mode()
 def weights_read(model) -> WeightsRead:
-    """Time to read as many bytes as a step of a transformers model must, once: all its weights but for a
-    table of embeddings that is no output layer too, since a step reads few rows of it. A large model's time
-    is worked out from a part."""
+    """Time reading as many bytes as a step of a transformers model must read: all its weights, except an
+    embedding table that is not also the output layer, since a step reads few rows of it. For a large model
+    the time is extrapolated from a part."""
     size, part = _weights_to_read(model)
     return _whole_read(size, part, best_ms({"read": part.sum}, model.device)["read"])
 
 
 @torch.inference_mode()
 def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, dict[str, float]]:
-    """The read of the target's weights, `model`'s of transformers, and the milliseconds of a target forward
-    over 1 to 8 tokens that follow a prompt [T], by their number. All take turns, so that what slows one
-    down slows all down alike."""
+    """Return the time to read the target's weights (those of the transformers model `model`), and the
+    milliseconds of a target forward over 1 to 8 tokens after a prompt [T], by their number. The timings
+    alternate, so that whatever slows one down slows all down alike."""
     context = read_prompt(pair, prompt_ids, max(WIDTHS), draft=False)
     cache, length = context.target_cache, context.target_cache.length
 
@@ -73,8 +73,8 @@ def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, di
 
 
 def _weights_to_read(model, runner=None) -> tuple[int, Tensor]:
-    """Bytes of the weights that a step reads, and numbers that are as many bytes, or a part of them. A runner
-    that has weights of its own tells their size."""
+    """Return the bytes of the weights that a step reads, and a tensor of that size or of a part of it. A
+    runner that holds weights of its own states their size."""
     if isinstance(model, PackedAway):
         size = model.bytes
     else:
@@ -102,21 +102,21 @@ def _whole_read(size: int, part: Tensor, part_ms: float) -> WeightsRead:
 
 @torch.inference_mode()
 def draft_step_ms(pair: Pair, prompt_ids: Tensor) -> float:
-    """Milliseconds of one draft step that follows another, after a prompt [T]."""
+    """Return the milliseconds of one draft step that follows another, after a prompt [T]."""
     context = read_prompt(pair, prompt_ids, 1 + TIMINGS)
     context.session.begin(context.unread, context.features)
     return best_ms({"step": partial(context.session.extend, context.unread)}, pair.device)["step"]
 
 
 def noise_ms(pair: Pair) -> float:
-    """Milliseconds to draw the shared noise of one position over the target's vocabulary, on one
-    core where that is on a CPU."""
+    """Return the milliseconds to draw the shared noise of one position over the target's vocabulary; on a
+    CPU, on one core."""
     noise = SharedNoise(0, pair.target.vocab_size, pair.device)
     return best_ms({"row": partial(noise.at, 0)}, pair.device)["row"]
 
 
 def best_ms(works: dict[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
-    """The shortest of several timings of each work, in milliseconds; works take turns."""
+    """Return the shortest of several timings of each function, in milliseconds; the timings alternate."""
 
     def now() -> float:
         if device.type != "cpu":
@@ -133,7 +133,7 @@ def best_ms(works: dict[str, Callable[[], object]], device: torch.device) -> dic
 
 
 def machine(pair: Pair) -> dict:
-    """What a pair was measured on: machine, device, versions, and which implementations ran."""
+    """Return what a pair is measured on: machine, device, versions, and which implementations run."""
     threads = threads_in_use()
     gpu = torch.cuda.get_device_name(pair.device) if pair.device.type == "cuda" else None
     return {

@@ -2,8 +2,8 @@
 pair and runs the same systems.
 
 `python -m adaedl.measure.neighbour_engine` reads a JSON object from each line of standard input and answers
-it with another on standard output. It ends with its standard input, so also where the process that started it
-dies.
+with another on standard output. It ends when its standard input does, so it also ends when the process that
+started it dies.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ class Engine:
         self.threads: int = self._ask(options)["threads"]
 
     def measure(self, system: int, least_s: float, most_s: float) -> float | None:
-        """Return the tokens per second of the system of that number, as `neighbours.measure` does here."""
+        """Return the tokens per second of system number `system`, as `neighbours.measure` does here."""
         order = {"do": "measure", "system": system, "least_s": least_s, "most_s": most_s}
         return self._ask(order)["tokens_per_s"]
 
     @contextmanager
     def working(self, system: int, most_s: float) -> Iterator[None]:
-        """Let it run the system of that number over and over meanwhile."""
+        """Within this context, the engine runs system number `system` over and over."""
         self._ask({"do": "work", "system": system, "most_s": most_s})
         yield
         self.tokens_per_s = self._ask(STOP)["tokens_per_s"]
@@ -103,7 +103,7 @@ class Engine:
 def second_engine(
     *, pair: str, dtype: str | None, max_new_tokens: int, seed: int, group: Path | None = None
 ) -> Iterator[Engine]:
-    """Start a second engine on the CPU, and end it at the end.
+    """Start a second engine on the CPU, and stop it at the end.
 
     Args:
         pair, dtype: as `load_pair` takes them.
@@ -143,7 +143,7 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def main() -> None:
-    """Load what the first order names, then do as the others say."""
+    """Load what the first order names, then carry out the orders that follow."""
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no answer
@@ -174,7 +174,7 @@ def _serve(orders: SimpleQueue[dict], answer) -> None:
             raise UserError("it may not join a control group ({}).", error.strerror) from error
     prepare_threads()  # in the group, and before the libraries that read it are imported
     from adaedl.measure.neighbours import make_systems, measure
-    from adaedl.measure.peers.transformers import Tally
+    from adaedl.measure.work import DecodingWork
     from adaedl.pairs.loading import load_pair
     from adaedl.system.threads import threads_in_use
 
@@ -187,17 +187,17 @@ def _serve(orders: SimpleQueue[dict], answer) -> None:
         order = orders.get()
         system = systems[order["system"]]
         if order["do"] == "measure":
-            tally = measure(system, order["least_s"], order["most_s"])
+            work = measure(system, order["least_s"], order["most_s"])
         else:
             answer(working=True)
-            tallies = [system.run(order["most_s"])]
+            texts = [system.run(order["most_s"])]
             while orders.empty():
-                tallies.append(system.run(order["most_s"]))
+                texts.append(system.run(order["most_s"]))
             orders.get()
-            tally = Tally()
-            for whole in tallies[:-1] or tallies:  # the last one ran on after its neighbour had stopped
-                tally.add(whole)
-        answer(tokens_per_s=tally.tokens / tally.seconds if tally.tokens and tally.seconds else None)
+            work = DecodingWork()
+            for text in texts[:-1] or texts:  # the last one ran on after its neighbour had stopped
+                work.add(text)
+        answer(tokens_per_s=work.tokens_per_s)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How fast the engine is on a machine that it does not have to itself.
+"""How fast the engine is on a machine that it shares with other processes.
 
 Every cycle runs through all conditions: the idle machine, one thread, busy processes, a second engine, a CPU
-quota; the next cycle begins one condition later. In each condition every system is measured, and its speed
-is divided by its own on the idle machine in the same cycle, so that a machine that drifts does so for both
+quota; the next cycle begins one condition later. In each condition every system is measured, and its speed is
+divided by its own on the idle machine in the same cycle, so that a drift of the machine's speed affects both
 alike. The results are the medians of these ratios over the cycles, with the smallest and the largest.
 """
 
@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from adaedl.decoding import read_prompt
 from adaedl.errors import Sentence, UserError
-from adaedl.measure.bench import Job, check_repeats, run_lane, run_transformers
+from adaedl.measure.bench import Job, check_repeats, rotated, run_lane, run_transformers
 from adaedl.measure.forwards import machine
 from adaedl.measure.neighbour_engine import Engine, busy_processes, second_engine
 from adaedl.measure.peers import transformers as reference
-from adaedl.measure.peers.transformers import Tally
 from adaedl.measure.prompts import BENCH_PROMPTS
+from adaedl.measure.work import DecodingWork
 from adaedl.metrics import BASELINE
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling, check_run
@@ -56,11 +56,11 @@ NO_GROUP = Sentence(
 
 @dataclass(frozen=True)
 class System:
-    """What is measured: one text of it at a time, cut when its time is up."""
+    """A system to measure: it writes one text at a time, and stops early when its time is up."""
 
     system: str
     lane: str
-    run: Callable[[float], Tally]
+    run: Callable[[float], DecodingWork]
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Measured:
 
 
 def check_neighbours(max_new_tokens: int, repeats: int, seed: int) -> None:
-    """All that can be said against a run before its pair is loaded.
+    """Check what can be checked before the pair is loaded.
 
     Raises:
         UserError: naming the value that will not do, and what would.
@@ -106,9 +106,9 @@ def make_systems(pair: Pair, max_new_tokens: int, seed: int) -> list[System]:
     return [*lanes, System("transformers_generate", "generate", lambda most_s: generate(most_s=most_s))]
 
 
-def measure(system: System, least_s: float = LEAST_S, most_s: float = MOST_S) -> Tally:
-    """Run a system's text until its clock has counted `least_s` seconds; return the sum."""
-    total = Tally()
+def measure(system: System, least_s: float = LEAST_S, most_s: float = MOST_S) -> DecodingWork:
+    """Run a system's text until its clock has counted `least_s` seconds; return the total work."""
+    total = DecodingWork()
     for _ in range(MOST_RUNS):
         total.add(system.run(most_s))
         if total.seconds >= least_s:
@@ -156,38 +156,45 @@ def neighbours_in_parts(
         limited = _limited_engine(processes, engine)
         measured = {(condition, system): Measured() for condition in CONDITIONS for system in systems}
         reasons = dict.fromkeys(CONDITIONS) | ({} if isinstance(limited, Engine) else {QUOTA: str(limited)})
-        told = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": machine(pair),
-            "pair": {"name": pair.name, "target": pair.target_name, "draft": pair.draft_name},
-            "max_new_tokens": max_new_tokens,
-            "transformers_tokens": min(max_new_tokens, TRANSFORMERS_TOKENS),
-            "temperature": TEMPERATURE,
-            "repeats": repeats,
-            "seed": seed,
-            "conditions": [
-                {"name": name, "title": title, "not_measured": reasons[name]}
-                for name, title in CONDITIONS.items()
-            ],
-        }
+        about = _describe(pair, max_new_tokens, repeats, seed, reasons)
         possible = [condition for condition in CONDITIONS if not reasons[condition]]
         steps = schedule(possible, repeats)
         with tqdm(total=len(steps) * len(systems), unit="text", file=sys.stderr) as bar:
             for left, (cycle, condition) in zip(reversed(range(len(steps))), steps, strict=True):
-                for number, system in _rotated(list(enumerate(systems)), cycle):
+                for number, system in rotated(list(enumerate(systems)), cycle):
                     bar.set_description(f"{CONDITIONS[condition]}, {system.system} {system.lane}")
                     _measure_in(condition, cycle, number, system, measured, neighbour, limited)
                     bar.update()
-                yield told | {"complete": not left, **_results(systems, measured)}
+                yield about | {"complete": not left, **_results(systems, measured)}
+
+
+def _describe(
+    pair: Pair, max_new_tokens: int, repeats: int, seed: int, reasons: dict[str, str | None]
+) -> dict:
+    """Return what was measured and on what; `reasons` say why a condition, by name, was not measured."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(pair),
+        "pair": {"name": pair.name, "target": pair.target_name, "draft": pair.draft_name},
+        "max_new_tokens": max_new_tokens,
+        "transformers_tokens": min(max_new_tokens, TRANSFORMERS_TOKENS),
+        "temperature": TEMPERATURE,
+        "repeats": repeats,
+        "seed": seed,
+        "conditions": [
+            {"name": name, "title": title, "not_measured": reasons[name]}
+            for name, title in CONDITIONS.items()
+        ],
+    }
 
 
 def schedule(conditions: list[str], repeats: int) -> list[tuple[int, str]]:
     """Return the cycle and the condition of each step: every cycle begins one condition later."""
-    return [(cycle, condition) for cycle in range(repeats) for condition in _rotated(conditions, cycle)]
+    return [(cycle, condition) for cycle in range(repeats) for condition in rotated(conditions, cycle)]
 
 
 def _limited_engine(processes: ExitStack, engine: dict) -> Engine | Sentence:
-    """A second engine under a quota of one core, or why there is none."""
+    """Return a second engine under a quota of one core, or why there is none."""
     group = processes.enter_context(group_with_quota(1))
     if group is None:
         return NO_GROUP
@@ -206,7 +213,7 @@ def _measure_in(
     neighbour: Engine,
     limited: Engine | Sentence,
 ) -> None:
-    """Measure one system in one condition and add that to what was measured."""
+    """Measure one system in one condition and add the speed to `measured`."""
     found = measured[condition, system]
     if condition == QUOTA:
         speed, found.threads = limited.measure(number, LEAST_S, MOST_S), limited.threads
@@ -218,9 +225,9 @@ def _measure_in(
                 surroundings.enter_context(neighbour.working(number, MOST_S))
             elif condition in BUSY:
                 surroundings.enter_context(busy_processes(BUSY[condition]))
-            tally = measure(system, LEAST_S, MOST_S)
+            work = measure(system, LEAST_S, MOST_S)
             found.threads = torch.get_num_threads()
-        speed = tally.tokens / tally.seconds if tally.tokens and tally.seconds else None
+        speed = work.tokens_per_s
         if condition == TWO_ENGINES and neighbour.tokens_per_s:
             found.neighbours[cycle] = neighbour.tokens_per_s
     if speed:
@@ -254,9 +261,9 @@ def _results(systems: list[System], measured: dict[tuple[str, System], Measured]
 
 
 def result_row(condition: str, system: System, found: Measured, against: str, baseline: Measured) -> dict:
-    """Return a row of the results: the median speed over cycles, and the median of its ratios to the same
-    system's in the condition `against` in the same cycle, with the lowest and the highest.
-    `neighbour_tokens_per_s` is the median speed of the second engine, None in other conditions."""
+    """Return a row of the results: the median speed over cycles, and the median, lowest and highest ratio to
+    the same system's speed in the condition `against` of the same cycle. `neighbour_tokens_per_s` is the
+    median speed of the second engine, None in other conditions."""
     return {
         "condition": condition,
         "system": system.system,
@@ -270,7 +277,7 @@ def result_row(condition: str, system: System, found: Measured, against: str, ba
 
 
 def _ratios(found: Measured, baseline: Measured) -> list[float]:
-    """The ratios of the speeds in those cycles that have both."""
+    """Return the ratios of the speeds in the cycles that have both."""
     return [
         speed / baseline.speeds[cycle] for cycle, speed in found.speeds.items() if cycle in baseline.speeds
     ]
@@ -280,13 +287,8 @@ def _spread(name: str, values: list[float]) -> dict[str, float]:
     return {name: median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
 
 
-def _rotated(values: list, by: int) -> list:
-    by %= len(values)
-    return values[by:] + values[:by]
-
-
 def report(result: dict) -> str:
-    """What `bench --neighbours` prints of the object it writes, below the machine."""
+    """Return what `bench --neighbours` prints of the object it writes, below the machine."""
     import pandas as pd
 
     titles = {condition["name"]: condition["title"] for condition in result["conditions"]}

@@ -1,10 +1,10 @@
-"""Numbers as people write them in one line, with commas between them."""
+"""Lists of numbers as people write them, in one line with commas."""
 
 from adaedl.errors import UserError
 
 
 def read_numbers(name: str, text: str) -> list[float]:
-    """The numbers in a text such as "0,0.7".
+    """Return the numbers in a text such as "0,0.7".
 
     Raises:
         UserError: one of them is no number.
@@ -16,7 +16,7 @@ def read_numbers(name: str, text: str) -> list[float]:
 
 
 def read_whole_numbers(name: str, text: str) -> list[int]:
-    """The whole numbers in a text such as "0,1".
+    """Return the whole numbers in a text such as "0,1".
 
     Raises:
         UserError: one of them is no whole number.

@@ -1,4 +1,4 @@
-"""The prompts that `bench` and `check` run on, eight kinds of request, and those of `sweep`, by kind of text.
+"""The prompts of `bench` and `check`, eight kinds of request, and the prompts of `sweep`, by kind of text.
 
 The topics of the eight (refrigerator, palindrome, lighthouse, Apollo 13, mushrooms, Lisbon, headphones,
 honeybee) are kept out of the text that the shipped drafter is trained on, so that they measure what it does
@@ -238,7 +238,7 @@ PROMPT_SETS = {
 
 
 def split_prompts(text: str) -> list[str]:
-    """Return the prompts of a list, one a line, blank lines left out.
+    """Return the prompts of a list, one a line, without blank lines.
 
     A line ends at a line feed alone: what else Unicode calls a line boundary, such as a form feed or U+2028,
     is part of a prompt.
@@ -248,8 +248,8 @@ def split_prompts(text: str) -> list[str]:
 
 
 def repeats_in(prompts: list[str]) -> Sentence | None:
-    """Say how many of these prompts repeat an earlier one, which makes them no further samples; None where
-    all are different."""
+    """Return a sentence that says how many of these prompts repeat an earlier one, and so add no sample; None
+    where all are different."""
     repeated = len(prompts) - len(set(prompts))
     if not repeated:
         return None

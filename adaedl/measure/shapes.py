@@ -1,9 +1,9 @@
-"""Speed of pairs of real shapes without their weights, for a machine that has none of them.
+"""Speed of pairs of real shapes with random weights, for a machine that has no real weights.
 
-Both models have the configuration of a real one and random weights, made on the device. Random weights have
-nothing to say, so a script says it for them: every forward runs whole, through the runners and the loop of
-any race, and then its logits give way to rows that were made beforehand. The script's draft is calibrated:
-its top token has some probability, and that often is the target's choice. All else is measured.
+Both models have the configuration of a real one and random weights, made on the device. Since the output of
+random weights means nothing, every forward is computed completely, through the same runners and loop as in a
+race, and then its logits are replaced by a script's. The script's draft is calibrated: its top token has some
+probability, and is the target's choice with that probability. Everything else is measured.
 """
 
 import random
@@ -28,6 +28,7 @@ from adaedl.measure.bench import (
     System,
     check_repeats,
     result_row,
+    rotated,
     run_lane,
     run_transformers,
     search_assisted,
@@ -43,7 +44,7 @@ from adaedl.measure.forwards import (
     target_times,
     weights_read,
 )
-from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.work import DecodingWork
 from adaedl.models.cpu.layerwise import random_layerwise
 from adaedl.models.drafters.independent import IndependentDrafter
 from adaedl.models.factory import make_runner
@@ -116,7 +117,7 @@ SHAPES = {
 def check_shapes(
     lanes: list[str], max_new_tokens: int, repeats: int, seed: int, acceptance: float = ACCEPTANCE
 ) -> None:
-    """All that can be said against a bench of shapes before a model is made.
+    """Check what can be checked before a model is made.
 
     Raises:
         UserError: naming the value that will not do, and what would.
@@ -134,7 +135,7 @@ def check_shapes(
 
 
 def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtype) -> list[Shape]:
-    """The shapes of those names, or with None all that the free memory holds.
+    """Return the shapes of these names; with None, all that fit into the free memory.
 
     Raises:
         UserError: there is no such shape, or not the memory for it.
@@ -169,7 +170,7 @@ def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtyp
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that a device has free; where it has none of its own, the machine."""
+    """Return the free memory of a device, or of the machine where the device has none of its own."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     import psutil
@@ -178,8 +179,8 @@ def free_bytes(device: torch.device) -> int:
 
 
 def needed_bytes(shape: Shape, device: torch.device, dtype: torch.dtype) -> int:
-    """Memory that a bench of a shape takes. On a CPU in float32 the weights are there twice: as transformers
-    has them, for its own generation, and packed. In int8 they are made layer by layer."""
+    """Return the memory that a bench of a shape takes. On a CPU in float32 the weights are there twice: in
+    transformers' model, for its own generation, and packed. In int8 they are made layer by layer."""
     if dtype == torch.int8:
         models = [random_layerwise(config) for config in (shape.target, shape.draft)]
         largest = max(weight.numel() for model in models for weight in model.model.parameters())
@@ -196,7 +197,7 @@ def _weights(config: dict) -> int:
 
 
 def make_model(config: dict, device: torch.device | str, dtype: torch.dtype):
-    """A transformers model of random weights, made where it will run."""
+    """Return a transformers model of random weights, made on the device where it will run."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device(device):
@@ -206,7 +207,7 @@ def make_model(config: dict, device: torch.device | str, dtype: torch.dtype):
 
 @dataclass
 class Script:
-    """What two models say after each position of a text from its prompt's last token on: logits
+    """What two models say after each position of a text, from the last token of its prompt on: logits
     [positions, V]. `first` is the position of that token."""
 
     first: int
@@ -215,7 +216,7 @@ class Script:
 
     @staticmethod
     def rows(logits: Tensor, first: int, end: int, count: int) -> Tensor:
-        """The last `count` rows before position `end`; fewer where they would begin before `first`."""
+        """Return the last `count` rows before position `end`; fewer where they would begin before `first`."""
         return logits[max(end - first - count, 0) : end - first]
 
 
@@ -229,8 +230,8 @@ def write_script(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Script:
-    """A script in which the draft's top token has the probability b at each position, b drawn from a beta
-    distribution of mean `acceptance`, and with that probability is the target's choice."""
+    """Return a script in which the draft's top token has probability b at each position, with b drawn from a
+    beta distribution of mean `acceptance`, and is the target's choice with probability b."""
     rng = random.Random(seed)
     target = torch.full((positions, vocab_size), NEVER)
     draft = target.clone()
@@ -244,7 +245,7 @@ def write_script(
 
 
 class ScriptedRunner:
-    """A runner whose forwards run whole, and whose logits are then those of a script."""
+    """A runner that computes every forward completely and then replaces the logits by a script's."""
 
     def __init__(self, runner: Runner, logits: Tensor, first: int):
         self.runner, self.logits, self.first = runner, logits, first
@@ -265,7 +266,7 @@ class ScriptedRunner:
 
 @contextmanager
 def scripted(model, logits: Tensor, first: int) -> Iterator[None]:
-    """While this lasts, a transformers model's own generation is told the logits of a script."""
+    """Within this context, a transformers model's own generation gets the logits of a script."""
 
     def tell(model, args, kwargs, output):
         end = output.past_key_values.get_seq_length()
@@ -290,7 +291,7 @@ class _Numbers:
 
 
 def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Pair, object, object]:
-    """A pair of that shape, and its two models as transformers has them, or in int8 what stands for them."""
+    """Return a pair of that shape and its two transformers models; in int8, what stands for them."""
     if dtype == torch.int8:
         (runner, target), (drafts, draft) = map(_make_int8, (shape.target, shape.draft))
     else:
@@ -313,7 +314,7 @@ def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[P
 
 
 def _make_int8(config: dict) -> tuple[Runner, PackedAway]:
-    """The runner of a model of random weights in int8, made and packed layer by layer."""
+    """Return the runner of a model of random weights in int8, made and packed layer by layer."""
     made = random_layerwise(config)
     read = PackedAway(made.bytes_to_read(), torch.device("cpu"))
     made.fill()
@@ -332,7 +333,7 @@ def bench_shape(
     acceptance: float = ACCEPTANCE,
 ) -> dict:
     """Measure one shape: each model's forwards against the time to read its weights, then our lanes and
-    transformers' own generation on the same script, in turn.
+    transformers' own generation in turn, on the same script.
 
     Returns:
         machine, weights and their reading of both models, target_forward_ms by the number of tokens,
@@ -361,42 +362,11 @@ def bench_shape(
         device=pair.device,
         dtype=read_dtype(dtype),
     )
-    told = replace(
-        pair,
-        target=ScriptedRunner(pair.target, script.target, script.first),
-        drafter=IndependentDrafter(ScriptedRunner(pair.drafter.runner, script.draft, script.first)),
-    )
-    context = read_prompt(told, prompt_ids, max_new_tokens)
-    job = Job(prompt_ids, context, Sampling(0), max_new_tokens, seed)
-
-    def generate(job: Job, **drafting) -> Tally:
-        with ExitStack() as hooks:
-            hooks.enter_context(scripted(target, script.target, script.first))
-            hooks.enter_context(scripted(draft, script.draft, script.first))
-            return run_transformers(pair, target, job, **drafting)
-
-    systems = [System("adaedl", lane, partial(run_lane, told, lane)) for lane in with_baseline(lanes)]
-    left_out = {}
-    assisted = partial(generate, assistant=draft)
-    if isinstance(target, PackedAway):
-        left_out = dict.fromkeys(("transformers_generate", "transformers_assisted"), NO_MODEL)
-    else:
-        systems.append(System("transformers_generate", "generate", generate))
-        systems.append(System("transformers_assisted", "defaults", assisted))
-    for system in systems:
-        system.run(job)
-    if not left_out:
-        short = replace(job, max_new_tokens=min(SEARCH_TOKENS, max_new_tokens))
-        systems.append(search_assisted(assisted, [short]))
-
-    ran = {system: Runs() for system in systems}
-    runs = repeats * len(systems)
-    with tqdm(total=runs, desc=shape.name, unit="text", leave=False, file=sys.stderr) as bar:
-        for repeat in range(repeats):
-            turn = repeat % len(systems)
-            for system in systems[turn:] + systems[:turn]:
-                ran[system].add("the script", system.run(job))
-                bar.update()
+    models = (target, draft)
+    told = scripted_pair(pair, script)
+    job = Job(prompt_ids, read_prompt(told, prompt_ids, max_new_tokens), Sampling(0), max_new_tokens, seed)
+    systems, left_out = _systems(pair, told, models, script, with_baseline(lanes), job)
+    ran = _run_all(systems, job, repeats, shape.name)
     return {
         "shape": shape.name,
         "like": shape.like,
@@ -414,13 +384,64 @@ def bench_shape(
     }
 
 
+def scripted_pair(pair: Pair, script: Script) -> Pair:
+    """Return a pair whose models compute as before and then say what the script says."""
+    return replace(
+        pair,
+        target=ScriptedRunner(pair.target, script.target, script.first),
+        drafter=IndependentDrafter(ScriptedRunner(pair.drafter.runner, script.draft, script.first)),
+    )
+
+
+def _systems(
+    pair: Pair, told: Pair, models: tuple, script: Script, lanes: list[str], job: Job
+) -> tuple[list[System], dict[str, str]]:
+    """Return the systems to measure, warmed up on a job, and those left out, each with the reason.
+
+    Args:
+        told: the scripted pair.
+        models: target and draft as `make_pair` gives them.
+    """
+    target, draft = models
+
+    def generate(job: Job, **drafting) -> DecodingWork:
+        with ExitStack() as hooks:
+            hooks.enter_context(scripted(target, script.target, script.first))
+            hooks.enter_context(scripted(draft, script.draft, script.first))
+            return run_transformers(pair, target, job, **drafting)
+
+    systems = [System("adaedl", lane, partial(run_lane, told, lane)) for lane in lanes]
+    whole_models = not isinstance(target, PackedAway)
+    assisted = partial(generate, assistant=draft)
+    if whole_models:
+        systems.append(System("transformers_generate", "generate", generate))
+        systems.append(System("transformers_assisted", "defaults", assisted))
+    for system in systems:
+        system.run(job)
+    if not whole_models:
+        return systems, dict.fromkeys(("transformers_generate", "transformers_assisted"), NO_MODEL)
+    short = replace(job, max_new_tokens=min(SEARCH_TOKENS, job.max_new_tokens))
+    return [*systems, search_assisted(assisted, [short])], {}
+
+
+def _run_all(systems: list[System], job: Job, repeats: int, title: str) -> dict[System, Runs]:
+    """Run every system on a job `repeats` times, in an order that moves on by one with every repeat."""
+    ran = {system: Runs() for system in systems}
+    with tqdm(total=repeats * len(systems), desc=title, unit="text", leave=False, file=sys.stderr) as bar:
+        for repeat in range(repeats):
+            for system in rotated(systems, repeat):
+                ran[system].add("the script", system.run(job))
+                bar.update()
+    return ran
+
+
 def bench_shapes(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> dict:
-    """`bench_shape` of each; the object that `bench --shapes --json` writes."""
+    """Run `bench_shape` for each shape and return the object that `bench --shapes --json` writes."""
     return deque(bench_shapes_in_parts(shapes, lanes, device, dtype, **options), maxlen=1)[0]
 
 
 def bench_shapes_in_parts(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> Iterator[dict]:
-    """As `bench_shapes`, yielding the object after each shape; it says whether it is `complete`."""
+    """Yield the object of `bench_shapes` after each shape; it says whether it is `complete`."""
     measured: list[dict] = []
     for shape in shapes:
         measured.append(bench_shape(shape, lanes, device, dtype, **options))
@@ -437,7 +458,7 @@ def bench_shapes_in_parts(shapes: list[Shape], lanes: list[str], device, dtype, 
 
 
 def peak_mib() -> int | None:
-    """The most memory that this process ever had, in MiB; None where the system does not tell."""
+    """Return the most memory that this process ever had, in MiB; None where the system does not tell."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,16 +1,17 @@
-"""Speed measured over a grid: prompts × temperatures × seeds × lanes, each really run.
+"""Speed measured over a grid of prompts × temperatures × seeds × lanes, each of which really runs.
 
 A cell of the grid is one prompt at one temperature and seed. All its lanes run in one race: the lane whose
 own clock is behind plays next, so all lanes are at the same point of their clocks at every moment, and a
-machine that slows down does so for all alike, within a cell and not only on average over the prompts. The
-order of the lanes moves on by one with every cell, because the first round after a prefill and every tie of
-clocks fall to the lanes in their order.
+machine that slows down affects all alike, within a cell and not only on average over the prompts. The order
+of the lanes moves on by one with every cell, because it decides who plays the first round after the prefill,
+and who plays when clocks tie.
 
-The speedup of a lane is against the autoregressive lane of its own cell. A mean speedup is the geometric mean
-over prompts, with a t interval (`adaedl.statistics`). Prompts are the sample: seeds of one prompt, and
+The speedup of a lane is relative to the autoregressive lane of its own cell. A mean speedup is the geometric
+mean over prompts, with a t interval (`adaedl.statistics`). Prompts are the sample: seeds of one prompt, and
 prompts of the same text, are averaged first, because they are not independent of each other.
 
-Whatever runs a model is imported where it runs, so that a page of tables need not wait for torch.
+Whatever runs a model is imported inside the functions that need it, so that a page of tables need not wait
+for torch.
 """
 
 import csv
@@ -60,14 +61,15 @@ class Prompt:
 
     @property
     def digest(self) -> str:
-        """Tells in a table whether two prompts are the same."""
+        """A short hash of the text, which tells in a table whether two prompts are the same."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a sweep runs. Where it is `replayed`, each cell is recorded once, for each score temperature among
-    its lanes, and every lane replayed on it: rounds are exact, clocks modelled, and `oracle` may be a lane.
+    """What a sweep runs. If `replayed`, each cell is recorded once for each score temperature among its
+    lanes, and every lane is replayed on the recording: rounds are exact, clocks are modelled, and `oracle`
+    may be a lane.
 
     Raises:
         UserError: naming the value that will not do, and what would.
@@ -135,8 +137,8 @@ class Grid:
 
     @property
     def cells(self) -> list["Cell"]:
-        """Every cell, each prompt's temperatures and seeds together, so that partial results are of whole
-        prompts."""
+        """Every cell; the temperatures and seeds of a prompt come together, so that partial results cover
+        whole prompts."""
         return [
             Cell(prompt, temperature, seed)
             for prompt in self.prompts
@@ -145,7 +147,8 @@ class Grid:
         ]
 
     def lanes_of(self, number: int) -> list[str]:
-        """The lanes of the cell of that number in the order in which they race, which moves on with each."""
+        """Return the lanes of cell number `number` in their starting order, which moves on by one with each
+        cell."""
         turn = number % len(self.lanes)
         return [*self.lanes[turn:], *self.lanes[:turn]]
 
@@ -166,7 +169,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One lane in one cell: what was run, and `adaedl.metrics`' numbers of it."""
+    """One lane in one cell: what was run, and its metrics (`adaedl.metrics`)."""
 
     pair: str
     device: str
@@ -203,7 +206,7 @@ NUMBERS = ["top_p", "temperature", *(name for name in METRICS if name not in (*T
 
 
 def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[list[Row]]:
-    """Run every cell of a grid, yielding the rows of each as it is finished, one row a lane.
+    """Run every cell of a grid, and yield the rows of each as it is finished, one row a lane.
 
     Close the generator to cancel: between two cells at once, within a cell at the end of a round.
 
@@ -251,7 +254,7 @@ def _replay_cell(
 
 
 def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
-    """The rows of a cell from a finished race of some of the grid's lanes, in the order of those."""
+    """Return the rows of a cell from a finished race of some of the grid's lanes, in the grid's order."""
     rows = {
         lane.label: Row(
             pair=trace.pair.name,
@@ -277,7 +280,7 @@ def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
 
 
 def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows as a table, metrics in columns of their own."""
+    """Return rows as a table, with a column for each metric."""
     return pd.DataFrame([row.to_dict() for row in rows], columns=COLUMNS)
 
 
@@ -307,7 +310,7 @@ def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
 
 
 def _speedups(rows: pd.DataFrame) -> dict:
-    """What a summary says of the speedups of one lane at one temperature."""
+    """Return what a summary says of the speedups of one lane at one temperature."""
     known = rows.dropna(subset="speedup")
     values = list(by_sample(known["speedup"], known["prompt_digest"]).values())
     mean = geometric_mean(values)
@@ -325,7 +328,7 @@ def _speedups(rows: pd.DataFrame) -> dict:
 
 
 def setup_of(pair: Pair) -> dict:
-    """What all rows of a sweep say of its pair."""
+    """Return the columns that are the same for all rows of a pair's sweep."""
     return {
         "pair": pair.name,
         "device": pair.where,
@@ -334,7 +337,7 @@ def setup_of(pair: Pair) -> dict:
 
 
 def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tuple]:
-    """Make a CSV file ready for rows to be appended; returns the keys of the cells that it has.
+    """Prepare a CSV file for rows to be appended; returns the keys of the cells that it has.
 
     A cell that was cut off is taken out of the file. `pair_setup` is of `setup_of`.
 
@@ -360,7 +363,7 @@ def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tupl
 
 
 def append_csv(path: Path, rows: list[Row]) -> None:
-    """Append the rows of one cell, so that they are on the disk before the next cell begins.
+    """Append the rows of one cell and flush them to the disk.
 
     Raises:
         UserError: the file cannot be written.
@@ -381,7 +384,7 @@ def append_csv(path: Path, rows: list[Row]) -> None:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """The rows of a sweep's CSV file; a last line that was cut off is left out.
+    """Return the rows of a sweep's CSV file, without a last line that was cut off.
 
     Raises:
         UserError: it cannot be read or is not a sweep's.
@@ -393,7 +396,7 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
-    """The rows in the content of a sweep's CSV file, which errors call `name`.
+    """Return the rows in the content of a sweep's CSV file; errors call it `name`.
 
     Raises:
         UserError: it is not a sweep's.
@@ -432,7 +435,7 @@ def rows_to_keep(
     name: str,
     advice: str = Sentence("choose another file"),
 ) -> pd.DataFrame:
-    """The rows of whole cells, where they are of the sweep that is asked for.
+    """Return the rows of complete cells, if they are of the sweep that is asked for.
 
     Raises:
         UserError: they are of another one, with `name` and `advice`.
@@ -460,18 +463,18 @@ def rows_to_keep(
 
 
 def rows_within(frame: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """The rows of a table whose cells are the grid's."""
+    """Return the rows of a table whose cells are in the grid."""
     keys = {cell.key for cell in grid.cells}
     return frame[[key in keys for key in frame[CELL].itertuples(index=False, name=None)]]
 
 
 def cells_in(frame: pd.DataFrame) -> set[tuple]:
-    """The keys of the cells that a table has."""
+    """Return the keys of the cells of a table."""
     return set(frame[CELL].itertuples(index=False, name=None))
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
-    """A table as the content of a Parquet file.
+    """Return a table as the content of a Parquet file.
 
     Raises:
         UserError: pyarrow is not installed.
@@ -489,7 +492,7 @@ def check_parquet() -> None:
 
 
 def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
-    """One prompt a line as `split_prompts` reads them, each of them once.
+    """Return the different prompts of a list, one a line as `split_prompts` reads it.
 
     Raises:
         UserError: the list is too long.
@@ -500,7 +503,7 @@ def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
 
 
 def prompts_in_file(content: bytes) -> str:
-    """The text of a file of prompts, one a line.
+    """Return the text of a file of prompts, one a line.
 
     Raises:
         UserError: it is too long, not text, or holds no prompt.
@@ -527,8 +530,8 @@ def _check_size(size: int) -> None:
 
 
 def built_in_prompts(kinds: list[str], count: int | None = None) -> tuple[Prompt, ...]:
-    """The first `count` built-in prompts of each kind (None: all), the kinds in turn, so that a part of a
-    sweep has some of each.
+    """Return the first `count` built-in prompts of each kind (None: all). The kinds alternate, so that a
+    partial sweep has some of each.
 
     Raises:
         UserError: there is no such kind, or not that many prompts of it.

@@ -3,7 +3,7 @@
 AdaEDL (arXiv 2410.18351) bounds β = 1 − TVD(p, q) by Pinsker's inequality, which needs the cross-entropy with
 the target, and then estimates that from the draft's own entropy, scaled by γ. The estimate is no theorem: how
 often it holds, and how well it orders tokens by β, is measured here. Drafts of one text are not independent
-of each other, so intervals over them are somewhat too narrow.
+of each other.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,10 @@ import pandas as pd
 
 from adaedl.errors import UserError
 from adaedl.replay.recording import Recording
-from adaedl.statistics import arithmetic_mean, rank_correlation
-from adaedl.trace import DraftedToken, Trace
+from adaedl.statistics import rank_correlation
 
 COVERAGE = 0.95
-COLUMNS = ["lane", "draft", "beta", "entropy", "top_prob", "margin", "token_prob", "accepted"]
+COLUMNS = ["draft", "beta", "entropy", "top_prob", "margin", "token_prob", "accepted"]
 
 
 def drafts_of_recording(recording: Recording) -> pd.DataFrame:
@@ -25,7 +24,6 @@ def drafts_of_recording(recording: Recording) -> pd.DataFrame:
     in its chain (from 1), β, what a stopper is told of it, and whether it is accepted."""
     rows = [
         (
-            "recording",
             index + 1,
             beta,
             step.entropy,
@@ -40,56 +38,9 @@ def drafts_of_recording(recording: Recording) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def drafts_of_trace(trace: Trace) -> pd.DataFrame:
-    """The same of a race's lanes, for drafts that were recorded in detail. The margin is NaN where the trace
-    does not hold the distribution that the stopper judged."""
-    rows = [
-        (
-            lane.label,
-            index + 1,
-            token.beta,
-            token.entropy,
-            token.top_prob,
-            _margin(token),
-            token.q,
-            token.accepted,
-        )
-        for lane in trace.lanes
-        for played in lane.rounds
-        for index, token in enumerate(played.drafted[: played.accepted + 1])
-        if token.beta is not None
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _margin(token: DraftedToken) -> float:
-    probabilities = [probability for _, _, probability in token.top_q[:2]]
-    if not probabilities or abs(probabilities[0] - token.top_prob) > 1e-4:
-        return np.nan
-    return probabilities[0] - sum(probabilities[1:])
-
-
 def lower_bound(entropy, gamma: float) -> np.ndarray:
     """AdaEDL's bound (arXiv 2410.18351, eq. 3) for entropies [n] in nats."""
     return 1 - np.sqrt(gamma * np.asarray(entropy, float))
-
-
-def binned(drafts: pd.DataFrame, gamma: float = 0.2, bins: int = 10) -> pd.DataFrame:
-    """Return the mean β with its 95% t interval, cut off at 0 and 1, in each of `bins` equal parts of the
-    bound's range from 0 to 1; bounds below 0 are in the first. Columns bound_from, bound_to, drafts, bound
-    (mean), beta, beta_low, beta_high; NaN where a part has no drafts, or too few for an interval."""
-    edges = np.linspace(0, 1, bins + 1)
-    bound = lower_bound(drafts["entropy"], gamma)
-    part = np.clip(np.digitize(bound, edges) - 1, 0, bins - 1)
-    rows = []
-    for number in range(bins):
-        here = part == number
-        mean_bound = bound[here].mean() if here.any() else np.nan
-        beta = arithmetic_mean(drafts["beta"].to_numpy()[here])
-        interval = np.clip(beta[1:], 0, 1)
-        rows.append((edges[number], edges[number + 1], int(here.sum()), mean_bound, beta.mean, *interval))
-    columns = ["bound_from", "bound_to", "drafts", "bound", "beta", "beta_low", "beta_high"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def coverage(drafts: pd.DataFrame, gamma: float = 0.2) -> float:
@@ -144,17 +95,16 @@ class Calibration:
     rank_correlations: dict[str, float]
     gamma: float | None
     gamma_for_coverage: float | None
-    bins: pd.DataFrame
 
 
-def calibrate(drafts: pd.DataFrame, gamma: float = 0.2, bins: int = 10) -> Calibration:
+def calibrate(drafts: pd.DataFrame, gamma: float = 0.2) -> Calibration:
     """All of it at once.
 
     Args:
-        drafts: rows as `drafts_of_recording` or `drafts_of_trace` gives them, of one pair and temperature.
+        drafts: rows as `drafts_of_recording` gives them.
 
     Raises:
-        UserError: there are no drafts, or they were not recorded in detail.
+        UserError: there are no drafts.
     """
     if drafts.empty:
         raise UserError("No draft here has a known β; run or record a race with a stopper that drafts.")
@@ -166,5 +116,4 @@ def calibrate(drafts: pd.DataFrame, gamma: float = 0.2, bins: int = 10) -> Calib
         rank_correlations=rank_correlations(drafts, gamma),
         gamma=fit_gamma(drafts),
         gamma_for_coverage=fit_gamma_for_coverage(drafts),
-        bins=binned(drafts, gamma, bins),
     )

@@ -1,5 +1,5 @@
-"""Linux's control groups (cgroups), which share out processor time: what they allow this process, and a group
-with a quota of its own.
+"""Linux control groups (cgroups), which divide processor time: what they allow this process, and a group with
+a CPU quota of its own.
 
 Sources: docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and docs.kernel.org/scheduler/sched-bwc.html
 (cpu.cfs_quota_us of version 1).
@@ -17,8 +17,8 @@ PATIENCE_S = 5  # for the kernel to let go of processes that have ended
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return how many cores' time this process may use, the least of what its control group and those above
-    it allow; None where nothing limits it, or where the system does not tell.
+    """Return how many cores' worth of time this process may use: the smallest quota of its control group and
+    the groups above it. None where there is no limit or the system does not tell.
 
     Args:
         root: where /proc and the control groups are looked for.
@@ -35,10 +35,10 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 @contextmanager
 def group_with_quota(cores: float) -> Iterator[Path | None]:
-    """Make a control group whose processes together may use `cores` cores' time, as a child of this process's
-    own or of the nearest one above it that can have such children, and remove it at the end, when they must
-    have ended. Gives the file that a process joins it by, writing 0 to it; None where none may be made.
-    """
+    """Make a control group whose processes together may use `cores` cores' worth of time, and remove it at
+    the end, when they must have ended. Its parent is this process's own group or the nearest one above it
+    that can have such children. Yields the file that a process joins the group by (it writes 0 to it); None
+    where no group can be made."""
     for parent in _group_folders(Path("/")):
         if group := _make_group(parent, cores):
             try:
@@ -84,7 +84,7 @@ def _remove_group(group: Path) -> None:
 
 
 def _quota_of_version_2(folder: Path) -> tuple[int, int]:
-    """Microseconds of processor time in each period, and its length; raises ValueError where it is "max"."""
+    """Return the quota and the period, in microseconds; raises ValueError where the quota is "max"."""
     quota, *period = (folder / "cpu.max").read_text().split()
     return int(quota), int(period[0]) if period else 100_000
 
@@ -95,8 +95,8 @@ def _quota_of_version_1(folder: Path) -> tuple[int, int]:
 
 
 def _group_folders(root: Path) -> Iterator[Path]:
-    """The folders of this process's control groups for processor time, and of all groups above them that can
-    be seen from here."""
+    """Yield the folders of this process's control groups for processor time, each followed by the groups
+    above it that are visible from here."""
     groups = _cpu_groups(_lines(root / "proc/self/cgroup"))
     mounts: dict[bool, list[tuple[PurePosixPath, Path]]] = {True: [], False: []}
     for version_2, top, place in _cpu_mounts(_lines(root / "proc/self/mountinfo")):
@@ -113,7 +113,7 @@ def _group_folders(root: Path) -> Iterator[Path]:
 
 
 def _cpu_groups(lines: list[str]) -> dict[bool, list[PurePosixPath]]:
-    """The groups in /proc/self/cgroup that share out processor time, by whether they are of version 2."""
+    """Return the groups in /proc/self/cgroup that control processor time, by whether they have version 2."""
     groups: dict[bool, list[PurePosixPath]] = {True: [], False: []}
     for line in lines:
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -123,8 +123,8 @@ def _cpu_groups(lines: list[str]) -> dict[bool, list[PurePosixPath]]:
 
 
 def _cpu_mounts(lines: list[str]) -> Iterator[tuple[bool, PurePosixPath, str]]:
-    """Of every file system of such groups in /proc/self/mountinfo: whether it is of version 2, the group that
-    its top folder is, and where that is."""
+    """Yield, for every mount of such groups in /proc/self/mountinfo: whether it is of version 2, the group at
+    its root, and where it is mounted."""
     for line in lines:
         before, _, after = line.partition(" - ")
         fields, kinds = before.split(), after.split()
@@ -136,7 +136,7 @@ def _cpu_mounts(lines: list[str]) -> Iterator[tuple[bool, PurePosixPath, str]]:
 
 
 def _unescaped(path: str) -> str:
-    r"""A path of /proc/self/mountinfo, where a space is \040."""
+    r"""Return a path of /proc/self/mountinfo with its octal escapes decoded: a space is written \040."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), path)
 
 

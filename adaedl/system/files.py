@@ -1,8 +1,8 @@
-"""Files that a command writes: refused before the work where they cannot be written, and replaced in one step
-after it, so that nothing that fails in between costs a result or the file that was there before.
+"""Files that a command writes. Whether they can be written is found out before the work starts, and each is
+replaced in one step after it, so that no failure in between loses a result or the file that was there before.
 
-A path may also be a stream: a pipe, a device, a terminal, or `-` for standard output. Those are opened before
-the work, so that a reader who waits at a pipe is kept, and written to as they are.
+A path may also be a stream: a pipe, a device, a terminal, or `-` for standard output. Streams are opened
+before the work, so that a reader waiting at a pipe is kept, and written to directly.
 """
 
 import errno
@@ -25,8 +25,8 @@ _NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV)  # such as a file that is mounted 
 
 
 class Output:
-    """A file or stream that a result goes to. Making one finds out whether it can be written, and leaves no
-    file behind.
+    """A file or stream for a result. Creating an Output checks that it can be written, and leaves no file
+    behind.
 
     Raises:
         UserError: it cannot, and why.
@@ -45,7 +45,7 @@ class Output:
         return self._descriptor == STANDARD_OUTPUT
 
     def write(self, content: str | bytes) -> None:
-        """Write the whole result.
+        """Write the complete result.
 
         Raises:
             UserError: it cannot be written, and why. A file is then as it was before.
@@ -73,7 +73,7 @@ class Output:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Keep other processes that ask for it from a file while this lasts. Its lock stays beside it, empty.
+    """Lock a file against other processes that lock it in the same way. The empty lock file stays beside it.
 
     Raises:
         UserError: another process has it, or its folder takes no new files.
@@ -101,8 +101,8 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def check_writable(path: Path) -> None:
-    """Find out whether a file can be written, without changing it. A stream cannot be read again, so it is
-    refused.
+    """Check that a file can be written, without changing it. Streams are refused, because they cannot be read
+    back.
 
     Raises:
         UserError: it cannot, and why.
@@ -121,7 +121,7 @@ def check_writable(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those that it is in.
+    """Make a folder and its parents.
 
     Raises:
         UserError: it cannot be made, and why.
@@ -144,9 +144,9 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a new file, which takes the place of `path` at the end of the block, where all of it
-    is on the disk. Where the block fails, `path` is as it was before. What a symbolic link points to is
-    replaced, not the link; permissions and owner stay, and are for a new file as for any other.
+    """Yield the path of a new file, which replaces `path` at the end of the block, once it is on the disk. If
+    the block fails, `path` is unchanged. For a symbolic link, the file that it points to is replaced;
+    permissions and owner are kept, and a new file gets the usual ones.
 
     Raises:
         UserError: the file cannot be written, and why; also for an OSError in the block.
@@ -172,8 +172,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
-    """A new file beside the target, gone at the end; where its folder takes no new files, a target that is
-    there already is written in place."""
+    """Yield a new file beside the target, which is deleted at the end; where the folder takes no new files,
+    yield the existing target, which is then written in place."""
     unfinished = target.with_name(f".adaedl-{secrets.token_hex(6)}.unfinished")
     try:
         os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -205,14 +205,14 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _descriptor_of(path: Path) -> int | None:
-    """The open file descriptor that a path names: those of the shell, such as /dev/stdout and /dev/fd/63."""
+    """Return the open file descriptor that a path names, such as the shell's /dev/stdout and /dev/fd/63."""
     text = str(path)
     numbered = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d{1,6})", text)
     return int(numbered[1]) if numbered else _DESCRIPTORS.get(text)
 
 
 def _open_stream(path: Path, descriptor: int | None) -> int | None:
-    """A descriptor to write a stream to; None for a file.
+    """Open a stream for writing and return its descriptor; None for a file.
 
     Raises:
         UserError: it cannot be written, and why.
@@ -237,7 +237,7 @@ def _open_stream(path: Path, descriptor: int | None) -> int | None:
 
 
 def _mode_of(path: Path) -> int | None:
-    """The kind and permissions of what is at a path; None where there is nothing yet."""
+    """Return the type and permissions of what is at a path; None where nothing is there."""
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The machine that something runs on: what it is called, and its memory."""
+"""The machine: the name of its processor or accelerator, and its memory."""
 
 import ctypes
 import gc
@@ -14,7 +14,7 @@ CGROUP = Path("/sys/fs/cgroup")  # version 2, as a container sees its own
 
 
 def processor() -> str:
-    """What this machine's processor is called."""
+    """Return the name of this machine's processor."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -24,7 +24,7 @@ def processor() -> str:
 
 
 def device_name(device) -> str:
-    """What a torch device is called, given as such or as its name: the accelerator, or the processor."""
+    """Return the name of the accelerator or processor of a torch device, which may be a string."""
     if not str(device).startswith("cuda"):
         return processor()
     import torch
@@ -33,7 +33,7 @@ def device_name(device) -> str:
 
 
 def available_memory() -> int | None:
-    """Bytes of memory that are free here, within what a container may use; None where the system does not
+    """Return the bytes of free memory, within the limit of the container; None where the system does not
     tell."""
     free = []
     with suppress(OSError, KeyError):
@@ -47,21 +47,21 @@ def available_memory() -> int | None:
 
 
 def _numbers(file: Path) -> dict[str, int]:
-    """The numbers in a file of lines such as "name 5" or "name 5 kB"."""
+    """Return the numbers in a file whose lines look like "name 5" or "name 5 kB"."""
     return {words[0]: int(words[1]) for line in file.read_text().splitlines() if (words := line.split())}
 
 
 def give_back_memory() -> None:
-    """Let the system have what is no longer in use. glibc keeps freed memory below other that is in use,
-    which after packing weights layer by layer is a good part of them."""
+    """Return unused memory to the system. glibc keeps freed memory that lies below memory in use, which is a
+    large part of it after weights were packed layer by layer."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager
 def without_collections() -> Iterator[None]:
-    """Import and load without Python's search for cycles of objects that nobody uses: it finds few there, and
-    takes a fifth of the time."""
+    """Switch off the garbage collector while importing and loading: it finds little there and takes a fifth
+    of the time."""
     before = gc.isenabled()
     gc.disable()
     try:

@@ -1,5 +1,5 @@
-"""Standard output and standard error that printing to cannot fail: by the time a command prints, its work is
-done, and neither a terminal without the letters nor a reader who has left may undo it."""
+"""Standard output and standard error to which printing cannot fail. By the time a command prints, its work is
+done, and a terminal that lacks a letter or a reader that has left must not undo it."""
 
 import io
 import os
@@ -10,8 +10,8 @@ from typing import TextIO
 
 
 class LenientStream:
-    """A text stream that writes what its encoding lacks as \\uXXXX, and drops everything after its first
-    `error`. `stream` may be None: a standard stream that was closed before the start."""
+    r"""A text stream that writes characters missing from its encoding as \uXXXX, and drops everything after
+    its first `error`. `stream` is None for a standard stream that was closed at the start."""
 
     def __init__(self, stream: TextIO | None):
         self.stream = stream
@@ -55,7 +55,7 @@ class LenientStream:
 
 @contextmanager
 def lenient_streams() -> Iterator[LenientStream]:
-    """Put lenient streams in the place of standard output, which is yielded, and of standard error."""
+    """Replace standard output and standard error by lenient streams; yields the one for standard output."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = out, err = LenientStream(before[0]), LenientStream(before[1])
     try:

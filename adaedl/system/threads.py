@@ -1,8 +1,9 @@
-"""How many threads pay here: no more than the cores that this process may keep busy.
+"""How many threads to use: no more than the cores that this process may keep busy.
 
-Libraries count the cores they see. In a container with a CPU quota below that, the kernel stops the whole
-process for the rest of every period once its threads have used the quota up, and whoever holds a lock or is
-waited for at a barrier stops with it: decoding gets several times slower. So the quota decides.
+Libraries count the cores they see. In a container with a smaller CPU quota, the kernel stops the whole
+process for the rest of every period once its threads have used up the quota. A thread that holds a lock, or
+that others wait for at a barrier, stops with it, and decoding gets several times slower. So the quota
+decides.
 """
 
 import os
@@ -33,7 +34,7 @@ PREPARED = "ADAEDL_THREADS_PREPARED"
 
 
 class Threads(NamedTuple):
-    """A number of threads, and what limits it to that."""
+    """A number of threads, and what limits it."""
 
     count: int
     limit: Sentence
@@ -57,8 +58,8 @@ def usable_cores() -> int:
 
 
 def usable_threads(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Threads:
-    """Return how many threads to use, and why not more: ADAEDL_THREADS where it is set, else the least of the
-    cores, the CPU quota rounded down, and the user's OMP_NUM_THREADS.
+    """Return how many threads to use, and what limits the number: ADAEDL_THREADS where it is set, otherwise
+    the smallest of the number of cores, the CPU quota rounded down, and the user's OMP_NUM_THREADS.
 
     Args:
         root: where /proc and the control groups are looked for.
@@ -92,7 +93,7 @@ def threads_in_use() -> Threads:
 
 
 def prepare_threads() -> Threads:
-    """Make the libraries that are imported after this use `usable_threads`, which is returned.
+    """Make the libraries that are imported later use `usable_threads` threads, and return them.
 
     Only what they do not see by themselves is set, a quota or a setting: they know the cores, and some count
     those better, leaving out a core's second hardware thread. What the user has set stays.
@@ -118,8 +119,8 @@ def prepare_threads() -> Threads:
 
 
 def apply_threads() -> None:
-    """Give torch, now that it is imported, the number that `prepare_threads` has found, once: whatever the
-    environment said, and not where another program imports this one and sets torch's threads itself."""
+    """Set torch's number of threads to what `prepare_threads` found, once, whatever the environment said.
+    Does nothing where another program imports this one and sets torch's threads itself."""
     chosen = _State.prepared
     if chosen is None or _State.applied:
         return
@@ -138,13 +139,13 @@ def _checked(setting: str) -> int:
 
 
 def _first_number(text: str) -> int | None:
-    """The threads of OpenMP's outermost level in a list such as "4,2"; None for what is no such list."""
+    """Return the threads of OpenMP's outermost level in a list such as "4,2"; None for anything else."""
     found = re.match(r"\s*0*([1-9][0-9]{0,8})\s*(,|$)", text)
     return int(found[1]) if found else None
 
 
 def _set_by_us(environment: Mapping[str, str]) -> set[str]:
-    """The names of variables that still have what `prepare_threads` set."""
+    """Return the names of the variables that still have the value that `prepare_threads` set."""
     ours = set(environment.get(PREPARED, "").split(","))
     return {name for name in VARIABLES if f"{name}={environment.get(name)}" in ours}
 

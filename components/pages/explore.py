@@ -17,15 +17,15 @@ from components.parts.browser_events import when_over
 from components.parts.browser_part import browser_part
 from components.parts.controls import DEFAULTS, seed_field, unchecked
 from components.parts.messages import say, say_error
+from components.parts.recordings import PROMPT, envelope, measured_lanes
 from components.parts.settings import RaceSettings, read_seed, whole
 from components.parts.texts import text
-from components.recordings import PROMPT, envelope, measured_lanes
 from components.serving.answers import FAILED
-from components.serving.hosting import host
 from components.serving.jobs import GRACE_S
 from components.serving.models_state import ModelsState
-from components.serving.race_session import Moment, Session, play, wait_for_pair
+from components.serving.race_session import RaceUpdate, Session, play, wait_for_pair
 from components.serving.recording_execution import recorded_parts
+from components.settings.hosting import host
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 TOKENS = 128  # of a recording, where the host allows as many
@@ -41,7 +41,7 @@ class ExploreSession(Session):
 
 
 class ExploreWork:
-    """A recording or a measurement as a job (components/serving/jobs.py), or a file that was opened.
+    """A recording or a measurement as a job (components/serving/jobs.py), or an opened file.
 
     Args:
         inputs: the values of the controls, which a page that is loaded anew is given.
@@ -49,9 +49,9 @@ class ExploreWork:
         make: does the work, filling in `explored` or `measured`, and tells how far it is in words.
 
     Attributes:
-        explored: what the drawing is told of the recording, "" where there is none; `before` is what that was
-            when the work began.
-        measured: what it is told of a measurement.
+        explored: the value of the drawing, "" where there is no recording; `before` is what it was when the
+            work began.
+        measured: the value of the part that shows measurements.
     """
 
     grace_s = GRACE_S
@@ -72,43 +72,56 @@ class ExploreWork:
 
     @property
     def size(self) -> int:
-        """Bytes of what the drawing is told, and of what is asked for."""
+        """The bytes of the results and of the request."""
         return sys.getsizeof(self.explored) + sys.getsizeof(self.measured) + self._asked_bytes
 
     def stop(self) -> None:
         """End it within a round."""
         self.session.stop_requested = True
 
-    def run(self) -> Iterator[Moment]:
-        """Its moments; what will not do, or goes wrong, is told in the last one."""
+    def run(self) -> Iterator[RaceUpdate]:
+        """Do the work and yield its updates; the last one says what was wrong, where something was."""
         words = say("explore.status_starting")
         try:
-            with _errors_told() as told, closing(self._make(self)) as parts:
+            with _CollectedErrors() as errors, closing(self._make(self)) as parts:
                 for words in parts:
-                    yield Moment(words)
+                    yield RaceUpdate(words)
         finally:
-            self.session = ExploreSession()  # what is kept is what the drawing was told
-        yield Moment(told[0] if told else words, ended=True)
+            self.session = ExploreSession()  # only the results are kept
+        yield RaceUpdate(errors[0] if errors else words, ended=True)
+
+
+@dataclass
+class ExploreParts:
+    """The components that events read and change; `inputs` are in the order of `_record`."""
+
+    inputs: list[gr.components.Component]
+    record: gr.Button
+    measure: gr.Button
+    stop: gr.Button
+    opener: gr.UploadButton
+    status: gr.HTML
+    measured: gr.HTML
+    explored: gr.HTML
+
+    @property
+    def buttons(self) -> list[gr.Button]:
+        return [self.record, self.measure, self.stop]
+
+    def set_running(self, running: bool) -> dict:
+        """Return the buttons' state while something runs, or while nothing does."""
+        return {
+            self.record: gr.Button(interactive=not running),
+            self.measure: gr.Button(interactive=not running),
+            self.stop: gr.Button(interactive=running),
+        }
 
 
 def explore_view(models: ModelsState, job: gr.HTML) -> None:
-    """The page, inside a tab; `job` is which recording or measurement the tab has (`kept_job`)."""
+    """Build the page, inside a tab; `job` holds which recording or measurement the tab has (`kept_job`)."""
     gr.Markdown(text("explore.introduction"), elem_id="explore-introduction")
     with gr.Accordion(text("explore.record_own"), open=False, elem_id="explore-controls"):
-        with gr.Row():
-            prompt = gr.Textbox(
-                PROMPT, label=text("explore.prompt"), lines=2, max_lines=4, scale=5, min_width=260
-            )
-            temperature = unchecked(
-                gr.Slider(
-                    0, 2, 0.7, step=0.05, label=text("page.temperature"), buttons=[], scale=2, min_width=150
-                )
-            )
-            most = min(TOKENS, host().max_tokens)
-            tokens = unchecked(gr.Number(most, label=text("page.tokens"), scale=1, min_width=110))
-            seed = seed_field(scale=1, min_width=90)
-        at_1 = gr.Checkbox(False, label=text("explore.at_1"), info=text("explore.at_1_about"), elem_id="at-1")
-        record = gr.Button(text("explore.record"), variant="primary", elem_id="record")
+        inputs, record = _recording_controls()
     with gr.Row(elem_id="explore-buttons", equal_height=True):
         with gr.Column(scale=5, min_width=280):
             status = browser_part("explore-status", say("explore.status_ready"), module="status")
@@ -119,109 +132,149 @@ def explore_view(models: ModelsState, job: gr.HTML) -> None:
         )
     measured = browser_part("measured", "", module="explore/measured")
     explored = browser_part("explore", "", module="explore/explore")
+    parts = ExploreParts(inputs, record, measure, stop, opener, status, measured, explored)
+    _wire(ExploreEvents(models, job, parts))
 
-    inputs = [prompt, temperature, tokens, seed, at_1]
 
-    def record_prompt(request: gr.Request, name: str, *values) -> dict:
+def _recording_controls() -> tuple[list[gr.components.Component], gr.Button]:
+    """Build the inputs, in the order of `_record`, and the button that starts a recording."""
+    with gr.Row():
+        prompt = gr.Textbox(
+            PROMPT, label=text("explore.prompt"), lines=2, max_lines=4, scale=5, min_width=260
+        )
+        temperature = unchecked(
+            gr.Slider(
+                0, 2, 0.7, step=0.05, label=text("page.temperature"), buttons=[], scale=2, min_width=150
+            )
+        )
+        most = min(TOKENS, host().max_tokens)
+        tokens = unchecked(gr.Number(most, label=text("page.tokens"), scale=1, min_width=110))
+        seed = seed_field(scale=1, min_width=90)
+    at_1 = gr.Checkbox(False, label=text("explore.at_1"), info=text("explore.at_1_about"), elem_id="at-1")
+    record = gr.Button(text("explore.record"), variant="primary", elem_id="record")
+    return [prompt, temperature, tokens, seed, at_1], record
+
+
+class ExploreEvents:
+    """What the page's events do, before and after it is reloaded."""
+
+    def __init__(self, models: ModelsState, job: gr.HTML, parts: ExploreParts):
+        self.models = models
+        self.job = job
+        self.parts = parts
+        self._unset = (gr.skip(),) * len(parts.inputs)
+
+    def record_prompt(self, request: gr.Request, name: str, *values) -> dict:
         def make(work: ExploreWork) -> Iterator[str]:
-            return _record(models, work)
+            return _record(self.models, work)
 
-        return begin(name, ExploreWork(values, of(name), make, request.session_hash))
+        return self._begin(name, ExploreWork(values, self._work(name), make, request.session_hash))
 
-    def measure_setting(request: gr.Request, name: str, asked: str) -> dict:
+    def measure_setting(self, request: gr.Request, name: str, asked: str) -> dict:
         def make(work: ExploreWork) -> Iterator[str]:
-            return _measure(models, asked, work)
+            return _measure(self.models, asked, work)
 
-        before = of(name)
-        inputs = before.inputs if before else unset
-        return begin(name, ExploreWork(inputs, before, make, request.session_hash))
+        before = self._work(name)
+        return self._begin(name, ExploreWork(self._inputs(before), before, make, request.session_hash))
 
-    def of(name: str) -> ExploreWork | None:
-        return models.jobs.find(name, ExploreWork)
+    def follow(self, name: str) -> Iterator[dict]:
+        work = self._work(name)
+        yield from self._follow(name, {self.parts.explored: work.before} if work else {})
 
-    def begin(name: str, work: ExploreWork) -> dict:
-        if models.jobs.is_under_way(name):
-            return gr.skip()  # two clicks in a row: it is followed twice
-        begun = models.jobs.start(work)
-        models.jobs.forget(name)
-        return {job: begun, status: say("explore.status_starting"), **_buttons(running=True)}
+    def take_up(self, name: str) -> Iterator[dict]:
+        if work := self._work(name):
+            yield dict(zip(self.parts.inputs, work.inputs, strict=True))
+        yield from self._follow(name, {})
 
-    def follow(name: str) -> Iterator[dict]:
-        work = of(name)
-        yield from told_of(name, {explored: work.before} if work else {})
-
-    def told_of(name: str, shown: dict) -> Iterator[dict]:
-        work = of(name)
-        if work is None:
-            yield {status: say("host.status_forgotten")} if name else gr.skip()
-            return
-        for moment in models.jobs.follow(name):
-            told = {status: moment.words, explored: work.explored, measured: work.measured}
-            changes = {part: value for part, value in told.items() if value and shown.get(part) != value}
-            yield {**changes, **_buttons(running=not moment.ended)}
-            shown = told
-
-    def take_up(name: str) -> Iterator[dict]:
-        if work := of(name):
-            yield dict(zip(inputs, work.inputs, strict=True))
-        yield from told_of(name, {})
-
-    def open_recording(name: str, content: bytes | None) -> dict:
+    def open_recording(self, name: str, content: bytes | None) -> dict:
+        parts, jobs = self.parts, self.models.jobs
         try:
             opened = Recording.from_json(content or b"")
         except UserError as error:
-            return {status: say_error(error)}
+            return {parts.status: say_error(error)}
         words = say(
             "explore.status_opened",
             created=opened.created,
             pair=opened.pair.name,
             device=f"{opened.device}/{opened.dtype}",
         )
-        before = of(name)
-        work = ExploreWork(before.inputs if before else unset)
+        work = ExploreWork(self._inputs(self._work(name)))
         work.explored = envelope(opened, [])
-        changes = {status: words, explored: work.explored}
-        if not models.jobs.is_under_way(name):  # which the tab goes on to follow
-            changes[job] = models.jobs.keep(work, Moment(words, ended=True))
-            models.jobs.forget(name)
+        changes = {parts.status: words, parts.explored: work.explored}
+        if not jobs.is_under_way(name):  # which the tab goes on to follow
+            changes[self.job] = jobs.keep(work, RaceUpdate(words, ended=True))
+            jobs.forget(name)
         return changes
 
-    def _buttons(running: bool) -> dict:
-        return {
-            record: gr.Button(interactive=not running),
-            measure: gr.Button(interactive=not running),
-            stop: gr.Button(interactive=running),
-        }
+    def stop(self, name: str) -> None:
+        self.models.jobs.stop(name)
 
-    def _stop(name: str) -> None:
-        models.jobs.stop(name)
+    def _work(self, name: str) -> ExploreWork | None:
+        return self.models.jobs.find(name, ExploreWork)
 
-    unset = (gr.skip(),) * len(inputs)
-    buttons = [record, measure, stop]
-    recorded = record.click(record_prompt, [job, *inputs], [job, status, *buttons], queue=False, **PRIVATE)
+    def _inputs(self, work: ExploreWork | None) -> tuple:
+        return work.inputs if work else self._unset
+
+    def _begin(self, name: str, work: ExploreWork) -> dict:
+        if self.models.jobs.is_under_way(name):
+            return gr.skip()  # two clicks in a row: it is followed twice
+        begun = self.models.jobs.start(work)
+        self.models.jobs.forget(name)
+        parts = self.parts
+        return {self.job: begun, parts.status: say("explore.status_starting"), **parts.set_running(True)}
+
+    def _follow(self, name: str, shown: dict) -> Iterator[dict]:
+        """Yield what changes on the page while a job runs, `shown` being what is there already."""
+        parts, work = self.parts, self._work(name)
+        if work is None:
+            yield {parts.status: say("host.status_forgotten")} if name else gr.skip()
+            return
+        for update in self.models.jobs.follow(name):
+            values = {
+                parts.status: update.words,
+                parts.explored: work.explored,
+                parts.measured: work.measured,
+            }
+            changes = {part: value for part, value in values.items() if value and shown.get(part) != value}
+            yield {**changes, **parts.set_running(not update.ended)}
+            shown = values
+
+
+def _wire(events: ExploreEvents) -> None:
+    """Connect the components to the events."""
+    job, parts = events.job, events.parts
+    recorded = parts.record.click(
+        events.record_prompt,
+        [job, *parts.inputs],
+        [job, parts.status, *parts.buttons],
+        queue=False,
+        **PRIVATE,
+    )
     module = module_address("explore/explore.js")
-    raced = measure.click(
-        measure_setting,
-        [job, measured],  # what is sent for the latter is what the browser asks
-        [job, status, *buttons],
+    raced = parts.measure.click(
+        events.measure_setting,
+        [job, parts.measured],  # what is sent for the latter is what the browser asks
+        [job, parts.status, *parts.buttons],
         js=f"async (job) => [job, (await import({module})).request()]",
         queue=False,
         **PRIVATE,
     )
-    shown = [status, explored, measured, *buttons]
+    shown = [parts.status, parts.explored, parts.measured, *parts.buttons]
     followed = {"concurrency_limit": None, **PRIVATE}
     for run in (
-        recorded.then(follow, job, shown, **followed),
-        raced.then(follow, job, shown, **followed),
-        job.input(take_up, job, [*shown, *inputs], **followed),
+        recorded.then(events.follow, job, shown, **followed),
+        raced.then(events.follow, job, shown, **followed),
+        job.input(events.take_up, job, [*shown, *parts.inputs], **followed),
     ):
-        when_over(run, [record, measure], [stop])
-    stop.click(_stop, job, queue=False, **PRIVATE)
-    opener.upload(open_recording, [job, opener], [job, status, explored], **PRIVATE)
+        when_over(run, [parts.record, parts.measure], [parts.stop])
+    parts.stop.click(events.stop, job, queue=False, **PRIVATE)
+    parts.opener.upload(
+        events.open_recording, [job, parts.opener], [job, parts.status, parts.explored], **PRIVATE
+    )
 
 
 def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
-    """Record what the controls ask for: words meanwhile, and then what the drawing is told."""
+    """Record what the controls ask for: yields words meanwhile, then fills in what the page draws."""
     prompt, temperature, tokens, seed, at_1 = work.inputs
     settings = replace(
         DEFAULTS,
@@ -232,21 +285,21 @@ def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
         max_new_tokens=whole(tokens),
         seed=read_seed(seed),
     )
-    with closing(make_recording(models, settings, work.session, 1.0 if at_1 else None)) as moments:
-        yield from moments
+    with closing(make_recording(models, settings, work.session, 1.0 if at_1 else None)) as updates:
+        yield from updates
     if work.session.recording:
         work.explored = envelope(work.session.recording, [])
 
 
 def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[str]:
-    """Race what the browser asks for: words meanwhile, and then what the drawing is told."""
+    """Race what the browser asks for: yields words meanwhile, then fills in what the page draws."""
     settings, recorded = read_request(request)
-    with closing(play(models, settings, work.session)) as moments:
-        for moment in moments:
-            yield moment.words
-    finished = moment.key == "page.status_finished"
+    with closing(play(models, settings, work.session)) as updates:
+        for update in updates:
+            yield update.words
+    finished = update.key == "page.status_finished"
     found = measured_lanes(work.session.trace) if finished else []
-    words = moment.words if moment.key == "host.status_time_limit" else say("explore.status_unmeasured")
+    words = update.words if update.key == "host.status_time_limit" else say("explore.status_unmeasured")
     if found:
         values = {"spec": found[0]["label"], "speedup": f"{found[0]['speedup']:.2f}"}
         where = f"{work.session.trace.device}/{work.session.trace.dtype}"
@@ -257,8 +310,8 @@ def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[s
     yield words
 
 
-class _errors_told(list):
-    """Keeps what went wrong as words for the status line, and lets nothing else out."""
+class _CollectedErrors(list):
+    """Collects errors as words for the status line, and lets none of them out."""
 
     def __enter__(self):
         return self
@@ -295,14 +348,14 @@ def make_recording(
         where = pair.runs_on
         yield say("explore.status_recording", device=where, percent=0)
         with closing(recorded_parts(models, pair, request, score_temperature, session.quota)) as parts:
-            for told in parts:
-                if isinstance(told, Recording):
-                    session.recording = told
+            for part in parts:
+                if isinstance(part, Recording):
+                    session.recording = part
                 elif session.stop_requested:
                     yield say("explore.status_stopped")
                     return
                 else:
-                    yield say("explore.status_recording", device=where, percent=round(100 * told))
+                    yield say("explore.status_recording", device=where, percent=round(100 * part))
         ratio = f"{session.recording.recording_s / session.recording.plain_s:.1f}"
         count = len(session.recording.token_ids)
         yield say("explore.status_recorded", device=where, tokens=count, ratio=ratio)
@@ -311,8 +364,8 @@ def make_recording(
 
 
 def read_request(request: str) -> tuple[RaceSettings, str]:
-    """The race that the browser asks for (`request` in assets/js/explore/explore.js), unchecked, and which
-    recording it is to be held against.
+    """Return the unchecked race that the browser asks for (`request` in assets/js/explore/explore.js), and
+    the id of the recording that it is compared with.
 
     Raises:
         UserError: there is no setting that can be measured, or it is not such a request.

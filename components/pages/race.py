@@ -1,5 +1,5 @@
-"""The Race page: controls above, the player below. A live race, a recorded one and one that is opened from a
-file are drawn by the same player."""
+"""The Race page: controls above, the player below. The same player draws a live race, a recorded one and one
+from an opened file."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -16,15 +16,15 @@ from components.parts.assets import module_address
 from components.parts.browser_events import when_over
 from components.parts.browser_part import browser_part
 from components.parts.controls import Controls, controls_view, defaults
-from components.parts.messages import say, say_error, tell_models
+from components.parts.messages import say, say_error
 from components.parts.player import RaceFeed, player_view
 from components.parts.recorded import recorded_view
 from components.parts.settings import RaceSettings, draws_other_noise
 from components.parts.texts import text
 from components.serving.api import add_api
 from components.serving.jobs import GRACE_S
-from components.serving.models_state import ModelsState
-from components.serving.race_session import Moment, Session, play
+from components.serving.models_state import ModelsState, describe_models
+from components.serving.race_session import RaceUpdate, Session, play
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -46,12 +46,12 @@ class RaceWork:
 
     @property
     def feed(self) -> RaceFeed | None:
-        """What the player is told, once there is a race."""
+        """The player's feed, once there is a race."""
         return self.session.feed
 
     @property
     def size(self) -> int:
-        """Bytes of the feed, and of the trace while it grows."""
+        """The bytes of the feed, and of the trace while it grows."""
         if self.feed is None:
             return 0
         return self.feed.size * (1 + (TRACE_BYTES if self.session.trace else 0))
@@ -60,24 +60,24 @@ class RaceWork:
         """End it within a round."""
         self.session.stop_requested = True
 
-    def run(self) -> Iterator[Moment]:
-        """Yield the moments of the race. The last one comes once the race has let go of the device; it also
+    def run(self) -> Iterator[RaceUpdate]:
+        """Yield the updates of the race. The last one comes once the race has let go of the device; it also
         says what was wrong with the settings, or that the race failed."""
         last = None
         try:
             settings = self.read()
             self.read = None  # with the values of the controls, which may be long
-            with closing(play(self.models, settings, self.session)) as moments:
-                for last in moments:
+            with closing(play(self.models, settings, self.session)) as updates:
+                for last in updates:
                     if self.feed:
                         self.feed.add_new_rounds()
                     if not last.ended:
                         yield last
         except UserError as error:
-            last = Moment(say_error(error), ended=True)
+            last = RaceUpdate(say_error(error), ended=True)
         except Exception:
             log.exception("a race failed")
-            last = Moment(say_error(FAILED), ended=True)
+            last = RaceUpdate(say_error(FAILED), ended=True)
         finally:
             if self.feed:
                 self.feed.end()
@@ -86,7 +86,7 @@ class RaceWork:
 
 
 def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
-    """The race page's parts, for a tab of the page. Nothing is loaded by building it.
+    """Build the race page's parts, inside a tab. This loads nothing.
 
     Args:
         job: which race the tab has (`kept_job`).
@@ -96,76 +96,88 @@ def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
     controls = controls_view(models.default)
     with gr.Row(elem_id="lines"):
         recorded_view()
-        models_line = browser_part("models", tell_models(models.state, models.pair))
+        models_line = browser_part("models", describe_models(models.state, models.pair))
     player = player_view()
-    _wire_race(models, job, controls, models_line, player)
+    _wire_race(RaceEvents(models, job, controls, models_line, player))
     _wire_link(page, models, controls)
     _wire_open(controls, player)
     _wire_models(page, models, models_line)
     add_api(models)
 
 
-def _wire_race(
-    models: ModelsState, job: gr.HTML, controls: Controls, models_line: gr.HTML, player: gr.HTML
-) -> None:
-    """Run, Stop, and the race's way to the screen, before and after the page is loaded anew."""
-    status = controls.status
+class RaceEvents:
+    """What Run, Stop and following a race do, before and after the page is reloaded."""
 
-    def run(request: gr.Request, before: str, *values):
+    def __init__(
+        self, models: ModelsState, job: gr.HTML, controls: Controls, models_line: gr.HTML, player: gr.HTML
+    ):
+        self.models = models
+        self.job = job
+        self.controls = controls
+        self.models_line = models_line
+        self.player = player
+
+    def run(self, request: gr.Request, before: str, *values):
+        models, controls = self.models, self.controls
         models.jobs.stop(before)  # of this tab, which has followed a link meanwhile
         models.jobs.forget(before)
         work = RaceWork(models, lambda: controls.read(*values), request.session_hash)
         return {
-            job: models.jobs.start(work),
-            status: say("page.status_starting"),
+            self.job: models.jobs.start(work),
+            controls.status: say("page.status_starting"),
             **_buttons(controls, running=True),
         }
 
-    def follow(name: str):
+    def follow(self, name: str):
+        models, status = self.models, self.controls.status
         work = models.jobs.find(name, RaceWork)
         if work is None:
             yield {status: say("host.status_forgotten")} if name else gr.skip()
             return
         said, begun = None, False
         if models.jobs.is_under_way(name):
-            yield _buttons(controls, running=True)
-        for moment in models.jobs.follow(name):
+            yield _buttons(self.controls, running=True)
+        for update in models.jobs.follow(name):
             changes = {}
-            if moment.words != said:
-                changes[status] = said = moment.words
+            if update.words != said:
+                changes[status] = said = update.words
             if work.feed is None:
-                changes[models_line] = tell_models(models.state, models.pair)
+                changes[self.models_line] = describe_models(models.state, models.pair)
             else:
-                changes[player] = work.feed.new_text() if begun else work.feed.text
+                changes[self.player] = work.feed.new_text() if begun else work.feed.text
                 begun = True
             yield changes or gr.skip()
 
-    def stop(name: str) -> None:
+    def stop(self, name: str) -> None:
         # No word of its own: it could arrive after the race's last one, and would then stay.
-        models.jobs.stop(name)
+        self.models.jobs.stop(name)
 
-    def whole(name: str):
-        work = models.jobs.find(name, RaceWork)
+    def whole(self, name: str):
+        work = self.models.jobs.find(name, RaceWork)
         return work.feed.text if work and work.feed else gr.skip()
 
-    # The player asks where lines are missing, see RaceFeed.
-    player.input(whole, job, player, queue=False, **PRIVATE)
 
-    shown = [status, models_line, player, controls.run, controls.stop]
+def _wire_race(events: RaceEvents) -> None:
+    """Connect Run, Stop and Share, and the race's way to the screen."""
+    job, controls, player = events.job, events.controls, events.player
+    # The player asks where lines are missing, see RaceFeed.
+    player.input(events.whole, job, player, queue=False, **PRIVATE)
+
+    shown = [controls.status, events.models_line, player, controls.run, controls.stop]
     address = module_address("share.js")
     started = controls.run.click(
-        run,
+        events.run,
         [job, *controls.inputs],
-        [job, status, controls.run, controls.stop],
+        [job, controls.status, controls.run, controls.stop],
         js=f"(job, ...values) => {{ import({address}).then((share) => share.remember(values)); "
         "return [job, ...values]; }",
         queue=False,
         **PRIVATE,
     )
     for begins in (started.then, job.input):
-        race = begins(follow, job, shown, concurrency_limit=None, **PRIVATE)
+        race = begins(events.follow, job, shown, concurrency_limit=None, **PRIVATE)
         when_over(race, [controls.run], [controls.stop])
-    controls.stop.click(stop, job, queue=False, **PRIVATE)
+    controls.stop.click(events.stop, job, queue=False, **PRIVATE)
     controls.share.click(
         None,
         controls.inputs,
@@ -182,9 +194,9 @@ def _buttons(controls: Controls, running: bool) -> dict:
 
 
 def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None:
-    """A link that holds settings sets every control. The race starts with a click on Run, or with the click
-    that opened the link where that was within the page. A page that is loaded anew and follows a race that it
-    had (`followed`) only sets its controls."""
+    """Let a link that holds settings set every control. The race starts with a click on Run, or with the
+    click that opened the link if that was within the page. A page that reloads and follows its earlier race
+    (`followed`) only sets its controls."""
     default = defaults(models.default)
 
     def open_link(query: str):
@@ -224,7 +236,7 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None
 
 
 def _wire_open(controls: Controls, player: gr.HTML) -> None:
-    """A trace from a file, checked here and played there."""
+    """Open a trace from a file: it is checked here and played in the browser."""
 
     def open_trace(content: bytes):
         try:
@@ -250,13 +262,13 @@ def _wire_open(controls: Controls, player: gr.HTML) -> None:
 
 
 def _wire_models(page: gr.Blocks, models: ModelsState, models_line: gr.HTML) -> None:
-    """How far the models are, until they are there."""
+    """Show how far the models are, until they are loaded."""
     timer = gr.Timer(0.5)
 
     def poll():
         models.try_again()
         settled = models.state.phase in ("ready", "failed")
-        return tell_models(models.state, models.pair), gr.Timer(active=not settled)
+        return describe_models(models.state, models.pair), gr.Timer(active=not settled)
 
     page.load(poll, None, [models_line, timer], queue=False, **PRIVATE)
     timer.tick(poll, None, [models_line, timer], queue=False, **PRIVATE)

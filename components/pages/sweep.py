@@ -1,5 +1,4 @@
-"""The Sweep page: prompts × temperatures × seeds × lanes, really run, and what came of it
-(assets/js/sweep)."""
+"""The Sweep page: prompts × temperatures × seeds × lanes, really run, and the results (assets/js/sweep)."""
 
 import json
 import logging
@@ -20,14 +19,14 @@ from components.parts.controls import unchecked, verification_rule
 from components.parts.lanes_editor import lanes_editor
 from components.parts.messages import say, say_error
 from components.parts.settings import read_lanes, whole
-from components.parts.sweep_results import example, open_rows, parquet, tell_results
+from components.parts.sweep_results import describe_results, example, open_rows, parquet
 from components.parts.sweep_settings import SweepSettings, most_runs, runs_of
 from components.parts.texts import text
-from components.serving.hosting import host
 from components.serving.jobs import SWEEP_GRACE_S
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, wait_for_pair
-from components.serving.sweep_session import Pace, Progress, SweepSession, play_sweep
+from components.serving.sweep_session import Pace, SweepSession, SweepUpdate, play_sweep
+from components.settings.hosting import host
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 DEFAULTS = SweepSettings(
@@ -50,7 +49,7 @@ FAILED = UserError("The sweep failed; finished rows are kept. The server log has
 
 @dataclass
 class SweepControls:
-    """The components; `inputs` are in the order of `read`."""
+    """The components; `inputs` are in the order of `read`'s parameters."""
 
     inputs: list[gr.components.Component]
     start: gr.Button
@@ -62,7 +61,7 @@ class SweepControls:
 
     @staticmethod
     def read(kinds, count, listed, temperatures, lanes, seeds, tokens, rule) -> SweepSettings:
-        """The settings from the values of `inputs`.
+        """Return the settings given by the values of `inputs`.
 
         Raises:
             UserError: the lanes are not a list of specs.
@@ -110,21 +109,21 @@ class SweepWork:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """What is there to be shown, and to go on with."""
+        """The rows to show, and to continue with."""
         return self.session.rows
 
     @property
     def size(self) -> int:
-        """Bytes of the rows, and of what is asked for."""
+        """The bytes of the rows and of the request."""
         return int(self.rows.memory_usage(deep=True).sum()) + self._asked_bytes
 
     def stop(self) -> None:
         """End it within a round."""
         self.session.stop_requested = True
 
-    def run(self) -> Iterator[Progress]:
-        """Its moments; what will not do, or goes wrong, is told in the last one."""
-        session, last = self.session, Progress(say("page.status_starting"), 0, 0, None)
+    def run(self) -> Iterator[SweepUpdate]:
+        """Run the sweep and yield its updates; the last one says what was wrong, where something was."""
+        session, last = self.session, SweepUpdate(say("page.status_starting"), 0, 0, None)
         kept = session.rows
         try:
             pair = _pair_name(self.models)
@@ -133,8 +132,8 @@ class SweepWork:
             if self.goes_on:
                 for told in _rows_to_go_on_with(self.models, pair, grid, kept, session):
                     yield replace(last, words=told)
-            with closing(play_sweep(self.models, pair, grid, session, self.pace)) as moments:
-                for last in moments:
+            with closing(play_sweep(self.models, pair, grid, session, self.pace)) as updates:
+                for last in updates:
                     if last.new_rows:
                         self.about = "sweep.about_measured"
                     if not last.ended:
@@ -153,7 +152,7 @@ class SweepWork:
 
 
 def sweep_view(models: ModelsState, job: gr.HTML) -> None:
-    """The page, inside a tab; `job` is which sweep the tab has (`kept_job`)."""
+    """Build the page, inside a tab; `job` holds which sweep the tab has (`kept_job`)."""
     pace, default = Pace(), defaults()
     gr.Markdown(text("sweep.introduction"), elem_id="sweep-introduction")
     controls = _controls(default)
@@ -161,13 +160,14 @@ def sweep_view(models: ModelsState, job: gr.HTML) -> None:
     status = browser_part("sweep-status", say("sweep.status_ready"), module="status")
     progress = browser_part("sweep-progress", "", module="sweep/progress")
     results = browser_part("sweep", example(), module="sweep/results", server_functions=[parquet])
-    _wire_run(models, pace, job, controls, plan, status, progress, results)
+    outputs = SweepOutputs(plan, status, progress, results)
+    _wire_run(SweepEvents(models, pace, job, controls, outputs))
     _wire_plan(models, pace, controls, plan)
     _wire_files(models, pace, job, controls, status, results)
 
 
 def defaults() -> SweepSettings:
-    """As much of DEFAULTS as the host allows: fewer temperatures, then kinds of prompts, then lanes."""
+    """Return as much of DEFAULTS as the host allows: fewer temperatures, then fewer kinds, then lanes."""
     temperatures, kinds, lanes = DEFAULTS.temperatures.split(","), list(DEFAULTS.kinds), list(DEFAULTS.lanes)
     for values in (temperatures, kinds, lanes):
         while len(values) > 1 and len(temperatures) * len(kinds) * len(lanes) > most_runs():
@@ -179,7 +179,7 @@ def defaults() -> SweepSettings:
 
 
 def _controls(default: SweepSettings) -> SweepControls:
-    """What is to be run, and what that is at first."""
+    """Build the controls, with their default values."""
     with gr.Row(elem_id="sweep-controls"):
         with gr.Column(scale=5, min_width=300):
             with gr.Row():
@@ -235,75 +235,102 @@ def _controls(default: SweepSettings) -> SweepControls:
     return SweepControls(inputs, start, go_on, stop, open_csv, open_list, presets)
 
 
-def _wire_run(
-    models: ModelsState,
-    pace: Pace,
-    job: gr.HTML,
-    controls: SweepControls,
-    plan: gr.HTML,
-    status: gr.HTML,
-    progress: gr.HTML,
-    results: gr.HTML,
-) -> None:
-    """Start, Continue and Stop, before and after the page is loaded anew."""
+@dataclass
+class SweepOutputs:
+    """The components that show a sweep."""
 
-    def start(request: gr.Request, name: str, *values) -> dict:
-        return begin(request, name, values, goes_on=False)
+    plan: gr.HTML
+    status: gr.HTML
+    progress: gr.HTML
+    results: gr.HTML
 
-    def go_on(request: gr.Request, name: str, *values) -> dict:
-        return begin(request, name, values, goes_on=True)
 
-    def begin(request: gr.Request, name: str, values: tuple, goes_on: bool) -> dict:
-        if models.jobs.is_under_way(name):
+class SweepEvents:
+    """What Start, Continue and Stop do, before and after the page is reloaded."""
+
+    def __init__(
+        self, models: ModelsState, pace: Pace, job: gr.HTML, controls: SweepControls, outputs: SweepOutputs
+    ):
+        self.models = models
+        self.pace = pace
+        self.job = job
+        self.controls = controls
+        self.outputs = outputs
+
+    def start(self, request: gr.Request, name: str, *values) -> dict:
+        return self._begin(request, name, values, goes_on=False)
+
+    def go_on(self, request: gr.Request, name: str, *values) -> dict:
+        return self._begin(request, name, values, goes_on=True)
+
+    def _begin(self, request: gr.Request, name: str, values: tuple, goes_on: bool) -> dict:
+        jobs = self.models.jobs
+        if jobs.is_under_way(name):
             return gr.skip()  # two clicks in a row: it is followed twice
-        before = models.jobs.find(name, SweepWork)
+        before = jobs.find(name, SweepWork)
         if goes_on and before is None:
             return gr.skip()  # forgotten, as whoever follows it is told
-        work = SweepWork(models, pace, values, before, goes_on, request.session_hash)
-        told = {job: models.jobs.start(work), status: say("page.status_starting")}
-        models.jobs.forget(name)
-        return {**told, **_buttons(controls, True, work)}
+        work = SweepWork(self.models, self.pace, values, before, goes_on, request.session_hash)
+        begun = {self.job: jobs.start(work), self.outputs.status: say("page.status_starting")}
+        jobs.forget(name)
+        return {**begun, **_buttons(self.controls, True, work)}
 
-    def follow(name: str) -> Iterator[dict]:
-        work = models.jobs.find(name, SweepWork)
+    def follow(self, name: str) -> Iterator[dict]:
+        jobs, outputs = self.models.jobs, self.outputs
+        work = jobs.find(name, SweepWork)
         if work is None:
-            yield {status: say("host.status_forgotten")} if name else gr.skip()
+            yield {outputs.status: say("host.status_forgotten")} if name else gr.skip()
             return
         shown = None
-        for moment in models.jobs.follow(name):
-            changes = {status: moment.words, progress: "" if moment.ended else _tell(moment)}
+        for update in jobs.follow(name):
+            changes = {
+                outputs.status: update.words,
+                outputs.progress: "" if update.ended else _progress(update),
+            }
             there = (work.about, len(work.rows))
             if there != shown and not work.rows.empty:
-                changes[results] = tell_results(work.rows, work.about)
-            if there != shown or moment.ended:
-                changes |= _buttons(controls, not moment.ended, work)
+                changes[outputs.results] = describe_results(work.rows, work.about)
+            if there != shown or update.ended:
+                changes |= _buttons(self.controls, not update.ended, work)
             shown = there
             yield changes
 
-    def take_up(name: str) -> Iterator[dict]:
-        if work := models.jobs.find(name, SweepWork):
-            yield dict(zip(controls.inputs, work.inputs, strict=True))
-        yield from follow(name)
+    def take_up(self, name: str) -> Iterator[dict]:
+        if work := self.models.jobs.find(name, SweepWork):
+            yield dict(zip(self.controls.inputs, work.inputs, strict=True))
+        yield from self.follow(name)
 
-    def stop(name: str) -> None:
-        models.jobs.stop(name)
+    def stop(self, name: str) -> None:
+        self.models.jobs.stop(name)
 
+
+def _wire_run(events: SweepEvents) -> None:
+    """Connect Start, Continue and Stop, and the sweep's way to the screen."""
+    job, controls, outputs = events.job, events.controls, events.outputs
     buttons = [controls.start, controls.go_on, controls.stop]
-    shown = [status, progress, results, *buttons]
+    shown = [outputs.status, outputs.progress, outputs.results, *buttons]
     followed = []
-    for button, run in ((controls.start, start), (controls.go_on, go_on)):
-        begun = button.click(run, [job, *controls.inputs], [job, status, *buttons], queue=False, **PRIVATE)
-        followed.append(begun.then(follow, job, shown, concurrency_limit=None, **PRIVATE))
-    followed.append(job.input(take_up, job, [*shown, *controls.inputs], concurrency_limit=None, **PRIVATE))
+    for button, run in ((controls.start, events.start), (controls.go_on, events.go_on)):
+        begun = button.click(
+            run, [job, *controls.inputs], [job, outputs.status, *buttons], queue=False, **PRIVATE
+        )
+        followed.append(begun.then(events.follow, job, shown, concurrency_limit=None, **PRIVATE))
+    followed.append(
+        job.input(events.take_up, job, [*shown, *controls.inputs], concurrency_limit=None, **PRIVATE)
+    )
     for swept in followed:
         when_over(swept, [controls.start], [controls.stop]).then(
-            lambda *values: _plan_of(values, models, pace), controls.inputs, plan, queue=False, **PRIVATE
+            lambda *values: _plan_of(values, events.models, events.pace),
+            controls.inputs,
+            outputs.plan,
+            queue=False,
+            **PRIVATE,
         )
-    controls.stop.click(stop, job, queue=False, **PRIVATE)
+    controls.stop.click(events.stop, job, queue=False, **PRIVATE)
 
 
 def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: gr.HTML) -> None:
-    """The sentence that says how much is to be run, whatever is changed."""
+    """Keep the sentence that says how much will run up to date."""
     gr.on(
         [part.change for part in controls.inputs],
         lambda *values: _plan_of(values, models, pace),
@@ -326,7 +353,7 @@ def _wire_files(
     status: gr.HTML,
     results: gr.HTML,
 ) -> None:
-    """A sweep from a CSV file, to look at or to go on with, and prompts from a text file."""
+    """Open a sweep from a CSV file, to look at or to continue, and prompts from a text file."""
 
     def open_csv(name: str, content: bytes | None) -> dict:
         try:
@@ -337,11 +364,11 @@ def _wire_files(
             return {status: say_error(error)}
         work = SweepWork(models, pace, _settings_in(rows))
         work.session.rows = rows
-        moment = Progress(say("sweep.status_opened", rows=len(rows)), len(rows), len(rows), 0, ended=True)
+        update = SweepUpdate(say("sweep.status_opened", rows=len(rows)), len(rows), len(rows), 0, ended=True)
         return {
-            job: models.jobs.keep(work, moment),
-            status: moment.words,
-            results: tell_results(rows, work.about),
+            job: models.jobs.keep(work, update),
+            status: update.words,
+            results: describe_results(rows, work.about),
             controls.go_on: gr.Button(interactive=True),
             **dict(zip(controls.inputs, work.inputs, strict=True)),
         }
@@ -362,7 +389,7 @@ def _wire_files(
 
 
 def _settings_in(rows: pd.DataFrame) -> tuple:
-    """The values of the inputs with which an opened sweep was run, as far as its rows tell."""
+    """Return the values of the inputs with which an opened sweep was run, as far as its rows tell."""
     built_in = rows[rows["kind"].isin(list(PROMPT_SETS))]
     prompts = (gr.skip(), gr.skip(), gr.skip())  # the texts of a list are not in the file
     if not built_in.empty:
@@ -382,8 +409,8 @@ def _settings_in(rows: pd.DataFrame) -> tuple:
 def _rows_to_go_on_with(
     models: ModelsState, name: str, grid: Grid, kept: pd.DataFrame, session: SweepSession
 ) -> Iterator[str]:
-    """Put into `session.rows` what a sweep goes on with. A pair that is not there yet is loaded in a turn of
-    its own: words for the status line meanwhile.
+    """Put the rows that a sweep continues with into `session.rows`. A pair that is not loaded yet is loaded
+    in a turn of its own; yields words for the status line meanwhile.
 
     Raises:
         UserError: the rows are of another sweep, pair or device; or the pair cannot be loaded.
@@ -410,7 +437,7 @@ def _plan_of(values: tuple, models: ModelsState, pace: Pace) -> str:
 
 
 def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
-    """How many runs settings make, and how long they will take where that was measured."""
+    """Return how many runs the settings make, and how long they will take if that was measured."""
     pair = _pair_name(models)
     grid = settings.grid(pair)
     runs = runs_of(grid)
@@ -430,14 +457,14 @@ def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
     return say("sweep.plan_timed", time=_clock(seconds), **about)
 
 
-def _tell(moment: Progress) -> str:
-    """What the progress line is told."""
-    left = None if moment.seconds_left is None else _clock(moment.seconds_left)
-    return json.dumps({"done": moment.done, "total": moment.total, "left": left})
+def _progress(update: SweepUpdate) -> str:
+    """Return the value of the progress line."""
+    left = None if update.seconds_left is None else _clock(update.seconds_left)
+    return json.dumps({"done": update.done, "total": update.total, "left": left})
 
 
 def _clock(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Return a duration in minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 

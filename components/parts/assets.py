@@ -1,7 +1,7 @@
-"""The browser's own files: the ES modules, texts and recorded races of assets/, and plotly.js out of the
-installed plotly package. Nothing is fetched from elsewhere.
+"""The files that the browser loads: the ES modules, texts and recorded races of assets/, and plotly.js from
+the installed plotly package. Nothing is fetched from elsewhere.
 
-Their address carries a digest of their content, so that a browser keeps them for good and still never
+Their address contains a digest of their content, so that a browser may cache them for ever and still never
 runs yesterday's code with today's page.
 """
 
@@ -24,7 +24,7 @@ TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/cs
 
 @cache
 def files() -> dict[str, Path]:
-    """All that is served: its name below the address, and where it lies."""
+    """Return every served file: its name below `address`, and its path."""
     found = {
         path.relative_to(ASSETS).as_posix(): path
         for folder in SERVED
@@ -36,7 +36,7 @@ def files() -> dict[str, Path]:
 
 @cache
 def address() -> str:
-    """Where the files are, relative to the page's root: adaedl/<digest>."""
+    """Return where the files are served, relative to the page's root: adaedl/<digest>."""
     digest = hashlib.sha256(plotly.__version__.encode())
     for name, path in files().items():
         digest.update(name.encode())
@@ -46,8 +46,8 @@ def address() -> str:
 
 
 def routes() -> list[Route]:
-    """The routes to give to gradio's app. One flat route: within mounted ones, Starlette loses its way where
-    the page is served below a path of a proxy."""
+    """Return the routes to add to gradio's app. There is one flat route, because Starlette does not resolve
+    mounted ones where the page is served below a proxy's path."""
     return [Route(f"/{address()}/{{name:path}}", _serve)]
 
 
@@ -60,7 +60,7 @@ def _serve(request: Request) -> FileResponse:
 
 
 def module_address(name: str) -> str:
-    """A JavaScript expression: the address of a module of assets/js, wherever the page is mounted."""
+    """Return a JavaScript expression for the address of a module of assets/js, wherever the page is."""
     page = "new URL(window.gradio_config?.root || document.baseURI, location.href)"
     return (
         f"((page) => (page.hostname === location.hostname ? location.origin : page.origin) + "
@@ -69,8 +69,8 @@ def module_address(name: str) -> str:
 
 
 def load_module(name: str) -> str:
-    """The js_on_load of a gr.HTML that a module of assets/js draws: it imports the module and calls its
-    `mount({element, props, watch, trigger, server, upload})`.
+    """Return the js_on_load of a gr.HTML that a module of assets/js draws: it imports the module and calls
+    its `mount({element, props, watch, trigger, server, upload})`.
 
     Within a module, other files are found from `import.meta.url`: ../text/en.json, ../examples/index.json,
     ../vendor/plotly.min.js.

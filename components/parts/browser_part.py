@@ -1,4 +1,4 @@
-"""A gr.HTML that is drawn by a module of assets/js. Its value is data, never HTML."""
+"""Components that a module of assets/js draws. Their value is data, never HTML."""
 
 import gradio as gr
 
@@ -6,7 +6,7 @@ from components.parts.assets import load_module
 
 
 def browser_part(name: str, value=None, *, frame: str = "<div></div>", module: str | None = None, **options):
-    """A gr.HTML with the elem_id `name`, drawn inside `frame` by assets/js/<module or name>.js."""
+    """Return a gr.HTML with the elem_id `name`, drawn inside `frame` by assets/js/<module or name>.js."""
     return gr.HTML(
         value,
         html_template=frame,

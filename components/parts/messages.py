@@ -1,19 +1,13 @@
-"""What the status line and the models line are told: data, which assets/js/status.js and models.js put into
-the visitor's language."""
+"""Messages for the status lines: data, which assets/js/status.js puts into the visitor's language."""
 
 import json
-from typing import TYPE_CHECKING
 
 from adaedl.errors import Sentence, UserError
-from adaedl.pairs.pair import Pair
 from components.parts.texts import in_all_languages, texts
-
-if TYPE_CHECKING:
-    from components.serving.models_state import LoadState
 
 
 def say(key: str, **values) -> str:
-    """A text of assets/text for the status line. A value may be a Sentence of the engine.
+    """Return a text of assets/text for the status line. A value may be a Sentence of the engine.
 
     Raises:
         KeyError: there is no such text.
@@ -27,14 +21,5 @@ def say(key: str, **values) -> str:
 
 
 def say_error(error: UserError) -> str:
-    """What will not do, and what would, for the status line."""
+    """Return an error for the status line: what is wrong, and what would do."""
     return json.dumps({"error": in_all_languages(error.sentence)})
-
-
-def tell_models(state: "LoadState", pair: Pair | None) -> str:
-    """Which models are here, or how far they are; once loaded, which weights they have."""
-    told = {"phase": state.phase, "sentence": in_all_languages(state.sentence), "fraction": state.fraction}
-    if state.phase == "ready" and pair:
-        told |= {"device": pair.runs_on, "target": pair.target_name, "draft": pair.draft_name}
-        told["weights"] = pair.weights
-    return json.dumps(told)

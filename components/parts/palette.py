@@ -1,4 +1,4 @@
-"""The page's colours, once: Okabe and Ito's, which stay apart for every kind of colour vision.
+"""The page's colours: Okabe and Ito's, which people with any kind of colour vision can tell apart.
 
 Figures need them in Python and the strips in CSS, so the CSS variables are made from the same names.
 """
@@ -13,13 +13,9 @@ ORANGE = "#E69F00"
 SKY = "#56B4E9"
 GREY = "#808080"  # 3.9 : 1 on white and 4.9 : 1 on the dark page
 
-# In this order: the first ones keep 3 : 1 against both the light and the dark page.
-LANE_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-BASELINE_COLOUR = GREY
-
 
 def css_variables() -> str:
-    """The colours as CSS variables, for assets/page.css."""
+    """Return the colours as CSS variables, for assets/page.css."""
     colours = {
         "blue": BLUE,
         "vermilion": VERMILION,
@@ -33,8 +29,8 @@ def css_variables() -> str:
 
 
 def theme() -> gr.themes.Default:
-    """gradio's theme with the system's fonts (nothing is fetched from elsewhere), and with the colours of
-    buttons and small print changed to a contrast of 4.5 : 1 or more."""
+    """Return gradio's theme with the system's fonts (nothing is fetched from elsewhere), and with the colours
+    of buttons and small print changed to a contrast of at least 4.5 : 1."""
     made = gr.themes.Default(
         primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )
@@ -54,15 +50,3 @@ def theme() -> gr.themes.Default:
         block_title_text_color="*neutral_700",
         block_title_text_color_dark="*neutral_200",
     )
-
-
-def lane_colours(stoppers: list[str]) -> list[str]:
-    """A colour for each lane, given the names of their stoppers; the baseline is always grey."""
-    colours, used = [], 0
-    for stopper in stoppers:
-        if stopper == "autoregressive":
-            colours.append(BASELINE_COLOUR)
-        else:
-            colours.append(LANE_COLOURS[used % len(LANE_COLOURS)])
-            used += 1
-    return colours

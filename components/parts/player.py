@@ -1,7 +1,7 @@
-"""The player over a trace, drawn in the browser by assets/js/player.js, and what feeds it.
+"""The player over a trace, drawn in the browser by assets/js/player.js, and the feed of its data.
 
-What the browser is given is lines of JSON that only ever grow while a race runs. gradio sends the difference
-to the last value; but each time it also copies and compares the whole value in the browser, so the value is
+The browser is given lines of JSON, which only grow in number while a race runs. gradio sends the difference
+to the last value, but each time it also copies and compares the whole value in the browser, so the value is
 cut off at its beginning now and then. Lines are numbered: a browser that has missed some asks for them.
 """
 
@@ -21,7 +21,7 @@ KEPT = 8  # updates that it holds at least, so that a browser may skip all of th
 
 
 class RaceFeed:
-    """The lines for one trace, finished or still growing. Line by line:
+    """The lines of JSON for one trace, finished or still growing. Line by line:
 
     {"trace": the trace without its rounds, "live": whether it grows, "seed": its seed's digits,
     "most_bytes": of a file that can be opened again} begins it;
@@ -77,7 +77,8 @@ class RaceFeed:
             return self._value(0)
 
     def new_text(self) -> str:
-        """The lines so far, for a browser that follows: the last value and more, or its end and more."""
+        """Return the lines so far for a browser that follows: the last value and what is new, or only its end
+        and what is new."""
         with self._lock:
             self._updates.append(len(self.lines))
             value = self._value(self._first)
@@ -88,7 +89,7 @@ class RaceFeed:
             return value
 
     def add_new_rounds(self) -> None:
-        """Add what the trace has and the lines have not. Nothing may be writing the trace meanwhile."""
+        """Add the rounds of the trace that the lines lack. Nothing may write to the trace meanwhile."""
         with self._lock:
             if self._ended:
                 return
@@ -111,7 +112,7 @@ class RaceFeed:
                     self.differences_told.add(number)
 
     def end(self) -> None:
-        """Add what is left, and that it is the end; the trace is needed no more."""
+        """Add the rest and the end; the trace is not needed afterwards."""
         with self._lock:
             if not self._ended:
                 self.add_new_rounds()
@@ -130,7 +131,7 @@ class RaceFeed:
 
 
 def player_view() -> gr.HTML:
-    """The component; its value is a RaceFeed's text."""
+    """Return the component; its value is a RaceFeed's text."""
     return gr.HTML(
         value="",
         html_template='<div class="player"></div>',

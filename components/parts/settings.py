@@ -10,7 +10,7 @@ from adaedl.errors import UserError
 from adaedl.pairs.presets import resolve
 from adaedl.request import NOISE_VERSION, RaceRequest, Sampling
 from adaedl.stopping import split_specs
-from components.serving.hosting import host
+from components.settings.hosting import host
 
 MAX_LANES = 6  # of a race that is run here; the page opens traces of as many lanes as the engine runs
 

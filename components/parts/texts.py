@@ -14,12 +14,12 @@ LANGUAGES = ("en", "zh")
 
 @cache
 def texts(language: str = "en") -> dict[str, str]:
-    """Key → text with {placeholders}."""
+    """Return the texts of a language by key; they may hold {placeholders}."""
     return json.loads((ASSETS / "text" / f"{language}.json").read_text("utf-8"))
 
 
 def text(key: str) -> I18nData:
-    """A label or other property of a gradio component, in the visitor's language.
+    """Return a label, or another property of a gradio component, in the visitor's language.
 
     Raises:
         KeyError: there is no such text.
@@ -29,13 +29,15 @@ def text(key: str) -> I18nData:
 
 
 def in_all_languages(sentence: str) -> dict[str, str]:
-    """A sentence of the engine (`Sentence`) by language. What assets/text/sentences.<language>.json lacks
-    stays English; its keys are the engine's own templates."""
+    """Return a sentence of the engine (`Sentence`) in each language. A sentence that
+    assets/text/sentences.<language>.json lacks stays English; the keys there are the engine's own templates.
+    """
     return {language: _translated(sentence, language) for language in LANGUAGES}
 
 
 def _translated(sentence, language: str):
-    """A sentence in a language; any other value as it is, since a sentence's values may be either."""
+    """Return a sentence in a language, and any other value unchanged, since the values in a sentence may be
+    either."""
     if isinstance(sentence, UserError):
         sentence = sentence.sentence
     if not isinstance(sentence, Sentence):
@@ -54,5 +56,5 @@ def _sentences(language: str) -> dict[str, str]:
 
 
 def translations() -> gr.I18n:
-    """What `launch` needs for the texts that gradio's own components show."""
+    """Return what `launch` needs to translate the texts of gradio's own components."""
     return gr.I18n(**{language: texts(language) for language in LANGUAGES})

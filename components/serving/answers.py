@@ -1,5 +1,5 @@
 """Where calls become answers. Whatever goes wrong in an event of the page or in an endpoint of the API, the
-caller gets one sentence and the host's log the traceback."""
+caller gets one sentence, and the host's log gets the traceback."""
 
 import inspect
 import logging
@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 
 class Page(gr.Blocks):
-    """A gr.Blocks whose every event is answered, the queue's, the API's and the MCP server's alike."""
+    """A gr.Blocks that answers every event with a result or a sentence, whether it comes from the queue, the
+    API or the MCP server."""
 
     async def process_api(
         self,
@@ -87,7 +88,7 @@ def check_values(event: BlockFunction, values: list) -> None:
 
 
 def _not_uploaded(event: BlockFunction, values: list) -> UserError:
-    """Return what to say of a call that brings a file of the server's own."""
+    """Return what to say of a call that names a file of the server."""
     named = zip(event.inputs, names_of(event), values, strict=True)
     found = ((name, value) for part, name, value in named if not part.stateful)
     files = (each for each in found if "gradio.FileData" in repr(each[1]))
@@ -95,7 +96,8 @@ def _not_uploaded(event: BlockFunction, values: list) -> UserError:
 
 
 def names_of(event: BlockFunction) -> list[str]:
-    """Return what callers know an event's inputs by: the parameters of an endpoint, the parts of the page."""
+    """Return the names by which callers know an event's inputs: the parameters of an endpoint, or the parts
+    of the page."""
     if all(isinstance(part, Api) for part in event.inputs):
         parameters = inspect.signature(event.fn).parameters.values()
         return [each.name for each in parameters if each.annotation is not gr.Request]
@@ -112,7 +114,7 @@ def _name_of(part: gr.components.Component) -> str:
 
 
 async def answer_wrong_parameter(request: Request, error: TypeError) -> JSONResponse:
-    """Answer a call of an endpoint that names its values and lacks one, or names one that there is not.
+    """Answer a call of an endpoint that lacks a named value, or brings an unknown one.
 
     Raises:
         TypeError: it is about something else.
@@ -126,12 +128,12 @@ async def answer_wrong_parameter(request: Request, error: TypeError) -> JSONResp
 
 
 async def answer_unknown_endpoint(request: Request, error: FnIndexInferError) -> JSONResponse:
-    """Answer a call of an endpoint that there is not."""
+    """Answer a call of an endpoint that does not exist."""
     return JSONResponse({"detail": "There is no such endpoint; /gradio_api/info lists them."}, 404)
 
 
 async def answer_failure(request: Request, error: Exception) -> JSONResponse:
-    """Answer a request that failed outside of an event; the server logs the error."""
+    """Answer a request that failed outside an event; the server logs the error."""
     return JSONResponse({"detail": str(FAILED)}, 500)
 
 

@@ -26,19 +26,7 @@ def add_api(models: ModelsState) -> None:
             For each: name, target, draft, memory it needs in GiB, whether it is gated, a line about it, and
             whether it is loaded now.
         """
-        loaded = models.pair.name if models.pair else None
-        return [
-            {
-                "name": preset.name,
-                "target": preset.target,
-                "draft": preset.draft_name,
-                "min_memory_gib": preset.min_memory_gib,
-                "gated": preset.gated,
-                "description": preset.description,
-                "loaded": preset.name == loaded,
-            }
-            for preset in PRESETS.values()
-        ]
+        return describe_pairs(models)
 
     def race(
         prompt: str,
@@ -71,8 +59,7 @@ def add_api(models: ModelsState) -> None:
             or finished. While it is waiting, "seconds_to_wait" is there too, None until it is known. The last
             one has "trace": the whole race, which the page opens.
         """
-        visitor = request.session_hash if request else None
-        session = Session(visitor=visitor)
+        session = Session(visitor=request.session_hash if request else None)
         try:
             settings = RaceSettings(
                 prompt=prompt,
@@ -85,14 +72,31 @@ def add_api(models: ModelsState) -> None:
                 seed=read_seed(seed),
                 verification=verification,
             )
-            with closing(play(models, settings, session)) as moments:
-                for moment in moments:
-                    yield report(session, moment.ended)
+            with closing(play(models, settings, session)) as updates:
+                for update in updates:
+                    yield describe_race(session, update.ended)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
     gr.api(pairs, api_name="pairs", concurrency_limit=None)
     gr.api(race, api_name="race", concurrency_limit=None)
+
+
+def describe_pairs(models: ModelsState) -> list[dict]:
+    """Return what /pairs answers."""
+    loaded = models.pair.name if models.pair else None
+    return [
+        {
+            "name": preset.name,
+            "target": preset.target,
+            "draft": preset.draft_name,
+            "min_memory_gib": preset.min_memory_gib,
+            "gated": preset.gated,
+            "description": preset.description,
+            "loaded": preset.name == loaded,
+        }
+        for preset in PRESETS.values()
+    ]
 
 
 def _specs(lanes: object) -> list[str]:
@@ -101,8 +105,8 @@ def _specs(lanes: object) -> list[str]:
     return split_specs(lanes)
 
 
-def report(session: Session, ended: bool) -> dict:
-    """What /race yields of a race, see there."""
+def describe_race(session: Session, ended: bool) -> dict:
+    """Return what /race yields of a race; its docstring says what that is."""
     trace = session.trace
     if trace is None:
         return {"state": "waiting", "lanes": [], "seconds_to_wait": session.seconds_to_wait}

@@ -1,10 +1,10 @@
-"""What would be kept of visitors who are gone, thrown away while the page runs: what their jobs have done,
-gradio's sessions, and the files of uploads that broke off."""
+"""Deleting what is left of visitors who are gone while the page runs: the results of their jobs, gradio's
+sessions, and the files of uploads that broke off."""
 
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
@@ -12,7 +12,9 @@ from gradio import route_utils, routes
 from gradio.route_utils import GradioMultiPartParser
 from gradio.routes import App
 from gradio.state_holder import SessionState, StateHolder
+from starlette.datastructures import Headers
 
+from components.parts.gradio_internals import replace, require
 from components.serving.jobs import Jobs
 
 MOST_SESSIONS = 300  # of gradio's, those that were used last; visitors' work is not in them, see jobs.py
@@ -24,22 +26,27 @@ MOST_FILES = 4  # that one upload may bring
 _begun: dict[str, float] = {}  # files of uploads under their first names, and since when they are there
 
 
-def upkeep(jobs: Jobs) -> Callable[[App], AbstractAsyncContextManager]:
-    """For as long as the page is served: throw away what is due, every minute. Then end all jobs."""
+def cleaning(jobs: Jobs) -> Callable[[App], AbstractAsyncContextManager]:
+    """Return the app's lifespan: delete what is due every minute while the page is served, then end all jobs.
+
+    Raises:
+        UserError: this version of gradio keeps its sessions in another way.
+    """
+    require(StateHolder(), "lock", "session_data", "time_last_used")
 
     @asynccontextmanager
-    async def keeping_up(app: App) -> AsyncIterator[None]:
-        task = asyncio.create_task(_keep_up(app, jobs))
+    async def lifespan(app: App) -> AsyncIterator[None]:
+        task = asyncio.create_task(_clean(app, jobs))
         try:
             yield
         finally:
             task.cancel()
             jobs.stop_all()
 
-    return keeping_up
+    return lifespan
 
 
-async def _keep_up(app: App, jobs: Jobs) -> None:
+async def _clean(app: App, jobs: Jobs) -> None:
     while True:
         jobs.make_room()
         forget_sessions(app.state_holder)
@@ -48,7 +55,7 @@ async def _keep_up(app: App, jobs: Jobs) -> None:
 
 
 def forget_sessions(holder: StateHolder) -> None:
-    """Drop all that gradio keeps of the sessions that nobody has used for SESSION_S."""
+    """Delete all that gradio keeps of the sessions that nobody has used for SESSION_S."""
     oldest = datetime.now() - timedelta(seconds=SESSION_S)
     with holder.lock:
         for session, used in list(holder.time_last_used.items()):
@@ -58,13 +65,17 @@ def forget_sessions(holder: StateHolder) -> None:
 
 
 def keep_no_values() -> None:
-    """Let gradio not keep what was last on a visitor's screen or told to a client, such as a whole trace: it
-    would keep it for its deep links, which this page has not."""
-    SessionState._update_value_in_config = lambda *_: None
+    """Keep gradio from storing what was last sent to a visitor, such as a whole trace: it would do so for its
+    deep links, which this page does not have.
+
+    Raises:
+        UserError: this version of gradio stores it in another way.
+    """
+    replace(SessionState, _update_value_in_config=lambda *_: None)
 
 
 def delete_uploads() -> None:
-    """Delete what broken uploads left, once it is old. A whole file has another name by then."""
+    """Delete what broken uploads left once it is old. A complete file has another name by then."""
     for path, since in list(_begun.items()):
         if time.monotonic() - since > UPLOAD_S:
             del _begun[path]
@@ -73,8 +84,19 @@ def delete_uploads() -> None:
 
 
 def limit_uploads() -> None:
-    """Let gradio take few files at once, and remember each from its first byte on."""
-    route_utils.GradioMultiPartParser = routes.GradioMultiPartParser = _UploadParser
+    """Let gradio take few files at once, and remember each from its first byte on.
+
+    Raises:
+        UserError: this version of gradio reads uploads in another way.
+    """
+    parser = GradioMultiPartParser(Headers(), _no_bytes(), max_files=MOST_FILES, max_file_size=1)
+    require(parser, "on_headers_finished", "_current_part")
+    for module in (route_utils, routes):
+        replace(module, GradioMultiPartParser=_UploadParser)
+
+
+async def _no_bytes() -> AsyncGenerator[bytes, None]:
+    yield b""
 
 
 class _UploadParser(GradioMultiPartParser):

@@ -1,4 +1,4 @@
-"""How the process is: for load balancers, for whoever hosts it, and for the page's About."""
+"""The state of the process, for load balancers, for the host, and for the page's About panel."""
 
 import os
 import platform
@@ -15,9 +15,8 @@ from adaedl.system.machine import device_name
 from adaedl.system.threads import threads_in_use
 from components.parts.browser_part import browser_part
 from components.parts.texts import in_all_languages
-from components.serving.hosting import host
 from components.serving.models_state import ModelsState
-from components.serving.zero_gpu import on_zero_gpu
+from components.settings.hosting import host, on_zero_gpu
 
 PACKAGES = ("torch", "transformers", "gradio", "huggingface_hub", "safetensors", "numpy", "pydantic")
 STARTED = time.monotonic()
@@ -25,7 +24,7 @@ STARTED = time.monotonic()
 
 @cache
 def versions() -> dict[str, str]:
-    """What this runs on, by package."""
+    """Return the versions that this runs on, by package."""
     found = {"adaedl": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -36,8 +35,8 @@ def versions() -> dict[str, str]:
 
 
 def health(models: ModelsState) -> dict:
-    """What /healthz answers: `status` is ok, loading, or failed where the host's pair could not be loaded.
-    Holds nothing of any visitor."""
+    """Return what /healthz answers: `status` is ok, loading, or failed where the host's pair could not be
+    loaded. It holds nothing about any visitor."""
     state, pair = models.state, models.pair
     racing, waiting = models.in_queue
     threads = threads_in_use()
@@ -72,8 +71,8 @@ def health(models: ModelsState) -> dict:
 
 
 def health_route(models: ModelsState) -> Route:
-    """GET /healthz: 200 while the models are there or on their way, 503 where the host's could not be loaded,
-    until they are, which is tried again when somebody asks."""
+    """Return the route of GET /healthz. It answers 200 while the models are loaded or loading, and 503 where
+    the host's pair could not be loaded; a request then starts another attempt."""
 
     def healthz(request: Request) -> JSONResponse:
         models.try_again()
@@ -84,5 +83,5 @@ def health_route(models: ModelsState) -> Route:
 
 
 def about_view():
-    """The panel at the page's foot; it asks /healthz when it is opened."""
+    """Return the panel at the foot of the page; it requests /healthz when it is opened."""
     return browser_part("about")

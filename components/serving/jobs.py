@@ -1,12 +1,12 @@
-"""Work that belongs to an id and not to a connection: a race, a recording, a sweep goes on in a thread of its
-own while the visitor's connection is cut or their page is loaded anew, and is found again under its id.
+"""Work that belongs to an id and not to a connection. A race, a recording or a sweep goes on in a thread of
+its own while the visitor's connection is cut or their page reloads, and is found again under its id.
 
-What gradio does is why: where a stream breaks, it closes the generator behind it at once, and the browser
-asks for the server every two seconds and loads the page anew as soon as there is an answer. So the stream of
-an event only follows a job. The browser's tab keeps the id (assets/js/kept.js), and follows it again.
+The reason is gradio: when a stream breaks, it closes the generator behind it at once, and the browser polls
+the server every two seconds and reloads the page as soon as there is an answer. So the stream of an event
+only follows a job. The browser's tab keeps the id (assets/js/kept.js), and follows the job again.
 
-On ZeroGPU nothing outlives the request that a GPU was lent to: there a job is advanced by the stream that
-follows it first, and ends where that breaks. What it has done until then is kept like any other's.
+On ZeroGPU nothing outlives the request that a GPU was lent to: there a job is advanced by the first stream
+that follows it, and ends when that stream breaks. What it has done until then is kept as for any other.
 """
 
 import secrets
@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from components.parts.messages import say
-from components.serving.zero_gpu import on_zero_gpu
+from components.settings.hosting import on_zero_gpu
 
 # A page that lost its connection is loaded anew within seconds of its return; a tunnel or a change of network
 # takes up to a minute. Most races that nobody comes back to end by themselves in less.
@@ -27,42 +27,42 @@ GRACE_S = 60
 # A sweep lets others in between any two of its runs, so waiting longer for its visitor costs them little.
 SWEEP_GRACE_S = 120
 KEPT_S = 3600  # without any use
-HEED_S = 5  # longest wait for followers to send the last moment
+SENDING_S = 5  # longest wait for followers to send the last update
 POLL_S = 0.5
 
 
-class Moment(Protocol):
-    """How far work is: a dataclass with words for a status line, and whether it has ended."""
+class Update(Protocol):
+    """How far work is: a dataclass with words for a status line, and whether the work has ended."""
 
     words: str
     ended: bool
 
 
 class Work(Protocol):
-    """What a job does, and what is kept of it."""
+    """What a job does, and the results that are kept."""
 
     grace_s: float
 
-    def run(self) -> Generator[Moment, None, None]:
-        """Do the work and yield its progress; it rests until the next moment is asked for. Closing the
+    def run(self) -> Generator[Update, None, None]:
+        """Do the work and yield its progress; it rests until the next update is asked for. Closing the
         generator ends it at once."""
 
     def stop(self) -> None:
-        """End it soon."""
+        """Make it end soon."""
 
     @property
     def size(self) -> int:
-        """Bytes that it holds."""
+        """The bytes that it holds."""
 
 
 class _Job:
-    """One piece of work under way or done."""
+    """One piece of work, running or done."""
 
-    def __init__(self, work: Work, moment: Moment | None = None):
+    def __init__(self, work: Work, update: Update | None = None):
         self.work = work
-        self.moment = moment  # the last one
-        self.count = 0  # of moments
-        self.begun = self.ended = moment is not None
+        self.update = update  # the last one
+        self.count = 0  # of updates
+        self.begun = self.ended = update is not None
         self.used = self.left = time.monotonic()  # since when it is not used, and not followed
         self.forgotten = False
         self._taken: dict[object, int] = {}  # by each follower
@@ -74,42 +74,43 @@ class _Job:
 
     @property
     def is_over(self) -> bool:
-        """Whether all has been told."""
-        return self.ended or (self.moment is not None and self.moment.ended)
+        """Whether its last update has come."""
+        return self.ended or (self.update is not None and self.update.ended)
 
-    def advance(self) -> Iterator[Moment]:
-        """Do the work, and keep each moment as the last one before it is given. Close it to end the work."""
+    def advance(self) -> Iterator[Update]:
+        """Do the work and yield its updates, storing each as the last one first. Close it to end the work."""
         try:
-            with closing(self.work.run()) as moments:
-                for moment in moments:
+            with closing(self.work.run()) as updates:
+                for update in updates:
                     with self._changed:
-                        self._tell(moment)
-                    yield moment
+                        self._tell(update)
+                    yield update
         finally:
             with self._changed:
-                if self.moment and not self.moment.ended:
-                    self._tell(replace(self.moment, words=say("host.status_left"), ended=True))
+                if self.update and not self.update.ended:
+                    self._tell(replace(self.update, words=say("host.status_left"), ended=True))
                 self.ended = True
                 self.used = time.monotonic()
                 self._changed.notify_all()
 
-    def _tell(self, moment: Moment) -> None:
-        self.moment, self.count = moment, self.count + 1
+    def _tell(self, update: Update) -> None:
+        self.update, self.count = update, self.count + 1
         self._changed.notify_all()
 
     @property
     def is_left(self) -> bool:
-        """Whether nobody has followed it for longer than its grace."""
+        """Whether nobody has followed it for longer than its grace period."""
         with self._changed:
             return not self._taken and time.monotonic() - self.left > self.work.grace_s
 
     def wait_until_sent(self) -> None:
-        """Rest until whoever follows has sent the last moment, so that no work is timed beside it."""
+        """Wait until all followers have sent the last update, so that sending does not disturb timed work."""
         with self._changed:
-            self._changed.wait_for(lambda: all(n >= self.count for n in self._taken.values()), HEED_S)
+            self._changed.wait_for(lambda: all(n >= self.count for n in self._taken.values()), SENDING_S)
 
-    def follow(self) -> Iterator[Moment]:
-        """The last moment, then those that come; where several came since, the last of them."""
+    def follow(self) -> Iterator[Update]:
+        """Yield the last update, then new ones as they come; where several came at once, only the last of
+        them."""
         me, seen = object(), 0
         try:
             while True:
@@ -117,9 +118,9 @@ class _Job:
                     self._taken[me] = seen  # has been sent, since there is time for more
                     self._changed.notify_all()
                     self._wait_for_more_than(seen)
-                    seen, moment, ended = self.count, self.moment, self.ended
-                if moment:
-                    yield moment
+                    seen, update, ended = self.count, self.update, self.ended
+                if update:
+                    yield update
                 if ended:
                     return
         finally:
@@ -133,7 +134,7 @@ class _Job:
 
 
 class Jobs:
-    """All jobs of the process by id, the one that was used last at the end.
+    """All jobs of the process by id, the most recently used one last.
 
     Args:
         most_bytes: what jobs that have ended may hold together with those under way. Where it is more, those
@@ -146,8 +147,8 @@ class Jobs:
         self._lock = threading.RLock()
 
     def start(self, work: Work) -> str:
-        """Begin work in a thread of its own (on ZeroGPU: once it is followed); gives its id, which nobody can
-        guess."""
+        """Start work in a thread of its own (on ZeroGPU: when it is first followed); returns its id, which
+        nobody can guess."""
         job = _Job(work)
         job.begun = not on_zero_gpu()
         name = self._add(job)
@@ -155,9 +156,9 @@ class Jobs:
             threading.Thread(target=self._drive, args=(job,), name="job", daemon=True).start()
         return name
 
-    def keep(self, work: Work, moment: Moment) -> str:
-        """Keep work that is done, such as an opened file, with the moment that tells of it; gives its id."""
-        name = self._add(_Job(work, moment))
+    def keep(self, work: Work, update: Update) -> str:
+        """Keep finished work, such as an opened file, with its update; returns its id."""
+        name = self._add(_Job(work, update))
         self.make_room()
         return name
 
@@ -168,33 +169,33 @@ class Jobs:
         return name
 
     def _drive(self, job: _Job) -> None:
-        with closing(job.advance()) as moments:
-            for _ in moments:
+        with closing(job.advance()) as updates:
+            for _ in updates:
                 job.wait_until_sent()
                 if job.is_left:
                     break
         self.make_room()
 
     def find(self, name: object, kind: type) -> Work | None:
-        """The work of an id, where there is some of that kind."""
+        """Return the work of an id if it is of that kind, otherwise None."""
         job = self._job(name)
         return job.work if job and isinstance(job.work, kind) else None
 
     def is_under_way(self, name: object) -> bool:
-        """Whether an id is one of work that has not ended."""
+        """Return whether an id belongs to work that has not ended."""
         job = self._job(name)
         return job is not None and not job.is_over
 
-    def follow(self, name: object) -> Iterator[Moment]:
-        """How far a job is: its last moment at once, then as they come, the one that ended it as the last.
-        Whoever closes this leaves the job, which goes on for its grace."""
+    def follow(self, name: object) -> Iterator[Update]:
+        """Yield a job's last update at once, then new ones as they come, up to its final one. Closing this
+        leaves the job, which goes on for its grace period."""
         job = self._job(name)
         if job is None:
             return
         with self._lock:
             first, job.begun = not job.begun, True
-        with closing(job.advance() if first else job.follow()) as moments:
-            yield from moments
+        with closing(job.advance() if first else job.follow()) as updates:
+            yield from updates
         self.make_room()
 
     def stop(self, name: object) -> None:
@@ -211,7 +212,7 @@ class Jobs:
         self.make_room()
 
     def stop_all(self) -> None:
-        """Ask every job to end, for nobody is served any more."""
+        """Ask every job to end, because the page is no longer served."""
         with self._lock:
             names = list(self._jobs)
         for name in names:
@@ -219,13 +220,13 @@ class Jobs:
 
     @property
     def size(self) -> int:
-        """Bytes that all of them hold."""
+        """The bytes that all of them hold."""
         with self._lock:
             return sum(job.work.size for job in self._jobs.values())
 
     def make_room(self) -> None:
-        """Forget what no tab asks for or has not been used for KEPT_S, and as much more as `most_bytes` asks
-        for."""
+        """Delete jobs that no tab asks for or that have not been used for KEPT_S, and as many more as
+        `most_bytes` requires."""
         oldest = time.monotonic() - KEPT_S
         with self._lock:
             size = self.size

@@ -1,8 +1,8 @@
-"""Which of gradio's languages a browser gets: what its user chose in gradio's settings, which gradio itself
-forgets, else its own.
+"""The language that gradio gives a browser: the one chosen in gradio's settings, which gradio itself forgets,
+otherwise the browser's own.
 
-gradio knows zh-CN and zh-TW and answers any other Chinese, a plain zh included, in English. It asks the
-browser before any script of the page's own runs, so the answer is corrected in the page's first line.
+gradio knows zh-CN and zh-TW, and answers any other Chinese, such as plain zh, in English. It asks the browser
+before any script of the page runs, so the answer is corrected in the page's first line.
 """
 
 from starlette.datastructures import MutableHeaders
@@ -23,7 +23,7 @@ SCRIPT = b"""<script>
 
 
 class ChineseBrowsers:
-    """ASGI middleware that puts SCRIPT at the head of the page."""
+    """ASGI middleware that inserts SCRIPT at the start of the page's head."""
 
     def __init__(self, app: ASGIApp):
         self.app = app

@@ -1,10 +1,11 @@
-"""The only thing that the process keeps: the loaded pair, how far its loading is, whose turn it is, and what
-visitors have under way.
+"""The state that the process keeps: the loaded pair, how far its loading is, the queue for the device, and
+the visitors' jobs.
 
-All work on the device happens in one thread: models are loaded and races advanced there, one piece at a
-time. A visitor holds the device for a whole race by taking a turn.
+All work on the device happens in one thread: models are loaded and races advanced there, one piece at a time.
+A visitor holds the device for a whole race by taking a turn.
 """
 
+import json
 import logging
 import threading
 import time
@@ -18,10 +19,11 @@ from typing import Literal
 from adaedl.errors import Sentence, UserError
 from adaedl.pairs.pair import Pair
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, resolve
-from components.serving.hosting import host
+from components.parts.texts import in_all_languages
 from components.serving.jobs import Jobs
-from components.serving.security import for_strangers
-from components.serving.zero_gpu import lend, on_zero_gpu
+from components.serving.security import without_host_folders
+from components.serving.zero_gpu import lend
+from components.settings.hosting import host, on_zero_gpu
 
 MAX_WAITING = 60
 MAX_DOWNLOADS = 10  # one at a time
@@ -32,16 +34,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LoadState:
-    """How far the loading of a pair is, in a sentence; `fraction` 0 to 1 where that is known."""
+    """How far the loading of a pair is, in a sentence; `fraction` is 0 to 1, or None if it is not known."""
 
-    pair_name: str
     phase: Literal["waiting", "loading", "ready", "failed"]
     sentence: Sentence
     fraction: float | None = None
 
 
 class Turn:
-    """A place in the queue for the device; `work` is what it will do there, in tokens."""
+    """A place in the queue for the device; `work` is the number of tokens that it will write there."""
 
     def __init__(self, models: "ModelsState", work: int, visitor: object):
         self._models = models
@@ -56,8 +57,8 @@ class Turn:
             return self._models._turns.index(self)
 
     def seconds_to_wait(self) -> float | None:
-        """How long the races before this one will take yet; None until a race has shown how fast the device
-        is. Too much where they end early: it is told what they may write, not what they will."""
+        """Return how long the races before this one will take; None until a race has shown how fast the
+        device is. It overestimates where they end early, because it counts the tokens that they may write."""
         with self._models._changed:
             pace = self._models._seconds_per_token
             if pace is None:
@@ -68,7 +69,7 @@ class Turn:
         return sum(max(seconds, 0.0) for seconds in rest) / self._models._at_once
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the device; whether this turn has it now."""
+        """Wait up to `seconds` for the device; return whether this turn has it now."""
         models = self._models
         with models._changed:
             if models._changed.wait_for(lambda: self in models._turns[: models._at_once], seconds):
@@ -76,12 +77,13 @@ class Turn:
             return self.began is not None
 
     def begin_work(self) -> None:
-        """The pair is there: what came before, such as its download, tells nothing of the device's speed."""
+        """Start to count the time of the work: the pair is there, and what came before, such as its download,
+        says nothing about the device's speed."""
         with self._models._changed:
             self.began = time.monotonic()
 
     def finished(self) -> None:
-        """The work is done, all of it: how long it took tells how long others will wait."""
+        """All the work is done: its time updates the estimate of how long others will wait."""
         with self._models._changed:
             pace = (time.monotonic() - self.began) / max(self.work, 1)
             known = self._models._seconds_per_token
@@ -96,7 +98,7 @@ class Turn:
 
 
 class ModelsState:
-    """The pair on the device and who may use it.
+    """The pair on the device, and who may use it.
 
     Args:
         default: the pair that the host chose. It alone may be a folder of the host's.
@@ -121,8 +123,8 @@ class ModelsState:
         self._fetching: list[Future] = []
 
     def take_turn(self, work: int = 0, visitor: object = None) -> Turn:
-        """Join the queue for the device. Visitors take turns: who has a race in the queue already comes after
-        everyone who has fewer there.
+        """Join the queue for the device, round-robin by visitor: a visitor who already has races in the queue
+        comes after everyone who has fewer.
 
         Args:
             work: the tokens that will be written, all lanes together.
@@ -141,8 +143,8 @@ class ModelsState:
         return turn
 
     def _place_of(self, visitor: object) -> int:
-        """Where in the queue a visitor's next race goes: behind the last one that is its owner's nth or
-        less, where it is its own owner's nth, and never before one that has the device."""
+        """Return where in the queue a visitor's next race goes. If it is their nth, it goes behind the last
+        race that is its own visitor's nth or earlier, and never before one that has the device."""
         seen = Counter()
         mine = 1 + sum(turn.visitor == visitor for turn in self._turns)
         place = 0
@@ -160,12 +162,12 @@ class ModelsState:
             return running, len(self._turns) - running
 
     def on_device(self, work: Callable, *arguments) -> Future:
-        """Run `work(*arguments)` in the device's thread, after what is already there."""
+        """Run `work(*arguments)` in the device's thread, after what is queued there."""
         return self._worker.submit(work, *arguments)
 
     def load_first(self) -> None:
-        """Start to load the host's pair. On ZeroGPU that must be done, in the main thread, before the page is
-        up: it has been when this returns."""
+        """Start to load the host's pair. On ZeroGPU it must be loaded in the main thread before the page is
+        served, so there it is loaded when this returns."""
         if not on_zero_gpu():
             self.on_device(self._load_first)
             return
@@ -174,7 +176,7 @@ class ModelsState:
             lend(self.pair)
 
     def try_again(self) -> None:
-        """Load the host's pair again where that failed a while ago, such as for want of a network."""
+        """Load the host's pair again if that failed a while ago, for instance without a network."""
         now = time.monotonic()
         with self._changed:
             failed = self.failed_at is not None and self.state.phase == "failed"
@@ -184,17 +186,16 @@ class ModelsState:
         self.load_first()
 
     def _has(self, name: str) -> bool:
-        """Whether a pair is the one that is loaded."""
+        """Return whether a pair is the one that is loaded."""
         return self.pair is not None and self.pair.name == resolve(name).name
 
     def _trusts(self, name: str) -> bool:
-        """Whether a pair is the host's own or a preset, and not one that a visitor typed."""
+        """Return whether a pair is the host's own or a preset, and not one that a visitor typed."""
         return name == self.default or resolve(name).name in PRESETS
 
     def fetch(self, name: str, progress: Callable[[str, float | None], None]) -> Future | None:
-        """Start to bring a visitor's pair to this machine, in a thread of its own, so that others race
-        meanwhile; None for one that is loaded, or is the host's. The future raises a UserError where that
-        cannot be done."""
+        """Start to download a visitor's pair in another thread, so that others race meanwhile; None for a
+        pair that is loaded or is the host's. The future raises a UserError where that fails."""
         if on_zero_gpu() or name == self.default or self._has(name):
             return None
         with self._changed:
@@ -212,14 +213,14 @@ class ModelsState:
                 name, dtype=host().dtype, progress=progress, allow_local=False, trusted=self._trusts(name)
             )
         except Exception as error:
-            failure = _told(name, error)
+            failure = _failure_for(name, error)
         else:
             return
         raise failure
 
     def load(self, name: str) -> Future:
-        """Start to load a pair, unless it is loaded; the future's result is the pair. `state` says how
-        far it is. The future raises a UserError where the pair cannot be loaded."""
+        """Start to load a pair, unless it is loaded; the future's result is the pair. `state` says how far it
+        is. The future raises a UserError where the pair cannot be loaded."""
         if on_zero_gpu():
             return self._lent(name)
         return self.on_device(self._load, name)
@@ -249,7 +250,7 @@ class ModelsState:
 
     def _load(self, name: str) -> Pair:
         def progress(sentence: str, fraction: float | None) -> None:
-            self.state = LoadState(name, "loading", sentence, fraction)
+            self.state = LoadState("loading", sentence, fraction)
 
         try:
             if self._has(name):
@@ -267,7 +268,7 @@ class ModelsState:
                 read_first=on_zero_gpu(),
             )
         except Exception as error:
-            failure = _told(name, error)
+            failure = _failure_for(name, error)
         else:
             self.pair, self.failed_at = pair, None
             self.state = _ready(pair)
@@ -277,7 +278,7 @@ class ModelsState:
             self.state = _ready(self.pair)
         elif name in (self.default, DEFAULT_PAIR):
             self.failed_at = time.monotonic()
-            self.state = LoadState(name, "failed", failure.sentence)
+            self.state = LoadState("failed", failure.sentence)
         else:  # a visitor's, for which the host's had been let go
             self.state = self._waiting()
             self.on_device(self._load_first)
@@ -288,17 +289,27 @@ class ModelsState:
             self.pair = None  # two pairs seldom fit on an accelerator
 
     def _waiting(self) -> LoadState:
-        return LoadState(self.default, "waiting", Sentence("the models will load shortly"))
+        return LoadState("waiting", Sentence("the models will load shortly"))
 
 
-def _told(name: str, error: Exception) -> UserError:
-    """What a visitor is told where a pair could not be had; the host's log has all of it."""
+def _failure_for(name: str, error: Exception) -> UserError:
+    """Return what to tell a visitor whose pair could not be loaded; the host's log has the details."""
     if isinstance(error, UserError):
         log.warning("loading %r failed: %s", name, error)
-        return for_strangers(error)
+        return without_host_folders(error)
     log.error("loading %r failed", name, exc_info=error)
     return UserError("The pair {!r} could not be loaded; the server log has the reason.", name)
 
 
 def _ready(pair: Pair) -> LoadState:
-    return LoadState(pair.name, "ready", Sentence("ready on {}", pair.runs_on), 1.0)
+    return LoadState("ready", Sentence("ready on {}", pair.runs_on), 1.0)
+
+
+def describe_models(state: LoadState, pair: Pair | None) -> str:
+    """Return the value of the models line (assets/js/models.js): which models are loaded, or how far they are
+    and, once they are loaded, which weights they have."""
+    told = {"phase": state.phase, "sentence": in_all_languages(state.sentence), "fraction": state.fraction}
+    if state.phase == "ready" and pair:
+        told |= {"device": pair.runs_on, "target": pair.target_name, "draft": pair.draft_name}
+        told["weights"] = pair.weights
+    return json.dumps(told)

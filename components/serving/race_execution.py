@@ -1,6 +1,6 @@
-"""A race under way, wherever its device is: here, or in a fork on ZeroGPU. Both fill in a trace.
+"""A running race, wherever its device is: here, or in a fork on ZeroGPU. Both fill in a trace.
 
-What needs torch is imported by whoever races, for the page must be up before it.
+Functions that need torch import it themselves, because the page must be served before it is loaded.
 """
 
 import time
@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 from adaedl.pairs.pair import Pair
 from adaedl.request import RaceRequest
 from adaedl.trace import Trace
-from components.serving.hosting import host
 from components.serving.models_state import ModelsState
 from components.serving.zero_gpu import START_S, Quota, gpu_task, race_duration
+from components.settings.hosting import host
 
 MARGIN_S = 3  # ZeroGPU kills what takes longer than it said; a race that is ended here is kept
 UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
 
 
 def begin(pair: Pair, request: RaceRequest) -> Trace:
-    """The trace of a race that has not begun.
+    """Return the trace of a race that has not begun.
 
     Raises:
         UserError: the pair's tokenizer cannot read the prompt.
@@ -29,8 +29,8 @@ def begin(pair: Pair, request: RaceRequest) -> Trace:
 
 
 def play_rounds(running: Iterator, trace: Trace, stopped: Callable[[], bool]) -> bool:
-    """Play rounds until the page is due, at the very first one at once; False where the race has ended or was
-    stopped."""
+    """Play rounds until the page is due an update, which is right after the very first one. Returns False
+    when the race has ended or was stopped."""
     first = not any(lane.rounds for lane in trace.lanes)
     until = time.monotonic() + (0 if first else UPDATE_S)
     while not stopped():
@@ -53,7 +53,7 @@ class RaceHere:
         self.running = race(pair, self.trace)
 
     def advance(self, stopped: Callable[[], bool]) -> bool:
-        """Add some rounds to the trace; False where the race has ended or was stopped."""
+        """Add some rounds to the trace; returns False when the race has ended or was stopped."""
         return self.models.on_device(play_rounds, self.running, self.trace, stopped).result()
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class RaceOnZeroGpu:
         self.began = max(asked, time.monotonic() - START_S)
 
     def advance(self, stopped: Callable[[], bool]) -> bool:
-        """Add some rounds to the trace; False where the race has ended or was stopped."""
+        """Add some rounds to the trace; returns False when the race has ended or was stopped."""
         part = None if stopped() else next(self.parts, None)
         if part is None:
             return False
@@ -91,14 +91,14 @@ class RaceOnZeroGpu:
 
 
 def gpu_seconds(request: RaceRequest) -> int:
-    """What is asked of ZeroGPU for a race."""
+    """Return the seconds to ask of ZeroGPU for a race."""
     return race_duration(len(request.lanes), request.max_new_tokens, host().race_seconds)
 
 
 @gpu_task(gpu_seconds)
 def race_parts(pair: Pair, request: RaceRequest) -> Iterator[Trace | tuple[list, dict]]:
-    """A race in parts: its trace without rounds, then several times a second what was added to each lane, as
-    (new rounds, pieces of the text, metrics, text difference), and the trace's `token_bytes`."""
+    """Yield a race in parts: its trace without rounds, then several times a second what was added to each
+    lane, as (new rounds, pieces of the text, metrics, text difference), with the trace's `token_bytes`."""
     from adaedl.race import race
 
     trace = begin(pair, request)

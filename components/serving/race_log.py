@@ -1,5 +1,5 @@
-"""One line of JSON a race in the host's log: what was asked, how it ended, how long it took. Never what was
-written, neither by the visitor nor by the models."""
+"""One line of JSON for each race in the host's log: what was asked, how it ended, how long it took. Never a
+text, neither the visitor's nor the models'."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger("adaedl.races")
 
 
 class RaceRecord:
-    """A race as its host sees it. `outcome` is left, stopped, finished, time limit, refused or failed."""
+    """A race in the host's log. `outcome` is left, stopped, finished, time limit, refused or failed."""
 
     def __init__(self, pair: str, request: RaceRequest):
         self.pair, self.request = pair, request
@@ -21,11 +21,11 @@ class RaceRecord:
         self.outcome = "left"
 
     def begin(self) -> None:
-        """The race has the device and its models."""
+        """Note that the race has the device and its models."""
         self.began = time.monotonic()
 
     def write(self, trace: Trace | None) -> None:
-        """Log the race as it is now, with the trace where there is one."""
+        """Log the race as it is now, with the trace if there is one."""
         now = time.monotonic()
         line = {
             "event": "race",

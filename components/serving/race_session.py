@@ -1,4 +1,4 @@
-"""A race as the page plays it: wait for the device, load the pair, run, and report now and then."""
+"""A race as the page plays it: wait for the device, load the pair, run, and report progress."""
 
 import json
 import time
@@ -17,16 +17,16 @@ from components.parts.settings import RaceSettings
 from components.serving.models_state import ModelsState, Turn
 from components.serving.race_execution import RaceHere, RaceOnZeroGpu
 from components.serving.race_log import RaceRecord
-from components.serving.zero_gpu import Quota, on_zero_gpu, quota_of
+from components.serving.zero_gpu import Quota, quota_of
+from components.settings.hosting import on_zero_gpu
 
 POLL_S = 0.3
 
 
 @dataclass
 class Session:
-    """What one visitor's page has: the race that it runs, what its player is told of it, and whether it was
-    asked to stop. `visitor` tells the sessions of one visitor from those of others, in the queue and for
-    ZeroGPU's quota."""
+    """One visitor's race, the feed of its player, and whether it was asked to stop. `visitor` identifies the
+    visitor in the queue and for ZeroGPU's quota."""
 
     trace: Trace | None = None
     feed: RaceFeed | None = None
@@ -36,31 +36,31 @@ class Session:
 
     @property
     def seconds_to_wait(self) -> float | None:
-        """How long the race has to wait yet; None where it is not in the queue, or that is not known."""
+        """How long the race has still to wait; None where it is not in the queue, or that is not known."""
         return self.turn.seconds_to_wait() if self.turn and not self.turn.began else None
 
     @cached_property
     def quota(self) -> Quota:
-        """What ZeroGPU still lends."""
+        """What ZeroGPU still lends this visitor."""
         return quota_of(self.visitor) if self.visitor else Quota()
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Where a race is: words for the status line (`say`), and whether the race has ended."""
+class RaceUpdate:
+    """How far a race is: words for the status line (`say`), and whether it has ended."""
 
     words: str
     ended: bool = False
 
     @property
     def key(self) -> str:
-        """Which text of assets/text the words are."""
+        """The key of the words in assets/text."""
         return json.loads(self.words)["key"]
 
 
-def play(models: ModelsState, settings: RaceSettings, session: Session) -> Iterator[Moment]:
-    """Run a race into `session.trace`, yielding a Moment a dozen times a second, and one as soon as the
-    first round is there. Between two Moments the device rests, so that whatever is sent meanwhile is on no
+def play(models: ModelsState, settings: RaceSettings, session: Session) -> Iterator[RaceUpdate]:
+    """Run a race into `session.trace`, yielding an update a dozen times a second, and one as soon as the
+    first round is there. Between two updates the device rests, so that whatever is sent meanwhile is on no
     lane's clock.
 
     Ends within a round of `session.stop_requested`. Close it to free the device at once.
@@ -73,39 +73,29 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
     record = RaceRecord(settings.pair, request)
     turn = running = pair = None
     try:
-        yield from _moments(wait_for_weights(models, settings.pair, lambda: session.stop_requested))
+        yield from _updates(wait_for_weights(models, settings.pair, lambda: session.stop_requested))
         if not session.stop_requested:
             work = len(settings.lanes) * settings.max_new_tokens
             turn = models.take_turn(work=work, visitor=session.visitor or id(session))
             session.turn = turn
-            pair = yield from _moments(
+            pair = yield from _updates(
                 wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested)
             )
         if pair is None:
-            yield Moment(say("page.status_stopped_early"), ended=True)
+            yield RaceUpdate(say("page.status_stopped_early"), ended=True)
             return
 
         record.begin()
         running = RaceOnZeroGpu(request, session.quota) if on_zero_gpu() else RaceHere(models, pair, request)
-        must_end = _End(session, running.began + running.seconds)
+        must_end = _EndCondition(session, running.began + running.seconds)
         trace = session.trace = running.trace
         session.feed = RaceFeed(trace)
-        about = {
-            "lanes": len(trace.lanes),
-            "tokens": trace.max_new_tokens,
-            "device": f"{trace.device}/{trace.dtype}",
-        }
         while running.advance(must_end):
-            yield Moment(say("page.status_racing", **about))
+            yield RaceUpdate(say("page.status_racing", **_about(trace)))
         record.outcome = must_end.why or "finished"
-        rounds = sum(len(lane.rounds) for lane in trace.lanes)
-        if must_end.why == "stopped":
-            yield Moment(say("page.status_stopped", rounds=rounds), ended=True)
-        elif must_end.why == "time limit":
-            yield Moment(say("host.status_time_limit", seconds=running.seconds, rounds=rounds), ended=True)
-        else:
+        if must_end.why is None:
             turn.finished()
-            yield Moment(say("page.status_finished", **about), ended=True)
+        yield _last_update(trace, must_end.why, running.seconds)
     except Exception as error:
         record.outcome = "refused" if isinstance(error, UserError) else "failed"
         raise
@@ -118,15 +108,36 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         record.write(session.trace)
 
 
-def _moments(waiting: Generator[str, None, Pair | None]) -> Generator[Moment, None, Pair | None]:
-    """Each of these words as a Moment; gives what the waiting gives."""
+def _about(trace: Trace) -> dict:
+    return {
+        "lanes": len(trace.lanes),
+        "tokens": trace.max_new_tokens,
+        "device": f"{trace.device}/{trace.dtype}",
+    }
+
+
+def _last_update(trace: Trace, why: str | None, seconds: int) -> RaceUpdate:
+    """Return the update of a race that has ended: `why` it ended before its text did, or None; `seconds` is
+    its time limit."""
+    rounds = sum(len(lane.rounds) for lane in trace.lanes)
+    if why == "stopped":
+        words = say("page.status_stopped", rounds=rounds)
+    elif why == "time limit":
+        words = say("host.status_time_limit", seconds=seconds, rounds=rounds)
+    else:
+        words = say("page.status_finished", **_about(trace))
+    return RaceUpdate(words, ended=True)
+
+
+def _updates(waiting: Generator[str, None, Pair | None]) -> Generator[RaceUpdate, None, Pair | None]:
+    """Yield each of these words as a RaceUpdate; return what the waiting returns."""
     with closing(waiting):
         while True:
             try:
                 words = next(waiting)
             except StopIteration as end:
                 return end.value
-            yield Moment(words)
+            yield RaceUpdate(words)
 
 
 def wait_for_weights(
@@ -169,7 +180,7 @@ def wait_for_pair(
     while not turn.wait(POLL_S):
         if stopped():
             return None
-        yield say_place(turn)
+        yield say_queue_position(turn)
     loading = models.load(name)
     try:
         while not wait([loading], POLL_S).done:
@@ -182,16 +193,16 @@ def wait_for_pair(
         loading = None  # its error, where there is one, would hold this frame, and this frame its error
 
 
-def say_place(turn: Turn) -> str:
-    """How many races come before this one, and how long they will take, where that can be told."""
+def say_queue_position(turn: Turn) -> str:
+    """Return how many races come before this one and, if it is known, how long they will take."""
     seconds = turn.seconds_to_wait()
     if seconds is None:
         return say("page.status_queue", ahead=turn.ahead)
     return say("host.status_queue", ahead=turn.ahead, seconds=max(round(seconds), 1))
 
 
-class _End:
-    """Whether a race must end before its text does, and why: it was asked to, or has had its time."""
+class _EndCondition:
+    """Whether a race must end before its text does, and why: it was asked to, or its time is over."""
 
     def __init__(self, session: Session, ends: float):
         self.session = session

@@ -1,4 +1,4 @@
-"""A recording under way, wherever its device is: here, or in a fork on ZeroGPU."""
+"""A running recording, wherever its device is: here, or in a fork on ZeroGPU."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -8,11 +8,11 @@ from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
 from adaedl.replay.recording import Recording
 from adaedl.request import RaceRequest
-from components.recordings import DEPTH
-from components.serving.hosting import host
+from components.parts.recordings import DEPTH
 from components.serving.models_state import ModelsState
 from components.serving.race_execution import MARGIN_S
-from components.serving.zero_gpu import START_S, Quota, gpu_task, on_zero_gpu, recording_duration
+from components.serving.zero_gpu import START_S, Quota, gpu_task, recording_duration
+from components.settings.hosting import host, on_zero_gpu
 
 UPDATE_S = 0.3
 
@@ -20,7 +20,7 @@ UPDATE_S = 0.3
 def recorded_parts(
     models: ModelsState, pair: Pair, request: RaceRequest, score_temperature: float | None, quota: Quota
 ) -> Iterator[float | Recording]:
-    """The share done, a few times a second, and the recording at the end. Close it to free the device.
+    """Yield the share done a few times a second, and the recording at the end. Close it to free the device.
 
     Raises:
         UserError: the prompt does not fit, the device's memory is full, or the recording takes longer than
@@ -48,7 +48,7 @@ def recorded_parts(
 
 
 class _InDeviceThread:
-    """A generator whose work is done in the device's thread."""
+    """A generator that runs in the device's thread."""
 
     def __init__(self, models: ModelsState, parts: Generator):
         self.models = models
@@ -67,7 +67,7 @@ class _InDeviceThread:
 def parts_of(
     pair: Pair, request: RaceRequest, score_temperature: float | None
 ) -> Iterator[float | Recording]:
-    """As `recorded_parts`, on the device of the process that calls it."""
+    """Yield what `recorded_parts` does, on the device of the calling process."""
     from adaedl.replay.recorder import record_in_parts
 
     recording = record_in_parts(
@@ -88,7 +88,7 @@ def parts_of(
 
 
 def gpu_seconds(request: RaceRequest, score_temperature: float | None = None) -> int:
-    """What is asked of ZeroGPU for a recording; how q is judged takes no time."""
+    """Return the seconds to ask of ZeroGPU for a recording; the score temperature makes no difference."""
     return recording_duration(request.max_new_tokens, DEPTH, host().race_seconds)
 
 

@@ -1,5 +1,5 @@
-"""What stands between the page and those who mean it harm, beyond the checks of each input: headers on every
-answer, and no requests of the server's to places that a visitor names."""
+"""What protects the page from those who mean it harm, beyond the checks of each input: headers on every
+answer, closed routes, a limit on what is sent, and no requests by the server to addresses of a visitor."""
 
 import re
 import tempfile
@@ -17,6 +17,7 @@ from adaedl.errors import Sentence, UserError
 from adaedl.measure.sweep import MAX_TABLE_BYTES
 from adaedl.pairs.presets import PROJECT
 from adaedl.system.cache_folder import cache_dir
+from components.parts.gradio_internals import replace
 
 # gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
 # left to forbid is that anything is fetched from, sent to or shown from elsewhere.
@@ -57,7 +58,7 @@ def route_path(scope: Scope) -> str:
 
 
 class ClosedRoutes:
-    """ASGI middleware: what the page does not use is not there."""
+    """ASGI middleware that answers 404 for routes that the page does not use."""
 
     def __init__(self, app):
         self.app = app
@@ -75,8 +76,8 @@ LARGEST_ELSEWHERE = 2 * 2**20
 
 
 class BodyLimit:
-    """ASGI middleware: a request that is too large is answered with 413 as soon as that is known, from the
-    length that it names or from what has come of it."""
+    """ASGI middleware that answers 413 to a request that is too large, as soon as that is known from its
+    content-length or from what has arrived."""
 
     def __init__(self, app):
         self.app = app
@@ -115,7 +116,7 @@ class BodyLimit:
 
 
 class SecurityHeaders:
-    """ASGI middleware: the same headers on every answer, streams included.
+    """ASGI middleware that sets the same headers on every answer, streams included.
 
     Args:
         on_spaces: the page is shown within huggingface.co, in a frame.
@@ -144,10 +145,14 @@ class SecurityHeaders:
 
 
 def fetch_nothing() -> None:
-    """Let gradio fetch nothing for a visitor: it takes {"path": "https://…"} in place of any input for a file
-    at that address, which the server would then ask for, and passes on what is at /file=https://…"""
-    processing_utils.async_ssrf_protected_download = _refuse_address
-    routes.secure_url_stream_response = _not_here
+    """Let gradio fetch nothing for a visitor. It would take {"path": "https://…"} in place of any input for a
+    file at that address, which the server would then request, and pass on what is at /file=https://…
+
+    Raises:
+        UserError: this version of gradio fetches in another way.
+    """
+    replace(processing_utils, async_ssrf_protected_download=_refuse_address)
+    replace(routes, secure_url_stream_response=_not_here)
 
 
 async def _refuse_address(url: str, *_, **__) -> str:
@@ -158,8 +163,8 @@ async def _not_here(*_) -> PlainTextResponse:
     return PlainTextResponse("Not found", 404)
 
 
-def for_strangers(error: UserError) -> UserError:
-    """The same sentence without the host's folders: what each is for stands in its place."""
+def without_host_folders(error: UserError) -> UserError:
+    """Return the same error without the host's folders; what each folder is for stands in its place."""
     return UserError(error.sentence.template, *map(_without_folders, error.sentence.values))
 
 
@@ -177,7 +182,7 @@ def _without_folders(value):
 
 
 def _folders() -> list[tuple[str, str]]:
-    """The host's folders that errors may name, those within others first."""
+    """Return the host's folders that errors may name, nested ones first."""
     from huggingface_hub import constants
 
     folders = {

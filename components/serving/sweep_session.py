@@ -1,4 +1,4 @@
-"""A sweep as the page plays it: race after race, each with a turn of its own on the device, so that other
+"""A sweep as the page plays it: one race after another, each with its own turn on the device, so that other
 visitors' races come in between."""
 
 import threading
@@ -13,14 +13,14 @@ from adaedl.measure.sweep import Cell, Grid, cells_in, rows_of, to_frame
 from components.parts.messages import say
 from components.parts.sweep_settings import race_of, runs_of
 from components.serving.models_state import ModelsState
-from components.serving.race_session import Moment, Session, play
+from components.serving.race_session import RaceUpdate, Session, play
 
 TELL_S = 0.4  # between two updates while a race runs
 
 
 @dataclass
 class SweepSession:
-    """What one visitor's sweep has: the rows that are done, and whether it was asked to stop."""
+    """One visitor's sweep: the rows that are done, and whether it was asked to stop."""
 
     race: Session = field(default_factory=Session)
     rows: pd.DataFrame = field(default_factory=lambda: to_frame([]))
@@ -33,9 +33,9 @@ class SweepSession:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a sweep is: words for the status line, runs done of how many, seconds left where that can be
-    told, whether there are new rows, and whether it has ended."""
+class SweepUpdate:
+    """How far a sweep is: words for the status line, runs done and in all, seconds left if they are known,
+    whether there are new rows, and whether the sweep has ended."""
 
     words: str
     done: int
@@ -46,21 +46,21 @@ class Progress:
 
 
 class Pace:
-    """How long a token that a lane may write takes on this machine with each pair, prefill included. Only
-    what was measured here counts."""
+    """How long one token of a lane takes on this machine with each pair, prefill included. Only measurements
+    made here count."""
 
     def __init__(self):
         self._measured: dict[str, tuple[float, int]] = {}  # pair → seconds, tokens
         self._lock = threading.Lock()
 
     def measured(self, pair: str, seconds: float, tokens: int) -> None:
-        """A race that was allowed so many tokens, all lanes together, took so long."""
+        """Add a race that was allowed `tokens` tokens, all lanes together, and took `seconds`."""
         with self._lock:
             before = self._measured.get(pair, (0.0, 0))
             self._measured[pair] = (before[0] + seconds, before[1] + tokens)
 
     def seconds_for(self, pair: str, tokens: int) -> float | None:
-        """How long so many tokens will take; None until a race has been measured."""
+        """Return how long that many tokens will take; None until a race has been measured."""
         with self._lock:
             seconds, measured = self._measured.get(pair, (0.0, 0))
         return tokens * seconds / measured if measured else None
@@ -68,8 +68,9 @@ class Pace:
 
 def play_sweep(
     models: ModelsState, pair: str, grid: Grid, session: SweepSession, pace: Pace
-) -> Iterator[Progress]:
-    """Run the cells of a grid that `session.rows` lacks, adding the rows of each, and tell how far it is.
+) -> Iterator[SweepUpdate]:
+    """Run the cells of a grid that `session.rows` lacks, add the rows of each, and yield how far the sweep
+    is.
 
     Ends within a round of `session.stop_requested`; the cell that ran then is left out. Close it to free
     the device at once.
@@ -82,25 +83,25 @@ def play_sweep(
     lanes, total = len(grid.lanes), runs_of(grid)
     runs = total - lanes * len(left)  # that are done
 
-    def progress(words: str, **more) -> Progress:
+    def progress(words: str, **more) -> SweepUpdate:
         seconds = pace.seconds_for(pair, (total - runs) * grid.max_new_tokens)
-        return Progress(words, runs, total, seconds, **more)
+        return SweepUpdate(words, runs, total, seconds, **more)
 
     for number, cell in left:
-        moment = None
-        with closing(_play_cell(models, pair, grid, number, cell, session, pace)) as moments:
-            for moment in moments:
-                if not moment.ended:
-                    yield progress(_words(moment, grid, cell))
-        if moment is None or moment.key in ("page.status_stopped", "page.status_stopped_early"):
+        update = None
+        with closing(_play_cell(models, pair, grid, number, cell, session, pace)) as updates:
+            for update in updates:
+                if not update.ended:
+                    yield progress(_words(update, grid, cell))
+        if update is None or update.key in ("page.status_stopped", "page.status_stopped_early"):
             yield progress(say("sweep.status_stopped", done=runs), ended=True)
             return
-        if moment.key != "page.status_finished":  # such as a limit of the host's
-            yield progress(moment.words, ended=True)
+        if update.key != "page.status_finished":  # such as a limit of the host's
+            yield progress(update.words, ended=True)
             return
         session.add(rows_of(session.race.trace, grid, cell))
         runs += lanes
-        yield progress(_words(moment, grid, cell), new_rows=True)
+        yield progress(_words(update, grid, cell), new_rows=True)
     yield progress(say("sweep.status_finished", runs=total), ended=True)
 
 
@@ -112,30 +113,30 @@ def _play_cell(
     cell: Cell,
     session: SweepSession,
     pace: Pace,
-) -> Iterator[Moment]:
-    """The moments of a cell's race, not too many of them; the last one is how it ended."""
+) -> Iterator[RaceUpdate]:
+    """Yield the updates of a cell's race, not too often; the last one says how it ended."""
     if session.stop_requested:
         return
     began, told = time.monotonic(), 0.0
     settings = race_of(grid, cell, grid.lanes_of(number), pair)
-    with closing(play(models, settings, session.race)) as moments:
-        for moment in moments:
+    with closing(play(models, settings, session.race)) as updates:
+        for update in updates:
             if session.stop_requested:
                 session.race.stop_requested = True
             now = time.monotonic()
-            if moment.key == "page.status_finished":
+            if update.key == "page.status_finished":
                 pace.measured(pair, now - began, len(grid.lanes) * grid.max_new_tokens)
-            elif moment.key != "page.status_racing":  # waiting for others or for the models is no work
+            elif update.key != "page.status_racing":  # waiting for others or for the models is no work
                 began = now
-            if moment.ended or now - told >= TELL_S:
+            if update.ended or now - told >= TELL_S:
                 told = now
-                yield moment
+                yield update
 
 
-def _words(moment: Moment, grid: Grid, cell: Cell) -> str:
-    """What is going on: that the sweep waits for the device, or which cell it is at."""
-    if moment.key not in ("page.status_racing", "page.status_finished"):
-        return moment.words
+def _words(update: RaceUpdate, grid: Grid, cell: Cell) -> str:
+    """Return what is going on: the sweep waits for the device, or which cell runs."""
+    if update.key not in ("page.status_racing", "page.status_finished"):
+        return update.words
     return say(
         "sweep.status_running",
         number=1 + grid.prompts.index(cell.prompt),

@@ -1,12 +1,11 @@
-"""Hugging Face ZeroGPU: the page's process has no GPU; a function under `spaces.GPU` runs in a fork that has
-one for as long as it said beforehand.
+"""Hugging Face ZeroGPU: the page's process has no GPU. A function under `spaces.GPU` runs in a fork, which
+has one for the seconds that it asked for.
 
-The host's pair is loaded before the page is up, in the main thread, where `spaces` stands in for CUDA; a
-fork inherits it, its weights moved to the GPU. What crosses between the two processes is pickled, so a fork
-is given settings and gives back parts of a trace. Elsewhere all of this is plain functions and generators.
+The host's pair is loaded before the page is served, in the main thread, where `spaces` stands in for CUDA; a
+fork inherits it, with its weights moved to the GPU. What crosses between the two processes is pickled, so a
+fork is given settings and returns parts of a trace. Elsewhere all of this is plain functions and generators.
 """
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from functools import lru_cache, wraps
 
 from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
+from components.settings.hosting import on_zero_gpu
 
 START_S = 15  # to fork, to move the weights, to read the prompt
 TOKEN_S = 0.06  # a token of one lane with all that is recorded of it, on a pair of 7 billion weights
@@ -25,11 +25,6 @@ LEAST_S = START_S + 5  # below this, a task ends before it has begun
 FORGET_S = 3600  # when a quota grows again, where a refusal does not say
 
 _lent: Pair | None = None  # what a fork inherits
-
-
-def on_zero_gpu() -> bool:
-    """Whether this Space runs on ZeroGPU."""
-    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 if on_zero_gpu():
@@ -55,7 +50,7 @@ class Quota:
     until: float = 0.0
 
     def cut(self, seconds: int) -> int:
-        """Return how many of `seconds` to ask for: no more than are left, but what a start needs."""
+        """Return how many of `seconds` to ask for: no more than are left, but enough for a start."""
         if self.left_s is None or time.monotonic() > self.until:
             return seconds
         return min(seconds, max(int(self.left_s), LEAST_S))
@@ -65,7 +60,7 @@ class Quota:
         self.left_s, self.until = left_s, time.monotonic() + wait_s
 
     def spend(self, seconds: float) -> None:
-        """Count a task that was let run and held a GPU for `seconds`."""
+        """Count a finished task that held a GPU for `seconds`."""
         if self.left_s is not None:
             self.left_s = max(0.0, self.left_s - seconds)
 
@@ -77,29 +72,29 @@ def quota_of(visitor: str) -> Quota:
 
 
 def race_duration(lanes: int, tokens: int, most: int) -> int:
-    """Seconds to ask a GPU for: what a race of so many lanes and new tokens takes at the most."""
+    """Return the seconds to ask a GPU for: the most that a race with these lanes and new tokens takes."""
     return min(round(START_S + TOKEN_S * lanes * tokens), most, MAX_S)
 
 
 def recording_duration(tokens: int, depth: int, most: int) -> int:
-    """Seconds to ask a GPU for: what a recording of so many new tokens, with drafts of `depth` from each,
-    takes at the most."""
+    """Return the seconds to ask a GPU for: the most that a recording of `tokens` new tokens, with `depth`
+    drafts from each, takes."""
     # The target writes the text once alone and once beside rounds of every length, and then reads it.
     return min(round(START_S + (3 * TOKEN_S + depth * DRAFT_S) * tokens), most, MAX_S)
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """A UserError on its way out of a fork, which lets no exception out whole."""
+    """A UserError on its way out of a fork, which cannot pass on exceptions as they are."""
 
     template: str
     values: tuple
 
 
 def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
-    """Let a generator function `task(pair, *arguments)` run where the GPU is: called with its arguments
-    alone, it works on the pair that was lent. Arguments and what it yields are pickled. `quota`, where it is
-    given too, limits what is asked for, and learns from what ZeroGPU answers.
+    """Make a generator function `task(pair, *arguments)` run where the GPU is. It is called without the pair,
+    and works on the pair that was lent. Its arguments and what it yields are pickled. A `quota`, where it is
+    given, limits the seconds that are asked for, and learns from ZeroGPU's answers.
 
     Args:
         duration: given the arguments, the seconds to ask for.
@@ -118,7 +113,7 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
             work = spaces.GPU(duration=lambda seconds, *arguments: seconds)(work)
 
         @wraps(task)
-        def told(*arguments, quota: Quota | None = None) -> Iterator:
+        def run(*arguments, quota: Quota | None = None) -> Iterator:
             quota = quota or Quota()
             seconds = quota.cut(duration(*arguments))
             for part in _lease(work, (seconds, *arguments), quota):
@@ -126,14 +121,14 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
                     raise UserError(part.template, *part.values)
                 yield part
 
-        return told
+        return run
 
     return decorate
 
 
 def _lease(work: Callable, arguments: tuple, quota: Quota) -> Iterator:
-    """What the fork yields. `spaces` refuses, and ends what takes too long, with errors of gradio's whose
-    message may hold HTML."""
+    """Yield what the fork yields. `spaces` refuses tasks, and ends those that take too long, with gradio
+    errors whose message may hold HTML."""
     import gradio as gr
 
     seconds, began = arguments[0], None
@@ -187,5 +182,5 @@ def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
 
 
 def _seconds(told: re.Match) -> int:
-    """A duration as `timedelta` writes it."""
+    """Return the seconds of a duration as `timedelta` writes it."""
     return ((int(told["days"] or 0) * 24 + int(told["h"])) * 60 + int(told["m"])) * 60 + int(told["s"])

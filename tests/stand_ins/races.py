@@ -21,7 +21,7 @@ from adaedl.request import Sampling
 from components.pages.explore import ExploreSession, make_recording
 from components.pages.race import RaceWork
 from components.parts.controls import DEFAULTS
-from components.recordings import DEPTH
+from components.parts.recordings import DEPTH
 from components.serving import race_execution as running
 from components.serving import recording_execution as recording_run
 from components.serving import zero_gpu
@@ -37,14 +37,14 @@ zero_gpu.lend(models.pair)
 
 
 def told(settings, stop_after: int | None = None, session: Session | None = None) -> dict:
-    session, moments = session or Session(), []
+    session, updates = session or Session(), []
     try:
-        for count, moment in enumerate(play(models, settings, session)):
-            moments.append(json.loads(moment.words)["key"])
+        for count, update in enumerate(play(models, settings, session)):
+            updates.append(json.loads(update.words)["key"])
             session.stop_requested = session.stop_requested or count == stop_after
     except UserError as error:
         return {"error": str(error)}
-    return {"moments": moments, "trace": session.trace.to_dict()}
+    return {"updates": updates, "trace": session.trace.to_dict()}
 
 
 def short() -> dict:
@@ -52,7 +52,7 @@ def short() -> dict:
     session, asked = Session(), len(spaces.asked)
     spaces.left = 21
     found = {"error": told(settings, session=session)["error"]}
-    found["next"] = told(settings, session=session)["moments"][-1]
+    found["next"] = told(settings, session=session)["updates"][-1]
     told(settings, session=session)
     found["asked"] = spaces.asked[asked:]
     spaces.left = None
@@ -69,9 +69,9 @@ def short() -> dict:
 
 def left() -> int:
     """A visitor leaves in the middle; how many still hold or wait for the device."""
-    moments = play(models, settings, Session())
-    next(moments)
-    moments.close()
+    updates = play(models, settings, Session())
+    next(updates)
+    updates.close()
     return sum(models.in_queue)
 
 
@@ -82,9 +82,9 @@ grid = Grid(prompts, (0.0, 0.8), ("autoregressive", "adaedl"), max_new_tokens=16
 def swept(session: SweepSession, stop_after: int | None = None) -> list[str]:
     """A sweep's words, stopped once so many runs are done."""
     words = []
-    for moment in play_sweep(models, DEFAULT_PAIR, grid, session, Pace()):
-        words.append(json.loads(moment.words)["key"])
-        session.stop_requested = session.stop_requested or moment.done == stop_after
+    for update in play_sweep(models, DEFAULT_PAIR, grid, session, Pace()):
+        words.append(json.loads(update.words)["key"])
+        session.stop_requested = session.stop_requested or update.done == stop_after
     return words
 
 
@@ -132,20 +132,20 @@ def job() -> dict:
     its end: status, whether it still runs, tokens that the page is told of, and who is in the queue."""
 
     def kept(name: str) -> list:
-        (moment,) = models.jobs.follow(name)
+        (update,) = models.jobs.follow(name)
         text = models.jobs.find(name, RaceWork).feed.text
         rounds = [json.loads(line)["round"] for line in text.splitlines() if '"round"' in line]
         ended = text.endswith('{"end":true}\n')
-        return [json.loads(moment.words)["key"], ended, sum(map(tokens_of, rounds)), sum(models.in_queue)]
+        return [json.loads(update.words)["key"], ended, sum(map(tokens_of, rounds)), sum(models.in_queue)]
 
     def tokens_of(played: dict) -> int:
         return played["accepted"] + bool(played["emitted"])
 
     broken = models.jobs.start(RaceWork(models, lambda: replace(settings, max_new_tokens=90), None))
     work = models.jobs.find(broken, RaceWork)
-    with closing(models.jobs.follow(broken)) as moments:
+    with closing(models.jobs.follow(broken)) as updates:
         while work.feed is None or len(work.feed.lines) < 2:
-            next(moments)
+            next(updates)
     whole = models.jobs.start(RaceWork(models, lambda: settings, None))
     list(models.jobs.follow(whole))
     return {"broken": kept(broken), "whole": kept(whole)}
@@ -169,6 +169,6 @@ real = running.race_duration
 running.race_duration = lambda *_: 0  # less than the fork takes: it is killed
 found["aborted"] = told(settings)
 running.race_duration = real
-found["after"] = told(settings)["moments"][-1]
+found["after"] = told(settings)["updates"][-1]
 wait([models.on_device(lambda: None)])
 json.dump(found, sys.stdout)

@@ -1,5 +1,5 @@
-"""llama.cpp's own generation on the same weights: an outside yardstick for `bench`, where llama-cpp-python is
-installed.
+"""llama.cpp's own generation on the same weights: an independent reference for `bench`, where
+llama-cpp-python is installed.
 
 Prompt lookup is the speculative decoding that it comes with. The weights are written as GGUF without a
 tokenizer: tokens go in and come out.
@@ -16,7 +16,7 @@ import torch
 
 from adaedl.errors import UserError
 from adaedl.measure.peers import transformers as reference
-from adaedl.measure.peers.transformers import Tally
+from adaedl.measure.work import DecodingWork
 from adaedl.models.cpu.families import can_pack, head_dim_of
 from adaedl.models.rotary import pair_rotary_rows
 from adaedl.pairs.pair import Pair
@@ -28,7 +28,7 @@ FORMATS = {torch.float32: "F32", torch.int8: "Q8_0"}
 
 
 def installed() -> str | None:
-    """The version of llama-cpp-python; None where it is not installed."""
+    """Return the version of llama-cpp-python; None where it is not installed."""
     return version(PACKAGE) if importlib.util.find_spec("llama_cpp") else None
 
 
@@ -85,7 +85,7 @@ def write_gguf(model, path: Path, kind: str) -> None:
 
 
 class LlamaCpp:
-    """A pair's target in llama.cpp, at its defaults but for the number of threads, which is torch's."""
+    """A pair's target in llama.cpp, at its defaults except for the number of threads, which is torch's."""
 
     def __init__(self, pair: Pair, target, capacity: int):
         """`target` is the pair's own as `reference.target_model` gives it; `capacity` is how many tokens a
@@ -111,22 +111,22 @@ class LlamaCpp:
         seed: int = 0,
         lookup: bool = False,
         drafts: int | None = None,
-    ) -> tuple[list[int], Tally]:
-        """What llama.cpp writes after a prompt, and the work of decoding it: the clock starts when the first
-        token comes out, as in `reference.generate`.
+    ) -> tuple[list[int], DecodingWork]:
+        """Return what llama.cpp writes after a prompt, and the work of decoding it; the clock starts when the
+        first token comes out, as in `reference.generate`.
 
         Args:
             lookup: draft by prompt lookup, `drafts` tokens a round or as many as is its default.
         """
         from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
 
-        tally = Tally(forward_s=None)
+        work = DecodingWork(forward_s=None)
         find = LlamaPromptLookupDecoding(**({"num_pred_tokens": drafts} if drafts else {}))
 
         def draft(token_ids: np.ndarray, **_) -> np.ndarray:
             found = find(token_ids) if lookup else token_ids[:0]
-            tally.rounds += 1
-            tally.drafted += len(found)
+            work.rounds += 1
+            work.drafted += len(found)
             return found
 
         self.model.set_seed(seed)
@@ -140,9 +140,9 @@ class LlamaCpp:
             written.append(token)
             if token in self.eos_ids or len(written) == max_new_tokens:
                 break
-        tally.seconds, tally.tokens = ended - began, len(written) - 1
-        tally.accepted = tally.tokens - tally.rounds
-        return written, tally
+        work.seconds, work.tokens = ended - began, len(written) - 1
+        work.accepted = work.tokens - work.rounds
+        return written, work
 
 
 def _load(path: Path, capacity: int):

@@ -4,13 +4,13 @@ import copy
 import time
 from collections import OrderedDict
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from math import inf
 
 import torch
 from torch import Tensor
 
+from adaedl.measure.work import DecodingWork
 from adaedl.models.cpu.int8_linear import quantize_model
 from adaedl.models.cuda.graphs import GraphedLlama
 from adaedl.models.protocol import Runner
@@ -22,31 +22,9 @@ from adaedl.pairs.weights import fetch_weights
 from adaedl.request import Sampling
 
 
-@dataclass
-class Tally:
-    """The work of decoding, prefill excluded: tokens written, seconds it took, of them in the models'
-    forwards (None where they were not timed), target forwards, and tokens drafted and accepted."""
-
-    tokens: int = 0
-    seconds: float = 0.0
-    forward_s: float | None = 0.0
-    rounds: int = 0
-    drafted: int = 0
-    accepted: int = 0
-
-    def add(self, other: "Tally") -> None:
-        self.tokens += other.tokens
-        self.seconds += other.seconds
-        timed = self.forward_s is not None and other.forward_s is not None
-        self.forward_s = self.forward_s + other.forward_s if timed else None
-        self.rounds += other.rounds
-        self.drafted += other.drafted
-        self.accepted += other.accepted
-
-
 def target_model(pair: Pair, rounded: bool = True):
-    """The pair's target as a plain transformers model; that of an int8 pair with its weights `rounded` alike,
-    or else in float32.
+    """Return the pair's target as a plain transformers model. For an int8 pair its weights are `rounded` in
+    the same way, or else in float32.
 
     Raises:
         UserError: its weights cannot be found or loaded.
@@ -55,8 +33,8 @@ def target_model(pair: Pair, rounded: bool = True):
 
 
 def draft_model(pair: Pair, target):
-    """The draft model of an independent pair as a plain transformers model; where the target drafts for
-    itself, a second handle on `target`, its weights shared.
+    """Return the draft model of an independent pair as a plain transformers model; where the target drafts
+    for itself, a second handle on `target` that shares its weights.
 
     Raises:
         UserError: its weights cannot be found or loaded.
@@ -94,38 +72,21 @@ def generate(
     drafts: int | None = None,
     confidence: float = 0.0,
     most_s: float = inf,
-) -> tuple[list[int], Tally]:
-    """What transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
+) -> tuple[list[int], DecodingWork]:
+    """Return what transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
 
     The clock runs from the first tokens that come out to the last, so that prefill is not in it, just as it
     is in no lane's.
 
     Args:
-        lookup: draft so many tokens by prompt lookup.
+        lookup: draft this many tokens by prompt lookup.
         assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, fewer where it
             gives one less than `confidence`. None drafts as transformers does by default.
         most_s: end the text after the first step at which the clock has passed this many seconds.
     """
-    from transformers import GenerationConfig
-
-    settings = {"do_sample": not sampling.greedy, "repetition_penalty": 1.0}
-    if not sampling.greedy:
-        settings |= {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
-    if lookup:
-        settings["prompt_lookup_num_tokens"] = lookup
     if assistant is not None:
-        constant = drafts is not None
-        assistant.generation_config.num_assistant_tokens = drafts
-        assistant.generation_config.num_assistant_tokens_schedule = "constant" if constant else None
-        assistant.generation_config.assistant_confidence_threshold = confidence if constant else None
-    ends = sorted(pair.eos_ids)
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        eos_token_id=ends or None,
-        pad_token_id=ends[0] if ends else None,
-        use_cache=True,
-        **settings,
-    )
+        _configure_assistant(assistant, drafts, confidence)
+    config = _generation_config(pair, sampling, max_new_tokens, lookup)
     watch = _Watch(target=model)
     with torch.random.fork_rng(), torch.inference_mode(), ExitStack() as hooks:
         torch.manual_seed(seed)
@@ -142,11 +103,39 @@ def generate(
             stopping_criteria=[partial(watch.has_taken, most_s)] if most_s < inf else None,
             assistant_model=assistant,
         )
-    return watch.token_ids, watch.tally(timed=pair.device.type == "cpu")
+    return watch.token_ids, watch.work(timed=pair.device.type == "cpu")
+
+
+def _generation_config(pair: Pair, sampling: Sampling, max_new_tokens: int, lookup: int | None):
+    from transformers import GenerationConfig
+
+    settings = {"do_sample": not sampling.greedy, "repetition_penalty": 1.0}
+    if not sampling.greedy:
+        settings |= {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
+    if lookup:
+        settings["prompt_lookup_num_tokens"] = lookup
+    ends = sorted(pair.eos_ids)
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        eos_token_id=ends or None,
+        pad_token_id=ends[0] if ends else None,
+        use_cache=True,
+        **settings,
+    )
+
+
+def _configure_assistant(assistant, drafts: int | None, confidence: float) -> None:
+    """Let a draft model draft as `generate` describes, or, without `drafts`, as transformers does by
+    default."""
+    constant = drafts is not None
+    config = assistant.generation_config
+    config.num_assistant_tokens = drafts
+    config.num_assistant_tokens_schedule = "constant" if constant else None
+    config.assistant_confidence_threshold = confidence if constant else None
 
 
 class _Watch:
-    """A streamer that notes when tokens come, with hooks that time the forwards in between."""
+    """A streamer that notes when tokens come, with hooks that time the forwards between them."""
 
     def __init__(self, target):
         self.target = target
@@ -172,8 +161,8 @@ class _Watch:
             self.forward_s += time.perf_counter() - self.began
 
     def has_taken(self, seconds: float, ids: Tensor, scores, **_) -> Tensor:
-        """Whether the clock has passed `most_s`: a stopping criterion, asked before `put`, with an
-        answer for each text of a batch."""
+        """Return, for each text of a batch, whether the clock has passed `seconds`: a stopping criterion,
+        which transformers asks before `put`."""
         over = len(self.times) > 1 and time.perf_counter() - self.times[1] >= seconds
         return torch.full((len(ids),), over, device=ids.device)
 
@@ -181,11 +170,11 @@ class _Watch:
     def token_ids(self) -> list[int]:
         return [token for step in self.steps[1:] for token in step]
 
-    def tally(self, timed: bool) -> Tally:
-        """The first new tokens come with the prefill and are not counted. A GPU's forwards are queued
-        rather than waited for, so their own time is known on the CPU alone."""
+    def work(self, timed: bool) -> DecodingWork:
+        """Return the work so far. The first new tokens come with the prefill and are not counted. A GPU's
+        forwards are queued and not waited for, so their own time is known only on a CPU."""
         written = [len(step) for step in self.steps[2:]]
-        return Tally(
+        return DecodingWork(
             tokens=sum(written),
             seconds=self.times[-1] - self.times[1],
             forward_s=self.forward_s if timed else None,

@@ -1,5 +1,5 @@
-"""What the host decides, by environment variables: which pair, how much a visitor may ask for, how many
-race at once."""
+"""The host's choices, from environment variables: which pair, how much a visitor may ask for, how many race
+at once."""
 
 import logging
 import os
@@ -11,7 +11,6 @@ from functools import cache
 from adaedl.errors import UserError
 from adaedl.pairs.presets import DEFAULT_PAIR, DTYPES, largest_that_fits, resolve
 from adaedl.system.cache_folder import cache_dir
-from components.serving.zero_gpu import on_zero_gpu
 
 # What the drivers of NVIDIA (on Tegra, and under WSL, too) and of AMD put under /dev.
 GPU_DEVICES = ("nvidiactl", "nvidia0", "nvhost-ctrl-gpu", "nvgpu", "dxg", "kfd")
@@ -78,8 +77,13 @@ def host() -> Host:
     return Host.read(os.environ)
 
 
+def on_zero_gpu() -> bool:
+    """Return whether this is a Space that runs on ZeroGPU (components/serving/zero_gpu.py)."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 def first_pair() -> str:
-    """The pair to load first: the host's, else the largest that the GPU holds, else the default one."""
+    """Return the pair to load first: the host's, the largest that the GPU holds, or the default one."""
     if host().pair:
         return host().pair
     if not on_zero_gpu() and not may_have_gpu():
@@ -94,13 +98,12 @@ def first_pair() -> str:
 
 
 def may_have_gpu() -> bool:
-    """Whether a driver that torch could use is here. Without one, torch need not be imported, which takes
-    seconds, to be told so."""
+    """Return whether a driver that torch could use is here. Asking torch itself takes seconds of imports."""
     return sys.platform != "linux" or any(os.path.exists(f"/dev/{name}") for name in GPU_DEVICES)
 
 
 def start_logging() -> None:
-    """One line a race on standard error, as JSON; whatever else is logged, from warnings on."""
+    """Log one line of JSON for each race to standard error, and warnings and errors of everything else."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     races = logging.getLogger("adaedl.races")

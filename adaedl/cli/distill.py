@@ -1,4 +1,4 @@
-"""`python -m adaedl distill generate | export | train | average | evaluate`."""
+"""`distill generate | export | train | average | evaluate`: remake the shipped drafter."""
 
 import argparse
 import json

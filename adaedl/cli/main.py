@@ -1,0 +1,135 @@
+"""The engine without the page: python -m adaedl pairs, race, record, sweep, study, check, bench or distill.
+
+Results go to stdout, progress to stderr; files are written before results are printed. Exit status: 0; 1
+where `check` finds a property that does not hold; 2 on bad input, with one line that says what would do; 130
+on Ctrl-C and 143 on SIGTERM, which keep what has run.
+"""
+
+import argparse
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from adaedl.cli import bench, check, pairs, race, record, study, sweep
+from adaedl.cli.common import Parser, pair_options, print_error
+from adaedl.errors import UserError
+from adaedl.system import interrupts
+from adaedl.system.files import Output
+from adaedl.system.streams import lenient_streams
+from adaedl.system.threads import prepare_threads
+
+# In the order of the help. Each module has SUMMARY, add_arguments(command) and run(args) → exit status.
+COMMANDS = {
+    "pairs": pairs,
+    "race": race,
+    "record": record,
+    "sweep": sweep,
+    "study": study,
+    "check": check,
+    "bench": bench,
+}
+DISTILL_SUMMARY = "Remake the shipped drafter."
+OUTPUTS = ("json", "parquet")  # options that name where a result goes
+
+
+def start() -> int:
+    """Run the command line in a process that runs nothing else, and return its exit status."""
+    try:
+        prepare_threads()  # before the libraries that read it are imported
+    except UserError as error:
+        print_error(error)
+        return 2
+    return main()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    warnings.simplefilter("ignore")
+    with lenient_streams() as out:
+        status = run(sys.argv[1:] if arguments is None else arguments)
+        out.flush()
+        # A reader who has left, such as `head`, has what they wanted.
+        if out.error is not None and not isinstance(out.error, BrokenPipeError):
+            print(f"error: Cannot write standard output: {out.error.strerror}.", file=sys.stderr)
+            return status or 2
+    return status
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command on streams that printing to cannot fail, and return its exit status."""
+    args = argparse.Namespace()
+    try:
+        with interrupts.raised():
+            make_parser(with_distill=arguments[:1] == ["distill"]).parse_args(arguments, args)
+            open_outputs(args)
+            return args.func(args) or 0
+    except UserError as error:
+        print_error(error)
+        return 2
+    except KeyboardInterrupt as error:
+        for output in outputs_of(args):
+            if not output.written:
+                print(f"Stopped; nothing was written to {output.path}.", file=sys.stderr)
+        return getattr(error, "status", 130)
+
+
+def make_parser(with_distill: bool = True) -> Parser:
+    """Return the parser of the whole command line.
+
+    Args:
+        with_distill: whether to declare the steps of `distill`, which import torch.
+    """
+    parser = Parser(prog="python -m adaedl", description="Adaptive speculative decoding, side by side.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    common = pair_options()
+    for name, module in COMMANDS.items():
+        summary = module.SUMMARY
+        command = commands.add_parser(name, parents=[common], help=summary, description=summary)
+        module.add_arguments(command)
+        command.set_defaults(func=module.run, may_replace_inputs=False)
+
+    command = commands.add_parser("distill", help=DISTILL_SUMMARY, description=DISTILL_SUMMARY)
+    # A drafter may take the place of the one that training began with.
+    command.set_defaults(may_replace_inputs=True)
+    if with_distill:
+        from adaedl.cli import distill
+
+        distill.add_arguments(command)
+    return parser
+
+
+def open_outputs(args: argparse.Namespace) -> None:
+    """Open the files and streams that results go to, before the work. Where one is standard output, what is
+    printed goes to standard error.
+
+    Raises:
+        UserError: one cannot be written, or two options name one file.
+    """
+    if not args.may_replace_inputs:
+        check_different_files(args)
+    for name in OUTPUTS:
+        if getattr(args, name, None) is not None:
+            setattr(args, name, Output(getattr(args, name)))
+    if any(output.is_standard_output for output in outputs_of(args)):
+        sys.stdout = sys.stderr
+
+
+def outputs_of(args: argparse.Namespace) -> list[Output]:
+    return [value for value in vars(args).values() if isinstance(value, Output)]
+
+
+def check_different_files(args: argparse.Namespace) -> None:
+    """Check that no two options of a command name the same file, one of which would be lost.
+
+    Raises:
+        UserError: two do.
+    """
+    names: dict[str, str] = {}
+    for name, value in vars(args).items():
+        if not isinstance(value, Path):
+            continue
+        path = os.path.realpath(value)
+        if path in names and not (os.path.exists(path) and not os.path.isfile(path)):
+            raise UserError("--{} and --{} both name {}; choose two files.", names[path], name, value)
+        names[path] = name

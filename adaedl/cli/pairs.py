@@ -1,0 +1,62 @@
+"""`pairs`: list the presets, and what is on this machine already."""
+
+import argparse
+from pathlib import Path
+
+from adaedl.cli.common import finish, json_text
+from adaedl.cli.tables import left_aligned
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, Preset, resolve
+
+SUMMARY = "List the presets, and what is on this machine already."
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the list")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the presets; with --pair, that pair alone."""
+    from adaedl.models.cpu.int8_cache import int8_folder, kept_bytes
+    from adaedl.pairs.devices import pick_device, pick_dtype
+
+    device = pick_device(args.device)
+    dtype = pick_dtype(device, args.dtype)
+    # The default of --pair is among the presets, so naming it shows what not naming it does.
+    chosen = PRESETS.values() if args.pair == DEFAULT_PAIR else [resolve(args.pair)]
+    rows = [describe_preset(preset) for preset in chosen]
+    report = (
+        f"{presets_table(rows)}\n\nThis machine runs them on {device}/{str(dtype).removeprefix('torch.')}."
+    )
+    if kept := kept_bytes():
+        report += f"\nint8 weights take {kept / 1e9:.1f} GB in {int8_folder()}, which may be removed."
+    return finish(args.json, lambda: json_text(rows), report)
+
+
+def describe_preset(preset: Preset) -> dict:
+    """Return what is written of a preset."""
+    from adaedl.pairs.weights import cached_weights
+
+    return {
+        "name": preset.name,
+        "target": preset.target,
+        "draft": preset.draft_name,
+        "min_memory_gib": preset.min_memory_gib,
+        "cached": all(cached_weights(name) for name in (preset.target, preset.draft) if name),
+        "gated": preset.gated,
+        "description": preset.description,
+    }
+
+
+def presets_table(rows: list[dict]) -> str:
+    import pandas as pd
+
+    shown = [
+        {
+            **row,
+            "memory GiB": f"{row['min_memory_gib']:g}" if row["min_memory_gib"] else "–",
+            "cached": "yes" if row["cached"] else "no",
+        }
+        for row in rows
+    ]
+    columns = ["name", "target", "draft", "memory GiB", "cached", "description"]
+    return left_aligned(pd.DataFrame(shown, columns=columns))

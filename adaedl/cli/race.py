@@ -1,0 +1,110 @@
+"""`race`: race several stoppers on one prompt."""
+
+import argparse
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from adaedl.cli.common import add_lanes_option, add_text_options, finish, keeping_results, load
+from adaedl.cli.inputs import read_prompt
+from adaedl.cli.tables import describe_pair, metrics_table, printable
+from adaedl.request import DEFAULT_LANES, Sampling, check_race
+from adaedl.stopping import split_specs
+from adaedl.system import interrupts
+
+SUMMARY = "Race several stoppers on one prompt."
+TOP_LISTS_LEFT_OUT = {
+    "judged": "The trace is large; it leaves out the most probable tokens of drafts after a rejected one.",
+    "none": "The trace is large; it leaves out the most probable tokens of p and q.",
+}
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("prompt", metavar="PROMPT", help="what to answer; - reads it from stdin")
+    add_lanes_option(command, "stoppers, such as autoregressive,fixed:k=5,adaedl:gamma=0.2")
+    add_text_options(command)
+    command.add_argument(
+        "--verification",
+        default="shared_noise",
+        help="shared_noise (default: one text on all lanes) or speculative",
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the trace, which the page opens")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Race the lanes, then print their texts and metrics; on Ctrl-C those of what has run."""
+    from adaedl.race import new_trace
+
+    prompt = read_prompt(args.prompt)
+    sampling = Sampling(args.temperature, args.top_k, args.top_p)
+    lanes = list(DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes)
+    check_race(prompt, lanes, args.max_new_tokens, args.seed, args.verification)
+
+    pair = load(args)
+    trace = new_trace(
+        pair,
+        prompt,
+        lanes,
+        sampling,
+        max_new_tokens=args.max_new_tokens,
+        seed=args.seed,
+        verification=args.verification,
+    )
+    with keeping_results(lambda: any(lane.rounds for lane in trace.lanes)) as stopped:
+        play(pair, trace)
+    return finish(args.json, lambda: fitted_json(trace), report(pair, trace), stopped)
+
+
+def play(pair, trace) -> None:
+    """Fill in a trace, with progress on stderr; an interrupt waits for the end of a round."""
+    from tqdm import tqdm
+
+    from adaedl.race import race
+
+    total = len(trace.lanes) * trace.max_new_tokens
+    with (
+        interrupts.held(),  # between two rounds, so that the trace is whole
+        closing(race(pair, trace)) as rounds,
+        tqdm(total=total, desc="racing", unit="token", leave=False, file=sys.stderr) as bar,
+    ):
+        for _, played in rounds:
+            bar.update(len(played.token_ids))
+            interrupts.check()
+
+
+def report(pair, trace) -> str:
+    """Return what `race` prints: the pair, each lane's text, the metrics, and what to know of them."""
+    from adaedl.metrics import to_frame
+
+    lines = [describe_pair(pair)]
+    lines += [f"\n{lane.label}:\n{printable(lane.text)}" for lane in trace.lanes]
+    lines.append(f"\n{metrics_table(to_frame(trace))}")
+    if remarks := remarks_on(trace):
+        lines.append("\n" + "\n".join(remarks))
+    return "\n".join(lines)
+
+
+def remarks_on(trace) -> list[str]:
+    """Return what a reader of a race's numbers must know of its lanes, a line each."""
+    from adaedl.metrics import TIMING_NOTES
+    from adaedl.text_difference import difference_words
+
+    timing = [
+        f"{lane.label}: timing unreliable: {TIMING_NOTES[lane.metrics.timing_note]}."
+        for lane in trace.lanes
+        if lane.metrics and lane.metrics.timing_reliable is False
+    ]
+    texts = [
+        f"{lane.label}: not the target's text: {difference_words(lane.text_difference, trace.dtype)}."
+        for lane in trace.lanes
+        if lane.text_difference
+    ]
+    return timing + texts
+
+
+def fitted_json(trace) -> bytes:
+    """Return a trace as a file that can be opened; says on stderr what it leaves out for that."""
+    fitted, content = trace.fitting_json()
+    if fitted.top_lists != "all":
+        print(TOP_LISTS_LEFT_OUT[fitted.top_lists], file=sys.stderr)
+    return content

@@ -1,0 +1,91 @@
+"""What the commands print: tables of metrics, the pair, the machine."""
+
+# What the tables call adaedl.metrics' numbers, with their units.
+HEADERS = {
+    "lane": "lane",
+    "tokens": "tokens",
+    "tokens_per_s": "tokens/s",
+    "ms_per_token": "ms/token",
+    "speedup": "speedup ×",
+    "acceptance_rate": "accepted %",
+    "draft_length": "drafted/round",
+    "block_efficiency": "tokens/round",
+    "mean_beta": "mean β",
+    "cost_ratio": "cost ratio",
+    "draft_share": "draft %",
+    "wasted_share": "wasted %",
+    "verify_share": "verify %",
+    "overhead_share": "overhead %",
+    "same_text": "same text",
+    "timing_reliable": "timing",
+    "unreliable": "timing unreliable",
+    "percent_of_oracle": "% of oracle",
+    "near_ties": "near ties",
+    "temperature": "temperature",
+    "prompts": "prompts",
+    "speedup_low": "95% from",
+    "speedup_high": "to",
+    "speedups": "each prompt ×",
+}
+COUNTS = ("tokens", "near_ties", "prompts", "unreliable")
+
+
+def metrics_table(frame) -> str:
+    """Return a table of metrics as text: rounded, units in the headers, shares in percent, – for none."""
+    shown = frame.drop(columns="timing_note", errors="ignore")
+    for column in ("speedups", "unreliable"):
+        if column in shown and not shown[column].astype(bool).any():
+            del shown[column]
+    for column in shown:
+        if column == "speedups":
+            shown[column] = [" ".join(f"{v:.2f}" for v in values) or "–" for values in frame[column]]
+        elif column == "same_text":
+            shown[column] = [{True: "yes", False: "no"}.get(v, "–") for v in frame[column]]
+        elif column == "timing_reliable":
+            shown[column] = [{True: "reliable", False: "unreliable"}.get(v, "–") for v in frame[column]]
+        elif column in COUNTS:
+            shown[column] = [f"{v:d}" for v in frame[column]]
+        elif column not in ("lane", "system"):
+            scale, digits = (100, 1) if column.endswith(("_share", "_rate")) else (1, 2)
+            shown[column] = ["–" if v is None or v != v else f"{scale * v:.{digits}f}" for v in frame[column]]
+    return shown.rename(columns=HEADERS).to_string(index=False)
+
+
+def left_aligned(frame) -> str:
+    """Return a table of words as text."""
+    widths = {column: max(map(len, [column, *frame[column]])) for column in frame}
+    rows = [list(frame), *frame.itertuples(index=False)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths.values(), strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def describe_pair(pair) -> str:
+    """Return one line: the pair, its weights, the device, and which implementations run."""
+    return (
+        f"{pair.name}: {pair.weights}; draft: {pair.draft_name}; on {pair.runs_on}, "
+        f"target {pair.target.path}, draft {pair.drafter.path}"
+    )
+
+
+def describe_machine(machine: dict) -> str:
+    """Return one line: the processor, its cores, the threads, and the versions of the libraries."""
+    versions = [f"{n} {machine[n]}" for n in ("torch", "transformers", "llama-cpp-python") if n in machine]
+    return (
+        f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, "
+        f"{thread_words(machine['threads'])} ({machine['threads_limited_by']}), " + ", ".join(versions)
+    )
+
+
+def thread_words(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def times(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{ratio:.2f}×"
+
+
+def printable(text: str) -> str:
+    """Return a model's text without the control characters that would steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
