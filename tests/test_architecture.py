@@ -8,8 +8,6 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 PROJECT = Path(__file__).resolve().parents[1]
 # Lowest first. A name stands for a module, or for a package with all that is in it.
 LAYERS = (
@@ -39,28 +37,6 @@ LAYERS = (
     ),
 )
 PACKAGES = {"adaedl", "components"}  # their own modules hold nothing but a version
-# Imports that break the order or close a circle, to be mended. One that no longer does has to go from here.
-EXCEPTIONS = {
-    ("adaedl.measure.neighbour_engine", "adaedl.measure.neighbours"),
-    ("adaedl.models.cpu.int8", "adaedl.models.cpu.packed"),
-    ("adaedl.models.cpu.int8_cache", "adaedl.pairs.weights"),
-    ("adaedl.models.cpu.int8_layout", "adaedl.models.cpu.kernels"),
-    ("adaedl.models.cpu.layerwise", "adaedl.pairs.loading"),
-    ("adaedl.models.cpu.layerwise", "adaedl.pairs.weights"),
-    ("adaedl.models.cpu.packed", "adaedl.models.cpu.families"),
-    ("adaedl.models.cuda.layer_kernels", "adaedl.models.cuda.graphs"),
-    ("adaedl.models.runner", "adaedl.models.cpu.families"),
-    ("adaedl.models.runner", "adaedl.models.cpu.packed"),
-    ("adaedl.models.runner", "adaedl.models.cuda.graphs"),
-    ("adaedl.models.stepwise", "adaedl.models.runner"),
-    ("adaedl.models.stepwise", "adaedl.pairs.loading"),
-    ("components.pages.explore", "components.recordings"),
-    ("components.parts.controls", "components.serving.hosting"),
-    ("components.parts.messages", "components.serving.models_state"),
-    ("components.parts.settings", "components.serving.hosting"),
-    ("components.parts.sweep_settings", "components.serving.hosting"),
-    ("components.serving.recording_execution", "components.recordings"),
-}
 
 Graph = dict[str, set[str]]
 
@@ -110,12 +86,6 @@ def arrows(graph: Graph) -> set[tuple[str, str]]:
     return {(module, other) for module, others in graph.items() for other in others}
 
 
-def without(graph: Graph, left_out: set[tuple[str, str]]) -> Graph:
-    return {
-        name: {other for other in others if (name, other) not in left_out} for name, others in graph.items()
-    }
-
-
 def upward(graph: Graph) -> list[str]:
     return sorted(f"{a} → {b}" for a, b in arrows(graph) if layer_of(b) > layer_of(a))
 
@@ -145,19 +115,11 @@ def test_every_module_has_a_layer():
 
 def test_no_module_imports_from_a_higher_layer():
     print(listing(import_graph()))
-    assert upward(without(import_graph(), EXCEPTIONS)) == []
+    assert upward(import_graph()) == []
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    assert circle(without(import_graph(), EXCEPTIONS)) == []
-
-
-@pytest.mark.parametrize("arrow", sorted(EXCEPTIONS), ids=" → ".join)
-def test_no_exception_outlives_its_reason(arrow):
-    a, b = arrow
-    assert b in import_graph().get(a, ()), "this import is gone: take it from EXCEPTIONS"
-    graph = without(import_graph(), EXCEPTIONS - {arrow})
-    assert upward(graph) or circle(graph), "this import is in order now: take it from EXCEPTIONS"
+    assert circle(import_graph()) == []
 
 
 def test_imports_are_found_wherever_they_stand():

@@ -73,7 +73,7 @@ class Engine:
         self.threads: int = self._ask(options)["threads"]
 
     def measure(self, system: int, least_s: float, most_s: float) -> float | None:
-        """Return the tokens per second of system number `system`, as `neighbours.measure` does here."""
+        """Return the tokens per second of system number `system`, as `neighbour_systems.measure` does."""
         order = {"do": "measure", "system": system, "least_s": least_s, "most_s": most_s}
         return self._ask(order)["tokens_per_s"]
 
@@ -173,7 +173,7 @@ def _serve(orders: SimpleQueue[dict], answer) -> None:
         except OSError as error:
             raise UserError("it may not join a control group ({}).", error.strerror) from error
     prepare_threads()  # in the group, and before the libraries that read it are imported
-    from adaedl.measure.neighbours import make_systems, measure
+    from adaedl.measure.neighbour_systems import make_systems, measure
     from adaedl.measure.work import DecodingWork
     from adaedl.pairs.loading import load_pair
     from adaedl.system.threads import threads_in_use

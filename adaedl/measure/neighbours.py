@@ -7,27 +7,30 @@ alike. The results are the medians of these ratios over the cycles, with the sma
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from statistics import median
 
 import torch
 from tqdm import tqdm
 
-from adaedl.decoding import read_prompt
 from adaedl.errors import Sentence, UserError
-from adaedl.measure.bench import Job, check_repeats, rotated, run_lane, run_transformers
+from adaedl.measure.bench import check_repeats, rotated
 from adaedl.measure.forwards import machine
 from adaedl.measure.neighbour_engine import Engine, busy_processes, second_engine
-from adaedl.measure.peers import transformers as reference
-from adaedl.measure.prompts import BENCH_PROMPTS
-from adaedl.measure.work import DecodingWork
-from adaedl.metrics import BASELINE
+from adaedl.measure.neighbour_systems import (
+    LEAST_S,
+    MOST_S,
+    TEMPERATURE,
+    TRANSFORMERS_TOKENS,
+    System,
+    make_systems,
+    measure,
+)
 from adaedl.pairs.pair import Pair
-from adaedl.request import Sampling, check_run
+from adaedl.request import check_run
 from adaedl.system.control_groups import group_with_quota
 
 # What is measured in, by its name in the results.
@@ -42,25 +45,10 @@ CONDITIONS = {
 }
 BUSY = {"busy_1": 1, "busy_2": 2, "busy_4": 4}
 IDLE, ONE_THREAD, TWO_ENGINES, QUOTA = "idle", "one_thread", "two_engines", "quota_1"
-DRAFTING = "adaedl:threshold=0.2,score_temperature=1.0"
-TEMPERATURE = 0.7
 MAX_NEW_TOKENS = 32
-TRANSFORMERS_TOKENS = 8  # beside busy processes one may take a second and more
-LEAST_S = 1.0  # of a measurement, which repeats its text until then
-MOST_S = 3.0  # after which a text is cut
-MOST_RUNS = 100
 NO_GROUP = Sentence(
     "not measured: no control group with a CPU quota can be made here, which takes root on Linux"
 )
-
-
-@dataclass(frozen=True)
-class System:
-    """A system to measure: it writes one text at a time, and stops early when its time is up."""
-
-    system: str
-    lane: str
-    run: Callable[[float], DecodingWork]
 
 
 @dataclass
@@ -85,35 +73,6 @@ def check_neighbours(max_new_tokens: int, repeats: int, seed: int) -> None:
             max_new_tokens,
         )
     check_repeats(repeats)
-
-
-def make_systems(pair: Pair, max_new_tokens: int, seed: int) -> list[System]:
-    """Return our autoregressive lane, a drafting one and transformers' `generate`, each on the same prompt.
-
-    Raises:
-        UserError: the prompt does not fit, or transformers' model cannot be loaded.
-    """
-    prompt_ids = pair.encode(BENCH_PROMPTS[0])
-    context = read_prompt(pair, prompt_ids, max_new_tokens)
-    job = Job(prompt_ids, context, Sampling(TEMPERATURE), max_new_tokens, seed)
-    short = Job(prompt_ids, context, job.sampling, min(max_new_tokens, TRANSFORMERS_TOKENS), seed)
-    target = reference.target_model(pair)
-    lanes = [
-        System("adaedl", lane, lambda most_s, lane=lane: run_lane(pair, lane, job, most_s=most_s))
-        for lane in (BASELINE, DRAFTING)
-    ]
-    generate = partial(run_transformers, pair, target, short)
-    return [*lanes, System("transformers_generate", "generate", lambda most_s: generate(most_s=most_s))]
-
-
-def measure(system: System, least_s: float = LEAST_S, most_s: float = MOST_S) -> DecodingWork:
-    """Run a system's text until its clock has counted `least_s` seconds; return the total work."""
-    total = DecodingWork()
-    for _ in range(MOST_RUNS):
-        total.add(system.run(most_s))
-        if total.seconds >= least_s:
-            break
-    return total
 
 
 def neighbours_in_parts(
