@@ -1,7 +1,7 @@
 """When to stop drafting: every stopping rule, and the registry that names them.
 
-A new stopper is one file of this folder (docs/add-a-stopper.md); it is found by itself and follows those below in
-every list. docs/stoppers.md describes them all.
+A new stopper is one file of this folder (docs/add-a-stopper.md); it is found by itself and follows those
+below in every list. docs/stoppers.md describes them all.
 """
 
 from importlib import import_module

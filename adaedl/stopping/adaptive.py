@@ -8,14 +8,14 @@ from adaedl.stopping.settings import number, switch
 
 
 class AdaptiveStopper(ScoreStopper):
-    """A score stopper that adapts its threshold by the rule of Draft & Verify (Zhang et al., arXiv 2309.08168,
-    section 3.3), unless `adapt` is false.
+    """A score stopper that adapts its threshold by the rule of Draft & Verify (Zhang et al., arXiv
+    2309.08168, section 3.3), unless `adapt` is false.
 
-    The rule expects at least one verified draft a round. Without `keep_last` a round may drop its only draft and
-    so measure no acceptance. If nothing changed then, every later round would stop at such a token too, and pay
-    for a draft each time. So a round like that lowers the threshold by `epsilon`: nothing was measured that speaks
-    for stopping, and verifying the draft would have cost next to nothing more. It is the whole `epsilon`, because
-    `beta2` smooths the noise of measured rates and here there is none.
+    The rule expects at least one verified draft a round. Without `keep_last` a round may drop its only draft
+    and so measure no acceptance. If nothing changed then, every later round would stop at such a token too,
+    and pay for a draft each time. So a round like that lowers the threshold by `epsilon`: nothing was
+    measured that speaks for stopping, and verifying the draft would have cost next to nothing more. It is the
+    whole `epsilon`, because `beta2` smooths the noise of measured rates and here there is none.
     """
 
     threshold: float = number(
@@ -35,11 +35,23 @@ class AdaptiveStopper(ScoreStopper):
         0.01, 0, 1, "threshold step", "By how much a round may change λ, before smoothing.", symbol="ε"
     )
     beta1: float = number(
-        0.5, 0, 1, "smoothing of the acceptance rate", "Weight of earlier rounds in α.", symbol="β₁"
+        0.5,
+        0,
+        1,
+        "smoothing of the acceptance rate",
+        "Weight of earlier rounds in the acceptance rate α.",
+        symbol="β₁",
     )
-    beta2: float = number(0.9, 0, 1, "smoothing of the threshold", "Weight of the present λ.", symbol="β₂")
+    beta2: float = number(
+        0.9, 0, 1, "smoothing of the threshold", "Weight of the old λ in the new one.", symbol="β₂"
+    )
     target_rate: float = number(
-        0.9, 0, 1, "target acceptance rate", "λ falls while α is above this, and rises otherwise.", symbol="α*"
+        0.9,
+        0,
+        1,
+        "target acceptance rate",
+        "λ falls while α is above this, and rises otherwise.",
+        symbol="α*",
     )
 
     def __init__(self, **settings: Any):

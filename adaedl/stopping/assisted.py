@@ -1,4 +1,4 @@
-"""The stoppers of assisted generation in transformers: its draft length schedule and its confidence threshold."""
+"""The stoppers of assisted generation in transformers: a schedule and a confidence threshold."""
 
 from typing import Any
 

@@ -5,15 +5,15 @@ from typing import Any
 
 from adaedl.stopping.adaptive import AdaEDL, MaxConfidence
 from adaedl.stopping.base import DistributionStopper, DraftStep
-from adaedl.stopping.static import SVIP, Margin
 from adaedl.stopping.registry import register_stopper
 from adaedl.stopping.settings import number
+from adaedl.stopping.static import SVIP, Margin
 
 
 @register_stopper
 class Bandit(DistributionStopper):
-    """TapOut's sequence-level bandit: UCB1 chooses one of several training-free rules for each round, from the
-    rewards of earlier rounds.
+    """TapOut's sequence-level bandit: UCB1 chooses one of several training-free rules for each round, from
+    the rewards of earlier rounds.
 
     As in the paper: one choice a round; UCB1, mean reward + √(2·ln t / n) (Auer et al., 2002), each arm once
     first; the reward blends the accepted length and the acceptance rate,
@@ -45,7 +45,7 @@ class Bandit(DistributionStopper):
 
     @property
     def arm(self) -> int:
-        """The arm of this round: the first that was never played, else the one with the highest upper bound."""
+        """The arm of this round: the first that was never played, else the one with the highest bound."""
         if 0 in self.plays:
             return self.plays.index(0)
         explore = 2 * math.log(sum(self.plays))

@@ -1,8 +1,8 @@
 """What every stopper is: the base classes, and the numbers they are given.
 
-Stoppers see only the draft distribution, so no stopper can change the target's output: it only decides how many
-drafted tokens the target verifies at once. The token in hand when a stopper says stop is kept and verified,
-because its draft is already paid for; `keep_last=false` drops it.
+Stoppers see only the draft distribution, so no stopper can change the target's output: it only decides how
+many drafted tokens the target verifies at once. The token in hand when a stopper says stop is kept and
+verified, because its draft is already paid for; `keep_last=false` drops it.
 """
 
 import math
@@ -45,7 +45,7 @@ class DraftStep:
 
 
 def acceptance_lower_bound(entropy: float, gamma: float = 0.2) -> float:
-    """Return AdaEDL's estimated lower bound on β, 1 − sqrt(γ·H(q)) (arXiv 2410.18351, eq. 3); entropy in nats."""
+    """Return 1 − sqrt(γ·H(q)), AdaEDL's estimated lower bound on β (arXiv 2410.18351, eq. 3); H in nats."""
     return 1 - math.sqrt(gamma * max(entropy, 0.0))
 
 
@@ -59,9 +59,8 @@ class Stopper:
         name: how specs and traces call it: lower-case letters, digits and underscores.
         summary: what it does, in one sentence.
         source: where it was published.
-        compares: what its score is, in words, such as “top probability”; None for a rule without a name for it.
-        stops_because: why it stopped, in words that may hold {count}, the tokens drafted; only for a rule that
-            compares nothing.
+        compares: what its score is, in words, such as “top probability”; None where “score” will do.
+        stops_because: why it stopped, where it compares nothing; {count} stands for the tokens drafted.
         looks_at: what its decisions depend on, besides the position in the round.
         replay_only: whether it needs to know what only a recording can tell.
 
@@ -144,15 +143,14 @@ class DistributionStopper(Stopper):
     keep_last: bool = switch(
         True,
         "keep the last token",
-        "Verify the token in hand when drafting stops, since its draft is already paid for; otherwise drop it.",
+        "Verify the token in hand when drafting stops, since its draft is paid for; otherwise drop it.",
     )
     score_temperature: float | None = number(
         None,
         0.01,
         10,
         "score temperature",
-        "Temperature at which the draft distribution is scored; by default the sampling temperature, or 1 where "
-        "that is 0.",
+        "Temperature at which q is scored; by default the sampling temperature, or 1 where that is 0.",
     )
 
 

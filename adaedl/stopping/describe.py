@@ -18,7 +18,11 @@ SIGNALS = {
     "acceptance": "measured acceptance",
     "times": "measured times",
 }
-SWEEPS = {"lambda": "a curve over λ", "k": "a curve over k", "flat": "one level, since it has neither λ nor k"}
+SWEEPS = {
+    "lambda": "a curve over λ",
+    "k": "a curve over k",
+    "flat": "one level, since it has neither λ nor k",
+}
 
 
 def describe_stoppers() -> str:
@@ -74,22 +78,30 @@ def stoppers_page() -> str:
     """Return docs/stoppers.md; `python -m adaedl.stopping > docs/stoppers.md` writes it."""
     introduction = (
         "# Stoppers\n\n"
-        "Made from the stoppers' own declarations (adaedl/stopping) by `python -m adaedl.stopping > docs/stoppers.md`.\n"
-        "A lane is written as a spec, `name` or `name:setting=value,setting=value`; a setting that is left out has its\n"
-        "default. [Add a stopper](add-a-stopper.md) says how to write one.\n"
+        "Generated from adaedl/stopping by `python -m adaedl.stopping > docs/stoppers.md`.\n\n"
+        "A lane is written as a spec, `name` or `name:setting=value,setting=value`; a setting that is left\n"
+        "out has its default. [Add a stopper](add-a-stopper.md) says how to write one.\n"
     )
     return "\n".join([introduction, *(_section(stopper) for stopper in STOPPERS.values())])
 
 
 def _section(stopper: type[Stopper]) -> str:
-    looks_at = ", ".join(SIGNALS[name] for name in stopper.looks_at) or "nothing but the position in the round"
+    looks_at = (
+        ", ".join(SIGNALS[name] for name in stopper.looks_at) or "nothing but the position in the round"
+    )
     facts = {
         "Source": stopper.source,
         "Looks at": looks_at + (", and what a recording knows" if stopper.replay_only else ""),
         "In Explore": SWEEPS[sweep_of(stopper)],
         "Code": f"{stopper.__module__.replace('.', '/')}.py",
     }
-    lines = [f"## {stopper.name}", "", stopper.summary, "", *(f"- {key}: {value}" for key, value in facts.items())]
+    lines = [
+        f"## {stopper.name}",
+        "",
+        stopper.summary,
+        "",
+        *(f"- {key}: {value}" for key, value in facts.items()),
+    ]
     settings = settings_of(stopper)
     if settings:
         lines += ["", "| setting | default | range | what it does |", "|---|---|---|---|"]

@@ -1,7 +1,7 @@
 """How a stopper declares its settings: one class attribute each, with everything that any reader needs.
 
-Specs, error sentences, the command line's help, docs/stoppers.md, the lane editor and Explore's sliders are all
-made from these declarations.
+Specs, error sentences, the command line's help, docs/stoppers.md, the lane editor and Explore's sliders are
+all made from these declarations.
 """
 
 from dataclasses import dataclass

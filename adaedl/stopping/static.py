@@ -1,4 +1,4 @@
-"""Stoppers that compare a score of the draft distribution with a threshold that never moves: SVIP and margin."""
+"""Stoppers that compare a score with a threshold that never moves: SVIP and margin."""
 
 from typing import Any
 

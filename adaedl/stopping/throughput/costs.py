@@ -4,24 +4,25 @@ from typing import NamedTuple
 
 from adaedl.stopping.throughput.running_line import RunningLine
 
-# Of every sum, kept each round: about the last 50 rounds count, enough to average out the noise of single rounds
-# and few enough to follow a text whose difficulty changes. Forgetting nothing moves the speed by half a percent.
+# Share of every sum that is kept each round. About the last 50 rounds count: enough to average out the noise
+# of single rounds, few enough to follow a text whose difficulty changes. Forgetting nothing moves the speed
+# by half a percent at most.
 DECAY = 0.98
-# The spread of draft lengths at which a measured slope counts as much as the average cost. Lengths that hardly
-# differ tell nothing but noise: five rounds of one token more or less than the mean weigh as much as the average.
-# Half or double of it moves the speed by half a percent at most.
+# The spread of draft lengths, Σ (length − mean)², at which a measured slope counts as much as the average
+# cost. Where lengths hardly differ a slope is mostly noise; five rounds one token off the mean make up this
+# spread. Half or double moves the speed by half a percent at most.
 PRIOR_SPREAD = 5.0
-# Cost of a draft, in tokens, before the first was timed: a drafter of a tenth of the target's step, which is what
-# small drafters take. It decides the first round alone.
+# Cost of a draft, in tokens, before the first was timed: a small drafter's step takes about a tenth of a
+# target step. Only the first round that drafts depends on it.
 FIRST_COST = 0.1
 
 
 class Costs(NamedTuple):
-    """Running sums for estimating the marginal cost of one more draft token, expressed in tokens at the current
-    throughput."""
+    """Running sums for estimating the marginal cost of one more draft token, expressed in tokens at the
+    current throughput."""
 
-    drafting: RunningLine = RunningLine()  # (drafted tokens, seconds besides verification), rounds that drafted
-    verifying: RunningLine = RunningLine()  # (drafted tokens, seconds of verification), all rounds
+    drafting: RunningLine = RunningLine()  # seconds besides verification, over draft steps
+    verifying: RunningLine = RunningLine()  # seconds of verification, over draft steps
     tokens: float = 0.0
     seconds: float = 0.0
 
