@@ -22,6 +22,7 @@ from components.parts.assets import ASSETS
 FOLDER = ASSETS / "examples" / "recordings"
 PROMPT = "Explain how the water cycle works, step by step."
 TEMPERATURES = (0.0, 0.7, 1.0)
+FILES = {temperature: f"temperature-{temperature:g}.json" for temperature in TEMPERATURES}
 TOKENS = 256
 DEPTH = 16
 
@@ -88,7 +89,7 @@ def make_shipped() -> Iterator[str]:
         trace = new_trace(pair, PROMPT, specs, sampling, max_new_tokens=TOKENS, seed=0)
         for _ in race(pair, trace):
             pass
-        file = FOLDER / f"temperature-{temperature:g}.json"
+        file = FOLDER / FILES[temperature]
         measured = measured_lanes(trace)
         file.write_text(envelope(recording, measured) + "\n", "utf-8")
         errors = model_errors(recording, measured)
@@ -102,7 +103,7 @@ def write_index() -> None:
     """The list of shipped recordings that the page reads."""
     entries = [
         {
-            "file": f"temperature-{temperature:g}.json",
+            "file": FILES[temperature],
             "temperature": temperature,
             "prompt": PROMPT,
             "title": {"en": f"temperature {temperature:g}", "zh": f"温度 {temperature:g}"},

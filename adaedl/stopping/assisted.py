@@ -12,7 +12,7 @@ class Heuristic(Stopper):
     name = "heuristic"
     summary = "Two tokens more after a full acceptance, one fewer otherwise."
     source = "transformers, num_assistant_tokens_schedule='heuristic'"
-    stops_because = "its draft length is {count} now"
+    stops_because = "its draft length is {} now"
     looks_at = ("acceptance",)
 
     k: int = draft_length(

@@ -60,7 +60,7 @@ class Stopper:
         summary: what it does, in one sentence.
         source: where it was published.
         compares: what its score is, in words, such as “top probability”; None where “score” will do.
-        stops_because: why it stopped, where it compares nothing; {count} stands for the tokens drafted.
+        stops_because: why it stopped, where it compares nothing; {} stands for the tokens drafted.
         looks_at: what its decisions depend on, besides the position in the round.
         replay_only: whether it needs to know what only a recording can tell.
 
