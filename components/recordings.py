@@ -22,7 +22,6 @@ from components.parts.assets import ASSETS
 FOLDER = ASSETS / "examples" / "recordings"
 PROMPT = "Explain how the water cycle works, step by step."
 TEMPERATURES = (0.0, 0.7, 1.0)
-FILES = {temperature: f"temperature-{temperature:g}.json" for temperature in TEMPERATURES}
 TOKENS = 256
 DEPTH = 16
 
@@ -89,7 +88,7 @@ def make_shipped() -> Iterator[str]:
         trace = new_trace(pair, PROMPT, specs, sampling, max_new_tokens=TOKENS, seed=0)
         for _ in race(pair, trace):
             pass
-        file = FOLDER / FILES[temperature]
+        file = FOLDER / f"temperature-{temperature:g}.json"
         measured = measured_lanes(trace)
         file.write_text(envelope(recording, measured) + "\n", "utf-8")
         errors = model_errors(recording, measured)
@@ -103,7 +102,7 @@ def write_index() -> None:
     """The list of shipped recordings that the page reads."""
     entries = [
         {
-            "file": FILES[temperature],
+            "file": f"temperature-{temperature:g}.json",
             "temperature": temperature,
             "prompt": PROMPT,
             "title": {"en": f"temperature {temperature:g}", "zh": f"温度 {temperature:g}"},

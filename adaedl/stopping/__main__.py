@@ -2,4 +2,5 @@
 
 from adaedl.stopping.describe import stoppers_page
 
-print(stoppers_page(), end="")
+if __name__ == "__main__":
+    print(stoppers_page(), end="")

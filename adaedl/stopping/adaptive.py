@@ -82,7 +82,7 @@ class AdaEDL(AdaptiveStopper):
     compares = "bound"
     looks_at = ("entropy", "acceptance")
 
-    threshold = AdaptiveStopper.threshold
+    threshold = AdaptiveStopper.threshold  # here too, to stand before γ in specs
     gamma: float = number(
         0.2,
         0,

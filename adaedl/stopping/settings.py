@@ -100,10 +100,7 @@ def longest_draft(**more) -> Any:
 
 
 def settings_of(stopper: type) -> dict[str, Setting]:
-    """Return the settings a stopper class declares, its own first and then those of its bases."""
-    found: dict[str, Setting] = {}
-    for cls in stopper.__mro__:
-        for name, value in vars(cls).items():
-            if isinstance(value, Setting):
-                found.setdefault(name, value)
-    return found
+    """Return the settings of a stopper class, its own first and then those of its bases. A class that gives a
+    setting of its base a plain value has no such setting."""
+    names = dict.fromkeys(name for cls in stopper.__mro__ for name in vars(cls))
+    return {name: value for name in names if isinstance(value := getattr(stopper, name), Setting)}

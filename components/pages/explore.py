@@ -1,5 +1,4 @@
-"""The Explore page: record a prompt once, then every slider answers in the browser (assets/js/explore). Only
-lanes of stoppers whose rule does not run there are replayed here."""
+"""The Explore page: record a prompt once, then every slider answers in the browser (assets/js/explore)."""
 
 import json
 import logging
@@ -21,8 +20,8 @@ from components.parts.messages import say, say_error
 from components.parts.settings import RaceSettings, read_seed, whole
 from components.parts.texts import text
 from components.recordings import PROMPT, envelope, measured_lanes
-from components.serving import explore_replay
 from components.serving.answers import FAILED
+from components.serving.explore_replay import lane_replayer
 from components.serving.hosting import host
 from components.serving.jobs import GRACE_S
 from components.serving.models_state import ModelsState
@@ -31,8 +30,6 @@ from components.serving.recording_execution import recorded_parts
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 TOKENS = 128  # of a recording, where the host allows as many
-
-REPLAY_WAIT_S = 60  # that Explore's replays on the server wait for the device's thread
 
 log = logging.getLogger(__name__)
 
@@ -121,13 +118,8 @@ def explore_view(models: ModelsState, job: gr.HTML) -> None:
         opener = gr.UploadButton(
             text("explore.open"), file_types=[".json"], type="binary", min_width=150, elem_id="open-recording"
         )
-
-    def replay_lanes(asked: dict) -> dict:
-        # In the device's thread, so that it never runs beside a round of a race and slows its clock.
-        return models.on_device(explore_replay.replay_lanes, asked).result(REPLAY_WAIT_S)
-
     measured = browser_part("measured", "", module="explore/measured")
-    explored = browser_part("explore", "", module="explore/explore", server_functions=[replay_lanes])
+    explored = browser_part("explore", "", module="explore/explore", server_functions=[lane_replayer(models)])
 
     inputs = [prompt, temperature, tokens, seed, at_1]
 

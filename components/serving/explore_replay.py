@@ -1,6 +1,7 @@
 """Lanes for Explore that the server replays: those of stoppers whose rule does not run in the browser."""
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -11,12 +12,30 @@ from adaedl.replay.recording import Recording
 from adaedl.replay.replay import replay
 from adaedl.replay.times import Times
 from adaedl.trace import Lane
+from components.parts.folders import ASSETS
 from components.parts.texts import in_all_languages
-from components.recordings import FILES, FOLDER
+from components.serving.models_state import ModelsState
 
+SHIPPED = ASSETS / "examples" / "recordings"
 MOST_LANES = 64  # in one request, as assets/js/explore/server_lanes.js sends them
+WAIT_S = 60
 
 _TIMES = TypeAdapter(Times)
+
+
+def lane_replayer(models: ModelsState) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return `replay_lanes` as the page's server function. It runs in the device's thread, so that no replay
+    goes on beside a round of a race and slows its clock.
+
+    Raises (where it is called):
+        TimeoutError: the device's thread has other work for longer than WAIT_S.
+    """
+
+    def on_device(asked: dict[str, Any]) -> dict[str, Any]:
+        return models.on_device(replay_lanes, asked).result(WAIT_S)
+
+    on_device.__name__ = replay_lanes.__name__  # by which the browser calls it
+    return on_device
 
 
 def replay_lanes(asked: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +107,7 @@ def _refusal(error: Exception) -> dict[str, Any]:
 
 @lru_cache(maxsize=2)  # a visitor's sliders ask for the same one again and again
 def _recording(asked: str) -> Recording:
-    if asked in FILES.values():
-        envelope = json.loads((FOLDER / asked).read_text("utf-8"))
-        return Recording.from_json(json.dumps(envelope["recording"]))
+    # Only names of the list, so that no other file can be named.
+    if asked in (entry["file"] for entry in json.loads((SHIPPED / "index.json").read_text("utf-8"))):
+        asked = json.dumps(json.loads((SHIPPED / asked).read_text("utf-8"))["recording"])
     return Recording.from_json(asked)
