@@ -135,6 +135,15 @@ def check_different_files(args: argparse.Namespace) -> None:
         names[path] = name
 
 
+def add_lanes_argument(command: Parser, help: str) -> None:
+    """Declare --lanes; the command's help then ends with all stoppers."""
+    from adaedl.stopping import describe_stoppers
+
+    command.add_argument("--lanes", help=help)
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.epilog = describe_stoppers()
+
+
 def make_parser(with_distill: bool = True) -> Parser:
     """The parser of the whole command line. The steps of `distill` bring their own arguments, which the
     other commands need not wait for."""
@@ -161,7 +170,7 @@ def make_parser(with_distill: bool = True) -> Parser:
 
     command = add("race", race, "Race several stoppers on one prompt.")
     command.add_argument("prompt", metavar="PROMPT", help="what to answer; - reads it from stdin")
-    command.add_argument("--lanes", help="stoppers, such as autoregressive,fixed:k=5,adaedl:gamma=0.2")
+    add_lanes_argument(command, "stoppers, such as autoregressive,fixed:k=5,adaedl:gamma=0.2")
     add_text_arguments(command)
     command.add_argument(
         "--verification",
@@ -172,7 +181,7 @@ def make_parser(with_distill: bool = True) -> Parser:
 
     command = add("record", record, "Record a text once, then replay every stopper on it in milliseconds.")
     command.add_argument("prompt", metavar="PROMPT", help="what to answer; - reads it from stdin")
-    command.add_argument("--lanes", help="stoppers to replay (default: all, oracle too)")
+    add_lanes_argument(command, "stoppers to replay (default: all, oracle too)")
     add_text_arguments(command)
     command.add_argument(
         "--depth", type=int, default=12, metavar="N", help="drafts from each position (default 12)"
@@ -200,7 +209,7 @@ def make_parser(with_distill: bool = True) -> Parser:
     )
     command.add_argument("--count", type=int, metavar="N", help="built-in prompts of each kind (default all)")
     command.add_argument("--temperatures", metavar="T,T,…", help="default 0,0.7,1.0")
-    command.add_argument("--lanes", help="stoppers (default: a few of each sort)")
+    add_lanes_argument(command, "stoppers (default: a few of each sort)")
     command.add_argument("--seeds", metavar="S,S,…", default="0", help="default 0")
     command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
     command.add_argument(
@@ -247,7 +256,7 @@ def make_parser(with_distill: bool = True) -> Parser:
         "--prompts", type=Path, metavar="FILE", help="one prompt a line (default: 8 built-in ones)"
     )
     command.add_argument("--temperatures", metavar="T,T,…", help="default 0,0.7,1.0,1.3")
-    command.add_argument("--lanes", help="stoppers (default: fixed:k=1 to 6, adaedl, max_confidence)")
+    add_lanes_argument(command, "stoppers (default: fixed:k=1 to 6, adaedl, max_confidence)")
     command.add_argument("--max-new-tokens", type=int, metavar="N", help="for each text (default 96)")
     command.add_argument(
         "--repeats", type=int, metavar="N", help="of everything (default 1, with --neighbours 3)"
@@ -441,16 +450,9 @@ def record(args: argparse.Namespace) -> int:
 
 def within(name: str, depth: int) -> str:
     """A stopper that drafts no deeper than this, and the oracle just as deep."""
-    from adaedl.stopping import format_spec, make_stopper
+    from adaedl.stopping import format_spec, limit_draft, make_stopper
 
-    stopper = make_stopper(name)
-    settings = {
-        setting: min(value, depth) if setting in ("k", "max_draft") else value
-        for setting, value in stopper.settings.items()
-    }
-    if name == "oracle":
-        settings["max_draft"] = depth
-    return format_spec(type(stopper)(**settings))
+    return format_spec(limit_draft(make_stopper(name), depth))
 
 
 def judged_at(lane: str, score_temperature: float | None) -> str:

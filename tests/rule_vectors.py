@@ -1,4 +1,4 @@
-"""Decisions of stoppers over all of their settings, and a browser that makes them again with the JavaScript rules."""
+"""Decisions of stoppers over all their settings, and a page where JavaScript rules make them again."""
 
 import math
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def differences(page: Page, stopper: type[Stopper], source: str) -> list[str]:
 
 
 def variants(stopper: type[Stopper]) -> Iterator[Stopper]:
-    """Yield a stopper at its defaults, with each setting at several values of its range, and with all at random."""
+    """Yield a stopper at its defaults, with each setting at several values, and with all at random."""
     values = {name: list(_values(setting)) for name, setting in settings_of(stopper).items()}
     chosen = [{}, *({name: value} for name, each in values.items() for value in each)]
     random = Random(1)
@@ -94,8 +94,8 @@ def _values(setting) -> Iterator:
 
 
 def record(stopper: Stopper, random: Random) -> tuple[list, list]:
-    """Play rounds of random drafts; returns the calls as JSON takes them, and the answer to each, after what the
-    constructor made of the settings."""
+    """Play rounds of random drafts; returns the calls as JSON takes them and the answer to each. Before those
+    stands what the constructor made of the settings."""
     calls, answers = [], [{"max_draft": stopper.max_draft, "keep_last": stopper.keep_last}]
 
     def call(name: str, *given, answer=None) -> None:

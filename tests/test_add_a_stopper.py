@@ -84,7 +84,7 @@ def test_the_help_of_every_command_with_lanes_describes_it(stopper, command, cap
 def test_the_lane_editor_offers_it(stopper):
     told = next(each for each in json.loads(stoppers_json()) if each["name"] == NAME)
     assert told["summary"] == {"en": stopper.summary, "zh": stopper.summary}  # English until there is Chinese
-    assert [setting["name"] for setting in told["settings"]][0] == "threshold"
+    assert told["settings"][0]["name"] == "threshold"
     assert (told["sweep"], told["rule"]) == ("lambda", False)
     assert check_lane(f"{NAME}:threshold=0.30")["spec"] == NAME
 

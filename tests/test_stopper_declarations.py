@@ -142,8 +142,7 @@ def test_the_page_is_given_every_declaration_in_both_languages():
     assert (h["slider"], h["complement"]) == ("lambda", True)
 
 
-# What is particular about single ones: the baseline and the ceiling, the stopper that Explore highlights at first,
-# and lanes that examples and lessons run.
+# What is particular about single ones: the baseline, and the stopper that pages show first.
 NAMED = {
     "explore/settings.js": {"autoregressive", "adaedl"},
     "explore/styles.js": {"autoregressive"},
@@ -156,7 +155,7 @@ NAMED = {
 
 
 def test_no_javascript_lists_stoppers_or_their_settings():
-    quoted = re.compile(r"[\"'`](%s)[\"'`]" % "|".join(STOPPERS))
+    quoted = re.compile(rf"[\"'`]({'|'.join(STOPPERS)})[\"'`]")
     numbers = {"margin", "fixed"}  # words of other things too
     for file in (ASSETS / "js").rglob("*.js"):
         name = file.relative_to(ASSETS / "js").as_posix()

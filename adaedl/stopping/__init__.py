@@ -32,7 +32,7 @@ from adaedl.stopping.settings import (
     settings_of,
     switch,
 )
-from adaedl.stopping.specs import format_spec, make_stopper, split_specs
+from adaedl.stopping.specs import format_spec, limit_draft, make_stopper, split_specs
 
 # isort: off
 # The order in every menu and table.
@@ -77,6 +77,7 @@ __all__ = [
     "describe_stoppers",
     "draft_length",
     "format_spec",
+    "limit_draft",
     "longest_draft",
     "make_stopper",
     "number",

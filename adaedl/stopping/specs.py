@@ -45,6 +45,18 @@ def format_spec(stopper: Stopper) -> str:
     return f"{stopper.name}:{values}" if values else stopper.name
 
 
+def limit_draft(stopper: Stopper, depth: int) -> Stopper:
+    """Return a fresh stopper with the same settings that drafts at most `depth` tokens a round, as a recording
+    of that depth needs; one that can only be replayed drafts up to just as many."""
+    declared = settings_of(type(stopper))
+    limited = {
+        name: depth if stopper.replay_only else min(value, depth)
+        for name, value in stopper.settings.items()
+        if declared[name].limits_draft
+    }
+    return type(stopper)(**stopper.settings | limited)
+
+
 def split_specs(text: str) -> list[str]:
     """`a,b:x=1,y=2,c` → [`a`, `b:x=1,y=2`, `c`]: a comma followed by key=value continues a spec."""
     specs: list[str] = []
