@@ -10,7 +10,7 @@ from adaedl.replay.recording import Recording
 from adaedl.replay.replay import replay
 from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS
-from components.parts.assets import ASSETS
+from components.parts.folders import ASSETS
 from components.parts.recordings import DEPTH, PROMPT, envelope, measured_lanes
 
 FOLDER = ASSETS / "examples" / "recordings"

@@ -7,7 +7,7 @@ from adaedl.decoding.describe import TOP_DIGITS
 from adaedl.metrics import compute_metrics
 from adaedl.request import MAX_LANES
 from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace
-from components.parts.assets import ASSETS
+from components.parts.folders import ASSETS
 
 TOKENS = 512  # a lane, the most that the page asks for where its host says no other number
 

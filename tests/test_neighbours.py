@@ -19,16 +19,8 @@ from adaedl.cli.main import main
 from adaedl.errors import UserError
 from adaedl.measure import neighbours
 from adaedl.measure.neighbour_engine import busy_processes, second_engine
-from adaedl.measure.neighbours import (
-    CONDITIONS,
-    IDLE,
-    ONE_THREAD,
-    QUOTA,
-    TWO_ENGINES,
-    Measured,
-    measure,
-    result_row,
-)
+from adaedl.measure.neighbour_systems import measure
+from adaedl.measure.neighbours import CONDITIONS, IDLE, ONE_THREAD, QUOTA, TWO_ENGINES, Measured, result_row
 from adaedl.measure.work import DecodingWork
 from adaedl.metrics import BASELINE
 from adaedl.models.transformers import TransformersRunner

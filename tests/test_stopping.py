@@ -17,9 +17,10 @@ from adaedl.stopping import (
     check_live,
     format_spec,
     make_stopper,
-    setting_names,
+    settings_of,
     split_specs,
 )
+from adaedl.stopping.throughput.rule import RETRY_ROUNDS
 
 quickly = settings(max_examples=100, deadline=None)
 
@@ -165,7 +166,8 @@ def test_throughput_believes_more_than_the_bound_where_fewer_are_rejected_than_t
         stopper.observe(1, number % 20 > 2)  # 85% accepted, where the bounds promise 55%
     # Some 50 are remembered, of which a share of 0.15 was rejected and one of 0.45 given up.
     rejects = (0.15 * 50 + 20 * 0.7) / (0.45 * 50 + 20)
-    assert stopper._acceptance(0.2) == pytest.approx(1 - 0.8 * rejects, abs=0.05)  # in a bin without drafts
+    in_an_empty_bin = stopper.acceptance_probability(0.2)
+    assert in_an_empty_bin == pytest.approx(1 - 0.8 * rejects, abs=0.05)
 
 
 def test_throughput_holds_the_gain_against_what_a_draft_costs_at_the_speed_so_far():
@@ -201,7 +203,7 @@ def test_throughput_learns_nothing_of_longer_verifications_from_rounds_of_one_le
         stopper.observe(drafts, drafts)
         stopper.observe_times(drafts + 1, 0.1 + 0.001 * (number % 7), 0.15)
     costs = stopper.costs
-    mean = costs.drafting_s / costs.steps * costs.tokens / costs.seconds
+    mean = costs.drafting.y / costs.drafting.x * costs.tokens / costs.seconds
     assert costs.of_one_more == pytest.approx(mean)
     assert costs.of_the_first == pytest.approx(mean)
 
@@ -246,7 +248,7 @@ def test_a_copy_of_throughput_goes_its_own_way():
     clone.should_stop(step(entropy=1.0))
     clone.observe(1, 1)
     clone.observe_times(2, 1.0, 1.1)
-    assert (sum(stopper.drafts), stopper.bounds, stopper.costs.rounds) == (0, (), 0)
+    assert (sum(stopper.drafts), stopper.bounds, stopper.costs.verifying.count) == (0, (), 0)
 
 
 def test_the_oracle_stops_after_what_is_acceptable():
@@ -371,7 +373,7 @@ def test_throughput_comes_to_draft_none_where_first_drafts_are_dropped():
         else:
             stopper.observe(0, 0)
             stopper.observe_times(1, 1.0, 1.0)
-    assert sum(drafting[100:]) <= 100 / stopper.RETRY + 1
+    assert sum(drafting[100:]) <= 100 / RETRY_ROUNDS + 1
     assert (sum(stopper.drafts), sum(stopper.accepted)) == (0, 0)  # dropped drafts say nothing of acceptance
 
 
@@ -486,7 +488,7 @@ numbers = {
 @st.composite
 def stoppers(draw) -> Stopper:
     cls = STOPPERS[draw(st.sampled_from(sorted(STOPPERS)))]
-    chosen = [name for name in setting_names(cls) if draw(st.booleans())]
+    chosen = [name for name in settings_of(cls) if draw(st.booleans())]
     return cls(**{name: draw(numbers[name]) for name in chosen})
 
 

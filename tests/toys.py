@@ -181,9 +181,10 @@ class Resting(Stopper):
     """Drafts two tokens in every second round, and none in the others."""
 
     name = "resting"
+    max_draft = 2
 
     def __init__(self):
-        super().__init__(max_draft=2)
+        super().__init__()
         self.drafts = False
 
     def begin_round(self) -> bool:

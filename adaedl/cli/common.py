@@ -6,11 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from textwrap import wrap
 
 from adaedl.errors import Sentence, UserError
 from adaedl.pairs.presets import DEFAULT_PAIR
-from adaedl.stopping import STOPPERS, make_stopper
+from adaedl.stopping import describe_stoppers
 from adaedl.system import interrupts
 from adaedl.system.files import Output, check_writable, exclusive, write_file
 
@@ -49,21 +48,7 @@ def add_lanes_option(command: argparse.ArgumentParser, help: str) -> None:
     """Declare --lanes; the command's help then ends with a list of all stoppers."""
     command.add_argument("--lanes", help=help)
     command.formatter_class = argparse.RawDescriptionHelpFormatter
-    command.epilog = stopper_list()
-
-
-def stopper_list() -> str:
-    """Return every stopper with what it does and its settings, for the help."""
-    lines = ["stoppers, each with its settings:"]
-    for name, stopper in STOPPERS.items():
-        settings = [f"{key}={_as_in_spec(value)}" for key, value in make_stopper(name).settings.items()]
-        first, *rest = wrap(stopper.summary, 80) + wrap(", ".join(settings), 80)
-        lines += [f"  {name:<15} {first}", *(f"{'':<17} {line}" for line in rest)]
-    return "\n".join(lines)
-
-
-def _as_in_spec(value) -> str:
-    return str(value).lower() if isinstance(value, bool | None) else str(value)
+    command.epilog = describe_stoppers()
 
 
 def load(args: argparse.Namespace):

@@ -11,7 +11,7 @@ from adaedl.cli.inputs import read_prompt
 from adaedl.cli.tables import describe_pair, metrics_table, printable
 from adaedl.errors import UserError
 from adaedl.request import Sampling, check_race
-from adaedl.stopping import STOPPERS, format_spec, make_stopper, split_specs
+from adaedl.stopping import STOPPERS, format_spec, limit_draft, make_stopper, split_specs
 from adaedl.system import interrupts
 
 SUMMARY = "Record a text once, then replay every stopper on it in milliseconds."
@@ -87,14 +87,7 @@ def lanes_to_replay(asked: str | None, depth: int, score_temperature: float | No
 
 def limit_depth(name: str, depth: int) -> str:
     """Return the spec of a stopper that drafts at most `depth` tokens; the oracle, exactly as many."""
-    stopper = make_stopper(name)
-    settings = {
-        setting: min(value, depth) if setting in ("k", "max_draft") else value
-        for setting, value in stopper.settings.items()
-    }
-    if name == "oracle":
-        settings["max_draft"] = depth
-    return format_spec(type(stopper)(**settings))
+    return format_spec(limit_draft(make_stopper(name), depth))
 
 
 def judge_at(lane: str, score_temperature: float | None) -> str:

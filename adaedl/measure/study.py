@@ -23,7 +23,7 @@ SCORED = "adaedl:score_temperature=1.0"
 OURS = "throughput:score_temperature=1.0"
 OURS_AS_SAMPLED = "throughput"
 ORACLE = "oracle"
-FIXED = {f"k={k}": format_spec(Fixed(k)) for k in range(1, 9)}
+FIXED = {f"k={k}": format_spec(Fixed(k=k)) for k in range(1, 9)}
 RIVALS = ("max_confidence", "svip", "margin", "heuristic", "confidence", "bandit")
 THRESHOLDS = {value: f"adaedl:threshold={value}" for value in (0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8)} | {
     0.4: ADAEDL

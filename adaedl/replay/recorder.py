@@ -322,7 +322,7 @@ class Probe(Stopper):
     name = "probe"
 
     def __init__(self, depth: int):
-        super().__init__(max_draft=max(depth, 1))
+        super().__init__()
         self.max_draft = self.depth = depth
         self.lengths = cycle(_from_ends(depth) or [1])
         self.length = next(self.lengths)

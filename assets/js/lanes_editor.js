@@ -1,9 +1,10 @@
 // The editor of lanes: a row of chips, the menu that adds one, and the form of the lane that is being edited.
-// Its value is a JSON list of specs such as "adaedl:threshold=0.5"; what stoppers there are and what they
-// take comes from the server (components/parts/lanes_editor.py), which also checks every change.
+// Its value is a JSON list of specs such as "adaedl:threshold=0.5". What stoppers there are and what they take is
+// declared in stoppers.js; the server (components/parts/lanes_editor.py) checks every change.
 
 import { make } from "./make.js";
-import { has, said, t } from "./text.js";
+import { declared, labelOf, stoppers, summaryOf } from "./stoppers.js";
+import { said, t } from "./text.js";
 
 /** "adaedl:threshold=0.5" → {name: "adaedl", settings: {threshold: "0.5"}} */
 export function parseSpec(spec) {
@@ -14,12 +15,11 @@ export function parseSpec(spec) {
 
 /** The inverse of parseSpec. */
 export function formatSpec({ name, settings }) {
-  const items = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+  const items = Object.entries(settings).map(([key, value]) => `${key}=${value ?? "none"}`);
   return items.length ? `${name}:${items.join(",")}` : name;
 }
 
 export function mount({ element, props, watch, server }) {
-  const stoppers = new Map(props.stoppers.map((stopper) => [stopper.name, stopper]));
   let specs = [];
   let edited = null; // the number of the lane whose form is open
   let adding = false;
@@ -57,8 +57,9 @@ export function mount({ element, props, watch, server }) {
 
   function title(spec) {
     const { name, settings } = parseSpec(spec);
-    const k = stoppers.get(name)?.settings.find((setting) => setting.name === "k");
-    const shown = k ? { k: k.value, ...settings } : settings;
+    // A draft length is shown even where it is the default one.
+    const lengths = declared(name)?.settings.filter(({ symbol }) => symbol === "k") ?? [];
+    const shown = { ...Object.fromEntries(lengths.map((setting) => [setting.name, setting.value])), ...settings };
     return [name, ...Object.entries(shown).map(([key, value]) => `${key}=${value}`)].join(" ");
   }
 
@@ -135,13 +136,9 @@ export function mount({ element, props, watch, server }) {
     return make("li", {}, button);
   }
 
-  function summary(stopper) {
-    const key = `page.stopper.${stopper.name}`;
-    return has(key) ? t(key) : stopper.summary;
-  }
-
   function menu() {
-    const entries = [...stoppers.values()].map((stopper) =>
+    const live = stoppers.filter(({ replay_only }) => !replay_only);
+    const entries = live.map((stopper) =>
       make(
         "button",
         {
@@ -153,7 +150,7 @@ export function mount({ element, props, watch, server }) {
           },
         },
         make("strong", {}, stopper.name),
-        make("span", {}, summary(stopper)),
+        make("span", {}, summaryOf(stopper.name)),
       ),
     );
     return make("div", { className: "menu", onkeydown: closeOnEscape }, ...entries);
@@ -161,8 +158,7 @@ export function mount({ element, props, watch, server }) {
 
   function form(number) {
     const { name, settings } = parseSpec(specs[number]);
-    const stopper = stoppers.get(name);
-    const fields = (stopper?.settings ?? []).map((setting) =>
+    const fields = (declared(name)?.settings ?? []).map((setting) =>
       field(setting, settings[setting.name] ?? setting.value, (value) => set(number, setting, value)),
     );
     const button = (key, onclick, disabled = false) =>
@@ -170,7 +166,7 @@ export function mount({ element, props, watch, server }) {
     return make(
       "div",
       { className: "form", role: "group", ariaLabel: title(specs[number]), onkeydown: closeOnEscape },
-      make("p", { className: "summary" }, make("strong", {}, name), " ", stopper ? summary(stopper) : ""),
+      make("p", { className: "summary" }, make("strong", {}, name), " ", summaryOf(name)),
       make("div", { className: "fields" }, ...fields),
       make(
         "div",
@@ -184,22 +180,21 @@ export function mount({ element, props, watch, server }) {
   }
 
   function field(setting, value, onSet) {
-    const words = has(`page.setting.${setting.name}`) ? t(`page.setting.${setting.name}`) : setting.name;
-    const [least, most] = setting.range ?? [];
-    const range = setting.range ? `${least} … ${most}` : "";
-    const input = setting.switch
+    const range = setting.range ? ` (${setting.range.join(" … ")})` : "";
+    const isSwitch = setting.kind === "switch";
+    const input = isSwitch
       ? make("input", { type: "checkbox", checked: String(value) === "true" })
       : make("input", {
           type: "number",
-          step: setting.whole ? "1" : "any",
+          step: setting.kind === "whole" ? "1" : "any",
           value: value === null || value === "none" ? "" : value,
           placeholder: setting.optional ? t("page.lane_automatic") : "",
-          title: range,
         });
     input.name = setting.name;
     // At every keystroke, not when the field is left: what then moves would slip from under the pointer.
-    input.addEventListener("input", () => onSet(setting.switch ? String(input.checked) : input.value));
-    return make("label", { className: setting.switch ? "switch" : "" }, make("span", {}, words), input);
+    input.addEventListener("input", () => onSet(isSwitch ? String(input.checked) : input.value));
+    const title = `${said(setting.about)}${range}`;
+    return make("label", { className: isSwitch ? "switch" : "", title }, make("span", {}, labelOf(setting)), input);
   }
 
   /** A setting as it was typed stands at once; the server says whether it will do. */

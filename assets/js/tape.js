@@ -5,6 +5,7 @@
 import { drawable, shortened, visible } from "./characters.js";
 import { mark } from "./make.js";
 import { columnsOf, draftsNothing, textStart } from "./trace.js";
+import { declared } from "./stoppers.js";
 import { compares } from "./words.js";
 
 export const CHART = { top: 69, bottom: 121 };
@@ -155,7 +156,7 @@ function drawChart(token, before, x, width, ownScore, stops) {
 function addStop(node, lane, round, x) {
   const middle = x + STOP_WIDTH / 2;
   // This rule compares nothing, so no λ stopped it: it has come to the length it wanted.
-  const ownLength = lane?.stopper === "heuristic" && round.stop_reason === "threshold";
+  const ownLength = declared(lane?.stopper)?.stops_because && round.stop_reason === "threshold";
   const reason = ownLength ? "max_draft" : round.stop_reason;
   const group = svg("g", { class: "stop", "data-reason": reason });
   group.append(

@@ -2,7 +2,8 @@
 // shows it sets it as text.
 
 import { visible } from "./characters.js";
-import { t } from "./text.js";
+import { declared } from "./stoppers.js";
+import { said, t } from "./text.js";
 import { draftsNothing, labelOf } from "./trace.js";
 
 export function percent(share) {
@@ -20,11 +21,9 @@ export function apart(a, b) {
   return [a.toFixed(5), b.toFixed(5)];
 }
 
-const NAMED_SCORES = ["adaedl", "max_confidence", "svip", "margin", "confidence"];
-
 /** What a lane's stopper compares with λ. */
 export function scoreName(lane) {
-  return t(`player.score.${NAMED_SCORES.includes(lane.stopper) ? lane.stopper : "other"}`);
+  return said(declared(lane.stopper)?.compares) ?? t("player.score");
 }
 
 /** Whether a stopper compared something for this token. */
@@ -43,11 +42,12 @@ export function stopWords(lane, round) {
   const count = round.drafted.length;
   const last = round.drafted.at(-1);
   if (round.stop_reason !== "threshold") return t(`player.stop.${round.stop_reason}`, { count });
-  if (lane.stopper === "oracle") return t("player.stop.oracle");
+  const because = said(declared(lane.stopper)?.stops_because);
+  if (because) return t("player.stop.because", { reason: because.replace("{}", count) });
   if (last && compares(last) && last.score < last.threshold) {
     return t("player.stop.threshold", { comparison: comparison(lane, last) });
   }
-  return t(lane.stopper === "heuristic" ? "player.stop.heuristic" : "player.stop.dropped", { count });
+  return t("player.stop.dropped");
 }
 
 /** What became of a token, for a column of `columnsOf`. */

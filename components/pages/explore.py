@@ -21,6 +21,7 @@ from components.parts.recordings import PROMPT, envelope, measured_lanes
 from components.parts.settings import RaceSettings, read_seed, whole
 from components.parts.texts import text
 from components.serving.answers import FAILED
+from components.serving.explore_replay import lane_replayer
 from components.serving.jobs import GRACE_S
 from components.serving.models_state import ModelsState
 from components.serving.race_session import RaceUpdate, Session, play, wait_for_pair
@@ -131,7 +132,7 @@ def explore_view(models: ModelsState, job: gr.HTML) -> None:
             text("explore.open"), file_types=[".json"], type="binary", min_width=150, elem_id="open-recording"
         )
     measured = browser_part("measured", "", module="explore/measured")
-    explored = browser_part("explore", "", module="explore/explore")
+    explored = browser_part("explore", "", module="explore/explore", server_functions=[lane_replayer(models)])
     parts = ExploreParts(inputs, record, measure, stop, opener, status, measured, explored)
     _wire(ExploreEvents(models, job, parts))
 

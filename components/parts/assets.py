@@ -1,5 +1,5 @@
-"""The files that the browser loads: the ES modules, texts and recorded races of assets/, and plotly.js from
-the installed plotly package. Nothing is fetched from elsewhere.
+"""The files that the browser loads: the ES modules, texts and recorded races of assets/, plotly.js from the
+installed plotly package, and the declarations of the stoppers. Nothing is fetched from elsewhere.
 
 Their address contains a digest of their content, so that a browser may cache them for ever and still never
 runs yesterday's code with today's page.
@@ -12,11 +12,14 @@ from pathlib import Path
 import plotly
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+from components.parts.folders import ASSETS
+from components.parts.stoppers import stoppers_json
+
 SERVED = ("js", "text", "examples")  # the drafter's weights lie in assets/ too, and no browser needs them
+STOPPERS = "stoppers.json"
 PLOTLY = Path(plotly.__path__[0]) / "package_data" / "plotly.min.js"
 # Said here, because a machine's own table of types may be wrong, and a module of another type will not run.
 TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
@@ -34,15 +37,20 @@ def files() -> dict[str, Path]:
     return {**found, "vendor/plotly.min.js": PLOTLY}
 
 
-@cache
 def address() -> str:
     """Return where the files are served, relative to the page's root: adaedl/<digest>."""
+    digest = hashlib.sha256(_files_digest() + stoppers_json().encode())
+    return f"adaedl/{digest.hexdigest()[:16]}"
+
+
+@cache
+def _files_digest() -> bytes:
     digest = hashlib.sha256(plotly.__version__.encode())
     for name, path in files().items():
         digest.update(name.encode())
         if path != PLOTLY:
             digest.update(path.read_bytes())
-    return f"adaedl/{digest.hexdigest()[:16]}"
+    return digest.digest()
 
 
 def routes() -> list[Route]:
@@ -51,11 +59,14 @@ def routes() -> list[Route]:
     return [Route(f"/{address()}/{{name:path}}", _serve)]
 
 
-def _serve(request: Request) -> FileResponse:
-    path = files().get(request.path_params["name"])
+def _serve(request: Request) -> Response:
+    name = request.path_params["name"]
+    headers = {"cache-control": "public, max-age=31536000, immutable"}
+    if name == STOPPERS:
+        return Response(stoppers_json(), media_type=TYPES[".json"], headers=headers)
+    path = files().get(name)
     if path is None:
         raise HTTPException(404)
-    headers = {"cache-control": "public, max-age=31536000, immutable"}
     return FileResponse(path, media_type=TYPES[path.suffix], headers=headers)
 
 

@@ -22,7 +22,7 @@ from adaedl.measure.sweep import (
 from adaedl.request import MAX_LANES
 from adaedl.stopping import make_stopper
 from adaedl.system.machine import device_name
-from components.parts.assets import ASSETS
+from components.parts.folders import ASSETS
 from components.parts.texts import in_all_languages, texts
 
 EXAMPLE = ASSETS / "examples" / "sweep" / "sweep.csv"

@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.i18n import I18nData
 
 from adaedl.errors import Sentence, UserError
-from components.parts.assets import ASSETS
+from components.parts.folders import ASSETS
 
 LANGUAGES = ("en", "zh")
 

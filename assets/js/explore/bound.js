@@ -1,7 +1,7 @@
 // How good the bound is at one γ, over drafts [[entropy, β], …]: parts of adaedl/replay/calibration.py again, for the γ
 // slider. tests/test_calibration_page.py holds the two against each other. No DOM here.
 
-import { acceptanceLowerBound } from "./stoppers.js";
+import { acceptanceLowerBound } from "./rule.js";
 
 /** Mean bound, mean β and coverage, the share of drafts whose bound is at most their β. */
 export function summary(drafts, gamma) {

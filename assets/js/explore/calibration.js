@@ -4,11 +4,12 @@
 import { formatSpec } from "../lanes_editor.js";
 import { make, setText } from "../make.js";
 import { inNewTab } from "../share.js";
-import { language, t } from "../text.js";
+import { labelOf } from "../stoppers.js";
+import { language, said, t } from "../text.js";
 import { binned, summary } from "./bound.js";
 import { chart } from "./chart.js";
 import { addStyle, onRecording, raceLink, scoredAt, shipped, open as openRecording } from "./recordings.js";
-import { judging } from "./settings.js";
+import { judging, sliderOf } from "./settings.js";
 import { LINE, PRESENT } from "./styles.js";
 
 const SCORES = ["bound", "top_prob", "margin", "token_prob"];
@@ -27,8 +28,9 @@ export async function mount({ element }) {
   const rows = []; // {calibration, cells}
 
   const value = make("output");
+  const { setting: declaredGamma } = sliderOf("gamma");
   const input = make("input", { type: "range", min: 0, max: 1, step: 0.005, name: "gamma", oninput: () => set(Number(input.value)) });
-  const field = make("label", { className: "field", title: t("explore.about.gamma") }, make("span", {}, t("explore.slider.gamma"), " ", value), input);
+  const field = make("label", { className: "field", title: said(declaredGamma.about) }, make("span", {}, labelOf(declaredGamma), " ", value), input);
   const fitted = make("button", { type: "button", onclick: () => set(opened.calibration.gamma) });
   const covering = make("button", { type: "button", onclick: () => set(opened.calibration.gamma_for_coverage) });
   const paper = make("button", { type: "button", onclick: () => set(0.2) }, t("calibration.paper"));

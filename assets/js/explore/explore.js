@@ -6,12 +6,13 @@ import { make, setText } from "../make.js";
 import { download } from "../save.js";
 import { formatSpec } from "../lanes_editor.js";
 import { inNewTab } from "../share.js";
-import { language, t } from "../text.js";
+import { declared } from "../stoppers.js";
+import { language, said, t } from "../text.js";
 import { whenSeen } from "../seen.js";
 import { chart } from "./chart.js";
 import { measured } from "./measured.js";
 import { addStyle, onRecording, raceLink, readOwn, recordingJson, scoredAt, shipped, open as openRecording, show as setRecording } from "./recordings.js";
-import { replay } from "./replay.js";
+import { serverLanes } from "./server_lanes.js";
 import * as model from "./settings.js";
 import { sliders } from "./sliders.js";
 import { strip } from "./strip.js";
@@ -29,7 +30,7 @@ export function request() {
   return current ? JSON.stringify(current()) : "";
 }
 
-export async function mount({ element, props, watch }) {
+export async function mount({ element, props, watch, server }) {
   const root = make("div", { className: "player explore" });
   element.replaceChildren(root);
   await addStyle();
@@ -50,13 +51,15 @@ export async function mount({ element, props, watch }) {
   const about = make("p", { className: "small about-recording" });
   const save = make("button", { type: "button", className: "save-recording", hidden: true, onclick: saveRecording }, t("explore.save"));
   const rough = make("p", { className: "rough" });
+  const lanes = serverLanes((request) => server.replay_lanes(request), lanesCame);
+  const unanswered = make("p", { className: "unanswered", role: "status" });
   const panel = sliders(change);
   const text = strip();
   const errors = make("p", { className: "small model-error" });
   const table = stoppersTable(model.SHOWN, (stopper) => change({ stopper }));
   const overLambda = figure("lambda", keys([...model.OVER_LAMBDA, ...model.FLAT], presentKey(), measuredKey()));
-  const overK = figure("k", keys([...model.OVER_K, "oracle"]));
-  const lengths = figure("lengths", make("p", { className: "keys" }, barKey("var(--tape-accepted)", "explore.whole"), barKey("var(--tape-rejected)", "explore.rejected", true), key("oracle")));
+  const overK = figure("k", keys([...model.OVER_K, model.CEILING]));
+  const lengths = figure("lengths", make("p", { className: "keys" }, barKey("var(--tape-accepted)", "explore.whole"), barKey("var(--tape-rejected)", "explore.rejected", true), key(model.CEILING)));
   const map = figure("map", make("p", { className: "keys" }, t("explore.map_key")));
   const charts = {
     lambda: chart(overLambda.place, { height: 260, label: t("explore.figure.lambda"), onX: (x) => change({ lambda: Number(x.toFixed(2)) }) }),
@@ -76,7 +79,7 @@ export async function mount({ element, props, watch }) {
     text.node,
   );
   const below = make("div", { className: "figures" }, overK.node, map.node);
-  root.append(chips, make("div", { className: "about-line" }, about, save), rough, make("div", { className: "bench" }, panel.node, beside), table.node, errors, below, notes());
+  root.append(chips, make("div", { className: "about-line" }, about, save), rough, unanswered, make("div", { className: "bench" }, panel.node, beside), table.node, errors, below, notes());
 
   function figure(name, above) {
     const place = make("div", { className: "plot" });
@@ -100,6 +103,8 @@ export async function mount({ element, props, watch }) {
     save.hidden = false;
     recording = opened.recording;
     [wanted, work, curves] = ["", null, {}];
+    lanes.open(opened.file ?? recordingJson(opened));
+    setText(unanswered, "");
     text.open(recording);
     const { temperature } = recording.sampling;
     const values = {
@@ -133,24 +138,44 @@ export async function mount({ element, props, watch }) {
       if (work) overtaken = true;
       else begin();
     }
-    const results = model.compare(recording, controls);
+    const results = model.compare(recording, controls, lanes);
     panel.show(controls, recording, opened.own);
     const stopper = model.stopperAt(controls.stopper, controls, recording);
-    const lane = replay(recording, stopper, model.timesAt(recording, controls), true);
-    text.show(lane, controls.stopper);
     table.show(results, controls.stopper, measuredHere(results));
-    const { speedup, ofOracle } = results[controls.stopper];
-    setText(strong, t("explore.headline", { stopper: controls.stopper, speedup: speedup.toFixed(2), share: (100 * ofOracle).toFixed(0) }));
-    drawLengths(lane, results.oracle.lane);
+    drawLane(stopper, results);
     drawCurves(results);
     showLink(stopper);
     root.dataset.drawn = key + JSON.stringify([controls.lambda, controls.k, controls.stopper]);
   }
 
+  /** The highlighted stopper's lane, in words and pictures; what was drawn stays while the server is waited for. */
+  function drawLane({ name, settings }, results) {
+    const lane = model.laneOf(recording, { name, settings }, model.timesAt(recording, controls), lanes, true);
+    root.ariaBusy = String(!lane);
+    if (!lane) {
+      setText(strong, t("explore.waiting", { stopper: name }));
+      return;
+    }
+    const { speedup, ofOracle } = results[name];
+    setText(strong, t("explore.headline", { stopper: name, speedup: speedup.toFixed(2), share: (100 * ofOracle).toFixed(0) }));
+    text.show(lane, name);
+    drawLengths(lane, results[model.CEILING].lane);
+  }
+
+  /** The server has answered: draw what it knows, and say what it had against the rest. */
+  function lanesCame({ count, refused, lost }) {
+    setText(unanswered, lost ? t("explore.unanswered") : (said(refused) ?? ""));
+    if (!count) return;
+    if (work) overtaken = true;
+    else begin();
+    sayErrors();
+    change({});
+  }
+
   /** Compute the curves anew, from the next frame on. */
   function begin() {
     overtaken = false;
-    work = model.compute(recording, controls, curves);
+    work = model.compute(recording, controls, curves, lanes);
     goOn();
   }
 
@@ -170,7 +195,7 @@ export async function mount({ element, props, watch }) {
       if (done || (overtaken && value === "k")) work = null;
     }
     if (!drawn) {
-      drawCurves(model.compare(recording, controls));
+      drawCurves(model.compare(recording, controls, lanes));
       table.showBest(curves);
     }
     if (work) goOn();
@@ -184,14 +209,14 @@ export async function mount({ element, props, watch }) {
     const found = {};
     for (const each of measurements()) {
       const { name, settings } = model.stopperAt(each.stopper, controls, recording);
-      if (same(settings, each.settings)) found[name] = { speedup: each.speedup, unreliable: each.timing_reliable === false, error: results[name].speedup / each.speedup - 1 };
+      if (results[name].lane && same(settings, each.settings)) found[name] = { speedup: each.speedup, unreliable: each.timing_reliable === false, error: results[name].speedup / each.speedup - 1 };
     }
     return found;
   }
 
   /** How far the modelled speedup is from that of all real races of this text. */
   function sayErrors() {
-    const off = model.modelErrors(recording, measurements()).map((error) => 100 * Math.abs(error));
+    const off = model.modelErrors(recording, measurements(), lanes).map((error) => 100 * Math.abs(error));
     const values = { count: off.length, mean: mean(off).toFixed(1), most: Math.max(0, ...off).toFixed(1) };
     setText(errors, off.length ? t("explore.model_error", values) : t("explore.model_error_none"));
   }
@@ -200,7 +225,7 @@ export async function mount({ element, props, watch }) {
     if (controls.c !== null || controls.ideal) return [];
     return measurements().flatMap((each) => {
       if (!model.OVER_LAMBDA.includes(each.stopper)) return [];
-      const lambda = each.stopper === "svip" ? 1 - each.settings.h : each.settings.threshold;
+      const lambda = model.lambdaOf(each.stopper, each.settings);
       const { settings } = model.stopperAt(each.stopper, { ...controls, lambda }, recording);
       if (!same(settings, each.settings)) return [];
       return [{ x: lambda, y: each.speedup, style: STYLES[each.stopper], shape: "diamond", name: `${each.stopper}: ${each.speedup.toFixed(2)}×` }];
@@ -220,11 +245,14 @@ export async function mount({ element, props, watch }) {
     const y = (series) => ({ range: range(series), format: (value) => `${Number(value.toFixed(2))}×` });
     const one = { y: 1, style: LINE, label: "" };
     const chosen = controls.stopper;
+    const known = (name) => results[name].lane;
+    const line = (name, points) => ({ points, style: STYLES[name], wide: name === chosen });
+    const curved = (names, curve) => names.filter((name) => curve[name]).map((name) => line(name, curve[name]));
+    const pointOf = (names, x) => names.filter((name) => name === chosen && known(name)).map((name) => ({ x, y: results[name].speedup, style: STYLES[name] }));
     if (curves.lambda) {
-      const lines = model.OVER_LAMBDA.map((name) => ({ points: curves.lambda[name], style: STYLES[name], wide: name === chosen }));
-      lines.push(...model.FLAT.map((name) => ({ points: flat(name), style: STYLES[name], wide: name === chosen })));
+      const lines = [...curved(model.OVER_LAMBDA, curves.lambda), ...model.FLAT.filter(known).map((name) => line(name, flat(name)))];
       lines.sort((a, b) => a.wide - b.wide);
-      const points = model.OVER_LAMBDA.filter((name) => name === chosen).map((name) => ({ x: controls.lambda, y: results[name].speedup, style: STYLES[name] }));
+      const points = pointOf(model.OVER_LAMBDA, controls.lambda);
       charts.lambda.draw({
         x: { range: [0, 1], title: t("explore.axis.lambda") },
         y: y(lines.map(({ points: path }) => path)),
@@ -234,10 +262,10 @@ export async function mount({ element, props, watch }) {
       });
     }
     if (curves.k) {
-      const lines = model.OVER_K.map((name) => ({ points: curves.k[name], style: STYLES[name], wide: name === chosen }));
-      const oracle = results.oracle.speedup;
-      lines.push({ points: [[1, oracle], [recording.depth, oracle]], style: STYLES.oracle });
-      const points = model.OVER_K.filter((name) => name === chosen).map((name) => ({ x: controls.k, y: results[name].speedup, style: STYLES[name] }));
+      const lines = curved(model.OVER_K, curves.k);
+      const ceiling = results[model.CEILING].speedup;
+      lines.push({ points: [[1, ceiling], [recording.depth, ceiling]], style: STYLES[model.CEILING] });
+      const points = pointOf(model.OVER_K, controls.k);
       charts.k.draw({
         x: { range: [0.5, recording.depth + 0.5], title: t("explore.axis.k"), ticks: wholes(1, recording.depth) },
         y: y(lines.map(({ points: path }) => path)),
@@ -258,7 +286,7 @@ export async function mount({ element, props, watch }) {
     const bars = ours.flatMap(([whole, cut], x) => [
       { x, from: 0, to: whole, style: { colour: "var(--tape-accepted)" } },
       { x, from: whole, to: whole + cut, style: { colour: "var(--tape-rejected)" }, hatched: true },
-      { x, from: 0, to: theirs[x][0] + theirs[x][1], style: STYLES.oracle, outline: true },
+      { x, from: 0, to: theirs[x][0] + theirs[x][1], style: STYLES[model.CEILING], outline: true },
     ]);
     const most = Math.max(...ours.map(([a, b]) => a + b), ...theirs.map(([a, b]) => a + b));
     charts.lengths.draw({
@@ -305,14 +333,15 @@ export async function mount({ element, props, watch }) {
   map.place.addEventListener("pointerover", () => {
     if (mapListens || !map.place.on) return;
     mapListens = true;
-    map.place.on("plotly_click", ({ points: [{ x, y }] }) => change({ gamma: x, lambda: y, stopper: "adaedl" }));
+    map.place.on("plotly_click", ({ points: [{ x, y }] }) => change({ gamma: x, lambda: y, stopper: model.MAPPED }));
   });
 
   /** The Race page with this prompt and this setting. */
   function showLink({ name, settings }) {
-    race.hidden = name === "oracle";
+    const { replay_only } = declared(name);
+    race.hidden = replay_only;
     race.href = raceLink(recording, formatSpec({ name, settings }));
-    current = name === "oracle" ? null : () => raceRequest(recording, formatSpec({ name, settings }));
+    current = replay_only ? null : () => raceRequest(recording, formatSpec({ name, settings }));
   }
 
   watch("value", take);

@@ -1,7 +1,7 @@
 // Any stopper on a recorded text: adaedl/replay/replay.py and the clock of adaedl/replay/times.py again, in the browser.
 // tests/test_explore.py holds the two against each other. No DOM here.
 
-import { makeStopper } from "./stoppers.js";
+import { makeRule } from "./rules.js";
 
 /** A recording (adaedl/replay/recording.py) made ready: `steps` of every chain, and how many of its drafts the target
  * would accept. */
@@ -34,7 +34,7 @@ export function prepare(recording) {
  * `compared`, [score, threshold] a draft, where `detailed` is set.
  */
 export function replay(recording, stopper, times = recording.times, detailed = false) {
-  const rule = makeStopper(stopper);
+  const rule = makeRule(stopper);
   const lane = { rounds: [], tokens: 0, clock_s: 0, drafted: 0, accepted: 0, draft_s: 0, verify_s: 0, useful_s: 0 };
   let ended = false;
   while (lane.tokens < recording.max_new_tokens && !ended) {
@@ -64,7 +64,7 @@ function draft(recording, rule, written, detailed) {
   const room = recording.max_new_tokens - written - 1;
   let limit = Math.min(rule.max_draft, room);
   let reason = rule.max_draft <= room ? "max_draft" : "length";
-  if (rule.name === "oracle") {
+  if ("acceptable" in rule) {
     rule.acceptable = chain.acceptable;
     if (rule.acceptable < limit) [limit, reason] = [rule.acceptable, "threshold"];
   }

@@ -1,59 +1,95 @@
 // What the sliders of Explore mean for each stopper, and the curves and maps over them. No DOM here.
 
-import { DEFAULT_MAX_DRAFT } from "./stoppers.js";
+import { declared, stoppers } from "../stoppers.js";
 import { costRatio, idealTimes, replay, speedup, withCostRatio } from "./replay.js";
+import { hasRule } from "./rules.js";
 
-/** The sliders as they stand at first. `c` null is the cost ratio that was measured. */
-export const DEFAULTS = {
-  stopper: "adaedl",
-  lambda: 0.4,
-  gamma: 0.2,
-  k: 4,
-  max_draft: DEFAULT_MAX_DRAFT,
-  adapt: true,
-  c: null,
-  ideal: false,
-};
+const BASELINE = "autoregressive";
+const HIGHLIGHTED = "adaedl"; // at first
+
+const shown = stoppers.filter(({ name }) => name !== BASELINE);
+const sweptOver = (axis) => shown.filter(({ sweep }) => sweep === axis).map(({ name }) => name);
+
+/** The stopper whose speed is mapped over γ and λ. */
+export const MAPPED = HIGHLIGHTED;
 
 /** Every stopper that is shown, in the registry's order. */
-export const SHOWN = ["fixed", "adaedl", "max_confidence", "svip", "margin", "heuristic", "confidence", "bandit", "throughput", "oracle"];
-export const OVER_LAMBDA = ["adaedl", "max_confidence", "svip", "margin", "confidence"];
-export const FLAT = ["bandit", "throughput", "oracle"]; // have no λ
-export const OVER_K = ["fixed", "heuristic"];
-const JUDGES_Q = [...OVER_LAMBDA, "bandit", "throughput"];
+export const SHOWN = shown.map(({ name }) => name);
+export const OVER_LAMBDA = sweptOver("lambda");
+export const OVER_K = sweptOver("k");
+export const FLAT = sweptOver("flat"); // have neither λ nor k
+/** The stopper whose speed is the most that any could have: it knows what a recording knows. */
+export const CEILING = shown.find(({ replay_only }) => replay_only).name;
 
 const steps = (first, step, count) => Array.from({ length: count }, (_, n) => tidy(first + n * step));
 const tidy = (value) => Number(value.toFixed(4));
+
+/** A setting's value as its slider shows it, and the other way round. */
+const turned = (setting, value) => (setting.complement ? tidy(1 - value) : value);
+
+/**
+ * The sliders that settings ask for: [{name, setting, value, min, max, step}]. A slider moves the setting of every
+ * stopper that names it; label, range and first value are those of the first such setting, where the stopper that is
+ * highlighted at first goes before the others.
+ */
+export const SLIDERS = [];
+for (const { settings } of [declared(HIGHLIGHTED), ...shown]) {
+  for (const setting of settings) {
+    if (!setting.slider || sliderOf(setting.slider)) continue;
+    const [min, max] = setting.slider_range ?? setting.range ?? [];
+    const step = setting.kind === "whole" ? 1 : 0.01;
+    SLIDERS.push({ name: setting.slider, setting, value: turned(setting, setting.value), min, max, step });
+  }
+}
+
+export function sliderOf(name) {
+  return SLIDERS.find((slider) => slider.name === name);
+}
+
+/** The setting of a stopper that a slider moves; undefined where it moves none. */
+export const settingOn = (slider, stopper) => declared(stopper).settings.find((setting) => setting.slider === slider);
+
+/** The controls as they stand at first. `c` null is the cost ratio that was measured. */
+export const DEFAULTS = {
+  stopper: HIGHLIGHTED,
+  ...Object.fromEntries(SLIDERS.map(({ name, value }) => [name, value])),
+  c: null,
+  ideal: false,
+};
 
 export const LAMBDAS = steps(0, 0.025, 41);
 export const MAP_LAMBDAS = steps(0, 0.05, 21);
 export const MAP_GAMMAS = steps(0, 0.05, 21);
 
 /** The controls with no draft longer than a recording's. */
-export const within = (controls, depth) => ({ ...controls, k: Math.min(controls.k, depth), max_draft: Math.min(controls.max_draft, depth) });
+export function within(controls, depth) {
+  const limited = SLIDERS.filter(({ setting }) => setting.limits_draft);
+  return { ...controls, ...Object.fromEntries(limited.map(({ name }) => [name, Math.min(controls[name], depth)])) };
+}
 
-/** The stopper of that name as the sliders set it, judging q as the recording holds it: {name, settings} with the
- * engine's names. */
-export function stopperAt(name, { lambda, gamma, k, max_draft, adapt }, { depth, score_temperature }) {
-  const settings = {
-    fixed: { k },
-    adaedl: { threshold: lambda, gamma, adapt, max_draft },
-    max_confidence: { threshold: lambda, adapt, max_draft },
-    svip: { h: tidy(1 - lambda), max_draft },
-    margin: { threshold: lambda, max_draft },
-    heuristic: { k, max_draft },
-    confidence: { threshold: lambda, max_draft },
-    bandit: { max_draft },
-    throughput: { gamma, max_draft },
-    oracle: { max_draft: depth },
-    autoregressive: {},
-  }[name];
-  return judging({ name, settings }, score_temperature);
+/** The stopper of that name as the sliders set it, judging q as the recording holds it: {name, settings}. What no
+ * slider moves keeps its default. */
+export function stopperAt(name, controls, { depth, score_temperature }) {
+  const { settings, replay_only } = declared(name);
+  const set = {};
+  for (const setting of settings) {
+    if (setting.limits_draft && replay_only) set[setting.name] = depth;
+    else if (setting.slider) set[setting.name] = turned(setting, controls[setting.slider]);
+    else if (setting.limits_draft) set[setting.name] = Math.min(setting.value, depth);
+  }
+  return judging({ name, settings: set }, score_temperature);
 }
 
 /** A stopper that judges q at a recording's score temperature, where it judges q at all. */
 export function judging({ name, settings }, score_temperature) {
-  return { name, settings: score_temperature !== null && JUDGES_Q.includes(name) ? { ...settings, score_temperature } : settings };
+  const judges = declared(name).settings.some((setting) => setting.name === "score_temperature");
+  return { name, settings: score_temperature !== null && judges ? { ...settings, score_temperature } : settings };
+}
+
+/** The λ at which a stopper with these settings stands; undefined where it has none. */
+export function lambdaOf(name, settings) {
+  const setting = settingOn("lambda", name);
+  return setting && turned(setting, settings[setting.name]);
 }
 
 /** The times that the sliders ask for. */
@@ -65,16 +101,33 @@ export function timesAt(recording, { c, ideal }) {
 /** c as it is used: the slider's, or the measured one. */
 export const costAt = (recording, { c }) => c ?? costRatio(recording.times);
 
-/** Every shown stopper at the present setting: name → {lane, speedup, ofOracle, waste}. */
-export function compare(recording, controls) {
+/**
+ * A stopper's lane: replayed here where its rule runs here, otherwise by the server, which `server` asks
+ * (server_lanes.js); null until that has answered. The server leaves the rounds out where they are not `detailed`.
+ */
+export function laneOf(recording, stopper, times, server, detailed = false) {
+  if (hasRule(stopper.name)) return replay(recording, stopper, times, detailed);
+  return server?.lane(stopper, times, detailed) ?? null;
+}
+
+function speedupOf(recording, stopper, times, baseline, server) {
+  const lane = laneOf(recording, stopper, times, server);
+  return lane && speedup(lane, baseline);
+}
+
+const baselineOf = (recording, controls, times) => replay(recording, stopperAt(BASELINE, controls, recording), times);
+
+/** Every shown stopper at the present setting: name → {lane, speedup, ofOracle, waste}, all null where the server has
+ * not answered yet. */
+export function compare(recording, controls, server) {
   const times = timesAt(recording, controls);
-  const baseline = replay(recording, stopperAt("autoregressive", controls, recording), times);
-  const lanes = SHOWN.map((name) => {
-    const lane = replay(recording, stopperAt(name, controls, recording), times);
-    return [name, { lane, speedup: speedup(lane, baseline), waste: lane.drafted - lane.accepted }];
+  const baseline = baselineOf(recording, controls, times);
+  const results = SHOWN.map((name) => {
+    const lane = laneOf(recording, stopperAt(name, controls, recording), times, server, !hasRule(name));
+    return [name, { lane, speedup: lane && speedup(lane, baseline), waste: lane && lane.drafted - lane.accepted }];
   });
-  const all = Object.fromEntries(lanes);
-  for (const each of Object.values(all)) each.ofOracle = each.speedup / all.oracle.speedup;
+  const all = Object.fromEntries(results);
+  for (const each of Object.values(all)) each.ofOracle = each.lane && each.speedup / all[CEILING].speedup;
   return all;
 }
 
@@ -85,37 +138,44 @@ export function unevenness({ verify_s }) {
   return Math.max(...verify_s.map((seconds) => (slowest = Math.max(slowest, seconds)) / seconds - 1));
 }
 
-/** modelled / measured − 1 of the speedup of every real race [{stopper, settings, speedup}] of the recorded text. */
-export function modelErrors(recording, measured) {
-  const baseline = replay(recording, { name: "autoregressive" });
-  return measured.map((each) => speedup(replay(recording, { name: each.stopper, settings: each.settings }), baseline) / each.speedup - 1);
+/** modelled / measured − 1 of the speedup of every real race [{stopper, settings, speedup}] of the recorded text; those
+ * that the server has not replayed yet are left out. */
+export function modelErrors(recording, measured, server) {
+  const baseline = replay(recording, { name: BASELINE });
+  return measured.flatMap((each) => {
+    const modelled = speedupOf(recording, { name: each.stopper, settings: each.settings }, recording.times, baseline, server);
+    return modelled === null ? [] : [modelled / each.speedup - 1];
+  });
 }
 
 /**
  * The curves over λ and over k and AdaEDL's map over γ and λ, computed a piece at a time: a generator that yields
- * "lambda", "k" and "map" when that part of `curves` is whole, and null in between.
+ * "lambda", "k" and "map" when that part of `curves` is whole, and null in between. A curve is null where the server
+ * has not answered yet.
  */
-export function* compute(recording, controls, curves) {
+export function* compute(recording, controls, curves, server) {
   const times = timesAt(recording, controls);
-  const baseline = replay(recording, stopperAt("autoregressive", controls, recording), times);
-  const at = (name, changes) => speedup(replay(recording, stopperAt(name, { ...controls, ...changes }, recording), times), baseline);
+  const baseline = baselineOf(recording, controls, times);
+  const at = (name, changes) => speedupOf(recording, stopperAt(name, { ...controls, ...changes }, recording), times, baseline, server);
+  const curve = (name, axis, values) => {
+    const points = values.map((x) => [x, at(name, { [axis]: x })]);
+    return points.some(([, y]) => y === null) ? null : points;
+  };
 
   const lambda = {};
   for (const name of OVER_LAMBDA) {
-    lambda[name] = LAMBDAS.map((x) => [x, at(name, { lambda: x })]);
+    lambda[name] = curve(name, "lambda", LAMBDAS);
     yield null;
   }
   curves.lambda = lambda;
   yield "lambda";
 
-  const k = {};
-  for (const name of OVER_K) k[name] = steps(1, 1, recording.depth).map((x) => [x, at(name, { k: x })]);
-  curves.k = k;
+  curves.k = Object.fromEntries(OVER_K.map((name) => [name, curve(name, "k", steps(1, 1, recording.depth))]));
   yield "k";
 
   const map = [];
   for (const y of MAP_LAMBDAS) {
-    map.push(MAP_GAMMAS.map((x) => at("adaedl", { lambda: y, gamma: x })));
+    map.push(MAP_GAMMAS.map((x) => at(MAPPED, { lambda: y, gamma: x })));
     yield null;
   }
   curves.map = map;
@@ -123,7 +183,8 @@ export function* compute(recording, controls, curves) {
 }
 
 /** What the curves depend on: they are the same while this text is. */
-export const curvesKey = ({ gamma, max_draft, adapt, c, ideal }) => JSON.stringify([gamma, max_draft, adapt, c, ideal]);
+export const curvesKey = (controls) =>
+  JSON.stringify(Object.entries(controls).filter(([name]) => !["stopper", "lambda", "k"].includes(name)));
 
 /** The highest point [x, speedup] of a curve. */
 export const best = (curve) => curve.reduce((high, point) => (point[1] > high[1] ? point : high));

@@ -1,8 +1,10 @@
 // The controls of Explore: which stopper is highlighted, its settings, and what a draft costs.
 
 import { make, setText } from "../make.js";
-import { t } from "../text.js";
-import { DEFAULTS, SHOWN, costAt } from "./settings.js";
+import { declared, labelOf, summaryOf } from "../stoppers.js";
+import { said, t } from "../text.js";
+import { hasRule } from "./rules.js";
+import { DEFAULTS, SHOWN, SLIDERS, costAt, settingOn } from "./settings.js";
 
 const LEAST_COST = 0.001;
 
@@ -21,15 +23,10 @@ export function sliders(change) {
   const stopper = make("select", { onchange: () => change({ stopper: stopper.value }) });
   stopper.append(...SHOWN.map((name) => make("option", { value: name }, name)));
   const about = make("p", { className: "rule-about" });
-  const numbers = {
-    lambda: slider("lambda", 0, 1, 0.01),
-    gamma: slider("gamma", 0, 1, 0.01),
-    k: slider("k", 1, 12, 1),
-    max_draft: slider("max_draft", 1, 12, 1),
-  };
-  const adapt = check("adapt");
-  const ideal = check("ideal");
-  const cost = slider("cost", Math.log10(LEAST_COST), 0, 0.01, (value) => change({ c: 10 ** value }));
+  const settings = SLIDERS.map((each) => ({ ...each, ...settingControl(each) }));
+  const ideal = check("ideal", t("explore.slider.ideal"), t("explore.about.ideal"));
+  const cost = slider("cost", Math.log10(LEAST_COST), 0, 0.01, t("explore.slider.cost"), (value) => change({ c: 10 ** value }));
+  cost.node.title = t("explore.about.cost");
   const presets = make("div", { className: "presets", role: "group", ariaLabel: t("explore.presets") });
   const marks = new Map(); // button → c
   for (const [name, draft, target] of PAIRS) mark(name, draft / target, t("explore.by_parameters", { name, draft, target, c: (draft / target).toFixed(3) }));
@@ -46,26 +43,28 @@ export function sliders(change) {
     "div",
     { className: "sliders" },
     make("label", { className: "field" }, make("span", {}, t("explore.stopper")), stopper),
-    ...Object.values(numbers).map((each) => each.node),
-    adapt.node,
+    ...settings.map((each) => each.node),
     make("div", { className: "costs" }, cost.node, ticks, presets, make("p", { className: "small" }, t("explore.presets_source")), ideal.node),
     about,
     make("p", { className: "actions" }, reset),
   );
 
-  function slider(name, min, max, step, told = (value) => change({ [name]: value })) {
+  function settingControl({ name, setting, min, max, step }) {
+    return setting.kind === "switch" ? check(name, labelOf(setting)) : slider(name, min, max, step, labelOf(setting));
+  }
+
+  function slider(name, min, max, step, label, told = (value) => change({ [name]: value })) {
     const value = make("output");
     const input = make("input", { type: "range", min, max, step, name });
     input.addEventListener("input", () => told(Number(input.value)));
     const unused = make("small");
-    const label = make("label", { className: "field", title: t(`explore.about.${name}`) }, make("span", {}, t(`explore.slider.${name}`), " ", value, " ", unused), input);
-    return { node: label, input, value, unused };
+    return { node: make("label", { className: "field" }, make("span", {}, label, " ", value, " ", unused), input), input, value, unused };
   }
 
-  function check(name) {
+  function check(name, label, title = "") {
     const input = make("input", { type: "checkbox", name, onchange: () => change({ [name]: input.checked }) });
     const unused = make("small");
-    return { node: make("label", { className: "check", title: t(`explore.about.${name}`) }, input, make("span", {}, t(`explore.slider.${name}`), " ", unused)), input, unused };
+    return { node: make("label", { className: "check", title }, input, make("span", {}, label, " ", unused)), input, unused };
   }
 
   function mark(name, c, title) {
@@ -77,13 +76,8 @@ export function sliders(change) {
   /** Bring every control to where `controls` are, for this recording; `own` is one made on this page's machine. */
   function show(controls, recording, own) {
     stopper.value = controls.stopper;
-    setText(about, t(`explore.rule.${controls.stopper}`));
-    for (const name of ["k", "max_draft"]) numbers[name].input.max = recording.depth;
-    for (const [name, { input, value }] of Object.entries(numbers)) {
-      input.value = controls[name];
-      setText(value, ["k", "max_draft"].includes(name) ? String(controls[name]) : controls[name].toFixed(2));
-    }
-    adapt.input.checked = controls.adapt;
+    setText(about, ruleWords(controls.stopper));
+    for (const each of settings) showSetting(each, controls, recording.depth);
     ideal.input.checked = controls.ideal;
     measuredCost = costAt(recording, { c: null });
     here.value = Math.log10(Math.max(LEAST_COST, measuredCost));
@@ -95,21 +89,28 @@ export function sliders(change) {
     measured.title = t("explore.as_measured_about", { device: recording.device, pair: recording.pair.name });
     measured.ariaPressed = String(controls.c === null);
     for (const [button, value] of marks) button.ariaPressed = String(controls.c === value);
-    for (const [name, stoppers] of Object.entries(USED_BY)) {
-      const { node: field, unused } = name === "adapt" ? adapt : numbers[name];
-      const used = stoppers.includes(controls.stopper);
-      field.classList.toggle("unused", !used);
-      setText(unused, used ? "" : t("explore.unused", { stopper: controls.stopper }));
+  }
+
+  function showSetting({ name, setting, node: field, input, value, unused }, controls, depth) {
+    if (setting.kind === "switch") {
+      input.checked = controls[name];
+    } else {
+      if (setting.limits_draft) input.max = depth;
+      input.value = controls[name];
+      setText(value, setting.kind === "whole" ? String(controls[name]) : controls[name].toFixed(2));
     }
+    const moved = settingOn(name, controls.stopper);
+    field.title = said((moved ?? setting).about);
+    field.classList.toggle("unused", !moved);
+    setText(unused, moved ? "" : t("explore.unused", { stopper: controls.stopper }));
   }
   return { node, show };
 }
 
-// Which highlighted stopper each control matters to; for the others it is dimmed.
-const USED_BY = {
-  lambda: ["adaedl", "max_confidence", "svip", "margin", "confidence"],
-  gamma: ["adaedl", "throughput"],
-  k: ["fixed", "heuristic"],
-  max_draft: ["adaedl", "max_confidence", "svip", "margin", "heuristic", "confidence", "bandit", "throughput"],
-  adapt: ["adaedl", "max_confidence"],
-};
+/** What the highlighted stopper does, and how far what is drawn of it can be believed. */
+function ruleWords(name) {
+  const words = [`${name}: ${summaryOf(name)}`];
+  if (declared(name).looks_at.includes("times")) words.push(t("explore.goes_by_clock"));
+  if (!hasRule(name)) words.push(t("explore.by_server"));
+  return words.join(" ");
+}

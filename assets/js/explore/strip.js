@@ -23,7 +23,7 @@ export function strip() {
     const { token_ids, texts, pieces = [] } = recording;
     tokens = token_ids.map((id, place) => make("span", {}, drawable(pieces[place] ?? texts[id])));
     text.replaceChildren(...tokens);
-    picked = null;
+    [lane, roundAt, picked] = [null, [], null];
   }
 
   /** Draw the rounds of a detailed replay of a stopper. */
@@ -72,7 +72,7 @@ export function strip() {
   for (const name of ["pointerover", "click"]) {
     text.addEventListener(name, (event) => {
       const token = tokenOf(event);
-      if (token >= 0) pick(token);
+      if (token >= 0 && lane) pick(token);
     });
   }
   text.addEventListener("keydown", (event) => {

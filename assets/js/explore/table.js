@@ -1,6 +1,7 @@
 // Every stopper at the present setting, side by side: modelled speedup, share of the oracle, drafts and waste.
 
 import { make, setText } from "../make.js";
+import { summaryOf } from "../stoppers.js";
 import { t } from "../text.js";
 import { best } from "./settings.js";
 import { STYLES, key } from "./styles.js";
@@ -16,10 +17,14 @@ export function stoppersTable(names, choose) {
 
   /** Bring it up to date; `results` as from settings.js, `measured` name → {speedup, error, unreliable} where one was run. */
   function show(results, stopper, measured) {
-    const most = Math.max(...Object.values(results).map((result) => result.speedup));
+    const most = Math.max(...Object.values(results).map((result) => result.speedup ?? 0));
     for (const name of names) {
       const { lane, speedup, ofOracle, waste } = results[name];
       const { cells, bar, button } = rows[name];
+      button.setAttribute("aria-pressed", String(name === stopper));
+      rows[name].node.classList.toggle("chosen", name === stopper);
+      rows[name].node.ariaBusy = String(!lane);
+      if (!lane) continue; // the server is still at it; what it said last stands
       setText(cells.speedup, `${speedup.toFixed(2)}×`);
       bar.style.width = `${(100 * speedup) / most}%`;
       setText(cells.oracle, `${(100 * ofOracle).toFixed(0)}%`);
@@ -29,8 +34,6 @@ export function stoppersTable(names, choose) {
       const real = measured[name];
       const words = real && t("explore.measured", { speedup: real.speedup.toFixed(2), error: signed(100 * real.error) });
       setText(cells.measured, real ? `${words}${real.unreliable ? ` ⚠ ${t("player.timing.unreliable")}` : ""}` : "—");
-      button.setAttribute("aria-pressed", String(name === stopper));
-      rows[name].node.classList.toggle("chosen", name === stopper);
     }
   }
 
@@ -54,7 +57,7 @@ function headCell(column) {
 }
 
 function row(name, choose) {
-  const button = make("button", { type: "button", className: "choose", title: t(`explore.rule.${name}`), onclick: () => choose(name) }, key(name));
+  const button = make("button", { type: "button", className: "choose", title: summaryOf(name), onclick: () => choose(name) }, key(name));
   const label = make("th", { scope: "row" }, button);
   const cells = Object.fromEntries(COLUMNS.map((column) => [column, make("td", {}, "—")]));
   const bar = make("i", { className: "bar" });

@@ -1,5 +1,5 @@
 // The formulas that the Learn page teaches, as functions of plain numbers. No DOM. tests/test_learn.py holds
-// those that the engine has too (adaedl/sampling.py, adaedl/stopping.py) against it.
+// those that the engine has too (adaedl/sampling.py, adaedl/stopping/) against it.
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 

@@ -1,0 +1,106 @@
+"""How a stopper declares its settings: one class attribute each, with everything that any reader needs.
+
+Specs, error sentences, the command line's help, docs/stoppers.md, the lane editor and Explore's sliders are
+all made from these declarations.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from adaedl.errors import UserError
+
+DEFAULT_MAX_DRAFT = 12
+MAX_DRAFT_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a stopper; in an instance its value takes its place.
+
+    Attributes:
+        default: the value where none is given. Only a setting whose default is None accepts None.
+        kind: bool for a switch, int for a whole number, float for any number.
+        low, high: the ends of a number's range, both allowed.
+        words, symbol: its label, such as “initial threshold” and “λ”; the symbol may be empty.
+        about: one sentence that says what it does.
+        slider: the slider of Explore that moves it; None where it keeps its default there. Stoppers with a
+            setting on the slider "lambda" have a curve over λ, those with one on "k" a curve over k.
+        slider_range: the ends of that slider where they are not those of the setting.
+        complement: whether the slider shows 1 − the setting.
+        limits_draft: whether it is a number of drafted tokens, which a recording's depth limits.
+    """
+
+    default: Any
+    kind: type
+    words: str
+    about: str
+    low: float | None = None
+    high: float | None = None
+    symbol: str = ""
+    slider: str | None = None
+    slider_range: tuple[float, float] | None = None
+    complement: bool = False
+    limits_draft: bool = False
+
+    def check(self, stopper: str, name: str, value: Any) -> Any:
+        """Return the value as its kind.
+
+        Raises:
+            UserError: it is of another kind or out of range.
+        """
+        if value is None and self.default is None:
+            return None
+        if self.kind is bool:
+            if not isinstance(value, bool):
+                raise UserError("{}: {} is {!r}; it must be true or false.", stopper, name, value)
+            return value
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not self.low <= value <= self.high:
+            raise UserError(
+                "{}: {} is {!r}; it must be a number from {} to {}.",
+                stopper,
+                name,
+                value,
+                self.low,
+                self.high,
+            )
+        if self.kind(value) != value:
+            raise UserError(
+                "{}: {} is {!r}; it must be a whole number from {} to {}.",
+                stopper,
+                name,
+                value,
+                self.low,
+                self.high,
+            )
+        return self.kind(value)
+
+
+# These return Any so that `gamma: float = number(0.2, …)` type-checks, as dataclasses.field does.
+
+
+def number(default: float | None, low: float, high: float, words: str, about: str, **more) -> Any:
+    """Declare a setting that is any number from `low` to `high`; `more` as in `Setting`."""
+    return Setting(default, float, words, about, low, high, **more)
+
+
+def draft_length(default: int, words: str, about: str, **more) -> Any:
+    """Declare a setting that is a number of drafted tokens, from 1 to MAX_DRAFT_LIMIT."""
+    return Setting(default, int, words, about, 1, MAX_DRAFT_LIMIT, limits_draft=True, **more)
+
+
+def switch(default: bool, words: str, about: str, **more) -> Any:
+    """Declare a setting that is true or false."""
+    return Setting(default, bool, words, about, **more)
+
+
+def longest_draft(**more) -> Any:
+    """Declare `max_draft`, which most stoppers have."""
+    return draft_length(DEFAULT_MAX_DRAFT, "max draft", "No round drafts more tokens than this.", **more)
+
+
+def settings_of(stopper: type) -> dict[str, Setting]:
+    """Return the settings of a stopper class, its own first and then those of its bases. A class that gives a
+    setting of its base a plain value has no such setting."""
+    names = dict.fromkeys(name for cls in stopper.__mro__ for name in vars(cls))
+    return {name: value for name in names if isinstance(value := getattr(stopper, name), Setting)}

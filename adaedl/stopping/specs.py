@@ -1,0 +1,85 @@
+"""Specs: a stopper and its settings as one line of text, such as `adaedl:threshold=0.4,adapt=false`."""
+
+import difflib
+from typing import Any
+
+from adaedl.errors import Sentence, UserError
+from adaedl.stopping.base import Stopper
+from adaedl.stopping.registry import STOPPERS
+from adaedl.stopping.settings import settings_of
+
+
+def make_stopper(spec: str) -> Stopper:
+    """Return a fresh stopper from `name` or `name:key=value,key=value`, such as `fixed:k=5` or
+    `adaedl:threshold=0.4,gamma=0.2,adapt=false`.
+
+    Raises:
+        UserError: an unknown name, setting or value; the message lists what there is.
+    """
+    name, _, rest = spec.strip().partition(":")
+    name = name.strip()
+    if name not in STOPPERS:
+        close = difflib.get_close_matches(name, STOPPERS, 1)
+        hint = Sentence(" Did you mean {}?", close[0]) if close else ""
+        raise UserError("There is no stopper {!r}; there are {}.{}", name, ", ".join(STOPPERS), hint)
+    known = settings_of(STOPPERS[name])
+    settings: dict[str, Any] = {}
+    for item in filter(None, (item.strip() for item in rest.split(","))):
+        key, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or key not in known:
+            takes = ", ".join(known) or Sentence("no settings")
+            raise UserError(
+                "{} does not know the setting {!r}; it takes {}, as key=value.", name, item, takes
+            )
+        if key in settings:
+            raise UserError("{} is given {} twice, in {!r}; once is enough.", name, key, spec)
+        settings[key] = _parse(value)
+    return STOPPERS[name](**settings)
+
+
+def format_spec(stopper: Stopper) -> str:
+    """Return the shortest spec that rebuilds this stopper: the inverse of `make_stopper`."""
+    declared = settings_of(type(stopper))
+    changed = {name: value for name, value in stopper.settings.items() if value != declared[name].default}
+    values = ",".join(f"{name}={format_value(value)}" for name, value in changed.items())
+    return f"{stopper.name}:{values}" if values else stopper.name
+
+
+def limit_draft(stopper: Stopper, depth: int) -> Stopper:
+    """Return a fresh stopper with the same settings that drafts at most `depth` tokens a round, as a
+    recording of that depth needs. One that can only be replayed drafts up to `depth`."""
+    declared = settings_of(type(stopper))
+    limited = {
+        name: depth if stopper.replay_only else min(value, depth)
+        for name, value in stopper.settings.items()
+        if declared[name].limits_draft
+    }
+    return type(stopper)(**stopper.settings | limited)
+
+
+def split_specs(text: str) -> list[str]:
+    """`a,b:x=1,y=2,c` → [`a`, `b:x=1,y=2`, `c`]: a comma followed by key=value continues a spec."""
+    specs: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if specs and "=" in part and ":" not in part:
+            specs[-1] += f",{part}"
+        else:
+            specs.append(part)
+    return specs
+
+
+def format_value(value: Any) -> str:
+    """Return a setting's value as a spec writes it: 0.4, 12, true or none."""
+    return str(value).lower() if isinstance(value, bool | None) else str(value)
+
+
+def _parse(text: str) -> Any:
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,7 @@
+"""The stopper that weighs what a draft brings against what it costs; docs/throughput.md derives the rule."""
+
+from adaedl.stopping.throughput.costs import FIRST_COST, Costs
+from adaedl.stopping.throughput.rule import Throughput
+from adaedl.stopping.throughput.running_line import RunningLine
+
+__all__ = ["FIRST_COST", "Costs", "RunningLine", "Throughput"]

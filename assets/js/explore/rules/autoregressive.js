@@ -1,0 +1,3 @@
+import { Stopper } from "../rule.js";
+
+export default class Autoregressive extends Stopper {}

@@ -1,0 +1,10 @@
+import { Stopper } from "../rule.js";
+
+/** Drafts exactly the tokens that will be accepted; a replay sets `acceptable` before each round. */
+export default class Oracle extends Stopper {
+  acceptable = 0;
+
+  shouldStop(step) {
+    return step.position >= this.acceptable;
+  }
+}

@@ -1,0 +1,153 @@
+"""Decisions of stoppers over all their settings, and a page where JavaScript rules make them again."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from playwright.sync_api import Page
+
+from adaedl.errors import UserError
+from adaedl.stopping import DraftStep, Oracle, Stopper, format_spec, settings_of
+from components.parts import assets
+
+ROUNDS = 25
+MOST_STEPS = 20  # in a round; a rule that would go on is asked no further
+RANDOM_SETTINGS = 8
+
+# Runs a rule through the calls that its stopper was given, and returns what each answered.
+PAGE = f"""<!doctype html><meta charset="utf-8"><title>rules</title><link rel="icon" href="data:,">
+<script type="module">
+const explore = new URL("/{assets.address()}/js/explore/", location.href);
+window.decide = async (source, vectors) => {{
+  const {{ makeRule }} = await import(new URL("rules.js", explore));
+  const address = source.startsWith("rules/") ? new URL(source, explore)
+    : URL.createObjectURL(new Blob([source.replaceAll("../", explore)], {{ type: "text/javascript" }}));
+  const {{ default: Rule }} = await import(address);
+  return vectors.map(({{ settings, calls }}) => {{
+    const rule = new Rule(settings, makeRule);
+    const first = {{ max_draft: rule.max_draft, keep_last: rule.keep_last }};
+    return [first, ...calls.map(([name, ...given]) => {{
+      if (name === "acceptable") rule.acceptable = given[0];
+      if (name === "begin") return rule.beginRound();
+      if (name === "step") return [rule.shouldStop(given[0]), rule.score, rule.threshold];
+      if (name === "observe") rule.observe(...given);
+      if (name === "times") rule.observeTimes(...given);
+      return null;
+    }})];
+  }});
+}};
+window.ready = true;
+</script>"""
+
+
+def differences(page: Page, stopper: type[Stopper], source: str) -> list[str]:
+    """Run a JavaScript rule on everything its stopper was asked and told; returns where the answers differ.
+
+    Args:
+        page: shows PAGE.
+        source: the rule as rules/<name>.js, or its text.
+    """
+    made = list(variants(stopper))
+    recorded = [record(each, Random(number)) for number, each in enumerate(made)]
+    vectors = [
+        {"settings": each.settings, "calls": calls} for each, (calls, _) in zip(made, recorded, strict=True)
+    ]
+    answers = page.evaluate("([source, vectors]) => decide(source, vectors)", [source, vectors])
+    found = []
+    for each, (calls, ours), theirs in zip(made, recorded, answers, strict=True):
+        number = next((n for n, pair in enumerate(zip(ours, theirs, strict=True)) if not alike(*pair)), None)
+        if number is not None:
+            call = calls[number - 1] if number else "its constructor"
+            found.append(
+                f"{format_spec(each)}: after {call}: {ours[number]} in Python, {theirs[number]} here"
+            )
+    return found
+
+
+def variants(stopper: type[Stopper]) -> Iterator[Stopper]:
+    """Yield a stopper at its defaults, with each setting at several values, and with all at random."""
+    values = {name: list(_values(setting)) for name, setting in settings_of(stopper).items()}
+    chosen = [{}, *({name: value} for name, each in values.items() for value in each)]
+    random = Random(1)
+    for _ in range(RANDOM_SETTINGS if values else 0):
+        chosen.append({name: random.choice(each) for name, each in values.items()})
+    for settings in chosen:
+        try:
+            yield stopper(**settings)
+        except UserError:
+            assert settings["keep_last"] is False  # which not every rule can have
+
+
+def _values(setting) -> Iterator:
+    if setting.kind is bool:
+        yield from (False, True)
+        return
+    ends = [setting.low, setting.high]
+    if setting.default is None:
+        yield from (None, *ends)
+        return
+    near = [0.5 * setting.default, 1.4 * setting.default, 0.5 * (setting.default + min(1, setting.high))]
+    yield from sorted(
+        {setting.kind(value) for value in [*ends, *near] if setting.low <= value <= setting.high}
+    )
+
+
+def record(stopper: Stopper, random: Random) -> tuple[list, list]:
+    """Play rounds of random drafts; returns the calls as JSON takes them and the answer to each. Before those
+    stands what the constructor made of the settings."""
+    calls, answers = [], [{"max_draft": stopper.max_draft, "keep_last": stopper.keep_last}]
+
+    def call(name: str, *given, answer=None) -> None:
+        calls.append([name, *given])
+        answers.append(answer)
+
+    for _ in range(ROUNDS):
+        if isinstance(stopper, Oracle):
+            stopper.acceptable = random.randrange(stopper.max_draft + 1)
+            call("acceptable", stopper.acceptable)
+        begun = stopper.begin_round()
+        call("begin", answer=begun)
+        drafted = dropped = 0
+        for position in range(1, 1 + min(stopper.max_draft, MOST_STEPS) * begun):
+            step = _step(random, position)
+            stop = stopper.should_stop(step)
+            call("step", vars(step), answer=[stop, stopper.score, stopper.threshold])
+            dropped = int(stop and not stopper.keep_last)
+            drafted = position - dropped
+            if stop:
+                break
+        accepted = min(drafted, int(random.expovariate(0.4)))
+        stopper.observe(drafted, accepted, dropped)
+        call("observe", drafted, accepted, dropped)
+        verify_s = 0.02 * (1 + 0.02 * drafted) * random.uniform(0.9, 1.1)
+        duration_s = verify_s + (0.003 + 0.002 * (drafted + dropped)) * random.uniform(0.9, 1.1)
+        stopper.observe_times(accepted + 1, verify_s, duration_s)
+        call("times", accepted + 1, verify_s, duration_s)
+    return calls, answers
+
+
+def _step(random: Random, position: int) -> DraftStep:
+    top = random.uniform(0.05, 1)
+    return DraftStep(
+        entropy=random.expovariate(1) * (1 - top) * 3,
+        top_prob=top,
+        margin=top * random.random(),
+        token_prob=top if random.random() < 0.6 else top * random.random(),
+        position=position,
+    )
+
+
+def alike(ours, theirs) -> bool:
+    """Whether two answers are the same but for the last digits of numbers."""
+    if isinstance(ours, list):
+        return len(ours) == len(theirs) and all(map(alike, ours, theirs))
+    if isinstance(ours, float) and theirs is not None:
+        return math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12)
+    return ours == theirs
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The code blocks of a Markdown file in a language."""
+    parts = page.read_text("utf-8").split(f"```{language}\n")[1:]
+    return [part.partition("```")[0] for part in parts]

@@ -1,0 +1,214 @@
+"""docs/add-a-stopper.md, followed literally: a stopper in one new file is everywhere."""
+
+import importlib.util
+import json
+import re
+
+import pytest
+from browsing import serve
+from playwright.sync_api import expect
+from rule_vectors import PAGE, blocks, differences
+from test_explore import FILES, WAIT, set_slider, shown_recording
+from toys import tiny_pair
+
+from adaedl.cli.main import main
+from adaedl.errors import UserError
+from adaedl.measure.sweep import Grid, Prompt, run_sweep, to_frame
+from adaedl.pairs.presets import DEFAULT_PAIR
+from adaedl.race import new_trace, race
+from adaedl.replay.replay import replay
+from adaedl.request import Sampling
+from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper, unregister_stopper
+from components.pages.page import build_page
+from components.parts.folders import ASSETS
+from components.parts.lanes_editor import check_lane
+from components.parts.stoppers import rule_file, stoppers_json, words_of
+from components.serving.explore_replay import MOST_LANES, replay_lanes
+from components.serving.launch import launch
+from components.serving.models_state import LoadState, ModelsState
+
+DOCUMENT = ASSETS.parent / "docs" / "add-a-stopper.md"
+NAME = "joint_confidence"
+LANES = ["autoregressive", f"{NAME}:threshold=0.5"]
+
+
+@pytest.fixture(scope="module")
+def stopper(tmp_path_factory):
+    """The document's stopper, in a module outside the project."""
+    file = tmp_path_factory.mktemp("stoppers") / f"{NAME}.py"
+    code, _ = blocks(DOCUMENT, "python")
+    file.write_text(code, "utf-8")
+    spec = importlib.util.spec_from_file_location(NAME, file)
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    yield STOPPERS[NAME]
+    unregister_stopper(NAME)
+
+
+def test_the_registry_makes_checks_and_writes_it(stopper):
+    assert NAME in LIVE_STOPPERS
+    made = make_stopper(f"{NAME}:threshold=0.5,max_draft=7")
+    assert isinstance(made, stopper)
+    assert made.settings == {
+        "threshold": 0.5,
+        "max_draft": 7,
+        "keep_last": True,
+        "score_temperature": None,
+    }
+    with pytest.raises(UserError, match=f"{NAME}: threshold is 2; it must be a number from 0 to 1"):
+        make_stopper(f"{NAME}:threshold=2")
+    with pytest.raises(UserError, match=f"Did you mean {NAME}"):
+        make_stopper("joint_confidense")
+
+
+def test_the_documents_own_test_passes(stopper):
+    _, code = blocks(DOCUMENT, "python")
+    tests = {}
+    exec(code, tests)
+    tests["test_it_stops_where_the_product_of_the_top_probabilities_is_below_the_threshold"]()
+
+
+def test_the_documents_chinese_is_all_that_the_page_needs(stopper):
+    (translations,) = (json.loads(block) for block in blocks(DOCUMENT, "json"))
+    known = json.loads((ASSETS / "text" / "stoppers.zh.json").read_text("utf-8"))
+    assert set(words_of(stopper)) - set(known) == set(translations)
+
+
+@pytest.mark.parametrize("command", ["race", "record", "sweep", "bench"])
+def test_the_help_of_every_command_with_lanes_describes_it(stopper, command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert f"{NAME}: {stopper.summary} threshold=0.3 (0 to 1)" in told
+
+
+def test_the_lane_editor_offers_it(stopper):
+    told = next(each for each in json.loads(stoppers_json()) if each["name"] == NAME)
+    assert told["summary"] == {"en": stopper.summary, "zh": stopper.summary}  # English until there is Chinese
+    assert told["settings"][0]["name"] == "threshold"
+    assert (told["sweep"], told["rule"]) == ("lambda", False)
+    assert check_lane(f"{NAME}:threshold=0.30")["spec"] == NAME
+
+
+def test_it_races(stopper):
+    pair = tiny_pair("self")
+    trace = new_trace(pair, "w1 w2 w3", LANES, Sampling(0.8), max_new_tokens=24)
+    for _ in race(pair, trace):
+        pass
+    baseline, lane = trace.lanes
+    assert lane.token_ids == baseline.token_ids
+    assert lane.settings["threshold"] == 0.5
+    scores = [token.score for played in lane.rounds for token in played.drafted]
+    assert scores
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_it_is_swept(stopper):
+    grid = Grid((Prompt("chat", 1, "w1 w2 w3"),), (0.0, 0.8), tuple(LANES), max_new_tokens=8)
+    frame = to_frame(row for rows in run_sweep(tiny_pair("feature"), grid) for row in rows)
+    assert set(frame["lane"]) == set(LANES)
+
+
+def test_the_server_replays_it_for_explore(stopper):
+    recording = shown_recording()
+    wanted = {"spec": f"{NAME}:threshold=0.6", "times": times_of(recording), "detailed": True}
+    lane = replay(recording, wanted["spec"])
+    for source in (FILES[1], recording.to_json()):
+        (told,) = replay_lanes({"recording": source, "lanes": [wanted]})["lanes"]
+        assert (told["tokens"], told["clock_s"]) == (len(recording.token_ids), pytest.approx(lane.clock_s))
+        assert [each["drafted"] for each in told["rounds"]] == [len(each.drafted) for each in lane.rounds]
+        assert told["rounds"][-1]["start"] + told["rounds"][-1]["tokens"] == told["tokens"]
+        assert json.loads(json.dumps(told)) == told
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recording": "../../drafter.safetensors"},
+        {"recording": ["a"]},
+        {"recording": "{}"},
+        {"lanes": 3},
+        {"lanes": [{}] * (MOST_LANES + 1)},
+        {"lanes": None},
+    ],
+)
+def test_a_request_that_is_none_is_refused_in_one_sentence(stopper, change):
+    refused = replay_lanes({"recording": FILES[0], "lanes": [], **change})
+    assert set(refused) == {"error"}
+    assert refused["error"]["en"].endswith(".")
+    assert refused["error"]["zh"] != refused["error"]["en"]
+
+
+def test_a_lane_that_cannot_be_replayed_does_not_keep_the_others(stopper):
+    recording = shown_recording()
+    good = {"spec": NAME, "times": times_of(recording), "detailed": False}
+    bad = [{**good, "spec": "warp"}, {**good, "times": {"verify_s": []}}, {}, {**good, "times": None}, 5]
+    first, *others = replay_lanes({"recording": FILES[1], "lanes": [good, *bad]})["lanes"]
+    assert first["clock_s"] > 0
+    assert "rounds" not in first
+    assert "There is no stopper 'warp'" in others[0]["error"]["en"]
+    assert all(set(each) == {"error"} for each in others)
+
+
+def times_of(recording) -> dict:
+    return json.loads(recording.to_json())["times"]
+
+
+@pytest.fixture(scope="module")
+def app(stopper):
+    """The whole page, built with the stopper registered; it has no JavaScript rule."""
+    models = ModelsState(DEFAULT_PAIR)
+    models.pair = tiny_pair("self")
+    models.pair.name = DEFAULT_PAIR
+    models.state = LoadState(DEFAULT_PAIR, "ready", "ready", 1.0)
+    page = build_page(models)
+    _, url, _ = launch(page, models, quiet=True)
+    yield url
+    page.close()
+
+
+def test_explore_shows_its_lane_and_its_curve_by_the_servers_replay_and_says_so(browser, app, stopper):
+    assert not rule_file(NAME).exists()
+    recording = shown_recording()
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(WAIT)
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{app}#explore")
+    page.wait_for_selector("#explore [data-curves]")
+    page.click(f"#explore tr[data-stopper={NAME}] .choose")
+    headline = page.locator("#explore .headline")
+    baseline = replay(recording, "autoregressive")
+    for threshold in (0.4, 0.7):
+        set_slider(page, "lambda", threshold)
+        lane = replay(recording, f"{NAME}:threshold={threshold}")
+        speedup = f"{baseline.clock_s / lane.clock_s:.2f}×"
+        expect(headline).to_contain_text(f"{NAME}: {speedup} modelled")
+        expect(page.locator(f"#explore tr[data-stopper={NAME}] td >> nth=0")).to_have_text(speedup)
+        edges = page.locator("#explore .strip [data-edge=odd], #explore .strip [data-edge=even]")
+        expect(edges).to_have_count(len(lane.rounds))
+    expect(page.locator("#explore .rule-about")).to_contain_text("the server replays it")
+    best = page.locator(f"#explore tr[data-stopper={NAME}] td >> nth=5")
+    expect(best).to_contain_text("λ")
+    lines = page.locator("#explore [data-figure=lambda] svg path.line")
+    expect(lines).to_have_count(6 + 3)  # over λ five and this one, and three that are level
+    page.focus("#explore .strip")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#explore .strip-about")).to_contain_text("Round 1 of")
+    page.click("#explore .reset")
+    expect(page.locator("#explore .rule-about")).not_to_contain_text("the server")
+    page.click("[role=tab]:has-text('Race')")
+    page.click("#lanes .add")
+    expect(page.locator(f"#lanes .menu button:has-text('{NAME}')")).to_contain_text(stopper.summary)
+    page.close()
+    assert complaints == []
+
+
+def test_its_rule_in_the_browser_decides_as_the_stopper_does(browser, stopper):
+    (rule,) = blocks(DOCUMENT, "js")
+    with serve(PAGE) as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_function("() => window.ready")
+        assert differences(page, stopper, rule) == []
+        assert differences(page, stopper, rule.replace("*=", "+="))
+        page.close()
