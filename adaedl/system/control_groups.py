@@ -1,5 +1,4 @@
-"""Linux's control groups (cgroups), which share out processor time: what they allow this process, and a group
-with a quota of its own.
+"""Linux control groups (cgroups): the CPU quota of this process, and a group with a quota for measurements.
 
 Sources: docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and docs.kernel.org/scheduler/sched-bwc.html
 (cpu.cfs_quota_us of version 1).
@@ -17,11 +16,11 @@ PATIENCE_S = 5  # for the kernel to let go of processes that have ended
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return how many cores' time this process may use, the least of what its control group and those above
-    it allow; None where nothing limits it, or where the system does not tell.
+    """Return the CPU quota of this process in cores: the smallest quota of its control group and all groups
+    above it. None if there is no quota or the system does not report one.
 
     Args:
-        root: where /proc and the control groups are looked for.
+        root: the folder to find /proc and the control groups in.
     """
     quotas = []
     for folder in _group_folders(root):
@@ -35,9 +34,11 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 @contextmanager
 def group_with_quota(cores: float) -> Iterator[Path | None]:
-    """Make a control group whose processes together may use `cores` cores' time, as a child of this process's
-    own or of the nearest one above it that can have such children, and remove it at the end, when they must
-    have ended. Gives the file that a process joins it by, writing 0 to it; None where none may be made.
+    """Create a control group with a CPU quota of `cores` cores, and remove it at the end.
+
+    The group is a child of this process's own group or of the nearest group above that accepts children. All
+    processes in it must have ended by the end of the block. Yields the file through which a process joins, by
+    writing 0 to it; None if no group can be created.
     """
     for parent in _group_folders(Path("/")):
         if group := _make_group(parent, cores):
@@ -84,7 +85,8 @@ def _remove_group(group: Path) -> None:
 
 
 def _quota_of_version_2(folder: Path) -> tuple[int, int]:
-    """Microseconds of processor time in each period, and its length; raises ValueError where it is "max"."""
+    """Return the processor time per period and the period's length, in microseconds; raise ValueError for
+    "max"."""
     quota, *period = (folder / "cpu.max").read_text().split()
     return int(quota), int(period[0]) if period else 100_000
 
@@ -95,8 +97,7 @@ def _quota_of_version_1(folder: Path) -> tuple[int, int]:
 
 
 def _group_folders(root: Path) -> Iterator[Path]:
-    """The folders of this process's control groups for processor time, and of all groups above them that can
-    be seen from here."""
+    """Yield the folders of this process's CPU control groups and of all their visible ancestors."""
     groups = _cpu_groups(_lines(root / "proc/self/cgroup"))
     mounts: dict[bool, list[tuple[PurePosixPath, Path]]] = {True: [], False: []}
     for version_2, top, place in _cpu_mounts(_lines(root / "proc/self/mountinfo")):
@@ -113,7 +114,7 @@ def _group_folders(root: Path) -> Iterator[Path]:
 
 
 def _cpu_groups(lines: list[str]) -> dict[bool, list[PurePosixPath]]:
-    """The groups in /proc/self/cgroup that share out processor time, by whether they are of version 2."""
+    """Return the CPU control groups in /proc/self/cgroup, each with whether it is of version 2."""
     groups: dict[bool, list[PurePosixPath]] = {True: [], False: []}
     for line in lines:
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -123,8 +124,8 @@ def _cpu_groups(lines: list[str]) -> dict[bool, list[PurePosixPath]]:
 
 
 def _cpu_mounts(lines: list[str]) -> Iterator[tuple[bool, PurePosixPath, str]]:
-    """Of every file system of such groups in /proc/self/mountinfo: whether it is of version 2, the group that
-    its top folder is, and where that is."""
+    """Yield, for each CPU control group file system in /proc/self/mountinfo: whether it is of version 2, the
+    group at its top folder, and its mount point."""
     for line in lines:
         before, _, after = line.partition(" - ")
         fields, kinds = before.split(), after.split()

@@ -1,8 +1,8 @@
-"""Files that a command writes: refused before the work where they cannot be written, and replaced in one step
-after it, so that nothing that fails in between costs a result or the file that was there before.
+"""Write result files safely: find out before the work whether they can be written, and replace them
+atomically after it. A failure in between loses neither the result nor the earlier file.
 
-A path may also be a stream: a pipe, a device, a terminal, or `-` for standard output. Those are opened before
-the work, so that a reader who waits at a pipe is kept, and written to as they are.
+A path may also be a stream: a pipe, a device, a terminal, or `-` for standard output. Streams are opened
+before the work, which keeps a waiting reader, and are written to directly.
 """
 
 import errno
@@ -25,11 +25,11 @@ _NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV)  # such as a file that is mounted 
 
 
 class Output:
-    """A file or stream that a result goes to. Making one finds out whether it can be written, and leaves no
-    file behind.
+    """A file or stream for a result. The constructor checks that it can be written, and leaves no file
+    behind.
 
     Raises:
-        UserError: it cannot, and why.
+        UserError: it cannot be written, with the reason.
     """
 
     def __init__(self, path: Path | str):
@@ -48,7 +48,7 @@ class Output:
         """Write the whole result.
 
         Raises:
-            UserError: it cannot be written, and why. A file is then as it was before.
+            UserError: it cannot be written, with the reason. An existing file is then unchanged.
         """
         content = content.encode(errors="surrogatepass") if isinstance(content, str) else content
         if self._stream is None:
@@ -73,10 +73,10 @@ class Output:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Keep other processes that ask for it from a file while this lasts. Its lock stays beside it, empty.
+    """Hold an exclusive lock on a file. The lock file, empty, stays beside it.
 
     Raises:
-        UserError: another process has it, or its folder takes no new files.
+        UserError: another process holds the lock, or the folder accepts no new files.
     """
     from filelock import FileLock, Timeout
 
@@ -101,11 +101,11 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def check_writable(path: Path) -> None:
-    """Find out whether a file can be written, without changing it. A stream cannot be read again, so it is
-    refused.
+    """Check that a file can be written, without changing it. Streams are refused, because they cannot be read
+    again.
 
     Raises:
-        UserError: it cannot, and why.
+        UserError: it cannot be written, with the reason.
     """
     try:
         mode = _mode_of(path)
@@ -121,10 +121,10 @@ def check_writable(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those that it is in.
+    """Create a folder and its missing parents.
 
     Raises:
-        UserError: it cannot be made, and why.
+        UserError: it cannot be created, with the reason.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -133,10 +133,10 @@ def make_folder(path: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replace a file's content in one step.
+    """Replace a file's content atomically.
 
     Raises:
-        UserError: it cannot be written, and why. It is then as it was before.
+        UserError: it cannot be written, with the reason. The file is then unchanged.
     """
     with interrupts.held(), replacing(path) as unfinished:
         unfinished.write_bytes(content)
@@ -144,12 +144,14 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a new file, which takes the place of `path` at the end of the block, where all of it
-    is on the disk. Where the block fails, `path` is as it was before. What a symbolic link points to is
-    replaced, not the link; permissions and owner stay, and are for a new file as for any other.
+    """Yield the path of a new file that replaces `path` at the end of the block, once it is completely on
+    disk.
+
+    If the block fails, `path` is unchanged. For a symbolic link, its target is replaced. An existing file
+    keeps its permissions and owner; a new one gets the usual ones.
 
     Raises:
-        UserError: the file cannot be written, and why; also for an OSError in the block.
+        UserError: the file cannot be written, with the reason; also for an OSError in the block.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -172,8 +174,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
-    """A new file beside the target, gone at the end; where its folder takes no new files, a target that is
-    there already is written in place."""
+    """Yield a temporary file beside the target and remove it at the end. If the folder accepts no new files,
+    an existing target is written in place."""
     unfinished = target.with_name(f".adaedl-{secrets.token_hex(6)}.unfinished")
     try:
         os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -205,17 +207,18 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _descriptor_of(path: Path) -> int | None:
-    """The open file descriptor that a path names: those of the shell, such as /dev/stdout and /dev/fd/63."""
+    """Return the open file descriptor that a path names, such as /dev/stdout or /dev/fd/63; None for other
+    paths."""
     text = str(path)
     numbered = re.fullmatch(r"/(?:dev|proc/self)/fd/(\d{1,6})", text)
     return int(numbered[1]) if numbered else _DESCRIPTORS.get(text)
 
 
 def _open_stream(path: Path, descriptor: int | None) -> int | None:
-    """A descriptor to write a stream to; None for a file.
+    """Return a descriptor for writing to a stream; None for a file.
 
     Raises:
-        UserError: it cannot be written, and why.
+        UserError: it cannot be written, with the reason.
     """
     try:
         if descriptor is not None:
@@ -237,7 +240,7 @@ def _open_stream(path: Path, descriptor: int | None) -> int | None:
 
 
 def _mode_of(path: Path) -> int | None:
-    """The kind and permissions of what is at a path; None where there is nothing yet."""
+    """Return the type and permissions of the file at a path; None if there is none."""
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:

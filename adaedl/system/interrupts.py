@@ -1,4 +1,4 @@
-"""Ctrl-C, and the other signals that ask a process to end, as one exception that tells which it was."""
+"""Ctrl-C and other signals that end a process, as one exception that says which signal it was."""
 
 import signal
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asks the process to end; `status` is the exit status that says so."""
+    """A signal asked the process to end; `status` is the matching exit status."""
 
     def __init__(self, number: int = signal.SIGINT):
         super().__init__(number)
@@ -22,8 +22,8 @@ class _State:
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """While this lasts, SIGINT, SIGTERM and SIGHUP raise `Interrupted`, except those that whoever started the
-    process wants ignored, as nohup does."""
+    """Within this context SIGINT, SIGTERM and SIGHUP raise `Interrupted`, unless the parent process ignores
+    them, as nohup does."""
     before = {}
     _State.held, _State.pending = False, None
     try:
@@ -41,8 +41,8 @@ def raised() -> Iterator[None]:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """While this lasts, the first signal waits for `check` or for the end, so that nothing is left half done;
-    a second one does not wait."""
+    """Within this context the first signal is deferred to `check` or to the end, so that nothing is left half
+    done. A second signal is not deferred."""
     outermost = not _State.held
     if outermost:
         _State.held, _State.pending = True, None
@@ -56,7 +56,7 @@ def held() -> Iterator[None]:
 
 
 def pending() -> bool:
-    """Whether a signal waits."""
+    """Return whether a signal is pending."""
     return _State.pending is not None
 
 
@@ -67,8 +67,8 @@ def take() -> Interrupted | None:
 
 
 def check() -> None:
-    """Raise `Interrupted` where a signal waits, or where Python dropped its exception, as it does with one
-    that comes while an object is being deleted."""
+    """Raise `Interrupted` if a signal is pending, or if Python swallowed its exception, as it does when a
+    signal arrives while an object is being deleted."""
     if interrupted := take():
         raise interrupted
 

@@ -1,4 +1,4 @@
-"""The machine that something runs on: what it is called, and its memory."""
+"""The machine: its processor, its devices and its memory."""
 
 import ctypes
 import gc
@@ -12,7 +12,7 @@ CGROUP = Path("/sys/fs/cgroup")  # version 2, as a container sees its own
 
 
 def processor() -> str:
-    """What this machine's processor is called."""
+    """Return the name of this machine's processor."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -22,7 +22,8 @@ def processor() -> str:
 
 
 def device_name(device) -> str:
-    """What a torch device is called, given as such or as its name: the accelerator, or the processor."""
+    """Return the name of a torch device (or of the device with this name): the accelerator or the
+    processor."""
     if not str(device).startswith("cuda"):
         return processor()
     import torch
@@ -31,8 +32,8 @@ def device_name(device) -> str:
 
 
 def available_memory() -> int | None:
-    """Bytes of memory that are free here, within what a container may use; None where the system does not
-    tell."""
+    """Return the available memory in bytes, within the container's limit; None if the system does not report
+    it."""
     free = []
     with suppress(OSError, KeyError):
         free.append(1024 * _numbers(MEMINFO)["MemAvailable:"])
@@ -45,21 +46,21 @@ def available_memory() -> int | None:
 
 
 def _numbers(file: Path) -> dict[str, int]:
-    """The numbers in a file of lines such as "name 5" or "name 5 kB"."""
+    """Return the numbers in a file with lines such as "name 5" or "name 5 kB"."""
     return {words[0]: int(words[1]) for line in file.read_text().splitlines() if (words := line.split())}
 
 
 def give_back_memory() -> None:
-    """Let the system have what is no longer in use. glibc keeps freed memory below other that is in use,
-    which after packing weights layer by layer is a good part of them."""
+    """Return unused memory to the system. glibc keeps freed memory that lies below memory in use, which is a
+    large share after packing weights layer by layer."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager
 def without_collections() -> Iterator[None]:
-    """Import and load without Python's search for cycles of objects that nobody uses: it finds few there, and
-    takes a fifth of the time."""
+    """Pause Python's garbage collector during imports and loading, where it finds little and takes a fifth of
+    the time."""
     before = gc.isenabled()
     gc.disable()
     try:

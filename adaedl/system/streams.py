@@ -1,5 +1,5 @@
-"""Standard output and standard error that printing to cannot fail: by the time a command prints, its work is
-done, and neither a terminal without the letters nor a reader who has left may undo it."""
+"""Standard output and standard error that never fail. By the time a command prints, its work is done, and
+neither an encoding that lacks a character nor a reader that has left may undo it."""
 
 import io
 import os
@@ -55,7 +55,7 @@ class LenientStream:
 
 @contextmanager
 def lenient_streams() -> Iterator[LenientStream]:
-    """Put lenient streams in the place of standard output, which is yielded, and of standard error."""
+    """Replace standard output, which is yielded, and standard error by lenient streams."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = out, err = LenientStream(before[0]), LenientStream(before[1])
     try:

@@ -1,8 +1,8 @@
-"""How many threads pay here: no more than the cores that this process may keep busy.
+"""How many threads to use: no more than the CPU quota lets run.
 
-Libraries count the cores they see. In a container with a CPU quota below that, the kernel stops the whole
-process for the rest of every period once its threads have used the quota up, and whoever holds a lock or is
-waited for at a barrier stops with it: decoding gets several times slower. So the quota decides.
+Libraries count the cores they see. If a container's quota is smaller, the kernel pauses the whole process for
+the rest of every period once its threads have used the quota up. Threads that hold a lock or that others wait
+for are paused too, and decoding becomes several times slower. So the quota decides.
 """
 
 import os
@@ -33,7 +33,7 @@ PREPARED = "ADAEDL_THREADS_PREPARED"
 
 
 class Threads(NamedTuple):
-    """A number of threads, and what limits it to that."""
+    """A number of threads and what limits it."""
 
     count: int
     limit: Sentence
@@ -50,18 +50,18 @@ class _State:
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may run on, whatever its share of their time."""
+    """Return the number of cores that this process may run on, whatever its quota."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def usable_threads(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Threads:
-    """Return how many threads to use, and why not more: ADAEDL_THREADS where it is set, else the least of the
-    cores, the CPU quota rounded down, and the user's OMP_NUM_THREADS.
+    """Return the number of threads to use and what limits it: ADAEDL_THREADS if set, otherwise the smallest
+    of the number of cores, the CPU quota rounded down, and the user's OMP_NUM_THREADS.
 
     Args:
-        root: where /proc and the control groups are looked for.
+        root: the folder to find /proc and the control groups in.
 
     Raises:
         UserError: ADAEDL_THREADS is not a whole number from 1 to 256.
@@ -79,10 +79,10 @@ def usable_threads(environment: Mapping[str, str] = os.environ, root: Path = Pat
 
 
 def threads_in_use() -> Threads:
-    """Return the number of threads that torch uses, or will use once it is imported, and what limits it.
+    """Return the number of threads that torch uses, or will use once imported, and what limits it.
 
     Raises:
-        UserError: as `usable_threads`, where `prepare_threads` was not called.
+        UserError: as `usable_threads`, if `prepare_threads` was not called.
     """
     chosen = _State.prepared or usable_threads()
     ask = getattr(sys.modules.get("torch"), "get_num_threads", None)  # torch may be half imported
@@ -92,10 +92,11 @@ def threads_in_use() -> Threads:
 
 
 def prepare_threads() -> Threads:
-    """Make the libraries that are imported after this use `usable_threads`, which is returned.
+    """Make libraries imported from now on use `usable_threads`, and return it.
 
-    Only what they do not see by themselves is set, a quota or a setting: they know the cores, and some count
-    those better, leaving out a core's second hardware thread. What the user has set stays.
+    Only limits that libraries cannot see themselves are set, a quota or a setting. They know the cores, and
+    some count them better by leaving out second hardware threads. Variables set by the user keep their
+    values.
 
     Raises:
         UserError: as `usable_threads`.
@@ -118,8 +119,8 @@ def prepare_threads() -> Threads:
 
 
 def apply_threads() -> None:
-    """Give torch, now that it is imported, the number that `prepare_threads` has found, once: whatever the
-    environment said, and not where another program imports this one and sets torch's threads itself."""
+    """Set torch's thread count, once, to the number that `prepare_threads` found. Does nothing in a program
+    that imports this package and sets torch's threads itself."""
     chosen = _State.prepared
     if chosen is None or _State.applied:
         return
@@ -138,13 +139,14 @@ def _checked(setting: str) -> int:
 
 
 def _first_number(text: str) -> int | None:
-    """The threads of OpenMP's outermost level in a list such as "4,2"; None for what is no such list."""
+    """Return the thread count of OpenMP's outermost level in a list such as "4,2"; None if the text is no
+    such list."""
     found = re.match(r"\s*0*([1-9][0-9]{0,8})\s*(,|$)", text)
     return int(found[1]) if found else None
 
 
 def _set_by_us(environment: Mapping[str, str]) -> set[str]:
-    """The names of variables that still have what `prepare_threads` set."""
+    """Return the names of variables that still have the value that `prepare_threads` set."""
     ours = set(environment.get(PREPARED, "").split(","))
     return {name for name in VARIABLES if f"{name}={environment.get(name)}" in ours}
 
