@@ -1,8 +1,8 @@
-"""Makes a recording: the target writes its text once, and the drafter drafts on from every position of it.
+"""Make a recording: the target writes its text once, and the drafter continues from each of its positions.
 
-Positions draft side by side, as one batch over the shared prefix, where the drafter can; else in turn. So a
-recording costs two to three times what the target alone takes for the text (`Recording.plain_s`,
-`Recording.recording_s`), however many settings are replayed from it.
+If the drafter supports it, positions draft side by side, as one batch over the shared prefix; otherwise one
+after another. A recording costs two to three times what the target alone takes for the text
+(`Recording.plain_s`, `Recording.recording_s`), however many settings are replayed from it.
 """
 
 import time
@@ -38,8 +38,8 @@ from adaedl.stopping import DEFAULT_MAX_DRAFT, MAX_DRAFT_LIMIT, AdaEDL, DraftSte
 from adaedl.trace import Round
 
 MAX_TOKENS = 1024  # the target's probabilities at every position are in memory at once
-UNROLL_ROWS = 256  # positions that draft side by side
-DIGITS = 7  # significant ones that are kept of a float32
+UNROLL_ROWS = 256  # positions drafted side by side
+DIGITS = 7  # significant digits kept of a float32
 
 
 def record(
@@ -53,14 +53,14 @@ def record(
     """Record the target's text after a prompt, under shared noise or at temperature 0.
 
     Args:
-        progress: told the share done, from 0 to 1; may raise to stop.
-        settings: `max_new_tokens` (96), `seed` (0), `depth` (12), the drafts from each position: stoppers
-            with a `max_draft` up to it can be replayed; `score_temperature` (None), as a stopper's setting:
-            stoppers that judge q at another cannot be replayed; `enough`, asked between rounds: once it
-            returns True, the text ends and the recording is the one of as many tokens.
+        progress: called with the share done, from 0 to 1; may raise to stop.
+        settings: `max_new_tokens` (96), `seed` (0); `depth` (12), the number of drafts from each position:
+            stoppers with a `max_draft` up to it can be replayed; `score_temperature` (None), the stopper
+            setting of that name: stoppers that score q at another temperature cannot be replayed; `enough`,
+            called between rounds: once it returns True, the text ends there.
 
     Raises:
-        UserError: a value that will not do, or a prompt that does not fit.
+        UserError: a value is invalid, or the prompt does not fit.
     """
     with closing(record_in_parts(pair, prompt, sampling, **settings)) as parts:
         for told in parts:
@@ -72,8 +72,8 @@ def record(
 def record_scored(
     pair: Pair, prompt: str, sampling: Sampling, score_temperatures: Sequence[float | None], **settings
 ) -> list[Recording]:
-    """One recording for each score temperature, of the same drafts and the same clocks; arguments and errors
-    are those of `record`."""
+    """Return one recording for each score temperature, all of the same drafts and the same clocks. Arguments
+    and errors as in `record`."""
     *_, recordings = _in_parts(pair, prompt, sampling, score_temperatures, **settings)
     return recordings
 
@@ -81,9 +81,9 @@ def record_scored(
 def record_in_parts(
     pair: Pair, prompt: str, sampling: Sampling, *, score_temperature: float | None = None, **settings
 ) -> Iterator[float | Recording]:
-    """Record a piece at a time: yields the share done, from 0 to 1, after each, and the recording at the end.
-    Close the generator to stop. What it waits between two pieces is on no clock. Arguments and errors are
-    those of `record`."""
+    """Record in steps: yield the share done, from 0 to 1, after each step, and the recording at the end.
+    Close the generator to stop. Pauses between two steps are on no clock. Arguments and errors as in
+    `record`."""
     with closing(_in_parts(pair, prompt, sampling, [score_temperature], **settings)) as parts:
         for told in parts:
             yield told[0] if isinstance(told, list) else told
@@ -100,10 +100,10 @@ def _in_parts(
     depth: int = DEFAULT_MAX_DRAFT,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[float | list[Recording]]:
-    """As `record_in_parts`, with a recording for each score temperature.
+    """Like `record_in_parts`, with one recording for each score temperature.
 
     Raises:
-        UserError: a value that will not do, a prompt that does not fit, or the device's memory is full.
+        UserError: a value is invalid, the prompt does not fit, or the device's memory is full.
     """
     seconds, told = 0.0, None
     parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperatures, enough)
@@ -134,7 +134,7 @@ def _record(
     enough: Callable[[], bool],
 ) -> Iterator[float | list[Recording]]:
     check_record(max_new_tokens, depth)
-    # A stopper checks them and makes them floats.
+    # AdaEDL validates them and converts them to floats.
     score_temperatures = [AdaEDL(score_temperature=value).score_temperature for value in score_temperatures]
     scorings = [score_sampling(value, sampling) for value in score_temperatures]
     trace = new_trace(
@@ -145,7 +145,7 @@ def _record(
     if not sampling.greedy:
         noise = SharedNoise(seed, pair.target.vocab_size, pair.device)
 
-    # The target alone writes the text; beside it, so that drift hits both alike, rounds of every length.
+    # The target alone writes the text. Rounds of every length are interleaved, so that drift affects both.
     def running(stopper: Stopper) -> Iterator[Round]:
         return decode(
             pair,
@@ -171,7 +171,7 @@ def _record(
         probed = list(_rounds_within(probed, max_new_tokens))
     token_ids = [token for played in plain for token in played.token_ids]
 
-    # What both models have read where each token of the text is the next.
+    # The last token read before each token of the text.
     read = torch.cat((context.next_token, context.next_token.new_tensor(token_ids[:-1])))
     layers = pair.drafter.feature_layers
     cache = context.target_cache.copy()
@@ -243,12 +243,12 @@ def _rounds_within(rounds: list[Round], tokens: int) -> Iterator[Round]:
 
 
 def _outcome(played: Round) -> tuple:
-    """What a round did, without what it took."""
+    """Return what a round did, without its times."""
     return *(token.id for token in played.drafted), played.accepted, played.stop_reason, *played.token_ids
 
 
 def check_record(max_new_tokens: int, depth: int) -> None:
-    """Raises UserError where a recording of this length or depth is not possible."""
+    """Raise UserError if a recording of this length or depth is not possible."""
     if not isinstance(depth, int) or not 1 <= depth <= MAX_DRAFT_LIMIT:
         raise UserError("depth is {!r}; it must be a whole number from 1 to {}.", depth, MAX_DRAFT_LIMIT)
     if isinstance(max_new_tokens, int) and max_new_tokens > MAX_TOKENS:
@@ -256,8 +256,9 @@ def check_record(max_new_tokens: int, depth: int) -> None:
 
 
 class Probe(Stopper):
-    """Drafts every number of tokens from 1 to `depth` in turn, the ends first and then what lies in between,
-    so that few rounds show what all lengths cost; none at 0."""
+    """A stopper that drafts every number of tokens from 1 to `depth` in turn, the extremes first and then the
+    numbers between, so that a few rounds show the cost of every length. With a depth of 0 it drafts nothing.
+    """
 
     name = "probe"
 
@@ -275,7 +276,7 @@ class Probe(Stopper):
 
 
 def _from_ends(depth: int) -> list[int]:
-    """The numbers from 1 to `depth`: both ends, then again and again the middles of what is left."""
+    """Return the numbers from 1 to `depth`: both ends, then repeatedly the middle of the remaining gaps."""
     order, gaps = sorted({1, depth}) if depth else [], [(1, depth)]
     for low, high in gaps:
         if high - low > 1:
@@ -286,17 +287,18 @@ def _from_ends(depth: int) -> list[int]:
 
 class _Source(Protocol):
     """Drafts from N positions side by side: logits [N, Vq] for the next token of each, over the target's ids
-    `vocab` [Vq] (None for all of them)."""
+    `vocab` [Vq] (None for the whole vocabulary)."""
 
     logits: Tensor
     vocab: Tensor | None
 
     def extend(self, token_ids: Tensor) -> Tensor:
-        """Append a drafted token to each, token_ids [N]; returns the logits [N, Vq] for the next."""
+        """Append one drafted token to each position, token_ids [N]; return the logits [N, Vq] for the
+        next."""
 
 
 class _InTurn:
-    """One position of a session that cannot unroll several."""
+    """A single position, for sessions that cannot draft from several side by side."""
 
     def __init__(self, session: DraftSession, token_ids: Tensor, features: Tensor | None):
         self.session = session
@@ -308,8 +310,9 @@ class _InTurn:
 
 
 def _sources(session: DraftSession, read: Tensor, features: Tensor | None) -> Iterator[tuple[int, _Source]]:
-    """Where drafts come from, and the first position of each: many positions at once where the drafter can.
-    `read` [N] are the tokens before each position, `features` [N, F] the target's one before each."""
+    """Yield the sources of drafts, each with its first position: many positions at once if the drafter
+    supports it. `read` [N] are the tokens before each position, `features` [N, F] the target's features one
+    position before each."""
     session = session.copy()
     start, rows = (session.unroll, UNROLL_ROWS) if hasattr(session, "unroll") else (None, 1)
     for first in range(0, len(read), rows):
@@ -320,37 +323,37 @@ def _sources(session: DraftSession, read: Tensor, features: Tensor | None) -> It
 
 @dataclass
 class _Choice:
-    """How a model chooses a token at each of several positions, as decode() does."""
+    """How a model chooses a token at each of several positions, as in decode()."""
 
     sampling: Sampling
     noise: SharedNoise | None
     vocab: Tensor | None
 
     def noise_at(self, first: int, count: int) -> Tensor | None:
-        """Noise [count, Vq] for the positions from `first`."""
+        """Return the noise [count, Vq] for `count` positions from `first` on."""
         if self.noise is None:
             return None
         rows = self.noise.at(first, count)
         return rows if self.vocab is None else rows[:, self.vocab]
 
     def token(self, logits: Tensor, first: int) -> Tensor:
-        """Indices [N] chosen from logits [N, Vq] at the positions first, first + 1, …"""
+        """Return the indices [N] chosen from logits [N, Vq] at the positions first, first + 1, …"""
         return choose_with_noise(logits, self.noise_at(first, len(logits)), self.sampling)
 
     def gap(self, logits: Tensor, first: int, chosen: Tensor) -> Tensor:
-        """By how much the chosen tokens [N] lead the best other, [N]; 0 where they do not."""
+        """Return the lead of the chosen tokens [N] over the best other token, [N]; 0 if they do not lead."""
         scores = logits.float()
         if not self.sampling.greedy:
             scores = warp_logits(logits, self.sampling) + self.noise_at(first, len(logits))
         own = scores.gather(-1, chosen[:, None])
         others = scores.scatter(-1, chosen[:, None], -torch.inf)
         lead = own.squeeze(-1) - others.max(-1).values
-        return lead.clamp(min=0, max=1e6)  # alone in its nucleus, it leads without bound
+        return lead.clamp(min=0, max=1e6)  # infinite where it is alone in its nucleus
 
 
 @dataclass
 class _Drafting:
-    """Drafts chains from sources, and reads off what stoppers and pictures need."""
+    """Drafts chains from sources and computes what stoppers and pictures need."""
 
     pair: Pair
     sampling: Sampling
@@ -362,7 +365,8 @@ class _Drafting:
     max_new_tokens: int
 
     def chains(self, first: int, source: _Source) -> list[list[Chain]]:
-        """Of the positions from `first`, for each scoring one for each row of the source."""
+        """Return the chains of the positions from `first` on: for each scoring, one chain per row of the
+        source."""
         vocab = source.vocab
         choice = _Choice(self.sampling, self.noise, vocab)
         rows = len(source.logits)
@@ -391,8 +395,8 @@ class _Drafting:
     def _column(
         self, logits, choice, index, ids, first, open_, reached
     ) -> tuple[dict[str, list], list[dict[str, list]]]:
-        """The numbers of one draft of every row, and those that each scoring has of its own; p and β only
-        where the draft is `reached`."""
+        """Return the numbers of one draft of every row, and those that each scoring has of its own; p and β
+        only where the draft is `reached`."""
         q = warp(logits, self.sampling)
         p, beta = (q.new_zeros(len(q)) for _ in range(2))
         places = reached.nonzero().squeeze(-1)
@@ -413,7 +417,8 @@ class _Drafting:
 
     @staticmethod
     def _scores(q: Tensor, index: Tensor) -> dict[str, list]:
-        """What stoppers look at, of q [N, Vq] as they judge it and the drafted indices [N]."""
+        """Return the statistics that stoppers use, from q [N, Vq] as they score it and the drafted indices
+        [N]."""
         statistics = draft_statistics(q)
         scores = {
             "entropy": statistics.entropy.clamp(min=0),
@@ -437,5 +442,5 @@ def _plain(values: Tensor) -> list:
 
 
 def _rounded(values: Tensor) -> list[float]:
-    """As they are written to JSON, so that a recording that was saved replays as it did before."""
+    """Return the values as JSON stores them, so that a saved recording replays as before."""
     return [float(f"{value:.{DIGITS}g}") for value in values.tolist()]

@@ -1,9 +1,10 @@
-"""Any stopper on a recorded text, exactly and in milliseconds: the rounds of `decode()` without a model.
+"""Replay any stopper on a recorded text, exactly and in milliseconds: the rounds of `decode()` without a
+model.
 
 Rounds, drafts, accepted counts and stop reasons are those of a real run (`adaedl.replay.recording` says why,
-and names the one thing that a recording cannot know); of `throughput`, which goes by the clock, those of a
-real run that takes the modelled times. Time is modelled: each round takes what rounds of its
-length took when the text was recorded, and `model_error` says how far that is from a real run.
+and names the one thing that a recording cannot know). `throughput`, which depends on time, behaves as in a
+real run with the modelled times. Time is modelled: each round takes what rounds of its length took when the
+text was recorded, and `model_error` compares that with a real run.
 """
 
 from dataclasses import dataclass
@@ -16,18 +17,18 @@ from adaedl.replay.times import Times
 from adaedl.stopping import Oracle, Stopper, acceptance_lower_bound, format_spec, make_stopper
 from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace
 
-SCORE_TIE = 1e-3  # as near to its threshold, a score may fall on either side of it by rounding
+SCORE_TIE = 1e-3  # this close to its threshold, rounding may put a score on either side
 
 
 def replay(recording: Recording, stopper: Stopper | str, times: Times | None = None) -> Lane:
-    """The lane that a stopper would have had on the recorded text.
+    """Return the lane that a stopper would have had on the recorded text.
 
     Args:
-        stopper: a fresh one, or its spec; `oracle` too.
-        times: what rounds cost; None for what they cost when the text was recorded.
+        stopper: a fresh stopper or its spec; `oracle` works too.
+        times: the cost of rounds; None for the recorded costs.
 
     Raises:
-        UserError: the recording lacks what the stopper needs: it drafts deeper, or judges q at another
+        UserError: the recording lacks what the stopper needs: it drafts deeper, or scores q at another
             temperature.
     """
     stopper = make_stopper(stopper) if isinstance(stopper, str) else stopper
@@ -54,10 +55,10 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
 
 
 def replay_trace(recording: Recording, specs: list[str], times: Times | None = None) -> Trace:
-    """Several stoppers on the recorded text as a race, with metrics; its clocks are modelled ones.
+    """Return several stoppers on the recorded text as a race, with metrics and modelled clocks.
 
     Raises:
-        UserError: a spec that will not do, or that the recording cannot replay.
+        UserError: a spec is invalid, or the recording cannot replay it.
     """
     trace = Trace(
         created=recording.created,
@@ -80,7 +81,7 @@ def replay_trace(recording: Recording, specs: list[str], times: Times | None = N
 
 
 def check_replay(stopper: Stopper, depth: int, score_temperature: float | None) -> None:
-    """Raises UserError where a recording of this depth and score temperature lacks what a stopper needs."""
+    """Raise UserError if a recording of this depth and score temperature lacks what a stopper needs."""
     if stopper.max_draft > depth:
         raise UserError(
             "{} drafts up to {} tokens, but this recording has {} at each position; set a smaller maximum or"
@@ -104,7 +105,7 @@ def check_replay(stopper: Stopper, depth: int, score_temperature: float | None) 
 
 
 def model_error(recording: Recording, lane: Lane) -> float:
-    """How far the modelled clock of a lane is from its real one: (modelled − real) / real.
+    """Return the relative error of a lane's modelled clock, (modelled − real) / real.
 
     Args:
         lane: a real run of the recorded prompt, temperature and seed.
@@ -113,14 +114,15 @@ def model_error(recording: Recording, lane: Lane) -> float:
 
 
 def percent_of_oracle(recording: Recording, lane: Lane, times: Times | None = None) -> float:
-    """The speed of a replayed lane in percent of the oracle's, at the same times; the oracle drafts up to the
-    recording's depth."""
+    """Return the speed of a replayed lane in percent of the oracle's at the same times. The oracle drafts up
+    to the recording's depth."""
     return percent(lane, replay(recording, Oracle(max_draft=recording.depth), times))
 
 
 def near_ties(recording: Recording, lane: Lane) -> int:
-    """Choices of a replayed lane that hang on rounding: the lead of a drafted token or of the target's own,
-    or the distance of a score from its threshold, is too small for a real run to be sure to choose alike."""
+    """Return how many choices of a replayed lane depend on rounding: the lead of a drafted token or of the
+    target's own, or the distance of a score from its threshold, is too small to be sure that a real run
+    chooses the same."""
     ties = sum(gap < recording.tie for gap in recording.target_gap)
     stopper, written = make_stopper(lane.label), 0
     for played in lane.rounds:
@@ -140,7 +142,7 @@ def near_ties(recording: Recording, lane: Lane) -> int:
 
 @dataclass
 class _Drafted:
-    """What a stopper drafted: the numbers of kept tokens and of draft steps paid for."""
+    """What a stopper drafted: the number of kept tokens, and the number of draft steps paid for."""
 
     kept: int
     steps: int
@@ -149,7 +151,7 @@ class _Drafted:
 
 
 def _draft(recording: Recording, stopper: Stopper, written: int) -> _Drafted:
-    """The draft phase of decode(), on the chain of a position."""
+    """Run the draft phase of decode() on the chain of a position."""
     chain = recording.chains[written]
     room = recording.max_new_tokens - written - 1
     limit = min(stopper.max_draft, room)
@@ -176,7 +178,7 @@ def _draft(recording: Recording, stopper: Stopper, written: int) -> _Drafted:
 
 
 def _verify(recording: Recording, stopper: Stopper, draft: _Drafted, written: int) -> Round:
-    """The round that the target makes of a draft; its times are not set."""
+    """Return the round that results from verifying a draft; its times are not set."""
     chain = recording.chains[written]
     accepted = min(draft.kept, recording.acceptable[written])
     ended_by_draft = accepted > 0 and chain.ids[accepted - 1] in recording.eos_ids
