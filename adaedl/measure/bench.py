@@ -1,9 +1,9 @@
-"""Speed, measured in one run: our lanes against each other, transformers' own generation and llama.cpp's.
+"""Compare speed in one run: our lanes, transformers' own generation and llama.cpp's.
 
-For each prompt and temperature all systems run back to back, in an order that moves on by one with every
-prompt, so that a machine that drifts does so for all alike. No clock holds any prefill. Tokens per second are
-total tokens over total time; a speedup is the geometric mean of the prompts' speedups, with a t interval
-(`adaedl.statistics`).
+For each prompt and temperature all systems run back to back, and their order rotates by one with every
+prompt, so that a machine that drifts affects all of them equally. No clock includes the prefill. Tokens per
+second are total tokens over total time. A speedup is the geometric mean of the prompts' speedups, with a t
+interval (`adaedl.statistics`).
 """
 
 import sys
@@ -32,18 +32,18 @@ from adaedl.stopping import Fixed, make_stopper
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 LANES = (BASELINE, *(f"fixed:k={k}" for k in range(1, 7)), "adaedl", "max_confidence")
-LOOKUP_TOKENS = 3  # drafts of others' prompt lookup; more cost a CPU more than they bring
-# Where transformers' assisted generation is at its best is looked for among these: drafts a round, and the
-# draft's own probability of a token below which it stops.
+LOOKUP_TOKENS = 3  # drafts of other engines' prompt lookup; on a CPU more cost more than they gain
+# The settings to search for transformers' fastest assisted generation: drafts per round, and the draft's own
+# probability of a token below which it stops.
 ASSISTED_SEARCH = [(drafts, confidence) for drafts in (1, 2, 3, 4, 6, 10) for confidence in (0.0, 0.4)]
-LOOKUP_ROOM = 16  # for drafts of llama.cpp's beyond the last token
+LOOKUP_ROOM = 16  # for llama.cpp's drafts beyond the last token
 WARM_UP_TOKENS = 16
 MAX_REPEATS = 1000
 
 
 @dataclass(frozen=True)
 class Job:
-    """One prompt at one temperature, which every system works on; lanes start from copies of the context."""
+    """One prompt at one temperature, the work of every system; lanes start from copies of the context."""
 
     prompt_ids: Tensor
     context: Context
@@ -54,8 +54,8 @@ class Job:
 
 @dataclass(frozen=True)
 class System:
-    """What is measured: a row of the results for each temperature. `settings` are what transformers was told,
-    by temperature, where that is not its default."""
+    """A measured system: one row of the results for each temperature. `settings` are transformers'
+    non-default settings, by temperature."""
 
     system: str
     lane: str
@@ -65,8 +65,8 @@ class System:
 
 @dataclass
 class Runs:
-    """What a system did on every prompt and repeat, in the order in which all systems took them: the prompt
-    and the work of each run, and the sum of all."""
+    """What a system did on every prompt and repeat, in the order in which all systems ran: the prompt and the
+    work of each run, and the total."""
 
     each: list[tuple[str, Tally]] = field(default_factory=list)
     total: Tally = field(default_factory=Tally)
@@ -84,10 +84,10 @@ def check_bench(
     repeats: int,
     seed: int,
 ) -> None:
-    """All that can be said against a bench before its pair is loaded.
+    """Check everything about a bench that can be checked before its pair is loaded.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
     check_run(max_new_tokens, seed, "shared_noise")
     if max_new_tokens < 2:
@@ -107,13 +107,14 @@ def check_bench(
 
 
 def check_repeats(repeats: int) -> None:
-    """Raises UserError where a bench does not run so often."""
+    """Raise UserError if a bench cannot run this many repeats."""
     if not 1 <= repeats <= MAX_REPEATS:
         raise UserError("repeats is {}; it must be a whole number from 1 to {}.", repeats, MAX_REPEATS)
 
 
 def with_baseline(lanes: list[str]) -> list[str]:
-    """The lanes, each once, after the autoregressive one: every speedup is against it."""
+    """Return the lanes without duplicates, after the autoregressive lane, which every speedup is
+    relative to."""
     return list(dict.fromkeys([BASELINE, *(lane.strip() for lane in lanes)]))
 
 
@@ -128,7 +129,7 @@ def bench(
     seed: int = 0,
     assisted: bool | None = None,
 ) -> dict:
-    """Run `bench_in_parts` to its end and return its last result; arguments and errors are its own."""
+    """Run `bench_in_parts` to its end and return its last result. Same arguments and errors."""
     parts = bench_in_parts(
         pair,
         prompts,
@@ -153,21 +154,22 @@ def bench_in_parts(
     seed: int = 0,
     assisted: bool | None = None,
 ) -> Iterator[dict]:
-    """Measure one prompt at one temperature per step, with every system; yield the results so far after each.
+    """Measure one prompt at one temperature per step, with every system; yield the results so far after each
+    step.
 
     Args:
-        lanes: stopper specs; the autoregressive lane is added where it is missing.
-        assisted: transformers' assisted generation beside each fixed k of ours, same drafts; None for
-            wherever the drafter is an independent model.
+        lanes: stopper specs; the autoregressive lane is added if it is missing.
+        assisted: run transformers' assisted generation beside each fixed k of ours, with the same drafts;
+            None means whenever the drafter is an independent model.
 
     Yields:
-        The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and how many times
-        that read it is, draft_step_ms, noise_ms (of one position), results (one row a system, lane and
-        temperature, see `result_row`), a summary row for each temperature, and whether they are `complete`.
-        Until they are, a temperature that nothing was run at has no rows.
+        The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and its ratio to
+            that read, draft_step_ms, noise_ms (of one position), results (one row per system, lane and
+            temperature, see `result_row`), a summary row for each temperature, and whether they are
+            `complete`. Until then, temperatures that have not been measured have no rows.
 
     Raises:
-        UserError: a value that will not do, a prompt that does not fit, `assisted` with a feature drafter.
+        UserError: a value is invalid, a prompt does not fit, or `assisted` is set with a feature drafter.
     """
     check_bench(prompts, lanes, temperatures, max_new_tokens, repeats, seed)
     independent = pair.drafter.kind == "independent"
@@ -233,7 +235,7 @@ def bench_in_parts(
                         tallies.append((system, system.run(job)))
                         bar.update()
                     runs -= len(tallies)
-                    for system, tally in tallies:  # all of them or none, so that they have the same texts
+                    for system, tally in tallies:  # all or none, so that they all have the same texts
                         ran[system, temperature].add(prompt, tally)
                     results = _results(systems, temperatures, ran)
                     yield measured | {
@@ -255,11 +257,12 @@ def _results(
 
 
 def summarise(results: list[dict]) -> list[dict]:
-    """For each temperature: the best fixed k, AdaEDL against it, the best lane, and our engine against
-    transformers', assisted at its fastest included. None where a system that it takes was not run.
+    """Return for each temperature: the best fixed k, AdaEDL compared with it, the best lane, and our engine
+    compared with transformers', including assisted generation at its fastest. None if a system that it needs
+    was not run.
 
     Args:
-        results: rows as `bench` returns them.
+        results: rows from `bench`.
     """
     summary = []
     for temperature in dict.fromkeys(row["temperature"] for row in results):
@@ -308,7 +311,8 @@ def _systems(pair: Pair, target, lanes: list[str], assisted: Callable[..., Tally
 
 
 def _of_llama_cpp(model: LlamaCpp) -> list[System]:
-    """Its plain generation, and its prompt lookup as it comes and with the drafts of transformers'."""
+    """Return llama.cpp's plain generation, and its prompt lookup with its own default and with transformers'
+    number of drafts."""
 
     def run(job: Job, **drafting) -> Tally:
         settings = {"max_new_tokens": job.max_new_tokens, "seed": job.seed, **drafting}
@@ -323,11 +327,12 @@ def _of_llama_cpp(model: LlamaCpp) -> list[System]:
 
 
 def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:
-    """transformers' assisted generation at the fastest of a few settings, found anew for each temperature.
+    """Return transformers' assisted generation at the fastest of a few settings, searched again for each
+    temperature.
 
     Args:
-        assisted: as `run_transformers`, its assistant given.
-        jobs: what they are tried on, one for each temperature.
+        assisted: as `run_transformers`, with its assistant given.
+        jobs: the jobs to try the settings on, one for each temperature.
     """
 
     def speed(job: Job, setting: tuple[int, float]) -> float:
@@ -347,7 +352,7 @@ def search_assisted(assisted: Callable[..., Tally], jobs: list[Job]) -> System:
 
 
 def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> Tally:
-    """One of our lanes on a job, which ends after the round that passes `most_s` seconds."""
+    """Run one of our lanes on a job; it ends after the round that passes `most_s` seconds."""
     decoding = decode(
         pair,
         None,
@@ -375,7 +380,7 @@ def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> Tally:
 
 
 def run_transformers(pair: Pair, target, job: Job, **drafting) -> Tally:
-    """transformers' generation on a job, drafting as `reference.generate` is told."""
+    """Run transformers' generation on a job, with the drafting options of `peers.transformers.generate`."""
     _, tally = reference.generate(
         pair,
         target,
@@ -391,9 +396,10 @@ def run_transformers(pair: Pair, target, job: Job, **drafting) -> Tally:
 def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -> dict:
     """Return a row of the results.
 
-    Rates and shares are from total tokens and total time. `speedup` is the geometric mean over prompts of the
-    autoregressive time per token over the system's, repeats of a prompt averaged, with its 95% t interval in
-    `speedup_low` and `speedup_high`; with few prompts these are None and `speedups` lists the prompts' own.
+    Rates and shares are computed from total tokens and total time. `speedup` is the geometric mean over
+    prompts of the autoregressive time per token over the system's, with repeats of a prompt averaged, and its
+    95% t interval is in `speedup_low` and `speedup_high`. With few prompts these are None and `speedups`
+    lists each prompt's own.
 
     Args:
         baseline: the autoregressive lane's runs at that temperature.
@@ -423,7 +429,7 @@ def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -
 
 
 def _speedups(runs: Runs, baseline: Runs) -> list[float]:
-    """The speedup on each prompt where both wrote something."""
+    """Return the speedup on each prompt for which both wrote something."""
     known = [
         (ratio, prompt)
         for (prompt, ours), (_, plain) in zip(runs.each, baseline.each, strict=True)

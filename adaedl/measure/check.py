@@ -1,4 +1,4 @@
-"""Losslessness, measured on a loaded pair: each property with the number that was found."""
+"""Measure losslessness on a loaded pair: each property with the number found."""
 
 import math
 import sys
@@ -25,7 +25,7 @@ from adaedl.trace import Trace
 
 NOISE_TEMPERATURES = (0.7, 1.0)
 RULE_TEMPERATURES = (0.7, 1.0, 1.3)
-SMALLEST_P = 1e-4  # a right rule fails one case in ten thousand
+SMALLEST_P = 1e-4  # a correct rule fails one case in ten thousand
 LEAST_EXPECTED = 5  # draws in a cell, for the chi-square distribution to hold
 DRAWS_AT_ONCE = 250
 NEGLIGIBLE = 1e-5
@@ -34,7 +34,7 @@ VERIFIED_AT_ONCE = 5
 
 @dataclass(frozen=True)
 class Measurement:
-    """A property, whether it held, and the numbers in words."""
+    """A property, whether it held, and the numbers as text."""
 
     name: str
     passed: bool
@@ -50,10 +50,10 @@ def check(
         draws: samples of a round's first token for each case of the speculative rule.
 
     Raises:
-        UserError: a value that will not do, or a prompt that does not fit.
+        UserError: a value is invalid, or a prompt does not fit.
     """
-    # Rounded to int8, numbers that differ in their last bit can end up far apart, so transformers' do. Ours
-    # must be the same bits however they are verified, and no tie explains another text.
+    # Quantised to int8, numbers that differ in their last bit can end up far apart, and transformers' do.
+    # Ours must be bitwise identical however they are verified, so no tie explains a different text.
     rounded = pair.dtype == torch.int8
     model = None if rounded else reference.target_model(pair)
     ties = _Ties(pair, model)
@@ -69,14 +69,15 @@ def check(
 
 
 class _Ties:
-    """Two tokens so close that rounding alone decides between them. Without a model nothing is a tie."""
+    """Decides whether two tokens are so close that rounding alone separates them. Without a model nothing is
+    a tie."""
 
     def __init__(self, pair: Pair, model=None):
         self.pair, self.model = pair, model
 
     @torch.inference_mode()
     def explains(self, trace: Trace, position: int) -> bool:
-        """Whether the target's two best choices at a position of the autoregressive text are that close."""
+        """Return whether the target's two best choices at a position of the autoregressive text are a tie."""
         if self.model is None:
             return False
         sampling = _sampling_of(trace)
@@ -89,12 +90,12 @@ class _Ties:
         return best - second < self.tolerance(trace)
 
     def tolerance(self, trace: Trace) -> float:
-        """How close two scores of a trace's race must be."""
+        """Return how close two scores of a trace's race must be to count as a tie."""
         return rounding_of(self.pair.dtype, _sampling_of(trace))
 
 
 def _races(pair: Pair, prompts: list[str], sampling: Sampling, max_new_tokens: int, seed: int) -> list[Trace]:
-    """One race of every stopper for each prompt, run to its end."""
+    """Yield one finished race of every stopper for each prompt."""
     traces = []
     for prompt in tqdm(prompts, f"racing at {sampling.temperature:g}", leave=False, file=sys.stderr):
         trace = new_trace(
@@ -111,7 +112,7 @@ def _baseline_ids(trace: Trace) -> list[int]:
 
 
 def _text_ids(pair: Pair, trace: Trace) -> Tensor:
-    """Prompt and autoregressive text [T]."""
+    """Return prompt and autoregressive text as ids [T]."""
     prompt_ids = pair.encode(trace.prompt)
     return torch.cat((prompt_ids, prompt_ids.new_tensor(_baseline_ids(trace))))
 
@@ -121,7 +122,7 @@ def _sampling_of(trace: Trace) -> Sampling:
 
 
 def _compare(texts: list[tuple[Trace, list[int]]], ties: _Ties) -> tuple[bool, str]:
-    """Texts against the autoregressive lane of their trace: whether all are the same, and how many."""
+    """Compare texts with the autoregressive lane of their trace: whether all are the same, and how many."""
     same = tied = 0
     for trace, token_ids in texts:
         expected = _baseline_ids(trace)
@@ -155,7 +156,7 @@ def _as_transformers(pair: Pair, model, traces: list[Trace], ties: _Ties) -> Mea
 
 
 def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) -> Measurement:
-    """The first token of a round, drawn many times by the speculative rule from a real p and q, is
+    """Test that a round's first token, drawn many times by the speculative rule from a real p and q, is
     distributed as p."""
     generator = torch.Generator().manual_seed(seed)
     cases = [(trace, temperature) for trace in traces for temperature in RULE_TEMPERATURES]
@@ -174,8 +175,8 @@ def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) ->
 
 @torch.inference_mode()
 def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tensor, Tensor, Tensor | None]:
-    """p [V], q [Vq] and the vocabulary [Vq] of q where the target is least certain in a text: there both
-    rules have most to do."""
+    """Return p [V], q [Vq] and the vocabulary [Vq] of q where the target is least certain in a text. There
+    both rules have the most to do."""
     ids = _text_ids(pair, trace)
     answer = slice(trace.prompt_tokens - 1, len(ids) - 1)
     cache = pair.target.new_cache(len(ids))
@@ -189,8 +190,9 @@ def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tens
 def without_negligible(
     p: Tensor, q: Tensor, draft_vocab: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """p [V], q [Vq] and draft_vocab [Vq] over the tokens alone that p or q give more than one in a hundred
-    thousand, both normalised again: a fraction of the vocabulary, so that many draws are quick."""
+    """Restrict p [V], q [Vq] and draft_vocab [Vq] to the tokens that p or q gives more than one in a hundred
+    thousand, and normalise both again. This leaves a fraction of the vocabulary, so that many draws are
+    quick."""
     if draft_vocab is None:
         kept = p + q > NEGLIGIBLE
         kept_by_draft, vocab = kept, None
@@ -206,7 +208,7 @@ def without_negligible(
 def _first_tokens(
     p: Tensor, q: Tensor, draft_vocab: Tensor | None, draws: int, generator: torch.Generator
 ) -> Tensor:
-    """The first token [draws] of as many rounds of one draft each."""
+    """Return the first token [draws] of that many rounds of one draft each."""
     tokens = []
     for first in range(0, draws, DRAWS_AT_ONCE):
         rounds = min(DRAWS_AT_ONCE, draws - first)
@@ -223,8 +225,8 @@ def _first_tokens(
 
 
 def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
-    """The p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]; tokens that are
-    expected less than 5 times are counted as one."""
+    """Return the p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]. Tokens expected
+    less than 5 times are merged into one cell."""
     p = p.cpu().double()
     p = p / p.sum()
     observed = torch.bincount(tokens.cpu(), minlength=len(p)).double()
@@ -233,7 +235,7 @@ def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
     expected = len(tokens) * p
     frequent = expected >= LEAST_EXPECTED
     rest = expected[~frequent].sum()
-    if rest < LEAST_EXPECTED:  # too few even together: count them with the least frequent of the others
+    if rest < LEAST_EXPECTED:  # too few even together: merge them with the least frequent of the others
         frequent[torch.where(frequent, expected, math.inf).argmin()] = False
         rest = expected[~frequent].sum()
     expected = torch.cat((expected[frequent], rest[None]))
@@ -244,7 +246,7 @@ def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
 
 
 def _same_bits(pair: Pair, traces: list[Trace]) -> Measurement:
-    """Logits one token at a time against those of several at once."""
+    """Compare logits computed one token at a time with logits of several tokens at once."""
     texts = [_text_ids(pair, trace) for trace in traces]
     same = sum(same_bits(pair.target, ids, VERIFIED_AT_ONCE) for ids in texts)
     found = f"{same} of {len(texts)} texts, {sum(map(len, texts))} tokens"
@@ -257,8 +259,8 @@ def _same_bits(pair: Pair, traces: list[Trace]) -> Measurement:
 
 @torch.inference_mode()
 def _same_logits(pair: Pair, model, traces: list[Trace]) -> Measurement:
-    """The runner, a few tokens at a time as it verifies them, against one forward of transformers, where
-    the answer's tokens are chosen. Logits reach 40 here and transformers' own are within 1e-4 of float64's,
+    """Compare the runner, a few tokens at a time as in verification, with one forward of transformers at the
+    positions of the answer's tokens. Logits reach 40 here and transformers' own are within 1e-4 of float64's,
     hence the relative part of the limit."""
     limit = 1e-4 if pair.dtype == torch.float32 else 0.5
     furthest, within = 0.0, True

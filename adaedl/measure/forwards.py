@@ -1,4 +1,4 @@
-"""What one forward of a model takes, beside the time to read its weights once, which it cannot beat."""
+"""Time one forward of a model, beside its lower bound: the time to read its weights once."""
 
 import platform
 import time
@@ -25,21 +25,21 @@ MAX_READ_BYTES = 2**30
 
 @dataclass(frozen=True)
 class WeightsRead:
-    """The bytes of the weights that a step must read, and the milliseconds that it takes to read them."""
+    """The bytes of weights that a step must read, and the milliseconds to read them."""
 
     bytes: int
     ms: float
 
     @property
     def gb_per_s(self) -> float:
-        """The bandwidth that was measured, in 10⁹ bytes a second."""
+        """Return the measured bandwidth in 10⁹ bytes per second."""
         return self.bytes / self.ms / 1e6
 
 
 @dataclass(frozen=True)
 class PackedAway:
-    """What stands for a transformers model that was taken apart to be packed: the bytes of the weights that a
-    step reads, and where they are."""
+    """A placeholder for a transformers model that was taken apart to be packed: the bytes of weights that a
+    step reads, and their device."""
 
     bytes: int
     device: torch.device
@@ -47,18 +47,18 @@ class PackedAway:
 
 @torch.inference_mode()
 def weights_read(model) -> WeightsRead:
-    """Time to read as many bytes as a step of a transformers model must, once: all its weights but for a
-    table of embeddings that is no output layer too, since a step reads few rows of it. A large model's time
-    is worked out from a part."""
+    """Time one read of as many bytes as a step of a transformers model must read: all its weights, without an
+    embedding table unless it is the output layer too, since a step reads few of its rows. A large model's
+    time is extrapolated from a part."""
     size, part = _weights_to_read(model)
     return _whole_read(size, part, best_ms({"read": part.sum}, model.device)["read"])
 
 
 @torch.inference_mode()
 def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, dict[str, float]]:
-    """The read of the target's weights, `model`'s of transformers, and the milliseconds of a target forward
-    over 1 to 8 tokens that follow a prompt [T], by their number. All take turns, so that what slows one
-    down slows all down alike."""
+    """Return the read of the target's weights (of `model`, the transformers model) and the milliseconds of a
+    target forward over 1 to 8 tokens after a prompt [T], by number of tokens. All are interleaved, so that a
+    slow moment affects all of them equally."""
     context = read_prompt(pair, prompt_ids, max(WIDTHS), draft=False)
     cache, length = context.target_cache, context.target_cache.length
 
@@ -73,15 +73,15 @@ def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, di
 
 
 def _weights_to_read(model, runner=None) -> tuple[int, Tensor]:
-    """Bytes of the weights that a step reads, and numbers that are as many bytes, or a part of them. A runner
-    that has weights of its own tells their size."""
+    """Return the bytes of weights that a step reads, and a tensor of as many bytes, or of a part of them. A
+    runner with its own weights reports their size."""
     if isinstance(model, PackedAway):
         size = model.bytes
     else:
         size = getattr(runner, "weights_bytes", None) or bytes_to_read(model)
     part = torch.ones(min(size, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
     if model.device.type == "cpu":
-        part = aligned(part)  # in such pages as the kernels' weights
+        part = aligned(part)  # in the same pages as the kernels' weights
     return size, part
 
 
@@ -102,21 +102,21 @@ def _whole_read(size: int, part: Tensor, part_ms: float) -> WeightsRead:
 
 @torch.inference_mode()
 def draft_step_ms(pair: Pair, prompt_ids: Tensor) -> float:
-    """Milliseconds of one draft step that follows another, after a prompt [T]."""
+    """Return the milliseconds of one draft step directly after another, after a prompt [T]."""
     context = read_prompt(pair, prompt_ids, 1 + TIMINGS)
     context.session.begin(context.next_token, context.features)
     return best_ms({"step": partial(context.session.extend, context.next_token)}, pair.device)["step"]
 
 
 def noise_ms(pair: Pair) -> float:
-    """Milliseconds to draw the shared noise of one position over the target's vocabulary, on one
-    core where that is on a CPU."""
+    """Return the milliseconds to generate the shared noise of one position over the target's vocabulary, on
+    one core if the pair is on a CPU."""
     noise = SharedNoise(0, pair.target.vocab_size, pair.device)
     return best_ms({"row": partial(noise.at, 0)}, pair.device)["row"]
 
 
 def best_ms(works: dict[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
-    """The shortest of several timings of each work, in milliseconds; works take turns."""
+    """Return the shortest of several timings of each work, in milliseconds; the works are interleaved."""
 
     def now() -> float:
         if device.type != "cpu":
@@ -133,7 +133,7 @@ def best_ms(works: dict[str, Callable[[], object]], device: torch.device) -> dic
 
 
 def machine(pair: Pair) -> dict:
-    """What a pair was measured on: machine, device, versions, and which implementations ran."""
+    """Return what a pair was measured on: machine, device, versions, and which implementations ran."""
     threads = threads_in_use()
     gpu = torch.cuda.get_device_name(pair.device) if pair.device.type == "cuda" else None
     return {

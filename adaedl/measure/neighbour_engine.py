@@ -1,9 +1,9 @@
-"""A second engine beside this one, for `adaedl.measure.neighbours`: a separate process that loads the same
-pair and runs the same systems.
+"""A second engine for `adaedl.measure.neighbours`: a separate process that loads the same pair and runs the
+same systems.
 
-`python -m adaedl.measure.neighbour_engine` reads a JSON object from each line of standard input and answers
-it with another on standard output. It ends with its standard input, so also where the process that started it
-dies.
+`python -m adaedl.measure.neighbour_engine` reads one JSON object per line from standard input and answers
+each with another on standard output. It ends when its standard input closes, and so also when the process
+that started it dies.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Engine:
     """The process of a second engine, loaded and warmed up.
 
     Attributes:
-        threads: how many it uses.
-        tokens_per_s: how fast it last wrote while it was `working`; None where it wrote nothing.
+        threads: the number of threads it uses.
+        tokens_per_s: its speed when it was last `working`; None if it wrote nothing.
     """
 
     def __init__(self, process: subprocess.Popen, options: dict):
@@ -73,13 +73,14 @@ class Engine:
         self.threads: int = self._ask(options)["threads"]
 
     def measure(self, system: int, least_s: float, most_s: float) -> float | None:
-        """Return the tokens per second of the system of that number, as `neighbours.measure` does here."""
+        """Return the tokens per second of the system of that number, like `neighbours.measure` in this
+        process."""
         order = {"do": "measure", "system": system, "least_s": least_s, "most_s": most_s}
         return self._ask(order)["tokens_per_s"]
 
     @contextmanager
     def working(self, system: int, most_s: float) -> Iterator[None]:
-        """Let it run the system of that number over and over meanwhile."""
+        """Let it run the system of that number repeatedly within this context."""
         self._ask({"do": "work", "system": system, "most_s": most_s})
         yield
         self.tokens_per_s = self._ask(STOP)["tokens_per_s"]
@@ -106,9 +107,9 @@ def second_engine(
     """Start a second engine on the CPU, and end it at the end.
 
     Args:
-        pair, dtype: as `load_pair` takes them.
+        pair, dtype: as for `load_pair`.
         max_new_tokens, seed: of each text.
-        group: the file of processes of a control group that it joins before anything else.
+        group: the process file of a control group that it joins before anything else.
 
     Raises:
         UserError: it cannot join the group or load the pair, or it ends early.
@@ -138,15 +139,15 @@ def _end(process: subprocess.Popen) -> None:
     process.kill()
     process.wait()
     process.stdout.close()
-    with suppress(BrokenPipeError):  # of an order that it did not read
+    with suppress(BrokenPipeError):  # an order that it did not read
         process.stdin.close()
 
 
 def main() -> None:
-    """Load what the first order names, then do as the others say."""
+    """Load what the first order names, then follow the others."""
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # output of a library must not be taken for an answer
     orders: SimpleQueue[dict] = SimpleQueue()
     Thread(target=_read_orders, args=[orders], daemon=True).start()
 
@@ -195,7 +196,7 @@ def _serve(orders: SimpleQueue[dict], answer) -> None:
                 tallies.append(system.run(order["most_s"]))
             orders.get()
             tally = Tally()
-            for whole in tallies[:-1] or tallies:  # the last one ran on after its neighbour had stopped
+            for whole in tallies[:-1] or tallies:  # the last text ran on after its neighbour had stopped
                 tally.add(whole)
         answer(tokens_per_s=tally.tokens / tally.seconds if tally.tokens and tally.seconds else None)
 

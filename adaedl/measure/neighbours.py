@@ -1,9 +1,9 @@
-"""How fast the engine is on a machine that it does not have to itself.
+"""Measure the engine on a machine that it shares with other programs.
 
 Every cycle runs through all conditions: the idle machine, one thread, busy processes, a second engine, a CPU
-quota; the next cycle begins one condition later. In each condition every system is measured, and its speed
-is divided by its own on the idle machine in the same cycle, so that a machine that drifts does so for both
-alike. The results are the medians of these ratios over the cycles, with the smallest and the largest.
+quota; the next cycle begins one condition later. In each condition every system is measured, and its speed is
+divided by its own speed on the idle machine in the same cycle, so that drift affects both. The results are
+the medians of these ratios over the cycles, with the smallest and the largest.
 """
 
 import sys
@@ -30,7 +30,7 @@ from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling, check_run
 from adaedl.system.control_groups import group_with_quota
 
-# What is measured in, by its name in the results.
+# The conditions, by their names in the results.
 CONDITIONS = {
     "idle": "idle machine",
     "one_thread": "idle machine, one thread",
@@ -45,9 +45,9 @@ IDLE, ONE_THREAD, TWO_ENGINES, QUOTA = "idle", "one_thread", "two_engines", "quo
 DRAFTING = "adaedl:threshold=0.2,score_temperature=1.0"
 TEMPERATURE = 0.7
 MAX_NEW_TOKENS = 32
-TRANSFORMERS_TOKENS = 8  # beside busy processes one may take a second and more
-LEAST_S = 1.0  # of a measurement, which repeats its text until then
-MOST_S = 3.0  # after which a text is cut
+TRANSFORMERS_TOKENS = 8  # beside busy processes one token may take a second or more
+LEAST_S = 1.0  # a measurement repeats its text until its clock reaches this
+MOST_S = 3.0  # a text is cut off after this
 MOST_RUNS = 100
 NO_GROUP = Sentence(
     "not measured: no control group with a CPU quota can be made here, which takes root on Linux"
@@ -56,7 +56,7 @@ NO_GROUP = Sentence(
 
 @dataclass(frozen=True)
 class System:
-    """What is measured: one text of it at a time, cut when its time is up."""
+    """A measured system: one text at a time, cut off when its time is up."""
 
     system: str
     lane: str
@@ -65,7 +65,7 @@ class System:
 
 @dataclass
 class Measured:
-    """The speeds of one system in one condition, in tokens per second, by the number of the cycle."""
+    """The speeds of one system in one condition, in tokens per second, by number of the cycle."""
 
     speeds: dict[int, float] = field(default_factory=dict)
     neighbours: dict[int, float] = field(default_factory=dict)  # the second engine's own
@@ -73,10 +73,10 @@ class Measured:
 
 
 def check_neighbours(max_new_tokens: int, repeats: int, seed: int) -> None:
-    """All that can be said against a run before its pair is loaded.
+    """Check everything about a run that can be checked before its pair is loaded.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
     check_run(max_new_tokens, seed, "shared_noise")
     if max_new_tokens < 2:
@@ -107,7 +107,7 @@ def make_systems(pair: Pair, max_new_tokens: int, seed: int) -> list[System]:
 
 
 def measure(system: System, least_s: float = LEAST_S, most_s: float = MOST_S) -> Tally:
-    """Run a system's text until its clock has counted `least_s` seconds; return the sum."""
+    """Run a system's text until its clock reaches `least_s` seconds; return the total."""
     total = Tally()
     for _ in range(MOST_RUNS):
         total.add(system.run(most_s))
@@ -125,21 +125,22 @@ def neighbours_in_parts(
     repeats: int = 3,
     seed: int = 0,
 ) -> Iterator[dict]:
-    """Measure all systems in one condition per step; yield the results so far after each.
+    """Measure all systems in one condition per step; yield the results so far after each step.
 
     Args:
         pair: on the CPU.
-        name, dtype: what it was loaded by, for a second engine.
+        name, dtype: how it was loaded, for a second engine.
         repeats: cycles through all conditions.
 
     Yields:
-        The object that `bench --neighbours --json` writes: machine, conditions (with the reason where one
-        cannot be made here), rows (one for each condition and system, see `result_row`), for each condition
-        how much faster our autoregressive lane is than transformers (`over_transformers`), and whether all
-        cycles are `complete`. A condition has no rows until it and the one that it is compared with have run.
+        The object that `bench --neighbours --json` writes: machine, conditions (with the reason if one cannot
+            be created here), rows (one for each condition and system, see `result_row`), for each condition
+            how many times as fast as transformers our autoregressive lane is (`over_transformers`), and
+            whether all cycles are `complete`. A condition has no rows until it and the one that it is
+            compared with have run.
 
     Raises:
-        UserError: a value that will not do, or a second engine that cannot run.
+        UserError: a value is invalid, or a second engine cannot run.
     """
     check_neighbours(max_new_tokens, repeats, seed)
     if pair.device.type != "cpu":
@@ -187,7 +188,7 @@ def schedule(conditions: list[str], repeats: int) -> list[tuple[int, str]]:
 
 
 def _limited_engine(processes: ExitStack, engine: dict) -> Engine | Sentence:
-    """A second engine under a quota of one core, or why there is none."""
+    """Return a second engine under a quota of one core, or the reason why there is none."""
     group = processes.enter_context(group_with_quota(1))
     if group is None:
         return NO_GROUP
@@ -206,7 +207,7 @@ def _measure_in(
     neighbour: Engine,
     limited: Engine | Sentence,
 ) -> None:
-    """Measure one system in one condition and add that to what was measured."""
+    """Measure one system in one condition and add the result to `measured`."""
     found = measured[condition, system]
     if condition == QUOTA:
         speed, found.threads = limited.measure(number, LEAST_S, MOST_S), limited.threads
@@ -255,7 +256,7 @@ def _results(systems: list[System], measured: dict[tuple[str, System], Measured]
 
 def result_row(condition: str, system: System, found: Measured, against: str, baseline: Measured) -> dict:
     """Return a row of the results: the median speed over cycles, and the median of its ratios to the same
-    system's in the condition `against` in the same cycle, with the lowest and the highest.
+    system's speed in the condition `against` in the same cycle, with the lowest and the highest.
     `neighbour_tokens_per_s` is the median speed of the second engine, None in other conditions."""
     return {
         "condition": condition,
@@ -270,7 +271,7 @@ def result_row(condition: str, system: System, found: Measured, against: str, ba
 
 
 def _ratios(found: Measured, baseline: Measured) -> list[float]:
-    """The ratios of the speeds in those cycles that have both."""
+    """Return the ratios of the speeds in the cycles that have both."""
     return [
         speed / baseline.speeds[cycle] for cycle, speed in found.speeds.items() if cycle in baseline.speeds
     ]
@@ -286,7 +287,7 @@ def _rotated(values: list, by: int) -> list:
 
 
 def report(result: dict) -> str:
-    """What `bench --neighbours` prints of the object it writes, below the machine."""
+    """Return what `bench --neighbours` prints for the object it writes, below the machine."""
     import pandas as pd
 
     titles = {condition["name"]: condition["title"] for condition in result["conditions"]}

@@ -1,13 +1,13 @@
-"""Numbers as people write them in one line, with commas between them."""
+"""Numbers on one line, separated by commas."""
 
 from adaedl.errors import UserError
 
 
 def read_numbers(name: str, text: str) -> list[float]:
-    """The numbers in a text such as "0,0.7".
+    """Return the numbers in a text such as "0,0.7".
 
     Raises:
-        UserError: one of them is no number.
+        UserError: one of them is not a number.
     """
     try:
         return [float(part) for part in text.split(",") if part.strip()]
@@ -16,10 +16,10 @@ def read_numbers(name: str, text: str) -> list[float]:
 
 
 def read_whole_numbers(name: str, text: str) -> list[int]:
-    """The whole numbers in a text such as "0,1".
+    """Return the whole numbers in a text such as "0,1".
 
     Raises:
-        UserError: one of them is no whole number.
+        UserError: one of them is not a whole number.
     """
     try:
         return [int(part) for part in text.split(",") if part.strip()]

@@ -1,9 +1,10 @@
-"""Speed of pairs of real shapes without their weights, for a machine that has none of them.
+"""Measure pairs of real shapes without their weights.
 
-Both models have the configuration of a real one and random weights, made on the device. Random weights have
-nothing to say, so a script says it for them: every forward runs whole, through the runners and the loop of
-any race, and then its logits give way to rows that were made beforehand. The script's draft is calibrated:
-its top token has some probability, and that often is the target's choice. All else is measured.
+Both models have the configuration of a real one and random weights, created on the device. The output of
+random weights means nothing, so a script replaces it: every forward runs in full, through the runners and the
+loop of any race, and then its logits are replaced by rows prepared beforehand. The script's draft is
+calibrated: the probability of its top token is the chance that the target chooses it. Everything else is
+measured.
 """
 
 import random
@@ -53,21 +54,21 @@ from adaedl.request import MAX_LANES, Sampling, check_run
 from adaedl.stopping import check_live, make_stopper
 
 LANES = ("autoregressive", "fixed:k=2", "fixed:k=4", "fixed:k=6", "adaedl", "throughput")
-ACCEPTANCE = 0.7  # what drafts of a good pair come to on mixed text
+ACCEPTANCE = 0.7  # typical for a good pair on mixed text
 PROMPT_TOKENS = 128
 SPARE_BYTES = 2**30  # for caches, activations and what the library itself takes
-SEARCH_TOKENS = 32  # for each of the settings that transformers is tried with
-OTHERS = 7  # tokens that the script's draft takes for possible beside its top one
+SEARCH_TOKENS = 32  # for each setting that transformers is tried with
+OTHERS = 7  # tokens that the script's draft considers besides its top one
 NO_MODEL = "left out, because int8 layers are made and packed one by one: there is no whole model"
-NEVER = -1e4  # a logit whose probability is zero, and that float16 holds
+NEVER = -1e4  # a logit with probability zero that fits float16
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The configurations of a target and a draft, as transformers takes them.
+    """The configurations of a target and a draft, in transformers' terms.
 
     Attributes:
-        name: what is typed after --shapes.
+        name: the name for --shapes.
         like: the models that have these configurations.
     """
 
@@ -93,7 +94,7 @@ def _llama(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: in
 
 
 def _qwen(*shape: int, tied: bool = False) -> dict:
-    # The width that a pair of this family is brought to: no token has a number above it.
+    # The width that pairs of this family are cut to: no token id is above it.
     return _llama(*shape, model_type="qwen2", vocab_size=151_936, tie_word_embeddings=tied)
 
 
@@ -114,10 +115,10 @@ SHAPES = {
 def check_shapes(
     lanes: list[str], max_new_tokens: int, repeats: int, seed: int, acceptance: float = ACCEPTANCE
 ) -> None:
-    """All that can be said against a bench of shapes before a model is made.
+    """Check everything about a bench of shapes that can be checked before a model is made.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
     check_run(max_new_tokens, seed, "shared_noise")
     if not max(WIDTHS) <= max_new_tokens <= 1024:
@@ -132,10 +133,10 @@ def check_shapes(
 
 
 def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtype) -> list[Shape]:
-    """The shapes of those names, or with None all that the free memory holds.
+    """Return the shapes of those names, or for None all that fit the free memory.
 
     Raises:
-        UserError: there is no such shape, or not the memory for it.
+        UserError: a shape does not exist, or does not fit the memory.
     """
     if names is not None:
         for name in names:
@@ -167,7 +168,7 @@ def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtyp
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that a device has free; where it has none of its own, the machine."""
+    """Return the free memory of a device; of the machine if the device has none of its own."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     import psutil
@@ -176,8 +177,8 @@ def free_bytes(device: torch.device) -> int:
 
 
 def needed_bytes(shape: Shape, device: torch.device, dtype: torch.dtype) -> int:
-    """Memory that a bench of a shape takes. On a CPU in float32 the weights are there twice: as transformers
-    has them, for its own generation, and packed. In int8 they are made layer by layer."""
+    """Return the memory that a bench of a shape takes. On a CPU in float32 the weights exist twice: for
+    transformers' own generation, and packed. In int8 they are made layer by layer."""
     if dtype == torch.int8:
         models = [random_layerwise(config) for config in (shape.target, shape.draft)]
         largest = max(weight.numel() for model in models for weight in model.model.parameters())
@@ -194,7 +195,7 @@ def _weights(config: dict) -> int:
 
 
 def make_model(config: dict, device: torch.device | str, dtype: torch.dtype):
-    """A transformers model of random weights, made where it will run."""
+    """Return a transformers model with random weights, created on its device."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device(device):
@@ -204,7 +205,7 @@ def make_model(config: dict, device: torch.device | str, dtype: torch.dtype):
 
 @dataclass
 class Script:
-    """What two models say after each position of a text from its prompt's last token on: logits
+    """The output of two models after each position of a text, from its prompt's last token on: logits
     [positions, V]. `first` is the position of that token."""
 
     first: int
@@ -213,7 +214,7 @@ class Script:
 
     @staticmethod
     def rows(logits: Tensor, first: int, end: int, count: int) -> Tensor:
-        """The last `count` rows before position `end`; fewer where they would begin before `first`."""
+        """Return the last `count` rows before position `end`; fewer if they would begin before `first`."""
         return logits[max(end - first - count, 0) : end - first]
 
 
@@ -227,8 +228,8 @@ def write_script(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Script:
-    """A script in which the draft's top token has the probability b at each position, b drawn from a beta
-    distribution of mean `acceptance`, and with that probability is the target's choice."""
+    """Return a script. At each position the draft's top token has a probability b, drawn from a beta
+    distribution of mean `acceptance`, and with probability b it is the target's choice."""
     rng = random.Random(seed)
     target = torch.full((positions, vocab_size), NEVER)
     draft = target.clone()
@@ -242,7 +243,7 @@ def write_script(
 
 
 class ScriptedRunner:
-    """A runner whose forwards run whole, and whose logits are then those of a script."""
+    """A runner that runs its forwards in full and then replaces their logits by a script's."""
 
     def __init__(self, runner: Runner, logits: Tensor, first: int):
         self.runner, self.logits, self.first = runner, logits, first
@@ -263,7 +264,7 @@ class ScriptedRunner:
 
 @contextmanager
 def scripted(model, logits: Tensor, first: int) -> Iterator[None]:
-    """While this lasts, a transformers model's own generation is told the logits of a script."""
+    """Replace the logits of a transformers model's own generation by a script's within this context."""
 
     def tell(model, args, kwargs, output):
         end = output.past_key_values.get_seq_length()
@@ -288,7 +289,7 @@ class _Numbers:
 
 
 def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Pair, object, object]:
-    """A pair of that shape, and its two models as transformers has them, or in int8 what stands for them."""
+    """Return a pair of that shape and its two transformers models, or in int8 placeholders for them."""
     if dtype == torch.int8:
         (runner, target), (drafts, draft) = map(_make_int8, (shape.target, shape.draft))
     else:
@@ -311,7 +312,7 @@ def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[P
 
 
 def _make_int8(config: dict) -> tuple[Runner, PackedAway]:
-    """The runner of a model of random weights in int8, made and packed layer by layer."""
+    """Return the runner of a model of random weights in int8, made and packed layer by layer."""
     made = random_layerwise(config)
     read = PackedAway(made.bytes_to_read(), torch.device("cpu"))
     made.fill()
@@ -329,17 +330,17 @@ def bench_shape(
     seed: int = 0,
     acceptance: float = ACCEPTANCE,
 ) -> dict:
-    """Measure one shape: each model's forwards against the time to read its weights, then our lanes and
-    transformers' own generation on the same script, in turn.
+    """Measure one shape: each model's forwards beside the time to read its weights, then our lanes and
+    transformers' own generation on the same script, interleaved.
 
     Returns:
         machine, weights and their reading of both models, target_forward_ms by the number of tokens,
-        draft_step_ms, both over the reading, made_s (seconds to make the random weights and pack them),
-        peak_mib (the most memory that this process had by then), results (rows as in `adaedl.measure.bench`),
-        and left_out, the systems without a row, each with the reason.
+            draft_step_ms, both relative to the reading, made_s (seconds to make the random weights and pack
+            them), peak_mib (the peak memory of this process by then), results (rows as in
+            `adaedl.measure.bench`), and left_out, the systems without a row, each with the reason.
 
     Raises:
-        UserError: a value that will not do.
+        UserError: a value is invalid.
     """
     check_shapes(lanes, max_new_tokens, repeats, seed, acceptance)
     began = time.perf_counter()
@@ -413,12 +414,12 @@ def bench_shape(
 
 
 def bench_shapes(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> dict:
-    """`bench_shape` of each; the object that `bench --shapes --json` writes."""
+    """Run `bench_shape` for each shape; return the object that `bench --shapes --json` writes."""
     return deque(bench_shapes_in_parts(shapes, lanes, device, dtype, **options), maxlen=1)[0]
 
 
 def bench_shapes_in_parts(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> Iterator[dict]:
-    """As `bench_shapes`, yielding the object after each shape; it says whether it is `complete`."""
+    """Like `bench_shapes`, yielding the object after each shape; it says whether it is `complete`."""
     measured: list[dict] = []
     for shape in shapes:
         measured.append(bench_shape(shape, lanes, device, dtype, **options))
@@ -435,7 +436,7 @@ def bench_shapes_in_parts(shapes: list[Shape], lanes: list[str], device, dtype, 
 
 
 def peak_mib() -> int | None:
-    """The most memory that this process ever had, in MiB; None where the system does not tell."""
+    """Return the peak memory of this process in MiB; None if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

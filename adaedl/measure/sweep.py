@@ -1,16 +1,16 @@
-"""Speed measured over a grid: prompts × temperatures × seeds × lanes, each really run.
+"""Measure speed over a grid: prompts × temperatures × seeds × lanes, each really run.
 
 A cell of the grid is one prompt at one temperature and seed. All its lanes run in one race: the lane whose
-own clock is behind plays next, so all lanes are at the same point of their clocks at every moment, and a
-machine that slows down does so for all alike, within a cell and not only on average over the prompts. The
-order of the lanes moves on by one with every cell, because the first round after a prefill and every tie of
-clocks fall to the lanes in their order.
+own clock is behind plays next, so all lanes are at the same point of their clocks at every moment. A machine
+that slows down therefore affects all of them, within a cell and not only on average over the prompts. The
+order of the lanes rotates by one with every cell, because the first round after a prefill and every tie of
+clocks go to the lanes in their order.
 
-The speedup of a lane is against the autoregressive lane of its own cell. A mean speedup is the geometric mean
+The speedup of a lane is over the autoregressive lane of its own cell. A mean speedup is the geometric mean
 over prompts, with a t interval (`adaedl.statistics`). Prompts are the sample: seeds of one prompt, and
-prompts of the same text, are averaged first, because they are not independent of each other.
+prompts with the same text, are averaged first, because they are not independent of each other.
 
-Whatever runs a model is imported where it runs, so that a page of tables need not wait for torch.
+Models are imported where they run, so that a page of tables need not wait for torch.
 """
 
 import csv
@@ -42,8 +42,8 @@ TEMPERATURES = (0.0, 0.7, 1.0)
 LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit", "throughput")
 MAX_PROMPTS = 1000
 MAX_PROMPT_LIST_BYTES = 512 * 2**10
-# Of the table that a sweep writes, and so of one that is opened: the most prompts at the default
-# temperatures, on the most lanes. A row has 320 bytes, with the longest names and labels some 650.
+# Limits of a table that a sweep writes or that is opened: the most prompts at the default temperatures, on
+# the most lanes. A row has 320 bytes, with the longest names and labels some 650.
 MAX_ROWS = MAX_PROMPTS * len(TEMPERATURES) * MAX_LANES
 MAX_TABLE_BYTES = 24 * 2**20
 MAX_TEMPERATURES = 50  # more cannot be told apart in a figure
@@ -60,17 +60,17 @@ class Prompt:
 
     @property
     def digest(self) -> str:
-        """Tells in a table whether two prompts are the same."""
+        """Return a digest that tells in a table whether two prompts are the same."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a sweep runs. Where it is `replayed`, each cell is recorded once, for each score temperature among
-    its lanes, and every lane replayed on it: rounds are exact, clocks modelled, and `oracle` may be a lane.
+    """What a sweep runs. If it is `replayed`, each cell is recorded once for each score temperature among its
+    lanes, and every lane is replayed on it: rounds are exact, clocks modelled, and `oracle` may be a lane.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
 
     prompts: tuple[Prompt, ...]
@@ -135,8 +135,8 @@ class Grid:
 
     @property
     def cells(self) -> list["Cell"]:
-        """Every cell, each prompt's temperatures and seeds together, so that partial results are of whole
-        prompts."""
+        """Yield every cell, each prompt's temperatures and seeds together, so that partial results cover
+        whole prompts."""
         return [
             Cell(prompt, temperature, seed)
             for prompt in self.prompts
@@ -145,7 +145,8 @@ class Grid:
         ]
 
     def lanes_of(self, number: int) -> list[str]:
-        """The lanes of the cell of that number in the order in which they race, which moves on with each."""
+        """Return the lanes of the cell of that number in the order in which they race; the order rotates with
+        each cell."""
         turn = number % len(self.lanes)
         return [*self.lanes[turn:], *self.lanes[:turn]]
 
@@ -166,7 +167,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One lane in one cell: what was run, and `adaedl.metrics`' numbers of it."""
+    """One lane in one cell: what was run, and its numbers from `adaedl.metrics`."""
 
     pair: str
     device: str
@@ -192,7 +193,7 @@ class Row:
 
 METRICS = [f.name for f in fields(LaneMetrics)]
 COLUMNS = [f.name for f in fields(Row) if f.name != "metrics"] + METRICS
-# Columns that older files do not have, and what their rows stand for.
+# Columns that older files lack, and the value that their rows imply.
 NOT_IN_OLDER = {"noise_version": 1, "timing_reliable": None, "timing_note": None}
 SETUP = COLUMNS[:8]  # what all rows of one sweep share
 CELL = ["kind", "prompt", "prompt_digest", "temperature", "seed"]
@@ -203,15 +204,15 @@ NUMBERS = ["top_p", "temperature", *(name for name in METRICS if name not in (*T
 
 
 def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[list[Row]]:
-    """Run every cell of a grid, yielding the rows of each as it is finished, one row a lane.
+    """Run every cell of a grid, yielding the rows of each when it is finished, one row per lane.
 
     Close the generator to cancel: between two cells at once, within a cell at the end of a round.
 
     Args:
-        done: keys of cells that are not to be run again, such as `read_rows` finds.
+        done: keys of cells to skip, such as `read_rows` finds.
 
     Raises:
-        UserError: a prompt that does not fit the model's context.
+        UserError: a prompt does not fit the model's context.
     """
     done = set(done)
     for number, cell in enumerate(grid.cells):
@@ -237,7 +238,7 @@ def _replay_cell(
 ) -> list[Row]:
     from adaedl.replay.recorder import record_scored
 
-    # A recording holds q as scored at one temperature: one for each that the lanes ask for.
+    # A recording holds q scored at one temperature, so make one for each that the lanes need.
     scorings: dict[float | None, list[str]] = {}
     for lane in lanes:
         if lane != BASELINE or len(lanes) == 1:
@@ -251,7 +252,8 @@ def _replay_cell(
 
 
 def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
-    """The rows of a cell from a finished race of some of the grid's lanes, in the order of those."""
+    """Return the rows of a cell from a finished race of some of the grid's lanes, in the order of the
+    lanes."""
     rows = {
         lane.label: Row(
             pair=trace.pair.name,
@@ -277,7 +279,7 @@ def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
 
 
 def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows as a table, metrics in columns of their own."""
+    """Return rows as a table with one column per metric."""
     return pd.DataFrame([row.to_dict() for row in rows], columns=COLUMNS)
 
 
@@ -286,13 +288,13 @@ def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
     prompts, its 95% t interval, and the arithmetic means of other metrics.
 
     Args:
-        frame: rows as `to_frame` or `read_rows` gives them, of a whole sweep or of a part.
+        frame: rows from `to_frame` or `read_rows`, of a whole sweep or of a part.
 
     Returns:
-        Columns lane, temperature, (kind,) prompts (of different texts), speedup, speedup_low, speedup_high,
-        speedups, unreliable, and `MEANS`. With fewer than `FEWEST` prompts there is no interval, and
-        `speedups` lists the prompts' own; otherwise that list is empty. `unreliable` counts the runs whose
-        times are not reliable.
+        Columns lane, temperature, (kind,) prompts (with different texts), speedup, speedup_low, speedup_high,
+            speedups, unreliable, and `MEANS`. With fewer than `FEWEST` prompts there is no interval, and
+            `speedups` lists each prompt's own; otherwise that list is empty. `unreliable` counts the runs
+            with unreliable times.
     """
     groups = ["lane", "temperature", *(["kind"] if by_kind else [])]
     columns = [*groups, "prompts", "speedup", "speedup_low", "speedup_high", "speedups", "unreliable", *MEANS]
@@ -307,7 +309,7 @@ def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
 
 
 def _speedups(rows: pd.DataFrame) -> dict:
-    """What a summary says of the speedups of one lane at one temperature."""
+    """Return the speedup columns of a summary for one lane at one temperature."""
     known = rows.dropna(subset="speedup")
     values = list(by_sample(known["speedup"], known["prompt_digest"]).values())
     mean = geometric_mean(values)
@@ -321,11 +323,11 @@ def _speedups(rows: pd.DataFrame) -> dict:
     }
 
 
-# The CSV file of a sweep, which can be killed at any moment and gone on with.
+# The CSV file of a sweep, which can be killed at any moment and resumed.
 
 
 def setup_of(pair: Pair) -> dict:
-    """What all rows of a sweep say of its pair."""
+    """Return what all rows of a sweep say about its pair."""
     return {
         "pair": pair.name,
         "device": pair.where,
@@ -334,13 +336,13 @@ def setup_of(pair: Pair) -> dict:
 
 
 def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tuple]:
-    """Make a CSV file ready for rows to be appended; returns the keys of the cells that it has.
+    """Prepare a CSV file for appending rows; return the keys of the cells that it has.
 
-    A cell that was cut off is taken out of the file. `pair_setup` is of `setup_of`.
+    A partly written cell is removed from the file. `pair_setup` comes from `setup_of`.
 
     Raises:
-        UserError: the file is there and `resume` is false; or it is of another sweep; or it cannot be read
-            or written.
+        UserError: the file exists and `resume` is false; it belongs to another sweep; or it cannot be read or
+            written.
     """
     done: set[tuple] = set()
     try:
@@ -360,7 +362,7 @@ def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tupl
 
 
 def append_csv(path: Path, rows: list[Row]) -> None:
-    """Append the rows of one cell, so that they are on the disk before the next cell begins.
+    """Append the rows of one cell and flush them to disk before the next cell begins.
 
     Raises:
         UserError: the file cannot be written.
@@ -374,14 +376,14 @@ def append_csv(path: Path, rows: list[Row]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        if before is not None:  # what fitted of the cell would be in the way of the next one
+        if before is not None:  # a partly written cell would corrupt the next one
             with suppress(OSError):
                 os.truncate(path, before)
         raise UserError("Cannot write {}: {}.", path, error.strerror) from None
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """The rows of a sweep's CSV file; a last line that was cut off is left out.
+    """Return the rows of a sweep's CSV file, without a partly written last line.
 
     Raises:
         UserError: it cannot be read or is not a sweep's.
@@ -393,7 +395,7 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 def rows_from_csv(content: bytes, name: str) -> pd.DataFrame:
-    """The rows in the content of a sweep's CSV file, which errors call `name`.
+    """Return the rows in the content of a sweep's CSV file, which errors call `name`.
 
     Raises:
         UserError: it is not a sweep's.
@@ -432,10 +434,10 @@ def rows_to_keep(
     name: str,
     advice: str = Sentence("choose another file"),
 ) -> pd.DataFrame:
-    """The rows of whole cells, where they are of the sweep that is asked for.
+    """Return the rows of complete cells if they belong to the requested sweep.
 
     Raises:
-        UserError: they are of another one, with `name` and `advice`.
+        UserError: they belong to another one; the message has `name` and `advice`.
     """
     asked = {name: getattr(grid, name) for name in ("verification", "top_k", "top_p", "max_new_tokens")}
     setup = {**pair_setup, **asked, "noise_version": NOISE_VERSION}
@@ -460,18 +462,18 @@ def rows_to_keep(
 
 
 def rows_within(frame: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """The rows of a table whose cells are the grid's."""
+    """Return the rows of a table whose cells are in the grid."""
     keys = {cell.key for cell in grid.cells}
     return frame[[key in keys for key in frame[CELL].itertuples(index=False, name=None)]]
 
 
 def cells_in(frame: pd.DataFrame) -> set[tuple]:
-    """The keys of the cells that a table has."""
+    """Return the keys of the cells in a table."""
     return set(frame[CELL].itertuples(index=False, name=None))
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
-    """A table as the content of a Parquet file.
+    """Return a table as the content of a Parquet file.
 
     Raises:
         UserError: pyarrow is not installed.
@@ -483,13 +485,13 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
 
 
 def check_parquet() -> None:
-    """Raises UserError where the package that writes Parquet is not installed."""
+    """Raise UserError if the package that writes Parquet is not installed."""
     if find_spec("pyarrow") is None:
         raise UserError("Parquet needs the package pyarrow; run pip install pyarrow, or write CSV.")
 
 
 def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
-    """One prompt a line as `split_prompts` reads them, each of them once.
+    """Return one prompt per line, as `split_prompts` reads them, without duplicates.
 
     Raises:
         UserError: the list is too long.
@@ -500,10 +502,10 @@ def prompts_from_lines(text: str) -> tuple[Prompt, ...]:
 
 
 def prompts_in_file(content: bytes) -> str:
-    """The text of a file of prompts, one a line.
+    """Return the text of a file of prompts, one per line.
 
     Raises:
-        UserError: it is too long, not text, or holds no prompt.
+        UserError: it is too long, is not text, or has no prompt.
     """
     _check_size(len(content))
     try:
@@ -527,8 +529,8 @@ def _check_size(size: int) -> None:
 
 
 def built_in_prompts(kinds: list[str], count: int | None = None) -> tuple[Prompt, ...]:
-    """The first `count` built-in prompts of each kind (None: all), the kinds in turn, so that a part of a
-    sweep has some of each.
+    """Return the first `count` built-in prompts of each kind (None: all), cycling through the kinds, so that
+    any part of a sweep covers them all.
 
     Raises:
         UserError: there is no such kind, or not that many prompts of it.

@@ -1,4 +1,4 @@
-"""transformers' own generation on the same weights: what `check` compares with and `bench` races against."""
+"""transformers' own generation on the same weights, which `check` compares with and `bench` measures."""
 
 import copy
 import time
@@ -22,8 +22,8 @@ from adaedl.request import Sampling
 
 @dataclass
 class Tally:
-    """The work of decoding, prefill excluded: tokens written, seconds it took, of them in the models'
-    forwards (None where they were not timed), target forwards, and tokens drafted and accepted."""
+    """The work of decoding without the prefill: tokens written, seconds taken, seconds of these in the
+    models' forwards (None if they were not timed), target forwards, and tokens drafted and accepted."""
 
     tokens: int = 0
     seconds: float = 0.0
@@ -43,8 +43,8 @@ class Tally:
 
 
 def target_model(pair: Pair, rounded: bool = True):
-    """The pair's target as a plain transformers model; that of an int8 pair with its weights `rounded` alike,
-    or else in float32.
+    """Return the pair's target as a plain transformers model. For an int8 pair, its weights are `rounded` the
+    same way, or else in float32.
 
     Raises:
         UserError: its weights cannot be found or loaded.
@@ -53,8 +53,8 @@ def target_model(pair: Pair, rounded: bool = True):
 
 
 def draft_model(pair: Pair, target):
-    """The draft model of an independent pair as a plain transformers model; where the target drafts for
-    itself, a second handle on `target`, its weights shared.
+    """Return the draft model of an independent pair as a plain transformers model. If the target drafts for
+    itself, this is a second handle on `target` that shares its weights.
 
     Raises:
         UserError: its weights cannot be found or loaded.
@@ -93,15 +93,15 @@ def generate(
     confidence: float = 0.0,
     most_s: float = inf,
 ) -> tuple[list[int], Tally]:
-    """What transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
+    """Return what transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
 
-    The clock runs from the first tokens that come out to the last, so that prefill is not in it, just as it
-    is in no lane's.
+    The clock runs from the first tokens that come out to the last, so it excludes the prefill, as every
+    lane's clock does.
 
     Args:
-        lookup: draft so many tokens by prompt lookup.
-        assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, fewer where it
-            gives one less than `confidence`. None drafts as transformers does by default.
+        lookup: draft this many tokens by prompt lookup.
+        assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, fewer when it
+            gives a token less than `confidence`. None means transformers' default.
         most_s: end the text after the first step at which the clock has passed this many seconds.
     """
     from transformers import GenerationConfig
@@ -144,7 +144,7 @@ def generate(
 
 
 class _Watch:
-    """A streamer that notes when tokens come, with hooks that time the forwards in between."""
+    """A streamer that records when tokens come, with hooks that time the forwards in between."""
 
     def __init__(self, target):
         self.target = target
@@ -170,8 +170,8 @@ class _Watch:
             self.forward_s += time.perf_counter() - self.began
 
     def has_taken(self, seconds: float, ids: Tensor, scores, **_) -> Tensor:
-        """Whether the clock has passed `most_s`: a stopping criterion, asked before `put`, with an
-        answer for each text of a batch."""
+        """Return whether the clock has passed `most_s`: a stopping criterion, called before `put`, with one
+        answer per text of a batch."""
         over = len(self.times) > 1 and time.perf_counter() - self.times[1] >= seconds
         return torch.full((len(ids),), over, device=ids.device)
 
@@ -180,8 +180,8 @@ class _Watch:
         return [token for step in self.steps[1:] for token in step]
 
     def tally(self, timed: bool) -> Tally:
-        """The first new tokens come with the prefill and are not counted. A GPU's forwards are queued
-        rather than waited for, so their own time is known on the CPU alone."""
+        """Return the work done. The first new tokens come with the prefill and are not counted. A GPU's
+        forwards are queued rather than waited for, so forward times are known only on a CPU."""
         written = [len(step) for step in self.steps[2:]]
         return Tally(
             tokens=sum(written),
