@@ -1,5 +1,5 @@
-"""Where calls become answers. Whatever goes wrong in an event of the page or in an endpoint of the API, the
-caller gets one sentence and the host's log the traceback."""
+"""Turn calls into answers. If anything goes wrong in an event of the page or an endpoint of the API, the
+caller gets one sentence and the host's log gets the traceback."""
 
 import inspect
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Page(gr.Blocks):
-    """A gr.Blocks whose every event is answered, the queue's, the API's and the MCP server's alike."""
+    """A gr.Blocks that answers every event: those of the queue, the API and the MCP server alike."""
 
     async def process_api(
         self,
@@ -39,11 +39,11 @@ class Page(gr.Blocks):
         """Run an event as gr.Blocks does.
 
         Raises:
-            gr.Error: with a sentence, for anything that went wrong.
+            gr.Error: with one sentence, for anything that went wrong.
         """
         event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
-            if iterator is None:  # else the event runs already, and brings no values
+            if iterator is None:  # otherwise the event is running already and has no values
                 check_values(event, inputs)
             return await super().process_api(event, inputs, *arguments, iterator=iterator, **options)
         except gr.Error:
@@ -59,10 +59,10 @@ class Page(gr.Blocks):
 
 
 def check_values(event: BlockFunction, values: list) -> None:
-    """Check that a call brings as many values as its event takes, and files where it takes files.
+    """Check that a call has as many values as its event takes, and files where it takes files.
 
     Raises:
-        UserError: naming the value that is missing, or that is no file.
+        UserError: naming the value that is missing or not a file.
     """
     names = names_of(event)
     if len(values) != len(names):
@@ -87,7 +87,7 @@ def check_values(event: BlockFunction, values: list) -> None:
 
 
 def _not_uploaded(event: BlockFunction, values: list) -> UserError:
-    """Return what to say of a call that brings a file of the server's own."""
+    """Return the error for a call that names a file of the server instead of an upload."""
     named = zip(event.inputs, names_of(event), values, strict=True)
     found = ((name, value) for part, name, value in named if not part.stateful)
     files = (each for each in found if "gradio.FileData" in repr(each[1]))
@@ -95,7 +95,8 @@ def _not_uploaded(event: BlockFunction, values: list) -> UserError:
 
 
 def names_of(event: BlockFunction) -> list[str]:
-    """Return what callers know an event's inputs by: the parameters of an endpoint, the parts of the page."""
+    """Return the names by which callers know an event's inputs: parameters of an endpoint, or parts of the
+    page."""
     if all(isinstance(part, Api) for part in event.inputs):
         parameters = inspect.signature(event.fn).parameters.values()
         return [each.name for each in parameters if each.annotation is not gr.Request]
@@ -112,10 +113,10 @@ def _name_of(part: gr.components.Component) -> str:
 
 
 async def answer_wrong_parameter(request: Request, error: TypeError) -> JSONResponse:
-    """Answer a call of an endpoint that names its values and lacks one, or names one that there is not.
+    """Answer a call of an endpoint with named values that lacks one or has an unknown one.
 
     Raises:
-        TypeError: it is about something else.
+        TypeError: the error is about something else.
     """
     if "/call/v2/" in request.url.path:
         if lacking := re.search(r"required argument: (\w+)", str(error)):
@@ -126,12 +127,12 @@ async def answer_wrong_parameter(request: Request, error: TypeError) -> JSONResp
 
 
 async def answer_unknown_endpoint(request: Request, error: FnIndexInferError) -> JSONResponse:
-    """Answer a call of an endpoint that there is not."""
+    """Answer a call of an endpoint that does not exist."""
     return JSONResponse({"detail": "There is no such endpoint; /gradio_api/info lists them."}, 404)
 
 
 async def answer_failure(request: Request, error: Exception) -> JSONResponse:
-    """Answer a request that failed outside of an event; the server logs the error."""
+    """Answer a request that failed outside an event; the server logs the error."""
     return JSONResponse({"detail": str(FAILED)}, 500)
 
 

@@ -1,5 +1,5 @@
-"""What would be kept of visitors who are gone, thrown away while the page runs: what their jobs have done,
-gradio's sessions, and the files of uploads that broke off."""
+"""Delete what visitors leave behind while the page runs: results of their jobs, gradio's sessions, and files
+of interrupted uploads."""
 
 import asyncio
 import os
@@ -15,17 +15,17 @@ from gradio.state_holder import SessionState, StateHolder
 
 from components.serving.jobs import Jobs
 
-MOST_SESSIONS = 300  # of gradio's, those that were used last; visitors' work is not in them, see jobs.py
-SESSION_S = 3600  # without any use
-UPLOAD_S = 900  # as old as whole files become, which gradio itself deletes (`delete_cache` of the page)
+MOST_SESSIONS = 300  # gradio's sessions, the most recently used; visitors' work is in jobs.py instead
+SESSION_S = 3600  # without use
+UPLOAD_S = 900  # the age at which gradio itself deletes complete files (`delete_cache` of the page)
 EVERY_S = 60
-MOST_FILES = 4  # that one upload may bring
+MOST_FILES = 4  # per upload
 
-_begun: dict[str, float] = {}  # files of uploads under their first names, and since when they are there
+_begun: dict[str, float] = {}  # uploading files by their temporary names, with the time of their first byte
 
 
 def upkeep(jobs: Jobs) -> Callable[[App], AbstractAsyncContextManager]:
-    """For as long as the page is served: throw away what is due, every minute. Then end all jobs."""
+    """While the page is served, delete what is due every minute. Then end all jobs."""
 
     @asynccontextmanager
     async def keeping_up(app: App) -> AsyncIterator[None]:
@@ -48,7 +48,7 @@ async def _keep_up(app: App, jobs: Jobs) -> None:
 
 
 def forget_sessions(holder: StateHolder) -> None:
-    """Drop all that gradio keeps of the sessions that nobody has used for SESSION_S."""
+    """Drop everything that gradio keeps of sessions that have not been used for SESSION_S."""
     oldest = datetime.now() - timedelta(seconds=SESSION_S)
     with holder.lock:
         for session, used in list(holder.time_last_used.items()):
@@ -58,13 +58,13 @@ def forget_sessions(holder: StateHolder) -> None:
 
 
 def keep_no_values() -> None:
-    """Let gradio not keep what was last on a visitor's screen or told to a client, such as a whole trace: it
-    would keep it for its deep links, which this page has not."""
+    """Stop gradio from keeping what was last on a visitor's screen or sent to a client, such as a whole
+    trace. It keeps these values for its deep links, which this page does not have."""
     SessionState._update_value_in_config = lambda *_: None
 
 
 def delete_uploads() -> None:
-    """Delete what broken uploads left, once it is old. A whole file has another name by then."""
+    """Delete old remains of interrupted uploads. A complete file has been renamed by then."""
     for path, since in list(_begun.items()):
         if time.monotonic() - since > UPLOAD_S:
             del _begun[path]
@@ -73,7 +73,7 @@ def delete_uploads() -> None:
 
 
 def limit_uploads() -> None:
-    """Let gradio take few files at once, and remember each from its first byte on."""
+    """Limit the number of files in an upload, and register each file from its first byte on."""
     route_utils.GradioMultiPartParser = routes.GradioMultiPartParser = _UploadParser
 
 

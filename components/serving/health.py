@@ -1,4 +1,4 @@
-"""How the process is: for load balancers, for whoever hosts it, and for the page's About."""
+"""The state of the process, for load balancers, for the host, and for the page's About panel."""
 
 import os
 import platform
@@ -25,19 +25,19 @@ STARTED = time.monotonic()
 
 @cache
 def versions() -> dict[str, str]:
-    """What this runs on, by package."""
+    """Return the versions of the packages in use."""
     found = {"adaedl": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # one that came without its metadata
+        except PackageNotFoundError:  # installed without its metadata
             found[name] = "unknown"
     return found
 
 
 def health(models: ModelsState) -> dict:
-    """What /healthz answers: `status` is ok, loading, or failed where the host's pair could not be loaded.
-    Holds nothing of any visitor."""
+    """Return the answer of /healthz: `status` is ok, loading, or failed if the host's pair could not be
+    loaded. Contains nothing about any visitor."""
     state, pair = models.state, models.pair
     racing, waiting = models.in_queue
     threads = threads_in_use()
@@ -72,8 +72,8 @@ def health(models: ModelsState) -> dict:
 
 
 def health_route(models: ModelsState) -> Route:
-    """GET /healthz: 200 while the models are there or on their way, 503 where the host's could not be loaded,
-    until they are, which is tried again when somebody asks."""
+    """Return the route GET /healthz: 200 while the models are loaded or loading, 503 while the host's pair
+    failed to load. A visitor's request makes the server try to load it again."""
 
     def healthz(request: Request) -> JSONResponse:
         models.try_again()
@@ -84,5 +84,5 @@ def health_route(models: ModelsState) -> Route:
 
 
 def about_view():
-    """The panel at the page's foot; it asks /healthz when it is opened."""
+    """Build the panel at the foot of the page; it asks /healthz when it is opened."""
     return browser_part("about")

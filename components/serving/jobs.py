@@ -1,12 +1,13 @@
-"""Work that belongs to an id and not to a connection: a race, a recording, a sweep goes on in a thread of its
-own while the visitor's connection is cut or their page is loaded anew, and is found again under its id.
+"""Jobs: work that belongs to an id and not to a connection. A race, a recording or a sweep runs in its own
+thread while its visitor's connection is lost or their page reloads, and is found again by its id.
 
-What gradio does is why: where a stream breaks, it closes the generator behind it at once, and the browser
-asks for the server every two seconds and loads the page anew as soon as there is an answer. So the stream of
-an event only follows a job. The browser's tab keeps the id (assets/js/kept.js), and follows it again.
+This is needed because of gradio: when a stream breaks, it closes the generator behind it at once, and the
+browser asks for the server every two seconds and reloads the page as soon as there is an answer. So the
+stream of an event only follows a job. The browser's tab keeps the id (assets/js/kept.js) and follows the job
+again.
 
-On ZeroGPU nothing outlives the request that a GPU was lent to: there a job is advanced by the stream that
-follows it first, and ends where that breaks. What it has done until then is kept like any other's.
+On ZeroGPU nothing outlives the request that a GPU was granted to. There the first stream that follows a job
+also advances it, and the job ends when that stream breaks. What it has done by then is kept as usual.
 """
 
 import secrets
@@ -21,18 +22,18 @@ from typing import Protocol
 from components.parts.messages import say
 from components.serving.zero_gpu import on_zero_gpu
 
-# A page that lost its connection is loaded anew within seconds of its return; a tunnel or a change of network
-# takes up to a minute. Most races that nobody comes back to end by themselves in less.
+# A page that lost its connection reloads within seconds of its return; a tunnel or a change of network takes
+# up to a minute. Most abandoned races end by themselves in less.
 GRACE_S = 60
-# A sweep lets others in between any two of its runs, so waiting longer for its visitor costs them little.
+# A sweep yields to others between any two of its runs, so waiting longer for its visitor costs them little.
 SWEEP_GRACE_S = 120
-KEPT_S = 3600  # without any use
-HEED_S = 5  # longest wait for followers to send the last moment
+KEPT_S = 3600  # without use
+HEED_S = 5  # the longest wait for followers to send the last moment
 POLL_S = 0.5
 
 
 class Moment(Protocol):
-    """How far work is: a dataclass with words for a status line, and whether it has ended."""
+    """The progress of work: a dataclass with words for a status line, and whether the work has ended."""
 
     words: str
     ended: bool
@@ -44,26 +45,26 @@ class Work(Protocol):
     grace_s: float
 
     def run(self) -> Generator[Moment, None, None]:
-        """Do the work and yield its progress; it rests until the next moment is asked for. Closing the
+        """Do the work and yield its progress; the work rests until the next moment is requested. Closing the
         generator ends it at once."""
 
     def stop(self) -> None:
-        """End it soon."""
+        """Ask the work to end soon."""
 
     @property
     def size(self) -> int:
-        """Bytes that it holds."""
+        """Return the bytes that the work holds."""
 
 
 class _Job:
-    """One piece of work under way or done."""
+    """One piece of work, running or done."""
 
     def __init__(self, work: Work, moment: Moment | None = None):
         self.work = work
         self.moment = moment  # the last one
         self.count = 0  # of moments
         self.begun = self.ended = moment is not None
-        self.used = self.left = time.monotonic()  # since when it is not used, and not followed
+        self.used = self.left = time.monotonic()  # when it was last used, and last followed
         self.forgotten = False
         self._taken: dict[object, int] = {}  # by each follower
         self._changed = threading.Condition()
@@ -74,11 +75,11 @@ class _Job:
 
     @property
     def is_over(self) -> bool:
-        """Whether all has been told."""
+        """Return whether followers have received everything."""
         return self.ended or (self.moment is not None and self.moment.ended)
 
     def advance(self) -> Iterator[Moment]:
-        """Do the work, and keep each moment as the last one before it is given. Close it to end the work."""
+        """Do the work, storing each moment before yielding it. Close the generator to end the work."""
         try:
             with closing(self.work.run()) as moments:
                 for moment in moments:
@@ -99,22 +100,23 @@ class _Job:
 
     @property
     def is_left(self) -> bool:
-        """Whether nobody has followed it for longer than its grace."""
+        """Return whether nobody has followed the job for longer than its grace period."""
         with self._changed:
             return not self._taken and time.monotonic() - self.left > self.work.grace_s
 
     def wait_until_sent(self) -> None:
-        """Rest until whoever follows has sent the last moment, so that no work is timed beside it."""
+        """Wait until followers have sent the last moment, so that sending does not disturb timed work."""
         with self._changed:
             self._changed.wait_for(lambda: all(n >= self.count for n in self._taken.values()), HEED_S)
 
     def follow(self) -> Iterator[Moment]:
-        """The last moment, then those that come; where several came since, the last of them."""
+        """Yield the latest moment, then those that come; if several have come since, only the latest of
+        them."""
         me, seen = object(), 0
         try:
             while True:
                 with self._changed:
-                    self._taken[me] = seen  # has been sent, since there is time for more
+                    self._taken[me] = seen  # it has been sent, since the follower asks for more
                     self._changed.notify_all()
                     self._wait_for_more_than(seen)
                     seen, moment, ended = self.count, self.moment, self.ended
@@ -133,11 +135,11 @@ class _Job:
 
 
 class Jobs:
-    """All jobs of the process by id, the one that was used last at the end.
+    """All jobs of the process by id, the most recently used last.
 
     Args:
-        most_bytes: what jobs that have ended may hold together with those under way. Where it is more, those
-            that have not been used for longest are forgotten, but none that is under way or followed.
+        most_bytes: the memory for ended and running jobs together. Above it, the least recently used jobs are
+            deleted, but never one that is running or followed.
     """
 
     def __init__(self, most_bytes: int):
@@ -146,7 +148,7 @@ class Jobs:
         self._lock = threading.RLock()
 
     def start(self, work: Work) -> str:
-        """Begin work in a thread of its own (on ZeroGPU: once it is followed); gives its id, which nobody can
+        """Start work in its own thread (on ZeroGPU: once it is followed); return its id, which nobody can
         guess."""
         job = _Job(work)
         job.begun = not on_zero_gpu()
@@ -156,7 +158,7 @@ class Jobs:
         return name
 
     def keep(self, work: Work, moment: Moment) -> str:
-        """Keep work that is done, such as an opened file, with the moment that tells of it; gives its id."""
+        """Store finished work, such as an opened file, with the moment that describes it; return its id."""
         name = self._add(_Job(work, moment))
         self.make_room()
         return name
@@ -176,18 +178,18 @@ class Jobs:
         self.make_room()
 
     def find(self, name: object, kind: type) -> Work | None:
-        """The work of an id, where there is some of that kind."""
+        """Return the work with this id if it is of this kind; otherwise None."""
         job = self._job(name)
         return job.work if job and isinstance(job.work, kind) else None
 
     def is_under_way(self, name: object) -> bool:
-        """Whether an id is one of work that has not ended."""
+        """Return whether the work with this id is running."""
         job = self._job(name)
         return job is not None and not job.is_over
 
     def follow(self, name: object) -> Iterator[Moment]:
-        """How far a job is: its last moment at once, then as they come, the one that ended it as the last.
-        Whoever closes this leaves the job, which goes on for its grace."""
+        """Yield a job's progress: its latest moment at once, then new ones as they come, the final one last.
+        Closing the generator stops following; the job continues for its grace period."""
         job = self._job(name)
         if job is None:
             return
@@ -204,14 +206,14 @@ class Jobs:
             job.work.stop()
 
     def forget(self, name: object) -> None:
-        """Let go of a job that no tab can ask for any more, once it has ended."""
+        """Delete a job that no tab can ask for any more, once it has ended."""
         job = self._job(name)
         if job:
             job.forgotten = True
         self.make_room()
 
     def stop_all(self) -> None:
-        """Ask every job to end, for nobody is served any more."""
+        """Ask every job to end because the server is stopping."""
         with self._lock:
             names = list(self._jobs)
         for name in names:
@@ -219,13 +221,13 @@ class Jobs:
 
     @property
     def size(self) -> int:
-        """Bytes that all of them hold."""
+        """Return the bytes that all jobs hold."""
         with self._lock:
             return sum(job.work.size for job in self._jobs.values())
 
     def make_room(self) -> None:
-        """Forget what no tab asks for or has not been used for KEPT_S, and as much more as `most_bytes` asks
-        for."""
+        """Delete jobs that no tab asks for or that have not been used for KEPT_S, and as many more as
+        `most_bytes` requires."""
         oldest = time.monotonic() - KEPT_S
         with self._lock:
             size = self.size

@@ -1,8 +1,8 @@
-"""Which of gradio's languages a browser gets: what its user chose in gradio's settings, which gradio itself
-forgets, else its own.
+"""Choose gradio's language for a browser: the one its user chose in gradio's settings, which gradio itself
+forgets, otherwise the browser's.
 
-gradio knows zh-CN and zh-TW and answers any other Chinese, a plain zh included, in English. It asks the
-browser before any script of the page's own runs, so the answer is corrected in the page's first line.
+gradio knows zh-CN and zh-TW and shows any other Chinese, including plain zh, in English. It asks the browser
+before any script of the page runs, so the answer is corrected in the first line of the page.
 """
 
 from starlette.datastructures import MutableHeaders
@@ -23,7 +23,7 @@ SCRIPT = b"""<script>
 
 
 class ChineseBrowsers:
-    """ASGI middleware that puts SCRIPT at the head of the page."""
+    """ASGI middleware that inserts SCRIPT at the head of the page."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -36,7 +36,7 @@ class ChineseBrowsers:
         async def send_corrected(message: Message) -> None:
             nonlocal start
             if message["type"] == "http.response.start" and _is_page(message):
-                start = message  # kept until the length of what follows is known
+                start = message  # held back until the body's length is known
                 return
             if start:
                 if not message.get("more_body"):

@@ -1,4 +1,4 @@
-"""How the page is served: its look, its files, its languages, its limits."""
+"""Serve the page: its look, its files, its languages, its limits."""
 
 import os
 from importlib.util import find_spec
@@ -19,11 +19,11 @@ from components.serving.security import BodyLimit, ClosedRoutes, SecurityHeaders
 
 
 def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
-    """Serve the page and return at once, with what gradio's `launch` returns. ADAEDL_MCP=1 makes the named
-    endpoints tools of an MCP server too.
+    """Serve the page and return at once, with what gradio's `launch` returns. ADAEDL_MCP=1 also makes the
+    named endpoints tools of an MCP server.
 
     Raises:
-        UserError: ADAEDL_MCP is neither 0 nor 1, or MCP is asked for and its package is not there.
+        UserError: ADAEDL_MCP is neither 0 nor 1, or MCP is enabled and its package is not installed.
     """
     asked = os.environ.get("ADAEDL_MCP", "").strip()
     if asked not in ("", "0", "1"):
@@ -35,7 +35,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
     upkeep.limit_uploads()
     upkeep.keep_no_values()
     return page.queue(max_size=100).launch(
-        max_threads=128,  # whoever waits for the device holds one, asleep
+        max_threads=128,  # each visitor waiting for the device holds one, asleep
         theme=theme(),
         css=css_variables(),
         css_paths=sorted(assets.ASSETS.glob("*.css")),
@@ -52,9 +52,9 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
         },
         i18n=translations(),
         footer_links=["gradio", "settings"],
-        max_file_size="64mb",  # a trace that is too large for the page may come, to be told so
+        max_file_size="64mb",  # larger than any trace that the page opens, so that it can say so
         state_session_capacity=upkeep.MOST_SESSIONS,
-        root_path=os.environ.get("GRADIO_ROOT_PATH", "").rstrip("/"),  # with a slash there, no route is found
+        root_path=os.environ.get("GRADIO_ROOT_PATH", "").rstrip("/"),  # with a final slash no route is found
         mcp_server=mcp,
         show_error=False,
         run_history=False,

@@ -1,8 +1,8 @@
-"""The only thing that the process keeps: the loaded pair, how far its loading is, whose turn it is, and what
-visitors have under way.
+"""The only state of the process: the loaded pair, its loading progress, the queue for the device, and
+visitors' jobs.
 
-All work on the device happens in one thread: models are loaded and races advanced there, one piece at a
-time. A visitor holds the device for a whole race by taking a turn.
+All work on the device happens in one thread: models are loaded and races advanced there, one piece at a time.
+A visitor holds the device for a whole race by taking a turn.
 """
 
 import logging
@@ -25,14 +25,14 @@ from components.serving.zero_gpu import lend, on_zero_gpu
 
 MAX_WAITING = 60
 MAX_DOWNLOADS = 10  # one at a time
-RETRY_S = 30  # between two tries to load the host's pair
+RETRY_S = 30  # between two attempts to load the host's pair
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LoadState:
-    """How far the loading of a pair is, in a sentence; `fraction` 0 to 1 where that is known."""
+    """The loading progress of a pair, as a sentence; `fraction` from 0 to 1 if it is known."""
 
     pair_name: str
     phase: Literal["waiting", "loading", "ready", "failed"]
@@ -41,23 +41,24 @@ class LoadState:
 
 
 class Turn:
-    """A place in the queue for the device; `work` is what it will do there, in tokens."""
+    """A place in the queue for the device; `work` is the number of tokens to write there."""
 
     def __init__(self, models: "ModelsState", work: int, visitor: object):
         self._models = models
         self.work = work
         self.visitor = visitor
-        self.began: float | None = None  # when it got the device, then when its work began
+        self.began: float | None = None  # when it got the device; later, when its work began
 
     @property
     def ahead(self) -> int:
-        """How many races come before this one."""
+        """Return how many races come before this one."""
         with self._models._changed:
             return self._models._turns.index(self)
 
     def seconds_to_wait(self) -> float | None:
-        """How long the races before this one will take yet; None until a race has shown how fast the device
-        is. Too much where they end early: it is told what they may write, not what they will."""
+        """Return how long the races before this one will still take; None until a race has shown how fast the
+        device is. It assumes that each writes as many tokens as it may, so it is too long if they end early.
+        """
         with self._models._changed:
             pace = self._models._seconds_per_token
             if pace is None:
@@ -68,7 +69,7 @@ class Turn:
         return sum(max(seconds, 0.0) for seconds in rest) / self._models._at_once
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the device; whether this turn has it now."""
+        """Wait for the device; return whether this turn has it now."""
         models = self._models
         with models._changed:
             if models._changed.wait_for(lambda: self in models._turns[: models._at_once], seconds):
@@ -76,19 +77,20 @@ class Turn:
             return self.began is not None
 
     def begin_work(self) -> None:
-        """The pair is there: what came before, such as its download, tells nothing of the device's speed."""
+        """Start the clock: the pair is loaded. What came before, such as a download, says nothing about the
+        device's speed."""
         with self._models._changed:
             self.began = time.monotonic()
 
     def finished(self) -> None:
-        """The work is done, all of it: how long it took tells how long others will wait."""
+        """Stop the clock: the work is done. The time that it took predicts how long others will wait."""
         with self._models._changed:
             pace = (time.monotonic() - self.began) / max(self.work, 1)
             known = self._models._seconds_per_token
             self._models._seconds_per_token = pace if known is None else 0.7 * known + 0.3 * pace
 
     def leave(self) -> None:
-        """Give the device, or the place in the queue, to the next."""
+        """Pass the device, or the place in the queue, to the next turn."""
         with self._models._changed:
             if self in self._models._turns:
                 self._models._turns.remove(self)
@@ -99,11 +101,12 @@ class ModelsState:
     """The pair on the device and who may use it.
 
     Args:
-        default: the pair that the host chose. It alone may be a folder of the host's.
+        default: the pair that the host chose. Only this pair may be a folder of the host.
 
     Attributes:
-        jobs: what visitors have under way, and what came of it.
-        failed_at: when loading the host's pair last failed; None where it did not, or no longer does.
+        jobs: visitors' running jobs and their results.
+        failed_at: when loading the host's pair last failed; None if it has not failed, or has been loaded
+            since.
     """
 
     def __init__(self, default: str):
@@ -121,15 +124,15 @@ class ModelsState:
         self._fetching: list[Future] = []
 
     def take_turn(self, work: int = 0, visitor: object = None) -> Turn:
-        """Join the queue for the device. Visitors take turns: who has a race in the queue already comes after
+        """Join the queue for the device. Visitors take turns: a visitor with a race in the queue comes after
         everyone who has fewer there.
 
         Args:
-            work: the tokens that will be written, all lanes together.
-            visitor: whose it is; None is a visitor like no other.
+            work: the tokens to be written, all lanes together.
+            visitor: who owns the turn; None is a visitor of its own.
 
         Raises:
-            UserError: too many wait already.
+            UserError: the queue is full.
         """
         turn = Turn(self, work, object() if visitor is None else visitor)
         with self._changed:
@@ -141,8 +144,8 @@ class ModelsState:
         return turn
 
     def _place_of(self, visitor: object) -> int:
-        """Where in the queue a visitor's next race goes: behind the last one that is its owner's nth or
-        less, where it is its own owner's nth, and never before one that has the device."""
+        """Return the queue position of a visitor's next race, their nth: behind the last race that is its
+        owner's nth or earlier, and never before one that has the device."""
         seen = Counter()
         mine = 1 + sum(turn.visitor == visitor for turn in self._turns)
         place = 0
@@ -154,18 +157,18 @@ class ModelsState:
 
     @property
     def in_queue(self) -> tuple[int, int]:
-        """How many races have the device, and how many wait for it."""
+        """Return how many races have the device, and how many wait for it."""
         with self._changed:
             running = min(len(self._turns), self._at_once)
             return running, len(self._turns) - running
 
     def on_device(self, work: Callable, *arguments) -> Future:
-        """Run `work(*arguments)` in the device's thread, after what is already there."""
+        """Run `work(*arguments)` in the device's thread, after the work already queued there."""
         return self._worker.submit(work, *arguments)
 
     def load_first(self) -> None:
-        """Start to load the host's pair. On ZeroGPU that must be done, in the main thread, before the page is
-        up: it has been when this returns."""
+        """Start loading the host's pair. On ZeroGPU this must happen in the main thread before the page is
+        up, and it has finished when this returns."""
         if not on_zero_gpu():
             self.on_device(self._load_first)
             return
@@ -174,7 +177,7 @@ class ModelsState:
             lend(self.pair)
 
     def try_again(self) -> None:
-        """Load the host's pair again where that failed a while ago, such as for want of a network."""
+        """Load the host's pair again if that failed a while ago, for example without a network."""
         now = time.monotonic()
         with self._changed:
             failed = self.failed_at is not None and self.state.phase == "failed"
@@ -184,17 +187,16 @@ class ModelsState:
         self.load_first()
 
     def _has(self, name: str) -> bool:
-        """Whether a pair is the one that is loaded."""
+        """Return whether this pair is loaded."""
         return self.pair is not None and self.pair.name == resolve(name).name
 
     def _trusts(self, name: str) -> bool:
-        """Whether a pair is the host's own or a preset, and not one that a visitor typed."""
+        """Return whether a pair is the host's own or a preset, and not one that a visitor typed."""
         return name == self.default or resolve(name).name in PRESETS
 
     def fetch(self, name: str, progress: Callable[[str, float | None], None]) -> Future | None:
-        """Start to bring a visitor's pair to this machine, in a thread of its own, so that others race
-        meanwhile; None for one that is loaded, or is the host's. The future raises a UserError where that
-        cannot be done."""
+        """Start fetching a visitor's pair in its own thread, so that others can race meanwhile; None for a
+        pair that is loaded, or is the host's. The future raises a UserError if fetching fails."""
         if on_zero_gpu() or name == self.default or self._has(name):
             return None
         with self._changed:
@@ -218,8 +220,8 @@ class ModelsState:
         raise failure
 
     def load(self, name: str) -> Future:
-        """Start to load a pair, unless it is loaded; the future's result is the pair. `state` says how
-        far it is. The future raises a UserError where the pair cannot be loaded."""
+        """Start loading a pair unless it is loaded; the future's result is the pair. `state` reports the
+        progress. The future raises a UserError if loading fails."""
         if on_zero_gpu():
             return self._lent(name)
         return self.on_device(self._load, name)
@@ -242,7 +244,7 @@ class ModelsState:
         with suppress(UserError):
             self._load(self.default)
         if self.pair or host().pair or self.default == DEFAULT_PAIR:
-            return  # where there is none, the state says what is wrong with the host's own choice
+            return  # if there is none, the state says what is wrong with the host's own pair
         log.warning("%s; %s is loaded instead", self.state.sentence, DEFAULT_PAIR)
         with suppress(UserError):
             self._load(DEFAULT_PAIR)
@@ -272,27 +274,27 @@ class ModelsState:
             self.pair, self.failed_at = pair, None
             self.state = _ready(pair)
             return pair
-        # Out of the except clause: the error there keeps all that had been read.
+        # Outside the except clause, where the error would keep everything read so far in memory.
         if self.pair:
             self.state = _ready(self.pair)
         elif name in (self.default, DEFAULT_PAIR):
             self.failed_at = time.monotonic()
             self.state = LoadState(name, "failed", failure.sentence)
-        else:  # a visitor's, for which the host's had been let go
+        else:  # a visitor's, for which the host's was unloaded
             self.state = self._waiting()
             self.on_device(self._load_first)
         raise failure
 
     def _make_room(self) -> None:
         if self.pair and self.pair.device.type != "cpu":
-            self.pair = None  # two pairs seldom fit on an accelerator
+            self.pair = None  # two pairs seldom fit on one accelerator
 
     def _waiting(self) -> LoadState:
         return LoadState(self.default, "waiting", Sentence("the models will load shortly"))
 
 
 def _told(name: str, error: Exception) -> UserError:
-    """What a visitor is told where a pair could not be had; the host's log has all of it."""
+    """Return the error for a visitor whose pair could not be loaded; the host's log has the details."""
     if isinstance(error, UserError):
         log.warning("loading %r failed: %s", name, error)
         return for_strangers(error)

@@ -1,6 +1,6 @@
-"""A race under way, wherever its device is: here, or in a fork on ZeroGPU. Both fill in a trace.
+"""Run a race where its device is: in this process, or in a fork on ZeroGPU. Both fill in a trace.
 
-What needs torch is imported by whoever races, for the page must be up before it.
+Only code that races imports torch, because the page must be up before that.
 """
 
 import time
@@ -14,15 +14,15 @@ from components.serving.hosting import host
 from components.serving.models_state import ModelsState
 from components.serving.zero_gpu import START_S, Quota, gpu_task, race_duration
 
-MARGIN_S = 3  # ZeroGPU kills what takes longer than it said; a race that is ended here is kept
+MARGIN_S = 3  # ZeroGPU kills tasks that exceed their time; a race that ends itself before is kept
 UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
 
 
 def begin(pair: Pair, settings: RaceSettings) -> Trace:
-    """The trace of a race that has not begun.
+    """Return the trace of a race that has not started.
 
     Raises:
-        UserError: naming the value that will not do.
+        UserError: naming the invalid value.
     """
     from adaedl.race import new_trace
 
@@ -38,8 +38,8 @@ def begin(pair: Pair, settings: RaceSettings) -> Trace:
 
 
 def play_rounds(running: Iterator, trace: Trace, stopped: Callable[[], bool]) -> bool:
-    """Play rounds until the page is due, at the very first one at once; False where the race has ended or was
-    stopped."""
+    """Play rounds until the page is due for an update, which it is after the very first round; return False
+    if the race has ended or was stopped."""
     first = not any(lane.rounds for lane in trace.lanes)
     until = time.monotonic() + (0 if first else UPDATE_S)
     while not stopped():
@@ -51,7 +51,7 @@ def play_rounds(running: Iterator, trace: Trace, stopped: Callable[[], bool]) ->
 
 
 class RaceHere:
-    """A race on the device of this process. Its rounds are played in the device's own thread."""
+    """A race on the device of this process. Its rounds run in the device's own thread."""
 
     def __init__(self, models: ModelsState, pair: Pair, settings: RaceSettings):
         from adaedl.race import race
@@ -62,18 +62,18 @@ class RaceHere:
         self.running = race(pair, self.trace)
 
     def advance(self, stopped: Callable[[], bool]) -> bool:
-        """Add some rounds to the trace; False where the race has ended or was stopped."""
+        """Add some rounds to the trace; return False if the race has ended or was stopped."""
         return self.models.on_device(play_rounds, self.running, self.trace, stopped).result()
 
     def close(self) -> None:
-        self.models.on_device(self.running.close).result()  # the texts are whole afterwards
+        self.models.on_device(self.running.close).result()  # afterwards the texts are complete
 
 
 class RaceOnZeroGpu:
     """A race in a fork that has a GPU.
 
-    Its time counts from when the GPU was asked for. Where that is longer ago than a start takes, ZeroGPU had
-    the race wait for a GPU first, which it does not count.
+    Its time counts from the request for the GPU. If that was longer ago than a start takes, the race waited
+    for a GPU first, which ZeroGPU does not count.
     """
 
     def __init__(self, settings: RaceSettings, quota: Quota):
@@ -83,7 +83,7 @@ class RaceOnZeroGpu:
         self.began = max(asked, time.monotonic() - START_S)
 
     def advance(self, stopped: Callable[[], bool]) -> bool:
-        """Add some rounds to the trace; False where the race has ended or was stopped."""
+        """Add some rounds to the trace; return False if the race has ended or was stopped."""
         part = None if stopped() else next(self.parts, None)
         if part is None:
             return False
@@ -100,14 +100,14 @@ class RaceOnZeroGpu:
 
 
 def gpu_seconds(settings: RaceSettings) -> int:
-    """What is asked of ZeroGPU for a race."""
+    """Return the seconds to request from ZeroGPU for a race."""
     return race_duration(len(settings.lanes), settings.max_new_tokens, host().race_seconds)
 
 
 @gpu_task(gpu_seconds)
 def race_parts(pair: Pair, settings: RaceSettings) -> Iterator[Trace | tuple[list, dict]]:
-    """A race in parts: its trace without rounds, then several times a second what was added to each lane, as
-    (new rounds, pieces of the text, metrics, text difference), and the trace's `token_bytes`."""
+    """Yield a race in parts: its trace without rounds, then several times a second what was added to each
+    lane, as (new rounds, pieces of the text, metrics, text difference), and the trace's `token_bytes`."""
     from adaedl.race import race
 
     trace = begin(pair, settings)

@@ -1,5 +1,5 @@
-"""One line of JSON a race in the host's log: what was asked, how it ended, how long it took. Never what was
-written, neither by the visitor nor by the models."""
+"""One line of JSON per race in the host's log: what was requested, how it ended, how long it took. Never a
+prompt or generated text."""
 
 import json
 import logging
@@ -22,11 +22,11 @@ class RaceRecord:
         self.outcome = "left"
 
     def begin(self) -> None:
-        """The race has the device and its models."""
+        """Note that the race has the device and its models."""
         self.began = time.monotonic()
 
     def write(self, trace: Trace | None) -> None:
-        """Log the race as it is now, with the trace where there is one."""
+        """Log the race as it is now, with its trace if there is one."""
         now = time.monotonic()
         line = {
             "event": "race",

@@ -1,4 +1,4 @@
-"""A race as the page plays it: wait for the device, load the pair, run, and report now and then."""
+"""Run a race for the page: wait for the device, load the pair, race, and report progress."""
 
 import json
 import time
@@ -24,9 +24,8 @@ POLL_S = 0.3
 
 @dataclass
 class Session:
-    """What one visitor's page has: the race that it runs, what its player is told of it, and whether it was
-    asked to stop. `visitor` tells the sessions of one visitor from those of others, in the queue and for
-    ZeroGPU's quota."""
+    """One visitor's race on the page: its trace, the feed of its player, and whether it was asked to stop.
+    `visitor` identifies the visitor in the queue and for ZeroGPU's quota."""
 
     trace: Trace | None = None
     feed: RaceFeed | None = None
@@ -36,37 +35,37 @@ class Session:
 
     @property
     def seconds_to_wait(self) -> float | None:
-        """How long the race has to wait yet; None where it is not in the queue, or that is not known."""
+        """Return how long the race still has to wait; None if it is not in the queue, or if that is
+        unknown."""
         return self.turn.seconds_to_wait() if self.turn and not self.turn.began else None
 
     @cached_property
     def quota(self) -> Quota:
-        """What ZeroGPU still lends."""
+        """Return what is left of the visitor's ZeroGPU quota."""
         return quota_of(self.visitor) if self.visitor else Quota()
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a race is: words for the status line (`say`), and whether the race has ended."""
+    """The state of a race: words for the status line (`say`), and whether the race has ended."""
 
     words: str
     ended: bool = False
 
     @property
     def key(self) -> str:
-        """Which text of assets/text the words are."""
+        """Return which text of assets/text the words are."""
         return json.loads(self.words)["key"]
 
 
 def play(models: ModelsState, settings: RaceSettings, session: Session) -> Iterator[Moment]:
-    """Run a race into `session.trace`, yielding a Moment a dozen times a second, and one as soon as the
-    first round is there. Between two Moments the device rests, so that whatever is sent meanwhile is on no
-    lane's clock.
+    """Run a race into `session.trace`, yielding a Moment a dozen times a second, and one as soon as the first
+    round is there. Between two Moments the device rests, so sending them is on no lane's clock.
 
     Ends within a round of `session.stop_requested`. Close it to free the device at once.
 
     Raises:
-        UserError: the settings will not do, or the pair cannot be loaded.
+        UserError: the settings are invalid, or the pair cannot be loaded.
     """
     settings.check()
     session.trace, session.feed, session.turn = None, None, None
@@ -121,7 +120,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
 
 
 def _moments(waiting: Generator[str, None, Pair | None]) -> Generator[Moment, None, Pair | None]:
-    """Each of these words as a Moment; gives what the waiting gives."""
+    """Yield each of the words as a Moment; return what `waiting` returns."""
     with closing(waiting):
         while True:
             try:
@@ -134,10 +133,10 @@ def _moments(waiting: Generator[str, None, Pair | None]) -> Generator[Moment, No
 def wait_for_weights(
     models: ModelsState, name: str, stopped: Callable[[], bool]
 ) -> Generator[str, None, None]:
-    """Wait until a pair is on this machine, unless stopped: yields words for the status line.
+    """Wait until a pair is on this machine, unless stopped; yield words for the status line.
 
     Raises:
-        UserError: it cannot be brought.
+        UserError: it cannot be fetched.
     """
     told = Sentence("waiting for another download")
 
@@ -155,15 +154,15 @@ def wait_for_weights(
             fetching.result()
     finally:
         if fetching:
-            fetching.cancel()  # where it has not begun
+            fetching.cancel()  # if it has not begun
         fetching = None  # as below
 
 
 def wait_for_pair(
     models: ModelsState, turn: Turn, name: str, stopped: Callable[[], bool]
 ) -> Generator[str, None, Pair | None]:
-    """Wait for a turn and then for its pair: yields words for the status line, and returns the pair, or None
-    where it was stopped.
+    """Wait for a turn and then for its pair, yielding words for the status line; return the pair, or None if
+    stopped.
 
     Raises:
         UserError: the pair cannot be loaded.
@@ -181,11 +180,12 @@ def wait_for_pair(
         turn.begin_work()
         return loading.result()
     finally:
-        loading = None  # its error, where there is one, would hold this frame, and this frame its error
+        loading = None  # its error, if any, would refer to this frame, and this frame to its error
 
 
 def say_place(turn: Turn) -> str:
-    """How many races come before this one, and how long they will take, where that can be told."""
+    """Return how many races come before this one and, if known, how long they will take, as words for the
+    status line."""
     seconds = turn.seconds_to_wait()
     if seconds is None:
         return say("page.status_queue", ahead=turn.ahead)
@@ -193,7 +193,7 @@ def say_place(turn: Turn) -> str:
 
 
 class _End:
-    """Whether a race must end before its text does, and why: it was asked to, or has had its time."""
+    """Decides whether a race must end before its text does, and why: it was asked to, or its time is up."""
 
     def __init__(self, session: Session, ends: float):
         self.session = session

@@ -1,4 +1,4 @@
-"""A recording under way, wherever its device is: here, or in a fork on ZeroGPU."""
+"""Run a recording where its device is: in this process, or in a fork on ZeroGPU."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -21,7 +21,7 @@ UPDATE_S = 0.3
 def recorded_parts(
     models: ModelsState, pair: Pair, settings: RaceSettings, score_temperature: float | None, quota: Quota
 ) -> Iterator[float | Recording]:
-    """The share done, a few times a second, and the recording at the end. Close it to free the device.
+    """Yield the share done a few times a second, and the recording at the end. Close it to free the device.
 
     Raises:
         UserError: the prompt does not fit, the device's memory is full, or the recording takes longer than
@@ -38,7 +38,7 @@ def recorded_parts(
     began, first = time.monotonic(), True
     with closing(parts):
         for told in parts:
-            if first and on_zero_gpu():  # what it waited for a GPU does not count
+            if first and on_zero_gpu():  # waiting for a GPU does not count
                 began = max(began, time.monotonic() - START_S)
             first = False
             yield told
@@ -49,7 +49,7 @@ def recorded_parts(
 
 
 class _InDeviceThread:
-    """A generator whose work is done in the device's thread."""
+    """A generator whose work runs in the device's thread."""
 
     def __init__(self, models: ModelsState, parts: Generator):
         self.models = models
@@ -68,7 +68,7 @@ class _InDeviceThread:
 def parts_of(
     pair: Pair, settings: RaceSettings, score_temperature: float | None
 ) -> Iterator[float | Recording]:
-    """As `recorded_parts`, on the device of the process that calls it."""
+    """Like `recorded_parts`, on the device of the calling process."""
     from adaedl.replay.recorder import record_in_parts
 
     recording = record_in_parts(
@@ -89,7 +89,8 @@ def parts_of(
 
 
 def gpu_seconds(settings: RaceSettings, score_temperature: float | None = None) -> int:
-    """What is asked of ZeroGPU for a recording; how q is judged takes no time."""
+    """Return the seconds to request from ZeroGPU for a recording; the score temperature makes no
+    difference."""
     return recording_duration(settings.max_new_tokens, DEPTH, host().race_seconds)
 
 

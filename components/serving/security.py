@@ -1,5 +1,5 @@
-"""What stands between the page and those who mean it harm, beyond the checks of each input: headers on every
-answer, and no requests of the server's to places that a visitor names."""
+"""Protection beyond the checks of each input: headers on every response, limits on requests, and no
+server-side requests to addresses that a visitor names."""
 
 import re
 import tempfile
@@ -18,8 +18,8 @@ from adaedl.measure.sweep import MAX_TABLE_BYTES
 from adaedl.pairs.loading import PROJECT
 from adaedl.pairs.weights import cache_dir
 
-# gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
-# left to forbid is that anything is fetched from, sent to or shown from elsewhere.
+# gradio's page, and so gr.HTML, runs inline scripts and builds functions from text. What the policy can still
+# forbid is fetching from, sending to and embedding other origins.
 POLICY = {
     "default-src": "'self'",
     "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
@@ -35,8 +35,8 @@ POLICY = {
 }
 
 
-# Routes of gradio's that this page has no use for: they keep files that nothing deletes, hand a stranger's
-# video to ffmpeg, edit the app, or tell of others' use of it.
+# gradio routes that this page does not use: they store files that nothing deletes, pass a stranger's video to
+# ffmpeg, edit the app, or reveal how others use it.
 CLOSED = (
     "/gradio_api/process_recording",
     "/gradio_api/vibe-",
@@ -49,15 +49,15 @@ CLOSED = (
 
 
 def route_path(scope: Scope) -> str:
-    """Return the path that the router matches, below the root path of a proxy, in one spelling: lower case,
+    """Return the path that the router matches, below a proxy's root path, in canonical form: lower case,
     single slashes, none at the end."""
-    # The server has decoded it, so %2f is a slash here as it is for the router.
+    # The server has already decoded the path, so %2f is a slash here and for the router.
     path = get_route_path(scope).lower()
     return re.sub(r"[/\\]+", "/", f"/{path}").rstrip("/")
 
 
 class ClosedRoutes:
-    """ASGI middleware: what the page does not use is not there."""
+    """ASGI middleware that answers 404 for routes that the page does not use."""
 
     def __init__(self, app):
         self.app = app
@@ -68,15 +68,15 @@ class ClosedRoutes:
         await answer(scope, receive, send)
 
 
-# Bytes of a request's body at the most. A file may have 64 MB; a sweep's table, sent to be made into Parquet,
-# becomes a little longer by being quoted.
+# The most bytes of a request's body. A file may have 64 MB; quoting makes a sweep's table, sent for
+# conversion to Parquet, a little longer.
 LARGEST = {"/gradio_api/upload": 70 * 2**20, "/gradio_api/component_server": MAX_TABLE_BYTES * 4 // 3}
 LARGEST_ELSEWHERE = 2 * 2**20
 
 
 class BodyLimit:
-    """ASGI middleware: a request that is too large is answered with 413 as soon as that is known, from the
-    length that it names or from what has come of it."""
+    """ASGI middleware that answers 413 to a request that is too large, as soon as its declared length or the
+    bytes received show it."""
 
     def __init__(self, app):
         self.app = app
@@ -109,16 +109,16 @@ class BodyLimit:
             await self.app(scope, receive_at_most, send_unless_refused)
         except Exception:
             if taken <= most:
-                raise  # else it is the app's word for a visitor who has left
+                raise  # otherwise the app is reporting a visitor who has left
         if taken > most and not answered:
             await refusal(scope, receive, send)
 
 
 class SecurityHeaders:
-    """ASGI middleware: the same headers on every answer, streams included.
+    """ASGI middleware that adds the same headers to every response, streams included.
 
     Args:
-        on_spaces: the page is shown within huggingface.co, in a frame.
+        on_spaces: the page is shown in a frame within huggingface.co.
     """
 
     def __init__(self, app, on_spaces: bool = False):
@@ -144,8 +144,8 @@ class SecurityHeaders:
 
 
 def fetch_nothing() -> None:
-    """Let gradio fetch nothing for a visitor: it takes {"path": "https://…"} in place of any input for a file
-    at that address, which the server would then ask for, and passes on what is at /file=https://…"""
+    """Stop gradio from fetching anything for a visitor. It would accept {"path": "https://…"} instead of any
+    input for a file at that address and request it from the server, and it would proxy /file=https://…"""
     processing_utils.async_ssrf_protected_download = _refuse_address
     routes.secure_url_stream_response = _not_here
 
@@ -159,7 +159,7 @@ async def _not_here(*_) -> PlainTextResponse:
 
 
 def for_strangers(error: UserError) -> UserError:
-    """The same sentence without the host's folders: what each is for stands in its place."""
+    """Return the same error with the host's folders replaced by what each is for."""
     return UserError(error.sentence.template, *map(_without_folders, error.sentence.values))
 
 
@@ -177,7 +177,7 @@ def _without_folders(value):
 
 
 def _folders() -> list[tuple[str, str]]:
-    """The host's folders that errors may name, those within others first."""
+    """Return the host's folders that errors may name, nested ones first."""
     from huggingface_hub import constants
 
     folders = {

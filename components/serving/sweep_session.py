@@ -1,5 +1,5 @@
-"""A sweep as the page plays it: race after race, each with a turn of its own on the device, so that other
-visitors' races come in between."""
+"""Run a sweep for the page: race after race, each with its own turn on the device, so that other visitors'
+races run in between."""
 
 import threading
 import time
@@ -20,22 +20,22 @@ TELL_S = 0.4  # between two updates while a race runs
 
 @dataclass
 class SweepSession:
-    """What one visitor's sweep has: the rows that are done, and whether it was asked to stop."""
+    """One visitor's sweep: its finished rows, and whether it was asked to stop."""
 
     race: Session = field(default_factory=Session)
     rows: pd.DataFrame = field(default_factory=lambda: to_frame([]))
     stop_requested: bool = False
 
     def add(self, rows: list) -> None:
-        """Keep the rows of a cell."""
+        """Add the rows of a cell."""
         new = to_frame(rows)
         self.rows = new if self.rows.empty else pd.concat([self.rows, new], ignore_index=True)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a sweep is: words for the status line, runs done of how many, seconds left where that can be
-    told, whether there are new rows, and whether it has ended."""
+    """The progress of a sweep: words for the status line, runs done and in total, seconds left if known,
+    whether there are new rows, and whether it has ended."""
 
     words: str
     done: int
@@ -46,21 +46,21 @@ class Progress:
 
 
 class Pace:
-    """How long a token that a lane may write takes on this machine with each pair, prefill included. Only
-    what was measured here counts."""
+    """The time per token that a lane may write on this machine with each pair, including the prefill. Uses
+    only measurements from this process."""
 
     def __init__(self):
         self._measured: dict[str, tuple[float, int]] = {}  # pair → seconds, tokens
         self._lock = threading.Lock()
 
     def measured(self, pair: str, seconds: float, tokens: int) -> None:
-        """A race that was allowed so many tokens, all lanes together, took so long."""
+        """Record that a race that was allowed `tokens` tokens, all lanes together, took `seconds`."""
         with self._lock:
             before = self._measured.get(pair, (0.0, 0))
             self._measured[pair] = (before[0] + seconds, before[1] + tokens)
 
     def seconds_for(self, pair: str, tokens: int) -> float | None:
-        """How long so many tokens will take; None until a race has been measured."""
+        """Return how long this many tokens will take; None until a race has been measured."""
         with self._lock:
             seconds, measured = self._measured.get(pair, (0.0, 0))
         return tokens * seconds / measured if measured else None
@@ -69,9 +69,9 @@ class Pace:
 def play_sweep(
     models: ModelsState, pair: str, grid: Grid, session: SweepSession, pace: Pace
 ) -> Iterator[Progress]:
-    """Run the cells of a grid that `session.rows` lacks, adding the rows of each, and tell how far it is.
+    """Run the cells of a grid that `session.rows` lacks, adding the rows of each, and yield the progress.
 
-    Ends within a round of `session.stop_requested`; the cell that ran then is left out. Close it to free
+    Ends within a round of `session.stop_requested`, without the cell that is running then. Close it to free
     the device at once.
 
     Raises:
@@ -80,7 +80,7 @@ def play_sweep(
     done = cells_in(session.rows)
     left = [(number, cell) for number, cell in enumerate(grid.cells) if cell.key not in done]
     lanes, total = len(grid.lanes), runs_of(grid)
-    runs = total - lanes * len(left)  # that are done
+    runs = total - lanes * len(left)  # done so far
 
     def progress(words: str, **more) -> Progress:
         seconds = pace.seconds_for(pair, (total - runs) * grid.max_new_tokens)
@@ -95,7 +95,7 @@ def play_sweep(
         if moment is None or moment.key in ("page.status_stopped", "page.status_stopped_early"):
             yield progress(say("sweep.status_stopped", done=runs), ended=True)
             return
-        if moment.key != "page.status_finished":  # such as a limit of the host's
+        if moment.key != "page.status_finished":  # for example a limit of the host
             yield progress(moment.words, ended=True)
             return
         session.add(rows_of(session.race.trace, grid, cell))
@@ -113,7 +113,7 @@ def _play_cell(
     session: SweepSession,
     pace: Pace,
 ) -> Iterator[Moment]:
-    """The moments of a cell's race, not too many of them; the last one is how it ended."""
+    """Yield the moments of a cell's race, not too often; the last one says how it ended."""
     if session.stop_requested:
         return
     began, told = time.monotonic(), 0.0
@@ -125,7 +125,7 @@ def _play_cell(
             now = time.monotonic()
             if moment.key == "page.status_finished":
                 pace.measured(pair, now - began, len(grid.lanes) * grid.max_new_tokens)
-            elif moment.key != "page.status_racing":  # waiting for others or for the models is no work
+            elif moment.key != "page.status_racing":  # waiting for others or for the models is not work
                 began = now
             if moment.ended or now - told >= TELL_S:
                 told = now
@@ -133,7 +133,7 @@ def _play_cell(
 
 
 def _words(moment: Moment, grid: Grid, cell: Cell) -> str:
-    """What is going on: that the sweep waits for the device, or which cell it is at."""
+    """Return words for what is going on: waiting for the device, or the current cell."""
     if moment.key not in ("page.status_racing", "page.status_finished"):
         return moment.words
     return say(

@@ -1,9 +1,9 @@
-"""Hugging Face ZeroGPU: the page's process has no GPU; a function under `spaces.GPU` runs in a fork that has
-one for as long as it said beforehand.
+"""Hugging Face ZeroGPU: the page's process has no GPU. A function under `spaces.GPU` runs in a fork that has
+one for as long as it requested beforehand.
 
-The host's pair is loaded before the page is up, in the main thread, where `spaces` stands in for CUDA; a
-fork inherits it, its weights moved to the GPU. What crosses between the two processes is pickled, so a fork
-is given settings and gives back parts of a trace. Elsewhere all of this is plain functions and generators.
+The host's pair is loaded in the main thread before the page is up, where `spaces` emulates CUDA; a fork
+inherits it, with its weights moved to the GPU. Data between the two processes is pickled, so a fork receives
+settings and returns parts of a trace. Elsewhere all of this is plain functions and generators.
 """
 
 import os
@@ -18,22 +18,22 @@ from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
 
 START_S = 15  # to fork, to move the weights, to read the prompt
-TOKEN_S = 0.06  # a token of one lane with all that is recorded of it, on a pair of 7 billion weights
-DRAFT_S = 0.02  # a draft of a recording, where positions draft in turn, by half a billion weights
-MAX_S = 120  # what a visitor of a Space may have at once
-LEAST_S = START_S + 5  # below this, a task ends before it has begun
-FORGET_S = 3600  # when a quota grows again, where a refusal does not say
+TOKEN_S = 0.06  # one token of one lane with everything recorded about it, on a pair of 7 billion weights
+DRAFT_S = 0.02  # one draft of a recording whose positions draft one after another, by half a billion weights
+MAX_S = 120  # the most that one visitor of a Space gets at once
+LEAST_S = START_S + 5  # with less, a task would end before it starts
+FORGET_S = 3600  # when a quota grows again, if a refusal does not say
 
-_lent: Pair | None = None  # what a fork inherits
+_lent: Pair | None = None  # inherited by forks
 
 
 def on_zero_gpu() -> bool:
-    """Whether this Space runs on ZeroGPU."""
+    """Return whether this Space runs on ZeroGPU."""
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
 if on_zero_gpu():
-    import spaces  # before anything reaches for CUDA: it stands in for it
+    import spaces  # before anything uses CUDA, which it emulates
 
 
 def lend(pair: Pair) -> None:
@@ -44,65 +44,66 @@ def lend(pair: Pair) -> None:
 
 @dataclass
 class Quota:
-    """What ZeroGPU still lends a visitor, as far as its refusals have told.
+    """What is left of a visitor's ZeroGPU quota, as far as ZeroGPU's refusals have said.
 
     Attributes:
-        left_s: seconds left; None where nothing is known.
-        until: when they are no longer all there is (`time.monotonic`).
+        left_s: seconds left; None if nothing is known.
+        until: when more becomes available (`time.monotonic`).
     """
 
     left_s: float | None = None
     until: float = 0.0
 
     def cut(self, seconds: int) -> int:
-        """Return how many of `seconds` to ask for: no more than are left, but what a start needs."""
+        """Return how many of `seconds` to request: no more than are left, but at least what a start needs."""
         if self.left_s is None or time.monotonic() > self.until:
             return seconds
         return min(seconds, max(int(self.left_s), LEAST_S))
 
     def learn(self, left_s: float, wait_s: float) -> None:
-        """Remember what a refusal told: the seconds left, and how long until there are more."""
+        """Store what a refusal said: the seconds left, and how long until there are more."""
         self.left_s, self.until = left_s, time.monotonic() + wait_s
 
     def spend(self, seconds: float) -> None:
-        """Count a task that was let run and held a GPU for `seconds`."""
+        """Count a task that ran and held a GPU for `seconds`."""
         if self.left_s is not None:
             self.left_s = max(0.0, self.left_s - seconds)
 
 
 @lru_cache(maxsize=300)
 def quota_of(visitor: str) -> Quota:
-    """Return the quota of a visitor: a page's session, or whoever calls the API."""
+    """Return the quota of a visitor: a session of the page, or a caller of the API."""
     return Quota()
 
 
 def race_duration(lanes: int, tokens: int, most: int) -> int:
-    """Seconds to ask a GPU for: what a race of so many lanes and new tokens takes at the most."""
+    """Return the seconds to request from ZeroGPU: the longest that a race of so many lanes and new tokens can
+    take."""
     return min(round(START_S + TOKEN_S * lanes * tokens), most, MAX_S)
 
 
 def recording_duration(tokens: int, depth: int, most: int) -> int:
-    """Seconds to ask a GPU for: what a recording of so many new tokens, with drafts of `depth` from each,
-    takes at the most."""
-    # The target writes the text once alone and once beside rounds of every length, and then reads it.
+    """Return the seconds to request from ZeroGPU: the longest that a recording of so many new tokens, with
+    `depth` drafts from each, can take."""
+    # The target writes the text once alone and once interleaved with rounds of every length, then reads it.
     return min(round(START_S + (3 * TOKEN_S + depth * DRAFT_S) * tokens), most, MAX_S)
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """A UserError on its way out of a fork, which lets no exception out whole."""
+    """A UserError on its way out of a fork, where no exception passes unchanged."""
 
     template: str
     values: tuple
 
 
 def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
-    """Let a generator function `task(pair, *arguments)` run where the GPU is: called with its arguments
-    alone, it works on the pair that was lent. Arguments and what it yields are pickled. `quota`, where it is
-    given too, limits what is asked for, and learns from what ZeroGPU answers.
+    """Decorate a generator function `task(pair, *arguments)` to run where the GPU is. It is called with its
+    arguments only and works on the lent pair. Arguments and what it yields are pickled. `quota`, if given,
+    limits the request and learns from ZeroGPU's answer.
 
     Args:
-        duration: given the arguments, the seconds to ask for.
+        duration: a function of the arguments that returns the seconds to request.
     """
 
     def decorate(task: Callable[..., Iterator]) -> Callable[..., Iterator]:
@@ -113,7 +114,7 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
                 yield _Refusal(error.sentence.template, error.sentence.values)
 
         work = wraps(task)(work)
-        work.__dict__.pop("__wrapped__")  # its signature is another one
+        work.__dict__.pop("__wrapped__")  # its signature differs
         if on_zero_gpu():
             work = spaces.GPU(duration=lambda seconds, *arguments: seconds)(work)
 
@@ -132,8 +133,8 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
 
 
 def _lease(work: Callable, arguments: tuple, quota: Quota) -> Iterator:
-    """What the fork yields. `spaces` refuses, and ends what takes too long, with errors of gradio's whose
-    message may hold HTML."""
+    """Yield what the fork yields. `spaces` refuses a task, or ends one that takes too long, with gradio
+    errors whose message may contain HTML."""
     import gradio as gr
 
     seconds, began = arguments[0], None
@@ -150,14 +151,15 @@ def _lease(work: Callable, arguments: tuple, quota: Quota) -> Iterator:
             quota.spend(START_S + time.monotonic() - began)
 
 
-# As `spaces` (0.51) writes them in its client.py. On some GPUs it counts more than one second for a second.
+# The wording of `spaces` 0.51 (client.py). On some GPUs it charges more than one second per second.
 EXCEEDED = re.compile(r"quota \((?P<asked>\d+)s requested vs\. (?P<left>-?\d+)s left\)")
 RETRY = re.compile(r"Try again in (?:(?P<days>\d+) days?, )?(?P<h>\d+):(?P<m>\d\d):(?P<s>\d\d)")
 TOO_LONG = "larger than the maximum allowed"
 
 
 def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
-    """Return what to say of an error of `spaces` after `seconds` were asked for; the quota learns from it."""
+    """Return the UserError for an error of `spaces` after `seconds` were requested; the quota learns
+    from it."""
     if TOO_LONG in reason:
         return UserError(
             "ZeroGPU grants no GPU for the {} s that this task needs; request fewer new tokens or run fewer "
@@ -187,5 +189,5 @@ def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
 
 
 def _seconds(told: re.Match) -> int:
-    """A duration as `timedelta` writes it."""
+    """Return the seconds of a duration in `timedelta` format."""
     return ((int(told["days"] or 0) * 24 + int(told["h"])) * 60 + int(told["m"])) * 60 + int(told["s"])
