@@ -1,10 +1,10 @@
-"""What the page costs, measured: python -m components.bench --json FILE
+"""Measure what the page costs: python -m components.bench --json FILE
 
-The app runs in this process and a headless Chromium opens it, so that the same race can be run in turn alone,
-streamed to a visitor who only receives it, and on a page, on the same weights in the same thread. The browser
-takes its share of the same processor, as no visitor's does; so its tasks are told twice, by the clock and by
-the time that they held the processor. Needs playwright and a Chromium (CHROMIUM names one that is not on the
-path).
+The app runs in this process and a headless Chromium opens it, so that the same race can run in turn alone,
+streamed to a visitor who only receives it, and on a page, with the same weights in the same thread. Unlike a
+visitor's browser, this one shares the processor with the engine, so its tasks are reported twice: by the
+clock, and by the processor time that they took. Needs playwright and a Chromium (CHROMIUM names one that is
+not on the path).
 """
 
 import argparse
@@ -86,7 +86,7 @@ print(count)
 
 
 def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: int) -> dict:
-    """All figures of the page, `repeats` times each, a race alone and on the page in turn."""
+    """Measure all figures of the page, `repeats` times each, alternating a race alone and on the page."""
     run_alone(models, replace(DEFAULTS, max_new_tokens=8))
     visible = [open_page(page, address) for _ in range(repeats)]
     page.wait_for_selector(".models[data-phase=ready]")
@@ -120,7 +120,7 @@ def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: i
 def in_turn(
     repeats: int, one: Callable[[], dict], other: Callable[[], dict]
 ) -> tuple[list[dict], list[dict]]:
-    """Runs of one and of the other: one, other, one, other, …, one."""
+    """Return runs of one and of the other, alternating: one, other, one, other, …, one."""
     ones, others = [one()], []
     for _ in range(repeats):
         others.append(other())
@@ -129,7 +129,8 @@ def in_turn(
 
 
 def ratio(alone: list[dict], others: list[dict]) -> float:
-    """The median of the others' speeds, each over the mean of the two that ran alone before and after it."""
+    """Return the median of the others' speeds, each divided by the mean of the two runs alone before and
+    after it."""
     speeds = [run["tokens_per_s"] for run in alone]
     return median(
         2 * run["tokens_per_s"] / (before + after)
@@ -138,13 +139,13 @@ def ratio(alone: list[dict], others: list[dict]) -> float:
 
 
 def open_page(page: Page, address: str) -> float:
-    """Open the page; milliseconds from navigation until the recorded race shows a token."""
+    """Open the page; return the milliseconds from navigation until the recorded race shows a token."""
     page.goto(address, wait_until="commit")
     return page.wait_for_function("window.bench?.shown").json_value()
 
 
 def run_alone(models: ModelsState, settings: RaceSettings) -> dict:
-    """The race without a page, in the same thread."""
+    """Run the race without a page, in the same thread."""
 
     def whole() -> Trace:
         trace = new_trace(
@@ -165,7 +166,7 @@ def run_alone(models: ModelsState, settings: RaceSettings) -> dict:
 
 
 def run_streamed(address: str, settings: RaceSettings) -> dict:
-    """The race as Run starts it, streamed to a process that reads it and draws nothing."""
+    """Run the race as Run starts it, streamed to a process that reads it and draws nothing."""
     ended = RaceEnd()
     races = logging.getLogger("adaedl.races")
     races.addHandler(ended)
@@ -185,14 +186,14 @@ def run_streamed(address: str, settings: RaceSettings) -> dict:
 
 
 class RaceEnd(logging.Handler):
-    """Keeps what the host's log says of the last race."""
+    """Stores what the host's log says about the last race."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.race = json.loads(record.getMessage())
 
 
 def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
-    """The race as a visitor runs it, on a page that a link to a race of one token has set."""
+    """Run the race as a visitor does, on a page set up by a link to a race of one token."""
     link = {"prompt": "Hello", "lanes": ",".join(settings.lanes), "max_new_tokens": 1}
     page.goto(f"{address}/?{urlencode(link)}")
     run_linked(page)
@@ -225,7 +226,8 @@ def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
 
 
 def task_times(trace: bytes) -> list[float]:
-    """Milliseconds that each task of a page's main thread held the processor, in a trace of Chromium's."""
+    """Return the milliseconds that each task of a page's main thread held the processor, from a Chromium
+    trace."""
     events = json.loads(trace)["traceEvents"]
     main = {
         (event["pid"], event["tid"])
@@ -244,7 +246,7 @@ def wait_until_finished(page: Page) -> None:
 
 
 def saved(page: Page) -> Trace:
-    """The trace on screen, as its file."""
+    """Return the trace on screen, as its file."""
     page.locator("#player details.save").evaluate("details => { details.open = true; }")
     with page.expect_download() as download:
         page.click("#player [data-file='trace.json']")
@@ -253,12 +255,12 @@ def saved(page: Page) -> Trace:
 
 
 def speed(trace: Trace) -> float:
-    """Tokens a second over all lanes, on the lanes' own clocks."""
+    """Return tokens per second over all lanes, on the lanes' own clocks."""
     return sum(len(lane.token_ids) for lane in trace.lanes) / sum(lane.clock_s for lane in trace.lanes)
 
 
 def rounds_after_stop(models: ModelsState, after_s: float) -> int:
-    """Rounds that a race still plays once it has been asked to stop."""
+    """Return how many rounds a race still plays after it has been asked to stop."""
     session = Session()
     asked = []
 
@@ -276,7 +278,7 @@ def rounds_after_stop(models: ModelsState, after_s: float) -> int:
 
 
 def stop_shown(page: Page, address: str) -> float:
-    """Milliseconds from a click on Stop until the page says that the race has stopped."""
+    """Return the milliseconds from a click on Stop until the page says that the race has stopped."""
     page.goto(f"{address}/?{urlencode({'max_new_tokens': 400})}")
     run_linked(page)
     page.wait_for_function("document.querySelector('#status')?.innerText.includes('Racing')")

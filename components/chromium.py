@@ -1,5 +1,5 @@
-"""The Chromium that benches, drawings and tests of the page use, and what they share in using gradio's pages.
-Whoever launches it brings playwright."""
+"""The Chromium for benches, figures and tests of the page, and what they share in using gradio's pages.
+Callers need playwright."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def chromium(playwright: Playwright) -> Browser:
-    """A headless Chromium: the one that CHROMIUM names, the machine's own, or playwright's."""
+    """Launch a headless Chromium: the one named by CHROMIUM, the machine's own, or playwright's."""
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     return playwright.chromium.launch(executable_path=found, args=arguments)
 
 
 def open_accordion(page: Page, selector: str) -> None:
-    """Open a closed accordion of gradio's, to type into what it holds.
+    """Open a closed gradio accordion, to type into what it holds.
 
-    A frame after it shows these components for the first time, gradio gives them their first values once
-    more; what was typed by then, which only a program can, would be lost.
+    One frame after gradio first shows these components, it sets their initial values once more, which would
+    erase anything typed by then, as only a program can.
     """
     page.click(f"{selector} > button")
     page.locator(f"{selector} :is(input, textarea)").first.wait_for()

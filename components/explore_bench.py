@@ -1,4 +1,4 @@
-"""What Explore's sliders cost, measured in the browser; components.bench prints it beside the others."""
+"""Measure Explore's sliders in the browser; components.bench prints the results with its own."""
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -46,9 +46,9 @@ MOVE = """async () => {
 
 
 def explore_figures(page: Page, address: str) -> dict:
-    """All in milliseconds: from a slider's move to the frame that shows it, the slowest of several moves for
-    each slider; the browser's longest task meanwhile (0 where none took 50 ms); and how long after the last
-    move the curves are whole again."""
+    """Return, in milliseconds: from a slider's move to the frame that shows it, the slowest of several moves
+    for each slider; the browser's longest task meanwhile (0 if none took 50 ms); and how long after the last
+    move the curves are complete again."""
     page.goto(f"{address}/#explore")
     page.wait_for_selector("#explore [data-curves]")
     chips = page.locator("#explore .recorded button[data-file]:visible").all()
@@ -57,7 +57,7 @@ def explore_figures(page: Page, address: str) -> dict:
 
 
 def tokens_of(page: Page, chip: Locator) -> int:
-    """Show a recording; the tokens of its text."""
+    """Show a recording; return the number of tokens in its text."""
     chip.click()
     expect(chip).to_have_attribute("aria-pressed", "true")
     return int(page.locator("#explore .explore").get_attribute("data-tokens"))

@@ -1,8 +1,8 @@
-"""Recordings as Explore and Calibration take them: with real races of the same text beside, and with what
-calibration says.
+"""Recordings in the form that Explore and Calibration read: with real races of the same text and calibration
+results.
 
-`python -m components.recordings` remakes the shipped ones (assets/examples/recordings); run it on a quiet
-machine, since the times in them are what the page replays.
+`python -m components.recordings` makes the shipped ones (assets/examples/recordings) again. Run it on a quiet
+machine, since the page replays the times in them.
 """
 
 import json
@@ -27,16 +27,18 @@ DEPTH = 16
 
 
 def envelope(recording: Recording, measured: list[dict]) -> str:
-    """The JSON that the page is given: {"recording", "calibration", "measured"}."""
+    """Return the JSON for the page: {"recording", "calibration", "measured"}."""
     told = {"calibration": describe_calibration(recording), "measured": measured}
     # The recording is JSON already, as its own checks want it.
     return f'{{"recording":{recording.to_json()},{json.dumps(told)[1:]}'.replace("<", "\\u003c")
 
 
 def describe_calibration(recording: Recording) -> dict | None:
-    """adaedl.replay.calibration's findings for γ = 0.2, as JSON takes them; None where nothing was drafted.
+    """Return the results of adaedl.replay.calibration for γ = 0.2, ready for JSON; None if nothing was
+    drafted.
 
-    `drafts` are [entropy, β] of every drafted token that the text reaches."""
+    `drafts` are [entropy, β] of every drafted token that the text reaches.
+    """
     drafts = drafts_of_recording(recording)
     if drafts.empty:
         return None
@@ -52,7 +54,7 @@ def describe_calibration(recording: Recording) -> dict | None:
 
 
 def measured_lanes(trace: Trace) -> list[dict]:
-    """What a real race measured of its drafting lanes, for a trace whose metrics are computed."""
+    """Return what a real race measured about its drafting lanes, from a trace with metrics."""
     return [
         {
             "stopper": lane.stopper,
@@ -67,7 +69,7 @@ def measured_lanes(trace: Trace) -> list[dict]:
 
 
 def model_errors(recording: Recording, measured: list[dict]) -> list[float]:
-    """How far the modelled speedup of each measured lane is from the real one: |modelled / measured − 1|."""
+    """Return the error of the modelled speedup of each measured lane: |modelled / measured − 1|."""
     baseline_s = replay(recording, "autoregressive").clock_s
     return [
         abs(baseline_s / replay(recording, lane["label"]).clock_s / lane["speedup"] - 1) for lane in measured
@@ -75,7 +77,7 @@ def model_errors(recording: Recording, measured: list[dict]) -> list[float]:
 
 
 def make_shipped() -> Iterator[str]:
-    """Record the shipped recordings and race on each; yields a line about each file as it is written."""
+    """Make the shipped recordings and race each one; yield a line about each file as it is written."""
     from adaedl.pairs.loading import load_pair
     from adaedl.race import new_trace, race
     from adaedl.replay.recorder import record
@@ -99,7 +101,7 @@ def make_shipped() -> Iterator[str]:
 
 
 def write_index() -> None:
-    """The list of shipped recordings that the page reads."""
+    """Write the list of shipped recordings that the page reads."""
     entries = [
         {
             "file": f"temperature-{temperature:g}.json",

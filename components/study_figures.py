@@ -1,6 +1,7 @@
 """The figures of a study: `python -m components.study_figures [FOLDER]` draws study.csv as SVG beside it.
 
-plotly draws in a browser, so a Chromium is needed: what CHROMIUM names, the system's, or playwright's own.
+plotly draws in a browser, so this needs a Chromium: the one named by CHROMIUM, the system's, or playwright's
+own.
 """
 
 import argparse
@@ -43,13 +44,13 @@ WIDTH, HEIGHT = 860, 460
 
 
 def figures(frame: pd.DataFrame) -> dict[str, go.Figure]:
-    """Each figure by its file's name, from the rows of a study's sweep."""
+    """Return each figure by the name of its file, from the rows of a study's sweep."""
     speedups = speedup_table(frame)
     return dict(zip(FIGURES, (speedup_figure(speedups), settings_figure(speedups)), strict=True))
 
 
 def speedup_figure(speedups: pd.DataFrame) -> go.Figure:
-    """Mean speedup over temperature with its 95% interval, each line named at its end."""
+    """Draw mean speedup over temperature with its 95% interval, each line labelled at its end."""
     shown = speedups.assign(**{BEST_FIXED: best_in_hindsight(speedups, FIXED.values())})
     figure = go.Figure()
     ends = {}
@@ -84,7 +85,8 @@ def speedup_figure(speedups: pd.DataFrame) -> go.Figure:
 
 
 def settings_figure(speedups: pd.DataFrame) -> go.Figure:
-    """How much of the best setting's speed AdaEDL keeps with each λ0 and each γ, a line for a temperature."""
+    """Draw how much of the best setting's speed AdaEDL keeps with each λ0 and each γ, one line per
+    temperature."""
     figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04)
     averages = mean_speedups(speedups)
     shades = ["#08306b", "#2171b5", "#6baed6", "#fdae6b", "#f16913", "#a63603"]  # cold to hot
@@ -108,14 +110,14 @@ def settings_figure(speedups: pd.DataFrame) -> go.Figure:
 
 
 def intervals(values: pd.Series) -> pd.DataFrame:
-    """mean, low and high of a lane's speedups by temperature."""
+    """Return mean, low and high of a lane's speedups by temperature."""
     by_temperature = values.groupby(level="temperature")
     found = {temperature: geometric_mean(part) for temperature, part in by_temperature}
     return pd.DataFrame.from_dict(found, "index", columns=["mean", "low", "high"])
 
 
 def spread(ends: dict[str, float], apart: float) -> dict[str, float]:
-    """Heights for labels near their lines' ends, at least `apart` from one another."""
+    """Return heights for labels near the ends of their lines, at least `apart` from one another."""
     placed: dict[str, float] = {}
     below = -float("inf")
     for lane, y in sorted(ends.items(), key=lambda item: item[1]):
@@ -124,7 +126,7 @@ def spread(ends: dict[str, float], apart: float) -> dict[str, float]:
 
 
 def look() -> dict:
-    """What both figures share; black on white, because a README is read on either."""
+    """Return the layout that both figures share; black on white, because a README is read on either theme."""
     return {
         "template": "plotly_white",
         "paper_bgcolor": "white",
@@ -136,7 +138,7 @@ def look() -> dict:
 
 
 def drawings(shown: dict[str, go.Figure]) -> Iterator[tuple[str, str]]:
-    """Each figure's file name and SVG."""
+    """Yield each figure's file name and SVG."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, chromium(playwright) as browser:

@@ -1,5 +1,5 @@
-"""The Calibration page: is AdaEDL's bound a bound? Drawn by assets/js/explore/calibration.js from the
-recording that Explore shows; adaedl.replay.calibration computes its numbers when the text is recorded."""
+"""The Calibration page: does AdaEDL's bound hold? Drawn by assets/js/explore/calibration.js from the
+recording that Explore shows; adaedl.replay.calibration computes the numbers when the text is recorded."""
 
 import gradio as gr
 
@@ -8,6 +8,6 @@ from components.parts.texts import text
 
 
 def calibration_view() -> None:
-    """The page, inside a tab."""
+    """Build the page, inside a tab."""
     gr.Markdown(text("calibration.introduction"), elem_id="calibration-introduction")
     browser_part("calibration", "", module="explore/calibration")

@@ -1,4 +1,4 @@
-"""The Explore page: record a prompt once, then every slider answers in the browser (assets/js/explore)."""
+"""The Explore page: record a prompt once; then every slider responds in the browser (assets/js/explore)."""
 
 import json
 import logging
@@ -35,23 +35,23 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ExploreSession(Session):
-    """What one visitor's Explore has made."""
+    """What one visitor has made on Explore."""
 
     recording: Recording | None = None
 
 
 class ExploreWork:
-    """A recording or a measurement as a job (components/serving/jobs.py), or a file that was opened.
+    """A recording or a measurement as a job (components/serving/jobs.py), or an opened file.
 
     Args:
-        inputs: the values of the controls, which a page that is loaded anew is given.
-        before: whose recording is kept until there is a new one.
-        make: does the work, filling in `explored` or `measured`, and tells how far it is in words.
+        inputs: the values of the controls, to restore them after a reload.
+        before: the work whose recording is kept until there is a new one.
+        make: does the work, sets `explored` or `measured`, and yields words about its progress.
 
     Attributes:
-        explored: what the drawing is told of the recording, "" where there is none; `before` is what that was
-            when the work began.
-        measured: what it is told of a measurement.
+        explored: the data of the recording for the drawing, "" if there is none; `before` is its value when
+            the work began.
+        measured: the data of a measurement for the drawing.
     """
 
     grace_s = GRACE_S
@@ -72,15 +72,15 @@ class ExploreWork:
 
     @property
     def size(self) -> int:
-        """Bytes of what the drawing is told, and of what is asked for."""
+        """Return the bytes of the drawing's data and of the request."""
         return sys.getsizeof(self.explored) + sys.getsizeof(self.measured) + self._asked_bytes
 
     def stop(self) -> None:
-        """End it within a round."""
+        """End the work within a round."""
         self.session.stop_requested = True
 
     def run(self) -> Iterator[Moment]:
-        """Its moments; what will not do, or goes wrong, is told in the last one."""
+        """Yield its moments; the last one says if something was invalid or went wrong."""
         words = say("explore.status_starting")
         try:
             with _errors_told() as told, closing(self._make(self)) as parts:
@@ -92,7 +92,7 @@ class ExploreWork:
 
 
 def explore_view(models: ModelsState, job: gr.HTML) -> None:
-    """The page, inside a tab; `job` is which recording or measurement the tab has (`kept_job`)."""
+    """Build the page, inside a tab; `job` identifies the tab's recording or measurement (`kept_job`)."""
     gr.Markdown(text("explore.introduction"), elem_id="explore-introduction")
     with gr.Accordion(text("explore.record_own"), open=False, elem_id="explore-controls"):
         with gr.Row():
@@ -221,7 +221,7 @@ def explore_view(models: ModelsState, job: gr.HTML) -> None:
 
 
 def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
-    """Record what the controls ask for: words meanwhile, and then what the drawing is told."""
+    """Record what the controls specify: yield words for the status line, then set the drawing's data."""
     prompt, temperature, tokens, seed, at_1 = work.inputs
     settings = replace(
         DEFAULTS,
@@ -239,7 +239,7 @@ def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
 
 
 def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[str]:
-    """Race what the browser asks for: words meanwhile, and then what the drawing is told."""
+    """Race what the browser requests: yield words for the status line, then set the drawing's data."""
     settings, recorded = read_request(request)
     with closing(play(models, settings, work.session)) as moments:
         for moment in moments:
@@ -258,7 +258,7 @@ def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[s
 
 
 class _errors_told(list):
-    """Keeps what went wrong as words for the status line, and lets nothing else out."""
+    """Turn any error into words for the status line, and let no other exception out."""
 
     def __enter__(self):
         return self
@@ -281,7 +281,7 @@ def make_recording(
     """Record into `session.recording`, yielding words for the status line. Close it to free the device.
 
     Raises:
-        UserError: the settings will not do, or the pair cannot be loaded.
+        UserError: the settings are invalid, or the pair cannot be loaded.
     """
     settings.check()
     session.recording = None
@@ -311,11 +311,11 @@ def make_recording(
 
 
 def read_request(request: str) -> tuple[RaceSettings, str]:
-    """The race that the browser asks for (`request` in assets/js/explore/explore.js), unchecked, and which
-    recording it is to be held against.
+    """Return the race that the browser requests (`request` in assets/js/explore/explore.js), unchecked, and
+    the recording to compare it with.
 
     Raises:
-        UserError: there is no setting that can be measured, or it is not such a request.
+        UserError: there is no setting that can be measured, or this is not such a request.
     """
     if not request:
         raise UserError(

@@ -1,5 +1,5 @@
-"""The Learn page: five steps from drafting to speedup. It is drawn by assets/js/learn/page.js on the reader's
-own numbers and on the recorded races; the server has no part in it."""
+"""The Learn page: five steps from drafting to speedup. It is drawn by assets/js/learn/page.js from the
+reader's own numbers and the recorded races; the server is not involved."""
 
 import gradio as gr
 
@@ -7,5 +7,5 @@ from components.parts.browser_part import browser_part
 
 
 def learn_view() -> gr.HTML:
-    """The page, for a tab of its own."""
+    """Build the page, for its own tab."""
     return browser_part("learn", module="learn/page", frame='<article class="learn"></article>')

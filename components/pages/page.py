@@ -1,5 +1,5 @@
-"""The whole page, a tab for each of its parts. The tab in sight is in the address (#learn), so that a link
-can open it; assets/js/tabs.js keeps the two together."""
+"""The whole page, one tab for each of its parts. The visible tab is in the URL (#learn), so that a link can
+open it; assets/js/tabs.js keeps the two in step."""
 
 from contextlib import contextmanager
 
@@ -19,7 +19,7 @@ from components.serving.models_state import ModelsState
 
 
 def build_page(models: ModelsState) -> gr.Blocks:
-    """The page, ready to launch. Nothing is loaded by building it."""
+    """Build the page, ready to launch. This loads no models."""
     with Page(title="AdaEDL live", analytics_enabled=False, delete_cache=(300, 900)) as page:
         # Out of the tabs, which the browser draws when they are opened.
         jobs = {name: kept_job(name) for name in ("race", "explore", "sweep")}
@@ -42,6 +42,6 @@ def build_page(models: ModelsState) -> gr.Blocks:
 
 @contextmanager
 def _tab(name: str):
-    """A tab that #name in the address opens, with the text page.tab.name as its title."""
+    """Add a tab that #name in the URL opens, with the text page.tab.name as its title."""
     with gr.Tab(text(f"page.tab.{name}"), id=name, elem_id=f"tab-{name}"):
         yield

@@ -1,5 +1,5 @@
-"""The Race page: controls above, the player below. A live race, a recorded one and one that is opened from a
-file are drawn by the same player."""
+"""The Race page: controls above, the player below. Live races, recorded races and opened files are drawn by
+the same player."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -46,22 +46,22 @@ class RaceWork:
 
     @property
     def feed(self) -> RaceFeed | None:
-        """What the player is told, once there is a race."""
+        """Return the player's data, once there is a race."""
         return self.session.feed
 
     @property
     def size(self) -> int:
-        """Bytes of the feed, and of the trace while it grows."""
+        """Return the bytes of the feed, and of the trace while it grows."""
         if self.feed is None:
             return 0
         return self.feed.size * (1 + (TRACE_BYTES if self.session.trace else 0))
 
     def stop(self) -> None:
-        """End it within a round."""
+        """End the race within a round."""
         self.session.stop_requested = True
 
     def run(self) -> Iterator[Moment]:
-        """Yield the moments of the race. The last one comes once the race has let go of the device; it also
+        """Yield the moments of the race. The last one comes once the race has released the device; it also
         says what was wrong with the settings, or that the race failed."""
         last = None
         try:
@@ -86,10 +86,10 @@ class RaceWork:
 
 
 def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
-    """The race page's parts, for a tab of the page. Nothing is loaded by building it.
+    """Build the race page, for a tab of the page. This loads no models.
 
     Args:
-        job: which race the tab has (`kept_job`).
+        job: identifies the tab's race (`kept_job`).
     """
     with gr.Row(elem_id="introduction"):
         gr.Markdown(text("page.introduction"))
@@ -108,7 +108,7 @@ def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
 def _wire_race(
     models: ModelsState, job: gr.HTML, controls: Controls, models_line: gr.HTML, player: gr.HTML
 ) -> None:
-    """Run, Stop, and the race's way to the screen, before and after the page is loaded anew."""
+    """Wire Run, Stop, and the race's way to the screen, before and after the page reloads."""
     status = controls.status
 
     def run(request: gr.Request, before: str, *values):
@@ -182,9 +182,9 @@ def _buttons(controls: Controls, running: bool) -> dict:
 
 
 def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None:
-    """A link that holds settings sets every control. The race starts with a click on Run, or with the click
-    that opened the link where that was within the page. A page that is loaded anew and follows a race that it
-    had (`followed`) only sets its controls."""
+    """Wire shared links: a link with settings sets every control. The race starts with a click on Run, or
+    with the click that opened the link if that was within the page. A reloaded page that follows an earlier
+    race (`followed`) only sets its controls."""
     default = defaults(models.default)
 
     def open_link(query: str):
@@ -224,7 +224,7 @@ def _wire_link(page: gr.Blocks, models: ModelsState, controls: Controls) -> None
 
 
 def _wire_open(controls: Controls, player: gr.HTML) -> None:
-    """A trace from a file, checked here and played there."""
+    """Wire opening a trace from a file: it is checked here and played in the browser."""
 
     def open_trace(content: bytes):
         try:
@@ -250,7 +250,7 @@ def _wire_open(controls: Controls, player: gr.HTML) -> None:
 
 
 def _wire_models(page: gr.Blocks, models: ModelsState, models_line: gr.HTML) -> None:
-    """How far the models are, until they are there."""
+    """Show the models' loading progress until they are loaded."""
     timer = gr.Timer(0.5)
 
     def poll():

@@ -1,5 +1,4 @@
-"""The Sweep page: prompts × temperatures × seeds × lanes, really run, and what came of it
-(assets/js/sweep)."""
+"""The Sweep page: prompts × temperatures × seeds × lanes, really run, and the results (assets/js/sweep)."""
 
 import json
 import logging
@@ -62,7 +61,7 @@ class SweepControls:
 
     @staticmethod
     def read(kinds, count, listed, temperatures, lanes, seeds, tokens, rule) -> SweepSettings:
-        """The settings from the values of `inputs`.
+        """Return the settings from the values of `inputs`.
 
         Raises:
             UserError: the lanes are not a list of specs.
@@ -83,8 +82,8 @@ class SweepWork:
     """A sweep as a job (components/serving/jobs.py), or the rows of a file.
 
     Args:
-        inputs: the values of the controls, which a page that is loaded anew is given.
-        before: whose rows are kept until there are new ones, and gone on with where that is asked for.
+        inputs: the values of the controls, to restore them after a reload.
+        before: the work whose rows are kept until there are new ones, and which Continue resumes.
     """
 
     grace_s = SWEEP_GRACE_S
@@ -110,20 +109,20 @@ class SweepWork:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """What is there to be shown, and to go on with."""
+        """Return the rows to show and to continue from."""
         return self.session.rows
 
     @property
     def size(self) -> int:
-        """Bytes of the rows, and of what is asked for."""
+        """Return the bytes of the rows and of the request."""
         return int(self.rows.memory_usage(deep=True).sum()) + self._asked_bytes
 
     def stop(self) -> None:
-        """End it within a round."""
+        """End the sweep within a round."""
         self.session.stop_requested = True
 
     def run(self) -> Iterator[Progress]:
-        """Its moments; what will not do, or goes wrong, is told in the last one."""
+        """Yield its moments; the last one says if something was invalid or went wrong."""
         session, last = self.session, Progress(say("page.status_starting"), 0, 0, None)
         kept = session.rows
         try:
@@ -153,7 +152,7 @@ class SweepWork:
 
 
 def sweep_view(models: ModelsState, job: gr.HTML) -> None:
-    """The page, inside a tab; `job` is which sweep the tab has (`kept_job`)."""
+    """Build the page, inside a tab; `job` identifies the tab's sweep (`kept_job`)."""
     pace, default = Pace(), defaults()
     gr.Markdown(text("sweep.introduction"), elem_id="sweep-introduction")
     controls = _controls(default)
@@ -167,7 +166,8 @@ def sweep_view(models: ModelsState, job: gr.HTML) -> None:
 
 
 def defaults() -> SweepSettings:
-    """As much of DEFAULTS as the host allows: fewer temperatures, then kinds of prompts, then lanes."""
+    """Return as much of DEFAULTS as the host allows: fewer temperatures, then fewer kinds of prompts, then
+    fewer lanes."""
     temperatures, kinds, lanes = DEFAULTS.temperatures.split(","), list(DEFAULTS.kinds), list(DEFAULTS.lanes)
     for values in (temperatures, kinds, lanes):
         while len(values) > 1 and len(temperatures) * len(kinds) * len(lanes) > most_runs():
@@ -179,7 +179,7 @@ def defaults() -> SweepSettings:
 
 
 def _controls(default: SweepSettings) -> SweepControls:
-    """What is to be run, and what that is at first."""
+    """Build the controls for what to run, with their first values."""
     with gr.Row(elem_id="sweep-controls"):
         with gr.Column(scale=5, min_width=300):
             with gr.Row():
@@ -245,7 +245,7 @@ def _wire_run(
     progress: gr.HTML,
     results: gr.HTML,
 ) -> None:
-    """Start, Continue and Stop, before and after the page is loaded anew."""
+    """Wire Start, Continue and Stop, before and after the page reloads."""
 
     def start(request: gr.Request, name: str, *values) -> dict:
         return begin(request, name, values, goes_on=False)
@@ -303,7 +303,7 @@ def _wire_run(
 
 
 def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: gr.HTML) -> None:
-    """The sentence that says how much is to be run, whatever is changed."""
+    """Wire the sentence that says how much will be run, whenever a control changes."""
     gr.on(
         [part.change for part in controls.inputs],
         lambda *values: _plan_of(values, models, pace),
@@ -326,7 +326,7 @@ def _wire_files(
     status: gr.HTML,
     results: gr.HTML,
 ) -> None:
-    """A sweep from a CSV file, to look at or to go on with, and prompts from a text file."""
+    """Wire opening a sweep from a CSV file, to look at or to continue, and prompts from a text file."""
 
     def open_csv(name: str, content: bytes | None) -> dict:
         try:
@@ -362,7 +362,7 @@ def _wire_files(
 
 
 def _settings_in(rows: pd.DataFrame) -> tuple:
-    """The values of the inputs with which an opened sweep was run, as far as its rows tell."""
+    """Return the values of the inputs that an opened sweep was run with, as far as its rows show."""
     built_in = rows[rows["kind"].isin(list(PROMPT_SETS))]
     prompts = (gr.skip(), gr.skip(), gr.skip())  # the texts of a list are not in the file
     if not built_in.empty:
@@ -382,11 +382,11 @@ def _settings_in(rows: pd.DataFrame) -> tuple:
 def _rows_to_go_on_with(
     models: ModelsState, name: str, grid: Grid, kept: pd.DataFrame, session: SweepSession
 ) -> Iterator[str]:
-    """Put into `session.rows` what a sweep goes on with. A pair that is not there yet is loaded in a turn of
-    its own: words for the status line meanwhile.
+    """Put into `session.rows` the rows that a sweep continues from. A pair that is not loaded yet is loaded
+    in its own turn, yielding words for the status line.
 
     Raises:
-        UserError: the rows are of another sweep, pair or device; or the pair cannot be loaded.
+        UserError: the rows belong to another sweep, pair or device; or the pair cannot be loaded.
     """
     pair = models.pair if models.pair and models.pair.name == name else None
     if pair is None:
@@ -410,7 +410,7 @@ def _plan_of(values: tuple, models: ModelsState, pace: Pace) -> str:
 
 
 def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
-    """How many runs settings make, and how long they will take where that was measured."""
+    """Return how many runs the settings make and, if measured, how long they will take."""
     pair = _pair_name(models)
     grid = settings.grid(pair)
     runs = runs_of(grid)
@@ -431,13 +431,13 @@ def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
 
 
 def _tell(moment: Progress) -> str:
-    """What the progress line is told."""
+    """Return the value of the progress line."""
     left = None if moment.seconds_left is None else _clock(moment.seconds_left)
     return json.dumps({"done": moment.done, "total": moment.total, "left": left})
 
 
 def _clock(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Return minutes and seconds as text."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 

@@ -6,7 +6,7 @@ from components.parts.assets import load_module
 
 
 def browser_part(name: str, value=None, *, frame: str = "<div></div>", module: str | None = None, **options):
-    """A gr.HTML with the elem_id `name`, drawn inside `frame` by assets/js/<module or name>.js."""
+    """Return a gr.HTML with the elem_id `name`, drawn inside `frame` by assets/js/<module or name>.js."""
     return gr.HTML(
         value,
         html_template=frame,

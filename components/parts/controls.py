@@ -38,7 +38,7 @@ DEFAULTS = RaceSettings(
 @dataclass
 class Controls:
     """The components, and their values as RaceSettings. `inputs` are in the order of `read`, which is also
-    that of the names in assets/js/share.js."""
+    the order of the names in assets/js/share.js."""
 
     inputs: list[gr.components.Component]
     run: gr.Button
@@ -50,7 +50,7 @@ class Controls:
 
     @staticmethod
     def read(prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p) -> RaceSettings:
-        """The settings from the values of `inputs`.
+        """Return the settings from the values of `inputs`.
 
         Raises:
             UserError: the lanes are not a list of specs.
@@ -69,7 +69,7 @@ class Controls:
 
     @staticmethod
     def values(settings: RaceSettings) -> list:
-        """The values of `inputs` that say these settings: the inverse of `read`."""
+        """Return the values of `inputs` for these settings: the inverse of `read`."""
         return [
             settings.prompt,
             settings.pair,
@@ -84,13 +84,13 @@ class Controls:
 
 
 def defaults(default_pair: str) -> RaceSettings:
-    """DEFAULTS with the host's pair, within the host's limits."""
+    """Return DEFAULTS with the host's pair, within the host's limits."""
     tokens = min(DEFAULTS.max_new_tokens, host().max_tokens)
     return replace(DEFAULTS, pair=default_pair, max_new_tokens=tokens)
 
 
 def controls_view(default_pair: str) -> Controls:
-    """The controls, set to what `defaults` says."""
+    """Build the controls, set to `defaults`."""
     with gr.Row(elem_id="controls"):
         with gr.Column(scale=5, min_width=300, elem_id="prompt-box"):
             prompt = gr.Textbox(
@@ -149,13 +149,14 @@ def controls_view(default_pair: str) -> Controls:
 
 
 def verification_rule(value: str, **layout) -> gr.Radio:
-    """The choice of a verification rule."""
+    """Build the choice of a verification rule."""
     rules = [(text("page.rule_shared"), "shared_noise"), (text("page.rule_speculative"), "speculative")]
     return unchecked(gr.Radio(rules, value=value, label=text("page.rule"), **layout))
 
 
 def _advanced(new_tokens: int) -> tuple[gr.components.Component, ...]:
-    """What is seldom changed: the verification rule, top-k, top-p, the seed and the length."""
+    """Build the settings that are seldom changed: the verification rule, top-k, top-p, the seed and the
+    length."""
     with gr.Accordion(text("page.advanced"), open=False, elem_id="advanced"), gr.Row():
         rule = verification_rule(DEFAULTS.verification, elem_id="rule", scale=3, min_width=280)
         numbers = [
@@ -168,20 +169,20 @@ def _advanced(new_tokens: int) -> tuple[gr.components.Component, ...]:
 
 
 def seed_field(**layout) -> gr.Textbox:
-    """Return a field for a seed, for `read_seed`: a text, because a number field rounds above 2^53."""
+    """Build a field for a seed, for `read_seed`: a text field, because a number field rounds above 2^53."""
     label = text("page.seed")
     return unchecked(gr.Textbox(str(DEFAULTS.seed), label=label, max_lines=1, **layout))
 
 
 def pair_label(preset: Preset) -> str:
-    """A pair in the menu: its name, its models, and the memory it needs."""
+    """Return a pair's label in the menu: its name, its models, and the memory it needs."""
     models = " + ".join(name.rpartition("/")[2] for name in (preset.target, preset.draft or preset.drafter))
     memory = f" · {preset.min_memory_gib:g} GiB" if preset.min_memory_gib else ""
     return f"{preset.name} · {models}{memory}"
 
 
 def unchecked(field: gr.components.Component) -> gr.components.Component:
-    """Let a field's value reach the engine as it came: its errors are sentences, gradio's are not."""
+    """Pass a field's value to the engine as it came: the engine's errors are sentences, gradio's are not."""
     field.preprocess = lambda payload: payload
     return field
 

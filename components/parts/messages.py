@@ -1,4 +1,4 @@
-"""What the status line and the models line are told: data, which assets/js/status.js and models.js put into
+"""Messages for the status line and the models line, as data that assets/js/status.js and models.js put into
 the visitor's language."""
 
 import json
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def say(key: str, **values) -> str:
-    """A text of assets/text for the status line. A value may be a Sentence of the engine.
+    """Return a text of assets/text for the status line. A value may be a Sentence of the engine.
 
     Raises:
         KeyError: there is no such text.
@@ -27,12 +27,12 @@ def say(key: str, **values) -> str:
 
 
 def say_error(error: UserError) -> str:
-    """What will not do, and what would, for the status line."""
+    """Return an error as words for the status line."""
     return json.dumps({"error": in_all_languages(error.sentence)})
 
 
 def tell_models(state: "LoadState", pair: Pair | None) -> str:
-    """Which models are here, or how far they are; once loaded, which weights they have."""
+    """Return which models are loaded, and from which weights, or the loading progress."""
     told = {"phase": state.phase, "sentence": in_all_languages(state.sentence), "fraction": state.fraction}
     if state.phase == "ready" and pair:
         told |= {"device": pair.runs_on, "target": pair.target_name, "draft": pair.draft_name}

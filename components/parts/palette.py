@@ -1,6 +1,7 @@
-"""The page's colours, once: Okabe and Ito's, which stay apart for every kind of colour vision.
+"""The page's colours, defined once: the Okabe–Ito palette, which is distinguishable with every kind of colour
+vision.
 
-Figures need them in Python and the strips in CSS, so the CSS variables are made from the same names.
+Figures need them in Python and the strips in CSS, so the CSS variables are generated from the same names.
 """
 
 import gradio as gr
@@ -19,7 +20,7 @@ BASELINE_COLOUR = GREY
 
 
 def css_variables() -> str:
-    """The colours as CSS variables, for assets/page.css."""
+    """Return the colours as CSS variables, for assets/page.css."""
     colours = {
         "blue": BLUE,
         "vermilion": VERMILION,
@@ -33,8 +34,8 @@ def css_variables() -> str:
 
 
 def theme() -> gr.themes.Default:
-    """gradio's theme with the system's fonts (nothing is fetched from elsewhere), and with the colours of
-    buttons and small print changed to a contrast of 4.5 : 1 or more."""
+    """Return gradio's theme with the system's fonts (nothing is fetched from other sites) and with the
+    colours of buttons and small print changed to a contrast of at least 4.5 : 1."""
     made = gr.themes.Default(
         primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
     )

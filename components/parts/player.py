@@ -1,8 +1,8 @@
-"""The player over a trace, drawn in the browser by assets/js/player.js, and what feeds it.
+"""The player over a trace, drawn in the browser by assets/js/player.js, and the feed of its data.
 
-What the browser is given is lines of JSON that only ever grow while a race runs. gradio sends the difference
-to the last value; but each time it also copies and compares the whole value in the browser, so the value is
-cut off at its beginning now and then. Lines are numbered: a browser that has missed some asks for them.
+The browser receives lines of JSON that only grow while a race runs. gradio sends the difference to the last
+value, but each time it also copies and compares the whole value in the browser. So the beginning of the value
+is cut off now and then. Lines are numbered: a browser that has missed some asks for them.
 """
 
 import json
@@ -72,12 +72,13 @@ class RaceFeed:
 
     @property
     def text(self) -> str:
-        """All lines, for a browser that has none."""
+        """Return all lines, for a browser that has none."""
         with self._lock:
             return self._value(0)
 
     def new_text(self) -> str:
-        """The lines so far, for a browser that follows: the last value and more, or its end and more."""
+        """Return the lines so far for a browser that follows: the last value and more, or the end of it and
+        more."""
         with self._lock:
             self._updates.append(len(self.lines))
             value = self._value(self._first)
@@ -88,7 +89,7 @@ class RaceFeed:
             return value
 
     def add_new_rounds(self) -> None:
-        """Add what the trace has and the lines have not. Nothing may be writing the trace meanwhile."""
+        """Add what the trace has and the lines lack. Nothing may write to the trace meanwhile."""
         with self._lock:
             if self._ended:
                 return
@@ -111,7 +112,7 @@ class RaceFeed:
                     self.differences_told.add(number)
 
     def end(self) -> None:
-        """Add what is left, and that it is the end; the trace is needed no more."""
+        """Add what is left and the end line. The trace is not needed any more."""
         with self._lock:
             if not self._ended:
                 self.add_new_rounds()
@@ -130,7 +131,7 @@ class RaceFeed:
 
 
 def player_view() -> gr.HTML:
-    """The component; its value is a RaceFeed's text."""
+    """Build the component; its value is a RaceFeed's text."""
     return gr.HTML(
         value="",
         html_template='<div class="player"></div>',

@@ -1,7 +1,7 @@
-"""The recorded races of assets/examples, and which of them plays when the page opens.
+"""The recorded races of assets/examples, the first of which plays when the page opens.
 
-Drawn by assets/js/recorded.js from assets/examples/index.json; assets/examples/make.sh remakes them. The
-server has no part in it: a recorded race plays while the models load, and for those who wait.
+Drawn by assets/js/recorded.js from assets/examples/index.json; assets/examples/make.sh records them again.
+The server is not involved: a recorded race plays while the models load, and for visitors who wait.
 """
 
 import gradio as gr
@@ -10,5 +10,5 @@ from components.parts.browser_part import browser_part
 
 
 def recorded_view() -> gr.HTML:
-    """The list of recorded races."""
+    """Build the list of recorded races."""
     return browser_part("recorded")

@@ -1,5 +1,4 @@
-"""What a sweep found, as assets/js/sweep/results.js draws it: the rows summed up by pandas, and the file they
-are kept in."""
+"""The results of a sweep for assets/js/sweep/results.js: the rows summarised by pandas, and their file."""
 
 import base64
 import json
@@ -33,8 +32,8 @@ MOST_GROUPS = 6000  # that an interval is computed for
 
 
 def tell_results(rows: pd.DataFrame, key: str, **values) -> str:
-    """The value of the results part: rows as `adaedl.measure.sweep.to_frame` gives them, summed up, and
-    below which words (`key` of assets/text) they stand."""
+    """Return the value of the results part: rows from `adaedl.measure.sweep.to_frame`, summarised, and the
+    heading (`key` of assets/text)."""
     texts()[key]
     first = rows.iloc[0]
     told = {
@@ -54,13 +53,14 @@ def tell_results(rows: pd.DataFrame, key: str, **values) -> str:
 
 
 def example() -> str:
-    """The results that ship, with when and where they were measured; assets/examples/make.sh remakes them."""
+    """Return the shipped results, with when and where they were measured; assets/examples/make.sh measures
+    them again."""
     about = json.loads(EXAMPLE.with_suffix(".json").read_text("utf-8"))
     return tell_results(rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name), "sweep.about_example", **about)
 
 
 def describe_example() -> None:
-    """Write down when and where the example that has just been measured was."""
+    """Write down when and where the example was measured, right after the measurement."""
     import torch
 
     device = rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name)["device"][0]
@@ -74,7 +74,7 @@ def describe_example() -> None:
 
 
 def open_rows(content: bytes) -> pd.DataFrame:
-    """The rows in an uploaded CSV file.
+    """Return the rows in an uploaded CSV file.
 
     Raises:
         UserError: it is too large or not a sweep's.
@@ -113,7 +113,8 @@ def open_rows(content: bytes) -> pd.DataFrame:
 
 
 def parquet(csv: str) -> dict[str, object]:
-    """Rows as CSV to the same as a Parquet file, in base64; or what is wrong with them, in a sentence."""
+    """Convert rows from CSV to a Parquet file in base64; return a sentence if something is wrong with
+    them."""
     try:
         content = to_parquet(open_rows(str(csv).encode(errors="replace")))
     except UserError as error:
@@ -122,13 +123,13 @@ def parquet(csv: str) -> dict[str, object]:
 
 
 def title_of(lane: str) -> str:
-    """A lane as the other pages write it: a draft length is named even where it is the default one."""
+    """Return a lane as the other pages write it: with its draft length, even the default one."""
     k = make_stopper(lane).settings.get("k")
     return lane if k is None or "k=" in lane else f"{lane}:k={k}"
 
 
 def _records(table: pd.DataFrame) -> list[dict]:
-    """A table's rows, None where a number is not defined."""
+    """Return a table's rows, with None for undefined numbers."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 

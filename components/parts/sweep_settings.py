@@ -1,4 +1,4 @@
-"""What a visitor can set for a sweep, and the check that turns a bad value into one sentence at once."""
+"""A visitor's settings for a sweep, and the check that turns a bad value into one sentence at once."""
 
 import os
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MOST_CHARACTERS = 10_000  # of a list of numbers: more than the longest seeds of
 @dataclass(frozen=True)
 class SweepSettings:
     """The controls' values as they came, unchecked. A run is one lane on one prompt at one temperature and
-    seed; `listed` are prompts of the visitor's own, one a line, which take the place of the built-in ones."""
+    seed. `listed` are the visitor's own prompts, one per line, which replace the built-in ones."""
 
     kinds: list[str]
     count: int
@@ -30,10 +30,10 @@ class SweepSettings:
     verification: str
 
     def grid(self, pair: str) -> Grid:
-        """What is to be run, on the pair of that name.
+        """Return what to run on the pair of that name.
 
         Raises:
-            UserError: naming the value that will not do, and what would.
+            UserError: naming the invalid value and what would be valid.
         """
         prompts = self._prompts()
         temperatures = read_numbers("temperatures", _line("temperatures", self.temperatures))
@@ -54,7 +54,7 @@ class SweepSettings:
 
     @property
     def repeats(self) -> Sentence | None:
-        """How many prompts of the list repeat an earlier one, None where there are none."""
+        """Return a sentence about prompts of the list that repeat an earlier one; None if there are none."""
         return repeats_in(split_prompts(self.listed or ""))
 
     def _prompts(self) -> tuple[Prompt, ...]:
@@ -74,7 +74,7 @@ class SweepSettings:
 
 
 def _line(name: str, text: str | None) -> str:
-    """A list of numbers as it is read."""
+    """Return a list of numbers as it is parsed."""
     text = (text or "").replace("，", ",")
     if len(text) > MOST_CHARACTERS:
         raise UserError("{} has {:,} characters; at most {:,} are read.", name, len(text), MOST_CHARACTERS)
@@ -101,7 +101,7 @@ class CellSettings(RaceSettings):
 
 
 def race_of(grid: Grid, cell: Cell, lanes: list[str], pair: str) -> CellSettings:
-    """The race that runs a cell."""
+    """Return the race that runs a cell."""
     return CellSettings(
         prompt=cell.prompt.text,
         pair=pair,
@@ -116,12 +116,12 @@ def race_of(grid: Grid, cell: Cell, lanes: list[str], pair: str) -> CellSettings
 
 
 def runs_of(grid: Grid) -> int:
-    """How many runs a grid has."""
+    """Return how many runs a grid has."""
     return len(grid.cells) * len(grid.lanes)
 
 
 def most_runs() -> int:
-    """The most runs that a visitor may ask for: the host's ADAEDL_SWEEP_RUNS, or MOST_RUNS.
+    """Return the most runs that a visitor may request: the host's ADAEDL_SWEEP_RUNS, or MOST_RUNS.
 
     Raises:
         UserError: the variable is not a whole number above 0.
