@@ -1,9 +1,9 @@
-"""Why a lane wrote another text than the target alone, where the rule makes all lanes write the same one.
+"""Explain why a lane's text differs from the target's under a rule that makes all lanes write the same text.
 
-Exact arithmetic would leave no difference. A forward over several rows may round otherwise than one over a
-single row, and then decide otherwise between two tokens that are almost level. So at the first token that
-differs the target reads the text once more, and the gap between the two tokens, in the scores that decided,
-says whether rounding explains it.
+With exact arithmetic there would be no difference. But a forward over several rows may round differently from
+one over a single row, and so choose differently between two nearly tied tokens. So at the first differing
+token the target reads the text once more. The gap between the two tokens, in the scores that decided, shows
+whether rounding explains the difference.
 """
 
 import math
@@ -26,26 +26,26 @@ ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.25, torc
 
 
 def rounding_of(dtype: torch.dtype, sampling: Sampling) -> float:
-    """Return how far apart two scores may be for rounding alone to decide between them: logits at temperature
-    0, logits / temperature + noise otherwise."""
+    """Return the largest gap between two scores that rounding can explain: for logits at temperature 0,
+    otherwise for logits / temperature + noise."""
     logits = ROUNDING.get(dtype, ROUNDING[torch.float32])
     return logits if sampling.greedy else logits / sampling.temperature
 
 
 def first_difference(ours: list[int], theirs: list[int]) -> int | None:
-    """Return the first position where two texts differ, as far as both got."""
+    """Return the first position where two texts differ, over the length that both reached."""
     pairs = zip(ours, theirs, strict=False)
     return next((index for index, (a, b) in enumerate(pairs) if a != b), None)
 
 
 def explain_differences(pair: Pair, trace: Trace) -> None:
-    """Set `text_difference` of each lane whose text is not the autoregressive lane's.
+    """Set `text_difference` of each lane whose text differs from the autoregressive lane's.
 
-    That takes one forward over the text for all lanes together, and none where all texts are the same. A
-    machine without the memory for it leaves the gap unknown: the race is over and its numbers stand.
+    This takes one forward over the text for all lanes together, or none if all texts are the same. On a
+    machine without enough memory the gap stays unknown: the race is over and its numbers stand.
 
     Args:
-        trace: a finished race under shared noise or at temperature 0; any other is left as it is.
+        trace: a finished race under shared noise or at temperature 0; any other is left unchanged.
     """
     greedy = trace.sampling.temperature == 0
     baseline = next((lane for lane in trace.lanes if lane.stopper == BASELINE), None)
@@ -92,8 +92,8 @@ def _measure_gaps(pair: Pair, trace: Trace, token_ids: list[int], different: dic
 
 def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: int, theirs: int) -> float:
     """Return by how much the lower of two tokens' scores falls short of the highest: logits at temperature 0,
-    log-probability + noise otherwise. A token that top-k or top-p cuts off falls short by what it lacks of
-    the least kept one.
+    log-probability + noise otherwise. A token cut off by top-k or top-p falls short by its distance from the
+    least probable token kept.
 
     Args:
         logits: [V]
@@ -115,7 +115,7 @@ def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: 
 
 
 def difference_words(difference: TextDifference, dtype: str) -> str:
-    """Return what a difference is, in words; `dtype` is the trace's."""
+    """Return a difference in words; `dtype` is the trace's."""
     at = f"at token {difference.position + 1}"
     if difference.gap is None:
         return f"{at}, where the gap between the two choices could not be measured"

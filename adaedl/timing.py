@@ -1,15 +1,15 @@
-"""Whether a lane's times can be believed. A machine that is busy with other work stretches rounds at random,
-and then a speedup says more about that than about the stopper.
+"""Whether a lane's times are reliable. A machine that is busy with other work stretches rounds at random, and
+then a speedup says more about the machine than about the stopper.
 
-Three things show it:
+Three signs:
 
-- The lane is clearly faster than its block efficiency τ. A lane makes one target forward a round, as the
-  baseline does, and adds drafts to it; so with τ tokens a round it is at most τ times as fast, however cheap
+- The lane is clearly faster than its block efficiency τ. A lane makes one target forward per round, like the
+  baseline, and adds drafts to it. So with τ tokens per round it is at most τ times as fast, however cheap
   drafts are.
 - Its rounds took irregular times. A round is compared with the median of the rounds with as many draft steps,
-  which no pause moves. A lane is irregular where the time above those medians is a fifth of its clock, or one
-  round took ten times its median. In the recorded races that ship the share is 1% to 7% (16% in one lane);
-  no round took three times its median.
+  because pauses do not move a median. A lane is irregular if the time above those medians is a fifth of its
+  clock, or if one round took ten times its median. In the shipped recorded races the share is 1% to 7% (16%
+  in one lane), and no round took three times its median.
 - It wrote one token: there is a single round, with nothing to compare it with.
 """
 
@@ -25,7 +25,7 @@ FEWEST = 3  # rounds that a median is taken of
 
 
 class Durations:
-    """Seconds of rounds with the same number of draft steps, kept in two halves around their median."""
+    """Seconds of rounds with the same number of draft steps, stored in two halves around their median."""
 
     def __init__(self):
         self.below: list[float] = []  # negated, so that the largest comes first
@@ -54,7 +54,7 @@ class Durations:
         return (lower + self.above[0]) / 2 if len(self.above) == len(self.below) else lower
 
     def excess_over(self, limit: float) -> float:
-        """Seconds beyond a limit, summed over the rounds."""
+        """Return the seconds above a limit, summed over the rounds."""
         if limit == self.median:
             return self.sum_above - limit * len(self.above)
         seconds = [*self.above, *(-value for value in self.below)]
@@ -62,7 +62,7 @@ class Durations:
 
 
 class RoundTimes:
-    """How long a lane's rounds took, by their numbers of draft steps."""
+    """The durations of a lane's rounds, by number of draft steps."""
 
     def __init__(self):
         self.groups: dict[int, Durations] = defaultdict(Durations)
@@ -72,7 +72,7 @@ class RoundTimes:
 
     @property
     def medians(self) -> dict[int, float]:
-        """The median of each number of steps that enough rounds have."""
+        """Return the median for each number of steps with enough rounds."""
         return {steps: group.median for steps, group in self.groups.items() if len(group) >= FEWEST}
 
 
@@ -83,12 +83,12 @@ def judge_timing(
     speedup: float | None,
     block_efficiency: float | None,
 ) -> tuple[bool | None, TimingNote | None]:
-    """Return whether a lane's times are reliable, and if not, why; None where too few rounds can tell.
+    """Return whether a lane's times are reliable, and if not, why; None if there are too few rounds to tell.
 
     Args:
         times: the lane's own rounds.
-        baseline: the autoregressive lane's; the lane's own where it is that lane, None where there is none.
-        tokens: how many the lane has written.
+        baseline: the autoregressive lane's rounds: the lane's own if it is that lane, None if there is none.
+        tokens: the number of tokens that the lane has written.
     """
     if not tokens:
         return None, None
@@ -106,7 +106,7 @@ def judge_timing(
 
 
 def _irregular(times: RoundTimes, plain: dict[int, float]) -> bool | None:
-    """None where too few rounds can be compared with anything."""
+    """Return whether the rounds took irregular times; None if too few rounds can be compared."""
     medians = times.medians
     known = plain | medians
     compared, total, excess = 0, 0.0, 0.0
@@ -123,8 +123,8 @@ def _irregular(times: RoundTimes, plain: dict[int, float]) -> bool | None:
 
 
 def _most(steps: int, medians: dict[int, float]) -> float | None:
-    """Return the most seconds that a round of `steps` draft steps may take, from the median of fewer steps (a
-    step and its verification cost at most a target forward each) or else of more."""
+    """Return the longest time for a round of `steps` draft steps, derived from the median of fewer steps (a
+    step and its verification cost at most one target forward each), or else of more."""
     shorter = [known for known in medians if known <= steps]
     if shorter:
         nearest = max(shorter)
