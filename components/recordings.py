@@ -29,7 +29,7 @@ DEPTH = 16
 def envelope(recording: Recording, measured: list[dict]) -> str:
     """Return the JSON for the page: {"recording", "calibration", "measured"}."""
     told = {"calibration": describe_calibration(recording), "measured": measured}
-    # The recording is JSON already, as its own checks want it.
+    # The recording is already JSON, in the form that its own checks expect.
     return f'{{"recording":{recording.to_json()},{json.dumps(told)[1:]}'.replace("<", "\\u003c")
 
 

@@ -28,7 +28,7 @@ from components.serving.race_session import Moment, Session, play, wait_for_pair
 from components.serving.recording_execution import recorded_parts
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
-TOKENS = 128  # of a recording, where the host allows as many
+TOKENS = 128  # of a recording, if the host allows as many
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class ExploreWork:
                 for words in parts:
                     yield Moment(words)
         finally:
-            self.session = ExploreSession()  # what is kept is what the drawing was told
+            self.session = ExploreSession()  # only the drawing's data is kept
         yield Moment(told[0] if told else words, ended=True)
 
 
@@ -181,7 +181,7 @@ def explore_view(models: ModelsState, job: gr.HTML) -> None:
         work = ExploreWork(before.inputs if before else unset)
         work.explored = envelope(opened, [])
         changes = {status: words, explored: work.explored}
-        if not models.jobs.is_under_way(name):  # which the tab goes on to follow
+        if not models.jobs.is_under_way(name):  # otherwise the tab continues to follow it
             changes[job] = models.jobs.keep(work, Moment(words, ended=True))
             models.jobs.forget(name)
         return changes
@@ -202,7 +202,7 @@ def explore_view(models: ModelsState, job: gr.HTML) -> None:
     module = module_address("explore/explore.js")
     raced = measure.click(
         measure_setting,
-        [job, measured],  # what is sent for the latter is what the browser asks
+        [job, measured],  # what the browser sends for the latter is its request
         [job, status, *buttons],
         js=f"async (job) => [job, (await import({module})).request()]",
         queue=False,
@@ -285,7 +285,7 @@ def make_recording(
     """
     settings.check()
     session.recording = None
-    # The target writes the text twice, and the drafts from every position take about as long again.
+    # The target writes the text twice, and drafting from every position takes about as long again.
     turn = models.take_turn(work=3 * settings.max_new_tokens, visitor=session.visitor or id(session))
     try:
         pair = yield from wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested)

@@ -28,7 +28,7 @@ from components.serving.race_session import Moment, Session, play
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
-TRACE_BYTES = 4  # of memory that a trace takes for each byte of its lines; 3.3 were measured
+TRACE_BYTES = 4  # bytes of memory per byte of a trace's lines; 3.3 were measured
 FAILED = UserError("The race failed; try again. The server log has the reason.")
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class RaceWork:
         last = None
         try:
             settings = self.read()
-            self.read = None  # with the values of the controls, which may be long
+            self.read = None  # and with it the values of the controls, which may be long
             with closing(play(self.models, settings, self.session)) as moments:
                 for last in moments:
                     if self.feed:
@@ -112,7 +112,7 @@ def _wire_race(
     status = controls.status
 
     def run(request: gr.Request, before: str, *values):
-        models.jobs.stop(before)  # of this tab, which has followed a link meanwhile
+        models.jobs.stop(before)  # this tab's, which has followed a link meanwhile
         models.jobs.forget(before)
         work = RaceWork(models, lambda: controls.read(*values), request.session_hash)
         return {
@@ -141,14 +141,14 @@ def _wire_race(
             yield changes or gr.skip()
 
     def stop(name: str) -> None:
-        # No word of its own: it could arrive after the race's last one, and would then stay.
+        # Says nothing: its words could arrive after the race's last ones, and would then stay.
         models.jobs.stop(name)
 
     def whole(name: str):
         work = models.jobs.find(name, RaceWork)
         return work.feed.text if work and work.feed else gr.skip()
 
-    # The player asks where lines are missing, see RaceFeed.
+    # The player asks for missing lines, see RaceFeed.
     player.input(whole, job, player, queue=False, **PRIVATE)
 
     shown = [status, models_line, player, controls.run, controls.stop]
@@ -235,7 +235,7 @@ def _wire_open(controls: Controls, player: gr.HTML) -> None:
                 )
         except UserError as error:
             return {controls.status: say_error(error)}
-        compute_metrics(trace)  # what is shown is computed, whatever the file says
+        compute_metrics(trace)  # computed here, whatever the file says
         feed = RaceFeed(trace, live=False)
         feed.end()
         words = say(

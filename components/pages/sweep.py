@@ -147,7 +147,7 @@ class SweepWork:
         finally:
             if session.rows.empty:
                 session.rows = kept
-            session.race = Session()  # whose last trace nobody needs
+            session.race = Session()  # nobody needs its last trace
         yield last
 
 
@@ -258,7 +258,7 @@ def _wire_run(
             return gr.skip()  # two clicks in a row: it is followed twice
         before = models.jobs.find(name, SweepWork)
         if goes_on and before is None:
-            return gr.skip()  # forgotten, as whoever follows it is told
+            return gr.skip()  # deleted; its followers are told
         work = SweepWork(models, pace, values, before, goes_on, request.session_hash)
         told = {job: models.jobs.start(work), status: say("page.status_starting")}
         models.jobs.forget(name)
@@ -364,7 +364,7 @@ def _wire_files(
 def _settings_in(rows: pd.DataFrame) -> tuple:
     """Return the values of the inputs that an opened sweep was run with, as far as its rows show."""
     built_in = rows[rows["kind"].isin(list(PROMPT_SETS))]
-    prompts = (gr.skip(), gr.skip(), gr.skip())  # the texts of a list are not in the file
+    prompts = (gr.skip(), gr.skip(), gr.skip())  # the file does not have the texts of a list
     if not built_in.empty:
         count = min(int(built_in["prompt"].max()), max(map(len, PROMPT_SETS.values())))
         prompts = (list(dict.fromkeys(built_in["kind"])), count, "")

@@ -14,7 +14,7 @@ ORANGE = "#E69F00"
 SKY = "#56B4E9"
 GREY = "#808080"  # 3.9 : 1 on white and 4.9 : 1 on the dark page
 
-# In this order: the first ones keep 3 : 1 against both the light and the dark page.
+# In this order, because the first ones have a contrast of 3 : 1 on both the light and the dark page.
 LANE_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 BASELINE_COLOUR = GREY
 

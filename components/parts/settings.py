@@ -12,7 +12,7 @@ from adaedl.request import NOISE_VERSION, Sampling, check_race
 from adaedl.stopping import split_specs
 from components.serving.hosting import host
 
-MAX_LANES = 6  # of a race that is run here; the page opens traces of as many lanes as the engine runs
+MAX_LANES = 6  # of a race on the page; opened traces may have as many as the engine runs
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RaceSettings:
                 "The race has {} lanes; the page runs at most {} at once.", len(self.lanes), self.MOST_LANES
             )
         Sampling(self.temperature, self.top_k, self.top_p)
-        most = host().max_tokens  # a page is shared; the command line has no such limit
+        most = host().max_tokens  # the page is shared; the command line has no such limit
         if self.max_new_tokens > most:
             raise UserError(
                 "You requested {} new tokens; this page allows at most {}.", self.max_new_tokens, most

@@ -11,8 +11,8 @@ from adaedl.request import MAX_LANES
 from components.parts.settings import RaceSettings
 from components.serving.hosting import MOST_DIGITS
 
-MOST_RUNS = 400  # a page is shared; the command line has no such limit
-MOST_CHARACTERS = 10_000  # of a list of numbers: more than the longest seeds of so many runs
+MOST_RUNS = 400  # the page is shared; the command line has no such limit
+MOST_CHARACTERS = 10_000  # of a list of numbers: more than the longest seeds of that many runs
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class SweepSettings:
         prompts = self._prompts()
         temperatures = read_numbers("temperatures", _line("temperatures", self.temperatures))
         seeds = read_whole_numbers("seeds", _line("seeds", self.seeds))
-        # Before anything is done for each of them.
+        # Before doing anything for each of them.
         _check_runs(max(len(prompts) * len(temperatures) * len(seeds), 1), len(self.lanes))
         grid = Grid(
             prompts,
