@@ -1,12 +1,11 @@
-"""The sentences that a visitor or a shell user is meant to read, and the one exception that carries one."""
+"""Sentences for visitors and shell users, and the one exception that carries a sentence."""
 
 
 class Sentence(str):
-    """An English sentence that remembers what it was made of, so that a page can say it in another language:
-    `template` with its {} placeholders as for str.format, and the `values` that fill them.
+    """An English sentence that remembers its parts, so that a page can show it in another language:
+    `template` with {} placeholders as in str.format, and the `values` that fill them.
 
-    A template without values is taken as it stands. Values come from anybody: of a long one only the
-    beginning is told.
+    A template without values is used as it is. Values may come from anybody; long ones are truncated.
     """
 
     template: str
@@ -23,14 +22,14 @@ MOST_CHARACTERS = 400  # of a value
 
 
 class _Shown(str):
-    """A text that stands for a value as it is, quoted or not."""
+    """A text that stands for a value unchanged, quoted or not."""
 
     def __repr__(self) -> str:
         return str(self)
 
 
 def _shortened(value):
-    """A value as a sentence tells it."""
+    """Return a value as a sentence shows it."""
     if isinstance(value, Sentence | UserError | int | float | None):
         return value
     if isinstance(value, str):
@@ -40,23 +39,22 @@ def _shortened(value):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an exception says, its name where it says nothing. What a library or a
-    model's own program says may hold anything; what no screen should get becomes a space."""
+    """Return the first line of an exception's message, or its name if it has none. Messages of libraries and
+    of a model's own program may contain anything; unprintable characters become spaces."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
     line = "".join(character if character.isprintable() else " " for character in line).strip()
     return line or type(error).__name__
 
 
 def is_failure(error: BaseException) -> bool:
-    """Return whether an exception says that something failed, and not that the program is to end: any
-    Exception, or a panic of a library in Rust, which is none."""
+    """Return whether an exception is a failure rather than a request to end the program: any Exception, or a
+    panic of a Rust library, which is not an Exception."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 class UserError(ValueError):
-    """Bad input, or a condition the user can mend: the message is one clear sentence
-    that names the value and what would do. The page shows it, the command line prints
-    it and exits with status 2.
+    """Bad input, or a condition that the user can fix. The message is one sentence that names the value and
+    what would be valid. The page shows it; the command line prints it and exits with status 2.
 
     Args:
         template, values: as in `Sentence`.

@@ -1,7 +1,7 @@
 """From logits to tokens: warping, drawing, and the two exact verification rules.
 
-Every function takes leading batch dimensions, so that the tests can run tens of thousands of toy
-generations at once through the very code that decodes a real text.
+Every function takes leading batch dimensions, so that the tests can run tens of thousands of toy generations
+at once through the very code that decodes real text.
 """
 
 import math
@@ -18,10 +18,10 @@ FIXED_POINT = 2.0**40  # a probability as an integer; a power of two, so that th
 
 
 def warp_logits(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Logits [..., V] after temperature, then top-k, then top-p, in float32; excluded tokens are −inf.
+    """Return logits [..., V] after temperature, then top-k, then top-p, in float32; excluded tokens are −inf.
 
-    A tied token is kept at the edge of top-k (as in transformers) and of top-p alike, so what a row keeps
-    depends on that row alone, never on the rows beside it. Not defined at temperature 0.
+    Tied tokens at the edge of top-k (as in transformers) and of top-p are kept, so what a row keeps depends
+    on that row alone. Not defined at temperature 0.
     """
     logits = logits.float() / sampling.temperature
     vocabulary = logits.shape[-1]
@@ -35,7 +35,7 @@ def warp_logits(logits: Tensor, sampling: Sampling) -> Tensor:
 
 
 def nucleus_edge(probs: Tensor, top_p: float) -> Tensor:
-    """The smallest probability [..., 1] in the nucleus of probs [..., V]: the shortest run of the most
+    """Return the smallest probability [..., 1] in the nucleus of probs [..., V]: the shortest run of the most
     probable tokens whose sum reaches top_p (Holtzman et al., arXiv 1904.09751)."""
     # The nucleus is nearly always short: sort a part first, everything only if that falls short.
     top = probs.topk(min(NUCLEUS_SORTED_FIRST, probs.shape[-1]), dim=-1).values
@@ -48,7 +48,8 @@ def nucleus_edge(probs: Tensor, top_p: float) -> Tensor:
 
 
 def _cumulated(probs: Tensor) -> Tensor:
-    """Cumulative sums in fixed point: sums of integers are the same in every order, on every device."""
+    """Return cumulative sums in fixed point: sums of integers are the same in every order and on every
+    device."""
     return _fixed_point(probs).cumsum(-1)
 
 
@@ -57,15 +58,16 @@ def _fixed_point(probs):
 
 
 def warp(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Probabilities [..., V], float32, that tokens are really drawn from; one-hot at temperature 0."""
+    """Return the probabilities [..., V], float32, that tokens are really drawn from; one-hot at temperature
+    0."""
     if sampling.greedy:
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
     return warp_logits(logits, sampling).softmax(-1)
 
 
 def draw(probs: Tensor, uniforms: Tensor) -> Tensor:
-    """Token indices [...] drawn from unnormalised `probs` [..., V] by inverting the cumulative
-    distribution at `uniforms` [...] in [0, 1). A token of probability zero is never drawn."""
+    """Draw token indices [...] from unnormalised `probs` [..., V] by inverting the cumulative distribution at
+    `uniforms` [...] in [0, 1). A token of probability zero is never drawn."""
     precision = uniform_dtype(probs.device)
     cumulative = probs.cumsum(-1, dtype=precision)
     total = cumulative[..., -1:]
@@ -76,45 +78,46 @@ def draw(probs: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def uniform_dtype(device: torch.device) -> torch.dtype:
-    """The widest float of a device, for uniform numbers and cumulative sums: MPS has no float64."""
+    """Return the widest float of a device, for uniform numbers and cumulative sums: MPS has no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def acceptance_probability(p: Tensor, q: Tensor, draft_vocab: Tensor | None = None) -> Tensor:
-    """β [...] = Σ min(p, q) = 1 − TVD(p, q): the chance that speculative sampling accepts a draft from
-    q [..., Vq] for the target's p [..., V] (Leviathan et al., arXiv 2211.17192, theorem 3.5).
-    `draft_vocab` [Vq] gives the target's ids of a trimmed draft vocabulary."""
+    """Return β [...] = Σ min(p, q) = 1 − TVD(p, q): the probability that speculative sampling accepts a draft
+    from q [..., Vq] for the target's p [..., V] (Leviathan et al., arXiv 2211.17192, theorem 3.5).
+    `draft_vocab` [Vq] maps a trimmed draft vocabulary to the target's ids."""
     overlapping = p if draft_vocab is None else p[..., draft_vocab]
     return torch.minimum(overlapping, q).sum(-1)
 
 
 def residual(p: Tensor, q: Tensor, draft_vocab: Tensor | None = None) -> Tensor:
-    """(p − q)+ [..., V], unnormalised: what replaces a rejected token (arXiv 2211.17192, eq. 3 and
-    algorithm 1; Chen et al., arXiv 2302.01318, eq. 2). Where rounding leaves nothing of it, p itself."""
+    """Return (p − q)+ [..., V], unnormalised, from which a rejected token is replaced (arXiv 2211.17192, eq.
+    3 and algorithm 1; Chen et al., arXiv 2302.01318, eq. 2). If rounding leaves nothing of it, return p
+    itself."""
     difference = p - q if draft_vocab is None else p.index_add(-1, draft_vocab, q, alpha=-1)
     difference = difference.clamp(min=0)
     return torch.where(difference.sum(-1, keepdim=True) > 0, difference, p)
 
 
 def count_accepted(agrees: Tensor) -> Tensor:
-    """Accepted drafts [...]: the run of True at the start of `agrees` [..., k]."""
+    """Return the number of accepted drafts [...]: the run of True at the start of `agrees` [..., k]."""
     return agrees.long().cumprod(-1).sum(-1)
 
 
 def verify_speculative(
     p: Tensor, q: Tensor, drafted: Tensor, uniforms: Tensor, draft_vocab: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Speculative sampling (arXiv 2211.17192, algorithm 1; arXiv 2302.01318, algorithm 2).
+    """Verify by speculative sampling (arXiv 2211.17192, algorithm 1; arXiv 2302.01318, algorithm 2).
 
-    Drafted token i is accepted with probability min(1, p_i / q_i); the first rejected one is replaced
-    by a draw from (p − q)+; after a full acceptance the target's own next token, the bonus, is drawn.
+    Drafted token i is accepted with probability min(1, p_i / q_i). The first rejected token is replaced by a
+    draw from (p − q)+. After a full acceptance the target's own next token, the bonus, is drawn.
 
     Args:
         p: the target's probabilities [..., k + 1, V], the last row for the bonus token.
         q: the draft's probabilities [..., k, Vq].
         drafted: the drafted tokens [..., k] as indices into q's last dimension.
-        uniforms: [..., k + 1] in [0, 1): one a drafted token, the last for the correction or bonus.
-        draft_vocab: [Vq] the target's ids of a trimmed draft vocabulary, None where they are the same.
+        uniforms: [..., k + 1] in [0, 1): one per drafted token, the last for the correction or bonus.
+        draft_vocab: [Vq] the target's ids of a trimmed draft vocabulary, None if both are the same.
 
     Returns:
         accepted [...] (0 to k) and emitted [...], the target's id of the correction or bonus token.
@@ -133,9 +136,9 @@ def verify_speculative(
 
 
 def verify_by_match(target_tokens: Tensor, drafted_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Verification where the target's choice at each position is already fixed: argmax at temperature
-    0, argmax of log p + Gumbel noise under shared noise (for the coupling see Daliri et al.,
-    arXiv 2408.07978, algorithm 2). A drafted token is accepted when it is the target's choice.
+    """Verify where the target's choice at each position is already fixed: argmax at temperature 0, argmax of
+    log p + Gumbel noise under shared noise (for the coupling see Daliri et al., arXiv 2408.07978, algorithm
+    2). A drafted token is accepted if it is the target's choice.
 
     Args:
         target_tokens: [..., k + 1]; drafted_ids: [..., k], both the target's ids.
@@ -148,7 +151,7 @@ def verify_by_match(target_tokens: Tensor, drafted_ids: Tensor) -> tuple[Tensor,
 
 
 def choose_with_noise(logits: Tensor, noise: Tensor, sampling: Sampling) -> Tensor:
-    """Tokens [...]: argmax of log-probability + Gumbel noise [..., V], which is an exact draw from
+    """Return tokens [...]: argmax of log-probability + Gumbel noise [..., V], which is an exact draw from
     softmax(warped logits). The noise is ignored at temperature 0."""
     if sampling.greedy:
         return logits.argmax(-1)
@@ -156,7 +159,8 @@ def choose_with_noise(logits: Tensor, noise: Tensor, sampling: Sampling) -> Tens
 
 
 def gumbel_max(warped: Tensor, noise: Tensor) -> Tensor:
-    """Tokens [...], an exact draw from softmax(warped [..., V]) (the Gumbel-max trick, Gumbel 1954)."""
+    """Return tokens [...], an exact draw from softmax(warped [..., V]) (the Gumbel-max trick, Gumbel
+    1954)."""
     return (warped + noise).argmax(-1)
 
 
@@ -170,7 +174,7 @@ def score_sampling(score_temperature: float | None, sampling: Sampling) -> Sampl
 
 @dataclass(frozen=True)
 class DraftStatistics:
-    """What a stopper may know about one drafted token; each a tensor of one element a row."""
+    """What a stopper may know about one drafted token; each a tensor with one element per row."""
 
     entropy: Tensor
     top_prob: Tensor
@@ -179,7 +183,7 @@ class DraftStatistics:
 
 class DraftNumbers(NamedTuple):
     """The drafted token's index [1] in q's vocabulary and id [1] in the target's, and `numbers` [6]: the id,
-    entropy, top probability, margin and probability of the token as it is scored, and its q."""
+    entropy, top probability, margin and probability of the token as scored, and its q."""
 
     index: Tensor
     token_id: Tensor
@@ -187,7 +191,7 @@ class DraftNumbers(NamedTuple):
 
 
 def draft_statistics(probs: Tensor) -> DraftStatistics:
-    """Entropy in nats, top probability, and its margin over the second, of probs [..., V]."""
+    """Return entropy in nats, top probability, and its margin over the second, of probs [..., V]."""
     top = probs.topk(min(2, probs.shape[-1]), dim=-1).values
     return DraftStatistics(
         entropy=torch.special.entr(probs).sum(-1),

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Trains a drafter from nothing on the teacher text that ships, and measures it: bash assets/drafter.sh FOLDER [MINUTES]
-# Stop it whenever you like; it goes on where it was. The features of that text take 17 GB of the folder.
+# Trains a drafter from scratch on the shipped teacher text, and measures it: bash assets/drafter.sh FOLDER [MINUTES]
+# You can stop it at any time; started again, it continues. The text's features take 17 GB in the folder.
 set -euo pipefail
-work=${1:?"Say in which folder: bash assets/drafter.sh FOLDER [MINUTES]"}
+work=${1:?"Name a folder: bash assets/drafter.sh FOLDER [MINUTES]"}
 minutes=${2:-240}
 mkdir -p "$work"
 work=$(realpath "$work")

@@ -1,4 +1,4 @@
-"""What the page costs, measured: python -m components.bench --json FILE
+"""Measure what the page costs: python -m components.bench --json FILE
 
 The app runs in this process and a headless Chromium opens it, so that the same race can be run alone,
 streamed to a visitor that only receives it, and on a page, in turn, with the same weights in the same thread.
@@ -40,7 +40,7 @@ from components.serving.race_session import Session, play
 LANES = ["autoregressive", "fixed:k=4", "adaedl", "max_confidence"]
 PATIENCE_MS = 600_000
 
-# Runs before anything of the page: when the first token is on screen, and which tasks were long.
+# Runs before the page's own scripts: notes when the first token is on screen, and long tasks.
 WATCH = """
 window.bench = { tasks: [], shown: null };
 new PerformanceObserver((list) => window.bench.tasks.push(...list.getEntries().map((task) => task.duration)))
@@ -57,7 +57,7 @@ window.bench.whenShown = (prompt) => new Promise((resolve) => {
 window.bench.whenShown("").then((at) => { window.bench.shown = at; });
 """
 
-# A visitor of its own process, who presses Run and counts the bytes that come.
+# A visitor in a separate process, who presses Run and counts the bytes received.
 VISITOR = """
 import json, sys, uuid
 import httpx
@@ -92,7 +92,7 @@ def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: i
     visible = [open_page(page, address) for _ in range(repeats)]
     page.wait_for_selector(".models[data-phase=ready]")
     settings = replace(DEFAULTS, lanes=LANES, max_new_tokens=tokens)
-    # Each race against the two beside it that ran alone, since a machine's speed drifts.
+    # Each race is compared with the two races alone beside it, since a machine's speed drifts.
     page.goto("about:blank")
     alone, streamed = in_turn(
         repeats, lambda: run_alone(models, settings), lambda: run_streamed(address, settings)
@@ -171,9 +171,9 @@ def run_streamed(address: str, settings: RaceSettings) -> dict:
     ended = RaceEnd()
     races = logging.getLogger("adaedl.races")
     races.addHandler(ended)
-    races.setLevel(logging.INFO)  # as a host has it
+    races.setLevel(logging.INFO)  # as on a host
     try:
-        # The tab's job comes before the controls, as a browser sends it.
+        # The tab's job comes before the controls, in the order of a browser.
         asked = json.dumps([address, ["", *Controls.values(settings)]])
         received = subprocess.run(
             [sys.executable, "-c", VISITOR], input=asked, capture_output=True, text=True, check=True
@@ -187,7 +187,7 @@ def run_streamed(address: str, settings: RaceSettings) -> dict:
 
 
 class RaceEnd(logging.Handler):
-    """Keeps what the host's log says of the last race."""
+    """Stores what the host's log says about the last race."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.race = json.loads(record.getMessage())
@@ -211,9 +211,9 @@ def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
         "return window.bench.whenShown(prompt).then((at) => at - began); }",
         settings.prompt,
     )
-    wait_until_finished(page)  # a text may end before it has all of its tokens
+    wait_until_finished(page)  # a text may end before it has all its tokens
     wall = time.perf_counter() - began
-    page.wait_for_timeout(1500)  # for what is drawn last
+    page.wait_for_timeout(1500)  # for the last drawings
     measured = {
         "longest_task_ms": page.evaluate("Math.max(0, ...window.bench.tasks)"),
         "longest_task_cpu_ms": max(task_times(browser.stop_tracing())),

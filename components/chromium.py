@@ -21,8 +21,8 @@ def chromium(playwright: Playwright) -> Browser:
 def open_accordion(page: Page, selector: str) -> None:
     """Open a closed gradio accordion, ready to type into its fields.
 
-    A frame after it shows these components for the first time, gradio gives them their first values once
-    more; what was typed by then, which only a program can, would be lost.
+    One frame after gradio first shows these components, it sets their initial values once more, which would
+    erase anything typed by then, as only a program can.
     """
     page.click(f"{selector} > button")
     page.locator(f"{selector} :is(input, textarea)").first.wait_for()

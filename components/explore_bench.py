@@ -2,8 +2,8 @@
 
 from playwright.sync_api import Locator, Page, expect
 
-# Moves every slider over its range and waits for the frame that shows it: how long each took, and how long
-# the browser's tasks were, those of the curves that follow included.
+# Moves every slider over its range and waits for the frame that shows it. Measures how long each move took,
+# and how long the browser's tasks were, including those of the curves that follow.
 MOVE = """async () => {
   const root = document.querySelector("#explore .explore");
   const frame = () => new Promise(requestAnimationFrame);

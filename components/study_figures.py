@@ -1,6 +1,7 @@
 """The figures of a study: `python -m components.study_figures [FOLDER]` draws study.csv as SVG beside it.
 
-plotly draws in a browser, so a Chromium is needed: what CHROMIUM names, the system's, or playwright's own.
+plotly draws in a browser, so this needs a Chromium: the one named by CHROMIUM, the system's, or playwright's
+own.
 """
 
 import argparse

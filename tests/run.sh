@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test from a bare checkout: brings the Python packages (into .venv, unless a virtual
-# environment is active) and a Chromium, or says what is missing. Arguments go to pytest.
+# Runs every test from a bare checkout: installs the Python packages (into .venv, unless a virtual environment
+# is active) and a Chromium, or says what is missing. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,6 +39,6 @@ ruff check .
 ruff format --check --quiet .
 mypy
 
-# Three processes share the tests, by file or class, each with its part of the cores: those of a browser wait much.
+# Three processes share the tests, by file or class, and the cores. Tests of the page spend much time waiting.
 export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 5 ? $(getconf _NPROCESSORS_ONLN) / 3 : 1 ))
 python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder "$@"

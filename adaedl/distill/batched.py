@@ -1,5 +1,5 @@
-"""The target for many sequences at once, to write teacher text with: large products in `product_dtype`, and
-attention and sampling compiled by Numba, each row at a position of its own."""
+"""Run the target for many sequences at once, to write teacher text: large matrix products in `product_dtype`,
+and attention and sampling compiled by Numba, each row at its own position."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from adaedl.models.rotary import Rotary, default_frequencies, pair_rotary_rows
 
 FEATURE_LAYERS = (8, 15, 22, 29, 30)
 NOISE_TABLE = 2**24
-LOGIT_ROWS = 64  # rows whose logits are made at once, so that they are still in a cache when they are read
+LOGIT_ROWS = 64  # rows whose logits are computed together, few enough to stay in a cache until they are read
 
 
 def product_dtype() -> torch.dtype:
@@ -59,7 +59,8 @@ def attend_rows(queries, keys, values, positions, scores, out):
 
 @sums_in_any_order
 def draw(logits, temperatures, noise, starts, out):
-    """argmax of logits [B, V] + temperature · noise, for each row from its own start in the noise on."""
+    """Compute the argmax of logits [B, V] + temperature · noise, where each row reads the noise from its own
+    start on."""
     rows, size = logits.shape
     for row in range(rows):
         best, temperature = np.float32(-np.inf), temperatures[row]
@@ -73,8 +74,9 @@ def draw(logits, temperatures, noise, starts, out):
 class BatchedTeacher:
     """The target for many sequences at once, each at its own of `positions` [B].
 
-    Text that is written in bfloat16 is as good a teacher as any: the drafter is judged, and decoding
-    is verified, in float32."""
+    Text written in bfloat16 teaches as well as any: the drafter is evaluated, and decoding is verified, in
+    float32.
+    """
 
     def __init__(self, model, rows: int, capacity: int, generator: torch.Generator):
         config = model.config
@@ -92,8 +94,8 @@ class BatchedTeacher:
         self.values = torch.zeros(len(self.layers), rows, self.kv_heads, capacity, self.head_dim)
         self.positions = torch.zeros(rows, dtype=torch.long)
         self.scores = np.empty(capacity + 4, np.float32)
-        # Fresh noise for every row, step and token costs more than the model: rows start somewhere random
-        # in one long table instead. Good enough to write text with; decoding draws its noise afresh.
+        # Fresh noise for every row, step and token would cost more than the model, so rows start at random
+        # places in one long table. This is good enough for teacher text; decoding generates its own noise.
         self.generator = generator
         uniform = torch.rand(NOISE_TABLE, generator=generator).clamp_(1e-20, 1 - 1e-7)
         self.noise = -torch.log(-torch.log(uniform))
@@ -112,12 +114,13 @@ class BatchedTeacher:
         return tuple(w.to(self.dtype) for w in weights)
 
     def restart(self, row: int, length: int) -> None:
-        """Begin a row anew after its first `length` tokens."""
+        """Restart a row after its first `length` tokens."""
         self.positions[row] = length
 
     @torch.inference_mode()
     def step(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Append token_ids [B]; the final hidden states [B, H] and features [B, layers, H] in float16."""
+        """Append token_ids [B]; return the final hidden states [B, H] and features [B, layers, H] in
+        float16."""
         rows, rotating = len(token_ids), self.heads + self.kv_heads
         every = torch.arange(rows)
         factors = self.rotary[self.positions]
@@ -147,7 +150,7 @@ class BatchedTeacher:
 
     @torch.inference_mode()
     def draw(self, hidden: Tensor, temperatures: Tensor) -> list[int]:
-        """A token for each of hidden [B, H] at its own of temperatures [B]."""
+        """Draw a token for each of hidden [B, H] at its own of temperatures [B]."""
         size = len(self.head)
         starts = torch.randint(NOISE_TABLE - size, (len(hidden),), generator=self.generator)
         tokens = torch.empty(len(hidden), dtype=torch.long)

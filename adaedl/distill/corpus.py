@@ -1,4 +1,4 @@
-"""Teacher text on disk: tokens, and the target's features of every token, appended as they are written."""
+"""Teacher text on disk: tokens and the target's features of every token, appended as they are written."""
 
 import json
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 class Corpus:
-    """Sequences in a folder: `tokens.bin` (uint16), `features.bin` (float16, [tokens, layers, H], each at
-    unit root mean square) and `sequences.jsonl` (length, prompt_length and temperature of each). A
-    sequence counts once its line is in `sequences.jsonl`, so an interrupted write leaves a whole corpus."""
+    """Sequences in a folder: `tokens.bin` (uint16), `features.bin` (float16, [tokens, layers, H], each with
+    unit root mean square) and `sequences.jsonl` (length, prompt_length and temperature of each). A sequence
+    counts once its line is in `sequences.jsonl`, so an interrupted write leaves the corpus intact."""
 
     def __init__(self, folder: Path, feature_layers: tuple[int, ...], hidden_size: int):
         self.folder = Path(folder)
@@ -49,7 +49,7 @@ class Corpus:
 
     def append(self, rows: Iterable[tuple[list[int], int, float, np.ndarray]]) -> None:
         """Add sequences: (tokens [L], prompt_length, temperature, features [L or L − 1, layers, H]). The
-        last token of a text is never read by the target, so its features may be missing."""
+        target never reads the last token of a text, so its features may be missing."""
         written = int(self.offset[-1])
         lines = []
         with (

@@ -1,8 +1,8 @@
 """Measure a drafter on held-out prompts: greedy agreement and β by draft position.
 
-Both are teacher-forced: draft j is asked for after the target's own text, from features up to the
-round's start and the drafter's own output after, at every position of the answer, by the drafter as
-decoding runs it. All in float32.
+Both are teacher-forced: at every position of the answer, draft j follows the target's own text, reading
+features up to the start of the round and the drafter's own output after it, with the drafter running as in
+decoding. All in float32.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ DRAFT_STEPS = 4
 
 @dataclass
 class DrafterReport:
-    """Per draft position 1, 2, …: the share of positions where argmax q is argmax p, and the mean of
-    β = Σ min(p, q) at temperature 1. One report for each temperature that the text was written at."""
+    """By draft position 1, 2, …: the share of positions where argmax q is argmax p, and the mean of β = Σ
+    min(p, q) at temperature 1. There is one report for each temperature that text was written at."""
 
     text_temperature: float
     positions: int
@@ -76,7 +76,7 @@ def evaluate(drafter: FeatureDrafter, teacher: Teacher, corpus: Corpus) -> list[
             drafts = session.unroll(tokens[read:-1], features[read - 1 : -2])
             logits = drafts.logits
             for step in range(DRAFT_STEPS):
-                # Where the text goes on far enough; the other rows draft on after its last token.
+                # Only rows where the text is long enough; the others draft past its last token.
                 p = teacher.hidden(stored[read + step : -1, -1]) @ teacher.embeddings.T
                 q = logits[: len(p)]
                 agreement[step] += (drafts.vocab[q.argmax(-1)] == p.argmax(-1)).sum()

@@ -1,9 +1,9 @@
-"""Write teacher text: the target answers prompts that it makes up itself.
+"""Write teacher text: the target answers prompts that it invents itself.
 
-A chat model that is given an empty user turn writes a plausible one (Magpie, Xu et al.,
-arXiv 2406.08464), so prompts come as varied as the model's own training was, with no list of topics.
-Half of them are given their first word or two, because this model left alone mostly asks for rewriting.
-The features that the drafter reads are by-products of the target's forward and are stored with the tokens.
+A chat model that is given an empty user turn writes a plausible one (Magpie, Xu et al., arXiv 2406.08464), so
+prompts are as varied as the model's own training was, without a list of topics. Half of them start with a
+given word or two, because this model left alone mostly asks for rewriting. The features that the drafter
+reads are by-products of the target's forward and are stored with the tokens.
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ from adaedl.system.files import replacing
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 TEMPERATURE_SHARES = (0.4, 0.27, 0.23, 0.1)
-PROMPT_TEMPERATURE = 0.9  # varied, and mostly sensible
+PROMPT_TEMPERATURE = 0.9  # varied and mostly sensible
 PROMPT_TOKENS = 64  # a longer invented prompt is cut off
-SHORTEST_PROMPT = 3  # tokens; of a shorter one nothing is kept
+SHORTEST_PROMPT = 3  # in tokens; shorter ones are discarded
 
 
 @dataclass
 class Row:
-    """One sequence being written. `forced` are tokens still to be fed as they are."""
+    """One sequence being written. `forced` are tokens still to be fed unchanged."""
 
     tokens: list[int]
     features: list[np.ndarray]
@@ -41,8 +41,8 @@ class Row:
 
 
 class Writer:
-    """Writes sequences, `rows` at a time: prompts invented by the target and answered by it. As one ends,
-    another begins in its row."""
+    """Writes sequences, `rows` at a time: prompts invented by the target and its answers. When one ends,
+    another starts in its row."""
 
     def __init__(self, model, tokenizer, rows: int, answer_tokens: int, seed: int):
         self.generator = torch.Generator().manual_seed(seed)
@@ -56,7 +56,7 @@ class Writer:
         self.words = [tokenizer(word, add_special_tokens=False).input_ids for word in OPENINGS]
         capacity = len(self.opening) + PROMPT_TOKENS + len(self.closing) + answer_tokens
         self.teacher = BatchedTeacher(model, rows, capacity, self.generator)
-        # Every row reads the opening but for its last token, and begins anew after it.
+        # Every row reads the opening without its last token, and restarts after it.
         self.opening_features = [
             self.teacher.step(torch.full((rows,), token))[1][-1].numpy() for token in self.opening[:-1]
         ]
@@ -76,7 +76,7 @@ class Writer:
             hidden, features = self.teacher.step(torch.tensor([row.tokens[-1] for row in self.rows]))
             for row, stored in zip(self.rows, features.numpy(), strict=True):
                 row.features.append(stored)
-            # The prompt is invented at its own temperature, the answer written at the row's.
+            # Prompts are invented at their own temperature, answers written at the row's.
             temperatures = [
                 PROMPT_TEMPERATURE if row.prompt_length is None else row.temperature for row in self.rows
             ]
@@ -100,9 +100,9 @@ class Writer:
 
 
 def generate(model, tokenizer, folder: Path, tokens: int, rows: int, answer_tokens: int, seed: int) -> None:
-    """Write into the corpus in `folder` until it holds `tokens` answer tokens."""
+    """Write to the corpus in `folder` until it holds `tokens` answer tokens."""
     corpus = Corpus(folder, FEATURE_LAYERS, model.config.hidden_size)
-    # The seed moves with the corpus, so that an interrupted run goes on with new text.
+    # The seed depends on the corpus's size, so that a resumed run writes new text.
     finished = Writer(model, tokenizer, rows, answer_tokens, seed + corpus.sequences).write()
     with tqdm(total=tokens, initial=corpus.answer_tokens, unit="tok", desc="writing teacher text") as bar:
         while corpus.answer_tokens < tokens:
@@ -115,8 +115,8 @@ def generate(model, tokenizer, folder: Path, tokens: int, rows: int, answer_toke
 
 
 def export_text(corpora: list[Corpus], path: Path) -> None:
-    """Write the token sequences of corpora to a safetensors file that `import_text` reads: text takes hours
-    to write, its features minutes to take again."""
+    """Write the token sequences of corpora to a safetensors file that `import_text` reads. Writing text takes
+    hours; recomputing its features takes minutes."""
     tokens = np.concatenate([corpus.tokens for corpus in corpora])
     text = {
         "tokens": torch.from_numpy(tokens),
@@ -131,7 +131,7 @@ def export_text(corpora: list[Corpus], path: Path) -> None:
 @torch.inference_mode()
 def import_text(model, path: Path, folder: Path) -> None:
     """Add token sequences from a safetensors file (`tokens` end to end, `length`, `prompt_length` and
-    `temperature` of each) to the corpus in `folder`, with the features one forward pass gives."""
+    `temperature` of each) to the corpus in `folder`, with the features that one forward pass gives."""
     text = load_file(path)
     corpus = Corpus(folder, FEATURE_LAYERS, model.config.hidden_size)
     lengths = text["length"].tolist()

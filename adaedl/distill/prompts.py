@@ -1,7 +1,7 @@
-"""How invented prompts may begin, the prompts that measure the drafter, and the topics that no training
-text may touch."""
+"""How invented prompts may start, the prompts that measure the drafter, and the topics that no training text
+may mention."""
 
-# First words only: what is asked for, and about what, the target makes up.
+# First words only: the target invents the request and its topic.
 OPENINGS = (
     *("What", "What is", "What are", "What does", "How", "How do", "How can I", "How does", "Why", "Why do"),
     *("Who", "When", "Where", "Which", "Is", "Are", "Can", "Can you", "Could you", "Do", "Does", "Should"),

@@ -1,8 +1,8 @@
 """Train the drafter on teacher text: a closed-form start, then distillation over several draft steps.
 
-The start does most of the work of the first million tokens. The target's own last layer becomes the
-drafter's layer, and the input projections are solved by ridge regression, so that what the layer
-reads is, as nearly as a linear map can make it, what the target's last layer would have read.
+The start does most of the work of the first million training tokens. The target's own last layer becomes the
+drafter's layer, and ridge regression solves for the input projections, so that the layer's input is as close
+as a linear map can bring it to what the target's last layer would have read.
 """
 
 import copy
@@ -28,15 +28,15 @@ from adaedl.models.rotary import cos_and_sin
 from adaedl.system.files import replacing
 
 VOCAB_SIZE = 12_288
-INTERMEDIATE_SIZE = 2560  # of the MLP; with that vocabulary the file stays under 30 MB
-BETA_WEIGHT = 2.0  # of 1 − β beside the cross-entropy: acceptance is what the drafter is for
+INTERMEDIATE_SIZE = 2560  # of the MLP; with this vocabulary the file stays under 30 MB
+BETA_WEIGHT = 2.0  # of 1 − β relative to the cross-entropy: acceptance is the drafter's purpose
 LOSS_ROWS = 256
 
 
 @dataclass
 class Teacher:
-    """What training needs of the target: embeddings [V, H] (tied with its head), final norm [H], the last two
-    layers."""
+    """What training needs from the target: embeddings [V, H] (tied with its head), final norm [H], the last
+    two layers."""
 
     embeddings: Tensor
     final_norm: Tensor
@@ -146,12 +146,12 @@ def initialise(
     wanted = now[:, -2]  # what the target's last layer reads
     weights = ridge(torch.cat((embedded, before.flatten(1)), 1), wanted)
     hidden = c.hidden_size
-    # Where its own output stands in for the features, it plays the part of the last one.
+    # Where its own output replaces the features, it takes the place of the last feature.
     own = unit_rms(teacher.hidden(before[:, -1]) / teacher.final_norm, 1e-12)
     own_weights = ridge(own, wanted - embedded @ weights[:hidden])
 
     attention, mlp = teacher.last_layer.self_attn, teacher.last_layer.mlp
-    # The stream enters at unit root mean square here; what the layer adds to it shrinks likewise.
+    # The stream enters with unit root mean square here, so what the layer adds to it is scaled down too.
     scale = stream_scale(teacher, corpus, positions[:512])
     with torch.no_grad():
         net.from_token.weight.copy_(weights[:hidden].T)
@@ -187,8 +187,8 @@ def stream_scale(teacher: Teacher, corpus: Corpus, positions: np.ndarray) -> flo
 
 @dataclass
 class Batch:
-    """Padded sequences: tokens [B, L], features [B, L, layers, H], and where the next token is predicted
-    [B, L]: in answers, and in prompts from the position `prompts_from` on where that is given."""
+    """Padded sequences: tokens [B, L], features [B, L, layers, H], and where the next token is predicted [B,
+    L]: in answers, and in prompts from the position `prompts_from` on if it is given."""
 
     tokens: Tensor
     features: Tensor
@@ -218,8 +218,8 @@ def unroll(
     rounds_a_sequence: int,
     generator: torch.Generator | None = None,
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Run the drafter as decoding does: the first draft of a round from the target's features at every
-    position at once, later ones from its own output, for some random rounds of each sequence.
+    """Run the drafter as in decoding: the first draft of a round from the target's features at every position
+    at once, later ones from its own output, for some random rounds of each sequence.
 
     Returns:
         For draft 1, 2, … of a round: own output [N, H], and the batch row and position [N] of each.
@@ -305,10 +305,12 @@ def compare(logits, teacher_logits, beta_weight):
 
 
 class DistillationLoss(torch.autograd.Function):
-    """Mean over rows of cross-entropy(p, q) − BETA_WEIGHT·β, q and p the softmax of x·headᵀ and of
+    """Mean over rows of cross-entropy(p, q) − BETA_WEIGHT·β, where q and p are the softmax of x·headᵀ and of
     teacher·rowsᵀ for x and teacher [N, H], head and rows [V, H]; and β.
 
-    Logits and their gradient are made and used LOSS_ROWS at a time: whole, they would not fit in a cache."""
+    Logits and their gradient are computed and used LOSS_ROWS at a time: as a whole they would not fit in a
+    cache.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, head: Tensor, teacher: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -336,8 +338,8 @@ class DistillationLoss(torch.autograd.Function):
 
 @dataclass
 class Recipe:
-    """Settings of a training run. The learning rates hold until the last `decay` share of `minutes`;
-    `dropout` is the share of the features' numbers that are set to zero, anew at every step."""
+    """Settings of a training run. The learning rates are constant until the last `decay` share of `minutes`;
+    `dropout` is the share of feature values set to zero, drawn again at every step."""
 
     minutes: float = 120
     decay: float = 0.3
@@ -364,13 +366,14 @@ def train(
     intermediate_size: int = INTERMEDIATE_SIZE,
     start_from: tuple[DrafterNet, Tensor] | None = None,
 ) -> DrafterNet:
-    """Train, or go on training, for `recipe.minutes` in all; checkpoints hold everything needed to go on.
+    """Train, or continue training, for `recipe.minutes` in total. Checkpoints hold everything needed to
+    continue.
 
     Args:
-        usable: whether a sequence may be trained on (held-out topics are not).
+        usable: whether a sequence may be used for training (those on held-out topics may not).
         output: where the averaged weights are saved, at every checkpoint.
-        start_from: a trained drafter and its vocabulary to begin with, in place of the closed-form start;
-            widened to `vocab_size` and `intermediate_size` where it is narrower.
+        start_from: a trained drafter and its vocabulary to start from instead of the closed-form start,
+            widened to `vocab_size` and `intermediate_size` if it is narrower.
     """
     generator = torch.Generator().manual_seed(0)
     saved = Checkpoint.read(checkpoint) if checkpoint.exists() else None
@@ -560,7 +563,7 @@ class Run:
 
 
 class Checkpoint:
-    """Everything a run needs to go on, as one safetensors file."""
+    """Everything a run needs to continue, as one safetensors file."""
 
     def __init__(self, tensors: dict[str, Tensor], step: int, seconds: float):
         self.tensors, self.step, self.seconds = tensors, step, seconds
@@ -601,7 +604,7 @@ class Checkpoint:
 
 
 def save_drafter(net: DrafterNet, vocab: Tensor, path: Path) -> None:
-    """Write the drafter as float16 safetensors, its configuration in the metadata."""
+    """Write the drafter as float16 safetensors, with its configuration in the metadata."""
     tensors = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
     metadata = {"format": "pt", "config": json.dumps(net.config.to_dict()), "license": "apache-2.0"}
     path.parent.mkdir(parents=True, exist_ok=True)

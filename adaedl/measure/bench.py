@@ -32,18 +32,18 @@ from adaedl.stopping import Fixed, make_stopper
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 LANES = (BASELINE, *(f"fixed:k={k}" for k in range(1, 7)), "adaedl", "max_confidence")
-LOOKUP_TOKENS = 3  # drafts of others' prompt lookup; more cost a CPU more than they bring
-# Where transformers' assisted generation is at its best is looked for among these: drafts a round, and the
-# draft's own probability of a token below which it stops.
+LOOKUP_TOKENS = 3  # drafts of other engines' prompt lookup; on a CPU more cost more than they gain
+# The settings to search for transformers' fastest assisted generation: drafts per round, and the draft's own
+# probability of a token below which it stops.
 ASSISTED_SEARCH = [(drafts, confidence) for drafts in (1, 2, 3, 4, 6, 10) for confidence in (0.0, 0.4)]
-LOOKUP_ROOM = 16  # for drafts of llama.cpp's beyond the last token
+LOOKUP_ROOM = 16  # for llama.cpp's drafts beyond the last token
 WARM_UP_TOKENS = 16
 MAX_REPEATS = 1000
 
 
 @dataclass(frozen=True)
 class Job:
-    """One prompt at one temperature, which every system works on; lanes start from copies of the context."""
+    """One prompt at one temperature, the work of every system; lanes start from copies of the context."""
 
     prompt_ids: Tensor
     context: Context
@@ -91,7 +91,7 @@ def check_bench(
     """Check what can be checked before the pair is loaded.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
     check_run(max_new_tokens, seed, "shared_noise")
     if max_new_tokens < 2:
@@ -136,7 +136,7 @@ def bench(
     seed: int = 0,
     assisted: bool | None = None,
 ) -> dict:
-    """Run `bench_in_parts` to its end and return its last result; arguments and errors are its own."""
+    """Run `bench_in_parts` to its end and return its last result. Same arguments and errors."""
     parts = bench_in_parts(
         pair,
         prompts,
@@ -161,21 +161,22 @@ def bench_in_parts(
     seed: int = 0,
     assisted: bool | None = None,
 ) -> Iterator[dict]:
-    """Measure one prompt at one temperature per step, with every system; yield the results so far after each.
+    """Measure one prompt at one temperature per step, with every system; yield the results so far after each
+    step.
 
     Args:
-        lanes: stopper specs; the autoregressive lane is added where it is missing.
-        assisted: transformers' assisted generation beside each fixed k of ours, same drafts; None for
-            wherever the drafter is an independent model.
+        lanes: stopper specs; the autoregressive lane is added if it is missing.
+        assisted: run transformers' assisted generation beside each fixed k of ours, with the same drafts;
+            None means whenever the drafter is an independent model.
 
     Yields:
-        The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and how many times
-        that read it is, draft_step_ms, noise_ms (of one position), results (one row a system, lane and
-        temperature, see `result_row`), a summary row for each temperature, and whether they are `complete`.
-        Until they are, a temperature that nothing was run at has no rows.
+        The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and its ratio to
+            that read, draft_step_ms, noise_ms (of one position), results (one row per system, lane and
+            temperature, see `result_row`), a summary row for each temperature, and whether they are
+            `complete`. Until then, temperatures that have not been measured have no rows.
 
     Raises:
-        UserError: a value that will not do, a prompt that does not fit, `assisted` with a feature drafter.
+        UserError: a value is invalid, a prompt does not fit, or `assisted` is set with a feature drafter.
     """
     check_bench(prompts, lanes, temperatures, max_new_tokens, repeats, seed)
     rival_wanted = _wants_assisted(pair, assisted)
@@ -318,7 +319,7 @@ def summarise(results: list[dict]) -> list[dict]:
     it compares was not run.
 
     Args:
-        results: rows as `bench` returns them.
+        results: rows from `bench`.
     """
     summary = []
     for temperature in dict.fromkeys(row["temperature"] for row in results):
@@ -389,8 +390,8 @@ def search_assisted(assisted: Callable[..., DecodingWork], jobs: list[Job]) -> S
     temperature.
 
     Args:
-        assisted: as `run_transformers`, its assistant given.
-        jobs: what they are tried on, one for each temperature.
+        assisted: as `run_transformers`, with its assistant given.
+        jobs: the jobs to try the settings on, one for each temperature.
     """
 
     def speed(job: Job, setting: tuple[int, float]) -> float:
@@ -454,9 +455,10 @@ def run_transformers(pair: Pair, target, job: Job, **drafting) -> DecodingWork:
 def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -> dict:
     """Return a row of the results.
 
-    Rates and shares are from total tokens and total time. `speedup` is the geometric mean over prompts of the
-    autoregressive time per token over the system's, repeats of a prompt averaged, with its 95% t interval in
-    `speedup_low` and `speedup_high`; with few prompts these are None and `speedups` lists the prompts' own.
+    Rates and shares are computed from total tokens and total time. `speedup` is the geometric mean over
+    prompts of the autoregressive time per token over the system's, with repeats of a prompt averaged, and its
+    95% t interval is in `speedup_low` and `speedup_high`. With few prompts these are None and `speedups`
+    lists each prompt's own.
 
     Args:
         baseline: the autoregressive lane's runs at that temperature.

@@ -26,7 +26,7 @@ from adaedl.trace import Trace
 
 NOISE_TEMPERATURES = (0.7, 1.0)
 RULE_TEMPERATURES = (0.7, 1.0, 1.3)
-SMALLEST_P = 1e-4  # a right rule fails one case in ten thousand
+SMALLEST_P = 1e-4  # a correct rule fails one case in ten thousand
 LEAST_EXPECTED = 5  # draws in a cell, for the chi-square distribution to hold
 DRAWS_AT_ONCE = 250
 NEGLIGIBLE = 1e-5
@@ -35,7 +35,7 @@ VERIFIED_AT_ONCE = 5
 
 @dataclass(frozen=True)
 class Measurement:
-    """A property, whether it held, and the numbers in words."""
+    """A property, whether it held, and the numbers as text."""
 
     name: str
     passed: bool
@@ -51,10 +51,10 @@ def check(
         draws: samples of a round's first token for each case of the speculative rule.
 
     Raises:
-        UserError: a value that will not do, or a prompt that does not fit.
+        UserError: a value is invalid, or a prompt does not fit.
     """
-    # Rounded to int8, numbers that differ in their last bit can end up far apart, so transformers' do. Ours
-    # must be the same bits however they are verified, and no tie explains another text.
+    # Quantised to int8, numbers that differ in their last bit can end up far apart, and transformers' do.
+    # Ours must be bitwise identical however they are verified, so no tie explains a different text.
     rounded = pair.dtype == torch.int8
     model = None if rounded else reference.target_model(pair)
     ties = _Ties(pair, model)
@@ -237,7 +237,7 @@ def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
     expected = len(tokens) * p
     frequent = expected >= LEAST_EXPECTED
     rest = expected[~frequent].sum()
-    if rest < LEAST_EXPECTED:  # too few even together: count them with the least frequent of the others
+    if rest < LEAST_EXPECTED:  # too few even together: merge them with the least frequent of the others
         frequent[torch.where(frequent, expected, math.inf).argmin()] = False
         rest = expected[~frequent].sum()
     expected = torch.cat((expected[frequent], rest[None]))

@@ -81,7 +81,7 @@ def _weights_to_read(model, runner=None) -> tuple[int, Tensor]:
         size = getattr(runner, "weights_bytes", None) or bytes_to_read(model)
     part = torch.ones(min(size, MAX_READ_BYTES) // 4, dtype=torch.float32, device=model.device)
     if model.device.type == "cpu":
-        part = aligned(part)  # in such pages as the kernels' weights
+        part = aligned(part)  # in the same pages as the kernels' weights
     return size, part
 
 

@@ -1,5 +1,5 @@
-"""A second engine beside this one, for `adaedl.measure.neighbours`: a separate process that loads the same
-pair and runs the same systems.
+"""A second engine for `adaedl.measure.neighbours`: a separate process that loads the same pair and runs the
+same systems.
 
 `python -m adaedl.measure.neighbour_engine` reads a JSON object from each line of standard input and answers
 with another on standard output. It ends when its standard input does, so it also ends when the process that
@@ -63,8 +63,8 @@ class Engine:
     """The process of a second engine, loaded and warmed up.
 
     Attributes:
-        threads: how many it uses.
-        tokens_per_s: how fast it last wrote while it was `working`; None where it wrote nothing.
+        threads: the number of threads it uses.
+        tokens_per_s: its speed when it was last `working`; None if it wrote nothing.
     """
 
     def __init__(self, process: subprocess.Popen, options: dict):
@@ -106,9 +106,9 @@ def second_engine(
     """Start a second engine on the CPU, and stop it at the end.
 
     Args:
-        pair, dtype: as `load_pair` takes them.
+        pair, dtype: as for `load_pair`.
         max_new_tokens, seed: of each text.
-        group: the file of processes of a control group that it joins before anything else.
+        group: the process file of a control group that it joins before anything else.
 
     Raises:
         UserError: it cannot join the group or load the pair, or it ends early.
@@ -138,7 +138,7 @@ def _end(process: subprocess.Popen) -> None:
     process.kill()
     process.wait()
     process.stdout.close()
-    with suppress(BrokenPipeError):  # of an order that it did not read
+    with suppress(BrokenPipeError):  # an order that it did not read
         process.stdin.close()
 
 
@@ -146,7 +146,7 @@ def main() -> None:
     """Load what the first order names, then carry out the orders that follow."""
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # output of a library must not be taken for an answer
     orders: SimpleQueue[dict] = SimpleQueue()
     Thread(target=_read_orders, args=[orders], daemon=True).start()
 

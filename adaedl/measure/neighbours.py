@@ -33,7 +33,7 @@ from adaedl.pairs.pair import Pair
 from adaedl.request import check_run
 from adaedl.system.control_groups import group_with_quota
 
-# What is measured in, by its name in the results.
+# The conditions, by their names in the results.
 CONDITIONS = {
     "idle": "idle machine",
     "one_thread": "idle machine, one thread",
@@ -53,7 +53,7 @@ NO_GROUP = Sentence(
 
 @dataclass
 class Measured:
-    """The speeds of one system in one condition, in tokens per second, by the number of the cycle."""
+    """The speeds of one system in one condition, in tokens per second, by number of the cycle."""
 
     speeds: dict[int, float] = field(default_factory=dict)
     neighbours: dict[int, float] = field(default_factory=dict)  # the second engine's own
@@ -64,7 +64,7 @@ def check_neighbours(max_new_tokens: int, repeats: int, seed: int) -> None:
     """Check what can be checked before the pair is loaded.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
     check_run(max_new_tokens, seed, "shared_noise")
     if max_new_tokens < 2:
@@ -84,21 +84,22 @@ def neighbours_in_parts(
     repeats: int = 3,
     seed: int = 0,
 ) -> Iterator[dict]:
-    """Measure all systems in one condition per step; yield the results so far after each.
+    """Measure all systems in one condition per step; yield the results so far after each step.
 
     Args:
         pair: on the CPU.
-        name, dtype: what it was loaded by, for a second engine.
+        name, dtype: how it was loaded, for a second engine.
         repeats: cycles through all conditions.
 
     Yields:
-        The object that `bench --neighbours --json` writes: machine, conditions (with the reason where one
-        cannot be made here), rows (one for each condition and system, see `result_row`), for each condition
-        how much faster our autoregressive lane is than transformers (`over_transformers`), and whether all
-        cycles are `complete`. A condition has no rows until it and the one that it is compared with have run.
+        The object that `bench --neighbours --json` writes: machine, conditions (with the reason if one cannot
+            be created here), rows (one for each condition and system, see `result_row`), for each condition
+            how many times as fast as transformers our autoregressive lane is (`over_transformers`), and
+            whether all cycles are `complete`. A condition has no rows until it and the one that it is
+            compared with have run.
 
     Raises:
-        UserError: a value that will not do, or a second engine that cannot run.
+        UserError: a value is invalid, or a second engine cannot run.
     """
     check_neighbours(max_new_tokens, repeats, seed)
     if pair.device.type != "cpu":

@@ -7,7 +7,7 @@ def read_numbers(name: str, text: str) -> list[float]:
     """Return the numbers in a text such as "0,0.7".
 
     Raises:
-        UserError: one of them is no number.
+        UserError: one of them is not a number.
     """
     try:
         return [float(part) for part in text.split(",") if part.strip()]
@@ -19,7 +19,7 @@ def read_whole_numbers(name: str, text: str) -> list[int]:
     """Return the whole numbers in a text such as "0,1".
 
     Raises:
-        UserError: one of them is no whole number.
+        UserError: one of them is not a whole number.
     """
     try:
         return [int(part) for part in text.split(",") if part.strip()]

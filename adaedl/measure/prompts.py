@@ -1,8 +1,7 @@
 """The prompts of `bench` and `check`, eight kinds of request, and the prompts of `sweep`, by kind of text.
 
 The topics of the eight (refrigerator, palindrome, lighthouse, Apollo 13, mushrooms, Lisbon, headphones,
-honeybee) are kept out of the text that the shipped drafter is trained on, so that they measure what it does
-on new ones.
+honeybee) are kept out of the shipped drafter's training text, so that they measure it on new topics.
 """
 
 from adaedl.errors import Sentence
@@ -32,8 +31,8 @@ BENCH_PROMPTS = (
     ),
 )
 
-# What `sweep` runs on: kinds of text whose next token is more or less certain. They touch neither the topics
-# above nor those that measure the drafter in distill/prompts.py.
+# The prompts of `sweep`: kinds of text whose next token is more or less certain. They avoid the topics above
+# and the topics in distill/prompts.py that measure the drafter.
 CHAT = (
     "What is the difference between a crocodile and an alligator?",
     "How can I fall asleep faster without taking anything?",
@@ -240,8 +239,8 @@ PROMPT_SETS = {
 def split_prompts(text: str) -> list[str]:
     """Return the prompts of a list, one a line, without blank lines.
 
-    A line ends at a line feed alone: what else Unicode calls a line boundary, such as a form feed or U+2028,
-    is part of a prompt.
+    Only a line feed ends a line: what else Unicode calls a line boundary, such as a form feed or U+2028, is
+    part of a prompt.
     """
     lines = (line.strip(" \t\r") for line in text.removeprefix("\ufeff").split("\n"))
     return [line for line in lines if line.strip()]

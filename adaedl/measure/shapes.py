@@ -56,21 +56,21 @@ from adaedl.request import MAX_LANES, Sampling, check_run
 from adaedl.stopping import check_live, make_stopper
 
 LANES = ("autoregressive", "fixed:k=2", "fixed:k=4", "fixed:k=6", "adaedl", "throughput")
-ACCEPTANCE = 0.7  # what drafts of a good pair come to on mixed text
+ACCEPTANCE = 0.7  # typical for a good pair on mixed text
 PROMPT_TOKENS = 128
 SPARE_BYTES = 2**30  # for caches, activations and what the library itself takes
-SEARCH_TOKENS = 32  # for each of the settings that transformers is tried with
-OTHERS = 7  # tokens that the script's draft takes for possible beside its top one
+SEARCH_TOKENS = 32  # for each setting that transformers is tried with
+OTHERS = 7  # tokens that the script's draft considers besides its top one
 NO_MODEL = "left out, because int8 layers are made and packed one by one: there is no whole model"
-NEVER = -1e4  # a logit whose probability is zero, and that float16 holds
+NEVER = -1e4  # a logit with probability zero that fits float16
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The configurations of a target and a draft, as transformers takes them.
+    """The configurations of a target and a draft, in transformers' terms.
 
     Attributes:
-        name: what is typed after --shapes.
+        name: the name for --shapes.
         like: the models that have these configurations.
     """
 
@@ -96,7 +96,7 @@ def _llama(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: in
 
 
 def _qwen(*shape: int, tied: bool = False) -> dict:
-    # The width that a pair of this family is brought to: no token has a number above it.
+    # The width that pairs of this family are cut to: no token id is above it.
     return _llama(*shape, model_type="qwen2", vocab_size=151_936, tie_word_embeddings=tied)
 
 
@@ -120,7 +120,7 @@ def check_shapes(
     """Check what can be checked before a model is made.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
     check_run(max_new_tokens, seed, "shared_noise")
     if not max(WIDTHS) <= max_new_tokens <= 1024:
@@ -138,7 +138,7 @@ def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtyp
     """Return the shapes of these names; with None, all that fit into the free memory.
 
     Raises:
-        UserError: there is no such shape, or not the memory for it.
+        UserError: a shape does not exist, or does not fit the memory.
     """
     if names is not None:
         for name in names:
@@ -337,12 +337,12 @@ def bench_shape(
 
     Returns:
         machine, weights and their reading of both models, target_forward_ms by the number of tokens,
-        draft_step_ms, both over the reading, made_s (seconds to make the random weights and pack them),
-        peak_mib (the most memory that this process had by then), results (rows as in `adaedl.measure.bench`),
-        and left_out, the systems without a row, each with the reason.
+            draft_step_ms, both relative to the reading, made_s (seconds to make the random weights and pack
+            them), peak_mib (the peak memory of this process by then), results (rows as in
+            `adaedl.measure.bench`), and left_out, the systems without a row, each with the reason.
 
     Raises:
-        UserError: a value that will not do.
+        UserError: a value is invalid.
     """
     check_shapes(lanes, max_new_tokens, repeats, seed, acceptance)
     began = time.perf_counter()

@@ -43,8 +43,8 @@ TEMPERATURES = (0.0, 0.7, 1.0)
 LANES = (BASELINE, "fixed:k=2", "fixed:k=4", "adaedl", "max_confidence", "svip", "bandit", "throughput")
 MAX_PROMPTS = 1000
 MAX_PROMPT_LIST_BYTES = 512 * 2**10
-# Of the table that a sweep writes, and so of one that is opened: the most prompts at the default
-# temperatures, on the most lanes. A row has 320 bytes, with the longest names and labels some 650.
+# Limits of a table that a sweep writes or that is opened: the most prompts at the default temperatures, on
+# the most lanes. A row has 320 bytes, with the longest names and labels some 650.
 MAX_ROWS = MAX_PROMPTS * len(TEMPERATURES) * MAX_LANES
 MAX_TABLE_BYTES = 24 * 2**20
 MAX_TEMPERATURES = 50  # more cannot be told apart in a figure
@@ -72,7 +72,7 @@ class Grid:
     may be a lane.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
 
     prompts: tuple[Prompt, ...]
@@ -195,7 +195,7 @@ class Row:
 
 METRICS = [f.name for f in fields(LaneMetrics)]
 COLUMNS = [f.name for f in fields(Row) if f.name != "metrics"] + METRICS
-# Columns that older files do not have, and what their rows stand for.
+# Columns that older files lack, and the value that their rows imply.
 NOT_IN_OLDER = {"noise_version": 1, "timing_reliable": None, "timing_note": None}
 SETUP = COLUMNS[:8]  # what all rows of one sweep share
 CELL = ["kind", "prompt", "prompt_digest", "temperature", "seed"]
@@ -211,10 +211,10 @@ def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[li
     Close the generator to cancel: between two cells at once, within a cell at the end of a round.
 
     Args:
-        done: keys of cells that are not to be run again, such as `read_rows` finds.
+        done: keys of cells to skip, such as `read_rows` finds.
 
     Raises:
-        UserError: a prompt that does not fit the model's context.
+        UserError: a prompt does not fit the model's context.
     """
     done = set(done)
     for number, cell in enumerate(grid.cells):
@@ -240,7 +240,7 @@ def _replay_cell(
 ) -> list[Row]:
     from adaedl.replay.recorder import record_scored
 
-    # A recording holds q as scored at one temperature: one for each that the lanes ask for.
+    # A recording holds q scored at one temperature, so make one for each that the lanes need.
     scorings: dict[float | None, list[str]] = {}
     for lane in lanes:
         if lane != BASELINE or len(lanes) == 1:
@@ -289,13 +289,13 @@ def summarise(frame: pd.DataFrame, by_kind: bool = False) -> pd.DataFrame:
     prompts, its 95% t interval, and the arithmetic means of other metrics.
 
     Args:
-        frame: rows as `to_frame` or `read_rows` gives them, of a whole sweep or of a part.
+        frame: rows from `to_frame` or `read_rows`, of a whole sweep or of a part.
 
     Returns:
-        Columns lane, temperature, (kind,) prompts (of different texts), speedup, speedup_low, speedup_high,
-        speedups, unreliable, and `MEANS`. With fewer than `FEWEST` prompts there is no interval, and
-        `speedups` lists the prompts' own; otherwise that list is empty. `unreliable` counts the runs whose
-        times are not reliable.
+        Columns lane, temperature, (kind,) prompts (with different texts), speedup, speedup_low, speedup_high,
+            speedups, unreliable, and `MEANS`. With fewer than `FEWEST` prompts there is no interval, and
+            `speedups` lists each prompt's own; otherwise that list is empty. `unreliable` counts the runs
+            with unreliable times.
     """
     groups = ["lane", "temperature", *(["kind"] if by_kind else [])]
     columns = [*groups, "prompts", "speedup", "speedup_low", "speedup_high", "speedups", "unreliable", *MEANS]
@@ -324,7 +324,7 @@ def _speedups(rows: pd.DataFrame) -> dict:
     }
 
 
-# The CSV file of a sweep, which can be killed at any moment and gone on with.
+# The CSV file of a sweep, which can be killed at any moment and resumed.
 
 
 def setup_of(pair: Pair) -> dict:
@@ -339,11 +339,11 @@ def setup_of(pair: Pair) -> dict:
 def open_csv(path: Path, grid: Grid, pair_setup: dict, resume: bool) -> set[tuple]:
     """Prepare a CSV file for rows to be appended; returns the keys of the cells that it has.
 
-    A cell that was cut off is taken out of the file. `pair_setup` is of `setup_of`.
+    A partly written cell is removed from the file. `pair_setup` comes from `setup_of`.
 
     Raises:
-        UserError: the file is there and `resume` is false; or it is of another sweep; or it cannot be read
-            or written.
+        UserError: the file exists and `resume` is false; it belongs to another sweep; or it cannot be read or
+            written.
     """
     done: set[tuple] = set()
     try:
@@ -377,7 +377,7 @@ def append_csv(path: Path, rows: list[Row]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        if before is not None:  # what fitted of the cell would be in the way of the next one
+        if before is not None:  # a partly written cell would corrupt the next one
             with suppress(OSError):
                 os.truncate(path, before)
         raise UserError("Cannot write {}: {}.", path, error.strerror) from None
@@ -438,7 +438,7 @@ def rows_to_keep(
     """Return the rows of complete cells, if they are of the sweep that is asked for.
 
     Raises:
-        UserError: they are of another one, with `name` and `advice`.
+        UserError: they belong to another one; the message has `name` and `advice`.
     """
     asked = {name: getattr(grid, name) for name in ("verification", "top_k", "top_p", "max_new_tokens")}
     setup = {**pair_setup, **asked, "noise_version": NOISE_VERSION}
@@ -486,7 +486,7 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
 
 
 def check_parquet() -> None:
-    """Raises UserError where the package that writes Parquet is not installed."""
+    """Raise UserError if the package that writes Parquet is not installed."""
     if find_spec("pyarrow") is None:
         raise UserError("Parquet needs the package pyarrow; run pip install pyarrow, or write CSV.")
 
@@ -506,7 +506,7 @@ def prompts_in_file(content: bytes) -> str:
     """Return the text of a file of prompts, one a line.
 
     Raises:
-        UserError: it is too long, not text, or holds no prompt.
+        UserError: it is too long, is not text, or has no prompt.
     """
     _check_size(len(content))
     try:

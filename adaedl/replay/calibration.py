@@ -1,4 +1,4 @@
-"""Is the bound a bound? β against AdaEDL's 1 − √(γ·H(q)) for every drafted token that the target reached.
+"""Calibration: compare AdaEDL's bound 1 − √(γ·H(q)) with β for every drafted token that the target reached.
 
 AdaEDL (arXiv 2410.18351) bounds β = 1 − TVD(p, q) by Pinsker's inequality, which needs the cross-entropy with
 the target, and then estimates that from the draft's own entropy, scaled by γ. The estimate is no theorem: how
@@ -20,8 +20,8 @@ COLUMNS = ["draft", "beta", "entropy", "top_prob", "margin", "token_prob", "acce
 
 
 def drafts_of_recording(recording: Recording) -> pd.DataFrame:
-    """Every drafted token of a recording's chains that the target's text reaches, one row each: its number
-    in its chain (from 1), β, what a stopper is told of it, and whether it is accepted."""
+    """Return one row for each drafted token of a recording's chains that the target's text reaches: its
+    number in its chain (from 1), β, the statistics that a stopper sees, and whether it is accepted."""
     rows = [
         (
             index + 1,
@@ -39,19 +39,19 @@ def drafts_of_recording(recording: Recording) -> pd.DataFrame:
 
 
 def lower_bound(entropy, gamma: float) -> np.ndarray:
-    """AdaEDL's bound (arXiv 2410.18351, eq. 3) for entropies [n] in nats."""
+    """Return AdaEDL's bound (arXiv 2410.18351, eq. 3) for entropies [n] in nats."""
     return 1 - np.sqrt(gamma * np.asarray(entropy, float))
 
 
 def coverage(drafts: pd.DataFrame, gamma: float = 0.2) -> float:
-    """Share of drafts whose bound is at most their β, so that it is a bound."""
+    """Return the share of drafts for which the bound holds (bound ≤ β)."""
     return float((lower_bound(drafts["entropy"], gamma) <= drafts["beta"]).mean())
 
 
 def rank_correlations(drafts: pd.DataFrame, gamma: float = 0.2) -> dict[str, float]:
-    """Spearman's ρ with β of each stopper's score: the entropy bound (the same for every γ > 0), the top
-    probability, the margin and the drafted token's own probability. NaN where a score is not known or
-    nothing varies."""
+    """Return Spearman's ρ between β and each stopper's score: the entropy bound (the same for every γ > 0),
+    the top probability, the margin and the drafted token's own probability. NaN if a score is unknown or
+    constant."""
     scores = {
         "bound": lower_bound(drafts["entropy"], gamma),
         "top_prob": drafts["top_prob"],
@@ -66,16 +66,16 @@ def rank_correlations(drafts: pd.DataFrame, gamma: float = 0.2) -> dict[str, flo
 
 
 def fit_gamma(drafts: pd.DataFrame) -> float | None:
-    """The γ whose bound is nearest to β in least squares, min Σ (1 − √(γ·H) − β)²: with x = √H,
-    √γ = Σ x·(1 − β) / Σ x². None where every entropy is 0."""
+    """Return the γ that minimises Σ (1 − √(γ·H) − β)²: with x = √H, √γ = Σ x·(1 − β) / Σ x². None if every
+    entropy is 0."""
     x = np.sqrt(drafts["entropy"].to_numpy(float))
     square = x @ x
     return float((x @ (1 - drafts["beta"].to_numpy(float)).clip(0) / square) ** 2) if square else None
 
 
 def fit_gamma_for_coverage(drafts: pd.DataFrame, share: float = COVERAGE) -> float | None:
-    """The least γ whose bound holds for this share of drafts. A draft's bound holds from γ = (1 − β)² / H on;
-    for a draft of entropy 0, whose bound is 1, at β = 1 alone. None where no γ reaches the share."""
+    """Return the smallest γ whose bound holds for this share of drafts; None if no γ reaches the share. A
+    draft's bound holds for γ ≥ (1 − β)² / H. A draft of entropy 0 has bound 1, which holds only if β = 1."""
     gap = (1 - drafts["beta"].to_numpy(float)).clip(0)
     entropy = drafts["entropy"].to_numpy(float)
     with np.errstate(divide="ignore", invalid="ignore"):

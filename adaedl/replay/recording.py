@@ -1,14 +1,14 @@
-"""A recording: the target's text, and what the drafter would have drafted from every position of it.
+"""A recording: the target's text, and what the drafter would have drafted from each of its positions.
 
-At temperature 0 and under shared noise the target's text does not depend on the stopper. Nor does what
-the drafter drafts: at the start of a round its cache holds the certain text alone, an independent drafter's
-own keys and values of it, a feature drafter's made of the target's features, which replace its own output
-once a draft is verified. So the drafter's own continuation from every position decides every round of
-every stopper, and `adaedl.replay.replay` plays any of them exactly, without a model.
+At temperature 0 and under shared noise the target's text does not depend on the stopper. Neither do the
+drafts. At the start of a round the drafter's cache holds only verified text: an independent drafter's own
+keys and values, or for a feature drafter those computed from the target's features, which replace the
+drafter's own output once a draft is verified. So the drafter's continuations from every position determine
+every round of every stopper, and `adaedl.replay.replay` replays any stopper exactly, without a model.
 
-What a recording cannot know is rounding: a float32 sum of another order differs in its last digits. Where
-a choice hangs on them, a real run may choose the other way; `gap` and `target_gap` say how far from it
-each choice was, and `adaedl.replay.replay.near_ties` counts those that are too near to call.
+What a recording cannot know is rounding: a float32 sum in another order differs in its last digits. If a
+choice depends on them, a real run may choose differently. `gap` and `target_gap` say how far each choice was
+from that, and `adaedl.replay.replay.near_ties` counts the choices that are too close to call.
 """
 
 from collections.abc import Iterator
@@ -38,14 +38,14 @@ SCHEMA = "adaedl-recording/1"
 
 @dataclass
 class Chain:
-    """The drafter's own continuation from one position of the text, and what is known of each draft.
+    """The drafter's continuation from one position of the text, with statistics of each draft.
 
-    All lists have one entry a draft, but `p` and `beta`, which end with the first draft that is not the
-    target's token: what follows was conditioned on a text that was never written. `q` is the draft's
-    probability as it is sampled from; `entropy` (nats), `top_prob`, `margin` and `token_prob` are of q at
-    the recording's score temperature; `gap` is the lead of the drafted token over the second in
-    log-probability plus noise (in logits at temperature 0). `p` is the target's probability of the draft
-    and `beta` its position's acceptance probability Σ min(p, q).
+    All lists have one entry per draft, except `p` and `beta`, which end with the first draft that differs
+    from the target's token: later drafts are conditioned on a text that was never written. `q` is the draft's
+    probability under the sampling distribution. `entropy` (nats), `top_prob`, `margin` and `token_prob` are
+    computed from q at the recording's score temperature. `gap` is the lead of the drafted token over the
+    second in log-probability plus noise (in logits at temperature 0). `p` is the target's probability of the
+    draft, and `beta` its position's acceptance probability Σ min(p, q).
     """
 
     ids: list[Count]
@@ -60,29 +60,29 @@ class Chain:
 
     @cached_property
     def steps(self) -> list[DraftStep]:
-        """What a stopper is told of each draft."""
+        """Return what a stopper sees of each draft."""
         numbers = zip(self.entropy, self.top_prob, self.margin, self.token_prob, strict=True)
         return [DraftStep(*values, position) for position, values in enumerate(numbers, 1)]
 
 
 @dataclass
 class Recording:
-    """A text and the drafter's chains from every position of it; plain data, JSON in and out.
+    """A text and the drafter's chains from every position of it, as plain data for JSON.
 
     Attributes:
-        depth: drafts in a chain at most; a chain is shorter at the end of the text and after a drafted end.
-        score_temperature: the setting of that name of the stoppers that this recording serves.
-        token_ids: the target's text; target_p [token] its probability of each, target_gap the lead of each
-            over the second, as `gap` of a chain.
-        texts: the text of every token that occurs, by itself.
+        depth: the most drafts in a chain; a chain is shorter at the end of the text and after a drafted end.
+        score_temperature: the setting of that name of the stoppers that this recording can replay.
+        token_ids: the target's text; target_p [token] is the probability of each token, target_gap its lead
+            over the second, like `gap` of a chain.
+        texts: the text of every token that occurs, decoded alone.
         pieces, token_bytes: what each token adds to the text, and the bytes of tokens that are not whole
-            characters by themselves, as in `adaedl.trace`; empty in recordings from before they were kept.
+            characters, as in `adaedl.trace`; empty in recordings from before they were stored.
         chains: one for each token of the text, drafted where that token is the next.
-        times: what rounds cost, measured in real rounds of this run.
-        plain_s, recording_s: seconds that the target alone took for the text, and that the whole recording
-            took.
-        probed, probed_alike: rounds that were really played while recording, and how many of them, from the
-            first, a replay gives alike: all but where rounding decided.
+        times: the cost of rounds, measured in real rounds of this run.
+        plain_s, recording_s: the seconds that the target alone took for the text, and that the whole
+            recording took.
+        probed, probed_alike: the number of rounds that were really played while recording, and how many of
+            them, from the first, a replay reproduces: all unless rounding decides one.
     """
 
     created: str
@@ -116,7 +116,8 @@ class Recording:
 
     @cached_property
     def acceptable(self) -> list[int]:
-        """For each chain how many of its drafts the target accepts: those that are its own text."""
+        """Return for each chain how many of its drafts the target accepts: the leading ones that equal its
+        own text."""
         lengths = []
         for position, chain in enumerate(self.chains):
             pairs = zip(chain.ids, self.token_ids[position:], strict=False)
@@ -127,7 +128,7 @@ class Recording:
 
     @property
     def tie(self) -> float:
-        """A lead in logits that rounding may turn round on this dtype."""
+        """Return the lead in logits below which rounding may reverse a choice with this dtype."""
         return 1e-3 if self.dtype == "float32" else 0.25
 
     def to_json(self) -> str:

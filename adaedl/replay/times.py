@@ -1,4 +1,4 @@
-"""What a round costs: a small model of a lane's clock, fitted to real rounds of one run."""
+"""A model of a round's cost, fitted to real rounds of one run."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,15 +15,14 @@ Cost = Annotated[float, Field(ge=0)]
 
 @dataclass
 class Times:
-    """Seconds of the parts of a round that drafts `k` tokens.
+    """Seconds of each part of a round that drafts `k` tokens.
 
     Attributes:
         verify_s: the target's forward over k + 1 tokens, for k = 0, 1, …
-        first_draft_s, next_draft_s: the first draft step of a round, which reads what became certain, and
-            each later one.
+        first_draft_s, next_draft_s: the first draft step of a round, which also reads the newly verified
+            tokens, and each later step.
         plain_overhead_s: everything else in a round without drafts.
-        round_overhead_s, draft_overhead_s: everything else in a round with drafts: once, and for each draft
-            step.
+        round_overhead_s, draft_overhead_s: everything else in a round with drafts: once, and per draft step.
     """
 
     verify_s: list[Cost]
@@ -35,11 +34,11 @@ class Times:
 
     @property
     def cost_ratio(self) -> float:
-        """c: time of one draft step / time of one target step."""
+        """Return c, the time of one draft step / the time of one target step."""
         return self.next_draft_s / self.verify_s[0]
 
     def with_cost_ratio(self, c: float) -> "Times":
-        """The same machine with draft steps of `c` target steps each."""
+        """Return the same machine with draft steps that take `c` target steps each."""
         if not self.next_draft_s:
             return replace(self, first_draft_s=c * self.verify_s[0], next_draft_s=c * self.verify_s[0])
         factor = c / self.cost_ratio
@@ -55,11 +54,12 @@ class Times:
 
 
 def fit_times(plain: list[Round], drafting: list[Round], depth: int) -> Times:
-    """The times of rounds without drafts (at least one) and of rounds that draft up to `depth` tokens.
+    """Fit the times to rounds without drafts (at least one) and rounds that draft up to `depth` tokens.
 
-    A median for each number of drafts, so that a machine that was busy for a moment does not count; numbers
-    that did not occur are interpolated, and beyond the largest each takes as much more as those before it on
-    average; draft steps and overhead are the line of least squares through the medians."""
+    Uses the median for each number of drafts, so that a momentarily busy machine does not count. Numbers that
+    did not occur are interpolated, and numbers beyond the largest extrapolated, by the slope of the
+    least-squares line. Draft steps and overhead follow the least-squares line through the medians.
+    """
     rounds = [*plain, *drafting]
     verify = _medians(rounds, lambda played: played.verify_s)
     draft = _medians(drafting, lambda played: played.draft_s)
@@ -67,7 +67,7 @@ def fit_times(plain: list[Round], drafting: list[Round], depth: int) -> Times:
     plain_overhead = max(0.0, rest.pop(0))
     draft.pop(0, None)
     draft_at_0, draft_slope = _line(draft)
-    if not draft_slope and draft:  # too few or too noisy to tell the first step from the others
+    if not draft_slope and draft:  # too few or too noisy to separate the first step from the others
         draft_at_0, draft_slope = 0.0, float(np.mean([seconds / steps for steps, seconds in draft.items()]))
     rest_at_0, rest_slope = _line(rest)
     known, most = np.interp(range(depth + 1), list(verify), list(verify.values())), max(verify)
@@ -84,7 +84,7 @@ def fit_times(plain: list[Round], drafting: list[Round], depth: int) -> Times:
 
 
 def _medians(rounds: list[Round], seconds: Callable[[Round], float]) -> dict[int, float]:
-    """The median seconds of rounds with 0, 1, … drafts, of those numbers that occur, in order."""
+    """Return the median seconds of rounds with 0, 1, … drafts, for the numbers that occur, in order."""
     by_drafts: dict[int, list[float]] = defaultdict(list)
     for played in rounds:
         by_drafts[len(played.drafted)].append(seconds(played))
@@ -92,7 +92,8 @@ def _medians(rounds: list[Round], seconds: Callable[[Round], float]) -> dict[int
 
 
 def _line(points: dict[int, float]) -> tuple[float, float]:
-    """Value at 0 and slope, neither below 0, of the line through points (x > 0) by least squares."""
+    """Return the value at 0 and the slope, neither below 0, of the least-squares line through points (x
+    > 0)."""
     if not points:
         return 0.0, 0.0
     x, y = np.array(list(points), float), np.array(list(points.values()))

@@ -21,7 +21,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     the groups above it. None where there is no limit or the system does not tell.
 
     Args:
-        root: where /proc and the control groups are looked for.
+        root: the folder to find /proc and the control groups in.
     """
     quotas = []
     for folder in _group_folders(root):

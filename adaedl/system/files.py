@@ -29,7 +29,7 @@ class Output:
     behind.
 
     Raises:
-        UserError: it cannot, and why.
+        UserError: it cannot be written, with the reason.
     """
 
     def __init__(self, path: Path | str):
@@ -48,7 +48,7 @@ class Output:
         """Write the complete result.
 
         Raises:
-            UserError: it cannot be written, and why. A file is then as it was before.
+            UserError: it cannot be written, with the reason. An existing file is then unchanged.
         """
         content = content.encode(errors="surrogatepass") if isinstance(content, str) else content
         if self._stream is None:
@@ -76,7 +76,7 @@ def exclusive(path: Path) -> Iterator[None]:
     """Lock a file against other processes that lock it in the same way. The empty lock file stays beside it.
 
     Raises:
-        UserError: another process has it, or its folder takes no new files.
+        UserError: another process holds the lock, or the folder accepts no new files.
     """
     from filelock import FileLock, Timeout
 
@@ -105,7 +105,7 @@ def check_writable(path: Path) -> None:
     back.
 
     Raises:
-        UserError: it cannot, and why.
+        UserError: it cannot be written, with the reason.
     """
     try:
         mode = _mode_of(path)
@@ -124,7 +124,7 @@ def make_folder(path: Path) -> None:
     """Make a folder and its parents.
 
     Raises:
-        UserError: it cannot be made, and why.
+        UserError: it cannot be created, with the reason.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -133,10 +133,10 @@ def make_folder(path: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replace a file's content in one step.
+    """Replace a file's content atomically.
 
     Raises:
-        UserError: it cannot be written, and why. It is then as it was before.
+        UserError: it cannot be written, with the reason. The file is then unchanged.
     """
     with interrupts.held(), replacing(path) as unfinished:
         unfinished.write_bytes(content)
@@ -149,7 +149,7 @@ def replacing(path: Path) -> Iterator[Path]:
     permissions and owner are kept, and a new file gets the usual ones.
 
     Raises:
-        UserError: the file cannot be written, and why; also for an OSError in the block.
+        UserError: the file cannot be written, with the reason; also for an OSError in the block.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -215,7 +215,7 @@ def _open_stream(path: Path, descriptor: int | None) -> int | None:
     """Open a stream for writing and return its descriptor; None for a file.
 
     Raises:
-        UserError: it cannot be written, and why.
+        UserError: it cannot be written, with the reason.
     """
     try:
         if descriptor is not None:

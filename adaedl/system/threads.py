@@ -51,7 +51,7 @@ class _State:
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may run on, whatever its share of their time."""
+    """Return the number of cores that this process may run on, whatever its quota."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -62,7 +62,7 @@ def usable_threads(environment: Mapping[str, str] = os.environ, root: Path = Pat
     the smallest of the number of cores, the CPU quota rounded down, and the user's OMP_NUM_THREADS.
 
     Args:
-        root: where /proc and the control groups are looked for.
+        root: the folder to find /proc and the control groups in.
 
     Raises:
         UserError: ADAEDL_THREADS is not a whole number from 1 to 256.
@@ -80,10 +80,10 @@ def usable_threads(environment: Mapping[str, str] = os.environ, root: Path = Pat
 
 
 def threads_in_use() -> Threads:
-    """Return the number of threads that torch uses, or will use once it is imported, and what limits it.
+    """Return the number of threads that torch uses, or will use once imported, and what limits it.
 
     Raises:
-        UserError: as `usable_threads`, where `prepare_threads` was not called.
+        UserError: as `usable_threads`, if `prepare_threads` was not called.
     """
     chosen = _State.prepared or usable_threads()
     ask = getattr(sys.modules.get("torch"), "get_num_threads", None)  # torch may be half imported
@@ -95,8 +95,9 @@ def threads_in_use() -> Threads:
 def prepare_threads() -> Threads:
     """Make the libraries that are imported later use `usable_threads` threads, and return them.
 
-    Only what they do not see by themselves is set, a quota or a setting: they know the cores, and some count
-    those better, leaving out a core's second hardware thread. What the user has set stays.
+    Only limits that libraries cannot see themselves are set, a quota or a setting. They know the cores, and
+    some count them better by leaving out second hardware threads. Variables set by the user keep their
+    values.
 
     Raises:
         UserError: as `usable_threads`.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Remakes every recorded race of the page, with the commands that index.json lists.
-# Run it on a quiet machine: the times in these files are what the page plays.
+# Records every recorded race of the page again, with the commands in index.json.
+# Run it on a quiet machine: the page replays the times in these files.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python - <<'PY' | while read -r command; do
@@ -14,7 +14,7 @@ PY
 done
 python -m components.recordings >&2
 
-# The sweep that the Sweep page shows first, and when and where it was measured.
+# The sweep that the Sweep page shows first, with when and where it was measured.
 rm -f assets/examples/sweep/sweep.csv
 python -m adaedl sweep --count 1 --temperatures 0,0.7,1.0,1.3,1.7 --max-new-tokens 48 \
   --lanes autoregressive,fixed:k=2,fixed:k=4,adaedl,adaedl:threshold=0.2,score_temperature=1.0,max_confidence,svip,margin,heuristic,confidence,bandit,throughput \

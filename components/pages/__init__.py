@@ -1,1 +1,1 @@
-"""The page: one file a tab, and `page`, which puts them together."""
+"""The page: one file per tab, and `page`, which combines them."""

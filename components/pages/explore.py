@@ -1,4 +1,4 @@
-"""The Explore page: record a prompt once, then every slider answers in the browser (assets/js/explore)."""
+"""The Explore page: record a prompt once; then every slider responds in the browser (assets/js/explore)."""
 
 import json
 import logging
@@ -29,14 +29,14 @@ from components.serving.recording_execution import recorded_parts
 from components.settings.hosting import host
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
-TOKENS = 128  # of a recording, where the host allows as many
+TOKENS = 128  # of a recording, if the host allows as many
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class ExploreSession(Session):
-    """What one visitor's Explore has made."""
+    """What one visitor has made on Explore."""
 
     recording: Recording | None = None
 
@@ -45,9 +45,9 @@ class ExploreWork:
     """A recording or a measurement as a job (components/serving/jobs.py), or an opened file.
 
     Args:
-        inputs: the values of the controls, which a page that is loaded anew is given.
-        before: whose recording is kept until there is a new one.
-        make: does the work, filling in `explored` or `measured`, and tells how far it is in words.
+        inputs: the values of the controls, to restore them after a reload.
+        before: the work whose recording is kept until there is a new one.
+        make: does the work, sets `explored` or `measured`, and yields words about its progress.
 
     Attributes:
         explored: the value of the drawing, "" where there is no recording; `before` is what it was when the
@@ -77,7 +77,7 @@ class ExploreWork:
         return sys.getsizeof(self.explored) + sys.getsizeof(self.measured) + self._asked_bytes
 
     def stop(self) -> None:
-        """End it within a round."""
+        """End the work within a round."""
         self.session.stop_requested = True
 
     def run(self) -> Iterator[RaceUpdate]:
@@ -335,11 +335,11 @@ def make_recording(
     """Record into `session.recording`, yielding words for the status line. Close it to free the device.
 
     Raises:
-        UserError: the settings will not do, or the pair cannot be loaded.
+        UserError: the settings are invalid, or the pair cannot be loaded.
     """
     request = settings.check()
     session.recording = None
-    # The target writes the text twice, and the drafts from every position take about as long again.
+    # The target writes the text twice, and drafting from every position takes about as long again.
     turn = models.take_turn(work=3 * settings.max_new_tokens, visitor=session.visitor or id(session))
     try:
         pair = yield from wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested)
@@ -369,7 +369,7 @@ def read_request(request: str) -> tuple[RaceSettings, str]:
     the id of the recording that it is compared with.
 
     Raises:
-        UserError: there is no setting that can be measured, or it is not such a request.
+        UserError: there is no setting that can be measured, or this is not such a request.
     """
     if not request:
         raise UserError(

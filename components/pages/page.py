@@ -21,7 +21,7 @@ from components.serving.models_state import ModelsState
 def build_page(models: ModelsState) -> gr.Blocks:
     """Build the page, ready to launch. This loads nothing."""
     with Page(title="AdaEDL live", analytics_enabled=False, delete_cache=(300, 900)) as page:
-        # Out of the tabs, which the browser draws when they are opened.
+        # Outside the tabs, which the browser draws only when they are opened.
         jobs = {name: kept_job(name) for name in ("race", "explore", "sweep")}
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with _tab("race"):

@@ -28,7 +28,7 @@ from components.serving.race_session import RaceUpdate, Session, play
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
 
-TRACE_BYTES = 4  # of memory that a trace takes for each byte of its lines; 3.3 were measured
+TRACE_BYTES = 4  # bytes of memory per byte of a trace's lines; 3.3 were measured
 FAILED = UserError("The race failed; try again. The server log has the reason.")
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class RaceWork:
         return self.feed.size * (1 + (TRACE_BYTES if self.session.trace else 0))
 
     def stop(self) -> None:
-        """End it within a round."""
+        """End the race within a round."""
         self.session.stop_requested = True
 
     def run(self) -> Iterator[RaceUpdate]:
@@ -89,7 +89,7 @@ def race_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
     """Build the race page's parts, inside a tab. This loads nothing.
 
     Args:
-        job: which race the tab has (`kept_job`).
+        job: identifies the tab's race (`kept_job`).
     """
     with gr.Row(elem_id="introduction"):
         gr.Markdown(text("page.introduction"))
@@ -247,7 +247,7 @@ def _wire_open(controls: Controls, player: gr.HTML) -> None:
                 )
         except UserError as error:
             return {controls.status: say_error(error)}
-        compute_metrics(trace)  # what is shown is computed, whatever the file says
+        compute_metrics(trace)  # computed here, whatever the file says
         feed = RaceFeed(trace, live=False)
         feed.end()
         words = say(

@@ -82,8 +82,8 @@ class SweepWork:
     """A sweep as a job (components/serving/jobs.py), or the rows of a file.
 
     Args:
-        inputs: the values of the controls, which a page that is loaded anew is given.
-        before: whose rows are kept until there are new ones, and gone on with where that is asked for.
+        inputs: the values of the controls, to restore them after a reload.
+        before: the work whose rows are kept until there are new ones, and which Continue resumes.
     """
 
     grace_s = SWEEP_GRACE_S
@@ -118,7 +118,7 @@ class SweepWork:
         return int(self.rows.memory_usage(deep=True).sum()) + self._asked_bytes
 
     def stop(self) -> None:
-        """End it within a round."""
+        """End the sweep within a round."""
         self.session.stop_requested = True
 
     def run(self) -> Iterator[SweepUpdate]:
@@ -147,7 +147,7 @@ class SweepWork:
         finally:
             if session.rows.empty:
                 session.rows = kept
-            session.race = Session()  # whose last trace nobody needs
+            session.race = Session()  # nobody needs its last trace
         yield last
 
 
@@ -391,7 +391,7 @@ def _wire_files(
 def _settings_in(rows: pd.DataFrame) -> tuple:
     """Return the values of the inputs with which an opened sweep was run, as far as its rows tell."""
     built_in = rows[rows["kind"].isin(list(PROMPT_SETS))]
-    prompts = (gr.skip(), gr.skip(), gr.skip())  # the texts of a list are not in the file
+    prompts = (gr.skip(), gr.skip(), gr.skip())  # the file does not have the texts of a list
     if not built_in.empty:
         count = min(int(built_in["prompt"].max()), max(map(len, PROMPT_SETS.values())))
         prompts = (list(dict.fromkeys(built_in["kind"])), count, "")
@@ -413,7 +413,7 @@ def _rows_to_go_on_with(
     in a turn of its own; yields words for the status line meanwhile.
 
     Raises:
-        UserError: the rows are of another sweep, pair or device; or the pair cannot be loaded.
+        UserError: the rows belong to another sweep, pair or device; or the pair cannot be loaded.
     """
     pair = models.pair if models.pair and models.pair.name == name else None
     if pair is None:

@@ -46,8 +46,8 @@ class Controls:
     stop: gr.Button
     share: gr.Button
     open_trace: gr.UploadButton
-    status: gr.HTML  # what is going on, in one line
-    link: gr.HTML  # what became of Share; holds whether a link's race waits for a click
+    status: gr.HTML  # the progress, in one line
+    link: gr.HTML  # the outcome of Share; also whether a link's race waits for a click
 
     @staticmethod
     def read(prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p) -> RaceSettings:
@@ -141,7 +141,7 @@ def controls_view(default_pair: str) -> Controls:
                 )
             link = browser_part("shared", "", module="share")
             rule, top_k, top_p, seed, tokens = _advanced(defaults(default_pair).max_new_tokens)
-    # The menu hands its prompt over within the browser.
+    # The menu passes its prompt within the browser.
     examples.input(
         None, examples, prompt, js="(chosen) => chosen", show_progress="hidden", api_visibility="private"
     )
@@ -170,7 +170,7 @@ def _advanced(new_tokens: int) -> tuple[gr.components.Component, ...]:
 
 
 def seed_field(**layout) -> gr.Textbox:
-    """Return a field for a seed, for `read_seed`: a text, because a number field rounds above 2^53."""
+    """Build a field for a seed, for `read_seed`: a text field, because a number field rounds above 2^53."""
     label = text("page.seed")
     return unchecked(gr.Textbox(str(DEFAULTS.seed), label=label, max_lines=1, **layout))
 

@@ -1,6 +1,6 @@
 """The page's colours: Okabe and Ito's, which people with any kind of colour vision can tell apart.
 
-Figures need them in Python and the strips in CSS, so the CSS variables are made from the same names.
+Figures need them in Python and the strips in CSS, so the CSS variables are generated from the same names.
 """
 
 import gradio as gr

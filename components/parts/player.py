@@ -16,8 +16,8 @@ import gradio as gr
 from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.parts.assets import load_module
 
-WINDOW = 50_000  # characters that a value may have, and more where the last updates are large
-KEPT = 8  # updates that it holds at least, so that a browser may skip all of them but the last
+WINDOW = 50_000  # characters of a value; more if the last updates are large
+KEPT = 8  # the fewest updates in a value, so that a browser may skip all but the last
 
 
 class RaceFeed:
@@ -65,14 +65,14 @@ class RaceFeed:
         self.token_bytes_told: set[str] = set()
         self.differences_told: set[int] = set()
         self._first = 0  # of the window
-        self._updates: list[int] = []  # how many lines there were at each
+        self._updates: list[int] = []  # the number of lines at each
         self._lock = threading.RLock()
         self._ended = False
         self._add({"trace": header, "live": live, "seed": str(trace.seed), "most_bytes": MAX_TRACE_BYTES})
 
     @property
     def text(self) -> str:
-        """All lines, for a browser that has none."""
+        """Return all lines, for a browser that has none."""
         with self._lock:
             return self._value(0)
 
@@ -84,7 +84,7 @@ class RaceFeed:
             value = self._value(self._first)
             if len(value) > WINDOW and len(self._updates) > KEPT:
                 end = self._value(self._updates[-KEPT - 1])
-                if len(value) > 3 * len(end):  # what is kept is sent once more, so seldom
+                if len(value) > 3 * len(end):  # seldom, because the kept part is sent again
                     self._first, value = self._updates[-KEPT - 1], end
             return value
 
@@ -151,7 +151,7 @@ def _text_entry(number: int, told: str, text: str) -> dict:
 
 def _pieces_entry(number: int, told: list[str], pieces: list[str]) -> dict:
     same = len(told)
-    while pieces[:same] != told[:same]:  # only the last few change
+    while pieces[:same] != told[:same]:  # only the last few pieces change
         same -= 1
     return {"lane": number, "drop": len(told) - same, "pieces": pieces[same:]}
 
@@ -161,5 +161,5 @@ def _line(entry: dict) -> str:
 
 
 def _harmless(text: str) -> str:
-    # No < ever leaves the server as such, so that this text is harmless even where it is read as HTML.
+    # The server never sends a literal <, so this text is harmless even if it is parsed as HTML.
     return text.replace("<", "\\u003c")

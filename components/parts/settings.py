@@ -12,7 +12,7 @@ from adaedl.request import NOISE_VERSION, RaceRequest, Sampling
 from adaedl.stopping import split_specs
 from components.settings.hosting import host
 
-MAX_LANES = 6  # of a race that is run here; the page opens traces of as many lanes as the engine runs
+MAX_LANES = 6  # of a race on the page; opened traces may have as many as the engine runs
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class RaceSettings:
 
     @classmethod
     def from_query(cls, query: str, default: "RaceSettings") -> "RaceSettings | None":
-        """The settings of a shared link as a query, unchecked (assets/js/share.js reads the link); what it
-        leaves out is as in `default`. None where it holds no setting at all.
+        """Return the settings of a shared link's query, unchecked (assets/js/share.js reads the link).
+        Settings that it leaves out are taken from `default`. None if it has no setting at all.
 
         Raises:
             UserError: the link is damaged.
@@ -86,7 +86,7 @@ class RaceSettings:
 
 
 def draws_other_noise(settings: RaceSettings, query: str) -> bool:
-    """Return whether the race of a shared link writes another text here than it did where the link was made,
+    """Return whether the race of a shared link writes a different text here than where the link was made,
     because the random numbers of the shared noise have changed since."""
     made_with = parse_qs(query.lstrip("?")).get("noise", ["1"])[-1]
     return (
@@ -97,23 +97,23 @@ def draws_other_noise(settings: RaceSettings, query: str) -> bool:
 
 
 def whole(value):
-    """A number field's value as an int where it is one; the check names whatever else it is."""
+    """Return a number field's value as an int if it is whole; otherwise unchanged, for the check to name."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def read_seed(value):
-    """A seed as an int where it is one; the check names whatever else it is. It travels as a text where a
-    browser has a part in it: JavaScript's numbers are whole up to 2^53 alone."""
+    """Return a seed as an int if it is one; otherwise unchanged, for the check to name. Browsers send it as
+    text, because JavaScript's integers are exact only up to 2^53."""
     if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,30}\s*", value):
         return int(value)
     return whole(value)
 
 
 def read_lanes(text: str | None) -> list[str]:
-    """The specs in the value of the lanes editor, a JSON list.
+    """Return the specs in the value of the lanes editor, a JSON list.
 
     Raises:
-        UserError: it is no list of texts.
+        UserError: it is not a list of texts.
     """
     try:
         specs = json.loads(text or "[]")
@@ -125,7 +125,7 @@ def read_lanes(text: str | None) -> list[str]:
 
 
 def _number(text: str):
-    """The number a text holds, or the text, which the check then names."""
+    """Return the number in a text; otherwise the text, for the check to name."""
     for kind in (int, float):
         try:
             return kind(text)

@@ -26,10 +26,10 @@ from components.parts.folders import ASSETS
 from components.parts.texts import in_all_languages, texts
 
 EXAMPLE = ASSETS / "examples" / "sweep" / "sweep.csv"
-MOST_NUMBER = 1e12  # far above anything that is measured; sums of such numbers are numbers still
+MOST_NUMBER = 1e12  # far above any measurement; sums of such numbers stay finite
 NEEDED = [*SETUP, *CELL, "lane", "stopper", "speedup"]
-MOST_KINDS = 50  # of prompts: more cannot be told apart in a figure
-MOST_GROUPS = 6000  # that an interval is computed for
+MOST_KINDS = 50  # of prompts: more cannot be distinguished in a figure
+MOST_GROUPS = 6000  # with an interval each
 
 
 def describe_results(rows: pd.DataFrame, key: str, **values) -> str:
@@ -49,7 +49,7 @@ def describe_results(rows: pd.DataFrame, key: str, **values) -> str:
         "kinds": _records(summarise(rows, by_kind=True)),
         "csv": rows.to_csv(index=False),
     }
-    # No < ever leaves the server as such, so that this text is harmless even where it is read as HTML.
+    # The server never sends a literal <, so this text is harmless even if it is parsed as HTML.
     return json.dumps(told, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

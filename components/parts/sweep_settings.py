@@ -33,12 +33,12 @@ class SweepSettings:
         """Return the grid to run on the pair of that name.
 
         Raises:
-            UserError: naming the value that will not do, and what would.
+            UserError: naming the invalid value and what would be valid.
         """
         prompts = self._prompts()
         temperatures = read_numbers("temperatures", _line("temperatures", self.temperatures))
         seeds = read_whole_numbers("seeds", _line("seeds", self.seeds))
-        # Before anything is done for each of them.
+        # Before doing anything for each of them.
         _check_runs(max(len(prompts) * len(temperatures) * len(seeds), 1), len(self.lanes))
         grid = Grid(
             prompts,

@@ -40,11 +40,11 @@ class Page(gr.Blocks):
         """Run an event as gr.Blocks does.
 
         Raises:
-            gr.Error: with a sentence, for anything that went wrong.
+            gr.Error: with one sentence, for anything that went wrong.
         """
         event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
-            if iterator is None:  # else the event runs already, and brings no values
+            if iterator is None:  # otherwise the event is running already and has no values
                 check_values(event, inputs)
             return await super().process_api(event, inputs, *arguments, iterator=iterator, **options)
         except gr.Error:
@@ -60,10 +60,10 @@ class Page(gr.Blocks):
 
 
 def check_values(event: BlockFunction, values: list) -> None:
-    """Check that a call brings as many values as its event takes, and files where it takes files.
+    """Check that a call has as many values as its event takes, and files where it takes files.
 
     Raises:
-        UserError: naming the value that is missing, or that is no file.
+        UserError: naming the value that is missing or not a file.
     """
     names = names_of(event)
     if len(values) != len(names):
@@ -117,7 +117,7 @@ async def answer_wrong_parameter(request: Request, error: TypeError) -> JSONResp
     """Answer a call of an endpoint that lacks a named value, or brings an unknown one.
 
     Raises:
-        TypeError: it is about something else.
+        TypeError: the error is about something else.
     """
     if "/call/v2/" in request.url.path:
         if lacking := re.search(r"required argument: (\w+)", str(error)):

@@ -1,4 +1,4 @@
-"""The page's named endpoints, for gradio_client, curl and, where the host asks for it, MCP."""
+"""The page's named endpoints for gradio_client, curl and, if the host enables it, MCP."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,15 +16,15 @@ from components.serving.race_session import Session, play
 
 
 def add_api(models: ModelsState) -> None:
-    """Add /race and /pairs to the page that is being built."""
+    """Add /race and /pairs to the page under construction."""
     default = defaults(models.default)
 
     def pairs() -> list[dict]:
-        """The pairs of a target and a draft model that can be named.
+        """List the pairs of a target and a draft model that a race can name.
 
         Returns:
-            For each: name, target, draft, memory it needs in GiB, whether it is gated, a line about it, and
-            whether it is loaded now.
+            For each pair: name, target, draft, memory needed in GiB, whether it is gated, a one-line
+                description, and whether it is loaded now.
         """
         return describe_pairs(models)
 
@@ -43,21 +43,21 @@ def add_api(models: ModelsState) -> None:
         """Race several stopping rules of speculative decoding on one prompt, streaming.
 
         Args:
-            prompt: what the models answer.
+            prompt: the text that the models answer.
             lanes: stoppers with their settings, such as autoregressive,fixed:k=4,adaedl:threshold=0.5.
             temperature: 0 is argmax.
             max_new_tokens: for each lane.
-            seed: of the noise, a whole number from 0 to 2^63 − 1 or its digits as a text; under shared_noise
-                the text depends on prompt and seed alone.
+            seed: of the noise, a whole number from 0 to 2^63 − 1 or its digits as text; under shared_noise
+                the text depends only on prompt and seed.
             verification: shared_noise (all lanes write the same text) or speculative; both are exact.
             top_k: 0 switches it off.
             top_p: 1 switches it off.
-            pair: a name that /pairs lists, or two Hub models that share a tokenizer, target:draft.
+            pair: a name from /pairs, or two Hub models that share a tokenizer, target:draft.
 
         Returns:
             {"state", "lanes": [{"label", "text", "metrics"}]} a few times a second; state is waiting, racing
-            or finished. While it is waiting, "seconds_to_wait" is there too, None until it is known. The last
-            one has "trace": the whole race, which the page opens.
+                or finished. While waiting there is also "seconds_to_wait", None until it is known. The last
+                one has "trace": the whole race, which the page can open.
         """
         session = Session(visitor=request.session_hash if request else None)
         try:

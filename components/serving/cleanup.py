@@ -17,13 +17,13 @@ from starlette.datastructures import Headers
 from components.parts.gradio_internals import replace, require
 from components.serving.jobs import Jobs
 
-MOST_SESSIONS = 300  # of gradio's, those that were used last; visitors' work is not in them, see jobs.py
-SESSION_S = 3600  # without any use
-UPLOAD_S = 900  # as old as whole files become, which gradio itself deletes (`delete_cache` of the page)
+MOST_SESSIONS = 300  # gradio's sessions, the most recently used; visitors' work is in jobs.py instead
+SESSION_S = 3600  # without use
+UPLOAD_S = 900  # the age at which gradio itself deletes complete files (`delete_cache` of the page)
 EVERY_S = 60
-MOST_FILES = 4  # that one upload may bring
+MOST_FILES = 4  # per upload
 
-_begun: dict[str, float] = {}  # files of uploads under their first names, and since when they are there
+_begun: dict[str, float] = {}  # uploading files by their temporary names, with the time of their first byte
 
 
 def cleaning(jobs: Jobs) -> Callable[[App], AbstractAsyncContextManager]:

@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
     for name in PACKAGES:
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # one that came without its metadata
+        except PackageNotFoundError:  # installed without its metadata
             found[name] = "unknown"
     return found
 

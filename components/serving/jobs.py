@@ -21,10 +21,10 @@ from typing import Protocol
 from components.parts.messages import say
 from components.settings.hosting import on_zero_gpu
 
-# A page that lost its connection is loaded anew within seconds of its return; a tunnel or a change of network
-# takes up to a minute. Most races that nobody comes back to end by themselves in less.
+# A page that lost its connection reloads within seconds of its return; a tunnel or a change of network takes
+# up to a minute. Most abandoned races end by themselves in less.
 GRACE_S = 60
-# A sweep lets others in between any two of its runs, so waiting longer for its visitor costs them little.
+# A sweep yields to others between any two of its runs, so waiting longer for its visitor costs them little.
 SWEEP_GRACE_S = 120
 KEPT_S = 3600  # without any use
 SENDING_S = 5  # longest wait for followers to send the last update
@@ -115,7 +115,7 @@ class _Job:
         try:
             while True:
                 with self._changed:
-                    self._taken[me] = seen  # has been sent, since there is time for more
+                    self._taken[me] = seen  # it has been sent, since the follower asks for more
                     self._changed.notify_all()
                     self._wait_for_more_than(seen)
                     seen, update, ended = self.count, self.update, self.ended
@@ -137,8 +137,8 @@ class Jobs:
     """All jobs of the process by id, the most recently used one last.
 
     Args:
-        most_bytes: what jobs that have ended may hold together with those under way. Where it is more, those
-            that have not been used for longest are forgotten, but none that is under way or followed.
+        most_bytes: the memory for ended and running jobs together. Above it, the least recently used jobs are
+            deleted, but never one that is running or followed.
     """
 
     def __init__(self, most_bytes: int):
@@ -205,7 +205,7 @@ class Jobs:
             job.work.stop()
 
     def forget(self, name: object) -> None:
-        """Let go of a job that no tab can ask for any more, once it has ended."""
+        """Delete a job that no tab can ask for any more, once it has ended."""
         job = self._job(name)
         if job:
             job.forgotten = True

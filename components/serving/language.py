@@ -36,7 +36,7 @@ class ChineseBrowsers:
         async def send_corrected(message: Message) -> None:
             nonlocal start
             if message["type"] == "http.response.start" and _is_page(message):
-                start = message  # kept until the length of what follows is known
+                start = message  # held back until the body's length is known
                 return
             if start:
                 if not message.get("more_body"):

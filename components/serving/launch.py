@@ -38,7 +38,7 @@ def launch(page: gr.Blocks, models: ModelsState, **options) -> tuple:
     cleanup.keep_no_values()
     require(gr.Blocks, "process_api")  # which Page overrides
     return page.queue(max_size=100).launch(
-        max_threads=128,  # whoever waits for the device holds one, asleep
+        max_threads=128,  # each visitor waiting for the device holds one, asleep
         theme=theme(),
         css=css_variables(),
         css_paths=sorted(assets.ASSETS.glob("*.css")),

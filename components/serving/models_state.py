@@ -27,7 +27,7 @@ from components.settings.hosting import host, on_zero_gpu
 
 MAX_WAITING = 60
 MAX_DOWNLOADS = 10  # one at a time
-RETRY_S = 30  # between two tries to load the host's pair
+RETRY_S = 30  # between two attempts to load the host's pair
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +48,11 @@ class Turn:
         self._models = models
         self.work = work
         self.visitor = visitor
-        self.began: float | None = None  # when it got the device, then when its work began
+        self.began: float | None = None  # when it got the device; later, when its work began
 
     @property
     def ahead(self) -> int:
-        """How many races come before this one."""
+        """Return how many races come before this one."""
         with self._models._changed:
             return self._models._turns.index(self)
 
@@ -90,7 +90,7 @@ class Turn:
             self._models._seconds_per_token = pace if known is None else 0.7 * known + 0.3 * pace
 
     def leave(self) -> None:
-        """Give the device, or the place in the queue, to the next."""
+        """Pass the device, or the place in the queue, to the next turn."""
         with self._models._changed:
             if self in self._models._turns:
                 self._models._turns.remove(self)
@@ -101,11 +101,12 @@ class ModelsState:
     """The pair on the device, and who may use it.
 
     Args:
-        default: the pair that the host chose. It alone may be a folder of the host's.
+        default: the pair that the host chose. Only this pair may be a folder of the host.
 
     Attributes:
-        jobs: what visitors have under way, and what came of it.
-        failed_at: when loading the host's pair last failed; None where it did not, or no longer does.
+        jobs: visitors' running jobs and their results.
+        failed_at: when loading the host's pair last failed; None if it has not failed, or has been loaded
+            since.
     """
 
     def __init__(self, default: str):
@@ -127,11 +128,11 @@ class ModelsState:
         comes after everyone who has fewer.
 
         Args:
-            work: the tokens that will be written, all lanes together.
-            visitor: whose it is; None is a visitor like no other.
+            work: the tokens to be written, all lanes together.
+            visitor: who owns the turn; None is a visitor of its own.
 
         Raises:
-            UserError: too many wait already.
+            UserError: the queue is full.
         """
         turn = Turn(self, work, object() if visitor is None else visitor)
         with self._changed:
@@ -156,7 +157,7 @@ class ModelsState:
 
     @property
     def in_queue(self) -> tuple[int, int]:
-        """How many races have the device, and how many wait for it."""
+        """Return how many races have the device, and how many wait for it."""
         with self._changed:
             running = min(len(self._turns), self._at_once)
             return running, len(self._turns) - running
@@ -243,7 +244,7 @@ class ModelsState:
         with suppress(UserError):
             self._load(self.default)
         if self.pair or host().pair or self.default == DEFAULT_PAIR:
-            return  # where there is none, the state says what is wrong with the host's own choice
+            return  # if there is none, the state says what is wrong with the host's own pair
         log.warning("%s; %s is loaded instead", self.state.sentence, DEFAULT_PAIR)
         with suppress(UserError):
             self._load(DEFAULT_PAIR)
@@ -273,7 +274,7 @@ class ModelsState:
             self.pair, self.failed_at = pair, None
             self.state = _ready(pair)
             return pair
-        # Out of the except clause: the error there keeps all that had been read.
+        # Outside the except clause, where the error would keep everything read so far in memory.
         if self.pair:
             self.state = _ready(self.pair)
         elif name in (self.default, DEFAULT_PAIR):
@@ -286,7 +287,7 @@ class ModelsState:
 
     def _make_room(self) -> None:
         if self.pair and self.pair.device.type != "cpu":
-            self.pair = None  # two pairs seldom fit on an accelerator
+            self.pair = None  # two pairs seldom fit on one accelerator
 
     def _waiting(self) -> LoadState:
         return LoadState("waiting", Sentence("the models will load shortly"))

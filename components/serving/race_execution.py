@@ -13,7 +13,7 @@ from components.serving.models_state import ModelsState
 from components.serving.zero_gpu import START_S, Quota, gpu_task, race_duration
 from components.settings.hosting import host
 
-MARGIN_S = 3  # ZeroGPU kills what takes longer than it said; a race that is ended here is kept
+MARGIN_S = 3  # ZeroGPU kills tasks that exceed their time; a race that ends itself before is kept
 UPDATE_S = 0.08  # a dozen updates a second, however fast the engine is
 
 
@@ -42,7 +42,7 @@ def play_rounds(running: Iterator, trace: Trace, stopped: Callable[[], bool]) ->
 
 
 class RaceHere:
-    """A race on the device of this process. Its rounds are played in the device's own thread."""
+    """A race on the device of this process. Its rounds run in the device's own thread."""
 
     def __init__(self, models: ModelsState, pair: Pair, request: RaceRequest):
         from adaedl.race import race
@@ -57,14 +57,14 @@ class RaceHere:
         return self.models.on_device(play_rounds, self.running, self.trace, stopped).result()
 
     def close(self) -> None:
-        self.models.on_device(self.running.close).result()  # the texts are whole afterwards
+        self.models.on_device(self.running.close).result()  # afterwards the texts are complete
 
 
 class RaceOnZeroGpu:
     """A race in a fork that has a GPU.
 
-    Its time counts from when the GPU was asked for. Where that is longer ago than a start takes, ZeroGPU had
-    the race wait for a GPU first, which it does not count.
+    Its time counts from the request for the GPU. If that was longer ago than a start takes, the race waited
+    for a GPU first, which ZeroGPU does not count.
     """
 
     def __init__(self, request: RaceRequest, quota: Quota):

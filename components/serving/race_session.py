@@ -66,7 +66,7 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
     Ends within a round of `session.stop_requested`. Close it to free the device at once.
 
     Raises:
-        UserError: the settings will not do, or the pair cannot be loaded.
+        UserError: the settings are invalid, or the pair cannot be loaded.
     """
     request = settings.check()
     session.trace, session.feed, session.turn = None, None, None
@@ -143,10 +143,10 @@ def _updates(waiting: Generator[str, None, Pair | None]) -> Generator[RaceUpdate
 def wait_for_weights(
     models: ModelsState, name: str, stopped: Callable[[], bool]
 ) -> Generator[str, None, None]:
-    """Wait until a pair is on this machine, unless stopped: yields words for the status line.
+    """Wait until a pair is on this machine, unless stopped; yield words for the status line.
 
     Raises:
-        UserError: it cannot be brought.
+        UserError: it cannot be fetched.
     """
     told = Sentence("waiting for another download")
 
@@ -164,15 +164,15 @@ def wait_for_weights(
             fetching.result()
     finally:
         if fetching:
-            fetching.cancel()  # where it has not begun
+            fetching.cancel()  # if it has not begun
         fetching = None  # as below
 
 
 def wait_for_pair(
     models: ModelsState, turn: Turn, name: str, stopped: Callable[[], bool]
 ) -> Generator[str, None, Pair | None]:
-    """Wait for a turn and then for its pair: yields words for the status line, and returns the pair, or None
-    where it was stopped.
+    """Wait for a turn and then for its pair, yielding words for the status line; return the pair, or None if
+    stopped.
 
     Raises:
         UserError: the pair cannot be loaded.
@@ -190,7 +190,7 @@ def wait_for_pair(
         turn.begin_work()
         return loading.result()
     finally:
-        loading = None  # its error, where there is one, would hold this frame, and this frame its error
+        loading = None  # its error, if any, would refer to this frame, and this frame to its error
 
 
 def say_queue_position(turn: Turn) -> str:

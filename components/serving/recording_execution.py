@@ -37,7 +37,7 @@ def recorded_parts(
     began, first = time.monotonic(), True
     with closing(parts):
         for told in parts:
-            if first and on_zero_gpu():  # what it waited for a GPU does not count
+            if first and on_zero_gpu():  # waiting for a GPU does not count
                 began = max(began, time.monotonic() - START_S)
             first = False
             yield told

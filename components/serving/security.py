@@ -19,8 +19,8 @@ from adaedl.pairs.presets import PROJECT
 from adaedl.system.cache_folder import cache_dir
 from components.parts.gradio_internals import replace
 
-# gradio's page, and with it gr.HTML, runs scripts that stand in the page and makes functions of text. What is
-# left to forbid is that anything is fetched from, sent to or shown from elsewhere.
+# gradio's page, and so gr.HTML, runs inline scripts and builds functions from text. What the policy can still
+# forbid is fetching from, sending to and embedding other origins.
 POLICY = {
     "default-src": "'self'",
     "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
@@ -36,8 +36,8 @@ POLICY = {
 }
 
 
-# Routes of gradio's that this page has no use for: they keep files that nothing deletes, hand a stranger's
-# video to ffmpeg, edit the app, or tell of others' use of it.
+# gradio routes that this page does not use: they store files that nothing deletes, pass a stranger's video to
+# ffmpeg, edit the app, or reveal how others use it.
 CLOSED = (
     "/gradio_api/process_recording",
     "/gradio_api/vibe-",
@@ -50,9 +50,9 @@ CLOSED = (
 
 
 def route_path(scope: Scope) -> str:
-    """Return the path that the router matches, below the root path of a proxy, in one spelling: lower case,
+    """Return the path that the router matches, below a proxy's root path, in canonical form: lower case,
     single slashes, none at the end."""
-    # The server has decoded it, so %2f is a slash here as it is for the router.
+    # The server has already decoded the path, so %2f is a slash here and for the router.
     path = get_route_path(scope).lower()
     return re.sub(r"[/\\]+", "/", f"/{path}").rstrip("/")
 
@@ -69,8 +69,8 @@ class ClosedRoutes:
         await answer(scope, receive, send)
 
 
-# Bytes of a request's body at the most. A file may have 64 MB; a sweep's table, sent to be made into Parquet,
-# becomes a little longer by being quoted.
+# The most bytes of a request's body. A file may have 64 MB; quoting makes a sweep's table, sent for
+# conversion to Parquet, a little longer.
 LARGEST = {"/gradio_api/upload": 70 * 2**20, "/gradio_api/component_server": MAX_TABLE_BYTES * 4 // 3}
 LARGEST_ELSEWHERE = 2 * 2**20
 
@@ -110,7 +110,7 @@ class BodyLimit:
             await self.app(scope, receive_at_most, send_unless_refused)
         except Exception:
             if taken <= most:
-                raise  # else it is the app's word for a visitor who has left
+                raise  # otherwise the app is reporting a visitor who has left
         if taken > most and not answered:
             await refusal(scope, receive, send)
 
@@ -119,7 +119,7 @@ class SecurityHeaders:
     """ASGI middleware that sets the same headers on every answer, streams included.
 
     Args:
-        on_spaces: the page is shown within huggingface.co, in a frame.
+        on_spaces: the page is shown in a frame within huggingface.co.
     """
 
     def __init__(self, app, on_spaces: bool = False):

@@ -27,7 +27,7 @@ class SweepSession:
     stop_requested: bool = False
 
     def add(self, rows: list) -> None:
-        """Keep the rows of a cell."""
+        """Add the rows of a cell."""
         new = to_frame(rows)
         self.rows = new if self.rows.empty else pd.concat([self.rows, new], ignore_index=True)
 
@@ -72,7 +72,7 @@ def play_sweep(
     """Run the cells of a grid that `session.rows` lacks, add the rows of each, and yield how far the sweep
     is.
 
-    Ends within a round of `session.stop_requested`; the cell that ran then is left out. Close it to free
+    Ends within a round of `session.stop_requested`, without the cell that is running then. Close it to free
     the device at once.
 
     Raises:
@@ -81,7 +81,7 @@ def play_sweep(
     done = cells_in(session.rows)
     left = [(number, cell) for number, cell in enumerate(grid.cells) if cell.key not in done]
     lanes, total = len(grid.lanes), runs_of(grid)
-    runs = total - lanes * len(left)  # that are done
+    runs = total - lanes * len(left)  # done so far
 
     def progress(words: str, **more) -> SweepUpdate:
         seconds = pace.seconds_for(pair, (total - runs) * grid.max_new_tokens)

@@ -18,17 +18,17 @@ from adaedl.pairs.pair import Pair
 from components.settings.hosting import on_zero_gpu
 
 START_S = 15  # to fork, to move the weights, to read the prompt
-TOKEN_S = 0.06  # a token of one lane with all that is recorded of it, on a pair of 7 billion weights
-DRAFT_S = 0.02  # a draft of a recording, where positions draft in turn, by half a billion weights
-MAX_S = 120  # what a visitor of a Space may have at once
-LEAST_S = START_S + 5  # below this, a task ends before it has begun
-FORGET_S = 3600  # when a quota grows again, where a refusal does not say
+TOKEN_S = 0.06  # one token of one lane with everything recorded about it, on a pair of 7 billion weights
+DRAFT_S = 0.02  # one draft of a recording whose positions draft one after another, by half a billion weights
+MAX_S = 120  # the most that one visitor of a Space gets at once
+LEAST_S = START_S + 5  # with less, a task would end before it starts
+FORGET_S = 3600  # when a quota grows again, if a refusal does not say
 
-_lent: Pair | None = None  # what a fork inherits
+_lent: Pair | None = None  # inherited by forks
 
 
 if on_zero_gpu():
-    import spaces  # before anything reaches for CUDA: it stands in for it
+    import spaces  # before anything uses CUDA, which it emulates
 
 
 def lend(pair: Pair) -> None:
@@ -39,11 +39,11 @@ def lend(pair: Pair) -> None:
 
 @dataclass
 class Quota:
-    """What ZeroGPU still lends a visitor, as far as its refusals have told.
+    """What is left of a visitor's ZeroGPU quota, as far as ZeroGPU's refusals have said.
 
     Attributes:
-        left_s: seconds left; None where nothing is known.
-        until: when they are no longer all there is (`time.monotonic`).
+        left_s: seconds left; None if nothing is known.
+        until: when more becomes available (`time.monotonic`).
     """
 
     left_s: float | None = None
@@ -56,7 +56,7 @@ class Quota:
         return min(seconds, max(int(self.left_s), LEAST_S))
 
     def learn(self, left_s: float, wait_s: float) -> None:
-        """Remember what a refusal told: the seconds left, and how long until there are more."""
+        """Store what a refusal said: the seconds left, and how long until there are more."""
         self.left_s, self.until = left_s, time.monotonic() + wait_s
 
     def spend(self, seconds: float) -> None:
@@ -67,7 +67,7 @@ class Quota:
 
 @lru_cache(maxsize=300)
 def quota_of(visitor: str) -> Quota:
-    """Return the quota of a visitor: a page's session, or whoever calls the API."""
+    """Return the quota of a visitor: a session of the page, or a caller of the API."""
     return Quota()
 
 
@@ -97,7 +97,7 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
     given, limits the seconds that are asked for, and learns from ZeroGPU's answers.
 
     Args:
-        duration: given the arguments, the seconds to ask for.
+        duration: a function of the arguments that returns the seconds to request.
     """
 
     def decorate(task: Callable[..., Iterator]) -> Callable[..., Iterator]:
@@ -108,7 +108,7 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
                 yield _Refusal(error.sentence.template, error.sentence.values)
 
         work = wraps(task)(work)
-        work.__dict__.pop("__wrapped__")  # its signature is another one
+        work.__dict__.pop("__wrapped__")  # its signature differs
         if on_zero_gpu():
             work = spaces.GPU(duration=lambda seconds, *arguments: seconds)(work)
 
@@ -145,14 +145,15 @@ def _lease(work: Callable, arguments: tuple, quota: Quota) -> Iterator:
             quota.spend(START_S + time.monotonic() - began)
 
 
-# As `spaces` (0.51) writes them in its client.py. On some GPUs it counts more than one second for a second.
+# The wording of `spaces` 0.51 (client.py). On some GPUs it charges more than one second per second.
 EXCEEDED = re.compile(r"quota \((?P<asked>\d+)s requested vs\. (?P<left>-?\d+)s left\)")
 RETRY = re.compile(r"Try again in (?:(?P<days>\d+) days?, )?(?P<h>\d+):(?P<m>\d\d):(?P<s>\d\d)")
 TOO_LONG = "larger than the maximum allowed"
 
 
 def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
-    """Return what to say of an error of `spaces` after `seconds` were asked for; the quota learns from it."""
+    """Return the UserError for an error of `spaces` after `seconds` were requested; the quota learns
+    from it."""
     if TOO_LONG in reason:
         return UserError(
             "ZeroGPU grants no GPU for the {} s that this task needs; request fewer new tokens or run fewer "

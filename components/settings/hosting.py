@@ -12,23 +12,23 @@ from adaedl.errors import UserError
 from adaedl.pairs.presets import DEFAULT_PAIR, DTYPES, largest_that_fits, resolve
 from adaedl.system.cache_folder import cache_dir
 
-# What the drivers of NVIDIA (on Tegra, and under WSL, too) and of AMD put under /dev.
+# Device files of NVIDIA drivers (also on Tegra and under WSL) and of AMD's.
 GPU_DEVICES = ("nvidiactl", "nvidia0", "nvhost-ctrl-gpu", "nvgpu", "dxg", "kfd")
-PREFIX = "ADAEDL_"  # of every name that is read: bare ones, such as CACHE or PAIR, belong to other programs
-MOST_DIGITS = 20  # of a number; Python refuses to read thousands of them
+PREFIX = "ADAEDL_"  # of all names read: bare names such as CACHE or PAIR belong to other programs
+MOST_DIGITS = 20  # of a number; Python refuses numbers with thousands of digits
 
 
 @dataclass(frozen=True)
 class Host:
-    """The host's choices.
+    """The host's settings.
 
     Attributes:
-        pair: the pair that is loaded first, None for the one that fits the device's memory.
-        max_tokens: the most new tokens a visitor may ask for, for each lane.
-        concurrency: races at once. On one device they take turns, so each takes longer.
-        race_seconds: how long a race may hold the device.
-        dtype: what weights are used in, None for the device's own.
-        session_mb: MiB that may be kept of visitors' races, recordings and sweeps, all together.
+        pair: the pair to load first; None for the one that fits the device's memory.
+        max_tokens: the most new tokens per lane that a visitor may request.
+        concurrency: races at once. They take turns on the device, so each takes longer.
+        race_seconds: the time limit of a race.
+        dtype: the dtype of the weights; None for the device's default.
+        session_mb: MiB for the races, recordings and sweeps of all visitors together.
     """
 
     pair: str | None = None
@@ -40,10 +40,10 @@ class Host:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Host":
-        """Return the choices in the environment variables whose names begin with ADAEDL_.
+        """Return the settings in the environment variables whose names start with ADAEDL_.
 
         Raises:
-            UserError: naming the variable whose value will not do, and what would.
+            UserError: naming the variable with an invalid value and what would be valid.
         """
         pair = _value(environment, "PAIR")
         if pair in (None, "auto"):
@@ -68,10 +68,10 @@ class Host:
 
 @cache
 def host() -> Host:
-    """Return the choices of this process's environment, read once.
+    """Return the settings of this process's environment, read once.
 
     Raises:
-        UserError: as `Host.read`, or as `cache_dir`, before anything is loaded.
+        UserError: as `Host.read` or `cache_dir`, before anything is loaded.
     """
     cache_dir()
     return Host.read(os.environ)
@@ -93,7 +93,7 @@ def first_pair() -> str:
     if not torch.cuda.is_available():
         return DEFAULT_PAIR
     memory_gib = torch.cuda.get_device_properties(0).total_memory / 2**30
-    # ZeroGPU moves the weights to a GPU anew for most visitors; a third of it travels in seconds.
+    # ZeroGPU moves the weights to a GPU again for most visitors; a third of its memory moves in seconds.
     return largest_that_fits(memory_gib / 3 if on_zero_gpu() else memory_gib).name
 
 

@@ -1,8 +1,8 @@
 """llama.cpp's own generation on the same weights: an independent reference for `bench`, where
 llama-cpp-python is installed.
 
-Prompt lookup is the speculative decoding that it comes with. The weights are written as GGUF without a
-tokenizer: tokens go in and come out.
+Prompt lookup is the speculative decoding that llama-cpp-python includes. The weights are written as GGUF
+without a tokenizer: tokens go in and tokens come out.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
 
 PACKAGE = "llama-cpp-python"
-# What llama.cpp holds matrices in for each of our dtypes; its Q8_0 is int8 with a scale for every 32 inputs.
+# llama.cpp's matrix format for each of our dtypes; its Q8_0 is int8 with one scale per 32 inputs.
 FORMATS = {torch.float32: "F32", torch.int8: "Q8_0"}
 
 
@@ -47,7 +47,7 @@ def can_write(model) -> bool:
 
 
 def write_gguf(model, path: Path, kind: str) -> None:
-    """Write a Llama or Qwen2 of transformers in float32 as GGUF, its matrices in one of gguf's formats."""
+    """Write a transformers Llama or Qwen2 in float32 as GGUF, with its matrices in one of gguf's formats."""
     import gguf
     from gguf.quants import quantize
 
@@ -74,7 +74,7 @@ def write_gguf(model, path: Path, kind: str) -> None:
         if key == "lm_head.weight" and config.tie_word_embeddings:
             continue
         if config.model_type == "llama" and (".q_proj." in key or ".k_proj." in key):
-            weight = pair_rotary_rows(weight, head_dim)  # llama.cpp turns neighbours of a Llama's
+            weight = pair_rotary_rows(weight, head_dim)  # llama.cpp rotates neighbouring rows of a Llama
         stored = wanted if weight.dim() == 2 and weight.shape[1] % block == 0 else plain
         array = quantize(np.ascontiguousarray(weight.numpy()), stored)
         writer.add_tensor(names.get_name(key, (".weight", ".bias")), array, raw_dtype=stored)
@@ -88,14 +88,14 @@ class LlamaCpp:
     """A pair's target in llama.cpp, at its defaults except for the number of threads, which is torch's."""
 
     def __init__(self, pair: Pair, target, capacity: int):
-        """`target` is the pair's own as `reference.target_model` gives it; `capacity` is how many tokens a
-        prompt and what is written after it may have.
+        """Load the target. `target` is the pair's model from `peers.transformers.target_model`; `capacity` is
+        the most tokens of a prompt and its answer together.
 
         Raises:
             UserError: the target's weights cannot be found, or llama.cpp does not load them.
         """
         self.eos_ids = pair.eos_ids
-        if pair.dtype == torch.int8:  # llama.cpp rounds in its own way
+        if pair.dtype == torch.int8:  # llama.cpp quantises in its own way
             target = reference.target_model(pair, rounded=False)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model.gguf")
@@ -116,7 +116,7 @@ class LlamaCpp:
         first token comes out, as in `reference.generate`.
 
         Args:
-            lookup: draft by prompt lookup, `drafts` tokens a round or as many as is its default.
+            lookup: draft by prompt lookup, `drafts` tokens per round (None: its default).
         """
         from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
 
@@ -156,7 +156,7 @@ def _load(path: Path, capacity: int):
             n_threads=threads,
             n_threads_batch=threads,
             logits_all=True,  # which drafting needs
-            use_mmap=False,  # so that the file can go
+            use_mmap=False,  # so that the file can be deleted
             verbose=False,
         )
     except Exception as error:  # whatever a library of C++ raises

@@ -1,4 +1,4 @@
-"""transformers' own generation on the same weights: what `check` compares with and `bench` races against."""
+"""transformers' own generation on the same weights, which `check` compares with and `bench` measures."""
 
 import copy
 import time
@@ -75,8 +75,8 @@ def generate(
 ) -> tuple[list[int], DecodingWork]:
     """Return what transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
 
-    The clock runs from the first tokens that come out to the last, so that prefill is not in it, just as it
-    is in no lane's.
+    The clock runs from the first tokens that come out to the last, so it excludes the prefill, as every
+    lane's clock does.
 
     Args:
         lookup: draft this many tokens by prompt lookup.
