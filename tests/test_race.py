@@ -292,7 +292,7 @@ def test_a_request_refuses_what_no_race_can_be_made_of():
         ({"prompt": " "}, "prompt is empty"),
         ({"lanes": ["nobody"]}, "no stopper 'nobody'"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
-        ({"verification": "trust"}, "no verification 'trust'"),
+        ({"verification": "trust"}, "no verification rule 'trust'"),
     ):
         with pytest.raises(UserError, match=said):
             RaceRequest(**{"prompt": PROMPT, "lanes": LANES, "sampling": Sampling(), **changes})
