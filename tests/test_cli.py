@@ -164,7 +164,7 @@ BAD = {
     "one token to bench": (["bench", "--max-new-tokens", "1"], "max_new_tokens is 1"),
     "no repeats": (["bench", "--repeats", "0"], "repeats is 0"),
     "temperatures to sweep": (["sweep", "--temperatures", "0,abc"], "temperatures is '0,abc'"),
-    "a lane to sweep twice": (["sweep", "--lanes", "adaedl,adaedl"], "lanes has adaedl twice"),
+    "a lane to sweep twice": (["sweep", "--lanes", "adaedl,adaedl"], "lanes lists adaedl twice"),
     "a lane that judges q otherwise than the recording": (
         ["record", PROMPT, "--lanes", "adaedl:score_temperature=1.0"],
         "scores q at temperature 1, but this recording has scores at the default temperature",

@@ -18,7 +18,7 @@ from toys import tiny_pair
 
 from adaedl import race
 from adaedl.cli.main import main
-from adaedl.measure import bench, check
+from adaedl.measure import bench, check, sweep
 from adaedl.measure.check import Measurement
 from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs.token_text import TextStream
@@ -307,7 +307,7 @@ def sweep_arguments(tmp_path) -> list[str]:
 
 def test_a_sweep_that_is_stopped_says_where_it_is_and_goes_on(sweep_arguments, monkeypatch, tmp_path, capsys):
     with monkeypatch.context() as stopping:
-        signal_after(stopping, __import__("adaedl.measure.sweep").sweep, "append_csv", 1, signal.SIGTERM)
+        signal_after(stopping, sweep, "append_csv", 1, signal.SIGTERM)
         assert main(sweep_arguments) == 143
     assert f"{tmp_path / 's.csv'} has 1 of 2 cells; --resume goes on with it." in capsys.readouterr().err
     assert main([*sweep_arguments, "--resume"]) == 0

@@ -321,7 +321,7 @@ def test_built_in_prompts_take_the_kinds_in_turn():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: small_grid(lanes=("adaedl", "adaedl:gamma=0.2")), "lanes has adaedl twice"),
+        (lambda: small_grid(lanes=("adaedl", "adaedl:gamma=0.2")), "lanes lists adaedl twice"),
         (lambda: small_grid(lanes=()), "no lanes"),
         (lambda: small_grid(lanes=("oracle",)), "only be replayed"),
         (lambda: small_grid(lanes=tuple(f"fixed:k={k}" for k in range(1, 14))), "14 lanes .* at most 12"),

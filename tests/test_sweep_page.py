@@ -72,7 +72,7 @@ def swept(models) -> pd.DataFrame:
         ({"temperatures": ""}, "no temperatures"),
         ({"temperatures": "nan"}, "temperature is nan"),
         ({"seeds": "1.5"}, "seeds is '1.5'; write whole numbers"),
-        ({"lanes": ["adaedl", "adaedl"]}, "lanes has adaedl twice"),
+        ({"lanes": ["adaedl", "adaedl"]}, "lanes lists adaedl twice"),
         ({"lanes": ["teleport"]}, "teleport"),
         ({"listed": "w1 w2\n" * 180_000}, "has 1.0 MB; at most 512 KB"),
         ({"listed": "".join(f"w{n}\n" for n in range(900))}, "5,400 runs .* at most 400"),

@@ -86,13 +86,13 @@ def bench_pair(args: argparse.Namespace) -> int:
     from adaedl.measure import bench as benches
 
     prompts = list(BENCH_PROMPTS) if args.prompts is None else read_prompts(args.prompts)
-    temperatures = benches.TEMPERATURES
+    temperatures = [*benches.TEMPERATURES]
     if args.quick:
-        prompts, temperatures = prompts[:2], (0.7,)
+        prompts, temperatures = prompts[:2], [0.7]
     if args.temperatures is not None:
         temperatures = read_numbers("temperatures", args.temperatures)
     lanes = list(benches.LANES) if args.lanes is None else split_specs(args.lanes)
-    benches.check_bench(prompts, lanes, list(temperatures), args.max_new_tokens, args.repeats, args.seed)
+    benches.check_bench(prompts, lanes, temperatures, args.max_new_tokens, args.repeats, args.seed)
 
     pair = load(args)
     result: dict = {}
@@ -101,7 +101,7 @@ def bench_pair(args: argparse.Namespace) -> int:
             pair,
             prompts,
             lanes,
-            list(temperatures),
+            temperatures,
             max_new_tokens=args.max_new_tokens,
             repeats=args.repeats,
             seed=args.seed,

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     pair = load(args)
     print(describe_pair(pair))
-    measured = []
+    measured: list[checks.Measurement] = []
     prompts = list(BENCH_PROMPTS[: args.prompts_count])
     with keeping_results(lambda: measured) as stopped:
         for measurement in checks.check(

@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 from adaedl.cli.common import add_lanes_option, add_text_options, finish, keeping_results, load
 from adaedl.cli.inputs import read_prompt
@@ -64,7 +66,7 @@ def play(pair, trace) -> None:
     total = len(trace.lanes) * trace.max_new_tokens
     with (
         interrupts.held(),  # between two rounds, so that the trace is whole
-        closing(race(pair, trace)) as rounds,
+        closing(cast(Generator, race(pair, trace))) as rounds,
         tqdm(total=total, desc="racing", unit="token", leave=False, file=sys.stderr) as bar,
     ):
         for _, played in rounds:

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         pair = load(args)
         machine = f"{device_name(pair.device)}, {cores_words()}"
         check_same_machine(args.folder, machine)
-        frames = []
+        frames: list = []
         for name, grid in grids.items():
             csv = args.folder / name
             done = sweeps.open_csv(csv, grid, sweeps.setup_of(pair), resume=True)
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{csv} has what has run; the same command goes on with it.", file=sys.stderr)
                 return stopped.status
             frames.append(sweeps.rows_within(sweeps.read_rows(csv), grid))
-    write_text(args.folder / "study.md", studies.report(*frames, machine))
+    write_text(args.folder / "study.md", studies.report(frames[0], frames[1], machine))
     print(f"{args.folder / 'study.md'} is written.")
     return 0
 

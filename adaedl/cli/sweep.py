@@ -81,7 +81,7 @@ def read_grid(args: argparse.Namespace):
         print_repeats(split_prompts(listed))
     else:
         prompts = sweeps.built_in_prompts(read_kinds(args.kinds), args.count)
-    temperatures = sweeps.TEMPERATURES
+    temperatures = list(sweeps.TEMPERATURES)
     if args.temperatures is not None:
         temperatures = read_numbers("temperatures", args.temperatures)
     lanes = sweeps.LANES if args.lanes is None else split_specs(args.lanes)

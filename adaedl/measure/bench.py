@@ -503,4 +503,4 @@ def _ratio(numerator: float | None, denominator: float | None) -> float | None:
 
 def _fastest(speeds: dict[str, float | None]) -> str | None:
     known = {lane: speed for lane, speed in speeds.items() if speed is not None}
-    return max(known, key=known.get) if known else None
+    return max(known, key=known.__getitem__) if known else None

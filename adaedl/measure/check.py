@@ -183,7 +183,9 @@ def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tens
     ids = _text_ids(pair, trace)
     answer = slice(trace.prompt_tokens - 1, len(ids) - 1)
     cache = pair.target.new_cache(len(ids))
-    p = warp(pair.target.forward(ids, cache).logits[answer], sampling)
+    logits = pair.target.forward(ids, cache).logits
+    assert logits is not None
+    p = warp(logits[answer], sampling)
     row = int(torch.special.entr(p).sum(-1).argmax())
     context = read_prompt(pair, ids[: trace.prompt_tokens + row], 2)
     q = warp(context.session.begin(context.unread, context.features), sampling)

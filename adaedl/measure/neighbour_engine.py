@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
+from typing import IO, Any
 
 from adaedl.errors import UserError
 from adaedl.system.threads import prepare_threads
@@ -25,11 +26,11 @@ from adaedl.system.threads import prepare_threads
 PROJECT = Path(__file__).resolve().parents[2]
 STOP = {"do": "stop"}
 # Ctrl-C reaches every process of a terminal's group; whoever starts such a process ends it.
-APART = (
-    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    if sys.platform == "win32"
-    else {"start_new_session": True}
-)
+APART: dict[str, Any]
+if sys.platform == "win32":
+    APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+else:
+    APART = {"start_new_session": True}
 BUSY = """
 import os, sys, threading
 def end_with_stdin():
@@ -50,7 +51,7 @@ def busy_processes(count: int) -> Iterator[list[subprocess.Popen]]:
         for _ in range(count):
             processes.append(_start([sys.executable, "-c", BUSY]))
         for process in processes:
-            process.stdout.readline()
+            _pipes(process)[1].readline()
         yield processes
     finally:
         for process in processes:
@@ -86,9 +87,10 @@ class Engine:
 
     def _ask(self, order: dict) -> dict:
         try:
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
+            orders, answers = _pipes(self._process)
+            orders.write(json.dumps(order) + "\n")
+            orders.flush()
+            line = answers.readline()
         except BrokenPipeError:
             line = ""
         if not line:
@@ -134,12 +136,20 @@ def _start(command: list[str]) -> subprocess.Popen:
     )
 
 
+def _pipes(process: subprocess.Popen) -> tuple[IO[str], IO[str]]:
+    """Return the standard input and output of a process that `_start` has started."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout
+
+
 def _end(process: subprocess.Popen) -> None:
     process.kill()
     process.wait()
-    process.stdout.close()
+    orders, answers = _pipes(process)
+    answers.close()
     with suppress(BrokenPipeError):  # an order that it did not read
-        process.stdin.close()
+        orders.close()
 
 
 def main() -> None:

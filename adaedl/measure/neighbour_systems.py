@@ -41,10 +41,11 @@ def make_systems(pair: Pair, max_new_tokens: int, seed: int) -> list[System]:
     job = Job(prompt_ids, context, Sampling(TEMPERATURE), max_new_tokens, seed)
     short = Job(prompt_ids, context, job.sampling, min(max_new_tokens, TRANSFORMERS_TOKENS), seed)
     target = reference.target_model(pair)
-    lanes = [
-        System("adaedl", lane, lambda most_s, lane=lane: run_lane(pair, lane, job, most_s=most_s))
-        for lane in (BASELINE, DRAFTING)
-    ]
+
+    def run_lane_for(lane: str, most_s: float) -> DecodingWork:
+        return run_lane(pair, lane, job, most_s=most_s)
+
+    lanes = [System("adaedl", lane, partial(run_lane_for, lane)) for lane in (BASELINE, DRAFTING)]
     generate = partial(run_transformers, pair, target, short)
     return [*lanes, System("transformers_generate", "generate", lambda most_s: generate(most_s=most_s))]
 

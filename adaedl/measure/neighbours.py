@@ -7,10 +7,11 @@ alike. The results are the medians of these ratios over the cycles, with the sma
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from statistics import median
 
 import torch
@@ -83,7 +84,7 @@ def neighbours_in_parts(
     max_new_tokens: int = MAX_NEW_TOKENS,
     repeats: int = 3,
     seed: int = 0,
-) -> Iterator[dict]:
+) -> Generator[dict, None, None]:
     """Measure all systems in one condition per step; yield the results so far after each step.
 
     Args:
@@ -107,13 +108,13 @@ def neighbours_in_parts(
             "{} is not a CPU; choose the device cpu, because the neighbours compete for CPU cores.",
             pair.device,
         )
-    engine = {"pair": name, "dtype": dtype, "max_new_tokens": max_new_tokens, "seed": seed}
+    start_engine = partial(second_engine, pair=name, dtype=dtype, max_new_tokens=max_new_tokens, seed=seed)
     systems = make_systems(pair, max_new_tokens, seed)
     for system in systems:
         measure(system, 0)
     with ExitStack() as processes:
-        neighbour = processes.enter_context(second_engine(**engine))
-        limited = _limited_engine(processes, engine)
+        neighbour = processes.enter_context(start_engine())
+        limited = _limited_engine(processes, start_engine)
         measured = {(condition, system): Measured() for condition in CONDITIONS for system in systems}
         reasons = dict.fromkeys(CONDITIONS) | ({} if isinstance(limited, Engine) else {QUOTA: str(limited)})
         about = _describe(pair, max_new_tokens, repeats, seed, reasons)
@@ -153,13 +154,13 @@ def schedule(conditions: list[str], repeats: int) -> list[tuple[int, str]]:
     return [(cycle, condition) for cycle in range(repeats) for condition in rotated(conditions, cycle)]
 
 
-def _limited_engine(processes: ExitStack, engine: dict) -> Engine | Sentence:
+def _limited_engine(processes: ExitStack, start_engine: Callable) -> Engine | Sentence:
     """Return a second engine under a quota of one core, or why there is none."""
     group = processes.enter_context(group_with_quota(1))
     if group is None:
         return NO_GROUP
     try:
-        return processes.enter_context(second_engine(**engine, group=group))
+        return processes.enter_context(start_engine(group=group))
     except UserError as error:
         return Sentence("not measured: {}", error)
 
@@ -176,6 +177,7 @@ def _measure_in(
     """Measure one system in one condition and add the speed to `measured`."""
     found = measured[condition, system]
     if condition == QUOTA:
+        assert isinstance(limited, Engine)  # else the condition is not measured
         speed, found.threads = limited.measure(number, LEAST_S, MOST_S), limited.threads
     else:
         with ExitStack() as surroundings:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -253,6 +254,7 @@ class ScriptedRunner:
         self.vocab_size, self.hidden_size = runner.vocab_size, runner.hidden_size
         self.max_context, self.path = runner.max_context, runner.path
         self.device, self.dtype = runner.device, runner.dtype
+        self.embeddings = runner.embeddings
 
     def forward(
         self, token_ids: Tensor, cache, logits: str = "all", feature_layers: tuple[int, ...] = ()
@@ -386,10 +388,11 @@ def bench_shape(
 
 def scripted_pair(pair: Pair, script: Script) -> Pair:
     """Return a pair whose models compute as before and then say what the script says."""
+    drafts = cast(IndependentDrafter, pair.drafter).runner
     return replace(
         pair,
         target=ScriptedRunner(pair.target, script.target, script.first),
-        drafter=IndependentDrafter(ScriptedRunner(pair.drafter.runner, script.draft, script.first)),
+        drafter=IndependentDrafter(ScriptedRunner(drafts, script.draft, script.first)),
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from adaedl.measure.sweep import Grid, Prompt
 from adaedl.metrics import BASELINE
-from adaedl.statistics import geometric_mean
+from adaedl.statistics import Mean, geometric_mean
 from adaedl.stopping import Fixed, format_spec
 
 TEMPERATURES = (0.0, 0.3, 0.7, 1.0, 1.3, 1.7)
@@ -133,13 +133,14 @@ def _gains(speedups: pd.DataFrame, lane: str, others: dict[str, str]) -> tuple[p
         column = {name: geometric_mean(part[lane] / part[other]) for name, other in others.items()}
         means[temperature] = {name: 100 * (found.mean - 1) for name, found in column.items()}
         words[temperature] = {
-            name: _with_interval(*(100 * (ratio - 1) for ratio in found), "{:+.1f}", "%")
+            name: _with_interval(Mean(*(100 * (ratio - 1) for ratio in found)), "{:+.1f}", "%")
             for name, found in column.items()
         }
     return pd.DataFrame(means), pd.DataFrame(words)
 
 
-def _with_interval(mean: float, low: float, high: float, form: str, unit: str) -> str:
+def _with_interval(found: Mean, form: str, unit: str) -> str:
+    mean, low, high = found
     interval = f" [{form.format(low)}, {form.format(high)}]" if low == low else ""  # NaN with few prompts
     return f"{form.format(mean)}{unit}{interval}"
 
@@ -197,7 +198,7 @@ def _at_high_temperature(speedups: pd.DataFrame) -> Finding:
     for temperature, part in _temperatures(speedups).items():
         found = {lane: geometric_mean(part[lane]) for lane in lanes}
         means[temperature] = {lane: mean for lane, (mean, *_) in found.items()}
-        words[temperature] = {lane: _with_interval(*mean, "{:.2f}", "×") for lane, mean in found.items()}
+        words[temperature] = {lane: _with_interval(mean, "{:.2f}", "×") for lane, mean in found.items()}
     hot = max(means)
     ours, fixed = means[hot][ADAEDL], {k: means[hot][lane] for k, lane in FIXED.items()}
     slow = [k for k, speedup in fixed.items() if speedup < 1]

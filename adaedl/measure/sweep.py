@@ -19,11 +19,12 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -205,7 +206,7 @@ WHOLE = ["top_k", "max_new_tokens", "noise_version", "prompt", "seed"]
 NUMBERS = ["top_p", "temperature", *(name for name in METRICS if name not in (*TEXTS, *YES_OR_NO))]
 
 
-def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Iterator[list[Row]]:
+def run_sweep(pair: Pair, grid: Grid, done: Iterable[tuple] = ()) -> Generator[list[Row], None, None]:
     """Run every cell of a grid, and yield the rows of each as it is finished, one row a lane.
 
     Close the generator to cancel: between two cells at once, within a cell at the end of a round.
@@ -272,7 +273,7 @@ def rows_of(trace: Trace, grid: Grid, cell: Cell) -> list[Row]:
             seed=cell.seed,
             lane=lane.label,
             stopper=lane.stopper,
-            metrics=lane.metrics,
+            metrics=cast(LaneMetrics, lane.metrics),
         )
         for lane in trace.lanes
     }

@@ -99,8 +99,8 @@ def _group_folders(root: Path) -> Iterator[Path]:
     above it that are visible from here."""
     groups = _cpu_groups(_lines(root / "proc/self/cgroup"))
     mounts: dict[bool, list[tuple[PurePosixPath, Path]]] = {True: [], False: []}
-    for version_2, top, place in _cpu_mounts(_lines(root / "proc/self/mountinfo")):
-        mounts[version_2].append((top, root / place.lstrip("/")))
+    for version_2, top, mounted_at in _cpu_mounts(_lines(root / "proc/self/mountinfo")):
+        mounts[version_2].append((top, root / mounted_at.lstrip("/")))
     for version_2, places in mounts.items():
         for group in groups[version_2]:
             inside = ".." not in group.parts  # seen from a namespace that it has left

@@ -54,21 +54,21 @@ class Output:
         if self._stream is None:
             write_file(self.path, content)
         else:
-            self._write_stream(content)
+            self._write_stream(self._stream, content)
         self.written = True
 
-    def _write_stream(self, content: bytes) -> None:
+    def _write_stream(self, stream: int, content: bytes) -> None:
         rest = memoryview(content)
         try:
             while rest:
-                rest = rest[os.write(self._stream, rest) :]
+                rest = rest[os.write(stream, rest) :]
         except BrokenPipeError as error:
             if not self.is_standard_output:  # whose reader may leave early, such as `head`
                 raise _refusal(self.path, error) from None
         except OSError as error:
             raise _refusal(self.path, error) from None
         finally:
-            os.close(self._stream)
+            os.close(stream)
 
 
 @contextmanager

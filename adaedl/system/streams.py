@@ -4,7 +4,7 @@ done, and a terminal that lacks a letter or a reader that has left must not undo
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
@@ -19,7 +19,8 @@ class LenientStream:
 
     def write(self, text: str) -> int:
         if self.stream is not None and self.error is None:
-            self._attempt(lambda: self._write_lettered(text))
+            stream = self.stream
+            self._attempt(lambda: _write_lettered(stream, text))
         return len(text)
 
     def flush(self) -> None:
@@ -32,14 +33,7 @@ class LenientStream:
     def __getattr__(self, name: str):
         return getattr(self.stream, name)
 
-    def _write_lettered(self, text: str) -> None:
-        try:
-            self.stream.write(text)
-        except UnicodeEncodeError:
-            encoding = self.stream.encoding
-            self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-
-    def _attempt(self, action) -> None:
+    def _attempt(self, action: Callable[[], object]) -> None:
         try:
             action()
         except OSError as error:
@@ -47,10 +41,19 @@ class LenientStream:
             # What is left in its buffer would fail again when Python ends.
             with suppress(OSError, ValueError, AttributeError):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, self.stream.fileno())
+                os.dup2(nowhere, self.fileno())
                 os.close(nowhere)
         except ValueError:  # closed
             self.error = io.UnsupportedOperation()
+
+
+def _write_lettered(stream: TextIO, text: str) -> None:
+    """Write a text, with characters that the stream's encoding lacks as \\uXXXX."""
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 @contextmanager

@@ -36,7 +36,7 @@ PREPARED = "ADAEDL_THREADS_PREPARED"
 class Threads(NamedTuple):
     """A number of threads, and what limits it."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of that name
     limit: Sentence
 
 

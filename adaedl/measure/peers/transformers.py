@@ -6,6 +6,7 @@ from collections import OrderedDict
 from contextlib import ExitStack
 from functools import partial
 from math import inf
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from adaedl.measure.work import DecodingWork
 from adaedl.models.cpu.int8_linear import quantize_model
 from adaedl.models.cuda.graphs import GraphedLlama
+from adaedl.models.drafters.independent import IndependentDrafter
 from adaedl.models.protocol import Runner
 from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs.devices import read_dtype
@@ -40,7 +42,7 @@ def draft_model(pair: Pair, target):
         UserError: its weights cannot be found or loaded.
     """
     if pair.draft_name != pair.target_name:
-        return _plain(pair, pair.drafter.runner, pair.draft_name)
+        return _plain(pair, cast(IndependentDrafter, pair.drafter).runner, pair.draft_name)
     handle = copy.copy(target)
     handle.generation_config = copy.deepcopy(target.generation_config)
     for hooks in ("_forward_hooks", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"):
