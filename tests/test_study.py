@@ -1,11 +1,13 @@
 """The study: its sweep replays every stopper, and each verdict follows from the rows."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from toys import tiny_pair
 
 from adaedl.measure import study
-from adaedl.measure.sweep import Grid, Prompt, run_sweep, to_frame
+from adaedl.measure.sweep import Grid, Prompt, read_rows, run_sweep, to_frame
 
 TEMPERATURES = (0.0, 0.3, 1.0)
 
@@ -144,3 +146,10 @@ def test_a_replayed_cell_holds_q_at_each_score_temperature_among_its_lanes():
     alone = rounds(study.ADAEDL) | rounds(study.SCORED)
     assert rounds(study.ADAEDL, study.SCORED) == alone
     assert alone[study.ADAEDL] != alone[study.SCORED]
+
+
+def test_the_published_study_is_what_its_tables_say():
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    modelled, measured = (read_rows(docs / name) for name in ("study.csv", "study-measured.csv"))
+    machine = (docs / "study-machine.txt").read_text("utf-8").strip()
+    assert (docs / "study.md").read_text("utf-8") == study.report(modelled, measured, machine)
