@@ -291,7 +291,7 @@ def test_a_pair_says_which_of_its_models_are_slow_and_why():
     slow = tiny_pair("independent", target=tiny_llama(hidden_act="relu"))
     assert [str(sentence) for sentence in slow.slow_forwards] == [
         "toy target runs on transformers' own forward pass, which is slower, because its activation is relu; "
-        "the fast forwards know silu, swish, gelu, gelu_new, gelu_pytorch_tanh."
+        "the fast kernels support silu, swish, gelu, gelu_new, gelu_pytorch_tanh."
     ]
     itself = tiny_pair("self", target=tiny_llama(hidden_act="relu"))
     assert len(itself.slow_forwards) == 1

@@ -233,5 +233,5 @@ def test_without_a_home_folder_one_sentence_says_what_to_set():
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    sentence = "There is no home folder to keep models in; set ADAEDL_CACHE and HF_HOME to folders."
+    sentence = "There is no home folder to store models in; set ADAEDL_CACHE and HF_HOME to folders."
     assert ran.stdout.splitlines() == [*3 * [sentence], "/srv/models None", "No $ADAEDL_CACHE/x"]

@@ -46,7 +46,7 @@ class TransformersRunner:
         device: where tokens are given and outputs expected; the model's own where None.
 
     Attributes:
-        reason: why a model on a CPU does not run on the fast forwards, see `families.why_not_packed`.
+        reason: why a model on a CPU does not run on the fast kernels, see `families.why_not_packed`.
 
     Raises:
         UserError: the model's cache cannot be rewound (state-space layers), or it lacks what a runner needs.
