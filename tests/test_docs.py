@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from test_architecture import LAYERS
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), PROJECT / "assets" / "drafter.md"])
@@ -40,6 +41,16 @@ def test_every_file_that_a_page_names_is_there(page):
     for name in re.findall(r"`([\w./-]+)`", prose(page)):
         if name.split("/")[0] in FOLDERS and "/" in name and name not in new:
             assert (PROJECT / name).exists(), f"{page.name} names {name}"
+
+
+def test_the_architecture_page_shows_the_layers_that_the_import_graph_has():
+    page = (PROJECT / "docs" / "architecture.md").read_text("utf-8")
+    [order] = re.findall(r"^    (errors .*?)\n\n", page, re.DOTALL | re.MULTILINE)
+    shown = [set(re.findall(r"[\w/]+", layer)) for layer in order.split("<")]
+    commands = LAYERS[-1]  # which import the whole page
+    names = [{name.removeprefix("adaedl.").replace(".", "/") for name in layer} for layer in LAYERS]
+    assert shown == [layer - {"__main__"} for layer in names[:-1]]
+    assert all(name.startswith("components.") for name in commands)
 
 
 def test_the_changelog_names_the_version():
