@@ -256,7 +256,7 @@ def test_ctrl_c_ends_a_race_with_what_has_run_and_no_traceback(tmp_path):
     trace = Trace.from_json((tmp_path / "r.json").read_bytes())
     assert any(lane.rounds for lane in trace.lanes)
     assert printable(trace.lanes[0].text) in out.decode()
-    assert f"Stopped; {tmp_path / 'r.json'} has what has run." in rest.decode()
+    assert f"Stopped; {tmp_path / 'r.json'} has the results so far." in rest.decode()
 
 
 def test_ctrl_c_ends_a_sweep_with_the_table_of_what_is_done(capsys, monkeypatch, tmp_path):

@@ -295,7 +295,7 @@ def test_the_list_of_pairs_says_what_the_int8_weights_take(tmp_path, capsys):
     assert "int8 weights take" not in capsys.readouterr().out
     packed(save(tmp_path / "model", tiny_llama()))
     assert main(["pairs", "--device", "cpu"]) == 0
-    assert f"int8 weights take 0.0 GB in {int8_folder()}, which may be removed." in capsys.readouterr().out
+    assert f"int8 weights take 0.0 GB in {int8_folder()}, which may be deleted." in capsys.readouterr().out
 
 
 def test_a_small_model_is_not_kept(tmp_path, monkeypatch):

@@ -72,7 +72,7 @@ def test_a_race_that_is_stopped_keeps_whole_rounds(pair, monkeypatch, tmp_path, 
         assert kept.text == pair.decode(kept.token_ids)
         assert kept.metrics.tokens == len(kept.token_ids)
     out, err = capsys.readouterr()
-    assert f"Stopped; {file} has what has run." in err
+    assert f"Stopped; {file} has the results so far." in err
     assert "fixed:k=2:" in out
 
 
@@ -109,7 +109,7 @@ def test_a_race_that_fails_keeps_what_has_run(pair, monkeypatch, tmp_path, capsy
     assert 0 < sum(len(lane.rounds) for lane in trace.lanes) < 9
     out, err = capsys.readouterr()
     assert "error: cpu has too little free memory for this race" in err
-    assert f"Stopped; {file} has what has run." in err
+    assert f"Stopped; {file} has the results so far." in err
     assert "fixed:k=2:" in out
 
 
@@ -132,7 +132,7 @@ def test_a_recording_that_is_stopped_is_the_one_of_the_text_so_far(monkeypatch, 
     for name in ("token_ids", "text", "chains", "texts", "target_p", "target_gap", "prompt_tokens"):
         assert getattr(kept, name) == getattr(shorter, name), name
     assert kept.probed_alike == kept.probed > 0
-    assert f"Stopped; {file} has what has run." in capsys.readouterr().err
+    assert f"Stopped; {file} has the results so far." in capsys.readouterr().err
 
 
 class nothing_but:
@@ -176,7 +176,7 @@ def test_a_bench_that_is_stopped_keeps_what_every_system_ran_and_says_so(
     assert tokens == {(temperature, lane): n for temperature in (0, 0.7) for lane, n in TOKENS.items()}
     assert [row["temperature"] for row in result["summary"]] == [0, 0.7]
     out, err = capsys.readouterr()
-    assert f"Stopped; {file} has what has run." in err
+    assert f"Stopped; {file} has the results so far." in err
     assert "temperature 0.7" in out
 
 
@@ -309,7 +309,7 @@ def test_a_sweep_that_is_stopped_says_where_it_is_and_goes_on(sweep_arguments, m
     with monkeypatch.context() as stopping:
         signal_after(stopping, sweep, "append_csv", 1, signal.SIGTERM)
         assert main(sweep_arguments) == 143
-    assert f"{tmp_path / 's.csv'} has 1 of 2 cells; --resume goes on with it." in capsys.readouterr().err
+    assert f"{tmp_path / 's.csv'} has 1 of 2 cells; --resume continues it." in capsys.readouterr().err
     assert main([*sweep_arguments, "--resume"]) == 0
     rows = pd.read_csv(tmp_path / "s.csv")
     assert list(rows["prompt"]) == [1, 1, 2, 2]
@@ -350,7 +350,7 @@ def test_a_study_that_is_stopped_goes_on(monkeypatch, tmp_path, capsys):
     signal_after(monkeypatch, sweep, "append_csv", 1)
     arguments = ["study", "--kinds", "chat", "--count", "2", "--measured", "1", "--max-new-tokens", "4"]
     assert main([*arguments, "--folder", str(tmp_path / "study")]) == 130
-    assert "study.csv has what has run; the same command goes on with it." in capsys.readouterr().err
+    assert "study.csv has the results so far; the same command continues." in capsys.readouterr().err
     assert len(pd.read_csv(tmp_path / "study" / "study.csv")) == 2
 
 

@@ -215,7 +215,7 @@ BAD = {
     "temperatures beside shapes": (["--shapes", "--temperatures", "1"], "leave out --temperatures"),
     "assisted beside shapes": (["--shapes", "--no-assisted"], "leave out --assisted"),
     "an acceptance of 1": (["--shapes", "--acceptance", "1"], "acceptance is 1; it must be from 0.2"),
-    "an acceptance of a real pair": (["--acceptance", "0.5"], "--acceptance is of --shapes"),
+    "an acceptance of a real pair": (["--acceptance", "0.5"], "--acceptance works only with --shapes"),
     "a lane that is none": (["--shapes", "--lanes", "warp"], "no stopper 'warp'"),
     "too few tokens": (["--shapes", "--max-new-tokens", "0"], "max_new_tokens is 0"),
     "no repeats": (["--shapes", "--repeats", "0"], "repeats is 0"),

@@ -14,7 +14,7 @@ from adaedl.measure.prompts import BENCH_PROMPTS
 from adaedl.stopping import split_specs
 from adaedl.system import interrupts
 
-SUMMARY = "Measure speed, against transformers and, where it is installed, llama.cpp in the same run."
+SUMMARY = "Measure speed in one run with transformers and, if it is installed, llama.cpp."
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def add_workload_options(command: argparse.ArgumentParser) -> None:
     """Declare what is run, and how often."""
     command.add_argument(
-        "--prompts", type=Path, metavar="FILE", help="one prompt a line (default: 8 built-in ones)"
+        "--prompts", type=Path, metavar="FILE", help="one prompt per line (default: 8 built-in ones)"
     )
     command.add_argument("--temperatures", metavar="T,T,…", help="default 0,0.7,1.0,1.3")
     add_lanes_option(command, "stoppers (default: fixed:k=1 to 6, adaedl, max_confidence)")
@@ -44,7 +44,7 @@ def add_workload_options(command: argparse.ArgumentParser) -> None:
         help="also measure transformers' assisted generation (default: if the draft is an independent model)",
     )
     command.add_argument(
-        "--quick", action="store_true", help="2 prompts × 16 tokens at one temperature, to see that it runs"
+        "--quick", action="store_true", help="2 prompts × 16 tokens at one temperature, as a quick test"
     )
 
 
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if args.shapes is not None:
         return bench_shapes.run(args)
     if args.acceptance is not None:
-        raise UserError("--acceptance is of --shapes; a pair's drafts are accepted as they are.")
+        raise UserError("--acceptance works only with --shapes; leave it out or add --shapes.")
     return bench_pair(args)
 
 

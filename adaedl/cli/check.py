@@ -10,7 +10,7 @@ from adaedl.measure.prompts import BENCH_PROMPTS
 from adaedl.request import check_run
 from adaedl.system import interrupts
 
-SUMMARY = "Measure on a pair that decoding is lossless."
+SUMMARY = "Check by measurement that decoding is lossless."
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:

@@ -138,7 +138,7 @@ def finish(
         if output is not None:
             with interrupts.held():
                 output.write(content())
-                line = f"Stopped; {output.path} has what has run." if status else f"wrote {output.path}"
+                line = f"Stopped; {output.path} has the results so far." if status else f"wrote {output.path}"
                 print(line, file=sys.stderr)
     finally:
         print(report)

@@ -70,12 +70,12 @@ def read_text(path: Path) -> str:
             content = file.read(MAX_PROMPT_LIST_BYTES + 1)  # a device never ends
         if len(content) > MAX_PROMPT_LIST_BYTES:
             raise UserError(
-                f"{path} has more than {MAX_PROMPT_LIST_BYTES // 2**10} KB, and a list of prompts no more; "
-                "take fewer prompts."
+                f"{path} has more than {MAX_PROMPT_LIST_BYTES // 2**10} KB, the limit for a list of prompts; "
+                "use fewer prompts."
             )
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; --prompts needs one prompt a line.") from None
+        raise UserError(f"{path} is not UTF-8 text; --prompts needs one prompt per line.") from None
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}.") from None
 

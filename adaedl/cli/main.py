@@ -1,8 +1,8 @@
 """The engine without the page: python -m adaedl pairs, race, record, sweep, study, check, bench or distill.
 
 Results go to stdout, progress to stderr; files are written before results are printed. Exit status: 0; 1
-where `check` finds a property that does not hold; 2 on bad input, with one line that says what would do; 130
-on Ctrl-C and 143 on SIGTERM, which keep what has run.
+where `check` finds a property that does not hold; 2 on bad input, with one line that says what would be
+valid; 130 on Ctrl-C and 143 on SIGTERM, which keep what has run.
 """
 
 import argparse
@@ -29,7 +29,7 @@ COMMANDS = {
     "check": check,
     "bench": bench,
 }
-DISTILL_SUMMARY = "Remake the shipped drafter."
+DISTILL_SUMMARY = "Train the shipped drafter again."
 OUTPUTS = ("json", "parquet")  # options that name where a result goes
 
 
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     with lenient_streams() as out:
         status = run(sys.argv[1:] if arguments is None else arguments)
         out.flush()
-        # A reader who has left, such as `head`, has what they wanted.
+        # A reader that has left, such as `head`, has what it wanted.
         if out.error is not None and not isinstance(out.error, BrokenPipeError):
             print(f"error: Cannot write standard output: {out.error.strerror}.", file=sys.stderr)
             return status or 2
@@ -90,7 +90,7 @@ def make_parser(with_distill: bool = True) -> Parser:
         command.set_defaults(func=module.run, may_replace_inputs=False)
 
     command = commands.add_parser("distill", help=DISTILL_SUMMARY, description=DISTILL_SUMMARY)
-    # A drafter may take the place of the one that training began with.
+    # A drafter may overwrite the one that training started from.
     command.set_defaults(may_replace_inputs=True)
     if with_distill:
         from adaedl.cli import distill

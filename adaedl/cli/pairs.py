@@ -7,7 +7,7 @@ from adaedl.cli.common import finish, json_text
 from adaedl.cli.tables import left_aligned
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, Preset, resolve
 
-SUMMARY = "List the presets, and what is on this machine already."
+SUMMARY = "List the presets and what is already on this machine."
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         f"{presets_table(rows)}\n\nThis machine runs them on {device}/{str(dtype).removeprefix('torch.')}."
     )
     if kept := kept_bytes():
-        report += f"\nint8 weights take {kept / 1e9:.1f} GB in {int8_folder()}, which may be removed."
+        report += f"\nint8 weights take {kept / 1e9:.1f} GB in {int8_folder()}, which may be deleted."
     return finish(args.json, lambda: json_text(rows), report)
 
 

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
                 for _ in run_cells(pair, grid, done, csv, csv.stem):
                     pass
             if stopped.status:
-                print(f"{csv} has what has run; the same command goes on with it.", file=sys.stderr)
+                print(f"{csv} has the results so far; the same command continues.", file=sys.stderr)
                 return stopped.status
             frames.append(sweeps.rows_within(sweeps.read_rows(csv), grid))
     write_text(args.folder / "study.md", studies.report(frames[0], frames[1], machine))

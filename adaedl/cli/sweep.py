@@ -19,7 +19,7 @@ SUMMARY = "Measure speed over prompts, temperatures, seeds and stoppers."
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt a line")
+    command.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt per line")
     command.add_argument(
         "--kinds",
         metavar="KIND,…",
@@ -27,7 +27,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--count", type=int, metavar="N", help="built-in prompts of each kind (default all)")
     command.add_argument("--temperatures", metavar="T,T,…", help="default 0,0.7,1.0")
-    add_lanes_option(command, "stoppers (default: a few of each sort)")
+    add_lanes_option(command, "stoppers (default: a few of each kind)")
     command.add_argument("--seeds", metavar="S,S,…", default="0", help="default 0")
     command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
     command.add_argument(
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from adaedl.measure import sweep as sweeps
 
     if args.resume and args.csv is None:
-        raise UserError("--resume goes on with a CSV file; name it with --csv.")
+        raise UserError("--resume continues a CSV file; name it with --csv.")
     grid = read_grid(args)
     if args.parquet is not None:
         sweeps.check_parquet()
@@ -60,9 +60,7 @@ def run(args: argparse.Namespace) -> int:
         frame = sweeps.to_frame(rows) if args.csv is None else sweeps.read_rows(args.csv)
     if stopped.status and args.csv is not None:
         cells = len(sweeps.cells_in(frame))
-        print(
-            f"{args.csv} has {cells} of {len(grid.cells)} cells; --resume goes on with it.", file=sys.stderr
-        )
+        print(f"{args.csv} has {cells} of {len(grid.cells)} cells; --resume continues it.", file=sys.stderr)
     report = "\n\n".join([describe_pair(pair), *summary_tables(frame)])
     return finish(args.parquet, lambda: sweeps.to_parquet(frame), report, stopped)
 

@@ -84,7 +84,7 @@ def open_cache(files: list[Path], source: Path, name: str) -> Int8Cache:
 
 
 def int8_folder() -> Path:
-    """Return the folder that holds the int8 weights of all models; it may be removed at any time."""
+    """Return the folder that holds the int8 weights of all models; it may be deleted at any time."""
     return cache_dir() / "int8"
 
 
