@@ -134,7 +134,7 @@ BAD = {
     "an unknown lane": (["race", PROMPT, "--lanes", "adaedl,warp:k=3"], "no stopper 'warp'"),
     "a lane that needs a recording": (["race", PROMPT, "--lanes", "oracle"], "only be replayed"),
     "a bench of what needs a recording": (["bench", "--lanes", "oracle"], "only be replayed"),
-    "an unknown setting": (["race", PROMPT, "--lanes", "fixed:n=3"], "does not know the setting 'n=3'"),
+    "an unknown setting": (["race", PROMPT, "--lanes", "fixed:n=3"], "has no setting 'n=3'"),
     "no lanes": (["race", PROMPT, "--lanes", ""], "no lanes"),
     "an unknown verification": (["race", PROMPT, "--verification", "hope"], "no verification rule 'hope'"),
     "no tokens": (["race", PROMPT, "--max-new-tokens", "0"], "max_new_tokens is 0"),

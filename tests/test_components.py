@@ -295,7 +295,7 @@ def placeholders(template: str) -> list[tuple]:
         (lambda: settings(temperature=99).check(), "temperature 为 99；它必须在 0 到 10 之间，例如 0.7。"),
         (lambda: settings(top_k=-1).check(), "top_k 为 -1；它必须是 0 到 1,000,000 的整数；0 表示关闭。"),
         (lambda: settings(top_p=2).check(), "top_p 为 2；它必须大于 0 且不超过 1；1 表示关闭。"),
-        (lambda: make_stopper("adaedel"), "您是指 adaedl 吗？"),
+        (lambda: make_stopper("adaedel"), "你是指 adaedl 吗？"),
         (lambda: make_stopper(HOSTILE), f"没有名为 {HOSTILE!r} 的停止规则"),
     ],
 )

@@ -219,7 +219,7 @@ def test_a_new_trace_holds_what_was_asked_and_no_rounds(pair):
         ({"prompt": "half a \ud83d"}, "not valid text"),
         ({"lanes": []}, "no lanes"),
         ({"lanes": ["adaedl"] * (MAX_LANES + 1)}, "13 lanes; at most 12"),
-        ({"lanes": ["adaedl", "fastest"]}, "no stopper 'fastest'; there are autoregressive"),
+        ({"lanes": ["adaedl", "fastest"]}, "no stopper 'fastest'; choose one of autoregressive"),
         ({"lanes": ["adaedl", "oracle"]}, "oracle knows what .* only be replayed"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"seed": -3}, "seed is -3"),

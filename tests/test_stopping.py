@@ -426,10 +426,10 @@ def test_a_spec_sets_what_it_names():
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("adadel", "no stopper 'adadel'; there are autoregressive, .*confidence.*. Did you mean adaedl?"),
+        ("adadel", "no stopper 'adadel'; choose one of autoregressive, .*confidence.*. Did you mean adaedl?"),
         ("", "no stopper ''"),
-        ("fixed:n=3", "fixed does not know the setting 'n=3'; it takes k"),
-        ("fixed:3", "does not know the setting '3'"),
+        ("fixed:n=3", "fixed has no setting 'n=3'; it takes k"),
+        ("fixed:3", "has no setting '3'"),
         ("autoregressive:k=3", "it takes no settings"),
         ("fixed:k=0", "fixed: k is 0; it must be a number from 1 to 64"),
         ("fixed:k=2.5", "k is 2.5; it must be a whole number"),

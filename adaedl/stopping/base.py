@@ -104,8 +104,8 @@ class Stopper:
         vars(self).update(self._settings)
         if not self.keep_last and "token_prob" in self.looks_at:
             raise UserError(
-                "{}: keep_last is False; it must be true, because this rule judges the drawn token "
-                "itself: dropping it for what it is would bias the text.",
+                "{}: keep_last is False; it must be true, because this rule scores the drawn token itself, "
+                "and dropping tokens by their own score would bias the text.",
                 self.name,
             )
 

@@ -21,18 +21,16 @@ def make_stopper(spec: str) -> Stopper:
     if name not in STOPPERS:
         close = difflib.get_close_matches(name, STOPPERS, 1)
         hint = Sentence(" Did you mean {}?", close[0]) if close else ""
-        raise UserError("There is no stopper {!r}; there are {}.{}", name, ", ".join(STOPPERS), hint)
+        raise UserError("There is no stopper {!r}; choose one of {}.{}", name, ", ".join(STOPPERS), hint)
     known = settings_of(STOPPERS[name])
     settings: dict[str, Any] = {}
     for item in filter(None, (item.strip() for item in rest.split(","))):
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals or key not in known:
             takes = ", ".join(known) or Sentence("no settings")
-            raise UserError(
-                "{} does not know the setting {!r}; it takes {}, as key=value.", name, item, takes
-            )
+            raise UserError("{} has no setting {!r}; it takes {}, as key=value.", name, item, takes)
         if key in settings:
-            raise UserError("{} is given {} twice, in {!r}; once is enough.", name, key, spec)
+            raise UserError("{} has {} twice in {!r}; give it once.", name, key, spec)
         settings[key] = _parse(value)
     return STOPPERS[name](**settings)
 
