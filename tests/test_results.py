@@ -343,7 +343,7 @@ def test_a_table_goes_where_it_can_be_read_again(sweep_arguments, csv, capsys):
 
 
 def test_a_study_that_is_stopped_goes_on(monkeypatch, tmp_path, capsys):
-    from adaedl.measure import study, sweep
+    from adaedl.measure import study
 
     monkeypatch.setattr(study, "LANES", ("autoregressive", "adaedl"))
     monkeypatch.setattr(study, "TEMPERATURES", (0.7,))

@@ -10,7 +10,7 @@ from typing import cast
 from adaedl.cli.common import add_lanes_option, add_text_options, finish, keeping_results, load
 from adaedl.cli.inputs import read_prompt
 from adaedl.cli.tables import describe_pair, metrics_table, printable
-from adaedl.request import DEFAULT_LANES, Sampling, check_race
+from adaedl.request import DEFAULT_LANES, RaceRequest, Sampling
 from adaedl.stopping import split_specs
 from adaedl.system import interrupts
 
@@ -35,23 +35,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Race the lanes, then print their texts and metrics; on Ctrl-C those of what has run."""
-    from adaedl.race import new_trace
+    from adaedl.race import empty_trace
 
-    prompt = read_prompt(args.prompt)
-    sampling = Sampling(args.temperature, args.top_k, args.top_p)
-    lanes = list(DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes)
-    check_race(prompt, lanes, args.max_new_tokens, args.seed, args.verification)
-
-    pair = load(args)
-    trace = new_trace(
-        pair,
-        prompt,
-        lanes,
-        sampling,
-        max_new_tokens=args.max_new_tokens,
-        seed=args.seed,
-        verification=args.verification,
+    request = RaceRequest(
+        read_prompt(args.prompt),
+        list(DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes),
+        Sampling(args.temperature, args.top_k, args.top_p),
+        args.max_new_tokens,
+        args.seed,
+        args.verification,
     )
+    pair = load(args)
+    trace = empty_trace(pair, request)
     with keeping_results(lambda: any(lane.rounds for lane in trace.lanes)) as stopped:
         play(pair, trace)
     return finish(args.json, lambda: fitted_json(trace), report(pair, trace), stopped)

@@ -167,8 +167,6 @@ def _draft(recording: Recording, stopper: Stopper, written: int) -> DraftPhase:
     room = recording.max_new_tokens - written - 1
     if isinstance(stopper, Oracle):
         stopper.acceptable = recording.acceptable[written]
-        if room and not stopper.acceptable:
-            return DraftPhase([], "threshold")
 
     def next_draft(drafts: list[RecordedDraft]) -> RecordedDraft:
         return RecordedDraft(chain.ids[len(drafts)], chain.steps[len(drafts)])

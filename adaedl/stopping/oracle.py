@@ -24,5 +24,8 @@ class Oracle(Stopper):
         super().__init__(**settings)
         self.acceptable = 0
 
+    def begin_round(self) -> bool:
+        return self.acceptable > 0
+
     def should_stop(self, step: DraftStep) -> bool:
         return step.position >= self.acceptable
