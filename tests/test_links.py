@@ -232,5 +232,5 @@ def test_a_browser_that_cannot_pack_shares_a_prompt_as_it_is(visit):
 
 
 def test_the_browser_knows_the_version_of_the_noise():
-    script = (assets.ASSETS / "js" / "share.js").read_text("utf-8")
+    script = (assets.ASSETS / "js" / "address.js").read_text("utf-8")
     assert f"const NOISE_VERSION = {NOISE_VERSION};" in script

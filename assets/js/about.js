@@ -1,5 +1,6 @@
 // What this runs on: asked of /healthz when it is opened, and copied for a report.
 
+import { copyText } from "./clipboard.js";
 import { make } from "./make.js";
 import { said, t } from "./text.js";
 
@@ -23,15 +24,8 @@ export function mount({ element }) {
   });
   copy.addEventListener("click", async () => {
     const text = JSON.stringify({ ...(await ask()), browser: navigator.userAgent }, null, 1);
-    try {
-      await navigator.clipboard.writeText(text);
-      note.replaceChildren(t("host.about_copied"));
-    } catch {
-      // Without a clipboard (an insecure address, a refusal) it is there to be copied by hand.
-      const field = make("textarea", { readOnly: true, value: text, rows: 6, ariaLabel: t("host.about_copy") });
-      note.replaceChildren(field);
-      field.select();
-    }
+    const field = make("textarea", { readOnly: true, value: text, rows: 6, ariaLabel: t("host.about_copy") });
+    await copyText(text, note, t("host.about_copied"), field);
   });
 }
 

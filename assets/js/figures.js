@@ -78,6 +78,11 @@ function takeFrom(map, key) {
   return value;
 }
 
+/** Tell plotly that the figures within `root` are gone; until then it listens to the window for each of them. */
+export function purge(root) {
+  for (const place of root.querySelectorAll(".js-plotly-plot")) window.Plotly?.purge(place);
+}
+
 /** A colour or other CSS variable of the player, as it is now. */
 export function variable(name) {
   const player = document.querySelector(".player") ?? document.documentElement;
@@ -89,6 +94,21 @@ export function variable(name) {
 export function axis(more = {}) {
   const line = variable("--tape-line");
   return { gridcolor: line, zerolinecolor: line, fixedrange: true, ticklabeloverflow: "allow", ...more };
+}
+
+/** An axis with a title. */
+export const titledAxis = (text, more = {}) => axis({ title: { text, standoff: 6 }, ...more });
+
+/** The upright axis of lying bars, the first at the top. */
+export function rowAxis(labels) {
+  const ticks = { tickvals: labels.map((_, row) => row), ticktext: labels };
+  return axis({ range: [labels.length - 0.5, -0.5], showgrid: false, zeroline: false, ...ticks });
+}
+
+/** A straight line across a whole figure: upright at `x` or level at `y`. */
+export function rule({ x, y }, { color = variable("--tape-text"), width = 1.5, dash = "dot" } = {}) {
+  const place = y === undefined ? { x0: x, x1: x, y0: 0, y1: 1, yref: "paper" } : { y0: y, y1: y, x0: 0, x1: 1, xref: "paper" };
+  return { type: "line", ...place, line: { color, width, dash } };
 }
 
 /** The margin that labels at a bar chart's left need, in pixels. */

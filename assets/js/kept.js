@@ -4,7 +4,7 @@
 // A tab that is duplicated, or opened by a link out of this one, gets a copy of what is in sessionStorage. So
 // nothing is there while a tab is in sight: two tabs would share their jobs.
 
-import { isShared } from "./share.js";
+import { isShared } from "./address.js";
 
 const KEY = `adaedl-jobs ${location.pathname}`; // several apps may share an origin
 

@@ -1,24 +1,39 @@
+// @ts-check
 /**
  * An element. `properties` are set as properties where the element has them, else as attributes;
  * `children` are nodes or texts. Text is text here, never HTML.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, any>} [properties]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function make(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
-    if (name in node) node[name] = value;
+    if (name in node) /** @type {any} */ (node)[name] = value;
     else if (value !== false && value != null) node.setAttribute(name, value);
   }
   node.append(...children);
   return node;
 }
 
-/** Set a node's text where it differs, so that nothing is laid out again for nothing. */
+/**
+ * Set a node's text where it differs, so that nothing is laid out again for nothing.
+ * @param {Node} node
+ * @param {string} text
+ */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Set or remove a data attribute. Unlike a class on a node of many: gradio's style sheet has selectors on the
- * text of `class`, so that the browser would style all that is beneath it anew. */
+/**
+ * Set or remove a data attribute. Unlike a class on a node of many: gradio's style sheet has selectors on the
+ * text of `class`, so that the browser would style all that is beneath it anew.
+ * @param {HTMLElement | SVGElement} node
+ * @param {string} name
+ * @param {boolean} on
+ */
 export function mark(node, name, on) {
   if (on === name in node.dataset) return;
   if (on) node.dataset[name] = "";

@@ -1,3 +1,4 @@
+// @ts-check
 // The metrics of a trace at a time: adaedl/metrics.py again, in the browser, for the numbers that change
 // while one scrubs. tests/test_player.py holds the two against each other.
 
@@ -5,7 +6,17 @@ import { t } from "./text.js";
 import { judgeTiming } from "./timing.js";
 import { endOf, roundsEnded, textStart } from "./trace.js";
 
-/** Every metric in the order of the table, and how its number is written (shorter in a lane's head). */
+/**
+ * @import { RoundTime } from "./timing.js"
+ * @import { Lane, LaneMetrics, Round, Trace } from "./types/trace.d.ts"
+ */
+
+/** @typedef {{ rounds: Round[], times: RoundTime[], clock: number, tokens: number[] }} CutLane */
+
+/**
+ * Every metric in the order of the table, and how its number is written (shorter in a lane's head).
+ * @type {Record<string, { write: (x: any) => string, short?: (x: number) => string }>}
+ */
 export const METRICS = {
   speedup: { write: (x) => `${x.toFixed(2)}×` },
   tokens_per_s: { write: (x) => t("player.tokens_a_second", { value: x.toFixed(1) }) },
@@ -24,11 +35,16 @@ export const METRICS = {
   timing_reliable: { write: String },
 };
 
+/** @param {number} share */
 function percent(share) {
   return `${(100 * share).toFixed(1)}%`;
 }
 
-/** The metrics of every lane, counting the rounds that have ended by `time` (all, if it is left out). */
+/**
+ * The metrics of every lane, counting the rounds that have ended by `time` (all, if it is left out).
+ * @param {Trace} trace
+ * @returns {LaneMetrics[]}
+ */
 export function metricsAt(trace, time = Infinity) {
   const cut = trace.lanes.map((lane) => cutLane(lane, roundsEnded(lane, time)));
   const baseline = cut[trace.lanes.findIndex((lane) => lane.stopper === "autoregressive")] ?? null;
@@ -36,6 +52,11 @@ export function metricsAt(trace, time = Infinity) {
   return cut.map((lane) => laneMetrics(lane, baseline, comparable));
 }
 
+/**
+ * @param {Lane} lane
+ * @param {number} ended
+ * @returns {CutLane}
+ */
 function cutLane(lane, ended) {
   const rounds = lane.rounds.slice(0, ended);
   return {
@@ -46,8 +67,15 @@ function cutLane(lane, ended) {
   };
 }
 
+/** @param {Round} round */
 const stepsOf = (round) => round.drafted.length + (round.dropped ?? 0); // older traces say nothing of the dropped
 
+/**
+ * @param {CutLane} lane
+ * @param {CutLane | null} baseline
+ * @param {boolean} comparable  whether the rule makes all texts the same
+ * @returns {LaneMetrics}
+ */
 function laneMetrics({ rounds, times, clock, tokens }, baseline, comparable) {
   const drafted = sum(rounds, (r) => r.drafted.length);
   const accepted = sum(rounds, (r) => r.accepted);
@@ -55,9 +83,8 @@ function laneMetrics({ rounds, times, clock, tokens }, baseline, comparable) {
   const verify_s = sum(rounds, (r) => r.verify_s);
   const useful_s = sum(rounds, (r) => (stepsOf(r) ? (r.draft_s * r.accepted) / stepsOf(r) : 0));
   // What follows a rejection in its round was conditioned on a text that was never written.
-  const reached = rounds
-    .flatMap((r) => r.drafted.slice(0, r.accepted + 1))
-    .filter((token) => token.beta !== null);
+  const reached = rounds.flatMap((r) => r.drafted.slice(0, r.accepted + 1));
+  const betas = reached.flatMap(({ beta }) => (beta === null ? [] : [beta]));
   const speedup = ratio(baseline && perToken(baseline), perToken({ clock, tokens }));
   const efficiency = ratio(tokens.length, rounds.length);
   return {
@@ -68,7 +95,7 @@ function laneMetrics({ rounds, times, clock, tokens }, baseline, comparable) {
     acceptance_rate: ratio(accepted, drafted),
     draft_length: ratio(drafted, rounds.length),
     block_efficiency: efficiency,
-    mean_beta: ratio(sum(reached, (token) => token.beta), reached.length),
+    mean_beta: ratio(sum(betas, (beta) => beta), betas.length),
     cost_ratio: ratio(ratio(draft_s, sum(rounds, stepsOf)), baseline && targetStep(baseline)),
     draft_share: ratio(useful_s, clock),
     verify_share: ratio(verify_s, clock),
@@ -79,21 +106,42 @@ function laneMetrics({ rounds, times, clock, tokens }, baseline, comparable) {
   };
 }
 
+/**
+ * @template T
+ * @param {T[]} items
+ * @param {(item: T) => number} value
+ */
 const sum = (items, value) => items.reduce((total, item) => total + value(item), 0);
+
+/**
+ * @param {number | null} numerator
+ * @param {number | null} denominator
+ */
 const ratio = (numerator, denominator) => (numerator !== null && denominator ? numerator / denominator : null);
+
+/** @param {Pick<CutLane, "clock" | "tokens">} lane */
 const perToken = ({ clock, tokens }) => (tokens.length ? ratio(clock, tokens.length) : null);
+
+/** @param {CutLane} lane */
 const targetStep = ({ rounds }) => ratio(sum(rounds, (r) => r.verify_s), rounds.length);
 
+/**
+ * @param {number[]} tokens
+ * @param {number[]} others
+ */
 function sameText(tokens, others) {
   const both = Math.min(tokens.length, others.length);
   return tokens.slice(0, both).every((id, index) => id === others[index]);
 }
 
-/** The metrics of a whole trace as CSV, as adaedl.metrics.to_frame orders them: a line a lane, "" where a
- * number is not defined. */
+/**
+ * The metrics of a whole trace as CSV, as adaedl.metrics.to_frame orders them: a line a lane, "" where a
+ * number is not defined.
+ * @param {Trace} trace
+ */
 export function metricsCsv(trace) {
   const metrics = metricsAt(trace);
-  const names = Object.keys(metrics[0]);
+  const names = /** @type {(keyof LaneMetrics)[]} */ (Object.keys(metrics[0]));
   const lines = metrics.map((lane, number) => [
     trace.lanes[number].label,
     ...names.map((name) => lane[name] ?? ""),
@@ -101,6 +149,7 @@ export function metricsCsv(trace) {
   return [["lane", ...names], ...lines].map((line) => line.map(csvCell).join(",")).join("\n") + "\n";
 }
 
+/** @param {string | number | boolean} value */
 function csvCell(value) {
   let text = String(value);
   // A spreadsheet takes a text that begins with one of these for a formula.

@@ -1,21 +1,36 @@
+// @ts-check
 // What a trace looks like at a time: pure functions, no DOM. Everything on screen that moves is drawn
 // from a picture, so that scrubbing to a time shows exactly what playing to it did.
 
 import { clockOf, phasesOf, roundsEnded, textStart, tokenIds } from "./trace.js";
 
+/** @import { Lane, Round, Trace } from "./types/trace.d.ts" */
+
+/** @typedef {{ name: string, index: number }} PhaseName */
+/** @typedef {{ phase: PhaseName, states: string[], stopped: boolean, emitted: boolean, added: number }} RoundPicture */
+/** @typedef {{ ended: number, current: RoundPicture | null, written: number, done: boolean }} LanePicture */
+
 /**
  * The picture of a trace at `time` (seconds on the lanes' own clocks), a lane a picture:
  *
  *     ended    how many rounds have ended; they are drawn whole
- *     current  the round in progress, or null: {phase, states, stopped, emitted, fell}
+ *     current  the round in progress, or null; see `roundPicture`
  *     written  tokens of the text so far
  *     done     whether all of the lane's rounds have ended
+ *
+ * @param {Trace} trace
+ * @param {number} time
  */
 export function picture(trace, time) {
   return { time, lanes: trace.lanes.map((lane) => lanePicture(lane, time)) };
 }
 
-/** One lane's picture; see `picture`. */
+/**
+ * One lane's picture; see `picture`.
+ * @param {Lane} lane
+ * @param {number} time
+ * @returns {LanePicture}
+ */
 export function lanePicture(lane, time) {
   const ended = roundsEnded(lane, time);
   const round = lane.rounds[ended];
@@ -23,7 +38,8 @@ export function lanePicture(lane, time) {
   if (!round || time < round.start_s) {
     return { ended, current: null, written: before, done: !round };
   }
-  const phase = phasesOf(round).findLast(({ start }) => start <= time);
+  const phases = phasesOf(round);
+  const phase = phases.findLast(({ start }) => start <= time) ?? phases[0];
   const current = roundPicture(round, phase);
   return { ended, current, written: before + current.added, done: false };
 }
@@ -36,6 +52,10 @@ export function lanePicture(lane, time) {
  *     stopped  whether the end of the draft shows
  *     emitted  whether the target's own token shows
  *     added    tokens that the round has added to the text so far
+ *
+ * @param {Round} round
+ * @param {PhaseName} phase
+ * @returns {RoundPicture}
  */
 export function roundPicture(round, phase) {
   const { name, index } = phase;
@@ -49,6 +69,11 @@ export function roundPicture(round, phase) {
   return { phase, states, stopped: !drafting, emitted: name === "emit", added };
 }
 
+/**
+ * @param {Round} round
+ * @param {PhaseName} phase
+ * @param {number} number
+ */
 function tokenState(round, { name, index }, number) {
   const verdict = number < round.accepted ? "accepted" : number === round.accepted ? "rejected" : "discarded";
   switch (name) {
@@ -67,8 +92,14 @@ function tokenState(round, { name, index }, number) {
   }
 }
 
-/** The phase or round boundaries of a lane after (`direction` 1) or before (−1) a time: the nearest one,
- * or the end of its clock, or 0. `unit` is "phase" or "round". */
+/**
+ * The phase or round boundaries of a lane after (`direction` 1) or before (−1) a time: the nearest one,
+ * or the end of its clock, or 0.
+ * @param {Lane} lane
+ * @param {number} time
+ * @param {number} direction
+ * @param {"phase" | "round"} unit
+ */
 export function stepTime(lane, time, direction, unit) {
   const here = roundsEnded(lane, time);
   const near = lane.rounds.slice(Math.max(0, here - 2), here + 2);

@@ -1,8 +1,9 @@
 // Recorded races: the list of assets/examples, made by this program. On arrival the first one plays, unless
 // the address asks for a race of its own.
 
+import { readJson } from "./json.js";
 import { make } from "./make.js";
-import { isShared } from "./share.js";
+import { isShared } from "./address.js";
 import { language, t } from "./text.js";
 
 const FOLDER = new URL("../examples/", import.meta.url);
@@ -11,25 +12,25 @@ export async function mount({ element }) {
   const list = make("div", { className: "recorded", role: "group", ariaLabel: t("page.recorded") });
   const failure = make("p", { className: "failure", role: "alert" });
   element.replaceChildren(list, failure);
-
-  const entries = await read("index.json");
-  const buttons = entries.map((entry) =>
-    make(
-      "button",
-      { type: "button", title: entry.line[language], onclick: (event) => chosen(event, entry) },
-      entry.title[language],
-    ),
-  );
-  const lines = entries.flatMap(({ title, line }) => [make("dt", {}, title[language]), make("dd", {}, line[language])]);
-  const about = make("details", {}, make("summary", {}, t("page.recorded_about")), make("dl", {}, ...lines));
-  list.append(make("span", { className: "label" }, t("page.recorded")), ...buttons, about);
-  let asked = 0; // which of them was asked for last
+  const entries = await readJson("index.json", FOLDER);
+  const races = racesView(entries, failure);
+  list.append(make("span", { className: "label" }, t("page.recorded")), ...races.buttons, aboutRaces(entries));
   // Whatever else the player shows next, no button is pressed any longer, and one that is still on its way is
   // not wanted any more.
   document.addEventListener("adaedl:opened", (event) => {
-    if (event.detail?.source === "recorded") return;
-    asked++;
-    press(null);
+    if (event.detail?.source !== "recorded") races.leave();
+  });
+  if (isShared()) return;
+  await playerReady();
+  races.open(entries[0]);
+}
+
+/** {buttons, open(entry), leave()}; what fails is said in `failure`. */
+function racesView(entries, failure) {
+  let asked = 0; // which of them was asked for last
+  const buttons = entries.map((entry) => {
+    const properties = { type: "button", title: entry.line[language], onclick: (event) => chosen(event, entry) };
+    return make("button", properties, entry.title[language]);
   });
 
   function chosen({ currentTarget, detail }, entry) {
@@ -41,9 +42,8 @@ export async function mount({ element }) {
   async function open(entry) {
     const mine = ++asked;
     press(entry);
-    failure.textContent = "";
     try {
-      const trace = await read(entry.file);
+      const trace = await readJson(entry.file, FOLDER);
       if (mine !== asked) return;
       const detail = { trace, note: entry.line[language], source: "recorded" };
       document.dispatchEvent(new CustomEvent("adaedl:open", { detail }));
@@ -52,23 +52,24 @@ export async function mount({ element }) {
     }
   }
 
+  function leave() {
+    asked++;
+    press(null);
+  }
+
   function press(entry) {
-    buttons.forEach((button, index) => {
-      button.ariaPressed = String(entries[index] === entry);
-    });
-    if (!entry) failure.textContent = "";
+    buttons.forEach((button, index) => (button.ariaPressed = String(entries[index] === entry)));
+    failure.textContent = "";
   }
 
   press(null);
-  if (isShared()) return;
-  await playerReady();
-  open(entries[0]);
+  return { buttons, open, leave };
 }
 
-async function read(file) {
-  const response = await fetch(new URL(file, FOLDER));
-  if (!response.ok) throw new Error(`${file}: ${response.status}`);
-  return response.json();
+/** What each of the races shows, folded. */
+function aboutRaces(entries) {
+  const lines = entries.flatMap(({ title, line }) => [make("dt", {}, title[language]), make("dd", {}, line[language])]);
+  return make("details", {}, make("summary", {}, t("page.recorded_about")), make("dl", {}, ...lines));
 }
 
 /** The player may be drawn after this list. */

@@ -3,7 +3,8 @@
 import { make } from "./make.js";
 import { plotly, settle, variable } from "./figures.js";
 import { metricsAt, metricsCsv } from "./metrics.js";
-import { BARE_HEIGHT, GAP, HEIGHT, drawRound, svg } from "./tape.js";
+import { svg } from "./svg.js";
+import { BARE_HEIGHT, GAP, HEIGHT, drawRound } from "./tape.js";
 import { TAPE_STYLE } from "./tape_style.js";
 import { t } from "./text.js";
 import { draftsNothing, titleOf } from "./trace.js";
@@ -41,7 +42,7 @@ function withTopLists(round, which) {
 }
 
 /** A lane's tape as one SVG document, `ended` rounds of it. */
-export function tapeSvg(lane, ended, entropyMax) {
+function tapeSvg(lane, ended, entropyMax) {
   const height = draftsNothing(lane) ? BARE_HEIGHT : HEIGHT;
   const sheet = svg("svg", { xmlns: "http://www.w3.org/2000/svg", class: "tape-round" });
   sheet.append(svg("style", {}, withValues(TAPE_STYLE)));
@@ -101,54 +102,54 @@ export function download(content, name, type) {
 /** The menu of files. `state()` gives {trace, seed, mostBytes, ended, entropyMax, figures}; `ended` counts each
  * lane's rounds on screen. */
 export function saveMenu(trace, state) {
-  const node = make("details", { className: "save" });
   const summary = make("summary", {}, t("player.save"));
-  const list = make("div", { className: "files" });
-  list.append(
-    item(t("player.save.trace"), [["JSON", "trace.json", () => traceJson(state().trace, state().seed, state().mostBytes), "application/json"]]),
-    item(t("player.save.metrics"), [["CSV", "metrics.csv", () => metricsCsv(state().trace), "text/csv"]]),
-    ...trace.lanes.map((lane, number) => {
-      const draw = () => tapeSvg(lane, state().ended[number], state().entropyMax);
-      const name = `tape-${number + 1}-${lane.stopper.replace(/\W/g, "")}`;
-      return item(t("player.save.tape", { label: titleOf(lane) }), [
-        ["SVG", `${name}.svg`, draw, "image/svg+xml"],
-        ["PNG", `${name}.png`, async () => svgToPng(draw()), "image/png"],
-      ]);
-    }),
-    ...["speedup", "progress", "time", "tokens"].map((name) =>
-      item(
-        t(`player.figure.${name}`),
-        ["svg", "png"].map((format) => [
-          format.toUpperCase(),
-          `${name}.${format}`,
-          () => figureFile(state().figures[name], format),
-          "",
-        ])
-      )
-    )
+  const files = make(
+    "div",
+    { className: "files" },
+    fileLine(t("player.save.trace"), [["JSON", "trace.json", () => traceFile(state()), "application/json"]]),
+    fileLine(t("player.save.metrics"), [["CSV", "metrics.csv", () => metricsCsv(state().trace), "text/csv"]]),
+    ...trace.lanes.map((lane, number) => tapeLine(lane, number, state)),
+    ...["speedup", "progress", "time", "tokens"].map((name) => figureLine(name, state)),
   );
-  node.append(summary, list);
+  const node = make("details", { className: "save" }, summary, files);
   node.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     node.open = false;
     summary.focus();
   });
   return node;
+}
 
-  function item(label, files) {
-    const line = make("p");
-    line.append(make("span", {}, label));
-    for (const [format, name, content, type] of files) {
-      const button = make("button", {}, format);
-      button.type = "button";
-      button.dataset.file = name;
-      button.setAttribute("aria-label", `${label} (${format})`);
-      button.addEventListener("click", async () => {
-        const made = await content();
-        if (made) download(made, `adaedl-${name}`, type);
-      });
-      line.append(button);
-    }
-    return line;
-  }
+const traceFile = ({ trace, seed, mostBytes }) => traceJson(trace, seed, mostBytes);
+
+function tapeLine(lane, number, state) {
+  const draw = () => tapeSvg(lane, state().ended[number], state().entropyMax);
+  const name = `tape-${number + 1}-${lane.stopper.replace(/\W/g, "")}`;
+  return fileLine(t("player.save.tape", { label: titleOf(lane) }), [
+    ["SVG", `${name}.svg`, draw, "image/svg+xml"],
+    ["PNG", `${name}.png`, async () => svgToPng(draw()), "image/png"],
+  ]);
+}
+
+function figureLine(name, state) {
+  const files = ["svg", "png"].map((format) => {
+    return [format.toUpperCase(), `${name}.${format}`, () => figureFile(state().figures[name], format), ""];
+  });
+  return fileLine(t(`player.figure.${name}`), files);
+}
+
+/** What can be saved, with a button a format: [[format, file name, makes its content, media type]]. */
+function fileLine(label, files) {
+  return make("p", {}, make("span", {}, label), ...files.map((file) => fileButton(label, file)));
+}
+
+function fileButton(label, [format, name, content, type]) {
+  const button = make("button", { type: "button" }, format);
+  button.dataset.file = name;
+  button.setAttribute("aria-label", `${label} (${format})`);
+  button.addEventListener("click", async () => {
+    const made = await content();
+    if (made) download(made, `adaedl-${name}`, type);
+  });
+  return button;
 }

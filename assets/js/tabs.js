@@ -1,7 +1,7 @@
 // The tab in sight and the address belong together: #learn opens the tab Learn, #learn-3 the third step of it.
 // The first tab has no hash.
 
-import { namePlace, placeNamed } from "./share.js";
+import { namePlace, placeNamed } from "./address.js";
 
 const named = () => placeNamed().split("-")[0];
 

@@ -2,11 +2,14 @@
 // and threshold. One SVG a round, laid out without asking the browser for any size but a text's width,
 // so that rounds are appended and never drawn again. Saved files hold the same drawing.
 
-import { drawable, shortened, visible } from "./characters.js";
+import { shortened, visible } from "./characters.js";
 import { mark } from "./make.js";
-import { columnsOf, draftsNothing, textStart } from "./trace.js";
 import { declared } from "./stoppers.js";
+import { svg } from "./svg.js";
+import { columnsOf, draftsNothing, textStart } from "./trace.js";
 import { compares } from "./words.js";
+
+export { svg };
 
 export const CHART = { top: 69, bottom: 121 };
 export const HEIGHT = 127;
@@ -14,20 +17,13 @@ export const BARE_HEIGHT = 53; // of a lane that drafts nothing, so has nothing 
 export const GAP = 6; // between rounds
 const EDGE = 5;
 const LEAST_WIDTH = 40;
+const BARE_WIDTH = 24; // the least of a lane that drafts nothing
 const MOST_LETTERS = 24;
 const STOP_WIDTH = 18;
 const TOKEN = { top: 18, height: 29, baseline: 39, strike: 34, under: 47, mark: 62 };
 
 export const MARKS = { accepted: "✓", rejected: "✗", discarded: "–", correction: "↻", bonus: "+", plain: "" };
 const STOPS = { threshold: "λ", max_draft: "■", eos: "◉", length: "⇥" };
-
-/** An SVG element; `text` is set as text, never as markup, and as XML takes it. */
-export function svg(name, attributes = {}, text) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = drawable(text);
-  return node;
-}
 
 const widths = new Map();
 let ruler = null;
@@ -53,65 +49,74 @@ const within = (share) => Math.min(1, Math.max(0, share));
 const heightOf = (share) => CHART.bottom - within(share) * (CHART.bottom - CHART.top);
 
 /**
- * Draw a lane's round whole. Gives {node, columns, show(roundPicture | null, inSteps), rescale(entropyMax)};
- * `columns` are those of `columnsOf` with their `node` and their `position` in the text.
+ * Draw a lane's round whole. Returns {node, columns, round, width, show(roundPicture | null, inSteps),
+ * rescale(entropyMax)}; `columns` are those of `columnsOf` with their `node`, their `position` in the text and where
+ * their `right` edge is.
  */
 export function drawRound(lane, index, entropyMax) {
   const round = lane.rounds[index];
-  const bare = draftsNothing(lane);
-  const height = bare ? BARE_HEIGHT : HEIGHT;
-  const node = svg("svg", { class: "tape-round", height, "data-round": index });
-  node.append(svg("rect", { class: "frame", x: 0.5, y: 14.5, width: "100%", height: height - 15, rx: 5 }));
-  const title = svg("text", { class: "title", x: 2, y: 10.5 });
-  node.append(title);
-  if (!bare) {
-    for (const share of [0, 0.5, 1]) {
-      const y = heightOf(share);
-      node.append(svg("line", { class: "grid", x1: 1, x2: "100%", y1: y, y2: y }));
-    }
-  }
-
-  const start = textStart(lane, index);
-  const columns = columnsOf(lane, index);
-  let x = EDGE;
-  let stop = null;
-  let before = null; // the drafted token to the left
-  for (const column of columns) {
-    const drafted = column.index < round.drafted.length;
-    if (!drafted && !bare) ({ stop, x } = addStop(node, lane, round, x));
-    const shown = shortened(visible(column.text), MOST_LETTERS);
-    const width = Math.max(bare ? 24 : LEAST_WIDTH, textWidth(shown) + 16);
-    column.position = start + column.offset;
-    column.node = drawToken(shown, x, width);
-    column.node.dataset.column = column.index;
-    if (drafted) {
-      const stops = round.stop_reason === "threshold" && column.index === round.drafted.length - 1;
-      column.node.append(drawChart(column.token, before, x, width, lane.stopper !== "adaedl", stops));
-      before = column.token;
-    }
-    node.append(column.node);
-    x += width;
-    column.right = x;
-  }
-  if (!stop && !bare) ({ stop, x } = addStop(node, lane, round, x));
-
+  const { node, title } = drawFrame(index, draftsNothing(lane));
+  const { parts, columns, stop } = drawParts(lane, index);
+  node.append(...parts);
   const drawn = { node, columns, round, width: 0 };
-  const drafts = round.drafted.length;
   drawn.show = (picture, inSteps = false) => {
-    showRound(drawn, stop, title, `${index + 1}`, drafts, picture);
+    showRound(drawn, stop, title, `${index + 1}`, picture);
     mark(node, "inSteps", inSteps); // here too, so that CSS need not look at every round of a lane
   };
-  drawn.rescale = (most) => {
-    for (const column of columns.slice(0, drafts)) {
-      const bar = column.node.querySelector(".entropy");
-      const y = heightOf(column.token.entropy / most);
-      bar.setAttribute("y", y);
-      bar.setAttribute("height", CHART.bottom - y);
-    }
-  };
+  drawn.rescale = (most) => columns.slice(0, round.drafted.length).forEach((column) => showEntropy(column, most));
   drawn.rescale(entropyMax);
   drawn.show(null);
   return drawn;
+}
+
+function drawFrame(index, bare) {
+  const height = bare ? BARE_HEIGHT : HEIGHT;
+  const node = svg("svg", { class: "tape-round", height, "data-round": index });
+  const title = svg("text", { class: "title", x: 2, y: 10.5 });
+  node.append(svg("rect", { class: "frame", x: 0.5, y: 14.5, width: "100%", height: height - 15, rx: 5 }), title);
+  for (const y of bare ? [] : [0, 0.5, 1].map(heightOf)) {
+    node.append(svg("line", { class: "grid", x1: 1, x2: "100%", y1: y, y2: y }));
+  }
+  return { node, title };
+}
+
+/** A round's tokens from left to right, and the end of its draft before the token that the target adds. */
+function drawParts(lane, index) {
+  const round = lane.rounds[index];
+  const bare = draftsNothing(lane);
+  const start = textStart(lane, index);
+  const parts = [];
+  let x = EDGE;
+  const add = (part) => {
+    parts.push(part.node);
+    x = part.right;
+    return part;
+  };
+  const addColumn = (column) => add({ ...column, position: start + column.offset, ...drawColumn(lane, round, column, x) });
+  const columns = columnsOf(lane, index);
+  const drafted = columns.slice(0, round.drafted.length).map(addColumn);
+  const stop = bare ? null : add(drawStop(reasonShown(lane, round), x));
+  const emitted = columns.slice(round.drafted.length).map(addColumn);
+  return { parts, columns: [...drafted, ...emitted], stop };
+}
+
+function drawColumn({ stopper }, { drafted, stop_reason }, { text, index, token }, x) {
+  const shown = shortened(visible(text), MOST_LETTERS);
+  const width = Math.max(stopper === "autoregressive" ? BARE_WIDTH : LEAST_WIDTH, textWidth(shown) + 16);
+  const node = drawToken(shown, x, width);
+  node.dataset.column = index;
+  if (index < drafted.length) {
+    const stops = stop_reason === "threshold" && index === drafted.length - 1;
+    node.append(drawChart(token, drafted[index - 1], x, width, stopper !== "adaedl", stops));
+  }
+  return { node, right: x + width };
+}
+
+function showEntropy({ node, token }, most) {
+  const bar = node.querySelector(".entropy");
+  const y = heightOf(token.entropy / most);
+  bar.setAttribute("y", y);
+  bar.setAttribute("height", CHART.bottom - y);
 }
 
 function drawToken(text, x, width) {
@@ -153,23 +158,25 @@ function drawChart(token, before, x, width, ownScore, stops) {
   return chart;
 }
 
-function addStop(node, lane, round, x) {
+function drawStop(reason, x) {
   const middle = x + STOP_WIDTH / 2;
-  // This rule compares nothing, so no λ stopped it: it has come to the length it wanted.
-  const ownLength = declared(lane?.stopper)?.stops_because && round.stop_reason === "threshold";
-  const reason = ownLength ? "max_draft" : round.stop_reason;
-  const group = svg("g", { class: "stop", "data-reason": reason });
-  group.append(
+  const node = svg("g", { class: "stop", "data-reason": reason });
+  node.append(
     svg("text", { x: middle, y: TOKEN.baseline - 2 }, STOPS[reason]),
     svg("line", { x1: middle, x2: middle, y1: 52, y2: CHART.bottom })
   );
-  node.append(group);
-  return { stop: { node: group, right: x + STOP_WIDTH }, x: x + STOP_WIDTH };
+  return { node, right: x + STOP_WIDTH };
 }
 
-function showRound(drawn, stop, title, number, drafts, picture) {
+/** Why a round's draft ended. A rule that compares nothing is stopped by no λ: it comes to the length it wants. */
+function reasonShown({ stopper }, { stop_reason }) {
+  return declared(stopper)?.stops_because && stop_reason === "threshold" ? "max_draft" : stop_reason;
+}
+
+function showRound(drawn, stop, title, number, picture) {
   const { columns, round } = drawn;
-  let right = EDGE + (stop ? LEAST_WIDTH : 24);
+  const drafts = round.drafted.length;
+  let right = EDGE + (stop ? LEAST_WIDTH : BARE_WIDTH);
   columns.forEach((column, index) => {
     const state =
       index < drafts ? (picture ? picture.states[index] : column.kind)
@@ -209,6 +216,6 @@ export function drawSample(kind, text) {
 /** A stop mark of one reason, as a sample for the legend. */
 export function drawStopSample(reason) {
   const sample = svg("svg", { class: "tape-round", width: 20, height: 52, viewBox: "0 22 20 52", "aria-hidden": "true" });
-  addStop(sample, null, { stop_reason: reason }, 1);
+  sample.append(drawStop(reason, 1).node);
   return sample;
 }

@@ -1,11 +1,11 @@
 // The controls of time: play, steps, tempo, the scrubber, and which lane steps follow.
 
 import { make, setText } from "./make.js";
-import { svg } from "./tape.js";
+import { svg } from "./svg.js";
 import { t } from "./text.js";
 import { titleOf } from "./trace.js";
 
-export const TEMPOS = ["steps", "0.1", "0.25", "0.5", "1", "2", "4"];
+const TEMPOS = ["steps", "0.1", "0.25", "0.5", "1", "2", "4"];
 
 // Each control with its key and its sign: a path in a square of 16, since fonts lack these signs.
 const BUTTONS = [
@@ -22,82 +22,89 @@ const PAUSE = "M3 2h4v12H3zM9 2h4v12H9z";
 
 /**
  * The timeline. `act(name, value)` is called with start, round_back, phase_back, play, phase_on, round_on,
- * end, live, seek (seconds), tempo (one of TEMPOS) or lane (number).
+ * end, live, seek (seconds), tempo (one of TEMPOS) or lane (number); `extra` are further controls.
+ *
+ * Returns {node, tempo, show({time, length, playing, growing, following, lane, round, rounds})}.
  */
 export function timelineView(trace, act, extra) {
-  const node = make("div", { className: "timeline" });
-  node.setAttribute("role", "group");
-  node.setAttribute("aria-label", t("player.timeline"));
-
-  const buttons = {};
-  const row = make("div", { className: "buttons" });
-  for (const [name, key, path] of BUTTONS) {
-    const sign = svg("svg", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" });
-    sign.append(svg("path", { d: path }));
-    const button = (buttons[name] = make("button", { className: name, type: "button" }, sign));
-    button.dataset.act = name;
-    button.title = `${t(`player.act.${name}`)} (${key})`;
-    button.setAttribute("aria-label", t(`player.act.${name}`));
-    button.addEventListener("click", () => act(name));
-    row.append(button);
-  }
-  const live = make("button", { className: "live" }, t("player.live"));
-  live.type = "button";
+  const buttons = BUTTONS.map(([name, key, path]) => actionButton(name, key, path, act));
+  const play = buttons.find(({ dataset }) => dataset.act === "play");
+  const live = make("button", { className: "live", type: "button", onclick: () => act("live") }, t("player.live"));
   live.title = t("player.act.live");
-  live.addEventListener("click", () => act("live"));
-  row.append(live);
-
-  const scrubber = make("input", { className: "scrubber" });
-  Object.assign(scrubber, { type: "range", min: 0, max: 1, step: "any", value: 0 });
-  scrubber.setAttribute("aria-label", t("player.scrubber"));
-  scrubber.addEventListener("input", () => act("seek", Number(scrubber.value)));
-
-  const tempo = select("tempo", TEMPOS.map((name) => [name, name === "steps" ? t("player.tempo_steps") : `${name}×`]), "1");
-  tempo.addEventListener("change", () => act("tempo", tempo.value));
-  const followed = select("follow", trace.lanes.map((lane, number) => [number, titleOf(lane)]), 0);
-  followed.addEventListener("change", () => act("lane", Number(followed.value)));
+  const scrubber = scrubberView(act);
+  const tempo = tempoMenu(act);
+  const followed = laneMenu(trace, act);
   const where = make("output", { className: "where" });
-
   const settings = make("div", { className: "time-settings" });
   settings.append(labelled("player.tempo", tempo), labelled("player.follow", followed), ...extra);
-  node.append(row, scrubber, where, settings);
+  const row = make("div", { className: "buttons" }, ...buttons, live);
+  const node = make("div", { className: "timeline", role: "group" }, row, scrubber.node, where, settings);
+  node.setAttribute("aria-label", t("player.timeline"));
 
   function show({ time, length, playing, growing, following, lane, round, rounds }) {
-    const runs = playing || following;
-    const name = t(runs ? "player.act.pause" : "player.act.play");
-    if (buttons.play.getAttribute("aria-label") !== name) {
-      buttons.play.querySelector("path").setAttribute("d", runs ? PAUSE : PLAY);
-      buttons.play.setAttribute("aria-label", name);
-      buttons.play.title = `${name} (␣)`;
-    }
+    showPlay(play, playing || following);
     live.hidden = !growing;
     live.setAttribute("aria-pressed", String(following));
-    scrubber.max = length || 1;
-    scrubber.value = time;
-    scrubber.style.setProperty("--at", `${length ? (100 * time) / length : 0}%`);
     followed.value = lane;
-    const values = { round, rounds, time: time.toFixed(2), length: length.toFixed(2) };
-    setText(where, t("player.at", values));
-    const spoken = t("player.at", values);
-    if (scrubber.getAttribute("aria-valuetext") !== spoken) scrubber.setAttribute("aria-valuetext", spoken);
+    const words = t("player.at", { round, rounds, time: time.toFixed(2), length: length.toFixed(2) });
+    setText(where, words);
+    scrubber.show(time, length, words);
   }
   return { node, show, tempo };
+}
 
-  function select(name, options, value) {
-    const list = make("select", { className: name });
-    for (const [option, label] of options) {
-      const item = make("option", {}, label);
-      item.value = option;
-      list.append(item);
-    }
-    list.value = value;
-    return list;
-  }
+function actionButton(name, key, path, act) {
+  const sign = svg("svg", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" });
+  sign.append(svg("path", { d: path }));
+  const button = make("button", { className: name, type: "button", onclick: () => act(name) }, sign);
+  button.dataset.act = name;
+  button.title = `${t(`player.act.${name}`)} (${key})`;
+  button.setAttribute("aria-label", t(`player.act.${name}`));
+  return button;
+}
 
-  function labelled(key, control) {
-    const label = make("label");
-    label.append(make("span", {}, t(key)), control);
-    control.setAttribute("aria-label", t(key)); // narrow pages have no room for the label
-    return label;
+function showPlay(button, runs) {
+  const name = t(runs ? "player.act.pause" : "player.act.play");
+  if (button.getAttribute("aria-label") === name) return;
+  button.querySelector("path").setAttribute("d", runs ? PAUSE : PLAY);
+  button.setAttribute("aria-label", name);
+  button.title = `${name} (␣)`;
+}
+
+function scrubberView(act) {
+  const node = make("input", { className: "scrubber", type: "range", min: 0, max: 1, step: "any", value: 0 });
+  node.setAttribute("aria-label", t("player.scrubber"));
+  node.addEventListener("input", () => act("seek", Number(node.value)));
+
+  function show(time, length, words) {
+    node.max = length || 1;
+    node.value = time;
+    node.style.setProperty("--at", `${length ? (100 * time) / length : 0}%`);
+    if (node.getAttribute("aria-valuetext") !== words) node.setAttribute("aria-valuetext", words);
   }
+  return { node, show };
+}
+
+function tempoMenu(act) {
+  const options = TEMPOS.map((name) => [name, name === "steps" ? t("player.tempo_steps") : `${name}×`]);
+  const menu = select("tempo", options, "1");
+  menu.addEventListener("change", () => act("tempo", menu.value));
+  return menu;
+}
+
+function laneMenu(trace, act) {
+  const menu = select("follow", trace.lanes.map((lane, number) => [number, titleOf(lane)]), 0);
+  menu.addEventListener("change", () => act("lane", Number(menu.value)));
+  return menu;
+}
+
+function select(className, options, value) {
+  const list = make("select", { className }, ...options.map(([option, label]) => make("option", { value: option }, label)));
+  list.value = value;
+  return list;
+}
+
+function labelled(key, control) {
+  control.setAttribute("aria-label", t(key)); // narrow pages have no room for the label
+  return make("label", {}, make("span", {}, t(key)), control);
 }

@@ -1,3 +1,4 @@
+// @ts-check
 // Whether a lane's times can be believed: adaedl/timing.py again, in the browser. No DOM here.
 // tests/test_player.py holds the two against each other.
 
@@ -6,21 +7,39 @@ const IRREGULAR_SHARE = 0.2; // of the clock
 const PAUSE = 10; // times the median
 const FEWEST = 3; // rounds that a median is taken of
 
-/** {timing_reliable, timing_note} of a lane. `rounds` and `baseline` are [{steps, seconds}], the latter the
- * autoregressive lane's: the same array where it is that lane, null where there is none. */
+/** @import { LaneMetrics } from "./types/trace.d.ts" */
+
+/** @typedef {{ steps: number, seconds: number }} RoundTime */
+
+/**
+ * Whether a lane's times can be believed, and why not. `baseline` is the autoregressive lane's rounds: the same array
+ * where it is that lane, null where there is none.
+ * @param {RoundTime[]} rounds
+ * @param {RoundTime[] | null} baseline
+ * @param {number} tokens
+ * @param {number | null} speedup
+ * @param {number | null} blockEfficiency
+ * @returns {Pick<LaneMetrics, "timing_reliable" | "timing_note">}
+ */
 export function judgeTiming(rounds, baseline, tokens, speedup, blockEfficiency) {
+  /** @type {(note: LaneMetrics["timing_note"]) => Pick<LaneMetrics, "timing_reliable" | "timing_note">} */
   const because = (note) => ({ timing_reliable: false, timing_note: note });
   if (!tokens) return { timing_reliable: null, timing_note: null };
   if (tokens === 1) return because("one_token");
   const plain = baseline ? mediansOf(baseline) : new Map();
   const irregular = isIrregular(rounds, plain);
   if (irregular) return because("irregular");
-  if (speedup !== null && speedup > (1 + TOLERANCE) * blockEfficiency) return because("beyond_block_efficiency");
+  const most = (1 + TOLERANCE) * (blockEfficiency ?? 0);
+  if (speedup !== null && speedup > most) return because("beyond_block_efficiency");
   if (baseline && baseline !== rounds && isIrregular(baseline, plain)) return because("baseline");
   return { timing_reliable: irregular === null ? null : true, timing_note: null };
 }
 
-/** null where too few rounds can be compared with anything. */
+/**
+ * null where too few rounds can be compared with anything.
+ * @param {RoundTime[]} rounds
+ * @param {Map<number, number>} plain
+ */
 function isIrregular(rounds, plain) {
   const medians = mediansOf(rounds);
   const known = new Map([...plain, ...medians]);
@@ -36,27 +55,35 @@ function isIrregular(rounds, plain) {
   return compared >= FEWEST ? excess > IRREGULAR_SHARE * total : null;
 }
 
-/** The median of each number of steps that enough rounds have. */
+/**
+ * The median of each number of steps that enough rounds have.
+ * @param {RoundTime[]} rounds
+ */
 function mediansOf(rounds) {
   const groups = Map.groupBy(rounds, ({ steps }) => steps);
   const enough = [...groups].filter(([, group]) => group.length >= FEWEST);
   return new Map(enough.map(([steps, group]) => [steps, median(group.map(({ seconds }) => seconds))]));
 }
 
+/** @param {number[]} values */
 function median(values) {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** The most that a round with this number of draft steps may take: a step and its verification cost at most a target
- * forward each. */
+/**
+ * The most that a round with this number of draft steps may take: a step and its verification cost at most a target
+ * forward each.
+ * @param {number} steps
+ * @param {Map<number, number>} medians
+ */
 function mostOf(steps, medians) {
   const known = [...medians.keys()];
   const shorter = known.filter((other) => other <= steps);
   if (shorter.length) {
     const nearest = Math.max(...shorter);
-    return (medians.get(nearest) * (2 * steps + 1)) / (2 * nearest + 1);
+    return ((medians.get(nearest) ?? 0) * (2 * steps + 1)) / (2 * nearest + 1);
   }
-  return known.length ? medians.get(Math.min(...known)) : null;
+  return medians.get(Math.min(...known)) ?? null;
 }

@@ -1,3 +1,4 @@
+// @ts-check
 // What happened, in words: sentences about tokens, drafts and phases, from assets/text. Text only; whoever
 // shows it sets it as text.
 
@@ -6,30 +7,51 @@ import { declared } from "./stoppers.js";
 import { said, t } from "./text.js";
 import { draftsNothing, labelOf } from "./trace.js";
 
+/**
+ * @import { Column } from "./trace.js"
+ * @import { DraftedToken, Emitted, Lane, Round, TextDifference } from "./types/trace.d.ts"
+ */
+
+/** @param {number} share */
 export function percent(share) {
   if (share > 0 && share < 0.005) return t("player.under_1");
   if (share >= 0.995 && share < 0.9995) return t("player.over_99");
   return `${(100 * share).toFixed(0)}%`;
 }
 
-/** Two numbers with as many decimals as it takes to tell them apart, from two to five. */
+/**
+ * Two numbers with as many decimals as it takes to tell them apart, from two to five.
+ * @param {number} a
+ * @param {number} b
+ * @returns {[string, string]}
+ */
 export function apart(a, b) {
   for (let digits = 2; digits < 5; digits++) {
-    const both = [a.toFixed(digits), b.toFixed(digits)];
-    if (both[0] !== both[1]) return both;
+    const [one, other] = [a.toFixed(digits), b.toFixed(digits)];
+    if (one !== other) return [one, other];
   }
   return [a.toFixed(5), b.toFixed(5)];
 }
 
 /** What a lane's stopper compares with λ. */
-export function scoreName(lane) {
+function scoreName(lane) {
   return said(declared(lane.stopper)?.compares) ?? t("player.score");
 }
 
-/** Whether a stopper compared something for this token. */
+/** @typedef {DraftedToken & { score: number, threshold: number }} ComparedToken */
+
+/**
+ * Whether a stopper compared something for this token.
+ * @param {DraftedToken} token
+ * @returns {token is ComparedToken}
+ */
 export const compares = (token) => token.score !== null && token.threshold !== null;
 
-/** “bound 0.41 < λ 0.50” or the like, both numbers as compared. */
+/**
+ * “bound 0.41 < λ 0.50” or the like, both numbers as compared.
+ * @param {Lane} lane
+ * @param {ComparedToken} token
+ */
 export function comparison(lane, token) {
   const [score, threshold] = apart(token.score, token.threshold);
   const sign = token.score < token.threshold ? "<" : "≥";
@@ -50,22 +72,36 @@ export function stopWords(lane, round) {
   return t("player.stop.dropped");
 }
 
-/** What became of a token, for a column of `columnsOf`. */
+/**
+ * What became of a token.
+ * @param {Lane} lane
+ * @param {Round} round
+ * @param {Column} column
+ */
 export function tokenWords(lane, round, { kind, token }) {
   const values = {
-    q: token.q === undefined ? "" : percent(token.q),
+    q: "q" in token ? percent(token.q) : "",
     p: token.p === null || token.p === undefined ? "" : percent(token.p),
     replacement: round.emitted ? visible(labelOf(lane, round.emitted)) : "",
   };
   return t(`player.token.${kind}${values.p ? "" : ".bare"}`, values);
 }
 
-/** The token {id, text} that the target had in a drafted one's place, where the rule fixes one. */
+/**
+ * The token {id, text} that the target had in a drafted one's place, where the rule fixes one.
+ * @param {DraftedToken} token
+ */
 export function targetChoice({ target_id: id, target_text: text }) {
-  return text === null || text === undefined ? null : { id, text };
+  return id == null || text == null ? null : { id, text };
 }
 
-/** What a round's phase does, in one sentence. */
+/**
+ * What a round's phase does, in one sentence.
+ * @param {Lane} lane
+ * @param {Round} round
+ * @param {{ name: string, index: number }} phase
+ * @param {string} rule  the trace's verification
+ */
 export function phaseWords(lane, round, { name, index }, rule) {
   const token = round.drafted[index];
   const text = token ? visible(labelOf(lane, token)) : "";
@@ -85,8 +121,16 @@ export function phaseWords(lane, round, { name, index }, rule) {
     case "rewind":
       return t("player.phase.rewind", { count: round.drafted.length - round.accepted });
     default:
-      return t(`player.phase.emit.${round.emitted.kind}`, { text: visible(labelOf(lane, round.emitted)) });
+      return emitWords(lane, round);
   }
+}
+
+/**
+ * @param {Lane} lane
+ * @param {Round} round
+ */
+function emitWords(lane, { emitted }) {
+  return emitted ? t(`player.phase.emit.${emitted.kind}`, { text: visible(labelOf(lane, emitted)) }) : "";
 }
 
 /** Whether drafting ended with this token although the rule would have drafted on. */

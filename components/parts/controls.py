@@ -39,7 +39,7 @@ DEFAULTS = RaceSettings(
 @dataclass
 class Controls:
     """The components, and the conversion of their values to RaceSettings. `inputs` are in the order of
-    `read`'s parameters, which is also the order of the names in assets/js/share.js."""
+    `read`'s parameters, which is also the order of the names in assets/js/address.js."""
 
     inputs: list[gr.components.Component]
     run: gr.Button

@@ -1,14 +1,19 @@
+// @ts-check
 // How good the bound is at one γ, over drafts [[entropy, β], …]: parts of adaedl/replay/calibration.py again, for the γ
 // slider. tests/test_calibration_page.py holds the two against each other. No DOM here.
 
 import { acceptanceLowerBound } from "./rule.js";
 
-/** Mean bound, mean β and coverage, the share of drafts whose bound is at most their β. */
+/**
+ * Mean bound, mean β and coverage, the share of drafts whose bound is at most their β.
+ * @param {[number, number][]} drafts
+ * @param {number} gamma
+ */
 export function summary(drafts, gamma) {
   let [holds, bound, beta] = [0, 0, 0];
   for (const [entropy, share] of drafts) {
     const low = acceptanceLowerBound(entropy, gamma);
-    holds += low <= share;
+    holds += Number(low <= share);
     bound += low;
     beta += share;
   }
@@ -19,9 +24,13 @@ export function summary(drafts, gamma) {
 const FEWEST = 5; // values that an interval is given for
 const Z = 1.959963984540054; // the normal distribution's 97.5% quantile
 
-/** Student's 97.5% quantile, by the expansion around the normal one in 1/ν (Abramowitz and Stegun, 26.7.5); from
- * ν = 4 on it is within 0.001 of the exact one. */
+/**
+ * Student's 97.5% quantile, by the expansion around the normal one in 1/ν (Abramowitz and Stegun, 26.7.5); from
+ * ν = 4 on it is within 0.001 of the exact one.
+ * @param {number} freedom
+ */
 export function studentQuantile(freedom) {
+  /** @param {number} power */
   const z = (power) => Z ** power;
   const terms = [
     (z(3) + Z) / 4,
@@ -36,8 +45,11 @@ export function studentQuantile(freedom) {
  * Mean β in each of `bins` equal parts of the bound's range from 0 to 1 (bounds below 0 are in the first), with its
  * 95% t interval: [{count, bound, beta, low, high}]; the interval is null where there are fewer than five drafts.
  * Drafts of one text hang together, so it is somewhat too narrow.
+ * @param {[number, number][]} drafts
+ * @param {number} gamma
  */
 export function binned(drafts, gamma, bins = 10) {
+  /** @type {[number, number][][]} */
   const parts = Array.from({ length: bins }, () => []);
   for (const [entropy, beta] of drafts) {
     const bound = acceptanceLowerBound(entropy, gamma);
@@ -46,6 +58,7 @@ export function binned(drafts, gamma, bins = 10) {
   return parts.map((part) => {
     const count = part.length;
     if (!count) return { count, bound: null, beta: null, low: null, high: null };
+    /** @param {0 | 1} index */
     const mean = (index) => part.reduce((sum, pair) => sum + pair[index], 0) / count;
     const beta = mean(1);
     if (count < FEWEST) return { count, bound: mean(0), beta, low: null, high: null };

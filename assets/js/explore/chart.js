@@ -1,8 +1,9 @@
 // A small chart in SVG that is drawn whole in a millisecond or two, so that it can follow a slider: lines, bars,
 // points and rules on two axes. It is as wide as its place, and drawn again when that changes.
 
-import { svg } from "../tape.js";
+import { svg } from "../svg.js";
 
+const NARROW = 480; // pixels
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 40 };
 
 /** Round numbers within a range, about `count` of them. */
@@ -29,93 +30,132 @@ export function chart(place, { height = 300, label, onX = null }) {
   const node = svg("svg", { class: "chart", role: "img", height, "aria-label": label });
   place.append(node);
   let shown = null;
-  let width = 0;
-  new ResizeObserver(() => {
-    if (place.clientWidth === width || !shown) return;
-    draw(shown);
-  }).observe(place);
-
-  if (onX) {
-    node.classList.add("draggable");
-    const tell = (event) => {
-      const [low, high] = shown.x.range;
-      const share = (event.clientX - node.getBoundingClientRect().left - MARGIN.left) / (width - MARGIN.left - MARGIN.right);
-      onX(low + Math.min(1, Math.max(0, share)) * (high - low));
-    };
-    node.addEventListener("pointerdown", (event) => {
-      node.setPointerCapture(event.pointerId);
-      tell(event);
-    });
-    node.addEventListener("pointermove", (event) => {
-      if (node.hasPointerCapture(event.pointerId)) tell(event);
-    });
-  }
+  let scale = null;
 
   function draw(picture) {
     shown = picture;
-    width = place.clientWidth;
+    const width = place.clientWidth;
+    scale = scaleOf(picture, width, height);
     if (!width) return;
     node.setAttribute("width", width);
-    const { x, y, lines = [], bars = [], points = [], spans = [], dots = null, rules = [] } = picture;
-    const right = width - MARGIN.right;
-    const bottom = height - MARGIN.bottom;
-    const across = (value) => MARGIN.left + ((value - x.range[0]) / (x.range[1] - x.range[0])) * (right - MARGIN.left);
-    const up = (value) => bottom - ((value - y.range[0]) / (y.range[1] - y.range[0])) * (bottom - MARGIN.top);
-    const parts = [];
-    const stroke = ({ colour, dash = "none" }, wide) => `stroke: ${colour}; stroke-width: ${wide}; stroke-dasharray: ${dash}`;
-
-    for (const value of y.ticks ?? ticks(y.range)) {
-      parts.push(svg("line", { class: "grid", x1: MARGIN.left, x2: right, y1: up(value), y2: up(value) }));
-      parts.push(svg("text", { class: "tick", x: MARGIN.left - 6, y: up(value) + 4, "text-anchor": "end" }, (y.format ?? String)(value)));
-    }
-    const narrow = width < 480;
-    const marked = x.ticks ? x.ticks.filter((_, index) => !narrow || x.ticks.length < 10 || index % 3 === 0) : ticks(x.range, narrow ? 5 : 10);
-    for (const value of marked) {
-      parts.push(svg("line", { class: "grid", x1: across(value), x2: across(value), y1: bottom, y2: bottom + 4 }));
-      parts.push(svg("text", { class: "tick", x: across(value), y: bottom + 18, "text-anchor": "middle" }, (x.format ?? String)(value)));
-    }
-    parts.push(svg("text", { class: "axis", x: (MARGIN.left + right) / 2, y: height - 4, "text-anchor": "middle" }, x.title));
-    parts.push(svg("line", { class: "base", x1: MARGIN.left, x2: right, y1: bottom, y2: bottom }));
-
-    const unit = across(1) - across(0);
-    if (dots) {
-      const d = dots.points.map(([px, py]) => `M${across(px).toFixed(1)} ${up(py).toFixed(1)}h0`).join("");
-      parts.push(svg("path", { class: "dots", d, style: `stroke: ${dots.style.colour}` }));
-    }
-    for (const { x: at, from, to, style } of spans) {
-      parts.push(svg("line", { x1: across(at), x2: across(at), y1: up(from), y2: up(to), style: stroke(style, 3) }));
-    }
-    for (const { x: at, from, to, style, outline, hatched, label: words } of bars) {
-      if (to <= from) continue;
-      const half = unit * (outline ? 0.45 : 0.36);
-      const box = { x: across(at) - half, width: 2 * half, y: up(to), height: up(from) - up(to) };
-      const look = outline ? `fill: none; ${stroke(style, 2)}` : `fill: ${style.colour}`;
-      parts.push(svg("rect", { ...box, style: look }));
-      if (words) parts.push(svg("text", { x: across(at), y: up(to) - 5, "text-anchor": "middle" }, words));
-      if (hatched) parts.push(svg("path", { class: "hatch", d: hatch(box) }));
-    }
-    for (const { x: at, y: level, style, label: words, strong } of rules) {
-      const ends = at === undefined ? { x1: MARGIN.left, x2: right, y1: up(level), y2: up(level) } : { x1: across(at), x2: across(at), y1: MARGIN.top, y2: bottom };
-      parts.push(svg("line", { class: "rule", ...ends, style: stroke(style, strong ? 2.5 : 1.5) }));
-      if (words) parts.push(svg("text", { class: "tick", x: at === undefined ? right - 2 : across(at) + 4, y: at === undefined ? up(level) - 4 : MARGIN.top + 10, "text-anchor": at === undefined ? "end" : "start" }, words));
-    }
-    for (const { points: path, style, wide } of lines) {
-      const d = path.map(([px, py], index) => `${index ? "L" : "M"}${across(px).toFixed(1)} ${up(py).toFixed(1)}`).join("");
-      parts.push(svg("path", { class: "line", d, style: stroke(style, wide ? 4 : 2) }));
-    }
-    for (const { x: px, y: py, style, shape, name } of points) {
-      const [cx, cy] = [across(px), up(py)];
-      const attributes = { class: "point", style: `fill: ${style.colour}` };
-      const dot =
-        shape === "diamond"
-          ? svg("path", { ...attributes, d: `M${cx} ${cy - 8}L${cx + 8} ${cy}L${cx} ${cy + 8}L${cx - 8} ${cy}Z` })
-          : svg("circle", { ...attributes, cx, cy, r: 6 });
-      if (name) dot.append(svg("title", {}, name));
-      parts.push(dot);
-    }
-    node.replaceChildren(...parts);
+    node.replaceChildren(...axes(picture, scale), ...marks(picture, scale));
   }
+
+  new ResizeObserver(() => {
+    if (shown && place.clientWidth !== scale.width) draw(shown);
+  }).observe(place);
+  if (onX) whenDragged(node, (x) => onX(scale.valueAt(x)));
   return { node, draw };
+}
+
+/** Call `act` with the pointer's distance from a node's left edge where it is pressed, and while it is dragged. */
+function whenDragged(node, act) {
+  node.classList.add("draggable");
+  const tell = ({ clientX }) => act(clientX - node.getBoundingClientRect().left);
+  node.addEventListener("pointerdown", (event) => {
+    node.setPointerCapture(event.pointerId);
+    tell(event);
+  });
+  node.addEventListener("pointermove", (event) => {
+    if (node.hasPointerCapture(event.pointerId)) tell(event);
+  });
+}
+
+/** Where values are in a chart of this size: `across` and `up` in pixels, and the inverse of `across`. */
+function scaleOf({ x, y }, width, height) {
+  const { left, top } = MARGIN;
+  const [right, bottom] = [width - MARGIN.right, height - MARGIN.bottom];
+  const [low, high] = x.range;
+  const [least, most] = y.range;
+  const across = (value) => left + ((value - low) / (high - low)) * (right - left);
+  const up = (value) => bottom - ((value - least) / (most - least)) * (bottom - top);
+  const valueAt = (place) => low + Math.min(1, Math.max(0, (place - left) / (right - left))) * (high - low);
+  return { width, height, left, right, top, bottom, across, up, valueAt };
+}
+
+function axes({ x, y }, { width, height, left, right, bottom, across, up }) {
+  const level = (value) => [
+    svg("line", { class: "grid", x1: left, x2: right, y1: up(value), y2: up(value) }),
+    svg("text", { class: "tick", x: left - 6, y: up(value) + 4, "text-anchor": "end" }, (y.format ?? String)(value)),
+  ];
+  const upright = (value) => [
+    svg("line", { class: "grid", x1: across(value), x2: across(value), y1: bottom, y2: bottom + 4 }),
+    svg("text", { class: "tick", x: across(value), y: bottom + 18, "text-anchor": "middle" }, (x.format ?? String)(value)),
+  ];
+  return [
+    ...(y.ticks ?? ticks(y.range)).flatMap(level),
+    ...ticksAcross(x, width < NARROW).flatMap(upright),
+    svg("text", { class: "axis", x: (left + right) / 2, y: height - 4, "text-anchor": "middle" }, x.title),
+    svg("line", { class: "base", x1: left, x2: right, y1: bottom, y2: bottom }),
+  ];
+}
+
+/** The ticks of the x axis; where it is narrow, every third of many. */
+function ticksAcross({ range, ticks: given }, narrow) {
+  if (!given) return ticks(range, narrow ? 5 : 10);
+  return given.filter((_, index) => !narrow || given.length < 10 || index % 3 === 0);
+}
+
+function marks({ lines = [], bars = [], points = [], spans = [], dots = null, rules = [] }, scale) {
+  return [
+    ...(dots ? [drawDots(dots, scale)] : []),
+    ...spans.map((span) => drawSpan(span, scale)),
+    ...bars.filter(({ from, to }) => to > from).flatMap((bar) => drawBar(bar, scale)),
+    ...rules.flatMap((rule) => drawRule(rule, scale)),
+    ...lines.map((line) => drawLine(line, scale)),
+    ...points.map((point) => drawPoint(point, scale)),
+  ];
+}
+
+const stroke = ({ colour, dash = "none" }, width) =>
+  `stroke: ${colour}; stroke-width: ${width}; stroke-dasharray: ${dash}`;
+
+function drawDots({ points, style }, { across, up }) {
+  const d = points.map(([x, y]) => `M${across(x).toFixed(1)} ${up(y).toFixed(1)}h0`).join("");
+  return svg("path", { class: "dots", d, style: `stroke: ${style.colour}` });
+}
+
+function drawSpan({ x, from, to, style }, { across, up }) {
+  return svg("line", { x1: across(x), x2: across(x), y1: up(from), y2: up(to), style: stroke(style, 3) });
+}
+
+function drawBar({ x, from, to, style, outline, hatched, label }, { across, up }) {
+  const half = (across(1) - across(0)) * (outline ? 0.45 : 0.36);
+  const box = { x: across(x) - half, width: 2 * half, y: up(to), height: up(from) - up(to) };
+  const look = outline ? `fill: none; ${stroke(style, 2)}` : `fill: ${style.colour}`;
+  const parts = [svg("rect", { ...box, style: look })];
+  if (label) parts.push(svg("text", { x: across(x), y: up(to) - 5, "text-anchor": "middle" }, label));
+  if (hatched) parts.push(svg("path", { class: "hatch", d: hatch(box) }));
+  return parts;
+}
+
+function drawRule({ x, y, style, label, strong }, { left, right, top, bottom, across, up }) {
+  const level = x === undefined;
+  const ends =
+    level ? { x1: left, x2: right, y1: up(y), y2: up(y) } : { x1: across(x), x2: across(x), y1: top, y2: bottom };
+  const parts = [svg("line", { class: "rule", ...ends, style: stroke(style, strong ? 2.5 : 1.5) })];
+  const place =
+    level ?
+      { x: right - 2, y: up(y) - 4, "text-anchor": "end" }
+    : { x: across(x) + 4, y: top + 10, "text-anchor": "start" };
+  if (label) parts.push(svg("text", { class: "tick", ...place }, label));
+  return parts;
+}
+
+function drawLine({ points, style, wide }, { across, up }) {
+  const step = ([x, y], index) => `${index ? "L" : "M"}${across(x).toFixed(1)} ${up(y).toFixed(1)}`;
+  return svg("path", { class: "line", d: points.map(step).join(""), style: stroke(style, wide ? 4 : 2) });
+}
+
+function drawPoint({ x, y, style, shape, name }, { across, up }) {
+  const [cx, cy] = [across(x), up(y)];
+  const look = { class: "point", style: `fill: ${style.colour}` };
+  const node =
+    shape === "diamond" ?
+      svg("path", { ...look, d: `M${cx} ${cy - 8}L${cx + 8} ${cy}L${cx} ${cy + 8}L${cx - 8} ${cy}Z` })
+    : svg("circle", { ...look, cx, cy, r: 6 });
+  if (name) node.append(svg("title", {}, name));
+  return node;
 }
 
 /** Slanted strokes in a box, as a path: what a colour says is said by them too. */

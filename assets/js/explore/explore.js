@@ -1,406 +1,308 @@
 // Explore: one recording, and every stopper replayed on it as the sliders move. What a slider changes at once (the
 // present setting) is drawn in the next frame; curves that it moves are computed over the frames after it.
 
-import { draw as drawFigure, axis, variable } from "../figures.js";
+import { captionedFigure } from "../captioned_figure.js";
+import { draw as drawFigure } from "../figures.js";
+import { keysLine } from "../keys.js";
+import { formatSpec } from "../lane_spec.js";
 import { make, setText } from "../make.js";
 import { download } from "../save.js";
-import { formatSpec } from "../lanes_editor.js";
-import { inNewTab } from "../share.js";
+import { whenSeen } from "../seen.js";
+import { inNewTab } from "../race_link.js";
 import { declared } from "../stoppers.js";
 import { language, said, t } from "../text.js";
-import { whenSeen } from "../seen.js";
+import { whenRecoloured } from "../theme.js";
 import { chart } from "./chart.js";
+import { recordingChips } from "./chips.js";
+import { Curves } from "./curves.js";
+import { mapFigure } from "./map_figure.js";
 import { measured } from "./measured.js";
-import { addStyle, onRecording, raceLink, readOwn, recordingJson, scoredAt, shipped, open as openRecording, show as setRecording } from "./recordings.js";
+import { Measurements, errorSummary, idOf, measuredHere, measuredOverLambda } from "./measurements.js";
+import { kPicture, lambdaPicture, lengthsPicture } from "./pictures.js";
+import * as recordings from "./recordings.js";
 import { serverLanes } from "./server_lanes.js";
 import * as model from "./settings.js";
 import { sliders } from "./sliders.js";
 import { strip } from "./strip.js";
-import { LINE, PRESENT, STYLES, barKey, key, keys } from "./styles.js";
+import { barKey, key, keys } from "./styles.js";
 import { stoppersTable } from "./table.js";
 
-const BUDGET_MS = 12; // of a frame, for curves
 const MAP_REST_MS = 120; // plotly takes long over the map, so it is drawn when the sliders rest
 const ROUGH = 0.25; // unevenness of measured times that is told
 
-let current = null; // for the button that measures
+let page = null; // for the button that measures
 
 /** What the button that measures asks the server for: the race that the present setting stands for. */
 export function request() {
-  return current ? JSON.stringify(current()) : "";
+  return page?.race ? JSON.stringify(page.race) : "";
 }
 
 export async function mount({ element, props, watch, server }) {
   const root = make("div", { className: "player explore" });
   element.replaceChildren(root);
-  await addStyle();
+  await recordings.addStyle();
+  page = new Explore(root, server);
+  const take = () => props.value && recordings.show(recordings.readOwn(props.value));
+  watch("value", take);
+  document.addEventListener("adaedl:measured", ({ detail }) => page.addMeasured(detail));
+  if (measured()) page.addMeasured(measured());
+  const entries = await recordings.shipped();
+  page.addChips(entries);
+  const shown = recordings.onRecording((opened) => page.open(opened));
+  root.dataset.ready = "";
+  if (props.value) take();
+  else if (!shown) await page.openShipped(entries[1]);
+}
 
-  let recording = null;
-  let opened = null; // {recording, measured, …} as it was given
-  const measuredSince = new Map(); // idOf a recording → what was measured for it on this page
-  let controls = { ...model.DEFAULTS };
-  let curves = {};
-  let wanted = ""; // what the curves are to be of (curvesKey)
-  let overtaken = false; // whether that has changed since they were begun
-  let work = null; // the curves in the making
-  let workFrame = 0;
-  let frame = 0;
-  let mapTimer = 0;
+class Explore {
+  race = null; // what `request` asks for; null where the setting cannot be raced
+  #root;
+  #opened = null; // {recording, measured, …} as recordings.js gives it
+  #own = null; // the visitor's own recording
+  #controls = { ...model.DEFAULTS };
+  #measurements = new Measurements();
+  #lanes; // of the server, see server_lanes.js
+  #curves;
+  #frame = 0;
+  #mapTimer = 0;
+  #head = headView(() => download(recordings.recordingJson(this.#opened), "adaedl-recording.json", "application/json"));
+  #ownChip;
+  #unanswered = make("p", { className: "unanswered", role: "status" });
+  #panel = sliders((changes) => this.#change(changes));
+  #text = strip();
+  #table = stoppersTable(model.SHOWN, (stopper) => this.#change({ stopper }));
+  #errors = make("p", { className: "small model-error" });
+  #headline = make("p", { className: "headline", role: "status" });
+  #link = inNewTab(make("a", { className: "race-link", title: t("explore.race_about") }, t("explore.race")));
+  #charts = chartsView((changes) => this.#change(changes));
 
-  const chips = make("div", { className: "recorded", role: "group", ariaLabel: t("explore.recordings") });
-  const about = make("p", { className: "small about-recording" });
-  const save = make("button", { type: "button", className: "save-recording", hidden: true, onclick: saveRecording }, t("explore.save"));
-  const rough = make("p", { className: "rough" });
-  const lanes = serverLanes((request) => server.replay_lanes(request), lanesCame);
-  const unanswered = make("p", { className: "unanswered", role: "status" });
-  const panel = sliders(change);
-  const text = strip();
-  const errors = make("p", { className: "small model-error" });
-  const table = stoppersTable(model.SHOWN, (stopper) => change({ stopper }));
-  const overLambda = figure("lambda", keys([...model.OVER_LAMBDA, ...model.FLAT], presentKey(), measuredKey()));
-  const overK = figure("k", keys([...model.OVER_K, model.CEILING]));
-  const lengths = figure("lengths", make("p", { className: "keys" }, barKey("var(--tape-accepted)", "explore.whole"), barKey("var(--tape-rejected)", "explore.rejected", true), key(model.CEILING)));
-  const map = figure("map", make("p", { className: "keys" }, t("explore.map_key")));
-  const charts = {
-    lambda: chart(overLambda.place, { height: 260, label: t("explore.figure.lambda"), onX: (x) => change({ lambda: Number(x.toFixed(2)) }) }),
-    k: chart(overK.place, { height: 300, label: t("explore.figure.k"), onX: (x) => change({ k: Math.round(x) }) }),
-    lengths: chart(lengths.place, { height: 260, label: t("explore.figure.lengths") }),
-  };
-  const race = make("a", { className: "race-link" }, t("explore.race"));
-  race.title = t("explore.race_about");
-  inNewTab(race);
-  const strong = make("p", { className: "headline", role: "status" });
-  // What a slider moves is beside the sliders, so that both are in sight.
-  const beside = make(
-    "div",
-    { className: "beside" },
-    make("div", { className: "actions" }, strong, race),
-    make("div", { className: "figures" }, overLambda.node, lengths.node),
-    text.node,
-  );
-  const below = make("div", { className: "figures" }, overK.node, map.node);
-  root.append(chips, make("div", { className: "about-line" }, about, save), rough, unanswered, make("div", { className: "bench" }, panel.node, beside), table.node, errors, below, notes());
-
-  function figure(name, above) {
-    const place = make("div", { className: "plot" });
-    place.dataset.figure = name;
-    const caption = make("figcaption", { title: t(`explore.about.figure_${name}`) }, t(`explore.figure.${name}`));
-    return { place, node: make("figure", {}, caption, above, place) };
+  constructor(root, server) {
+    this.#root = root;
+    this.#lanes = serverLanes((asked) => server.replay_lanes(asked), (answer) => this.#lanesCame(answer));
+    this.#curves = new Curves(this.#lanes, () => this.#curvesGrew(), (made) => (root.dataset.curves = made));
+    const { lambda, k, lengths, map } = this.#charts;
+    // What a slider moves is beside the sliders, so that both are in sight.
+    const beside = make(
+      "div",
+      { className: "beside" },
+      make("div", { className: "actions" }, this.#headline, this.#link),
+      make("div", { className: "figures" }, lambda.node, lengths.node),
+      this.#text.node,
+    );
+    root.append(
+      ...this.#head.nodes,
+      this.#unanswered,
+      make("div", { className: "bench" }, this.#panel.node, beside),
+      this.#table.node,
+      this.#errors,
+      make("div", { className: "figures" }, k.node, map.node),
+      notes(),
+    );
+    whenSeen(map.place, () => this.#drawMap());
+    whenRecoloured(() => this.#drawMap());
   }
 
-  function change(changes) {
-    controls = { ...controls, ...changes };
-    if (recording) controls = model.within(controls, recording.depth);
-    if (!frame) frame = requestAnimationFrame(draw);
-  }
-
-  function saveRecording() {
-    download(recordingJson(opened), "adaedl-recording.json", "application/json");
-  }
-
-  function open(given) {
-    opened = given;
-    save.hidden = false;
-    recording = opened.recording;
-    [wanted, work, curves] = ["", null, {}];
-    lanes.open(opened.file ?? recordingJson(opened));
-    setText(unanswered, "");
-    text.open(recording);
-    const { temperature } = recording.sampling;
-    const values = {
-      prompt: recording.prompt,
-      temperature,
-      scored: scoredAt(recording),
-      tokens: recording.token_ids.length,
-      pair: recording.pair.name,
-      device: `${recording.device}/${recording.dtype}`,
-      seed: recording.seed,
-      ratio: (recording.recording_s / recording.plain_s).toFixed(1),
-      alike: recording.probed_alike,
-      probed: recording.probed,
-    };
-    setText(about, t("explore.about_recording", values));
-    for (const chip of chips.querySelectorAll("button")) chip.ariaPressed = String(chip.dataset.file === (opened.file ?? "own"));
-    const uneven = model.unevenness(recording.times);
-    setText(rough, uneven > ROUGH ? `⚠ ${t("explore.rough", { percent: (100 * uneven).toFixed(0) })}` : "");
-    root.dataset.tokens = recording.token_ids.length;
-    sayErrors();
-    change({});
-  }
-
-  function draw() {
-    frame = 0;
-    if (!recording) return;
-    const key = model.curvesKey(controls);
-    if (key !== wanted) {
-      wanted = key;
-      // A slider that keeps moving must not keep the curves from ever being whole.
-      if (work) overtaken = true;
-      else begin();
+  /** Add a button for each shipped recording, and one for the visitor's own. */
+  addChips(entries) {
+    const { chips } = this.#head;
+    for (const entry of entries) {
+      chips.add(entry.file, entry.title[language], { title: entry.prompt, onclick: () => this.openShipped(entry) });
     }
-    const results = model.compare(recording, controls, lanes);
-    panel.show(controls, recording, opened.own);
-    const stopper = model.stopperAt(controls.stopper, controls, recording);
-    table.show(results, controls.stopper, measuredHere(results));
-    drawLane(stopper, results);
-    drawCurves(results);
-    showLink(stopper);
-    root.dataset.drawn = key + JSON.stringify([controls.lambda, controls.k, controls.stopper]);
+    this.#ownChip = chips.add("own", "", { hidden: true, onclick: () => recordings.show(this.#own) });
   }
 
-  /** The highlighted stopper's lane, in words and pictures; what was drawn stays while the server is waited for. */
-  function drawLane({ name, settings }, results) {
-    const lane = model.laneOf(recording, { name, settings }, model.timesAt(recording, controls), lanes, true);
-    root.ariaBusy = String(!lane);
-    if (!lane) {
-      setText(strong, t("explore.waiting", { stopper: name }));
-      return;
-    }
-    const { speedup, ofOracle } = results[name];
-    setText(strong, t("explore.headline", { stopper: name, speedup: speedup.toFixed(2), share: (100 * ofOracle).toFixed(0) }));
-    text.show(lane, name);
-    drawLengths(lane, results[model.CEILING].lane);
+  openShipped(entry) {
+    return recordings.open(entry).catch(() => setText(this.#head.about, t("explore.unread")));
   }
 
-  /** The server has answered: draw what it knows, and say what it had against the rest. */
-  function lanesCame({ count, refused, lost }) {
-    setText(unanswered, lost ? t("explore.unanswered") : (said(refused) ?? ""));
-    if (!count) return;
-    if (work) overtaken = true;
-    else begin();
-    sayErrors();
-    change({});
+  /** Show a recording as recordings.js gives it. */
+  open(opened) {
+    this.#opened = opened;
+    const { recording } = opened;
+    if (opened.own) this.#keepOwn(opened);
+    this.#curves.reset();
+    this.#lanes.open(opened.file ?? recordings.recordingJson(opened));
+    setText(this.#unanswered, "");
+    this.#text.open(recording);
+    this.#head.show(opened);
+    this.#root.dataset.tokens = recording.token_ids.length;
+    this.#sayErrors();
+    this.#change({});
   }
 
-  /** Compute the curves anew, from the next frame on. */
-  function begin() {
-    overtaken = false;
-    work = model.compute(recording, controls, curves, lanes);
-    goOn();
+  #keepOwn(opened) {
+    this.#own = opened;
+    this.#ownChip.hidden = false;
+    setText(this.#ownChip, t("explore.own", { temperature: opened.recording.sampling.temperature }));
   }
 
-  function goOn() {
-    workFrame ||= requestAnimationFrame(compute);
+  /** Take in real races of a recorded text. */
+  addMeasured({ measured_for: id, measured: races }) {
+    this.#measurements.add(id, races);
+    if (!this.#opened || id !== idOf(this.#opened.recording)) return;
+    this.#sayErrors();
+    this.#change({});
   }
 
-  /** Go on with the curves for a part of a frame. */
-  function compute() {
-    workFrame = 0;
-    const until = performance.now() + BUDGET_MS;
-    let drawn = true;
-    while (work && performance.now() < until) {
-      const { value, done } = work.next();
-      if (value) drawn = false;
-      // The map takes longest; it is left out where the sliders have moved on.
-      if (done || (overtaken && value === "k")) work = null;
-    }
-    if (!drawn) {
-      drawCurves(model.compare(recording, controls, lanes));
-      table.showBest(curves);
-    }
-    if (work) goOn();
-    else if (overtaken) begin();
-    else root.dataset.curves = wanted;
-  }
-
-  /** A real race's speedup beside the modelled one, where one was run with just these settings. */
-  function measuredHere(results) {
-    if (controls.c !== null || controls.ideal) return {};
-    const found = {};
-    for (const each of measurements()) {
-      const { name, settings } = model.stopperAt(each.stopper, controls, recording);
-      if (results[name].lane && same(settings, each.settings)) found[name] = { speedup: each.speedup, unreliable: each.timing_reliable === false, error: results[name].speedup / each.speedup - 1 };
-    }
-    return found;
+  get #races() {
+    return this.#measurements.of(this.#opened);
   }
 
   /** How far the modelled speedup is from that of all real races of this text. */
-  function sayErrors() {
-    const off = model.modelErrors(recording, measurements(), lanes).map((error) => 100 * Math.abs(error));
-    const values = { count: off.length, mean: mean(off).toFixed(1), most: Math.max(0, ...off).toFixed(1) };
-    setText(errors, off.length ? t("explore.model_error", values) : t("explore.model_error_none"));
+  #sayErrors() {
+    const { count, mean, most } = errorSummary(this.#opened.recording, this.#races, this.#lanes);
+    const values = { count, mean: mean.toFixed(1), most: most.toFixed(1) };
+    setText(this.#errors, count ? t("explore.model_error", values) : t("explore.model_error_none"));
   }
 
-  function measuredPoints() {
-    if (controls.c !== null || controls.ideal) return [];
-    return measurements().flatMap((each) => {
-      if (!model.OVER_LAMBDA.includes(each.stopper)) return [];
-      const lambda = model.lambdaOf(each.stopper, each.settings);
-      const { settings } = model.stopperAt(each.stopper, { ...controls, lambda }, recording);
-      if (!same(settings, each.settings)) return [];
-      return [{ x: lambda, y: each.speedup, style: STYLES[each.stopper], shape: "diamond", name: `${each.stopper}: ${each.speedup.toFixed(2)}×` }];
-    });
+  #change(changes) {
+    this.#controls = { ...this.#controls, ...changes };
+    if (this.#opened) this.#controls = model.within(this.#controls, this.#opened.recording.depth);
+    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
-  function range(...series) {
-    const values = series.flat().flatMap((curve) => (curve ? curve.map(([, y]) => y) : []));
-    const high = Math.max(1.1, ...values, ...measuredPoints().map(({ y }) => y));
-    const low = Math.min(1, ...values);
-    const unit = high - low > 2 ? 0.5 : 0.2;
-    return [Math.floor((low - 0.02) / unit) * unit, Math.ceil((high * 1.03) / unit) * unit];
+  #draw() {
+    this.#frame = 0;
+    if (!this.#opened) return;
+    const { recording, own } = this.#opened;
+    const controls = this.#controls;
+    const curvesKey = this.#curves.want(recording, controls);
+    const results = model.compare(recording, controls, this.#lanes);
+    this.#panel.show(controls, recording, own);
+    const stopper = model.stopperAt(controls.stopper, controls, recording);
+    this.#table.show(results, controls.stopper, measuredHere(this.#races, recording, controls, results));
+    this.#drawLane(stopper, results);
+    this.#drawCurves(results);
+    this.#showLink(stopper);
+    this.#root.dataset.drawn = curvesKey + JSON.stringify([controls.lambda, controls.k, controls.stopper]);
   }
 
-  function drawCurves(results) {
-    const flat = (name) => [[0, results[name].speedup], [1, results[name].speedup]];
-    const y = (series) => ({ range: range(series), format: (value) => `${Number(value.toFixed(2))}×` });
-    const one = { y: 1, style: LINE, label: "" };
-    const chosen = controls.stopper;
-    const known = (name) => results[name].lane;
-    const line = (name, points) => ({ points, style: STYLES[name], wide: name === chosen });
-    const curved = (names, curve) => names.filter((name) => curve[name]).map((name) => line(name, curve[name]));
-    const pointOf = (names, x) => names.filter((name) => name === chosen && known(name)).map((name) => ({ x, y: results[name].speedup, style: STYLES[name] }));
-    if (curves.lambda) {
-      const lines = [...curved(model.OVER_LAMBDA, curves.lambda), ...model.FLAT.filter(known).map((name) => line(name, flat(name)))];
-      lines.sort((a, b) => a.wide - b.wide);
-      const points = pointOf(model.OVER_LAMBDA, controls.lambda);
-      charts.lambda.draw({
-        x: { range: [0, 1], title: t("explore.axis.lambda") },
-        y: y(lines.map(({ points: path }) => path)),
-        lines,
-        rules: [one, { x: controls.lambda, style: PRESENT, strong: true, label: `λ ${controls.lambda.toFixed(2)}` }],
-        points: [...points, ...measuredPoints()],
-      });
-    }
-    if (curves.k) {
-      const lines = curved(model.OVER_K, curves.k);
-      const ceiling = results[model.CEILING].speedup;
-      lines.push({ points: [[1, ceiling], [recording.depth, ceiling]], style: STYLES[model.CEILING] });
-      const points = pointOf(model.OVER_K, controls.k);
-      charts.k.draw({
-        x: { range: [0.5, recording.depth + 0.5], title: t("explore.axis.k"), ticks: wholes(1, recording.depth) },
-        y: y(lines.map(({ points: path }) => path)),
-        lines,
-        rules: [one, { x: controls.k, style: PRESENT, strong: true, label: `k ${controls.k}` }],
-        points,
-      });
-    }
-    if (!curves.map) return;
-    clearTimeout(mapTimer);
-    mapTimer = setTimeout(drawMap, MAP_REST_MS);
+  /** The highlighted stopper's lane, in words and pictures; what was drawn stays while the server is waited for. */
+  #drawLane(stopper, results) {
+    const { recording } = this.#opened;
+    const times = model.timesAt(recording, this.#controls);
+    const lane = model.laneOf(recording, stopper, times, this.#lanes, true);
+    this.#root.ariaBusy = String(!lane);
+    setText(this.#headline, lane ? headlineWords(stopper.name, results) : t("explore.waiting", { stopper: stopper.name }));
+    if (!lane) return;
+    this.#text.show(lane, stopper.name);
+    this.#charts.lengths.draw(lengthsPicture(lane, results[model.CEILING].lane, recording.depth));
   }
 
-  function drawLengths(lane, oracle) {
-    const depth = recording.depth;
-    const ours = model.draftLengths(lane, depth);
-    const theirs = model.draftLengths(oracle, depth);
-    const bars = ours.flatMap(([whole, cut], x) => [
-      { x, from: 0, to: whole, style: { colour: "var(--tape-accepted)" } },
-      { x, from: whole, to: whole + cut, style: { colour: "var(--tape-rejected)" }, hatched: true },
-      { x, from: 0, to: theirs[x][0] + theirs[x][1], style: STYLES[model.CEILING], outline: true },
-    ]);
-    const most = Math.max(...ours.map(([a, b]) => a + b), ...theirs.map(([a, b]) => a + b));
-    charts.lengths.draw({
-      x: { range: [-0.6, depth + 0.6], title: t("explore.axis.lengths"), ticks: wholes(0, depth) },
-      y: { range: [0, most * 1.05] },
-      bars,
-    });
+  /** The server has answered: draw what it knows, and say what it had against the rest. */
+  #lanesCame({ count, refused, lost }) {
+    setText(this.#unanswered, lost ? t("explore.unanswered") : (said(refused) ?? ""));
+    if (!count) return;
+    this.#curves.again();
+    this.#sayErrors();
+    this.#change({});
   }
 
-  function drawMap() {
-    if (!curves.map) return;
-    const heat = curves.map;
-    drawFigure(map.place, () => ({
-      data: [
-        {
-          type: "heatmap",
-          x: model.MAP_GAMMAS,
-          y: model.MAP_LAMBDAS,
-          z: heat,
-          colorscale: "Cividis",
-          colorbar: { thickness: 12, ticksuffix: "×", outlinewidth: 0 },
-          hovertemplate: "γ %{x:.2f}, λ %{y:.2f}: %{z:.2f}×<extra></extra>",
-        },
-        {
-          type: "scatter",
-          mode: "markers",
-          x: [controls.gamma],
-          y: [controls.lambda],
-          hoverinfo: "skip",
-          marker: { size: 15, color: "rgba(0,0,0,0)", line: { color: variable("--tape-page") === "#ffffff" ? "#d55e00" : "#ff8f45", width: 4 } },
-        },
-      ],
-      layout: {
-        height: 260,
-        margin: { l: 46, r: 10, t: 8, b: 42 },
-        xaxis: axis({ title: { text: t("explore.axis.gamma"), standoff: 6 }, showgrid: false, zeroline: false, range: [-0.025, 1.025] }),
-        yaxis: axis({ title: { text: "λ", standoff: 4 }, showgrid: false, zeroline: false, range: [-0.025, 1.025] }),
-      },
-    }));
+  #curvesGrew() {
+    this.#drawCurves(model.compare(this.#opened.recording, this.#controls, this.#lanes));
+    this.#table.showBest(this.#curves.made);
   }
 
-  // plotly gives a place its `on` with the first figure.
-  let mapListens = false;
-  map.place.addEventListener("pointerover", () => {
-    if (mapListens || !map.place.on) return;
-    mapListens = true;
-    map.place.on("plotly_click", ({ points: [{ x, y }] }) => change({ gamma: x, lambda: y, stopper: model.MAPPED }));
-  });
+  #drawCurves(results) {
+    const { recording } = this.#opened;
+    const { lambda, k, map } = this.#curves.made;
+    const controls = this.#controls;
+    const races = measuredOverLambda(this.#races, recording, controls);
+    if (lambda) this.#charts.lambda.draw(lambdaPicture(lambda, controls, results, races));
+    if (k) this.#charts.k.draw(kPicture(k, controls, results, races, recording.depth));
+    if (!map) return;
+    clearTimeout(this.#mapTimer);
+    this.#mapTimer = setTimeout(() => this.#drawMap(), MAP_REST_MS);
+  }
+
+  #drawMap() {
+    const { map } = this.#curves.made;
+    if (map) drawFigure(this.#charts.map.place, () => mapFigure(map, this.#controls));
+  }
 
   /** The Race page with this prompt and this setting. */
-  function showLink({ name, settings }) {
+  #showLink({ name, settings }) {
+    const { recording } = this.#opened;
+    const spec = formatSpec({ name, settings });
     const { replay_only } = declared(name);
-    race.hidden = replay_only;
-    race.href = raceLink(recording, formatSpec({ name, settings }));
-    current = replay_only ? null : () => raceRequest(recording, formatSpec({ name, settings }));
+    this.#link.hidden = replay_only;
+    this.#link.href = recordings.raceLink(recording, spec);
+    this.race = replay_only ? null : raceRequest(recording, spec);
   }
-
-  watch("value", take);
-  function take() {
-    if (!props.value) return;
-    setRecording(readOwn(props.value));
-  }
-
-  function addMeasured({ measured_for: made, measured: more }) {
-    measuredSince.set(made, [...more, ...(measuredSince.get(made) ?? [])]);
-    if (!recording || made !== idOf(recording)) return;
-    sayErrors();
-    change({});
-  }
-
-  const measurements = () => [...(measuredSince.get(idOf(recording)) ?? []), ...opened.measured];
-
-  document.addEventListener("adaedl:measured", ({ detail }) => addMeasured(detail));
-  if (measured()) addMeasured(measured());
-  whenSeen(map.place, drawMap);
-  new MutationObserver(drawMap).observe(document.body, { attributeFilter: ["class"] });
-
-  const openShipped = (entry) => openRecording(entry).catch(() => setText(about, t("explore.unread")));
-
-  const ownChip = make("button", { type: "button", hidden: true, onclick: () => setRecording(own) });
-  ownChip.dataset.file = "own";
-  let own = null;
-  const entries = await shipped();
-  chips.append(make("span", { className: "label" }, t("explore.recordings")));
-  for (const entry of entries) {
-    const chip = make("button", { type: "button", title: entry.prompt, onclick: () => openShipped(entry) }, entry.title[language]);
-    chip.dataset.file = entry.file;
-    chips.append(chip);
-  }
-  chips.append(ownChip);
-  const shown = onRecording((given) => {
-    if (given.own) {
-      own = given;
-      ownChip.hidden = false;
-      setText(ownChip, t("explore.own", { temperature: own.recording.sampling.temperature }));
-    }
-    open(given);
-  });
-  root.dataset.ready = "";
-  if (props.value) take();
-  else if (!shown) await openShipped(entries[1]);
 }
 
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+/** What is above the sliders: the buttons of recordings, and what the open one is. */
+function headView(save) {
+  const chips = recordingChips();
+  const about = make("p", { className: "small about-recording" });
+  const button = make("button", { type: "button", className: "save-recording", hidden: true, onclick: save }, t("explore.save"));
+  const rough = make("p", { className: "rough" });
 
-const wholes = (first, last) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
+  function show({ recording, file = "own" }) {
+    button.hidden = false;
+    setText(about, aboutWords(recording));
+    chips.press(file);
+    const uneven = model.unevenness(recording.times);
+    setText(rough, uneven > ROUGH ? `⚠ ${t("explore.rough", { percent: (100 * uneven).toFixed(0) })}` : "");
+  }
+  return { nodes: [chips.node, make("div", { className: "about-line" }, about, button), rough], chips, about, show };
+}
 
-const same = (wanted, settings) => Object.entries(wanted).every(([name, value]) => Math.abs(Number(settings[name]) - Number(value)) < 1e-9);
+function aboutWords(recording) {
+  return t("explore.about_recording", {
+    prompt: recording.prompt,
+    temperature: recording.sampling.temperature,
+    scored: recordings.scoredAt(recording),
+    tokens: recording.token_ids.length,
+    pair: recording.pair.name,
+    device: `${recording.device}/${recording.dtype}`,
+    seed: recording.seed,
+    ratio: (recording.recording_s / recording.plain_s).toFixed(1),
+    alike: recording.probed_alike,
+    probed: recording.probed,
+  });
+}
 
-const presentKey = () => make("span", { className: "key" }, "┃ ", t("explore.present"));
-const measuredKey = () => make("span", { className: "key" }, "◆ ", t("explore.measured_key"));
+function headlineWords(stopper, results) {
+  const { speedup, ofOracle } = results[stopper];
+  return t("explore.headline", { stopper, speedup: speedup.toFixed(2), share: (100 * ofOracle).toFixed(0) });
+}
 
-/** What tells recordings apart. */
-const idOf = (recording) => `${recording.created} ${recording.seed} ${recording.sampling.temperature}`;
+/** The three charts {node, draw} and the map {node, place}; pressing in one of them changes the controls. */
+function chartsView(change) {
+  const present = make("span", { className: "key" }, "┃ ", t("explore.present"));
+  const races = make("span", { className: "key" }, "◆ ", t("explore.measured_key"));
+  const whole = barKey("var(--tape-accepted)", "explore.whole");
+  const cut = barKey("var(--tape-rejected)", "explore.rejected", true);
+  const byLambda = keys([...model.OVER_LAMBDA, ...model.FLAT], present, races);
+  return {
+    lambda: chartOf("lambda", byLambda, 260, (x) => change({ lambda: Number(x.toFixed(2)) })),
+    k: chartOf("k", keys([...model.OVER_K, model.CEILING]), 300, (x) => change({ k: Math.round(x) })),
+    lengths: chartOf("lengths", keysLine(whole, cut, key(model.CEILING)), 260, null),
+    map: mapPlace(change),
+  };
+}
+
+const placeOf = (name, keysNode) =>
+  captionedFigure(name, t(`explore.figure.${name}`), keysNode, t(`explore.about.figure_${name}`));
+
+function chartOf(name, keysNode, height, onX) {
+  const { place, node } = placeOf(name, keysNode);
+  const { draw } = chart(place, { height, label: t(`explore.figure.${name}`), onX });
+  return { node, draw };
+}
+
+function mapPlace(change) {
+  const { place, node } = placeOf("map", keysLine(t("explore.map_key")));
+  let listens = false;
+  // plotly gives a place its `on` with the first figure.
+  place.addEventListener("pointerover", () => {
+    if (listens || !place.on) return;
+    listens = true;
+    place.on("plotly_click", ({ points: [{ x, y }] }) => change({ gamma: x, lambda: y, stopper: model.MAPPED }));
+  });
+  return { place, node };
+}
 
 function raceRequest(recording, spec) {
   const { prompt, pair, sampling, max_new_tokens, seed, noise_version = 1 } = recording;
@@ -410,9 +312,11 @@ function raceRequest(recording, spec) {
 
 /** What every number means: its formula and unit. */
 function notes() {
-  const list = make("dl");
-  for (const name of ["speedup", "oracle", "draft_length", "acceptance_rate", "waste", "best", "measured", "cost", "ideal"]) {
-    list.append(make("dt", {}, t(name === "cost" || name === "ideal" ? `explore.slider.${name}` : `explore.column.${name}`)), make("dd", {}, t(`explore.about.${name}`)));
-  }
-  return make("details", { className: "explore-notes" }, make("summary", {}, t("explore.notes")), list);
+  const columns = ["speedup", "oracle", "draft_length", "acceptance_rate", "waste", "best", "measured"];
+  const named = [
+    ...columns.map((name) => [name, t(`explore.column.${name}`)]),
+    ...["cost", "ideal"].map((name) => [name, t(`explore.slider.${name}`)]),
+  ];
+  const lines = named.flatMap(([name, words]) => [make("dt", {}, words), make("dd", {}, t(`explore.about.${name}`))]);
+  return make("details", { className: "explore-notes" }, make("summary", {}, t("explore.notes")), make("dl", {}, ...lines));
 }

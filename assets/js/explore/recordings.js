@@ -1,7 +1,8 @@
 // The recording that Explore and Calibration show: one of assets/examples/recordings, or the visitor's own.
 
-import { make } from "../make.js";
-import { link } from "../share.js";
+import { readJson } from "../json.js";
+import { link } from "../address.js";
+import { addSheets } from "../sheets.js";
 import { prepare } from "./replay.js";
 
 const FOLDER = new URL("../../examples/recordings/", import.meta.url);
@@ -12,23 +13,17 @@ let list = null;
 
 /** The shipped ones: [{title, prompt, read()}]; `read` gives {recording, measured, calibration}. */
 export function shipped() {
-  list ??= read("index.json").then((entries) => entries.map((entry) => ({ ...entry, read: once(entry.file) })));
+  list ??= readJson("index.json", FOLDER).then((entries) => entries.map((entry) => ({ ...entry, read: once(entry.file) })));
   return list;
 }
 
 function once(file) {
   let reading = null;
   return () => {
-    reading ??= read(file).then((envelope) => ({ ...ready(envelope), file }));
+    reading ??= readJson(file, FOLDER).then((envelope) => ({ ...ready(envelope), file }));
     reading.catch(() => (reading = null)); // so that another try is one
     return reading;
   };
-}
-
-async function read(file) {
-  const response = await fetch(new URL(file, FOLDER));
-  if (!response.ok) throw new Error(`${file}: ${response.status}`);
-  return response.json();
 }
 
 /** A recording as it came (`raw`) and made ready for replays. `seed` is its seed's digits where that may be larger
@@ -86,15 +81,7 @@ export function raceLink({ prompt, pair, sampling, max_new_tokens, seed, noise_v
   return link({ prompt, pair: pair.name, lanes, ...sampling, max_new_tokens, seed, verification, noise }).href;
 }
 
-/** Link the style of these pages, and the player's, whose colours they share. */
+/** Link the style of these pages, and the player's, whose classes they share. */
 export function addStyle() {
-  return Promise.all(["../player.css", "explore.css"].map(addSheet));
-}
-
-function addSheet(file) {
-  const { href } = new URL(file, import.meta.url);
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return null;
-  return new Promise((resolve) => {
-    document.head.append(make("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve }));
-  });
+  return addSheets("palette.css", "player.css", "explore/explore.css");
 }

@@ -1,10 +1,49 @@
+// @ts-check
 // Any stopper on a recorded text: adaedl/replay/replay.py and the clock of adaedl/replay/times.py again, in the browser.
 // tests/test_explore.py holds the two against each other. No DOM here.
 
 import { makeRule } from "./rules.js";
 
-/** A recording (adaedl/replay/recording.py) made ready: `steps` of every chain, and how many of its drafts the target
- * would accept. */
+/** @import { Chain, Recording, Times } from "../types/recording.d.ts" */
+
+/** @typedef {{ entropy: number, top_prob: number, margin: number, token_prob: number, position: number }} DraftStep */
+/** @typedef {Chain & { acceptable: number, ends: boolean[], steps: DraftStep[] }} ReadyChain */
+/** @typedef {Omit<Recording, "chains"> & { chains: ReadyChain[], ended: boolean[] }} ReadyRecording */
+/** @typedef {{ name: string, settings?: object }} StopperSpec */
+
+/**
+ * A round of a replay; see `replay`.
+ * @typedef {object} ReplayedRound
+ * @property {number} start
+ * @property {number} drafted
+ * @property {number} steps
+ * @property {number} accepted
+ * @property {string} reason
+ * @property {number} tokens
+ * @property {string | null} kind
+ * @property {number} start_s
+ * @property {number} duration_s
+ * @property {[number | null, number | null][] | null} compared
+ */
+
+/**
+ * @typedef {object} ReplayedLane
+ * @property {ReplayedRound[]} rounds
+ * @property {number} tokens
+ * @property {number} clock_s
+ * @property {number} drafted
+ * @property {number} accepted
+ * @property {number} draft_s
+ * @property {number} verify_s
+ * @property {number} useful_s
+ */
+
+/**
+ * A recording (adaedl/replay/recording.py) made ready: `steps` of every chain, and how many of its drafts the target
+ * would accept.
+ * @param {Recording} recording
+ * @returns {ReadyRecording}
+ */
 export function prepare(recording) {
   const eos = new Set(recording.eos_ids);
   const chains = recording.chains.map((chain, position) => {
@@ -32,9 +71,13 @@ export function prepare(recording) {
  * {start, drafted, steps, accepted, reason, tokens, kind, start_s, duration_s}: `start` counts the tokens of the
  * text before it, `steps` the draft steps that were paid for, `kind` is the emitted token's. Every round has
  * `compared`, [score, threshold] a draft, where `detailed` is set.
+ * @param {ReadyRecording} recording
+ * @param {StopperSpec} stopper
+ * @param {Times} times
  */
 export function replay(recording, stopper, times = recording.times, detailed = false) {
   const rule = makeRule(stopper);
+  /** @type {ReplayedLane} */
   const lane = { rounds: [], tokens: 0, clock_s: 0, drafted: 0, accepted: 0, draft_s: 0, verify_s: 0, useful_s: 0 };
   let ended = false;
   while (lane.tokens < recording.max_new_tokens && !ended) {
@@ -59,6 +102,13 @@ export function replay(recording, stopper, times = recording.times, detailed = f
   return lane;
 }
 
+/**
+ * @param {ReadyRecording} recording
+ * @param {any} rule  made by rules.js
+ * @param {number} written
+ * @param {boolean} detailed
+ * @returns {ReplayedRound}
+ */
 function draft(recording, rule, written, detailed) {
   const chain = recording.chains[written];
   const room = recording.max_new_tokens - written - 1;
@@ -69,30 +119,39 @@ function draft(recording, rule, written, detailed) {
     if (rule.acceptable < limit) [limit, reason] = [rule.acceptable, "threshold"];
   }
   if (!rule.beginRound() && limit) [limit, reason] = [0, "threshold"];
+  const { drafted, steps, stop, compared } = draftUpTo(chain, rule, limit, detailed);
+  if (stop) reason = stop;
+  return { start: written, drafted, steps, accepted: 0, reason, tokens: 0, kind: null, start_s: 0, duration_s: 0, compared };
+}
+
+/**
+ * Draft along a chain until the stopper or the text's end stops it (`stop` says which of the two), or at `limit`.
+ * @param {ReadyChain} chain
+ * @param {any} rule
+ * @param {number} limit
+ * @param {boolean} detailed
+ */
+function draftUpTo(chain, rule, limit, detailed) {
+  /** @type {[number | null, number | null][] | null} */
   const compared = detailed ? [] : null;
   const most = Math.min(limit, chain.steps.length);
   let drafted = 0;
   let steps = 0;
   while (steps < most) {
     const stop = rule.shouldStop(chain.steps[steps++]);
-    if (stop && !rule.keep_last) {
-      reason = "threshold";
-      break;
-    }
+    if (stop && !rule.keep_last) return { drafted, steps, stop: "threshold", compared };
     drafted = steps;
-    if (compared) compared.push([rule.score, rule.threshold]);
-    if (chain.ends[steps - 1]) {
-      reason = "eos";
-      break;
-    }
-    if (stop) {
-      reason = "threshold";
-      break;
-    }
+    compared?.push([rule.score, rule.threshold]);
+    if (chain.ends[steps - 1]) return { drafted, steps, stop: "eos", compared };
+    if (stop) return { drafted, steps, stop: "threshold", compared };
   }
-  return { start: written, drafted, steps, accepted: 0, reason, tokens: 0, kind: null, start_s: 0, duration_s: 0, compared };
+  return { drafted, steps, stop: null, compared };
 }
 
+/**
+ * @param {ReadyRecording} recording
+ * @param {ReplayedRound} round
+ */
 function verify(recording, round) {
   const chain = recording.chains[round.start];
   round.accepted = Math.min(round.drafted, chain.acceptable);
@@ -103,15 +162,31 @@ function verify(recording, round) {
   round.tokens = round.accepted + (endedByDraft ? 0 : 1);
 }
 
+/**
+ * @param {Times} times
+ * @param {number} steps
+ */
 const draftSeconds = (times, steps) => (steps ? times.first_draft_s + (steps - 1) * times.next_draft_s : 0);
 
+/**
+ * @param {Times} times
+ * @param {number} steps
+ */
 const overheadSeconds = (times, steps) =>
   steps ? times.round_overhead_s + steps * times.draft_overhead_s : times.plain_overhead_s;
 
-/** c: time of one draft step / time of one target step. */
+/**
+ * c: time of one draft step / time of one target step.
+ * @param {Times} times
+ */
 export const costRatio = (times) => times.next_draft_s / times.verify_s[0];
 
-/** The same machine with draft steps of `c` target steps each. */
+/**
+ * The same machine with draft steps of `c` target steps each.
+ * @param {Times} times
+ * @param {number} c
+ * @returns {Times}
+ */
 export function withCostRatio(times, c) {
   if (!times.next_draft_s) {
     return { ...times, first_draft_s: c * times.verify_s[0], next_draft_s: c * times.verify_s[0] };
@@ -120,8 +195,12 @@ export function withCostRatio(times, c) {
   return { ...times, first_draft_s: factor * times.first_draft_s, next_draft_s: factor * times.next_draft_s };
 }
 
-/** The textbook's device (Leviathan et al., arXiv 2211.17192, theorem 3.8): verifying takes one target step at
- * any length, all draft steps take the same, and nothing else takes time. */
+/**
+ * The textbook's device (Leviathan et al., arXiv 2211.17192, theorem 3.8): verifying takes one target step at
+ * any length, all draft steps take the same, and nothing else takes time.
+ * @param {Times} times
+ * @returns {Times}
+ */
 export function idealTimes(times) {
   return {
     verify_s: times.verify_s.map(() => times.verify_s[0]),
@@ -133,5 +212,9 @@ export function idealTimes(times) {
   };
 }
 
-/** Tokens per second of a lane over those of another on the same text: its speedup. */
+/**
+ * Tokens per second of a lane over those of another on the same text: its speedup.
+ * @param {ReplayedLane} lane
+ * @param {ReplayedLane} baseline
+ */
 export const speedup = (lane, baseline) => baseline.clock_s / baseline.tokens / (lane.clock_s / lane.tokens);

@@ -1,7 +1,7 @@
 // The lanes of stoppers whose rule does not run in the browser: the server replays them
 // (components/serving/explore_replay.py). They come a moment after they are asked for.
 
-import { formatSpec } from "../lanes_editor.js";
+import { formatSpec } from "../lane_spec.js";
 
 const REST_MS = 150; // that the sliders rest before the server is asked
 const MOST_AT_ONCE = 64; // lanes in one request, as the server takes them

@@ -57,7 +57,7 @@ export const DEFAULTS = {
   ideal: false,
 };
 
-export const LAMBDAS = steps(0, 0.025, 41);
+const LAMBDAS = steps(0, 0.025, 41);
 export const MAP_LAMBDAS = steps(0, 0.05, 21);
 export const MAP_GAMMAS = steps(0, 0.05, 21);
 

@@ -7,6 +7,7 @@ import { hasRule } from "./rules.js";
 import { DEFAULTS, SHOWN, SLIDERS, costAt, settingOn } from "./settings.js";
 
 const LEAST_COST = 0.001;
+const LEAST_LOG = Math.log10(LEAST_COST);
 
 // Parameters in billions as the models' cards give them. A small model is slower than they say where
 // launching its layers takes longer than reading its weights.
@@ -23,89 +24,120 @@ export function sliders(change) {
   const stopper = make("select", { onchange: () => change({ stopper: stopper.value }) });
   stopper.append(...SHOWN.map((name) => make("option", { value: name }, name)));
   const about = make("p", { className: "rule-about" });
-  const settings = SLIDERS.map((each) => ({ ...each, ...settingControl(each) }));
-  const ideal = check("ideal", t("explore.slider.ideal"), t("explore.about.ideal"));
-  const cost = slider("cost", Math.log10(LEAST_COST), 0, 0.01, t("explore.slider.cost"), (value) => change({ c: 10 ** value }));
-  cost.node.title = t("explore.about.cost");
-  const presets = make("div", { className: "presets", role: "group", ariaLabel: t("explore.presets") });
-  const marks = new Map(); // button → c
-  for (const [name, draft, target] of PAIRS) mark(name, draft / target, t("explore.by_parameters", { name, draft, target, c: (draft / target).toFixed(3) }));
-  const measured = make("button", { type: "button", onclick: () => change({ c: null }) });
-  const cheaper = make("button", { type: "button", onclick: () => change({ c: Math.max(LEAST_COST, 0.1 * measuredCost) }) }, t("explore.cheaper"));
-  presets.prepend(measured, cheaper);
-  const here = make("option"); // this machine's cost ratio among the marks
-  const ticks = make("datalist", { id: "cost-ratios" }, here, ...[...marks.values()].map((c) => make("option", { value: Math.log10(c) })));
-  cost.input.setAttribute("list", ticks.id);
+  const settings = SLIDERS.map((each) => settingControl(each, change));
+  const costs = costControls(change);
   const reset = make("button", { type: "button", className: "reset", onclick: () => change(DEFAULTS) }, t("explore.reset"));
-  let measuredCost = 0;
-
   const node = make(
     "div",
     { className: "sliders" },
     make("label", { className: "field" }, make("span", {}, t("explore.stopper")), stopper),
     ...settings.map((each) => each.node),
-    make("div", { className: "costs" }, cost.node, ticks, presets, make("p", { className: "small" }, t("explore.presets_source")), ideal.node),
+    costs.node,
     about,
     make("p", { className: "actions" }, reset),
   );
-
-  function settingControl({ name, setting, min, max, step }) {
-    return setting.kind === "switch" ? check(name, labelOf(setting)) : slider(name, min, max, step, labelOf(setting));
-  }
-
-  function slider(name, min, max, step, label, told = (value) => change({ [name]: value })) {
-    const value = make("output");
-    const input = make("input", { type: "range", min, max, step, name });
-    input.addEventListener("input", () => told(Number(input.value)));
-    const unused = make("small");
-    return { node: make("label", { className: "field" }, make("span", {}, label, " ", value, " ", unused), input), input, value, unused };
-  }
-
-  function check(name, label, title = "") {
-    const input = make("input", { type: "checkbox", name, onchange: () => change({ [name]: input.checked }) });
-    const unused = make("small");
-    return { node: make("label", { className: "check", title }, input, make("span", {}, label, " ", unused)), input, unused };
-  }
-
-  function mark(name, c, title) {
-    const button = make("button", { type: "button", title, onclick: () => change({ c }) }, `${name}: ${c.toFixed(3)}`);
-    marks.set(button, c);
-    presets.append(button);
-  }
 
   /** Bring every control to where `controls` are, for this recording; `own` is one made on this page's machine. */
   function show(controls, recording, own) {
     stopper.value = controls.stopper;
     setText(about, ruleWords(controls.stopper));
-    for (const each of settings) showSetting(each, controls, recording.depth);
-    ideal.input.checked = controls.ideal;
-    measuredCost = costAt(recording, { c: null });
-    here.value = Math.log10(Math.max(LEAST_COST, measuredCost));
-    const c = costAt(recording, controls);
-    cost.input.value = Math.log10(Math.max(LEAST_COST, c));
-    cost.input.setAttribute("aria-valuetext", c.toFixed(3));
-    setText(cost.value, c.toFixed(3));
-    setText(measured, t(own ? "explore.this_machine" : "explore.as_measured", { c: measuredCost.toFixed(3) }));
-    measured.title = t("explore.as_measured_about", { device: recording.device, pair: recording.pair.name });
-    measured.ariaPressed = String(controls.c === null);
-    for (const [button, value] of marks) button.ariaPressed = String(controls.c === value);
-  }
-
-  function showSetting({ name, setting, node: field, input, value, unused }, controls, depth) {
-    if (setting.kind === "switch") {
-      input.checked = controls[name];
-    } else {
-      if (setting.limits_draft) input.max = depth;
-      input.value = controls[name];
-      setText(value, setting.kind === "whole" ? String(controls[name]) : controls[name].toFixed(2));
-    }
-    const moved = settingOn(name, controls.stopper);
-    field.title = said((moved ?? setting).about);
-    field.classList.toggle("unused", !moved);
-    setText(unused, moved ? "" : t("explore.unused", { stopper: controls.stopper }));
+    for (const each of settings) each.show(controls, recording.depth);
+    costs.show(controls, recording, own);
   }
   return { node, show };
 }
+
+/** The control of a slider of settings.js: {node, show(controls, depth)}. */
+function settingControl({ name, setting, min, max, step }, change) {
+  const isSwitch = setting.kind === "switch";
+  const moved = (value) => change({ [name]: value });
+  const control = isSwitch ? check(name, labelOf(setting), moved) : slider(name, { min, max, step }, labelOf(setting), moved);
+  const unused = make("small");
+  control.label.append(" ", unused);
+
+  function show(controls, depth) {
+    if (isSwitch) control.input.checked = controls[name];
+    else showNumber(control, setting, controls[name], depth);
+    const used = settingOn(name, controls.stopper);
+    control.node.title = said((used ?? setting).about);
+    control.node.classList.toggle("unused", !used);
+    setText(unused, used ? "" : t("explore.unused", { stopper: controls.stopper }));
+  }
+  return { node: control.node, show };
+}
+
+function showNumber({ input, value }, { kind, limits_draft }, number, depth) {
+  if (limits_draft) input.max = depth;
+  input.value = number;
+  setText(value, kind === "whole" ? String(number) : number.toFixed(2));
+}
+
+function slider(name, range, words, moved) {
+  const value = make("output");
+  const input = make("input", { type: "range", ...range, name });
+  input.addEventListener("input", () => moved(Number(input.value)));
+  const label = make("span", {}, words, " ", value);
+  return { node: make("label", { className: "field" }, label, input), label, input, value };
+}
+
+function check(name, words, moved) {
+  const input = make("input", { type: "checkbox", name, onchange: () => moved(input.checked) });
+  const label = make("span", {}, words);
+  return { node: make("label", { className: "check" }, input, label), label, input };
+}
+
+/** What a draft costs: the slider of c with the ratios of some pairs, and the ideal device. */
+function costControls(change) {
+  const moved = (value) => change({ c: 10 ** value });
+  const cost = slider("cost", { min: LEAST_LOG, max: 0, step: 0.01 }, t("explore.slider.cost"), moved);
+  cost.node.title = t("explore.about.cost");
+  const presets = costPresets(change);
+  const here = make("option"); // this machine's cost ratio among the marks
+  const marks = PAIRS.map(([, draft, target]) => make("option", { value: Math.log10(draft / target) }));
+  const ticks = make("datalist", { id: "cost-ratios" }, here, ...marks);
+  cost.input.setAttribute("list", ticks.id);
+  const ideal = check("ideal", t("explore.slider.ideal"), (on) => change({ ideal: on }));
+  ideal.node.title = t("explore.about.ideal");
+  const source = make("p", { className: "small" }, t("explore.presets_source"));
+  const node = make("div", { className: "costs" }, cost.node, ticks, presets.node, source, ideal.node);
+
+  function show(controls, recording, own) {
+    const c = costAt(recording, controls);
+    ideal.input.checked = controls.ideal;
+    here.value = logOf(costAt(recording, { c: null }));
+    cost.input.value = logOf(c);
+    cost.input.setAttribute("aria-valuetext", c.toFixed(3));
+    setText(cost.value, c.toFixed(3));
+    presets.show(controls, recording, own);
+  }
+  return { node, show };
+}
+
+/** Buttons that set c: to what was measured, a tenth of it, and the ratio of each of PAIRS. */
+function costPresets(change) {
+  let measuredCost = 0;
+  const measured = make("button", { type: "button", onclick: () => change({ c: null }) });
+  const cheaper = make("button", { type: "button" }, t("explore.cheaper"));
+  cheaper.addEventListener("click", () => change({ c: Math.max(LEAST_COST, 0.1 * measuredCost) }));
+  const marks = PAIRS.map(([name, draft, target]) => {
+    const c = draft / target;
+    const title = t("explore.by_parameters", { name, draft, target, c: c.toFixed(3) });
+    return { c, button: make("button", { type: "button", title, onclick: () => change({ c }) }, `${name}: ${c.toFixed(3)}`) };
+  });
+  const group = { className: "presets", role: "group", ariaLabel: t("explore.presets") };
+  const node = make("div", group, measured, cheaper, ...marks.map(({ button }) => button));
+
+  function show(controls, recording, own) {
+    measuredCost = costAt(recording, { c: null });
+    setText(measured, t(own ? "explore.this_machine" : "explore.as_measured", { c: measuredCost.toFixed(3) }));
+    measured.title = t("explore.as_measured_about", { device: recording.device, pair: recording.pair.name });
+    measured.ariaPressed = String(controls.c === null);
+    for (const { button, c } of marks) button.ariaPressed = String(controls.c === c);
+  }
+  return { node, show };
+}
+
+const logOf = (c) => Math.log10(Math.max(LEAST_COST, c));
 
 /** What the highlighted stopper does, and how far what is drawn of it can be believed. */
 function ruleWords(name) {

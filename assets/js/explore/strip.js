@@ -6,10 +6,11 @@ import { make, setText } from "../make.js";
 import { t } from "../text.js";
 import { stopWords } from "../words.js";
 
+/** {node, open(recording), show(lane, stopper)}: `open` lays a recording's text out, `show` draws the rounds of a
+ * detailed replay of a stopper into it. */
 export function strip() {
   const text = make("p", { className: "strip", dir: "auto", tabIndex: 0, role: "group", ariaLabel: t("explore.strip") });
   const about = make("p", { className: "strip-about", role: "status" });
-  const node = make("div", {}, text, about);
   let recording = null;
   let tokens = [];
   let roundAt = []; // token → index of its round
@@ -17,30 +18,17 @@ export function strip() {
   let stopper = "";
   let picked = null;
 
-  /** Lay another recording's text out. */
   function open(next) {
     recording = next;
-    const { token_ids, texts, pieces = [] } = recording;
-    tokens = token_ids.map((id, place) => make("span", {}, drawable(pieces[place] ?? texts[id])));
+    tokens = piecesOf(recording).map((piece) => make("span", {}, piece));
     text.replaceChildren(...tokens);
     [lane, roundAt, picked] = [null, [], null];
   }
 
-  /** Draw the rounds of a detailed replay of a stopper. */
   function show(nextLane, name) {
     [lane, stopper] = [nextLane, name];
-    roundAt = [];
-    lane.rounds.forEach((round, index) => {
-      for (let offset = 0; offset < round.tokens; offset++) {
-        const token = tokens[round.start + offset];
-        roundAt.push(index);
-        set(token, "kind", offset < round.accepted ? "accepted" : round.kind);
-        set(token, "edge", offset === 0 ? (index % 2 ? "odd" : "even") : "");
-        set(token, "round", index % 2 ? "odd" : "even");
-        const wasted = offset === round.accepted ? round.drafted - round.accepted : 0;
-        set(token, "wasted", wasted ? `✗${wasted}` : "");
-      }
-    });
+    roundAt = lane.rounds.flatMap((round, index) => Array(round.tokens).fill(index));
+    lane.rounds.forEach((round, index) => drawRound(tokens, round, index));
     if (picked !== null) pick(Math.min(picked, tokens.length - 1));
     else setText(about, t("explore.strip_point"));
   }
@@ -50,41 +38,62 @@ export function strip() {
     const index = roundAt[token];
     const { start, tokens: count } = lane.rounds[index];
     tokens.forEach((each, at) => each.classList.toggle("lit", at >= start && at < start + count));
-    setText(about, roundWords(index));
+    setText(about, roundWords(recording, lane, stopper, index));
   }
 
-  function roundWords(index) {
-    const round = lane.rounds[index];
-    const chain = recording.chains[round.start];
-    const drafted = round.compared.map(([score, threshold]) => ({ score, threshold }));
-    const values = {
-      round: index + 1,
-      rounds: lane.rounds.length,
-      count: round.drafted,
-      accepted: round.accepted,
-      text: visible(textOf(recording, chain.ids.slice(0, round.drafted))),
-      stop: stopWords({ stopper, rounds: [] }, { drafted, stop_reason: round.reason }),
-    };
-    return t(round.drafted ? "explore.round" : "explore.round_none", values);
-  }
-
-  const tokenOf = (event) => tokens.indexOf(event.target);
-  for (const name of ["pointerover", "click"]) {
-    text.addEventListener(name, (event) => {
-      const token = tokenOf(event);
-      if (token >= 0 && lane) pick(token);
-    });
-  }
-  text.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step || !lane) return;
-    event.preventDefault();
-    const at = picked === null ? (step > 0 ? -1 : lane.rounds.length) : roundAt[picked];
-    const next = Math.min(lane.rounds.length - 1, Math.max(0, at + step));
+  /** Go to the round after (1) or before (−1) the one that is told. */
+  function step(by) {
+    const here = picked === null ? (by > 0 ? -1 : lane.rounds.length) : roundAt[picked];
+    const next = Math.min(lane.rounds.length - 1, Math.max(0, here + by));
     pick(lane.rounds[next].start);
-  });
+  }
 
-  return { node, open, show };
+  const point = ({ target }) => {
+    const token = tokens.indexOf(target);
+    if (token >= 0 && lane) pick(token);
+  };
+  text.addEventListener("pointerover", point);
+  text.addEventListener("click", point);
+  text.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by || !lane) return;
+    event.preventDefault();
+    step(by);
+  });
+  return { node: make("div", {}, text, about), open, show };
+}
+
+/** What each token of a recording adds to its text. */
+function piecesOf({ token_ids, texts, pieces = [] }) {
+  return token_ids.map((id, place) => drawable(pieces[place] ?? texts[id]));
+}
+
+/** Mark the tokens of a round's text: how each was written, where the round begins, and what it wasted. */
+function drawRound(tokens, { start, tokens: count, drafted, accepted, kind }, index) {
+  const parity = index % 2 ? "odd" : "even";
+  for (let offset = 0; offset < count; offset++) {
+    const token = tokens[start + offset];
+    const wasted = offset === accepted ? drafted - accepted : 0;
+    set(token, "kind", offset < accepted ? "accepted" : kind);
+    set(token, "edge", offset === 0 ? parity : "");
+    set(token, "round", parity);
+    set(token, "wasted", wasted ? `✗${wasted}` : "");
+  }
+}
+
+function roundWords(recording, { rounds }, stopper, index) {
+  const round = rounds[index];
+  const chain = recording.chains[round.start];
+  const drafted = round.compared.map(([score, threshold]) => ({ score, threshold }));
+  const values = {
+    round: index + 1,
+    rounds: rounds.length,
+    count: round.drafted,
+    accepted: round.accepted,
+    text: visible(textOf(recording, chain.ids.slice(0, round.drafted))),
+    stop: stopWords({ stopper, rounds: [] }, { drafted, stop_reason: round.reason }),
+  };
+  return t(round.drafted ? "explore.round" : "explore.round_none", values);
 }
 
 /** Tokens as one text; those that hold parts of characters are put together. */

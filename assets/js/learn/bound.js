@@ -1,22 +1,16 @@
 // Step 3: from Pinsker's inequality to 1 − √(γH), on the reader's own p and q and on the recorded races.
 
-import { visible } from "../characters.js";
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
 import { labelOf, titleOf } from "../trace.js";
 import { percent } from "../words.js";
-import { plain } from "../figures.js";
-import { colour, draw, SHARES, titled } from "./figure.js";
+import { boundFigure } from "./bound_figure.js";
+import { draw as drawFigure } from "./figure.js";
 import { formula, fraction, group, root } from "./formulas.js";
 import { figurePlace, fixed, menu, slider, stepOf, tellingLine } from "./parts.js";
 import { acceptanceLowerBound, crossEntropy, divergence, entropy, overlap, pinskerBound, shareHolding } from "./rules.js";
 
 export function bound(shared) {
-  let race = null;
-  const races = menu(t("learn.race_menu"), (chosen) => {
-    race = chosen;
-    drawRace();
-  });
   const gamma = slider("γ", {
     min: 0,
     max: 1,
@@ -25,24 +19,11 @@ export function bound(shared) {
     write: (value) => fixed(value),
     change: (value) => shared.set({ gamma: value }),
   });
-  const implied = make("p", { className: "note" });
-  const own = make("dl", { className: "facts" });
-  const place = figurePlace(t("learn.3.figure"));
-  const told = tellingLine();
-  const about = make("p", { className: "note" });
+  const own = ownToy();
+  const recorded = recordedToy(shared);
   const node = stepOf(3, {
     words: ["why", derivation(), "estimate", "reads"],
-    toy: [
-      gamma.node,
-      implied,
-      make("h4", {}, t("learn.3.own")),
-      own,
-      make("h4", {}, t("learn.3.real")),
-      races.node,
-      place,
-      told,
-      about,
-    ],
+    toy: [gamma.node, ...own.nodes, ...recorded.nodes],
     race: {
       prompt: "Explain how the water cycle works, step by step.",
       lanes: "autoregressive,adaedl:gamma=0.05,adaedl:gamma=0.2,adaedl:gamma=0.8",
@@ -50,19 +31,41 @@ export function bound(shared) {
       verification: "shared_noise",
     },
   });
-
-  shared.watch(({ p, q, gamma }) => {
-    setText(implied, t("learn.3.implied", { factor: fixed(1 + 2 * gamma) }));
-    const facts = ownFacts(p, q, gamma);
-    own.replaceChildren(
-      ...facts.map(({ name, value, holds }) => {
-        const entry = make("div", {}, make("dt", {}, name), make("dd", {}, value));
-        if (holds !== undefined) entry.dataset.holds = holds;
-        return entry;
-      }),
-    );
-    drawRace();
+  shared.watch((values) => {
+    own.show(values);
+    recorded.draw();
   });
+  return { node, show: recorded.show };
+}
+
+/** The bounds of the reader's own p and q; show({p, q, gamma}) brings them up to date. */
+function ownToy() {
+  const implied = make("p", { className: "note" });
+  const list = make("dl", { className: "facts" });
+
+  function show({ p, q, gamma }) {
+    setText(implied, t("learn.3.implied", { factor: fixed(1 + 2 * gamma) }));
+    list.replaceChildren(...ownFacts(p, q, gamma).map(factNode));
+  }
+  return { nodes: [implied, make("h4", {}, t("learn.3.own")), list], show };
+}
+
+function factNode({ name, value, holds }) {
+  const entry = make("div", {}, make("dt", {}, name), make("dd", {}, value));
+  if (holds !== undefined) entry.dataset.holds = holds;
+  return entry;
+}
+
+/** The bound on a recorded race: show(races) has them all to choose from, draw() brings the figure to γ. */
+function recordedToy(shared) {
+  let race = null;
+  const races = menu(t("learn.race_menu"), (chosen) => {
+    race = chosen;
+    draw();
+  });
+  const place = figurePlace(t("learn.3.figure"));
+  const told = tellingLine();
+  const about = make("p", { className: "note" });
 
   function show(all) {
     const usable = all.map(tokensOf).filter(({ tokens }) => tokens.length);
@@ -70,21 +73,20 @@ export function bound(shared) {
     const telling = ({ temperature, tokens }) => (temperature > 0 ? tokens.length : 0);
     race = usable.reduce((best, each) => (telling(each) > telling(best) ? each : best));
     races.fill(usable.map((each) => ({ label: raceLabel(each), value: each })), usable.indexOf(race));
-    drawRace();
+    draw();
   }
 
-  function drawRace() {
+  function draw() {
     if (!race) return;
+    const { tokens, lane, pair, temperature } = race;
     const { gamma } = shared.values;
-    const holding = shareHolding(race.tokens, gamma);
-    const values = { share: percent(holding), count: race.tokens.length, gamma: fixed(gamma) };
+    const values = { share: percent(shareHolding(tokens, gamma)), count: tokens.length, gamma: fixed(gamma) };
     setText(told, t("learn.3.told", values));
-    const lane = titleOf(race.lane);
-    setText(about, `${t("learn.3.about", { lane, pair: race.pair })} ${race.temperature === 0 ? t("learn.3.greedy") : ""}`);
-    draw(place, () => scatter(race.tokens, gamma));
+    const greedy = temperature === 0 ? t("learn.3.greedy") : "";
+    setText(about, `${t("learn.3.about", { lane: titleOf(lane), pair })} ${greedy}`);
+    drawFigure(place, () => boundFigure(tokens, gamma));
   }
-
-  return { node, show };
+  return { nodes: [make("h4", {}, t("learn.3.real")), races.node, place, told, about], show, draw };
 }
 
 /** The drafted tokens that the target reached, in a lane that drafts a fixed number whatever the bound says (a
@@ -131,36 +133,4 @@ function ownFacts(p, q, gamma) {
     { name: "1 − √(KL/2)", value: `${fixed(pinsker, 3)} ${mark(true)}`, holds: true },
     { name: "1 − √(γ·H)", value: `${fixed(estimate, 3)} ${mark(estimate <= beta)}`, holds: estimate <= beta },
   ];
-}
-
-function scatter(tokens, gamma) {
-  const points = (holds, name, symbol, fill) => {
-    const chosen = tokens.filter(({ entropy, beta }) => acceptanceLowerBound(entropy, gamma) <= beta === holds);
-    return {
-      type: "scatter",
-      mode: "markers",
-      name,
-      x: chosen.map(({ entropy }) => acceptanceLowerBound(entropy, gamma)),
-      y: chosen.map(({ beta }) => beta),
-      text: chosen.map(({ text }) => plain(visible(text), 16)),
-      marker: { color: colour(fill), symbol, size: 10, opacity: 0.75, line: { width: 1, color: colour("page") } },
-      hovertemplate: `“%{text}”<br>${t("learn.bound")} %{x:.3f}, β %{y:.3f}<extra></extra>`,
-    };
-  };
-  const lowest = Math.min(0, ...tokens.map(({ entropy }) => acceptanceLowerBound(entropy, gamma)));
-  const line = { color: colour("text"), width: 2, dash: "dash" };
-  const layout = {
-    xaxis: titled(t("learn.3.axis_bound"), { range: [lowest - 0.03, 1.03] }),
-    yaxis: titled(t("learn.3.axis_beta"), SHARES),
-    shapes: [{ type: "line", x0: 0, y0: 0, x1: 1, y1: 1, line }],
-    annotations: [
-      { x: lowest, y: 1, xanchor: "left", text: t("learn.3.side_holds") },
-      { x: 1, y: 0.06, xanchor: "right", text: t("learn.3.side_fails") },
-    ].map((side) => ({ ...side, showarrow: false, bgcolor: colour("card") })),
-  };
-  const data = [
-    points(true, t("learn.3.side_holds"), "circle", "good"),
-    points(false, t("learn.3.side_fails"), "x", "bad"),
-  ];
-  return { data, layout };
 }

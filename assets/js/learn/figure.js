@@ -5,7 +5,7 @@ import { axis, draw as drawFigure } from "../figures.js";
 
 const drawn = new Map(); // place → the function that makes its figure
 
-/** A colour of learn.css, as it is now. */
+/** A colour of the Learn page (palette.css), as it is now. */
 export function colour(name) {
   return getComputedStyle(document.querySelector(".learn")).getPropertyValue(`--learn-${name}`).trim();
 }

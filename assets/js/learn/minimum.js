@@ -69,11 +69,23 @@ function shareSlider(shared, law, token, name) {
   track.setAttribute("aria-label", `${law}(${name})`);
   track.ariaValueMin = "0";
   track.ariaValueMax = "1";
-
-  const set = (share) => {
+  whenMoved(track, () => shared.values[law][token], (share) => {
     const to = Math.round(100 * Math.min(1, Math.max(0, share))) / 100;
     shared.set({ [law]: withShare(shared.values[law], token, to) });
-  };
+  });
+  shared.watch(({ p, q }) => {
+    const share = shared.values[law][token];
+    const common = Math.min(p[token], q[token]);
+    both.style.height = `${100 * common}%`;
+    over.style.height = `${100 * (share - common)}%`;
+    track.ariaValueNow = fixed(share);
+    setText(value, fixed(share));
+  });
+  return make("div", { className: "share" }, track, value);
+}
+
+/** Call `set` with the share that an upright track of 0 to 1 is dragged to, or moved to by key from `get()`. */
+function whenMoved(track, get, set) {
   const follow = (event) => {
     const { top, height } = track.getBoundingClientRect();
     set(1 - (event.clientY - top) / height);
@@ -88,21 +100,11 @@ function shareSlider(shared, law, token, name) {
     if (track.hasPointerCapture(event.pointerId)) follow(event);
   });
   track.addEventListener("keydown", (event) => {
-    const share = shared.values[law][token];
-    const to = { Home: 0, End: 1 }[event.key] ?? (event.key in STEPS ? share + STEPS[event.key] : null);
+    const to = { Home: 0, End: 1 }[event.key] ?? (event.key in STEPS ? get() + STEPS[event.key] : null);
     if (to === null) return;
     event.preventDefault();
     set(to);
   });
-  shared.watch(({ p, q }) => {
-    const share = shared.values[law][token];
-    const common = Math.min(p[token], q[token]);
-    both.style.height = `${100 * common}%`;
-    over.style.height = `${100 * (share - common)}%`;
-    track.ariaValueNow = fixed(share);
-    setText(value, fixed(share));
-  });
-  return make("div", { className: "share" }, track, value);
 }
 
 /** The rule, run: what it emits against p, and what a wrong rule would. */
@@ -143,19 +145,8 @@ function roundsView(shared, names) {
 
   function show() {
     const { p, q } = shared.values;
-    const { rounds } = exact;
-    const distance = ({ counts }) => totalVariation(counts.map((count) => count / rounds), p);
-    const limit = totalVariation(wrongLaw(p, q), p);
-    const values = rounds && {
-      rounds,
-      accepted: percent(exact.accepted / rounds),
-      beta: percent(overlap(p, q)),
-      exact: fixed(distance(exact), 3),
-      wrong: fixed(distance(wrong), 3),
-      limit: fixed(limit, 3),
-    };
-    setText(told, rounds ? t("learn.2.told", values) : t("learn.2.before", { limit: fixed(limit, 3) }));
-    again.disabled = !rounds;
+    setText(told, roundsWords(p, q, exact, wrong));
+    again.disabled = !exact.rounds;
     draw(place, () => figureOf(names, p, exact, wrong));
   }
 
@@ -166,6 +157,21 @@ function roundsView(shared, names) {
     reset();
   });
   return make("div", { className: "rounds" }, make("div", { className: "controls" }, go, again), keys, place, told);
+}
+
+function roundsWords(p, q, exact, wrong) {
+  const { rounds, accepted } = exact;
+  const limit = fixed(totalVariation(wrongLaw(p, q), p), 3);
+  if (!rounds) return t("learn.2.before", { limit });
+  const distance = ({ counts }) => fixed(totalVariation(counts.map((count) => count / rounds), p), 3);
+  return t("learn.2.told", {
+    rounds,
+    accepted: percent(accepted / rounds),
+    beta: percent(overlap(p, q)),
+    exact: distance(exact),
+    wrong: distance(wrong),
+    limit,
+  });
 }
 
 const tally = (tokens) => ({ random: seeded(SEED), rounds: 0, accepted: 0, counts: Array(tokens).fill(0) });

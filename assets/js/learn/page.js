@@ -3,8 +3,10 @@
 
 import { make } from "../make.js";
 import { whenSeen } from "../seen.js";
-import { namePlace, placeNamed } from "../share.js";
+import { namePlace, placeNamed } from "../address.js";
+import { addSheets } from "../sheets.js";
 import { t } from "../text.js";
+import { whenRecoloured } from "../theme.js";
 import { bound } from "./bound.js";
 import { draftAndVerify } from "./draft_verify.js";
 import { redraw } from "./figure.js";
@@ -21,11 +23,11 @@ const Q = [0.25, 0.4, 0.05, 0.2, 0.1];
 /** Draw the page into gradio's component; it has no value. */
 export async function mount({ element }) {
   const root = element.querySelector(".learn");
-  await addStyle();
+  await addSheets("palette.css", "learn/learn.css");
   const shared = sharedValues({ p: P, q: Q, gamma: 0.2 });
   const steps = STEPS.map((step) => step(shared));
   root.replaceChildren(heading(), overview(steps), ...steps.map(({ node }) => node));
-  new MutationObserver(redraw).observe(document.body, { attributeFilter: ["class"] });
+  whenRecoloured(redraw);
   whenSeen(root, (first) => {
     redraw();
     if (first) showRecordings(root, steps);
@@ -33,13 +35,6 @@ export async function mount({ element }) {
   });
   addEventListener("hashchange", scrollToHash);
   root.dataset.ready = "";
-}
-
-function addStyle() {
-  const href = new URL("learn.css", import.meta.url).href;
-  return new Promise((resolve) => {
-    document.head.append(make("link", { rel: "stylesheet", href, onload: resolve, onerror: resolve }));
-  });
 }
 
 function heading() {

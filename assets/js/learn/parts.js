@@ -1,8 +1,10 @@
 // What all five steps are made of: a step with words, a toy and a question; sliders, menus and buttons; values
 // that several steps share.
 
+import { link as raceLink } from "../address.js";
+import { fillKey, keysLine } from "../keys.js";
 import { make, setText } from "../make.js";
-import { inNewTab, link as raceLink } from "../share.js";
+import { inNewTab } from "../race_link.js";
 import { t } from "../text.js";
 
 /**
@@ -79,14 +81,9 @@ export function figurePlace(label, height = 360) {
   return place;
 }
 
-/** A row of keys for a figure: [colour of learn.css, class of the sign, text]. */
+/** A row of keys for a figure: [colour of the Learn page, class of the sign, text]. */
 export function keysOf(keys) {
-  const nodes = keys.map(([colour, sign, text]) => {
-    const mark = make("i", { className: sign });
-    mark.style.setProperty("--colour", `var(--learn-${colour})`);
-    return make("span", {}, mark, text);
-  });
-  return make("p", { className: "keys" }, ...nodes);
+  return keysLine(...keys.map(([colour, sign, text]) => fillKey(`var(--learn-${colour})`, sign, text)));
 }
 
 /** Values that several steps share: set(changes) tells every watcher, and watch(watcher) tells it at once. */

@@ -1,5 +1,6 @@
 // The recorded races of assets/examples, read once for all steps.
 
+import { readJson } from "../json.js";
 import { language } from "../text.js";
 import { adopt } from "../trace.js";
 
@@ -8,14 +9,10 @@ let reading = null;
 
 /** Every recorded race: [{title, trace}], in the order of the Race page. */
 export function recordings() {
-  reading ??= read("index.json").then((entries) =>
-    Promise.all(entries.map(async ({ title, file }) => ({ title: title[language], trace: adopt(await read(file)) }))),
-  );
+  reading ??= readJson("index.json", FOLDER).then((entries) => Promise.all(entries.map(readRace)));
   return reading;
 }
 
-async function read(file) {
-  const response = await fetch(new URL(file, FOLDER));
-  if (!response.ok) throw new Error(`${file}: ${response.status}`);
-  return response.json();
+async function readRace({ title, file }) {
+  return { title: title[language], trace: adopt(await readJson(file, FOLDER)) };
 }

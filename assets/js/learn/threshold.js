@@ -3,10 +3,11 @@
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
 import { titleOf } from "../trace.js";
-import { colour, draw, titled } from "./figure.js";
+import { draw } from "./figure.js";
 import { below, cases, formula, words } from "./formulas.js";
 import { button, figurePlace, fixed, keysOf, menu, slider, stepOf, tellingLine } from "./parts.js";
 import { adaptThreshold } from "./rules.js";
+import { thresholdFigure } from "./threshold_figure.js";
 
 const SETTINGS = {
   epsilon: { name: "ε", max: 0.2, step: 0.005, digits: 3 },
@@ -23,26 +24,61 @@ export function threshold() {
   let at = 0;
 
   const lanes = menu(t("learn.lane_menu"), (chosen) => open(chosen));
-  const sliders = Object.entries(SETTINGS).map(([key, { name, max, step, digits }]) => {
-    const change = (value) => {
-      settings = { ...settings, [key]: value };
-      compute();
-    };
-    return [key, slider(name, { min: 0, max, step, value: 0, write: (value) => fixed(value, digits), change })];
+  const sliders = settingSliders((changes) => {
+    settings = { ...settings, ...changes };
+    compute();
   });
   const asRecorded = button(t("learn.4.reset"), () => open(lane));
-  const close = make("input", { type: "checkbox" });
-  close.addEventListener("change", () => drawFigure());
+  const close = make("input", { type: "checkbox", onchange: () => drawFigure() });
+  const closely = make("label", { className: "check" }, close, t("learn.4.close"));
   const round = slider(t("learn.4.round"), { min: 1, max: 1, step: 1, value: 1, change: (value) => goTo(value - 1) });
   const place = figurePlace(t("learn.4.figure"), 320);
   const working = make("ul", { className: "working" });
   const told = tellingLine();
-  const keys = keysOf([
-    ["q", "line", t("learn.4.key.recorded")],
-    ["good", "line dashed", t("learn.4.key.yours")],
-    ["soft", "line dotted", t("learn.4.key.rate")],
-  ]);
-  const node = stepOf(4, {
+  const controls = make("div", { className: "controls" }, asRecorded, closely);
+  const held = make("p", { className: "note" }, t("learn.4.held"));
+  const node = thresholdStep([lanes.node, sliders.node, controls, keys(), place, told, round.node, working, held]);
+
+  function show(all) {
+    const adaptive = adaptiveLanes(all);
+    const label = (each) => t("learn.4.lane", { title: each.title, lane: titleOf(each.lane) });
+    const first = longestOfAdaEDL(adaptive);
+    lanes.fill(adaptive.map((each) => ({ label: label(each), value: each.lane })), first);
+    open(adaptive[first].lane);
+  }
+
+  function open(chosen) {
+    lane = chosen;
+    settings = { ...lane.settings };
+    sliders.show(settings);
+    recorded = adaptThreshold(lane.rounds, lane.settings);
+    round.input.max = lane.rounds.length;
+    round.set(1);
+    at = 0;
+    compute();
+  }
+
+  function compute() {
+    steps = adaptThreshold(lane.rounds, settings);
+    setText(told, movedWords(steps, settings));
+    goTo(at);
+  }
+
+  function goTo(index) {
+    at = index;
+    working.replaceChildren(...workingOf(steps[at], settings).map((line) => make("li", {}, line)));
+    drawFigure();
+  }
+
+  function drawFigure() {
+    if (lane) draw(place, () => thresholdFigure({ recorded, steps, settings, at, close: close.checked }));
+  }
+
+  return { node, show };
+}
+
+function thresholdStep(toy) {
+  return stepOf(4, {
     words: [
       "stop",
       "rate",
@@ -55,17 +91,7 @@ export function threshold() {
       "study",
       "names",
     ],
-    toy: [
-      lanes.node,
-      make("div", { className: "sliders" }, ...sliders.map(([, { node }]) => node)),
-      make("div", { className: "controls" }, asRecorded, make("label", { className: "check" }, close, t("learn.4.close"))),
-      keys,
-      place,
-      told,
-      round.node,
-      working,
-      make("p", { className: "note" }, t("learn.4.held")),
-    ],
+    toy,
     race: {
       prompt: "Explain how the water cycle works, step by step.",
       lanes: "autoregressive,adaedl,adaedl:adapt=false,adaedl:epsilon=0.1,beta2=0.5",
@@ -73,54 +99,43 @@ export function threshold() {
       verification: "shared_noise",
     },
   });
+}
 
-  function show(all) {
-    const adaptive = all.flatMap(({ title, trace }) =>
-      trace.lanes.filter(({ settings }) => settings.adapt).map((each) => ({ title, lane: each })),
-    );
-    const rounds = ({ lane }) => (lane.stopper === "adaedl" ? lane.rounds.length : 0);
-    const first = adaptive.reduce((best, each, index) => (rounds(each) > rounds(adaptive[best]) ? index : best), 0);
-    const label = (each) => t("learn.4.lane", { title: each.title, lane: titleOf(each.lane) });
-    lanes.fill(adaptive.map((each) => ({ label: label(each), value: each.lane })), first);
-    open(adaptive[first].lane);
-  }
+/** {node, show(settings)}: a slider for each of SETTINGS; `change({name: value})` is told what was moved. */
+function settingSliders(change) {
+  const sliders = Object.entries(SETTINGS).map(([key, { name, max, step, digits }]) => {
+    const write = (value) => fixed(value, digits);
+    return [key, slider(name, { min: 0, max, step, value: 0, write, change: (value) => change({ [key]: value }) })];
+  });
+  const node = make("div", { className: "sliders" }, ...sliders.map(([, each]) => each.node));
+  return { node, show: (settings) => sliders.forEach(([key, { set }]) => set(settings[key])) };
+}
 
-  function open(chosen) {
-    lane = chosen;
-    settings = { ...lane.settings };
-    for (const [key, { set }] of sliders) set(settings[key]);
-    recorded = adaptThreshold(lane.rounds, lane.settings);
-    round.input.max = lane.rounds.length;
-    round.set(1);
-    at = 0;
-    compute();
-  }
+function keys() {
+  return keysOf([
+    ["q", "line", t("learn.4.key.recorded")],
+    ["good", "line dashed", t("learn.4.key.yours")],
+    ["soft", "line dotted", t("learn.4.key.rate")],
+  ]);
+}
 
-  function compute() {
-    steps = adaptThreshold(lane.rounds, settings);
-    const moved = Math.abs(steps.at(-1).threshold - settings.threshold);
-    const most = (1 - settings.beta2) * settings.epsilon;
-    setText(told, t("learn.4.told", { rounds: steps.length, moved: fixed(moved, 3), most: fixed(most, 4) }));
-    drawFigure();
-    drawWorking();
-  }
+/** The lanes of all races whose λ adapts: [{title, lane}]. */
+function adaptiveLanes(races) {
+  return races.flatMap(({ title, trace }) =>
+    trace.lanes.filter(({ settings }) => settings.adapt).map((lane) => ({ title, lane })),
+  );
+}
 
-  function goTo(index) {
-    at = index;
-    drawWorking();
-    drawFigure();
-  }
+/** The index of the lane of AdaEDL with the most rounds. */
+function longestOfAdaEDL(lanes) {
+  const rounds = ({ lane }) => (lane.stopper === "adaedl" ? lane.rounds.length : 0);
+  return lanes.reduce((best, each, index) => (rounds(each) > rounds(lanes[best]) ? index : best), 0);
+}
 
-  function drawWorking() {
-    const lines = workingOf(steps[at], settings).map((line) => make("li", {}, line));
-    working.replaceChildren(...lines);
-  }
-
-  function drawFigure() {
-    if (lane) draw(place, () => figureOf({ recorded, steps, settings, at, close: close.checked }));
-  }
-
-  return { node, show };
+function movedWords(steps, { threshold, beta2, epsilon }) {
+  const moved = Math.abs(steps.at(-1).threshold - threshold);
+  const most = (1 - beta2) * epsilon;
+  return t("learn.4.told", { rounds: steps.length, moved: fixed(moved, 3), most: fixed(most, 4) });
 }
 
 /** One round's update with its numbers put in. */
@@ -139,38 +154,4 @@ function workingOf({ before, drafted, accepted, dropped, rateBefore, rate, propo
     changed,
     `λ ← ${beta2} · ${short(before)} + ${other} · ${short(proposed)} = ${short(threshold)}`,
   ];
-}
-
-function figureOf({ recorded, steps, settings, at, close }) {
-  const rounds = steps.map((_, index) => index + 1);
-  const line = (values, name, fill, dash, width) => ({
-    type: "scatter",
-    mode: "lines",
-    name,
-    x: rounds,
-    y: values,
-    line: { color: colour(fill), dash, width },
-    hovertemplate: "%{y:.4f}",
-  });
-  const lambdas = [...recorded, ...steps].flatMap(({ before, threshold }) => [before, threshold]);
-  const [low, high] = [Math.min(...lambdas), Math.max(...lambdas)];
-  const margin = Math.max(0.002, 0.15 * (high - low));
-  const range = close ? [low - margin, high + margin] : [Math.min(-0.03, low), 1.03];
-  const data = [
-    line(steps.map(({ rate }) => rate), t("learn.4.key.rate"), "soft", "dot", 2),
-    line(recorded.map(({ threshold }) => threshold), t("learn.4.key.recorded"), "q", "solid", 5),
-    line(steps.map(({ threshold }) => threshold), t("learn.4.key.yours"), "good", "dash", 3),
-  ];
-  const mark = (more, dash) => ({ type: "line", line: { color: colour("text"), width: 1, dash }, ...more });
-  const layout = {
-    xaxis: titled(t("learn.4.round"), { range: [0.5, rounds.length + 0.5] }),
-    yaxis: titled(close ? "λ" : "λ, AR", { range }),
-    shapes: [
-      mark({ x0: at + 1, x1: at + 1, y0: 0, y1: 1, yref: "paper" }, "solid"),
-      mark({ x0: 0, x1: 1, xref: "paper", y0: settings.target_rate, y1: settings.target_rate }, "dot"),
-    ],
-    annotations: [{ x: 1, xref: "paper", xanchor: "right", y: settings.target_rate, yanchor: "bottom", text: "α*", showarrow: false }],
-  };
-  if (close) layout.annotations = [];
-  return { data, layout };
 }

@@ -1,9 +1,9 @@
 // The figures of a sweep, as plotly's {data, layout}: speedup over temperature, speedup by kind of text, and any
 // other number over temperature.
 
-import { axis, plain, variable } from "../figures.js";
+import { axis, plain, rule, titledAxis, variable } from "../figures.js";
 import { has, t } from "../text.js";
-import { styleOf } from "./lanes.js";
+import { isBaseline, plotlyStyle } from "./lanes.js";
 
 export const MEASURES = {
   tokens_per_s: { hover: ".1f" },
@@ -27,52 +27,62 @@ const inBrackets = (row) => (spreadWords(row) ? ` (${spreadWords(row)})` : "");
  * speedup where prompts are too few for one; a line marks 1.0×. */
 export function speedupFigure(results) {
   const { lanes, summary } = results;
-  const drafting = lanes.filter((lane) => lane !== "autoregressive");
+  const drafting = lanes.filter((lane) => !isBaseline(lane));
   const banded = drafting.length <= MOST_BANDS;
   const data = drafting.flatMap((lane) => {
     const rows = rowsOf(summary, lane);
-    const style = styleOf(lane, results);
-    const x = rows.map((row) => row.temperature);
-    const known = rows.filter((row) => row.speedup_low !== null);
-    const reach = known.map((row) => row.temperature);
-    const band = {
-      type: "scatter",
-      x: [...reach, ...reach.toReversed()],
-      y: [...known.map((row) => row.speedup_high), ...known.map((row) => row.speedup_low).toReversed()],
-      fill: "toself",
-      fillcolor: style.colour,
-      opacity: 0.16,
-      line: { width: 0 },
-      mode: "lines",
-      hoverinfo: "skip",
-      showlegend: false,
-    };
-    const mean = {
-      type: "scatter",
-      mode: "lines+markers",
-      name: style.name,
-      x,
-      y: rows.map((row) => row.speedup),
-      customdata: rows.map(inBrackets),
-      line: style.line,
-      marker: style.marker,
-      hovertemplate: "%{y:.2f}×%{customdata}",
-      hoverlabel: { namelength: -1 },
-    };
+    const style = plotlyStyle(lane, results);
+    const mean = meanLine(rows, "speedup", style, "%{y:.2f}×%{customdata}", rows.map(inBrackets));
     if (!banded) return [mean];
-    return [...(known.length ? [band] : []), mean, ...eachPrompt(rows, (row) => row.temperature, style)];
+    return [...intervalBand(rows, style), mean, ...eachPrompt(rows, (row) => row.temperature, style)];
   });
   const shown = (row) => [row.speedup, ...(banded ? [row.speedup_low, row.speedup_high, ...row.speedups] : [])];
   const values = summary.flatMap(shown).filter((value) => value !== null);
+  const layout = {
+    ...overTemperature(summary),
+    yaxis: speedupAxis(around([1, ...values])),
+    shapes: [rule({ y: 1 })],
+  };
+  return { data, layout };
+}
+
+/** One of a lane's numbers over temperature. */
+function meanLine(rows, name, { name: title, line, marker }, hovertemplate, customdata) {
   return {
-    data,
-    layout: {
-      ...overTemperature(summary),
-      yaxis: axis({ title: { text: t("sweep.speedup_axis"), standoff: 6 }, range: around([1, ...values]), ticksuffix: "×" }),
-      shapes: [evenLine()],
-    },
+    type: "scatter",
+    mode: "lines+markers",
+    name: title,
+    x: rows.map((row) => row.temperature),
+    y: rows.map((row) => row[name]),
+    customdata,
+    line,
+    marker,
+    hovertemplate,
+    hoverlabel: { namelength: -1 },
   };
 }
+
+/** The 95% intervals of a lane's speedup, where there are any, as a band. */
+function intervalBand(rows, { colour }) {
+  const known = rows.filter((row) => row.speedup_low !== null);
+  if (!known.length) return [];
+  const reach = known.map((row) => row.temperature);
+  const band = {
+    type: "scatter",
+    x: [...reach, ...reach.toReversed()],
+    y: [...known.map((row) => row.speedup_high), ...known.map((row) => row.speedup_low).toReversed()],
+    fill: "toself",
+    fillcolor: colour,
+    opacity: 0.16,
+    line: { width: 0 },
+    mode: "lines",
+    hoverinfo: "skip",
+    showlegend: false,
+  };
+  return [band];
+}
+
+const speedupAxis = (range) => titledAxis(t("sweep.speedup_axis"), { range, ticksuffix: "×" });
 
 /** The speedups of single prompts, where rows have them, as open circles at `place(row)`. */
 function eachPrompt(rows, place, style, more = {}) {
@@ -98,70 +108,67 @@ export function kindsFigure(results, temperature) {
   const rows = kinds.filter((row) => row.temperature === temperature);
   const names = [...new Set(rows.map((row) => row.kind))];
   const data = lanes
-    .filter((lane) => lane !== "autoregressive")
+    .filter((lane) => !isBaseline(lane))
     .flatMap((lane) => {
       const own = names.map((kind) => rows.find((row) => row.lane === lane && row.kind === kind));
-      const style = styleOf(lane, results);
-      const distance = (end) => own.map((row) => (row && row[end] !== null ? Math.abs(row[end] - row.speedup) : null));
-      const bar = {
-        type: "bar",
-        name: style.name,
-        x: names.map((_, index) => index),
-        y: own.map((row) => row?.speedup ?? null),
-        offsetgroup: lane,
-        customdata: own.map((row) => (row ? [inBrackets(row), row.speedup, row.prompts] : [])),
-        marker: style.bar,
-        error_y: { type: "data", visible: own.some((row) => row && row.speedup_low !== null), symmetric: false, array: distance("speedup_high"), arrayminus: distance("speedup_low"), color: variable("--tape-text"), thickness: 1.5 },
-        hovertemplate: `%{y:.2f}×%{customdata[0]}, ${t("sweep.prompts_hover")}`,
-        hoverlabel: { namelength: -1 },
-      };
       const known = own.filter((row) => row);
-      return [bar, ...eachPrompt(known, (row) => names.indexOf(row.kind), style, { offsetgroup: lane })];
+      const style = plotlyStyle(lane, results);
+      const bars = kindBars(lane, own, style);
+      return [bars, ...eachPrompt(known, (row) => names.indexOf(row.kind), style, { offsetgroup: lane })];
     });
   const top = Math.max(1, ...rows.flatMap((row) => [row.speedup, row.speedup_high, ...row.speedups]));
+  const layout = {
+    height: 340,
+    margin: { l: 58, r: 14, t: 8, b: 42 },
+    barmode: "group",
+    scattermode: "group",
+    bargap: 0.25,
+    xaxis: axis({ showgrid: false, tickvals: names.map((_, index) => index), ticktext: names.map(kindName) }),
+    yaxis: speedupAxis([0, 1.06 * top]),
+    shapes: [rule({ y: 1 })],
+  };
+  return { data, layout };
+}
+
+/** A lane's bars, one a kind of text; a kind that it was not run on has no row and no bar. */
+function kindBars(lane, rows, { name, bar }) {
+  const distance = (end) => rows.map((row) => (row && row[end] !== null ? Math.abs(row[end] - row.speedup) : null));
   return {
-    data,
-    layout: {
-      height: 340,
-      margin: { l: 58, r: 14, t: 8, b: 42 },
-      barmode: "group",
-      scattermode: "group",
-      bargap: 0.25,
-      xaxis: axis({ showgrid: false, tickvals: names.map((_, index) => index), ticktext: names.map(kindName) }),
-      yaxis: axis({ title: { text: t("sweep.speedup_axis"), standoff: 6 }, range: [0, 1.06 * top], ticksuffix: "×" }),
-      shapes: [evenLine()],
+    type: "bar",
+    name,
+    x: rows.map((_, index) => index),
+    y: rows.map((row) => row?.speedup ?? null),
+    offsetgroup: lane,
+    customdata: rows.map((row) => (row ? [inBrackets(row), row.speedup, row.prompts] : [])),
+    marker: bar,
+    error_y: {
+      type: "data",
+      visible: rows.some((row) => row && row.speedup_low !== null),
+      symmetric: false,
+      array: distance("speedup_high"),
+      arrayminus: distance("speedup_low"),
+      color: variable("--tape-text"),
+      thickness: 1.5,
     },
+    hovertemplate: `%{y:.2f}×%{customdata[0]}, ${t("sweep.prompts_hover")}`,
+    hoverlabel: { namelength: -1 },
   };
 }
 
 /** The mean of one of MEASURES over temperature. */
 export function measureFigure(results, name) {
   const { lanes, summary } = results;
+  const { hover, ticks = "" } = MEASURES[name];
   const data = lanes
-    .filter((lane) => rowsOf(summary, lane).some((row) => row[name] !== null))
-    .map((lane) => {
-      const rows = rowsOf(summary, lane);
-      const style = styleOf(lane, results);
-      return {
-        type: "scatter",
-        mode: "lines+markers",
-        name: style.name,
-        x: rows.map((row) => row.temperature),
-        y: rows.map((row) => row[name]),
-        line: style.line,
-        marker: style.marker,
-        hovertemplate: `%{y:${MEASURES[name].hover}}`,
-        hoverlabel: { namelength: -1 },
-      };
-    });
-  return {
-    data,
-    layout: { ...overTemperature(summary), yaxis: axis({ title: { text: t(`player.metric.${name}`), standoff: 6 }, rangemode: "tozero", tickformat: MEASURES[name].ticks ?? "" }) },
-  };
+    .map((lane) => [lane, rowsOf(summary, lane)])
+    .filter(([, rows]) => rows.some((row) => row[name] !== null))
+    .map(([lane, rows]) => meanLine(rows, name, plotlyStyle(lane, results), `%{y:${hover}}`));
+  const yaxis = titledAxis(t(`player.metric.${name}`), { rangemode: "tozero", tickformat: ticks });
+  return { data, layout: { ...overTemperature(summary), yaxis } };
 }
 
 /** A kind of text in the reader's language, where it is one of the built-in ones. */
-export function kindName(kind) {
+function kindName(kind) {
   return has(`sweep.kind.${kind}`) ? t(`sweep.kind.${kind}`) : plain(kind);
 }
 
@@ -176,8 +183,7 @@ function overTemperature(summary) {
   return {
     height: 340,
     margin: { l: 58, r: 14, t: 8, b: 46 },
-    xaxis: axis({
-      title: { text: t("page.temperature"), standoff: 6 },
+    xaxis: titledAxis(t("page.temperature"), {
       range: [ticks[0] - 0.05 * reach, ticks.at(-1) + 0.05 * reach],
       ...(ticks.length < 9 ? { tickvals: ticks } : {}),
     }),
@@ -188,9 +194,4 @@ function around(values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const room = 0.07 * (high - low || 1);
   return [low - room, high + room];
-}
-
-function evenLine() {
-  const line = { color: variable("--tape-text"), width: 1.5, dash: "dot" };
-  return { type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, line };
 }

@@ -4,7 +4,7 @@ import { make } from "../make.js";
 import { percent } from "../words.js";
 import { t } from "../text.js";
 import { spreadWords } from "./figures.js";
-import { lookOf } from "./lanes.js";
+import { isBaseline, styleOf } from "./lanes.js";
 
 const NONE = "–";
 const number = (digits) => (value) => (value === null ? NONE : value.toFixed(digits));
@@ -57,7 +57,7 @@ export function tableView() {
 
   function row(values) {
     const swatch = make("i", { ariaHidden: "true" });
-    swatch.style.background = `var(${lookOf(values.lane, results.lanes).colour})`;
+    swatch.style.background = `var(${styleOf(values.lane, results.lanes).colour})`;
     const cells = Object.entries(COLUMNS).map(([column, written]) => {
       if (column === "lane") return make("th", { scope: "row" }, swatch, results.titles[values.lane]);
       if (column === "speedup") return speedupCell(values);
@@ -81,7 +81,7 @@ export function tableView() {
 function speedupCell(row) {
   const { lane, speedup } = row;
   if (speedup === null) return make("td", {}, NONE);
-  const spread = lane === "autoregressive" ? "" : spreadWords(row);
+  const spread = isBaseline(lane) ? "" : spreadWords(row);
   const cell = make("td", {}, make("strong", {}, `${speedup.toFixed(2)}×`), spread && ` (${spread})`);
   if (row.unreliable) {
     const words = t("sweep.unreliable", { count: row.unreliable });

@@ -1,0 +1,156 @@
+// @ts-check
+// What there is to know of a token, as rows [name, words]; the names are those of the texts player.fact.….
+
+import { visible } from "./characters.js";
+import { t } from "./text.js";
+import { labelOf } from "./trace.js";
+import { apart, comparison, compares, endsAnyway, targetChoice } from "./words.js";
+
+/**
+ * @import { Column } from "./trace.js"
+ * @import { DraftedToken, Emitted, Lane, Round, Trace } from "./types/trace.d.ts"
+ * @typedef {[name: string, words: string]} Fact
+ */
+
+/** @param {number} value */
+const number = (value) => value.toFixed(Math.abs(value) < 0.1 ? 4 : 3);
+
+/**
+ * The facts of a column of `columnsOf`.
+ * @param {Trace} trace
+ * @param {Lane} lane
+ * @param {Round} round
+ * @param {Column} column
+ * @returns {Fact[]}
+ */
+export function tokenFacts(trace, lane, round, column) {
+  const { token, index, kind } = column;
+  if (!("q" in token)) return emittedFacts(trace, lane, round, token);
+  return [
+    ["entropy", t("player.nats", { value: number(token.entropy) })],
+    ...stopperFacts(lane, round, token, index),
+    ...probabilityFacts(token),
+    ...judgementFacts(token, kind),
+    ...choiceFacts(trace, lane, token),
+    ...replacementFacts(lane, round, kind),
+  ];
+}
+
+/**
+ * The bound, what the stopper decided by it, and how good it was.
+ * @param {Lane} lane
+ * @param {Round} round
+ * @param {DraftedToken} token
+ * @param {number} index
+ * @returns {Fact[]}
+ */
+function stopperFacts(lane, round, token, index) {
+  const gamma = lane.settings?.gamma ?? 0.2;
+  /** @type {Fact[]} */
+  const rows = [["bound", `1 − √(γ·H) = 1 − √(${gamma} · ${number(token.entropy)}) = ${number(token.bound)}`]];
+  if (compares(token)) {
+    const above = endsAnyway(round, index) ? "player.fact.above_last" : "player.fact.above";
+    const decision = t(token.score < token.threshold ? "player.fact.below" : above);
+    rows.push(["decision", `${comparison(lane, token)}: ${decision}`]);
+  }
+  if (token.beta !== null) {
+    const [beta, bound] = apart(token.beta, token.bound);
+    const holds = t(token.bound <= token.beta ? "player.fact.holds" : "player.fact.fails", { bound });
+    rows.push(["beta", `Σ min(p, q) = ${beta}: ${holds}`]);
+  }
+  return rows;
+}
+
+/**
+ * @param {DraftedToken} token
+ * @returns {Fact[]}
+ */
+function probabilityFacts({ p, q }) {
+  /** @type {Fact[]} */
+  const rows = [["q", `q = ${number(q)}`]];
+  if (p !== null) rows.push(["p", `p = ${number(p)}`]);
+  return rows;
+}
+
+/**
+ * @param {DraftedToken} token
+ * @param {string} kind
+ * @returns {Fact[]}
+ */
+function judgementFacts({ p, q, u, accepted }, kind) {
+  if (u === null || p === null || q <= 0) return [];
+  const chance = `min(1, p/q) = min(1, ${number(p)} / ${number(q)}) = ${number(Math.min(1, p / q))}`;
+  const judged = kind === "discarded" ? "player.fact.not_judged" : accepted ? "player.fact.u_below" : "player.fact.u_above";
+  return [
+    ["chance", chance],
+    ["u", `u = ${number(u)}: ${t(judged)}`],
+  ];
+}
+
+/**
+ * @param {Trace} trace
+ * @param {Lane} lane
+ * @param {DraftedToken} token
+ * @returns {Fact[]}
+ */
+function choiceFacts(trace, lane, token) {
+  const chosen = targetChoice(token);
+  if (!chosen) return [];
+  const agrees = t(token.target_id === token.id ? "player.fact.agrees" : "player.fact.differs");
+  const name = trace.sampling.temperature === 0 ? "argmax" : "choice";
+  return [[name, `“${visible(labelOf(lane, chosen))}”: ${agrees}`]];
+}
+
+/**
+ * @param {Lane} lane
+ * @param {Round} round
+ * @param {string} kind
+ * @returns {Fact[]}
+ */
+function replacementFacts(lane, { emitted }, kind) {
+  if (kind !== "rejected" || !emitted) return [];
+  return [["replaced", `“${visible(labelOf(lane, emitted))}”${drawnFrom(emitted)}`]];
+}
+
+/**
+ * @param {Trace} trace
+ * @param {Lane} lane
+ * @param {Round} round
+ * @param {Emitted} emitted
+ */
+function emittedFacts(trace, lane, round, emitted) {
+  const { id, kind, p, u, top_residual: residual } = emitted;
+  const rejected = kind === "correction" ? round.drafted[round.accepted] : null;
+  const share = residual?.find(([other]) => other === id)?.[2];
+  /** @type {Fact[]} */
+  const rows = [];
+  if (isKnown(p)) rows.push(["p", `p = ${number(p)}`]);
+  if (rejected) rows.push(["instead", `“${visible(labelOf(lane, rejected))}”`]);
+  const drawn = drawnWords(trace, rejected, u);
+  if (drawn) rows.push(["drawn", drawn]);
+  if (isKnown(u) && isKnown(share)) rows.push(["residual", `(p − q)₊ / Σ(p − q)₊ = ${number(share)}`]);
+  return rows;
+}
+
+/**
+ * @param {number | null | undefined} value
+ * @returns {value is number}
+ */
+const isKnown = (value) => value !== null && value !== undefined;
+
+/**
+ * What the target's own token was drawn from; null where the rule draws nothing.
+ * @param {Trace} trace
+ * @param {DraftedToken | null} rejected
+ * @param {number | null} u
+ */
+function drawnWords(trace, rejected, u) {
+  if (isKnown(u)) return t("player.fact.drawn_from", { source: rejected ? "(p − q)₊" : "p", u: number(u) });
+  if (trace.sampling.temperature === 0) return t("player.fact.is_argmax");
+  return trace.verification === "shared_noise" ? t("player.fact.with_noise") : null;
+}
+
+/** @param {Emitted} emitted */
+function drawnFrom({ u }) {
+  return isKnown(u) ? `, ${t("player.fact.drawn_from", { source: "(p − q)₊", u: number(u) })}` : "";
+}
