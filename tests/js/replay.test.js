@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  costRatio,
+  idealTimes,
+  prepare,
+  replay,
+  speedup,
+  withCostRatio,
+} from "../../assets/js/explore/replay.js";
+import { modelErrors } from "../../assets/js/explore/settings.js";
+import { recordings } from "./traces.js";
+
+const TIMES = {
+  verify_s: [1, 1.1, 1.2],
+  first_draft_s: 0.1,
+  next_draft_s: 0.05,
+  plain_overhead_s: 0.01,
+  round_overhead_s: 0.02,
+  draft_overhead_s: 0.003,
+};
+const chain = (ids) => {
+  const even = ids.map(() => 0.5);
+  return { ids, entropy: even, top_prob: even, margin: even, token_prob: even };
+};
+// The text 1 2 3 4, and what the draft would have written from each place on.
+const RECORDING = prepare({
+  token_ids: [1, 2, 3, 4],
+  eos_ids: [0],
+  max_new_tokens: 4,
+  depth: 2,
+  score_temperature: null,
+  chains: [chain([1, 7]), chain([2, 3]), chain([3, 4]), chain([4, 5])],
+  times: TIMES,
+});
+const FIXED = { name: "fixed", settings: { k: 2 } };
+const BASELINE = { name: "autoregressive" };
+
+function assertClose(found, expected) {
+  assert.ok(Math.abs(found - expected) < 1e-9, `${found} is not ${expected}`);
+}
+
+test("drafts are accepted as far as they agree with the text", () => {
+  const { rounds, tokens, drafted, accepted } = replay(RECORDING, FIXED);
+  const told = rounds.map((round) => [round.start, round.drafted, round.accepted, round.kind, round.reason]);
+  assert.deepEqual(told, [
+    [0, 2, 1, "correction", "max_draft"],
+    [2, 1, 1, "bonus", "length"], // no room for a second one
+  ]);
+  assert.deepEqual([tokens, drafted, accepted], [4, 3, 2]);
+});
+
+test("a round takes its draft steps, its verification and what lies between", () => {
+  const { rounds, clock_s, draft_s, verify_s, useful_s } = replay(RECORDING, FIXED);
+  assertClose(rounds[0].duration_s, 0.15 + 1.2 + 0.026);
+  assertClose(rounds[1].duration_s, 0.1 + 1.1 + 0.023);
+  assertClose(rounds[1].start_s, rounds[0].duration_s);
+  assertClose(clock_s, 2.599);
+  assertClose(draft_s, 0.25);
+  assertClose(verify_s, 2.3);
+  assertClose(useful_s, 0.075 + 0.1);
+});
+
+test("speedup is the baseline's time over the lane's", () => {
+  const baseline = replay(RECORDING, BASELINE);
+  assertClose(baseline.clock_s, 4.04);
+  assertClose(speedup(replay(RECORDING, FIXED), baseline), 4.04 / 2.599);
+});
+
+test("a text ends where the target ended it", () => {
+  const ended = prepare({ ...RECORDING, eos_ids: [2], token_ids: [1, 2] });
+  assert.equal(replay(ended, BASELINE).tokens, 2);
+  const [round] = replay(prepare({ ...ended, eos_ids: [2], chains: [chain([1, 2])] }), FIXED).rounds;
+  assert.deepEqual([round.reason, round.accepted, round.kind], ["eos", 2, null]);
+});
+
+test("the oracle drafts what will be accepted and no more", () => {
+  const { rounds } = replay(RECORDING, { name: "oracle", settings: { max_draft: 2 } });
+  assert.deepEqual(
+    rounds.map(({ drafted, accepted }) => [drafted, accepted]),
+    [
+      [1, 1],
+      [1, 1],
+    ],
+  );
+});
+
+test("the cost ratio is that of a further draft step, and can be set", () => {
+  assertClose(costRatio(TIMES), 0.05);
+  const cheap = withCostRatio(TIMES, 0.01);
+  assertClose(cheap.next_draft_s, 0.01);
+  assertClose(cheap.first_draft_s, 0.02);
+  assertClose(withCostRatio({ ...TIMES, next_draft_s: 0 }, 0.2).next_draft_s, 0.2);
+});
+
+test("on the ideal device nothing but steps takes time", () => {
+  const { clock_s } = replay(RECORDING, FIXED, idealTimes(TIMES));
+  assertClose(clock_s, 2 + 3 * 0.05);
+});
+
+test("the model is within 5% of the real races beside each recording, on average", async () => {
+  for (const { file, recording, measured } of await recordings()) {
+    const errors = modelErrors(prepare(recording), measured).map(Math.abs);
+    assert.ok(errors.length > 5, file);
+    assert.ok(errors.reduce((sum, error) => sum + error, 0) / errors.length <= 0.05, file);
+  }
+});

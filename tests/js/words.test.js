@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { apart, comparison, percent, phaseWords, stopWords, tokenWords } from "../../assets/js/words.js";
+import { lane, round, token } from "./traces.js";
+
+test("a share is written without claiming 0% or 100% of what is only near", () => {
+  const written = [0, 0.004, 0.5, 0.994, 0.996, 0.9996, 1].map(percent);
+  assert.deepEqual(written, ["0%", "under 1%", "50%", "99%", "over 99%", "100%", "100%"]);
+});
+
+test("two numbers are written with as many decimals as tell them apart", () => {
+  assert.deepEqual(apart(0.41, 0.5), ["0.41", "0.50"]);
+  assert.deepEqual(apart(0.4001, 0.4003), ["0.4001", "0.4003"]);
+  assert.deepEqual(apart(0.4, 0.4), ["0.40000", "0.40000"]);
+});
+
+test("a comparison has its sign and both numbers", () => {
+  const below = token(1, { score: 0.369, threshold: 0.4 });
+  assert.equal(comparison({ stopper: "adaedl" }, below), "bound 0.37 < λ 0.40");
+  assert.equal(comparison({ stopper: "adaedl" }, { ...below, score: 0.4 }), "bound 0.40000 ≥ λ 0.40000");
+});
+
+test("a lane that drafts nothing never stopped", () => {
+  assert.equal(stopWords(lane("autoregressive", []), round([], 0, 1)), "");
+});
+
+test("every phase of every kind of round has a sentence", () => {
+  const told = lane("fixed", [round([1, 2], 1, 9), round([3], 1, 4), round([], 0, 5)]);
+  for (const each of told.rounds) {
+    for (const name of each.drafted.length ?
+      ["draft", "compare", "stop", "verify", "judge", "emit"]
+    : ["verify", "emit"]) {
+      assert.match(phaseWords(told, each, { name, index: 0 }, "shared_noise"), /\w/, name);
+    }
+  }
+});
+
+test("what became of a token names the one in its place", () => {
+  const told = lane("fixed", [round([1], 0, 9)]);
+  const [rejected] = told.rounds[0].drafted;
+  assert.match(tokenWords(told, told.rounds[0], { kind: "rejected", token: rejected }), /9/);
+});
