@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test from a bare checkout: installs the Python packages (into .venv, unless a virtual environment
-# is active) and a Chromium, or says what is missing. Arguments go to pytest.
+# is active), the packages of Node.js and a Chromium, or says what is missing. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,6 +38,14 @@ export CHROMIUM="$chromium"
 ruff check .
 ruff format --check --quiet .
 mypy
+
+# The page's JavaScript: eslint, prettier, tsc and the tests of tests/js. Node.js is one of the Python packages.
+node --eval 'process.exit(parseInt(process.versions.node) < 22 ? 1 : 0)' 2>/dev/null || {
+  echo "The page's JavaScript is checked with Node.js 22 or later: install it with npm, and run this again." >&2
+  exit 1
+}
+[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error
+npm run --silent check
 
 # Three processes share the tests, by file or class, and the cores. Tests of the page spend much time waiting.
 export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 5 ? $(getconf _NPROCESSORS_ONLN) / 3 : 1 ))
