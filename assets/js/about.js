@@ -51,7 +51,10 @@ function draw(list, told) {
     ["host.about_limits", told.limits && t("host.about_limit", told.limits)],
     [
       "host.about_versions",
-      told.versions && Object.entries(told.versions).map(([name, version]) => `${name} ${version}`).join(", "),
+      told.versions &&
+        Object.entries(told.versions)
+          .map(([name, version]) => `${name} ${version}`)
+          .join(", "),
     ],
   ];
   list.replaceChildren(

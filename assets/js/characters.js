@@ -36,7 +36,9 @@ export function drawable(text) {
 export function visible(text) {
   const shown = drawable(text).replaceAll("\n", "↵").replaceAll("\t", "⇥");
   if (!shown) return "∅";
-  return BLANK.test(shown) ? [...shown].map((letter) => (letter === " " ? "␣" : numbered(letter))).join("") : shown.trim();
+  return BLANK.test(shown) ?
+      [...shown].map((letter) => (letter === " " ? "␣" : numbered(letter))).join("")
+    : shown.trim();
 }
 
 /**
@@ -61,11 +63,16 @@ export function textOfBytes(hex) {
   /** @type {number[]} */
   let part = [];
   const endPart = () => {
-    if (part.length) text += `⟨${part.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ")}⟩`;
+    if (part.length)
+      text += `⟨${part.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ")}⟩`;
     part = [];
   };
-  for (let at = 0; at < bytes.length; ) {
-    const length = bytes[at] < 0x80 ? 1 : bytes[at] < 0xe0 ? 2 : bytes[at] < 0xf0 ? 3 : 4;
+  for (let at = 0; at < bytes.length;) {
+    const length =
+      bytes[at] < 0x80 ? 1
+      : bytes[at] < 0xe0 ? 2
+      : bytes[at] < 0xf0 ? 3
+      : 4;
     const letter = character(bytes.subarray(at, at + length));
     if (letter) endPart();
     text += letter;

@@ -32,7 +32,7 @@ const sight = new IntersectionObserver(
     for (const place of queue.keys()) if (!place.isConnected) queue.delete(place); // of a race that is gone
     drawQueue();
   },
-  { rootMargin: "150px" }
+  { rootMargin: "150px" },
 );
 
 /** Draw the figure that `make` returns ({data, layout}) into a place, when its turn comes and the place is in
@@ -107,13 +107,18 @@ export function rowAxis(labels) {
 
 /** A straight line across a whole figure: upright at `x` or level at `y`. */
 export function rule({ x, y }, { color = variable("--tape-text"), width = 1.5, dash = "dot" } = {}) {
-  const place = y === undefined ? { x0: x, x1: x, y0: 0, y1: 1, yref: "paper" } : { y0: y, y1: y, x0: 0, x1: 1, xref: "paper" };
+  const place =
+    y === undefined ?
+      { x0: x, x1: x, y0: 0, y1: 1, yref: "paper" }
+    : { y0: y, y1: y, x0: 0, x1: 1, xref: "paper" };
   return { type: "line", ...place, line: { color, width, dash } };
 }
 
 /** The margin that labels at a bar chart's left need, in pixels. */
 export function labelMargin(labels) {
-  return 14 + 7.2 * Math.max(...labels.map((label) => label.replace(/<[^>]*>/g, "").replace(/&\w+;/g, "x").length));
+  return (
+    14 + 7.2 * Math.max(...labels.map((label) => label.replace(/<[^>]*>/g, "").replace(/&\w+;/g, "x").length))
+  );
 }
 
 function baseLayout() {

@@ -19,7 +19,9 @@ export const keysLine = (...keys) => make("p", { className: "keys" }, ...keys);
 export function lineKey(colour, stroke, words) {
   const sign = svg("svg", { width: 34, height: 10, "aria-hidden": "true" });
   const place = { x1: 1, x2: 33, y1: 5, y2: 5 };
-  sign.append(svg("line", { ...place, "stroke-width": 3, "stroke-dasharray": stroke, style: `stroke: ${colour}` }));
+  sign.append(
+    svg("line", { ...place, "stroke-width": 3, "stroke-dasharray": stroke, style: `stroke: ${colour}` }),
+  );
   return make("span", { className: "key" }, sign, words);
 }
 

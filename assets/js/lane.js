@@ -44,7 +44,10 @@ export function laneView(trace, number, { pick, choose }) {
     row.label(most);
   }
 
-  const light = lights((position) => [...tape.columnsAt(position).map((column) => column.node), written.span(position)]);
+  const light = lights((position) => [
+    ...tape.columnsAt(position).map((column) => column.node),
+    written.span(position),
+  ]);
   const followEnd = () => tape.followEnd();
   const reveal = (position) => tape.reveal(position);
   return { node, show, followEnd, showNumbers: head.show, rescale, light, reveal };

@@ -5,7 +5,16 @@
 import { formatSpec, parseSpec } from "./lane_spec.js";
 import { addChip, laneChip, laneTitle } from "./lanes_editor/chip.js";
 import { laneForm, stoppersMenu } from "./lanes_editor/form.js";
-import { add, closedWith, duplicate, isOpen, move, remove, toggleForm, toggleMenu } from "./lanes_editor/state.js";
+import {
+  add,
+  closedWith,
+  duplicate,
+  isOpen,
+  move,
+  remove,
+  toggleForm,
+  toggleMenu,
+} from "./lanes_editor/state.js";
 import { make } from "./make.js";
 import { said, t } from "./text.js";
 
@@ -51,12 +60,18 @@ class LanesEditor {
 
   #draw() {
     const { specs, edited, adding } = this.#state;
-    const chips = specs.map((spec, number) => laneChip(spec, number, isOpen(this.#state, number), this.#actsOnChip));
+    const chips = specs.map((spec, number) =>
+      laneChip(spec, number, isOpen(this.#state, number), this.#actsOnChip),
+    );
     const more = addChip(adding, specs.length, this.#props.most, () => {
       this.#go(toggleMenu(this.#state), adding ? ".add" : ".menu button");
     });
     this.#chips.replaceChildren(...chips, more);
-    this.#panel.replaceChildren(...(adding ? [this.#menu()] : edited === null ? [] : [this.#form(edited)]));
+    this.#panel.replaceChildren(
+      ...(adding ? [this.#menu()]
+      : edited === null ? []
+      : [this.#form(edited)]),
+    );
     this.#panel.hidden = !adding && edited === null;
     this.#complain("");
   }
@@ -121,7 +136,9 @@ class LanesEditor {
     this.#error.textContent = complaint;
     this.#error.hidden = !complaint;
     if (complaint) this.#panel.querySelector(`[name="${setting}"]`)?.setAttribute("aria-invalid", "true");
-    else for (const input of this.#panel.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
+    else
+      for (const input of this.#panel.querySelectorAll("[aria-invalid]"))
+        input.removeAttribute("aria-invalid");
   }
 }
 

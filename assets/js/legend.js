@@ -11,9 +11,11 @@ const STOPS = ["threshold", "max_draft", "eos", "length"];
 export function legendView() {
   const node = make("details", { className: "legend" });
   const list = make("ul");
-  for (const kind of Object.keys(MARKS)) list.append(item(drawSample(kind, t("player.sample")), t(`player.kind.${kind}`)));
+  for (const kind of Object.keys(MARKS))
+    list.append(item(drawSample(kind, t("player.sample")), t(`player.kind.${kind}`)));
   for (const reason of STOPS) list.append(item(drawStopSample(reason), t(`player.stop_mark.${reason}`)));
-  for (const line of LINES) list.append(item(make("i", { className: `line ${line}` }), t(`player.line.${line}`)));
+  for (const line of LINES)
+    list.append(item(make("i", { className: `line ${line}` }), t(`player.line.${line}`)));
   node.append(make("summary", {}, t("player.legend")), list);
   return node;
 }

@@ -95,7 +95,10 @@ function laneMetrics({ rounds, times, clock, tokens }, baseline, comparable) {
     acceptance_rate: ratio(accepted, drafted),
     draft_length: ratio(drafted, rounds.length),
     block_efficiency: efficiency,
-    mean_beta: ratio(sum(betas, (beta) => beta), betas.length),
+    mean_beta: ratio(
+      sum(betas, (beta) => beta),
+      betas.length,
+    ),
     cost_ratio: ratio(ratio(draft_s, sum(rounds, stepsOf)), baseline && targetStep(baseline)),
     draft_share: ratio(useful_s, clock),
     verify_share: ratio(verify_s, clock),
@@ -117,13 +120,18 @@ const sum = (items, value) => items.reduce((total, item) => total + value(item),
  * @param {number | null} numerator
  * @param {number | null} denominator
  */
-const ratio = (numerator, denominator) => (numerator !== null && denominator ? numerator / denominator : null);
+const ratio = (numerator, denominator) =>
+  numerator !== null && denominator ? numerator / denominator : null;
 
 /** @param {Pick<CutLane, "clock" | "tokens">} lane */
 const perToken = ({ clock, tokens }) => (tokens.length ? ratio(clock, tokens.length) : null);
 
 /** @param {CutLane} lane */
-const targetStep = ({ rounds }) => ratio(sum(rounds, (r) => r.verify_s), rounds.length);
+const targetStep = ({ rounds }) =>
+  ratio(
+    sum(rounds, (r) => r.verify_s),
+    rounds.length,
+  );
 
 /**
  * @param {number[]} tokens

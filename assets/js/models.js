@@ -17,7 +17,13 @@ export function mount({ element, props, watch }) {
         make(
           "details",
           {},
-          make("summary", {}, t("page.models_ready", state), " ", make("strong", {}, shortName(state.target))),
+          make(
+            "summary",
+            {},
+            t("page.models_ready", state),
+            " ",
+            make("strong", {}, shortName(state.target)),
+          ),
           make("p", { className: "more" }, t("page.models_pair", state)),
           make("p", { className: "more" }, t("page.models_weights", state)),
         ),
@@ -27,7 +33,11 @@ export function mount({ element, props, watch }) {
     const bar = make("progress", { max: 1, ariaLabel: t("page.models_loading") });
     if (state.fraction !== null) bar.value = state.fraction;
     const rest = state.phase === "failed" ? t("page.models_again") : bar;
-    line.replaceChildren(make("strong", {}, t(`page.models_${state.phase}`)), ` ${said(state.sentence)} `, rest);
+    line.replaceChildren(
+      make("strong", {}, t(`page.models_${state.phase}`)),
+      ` ${said(state.sentence)} `,
+      rest,
+    );
   };
   watch("value", draw);
   draw();

@@ -75,18 +75,33 @@ export function roundPicture(round, phase) {
  * @param {number} number
  */
 function tokenState(round, { name, index }, number) {
-  const verdict = number < round.accepted ? "accepted" : number === round.accepted ? "rejected" : "discarded";
+  const verdict =
+    number < round.accepted ? "accepted"
+    : number === round.accepted ? "rejected"
+    : "discarded";
   switch (name) {
     case "draft":
-      return number < index ? "scored" : number === index ? "drafting" : "absent";
+      return (
+        number < index ? "scored"
+        : number === index ? "drafting"
+        : "absent"
+      );
     case "compare":
-      return number < index ? "scored" : number === index ? "comparing" : "absent";
+      return (
+        number < index ? "scored"
+        : number === index ? "comparing"
+        : "absent"
+      );
     case "stop":
       return "scored";
     case "verify":
       return "verifying";
     case "judge":
-      return number < index ? verdict : number === index ? `judging-${verdict}` : "verifying";
+      return (
+        number < index ? verdict
+        : number === index ? `judging-${verdict}`
+        : "verifying"
+      );
     default:
       return verdict;
   }
@@ -104,7 +119,7 @@ export function stepTime(lane, time, direction, unit) {
   const here = roundsEnded(lane, time);
   const near = lane.rounds.slice(Math.max(0, here - 2), here + 2);
   const starts = near.flatMap((round) =>
-    unit === "round" ? [round.start_s] : phasesOf(round).map(({ start }) => start)
+    unit === "round" ? [round.start_s] : phasesOf(round).map(({ start }) => start),
   );
   if (direction > 0) return starts.find((start) => start > time) ?? Math.max(time, clockOf(lane));
   return starts.findLast((start) => start < time) ?? 0;

@@ -104,7 +104,11 @@ class Player {
   #begin(feed, note) {
     this.#shown = feed;
     this.#state = atStart(feed.trace, this.#state.tempo);
-    this.#screen = new Screen(feed, (name, value) => this.act(name, value), () => this.#state);
+    this.#screen = new Screen(
+      feed,
+      (name, value) => this.act(name, value),
+      () => this.#state,
+    );
     const back = this.#own.trace && feed !== this.#own ? () => this.#showEnd(this.#own) : null;
     purge(this.#root);
     this.#root.replaceChildren(raceHead(feed, note, back), ...this.#screen.nodes);

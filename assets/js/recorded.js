@@ -14,7 +14,11 @@ export async function mount({ element }) {
   element.replaceChildren(list, failure);
   const entries = await readJson("index.json", FOLDER);
   const races = racesView(entries, failure);
-  list.append(make("span", { className: "label" }, t("page.recorded")), ...races.buttons, aboutRaces(entries));
+  list.append(
+    make("span", { className: "label" }, t("page.recorded")),
+    ...races.buttons,
+    aboutRaces(entries),
+  );
   // Whatever else the player shows next, no button is pressed any longer, and one that is still on its way is
   // not wanted any more.
   document.addEventListener("adaedl:opened", (event) => {
@@ -29,7 +33,11 @@ export async function mount({ element }) {
 function racesView(entries, failure) {
   let asked = 0; // which of them was asked for last
   const buttons = entries.map((entry) => {
-    const properties = { type: "button", title: entry.line[language], onclick: (event) => chosen(event, entry) };
+    const properties = {
+      type: "button",
+      title: entry.line[language],
+      onclick: (event) => chosen(event, entry),
+    };
     return make("button", properties, entry.title[language]);
   });
 
@@ -68,7 +76,10 @@ function racesView(entries, failure) {
 
 /** What each of the races shows, folded. */
 function aboutRaces(entries) {
-  const lines = entries.flatMap(({ title, line }) => [make("dt", {}, title[language]), make("dd", {}, line[language])]);
+  const lines = entries.flatMap(({ title, line }) => [
+    make("dt", {}, title[language]),
+    make("dd", {}, line[language]),
+  ]);
   return make("details", {}, make("summary", {}, t("page.recorded_about")), make("dl", {}, ...lines));
 }
 

@@ -84,7 +84,11 @@ export async function figureFile(plot, format, more = {}) {
   if (!plot.data) return null;
   const Plotly = await plotly();
   const layout = { ...plot.layout, paper_bgcolor: variable("--tape-page"), ...more };
-  const size = { width: Math.max(plot.clientWidth, 480), height: plot.clientHeight, scale: format === "png" ? 2 : 1 };
+  const size = {
+    width: Math.max(plot.clientWidth, 480),
+    height: plot.clientHeight,
+    scale: format === "png" ? 2 : 1,
+  };
   const address = await Plotly.toImage({ data: plot.data, layout }, { format, ...size });
   return (await fetch(address)).blob();
 }

@@ -1,7 +1,16 @@
 // Run puts the settings of a race into the address, Share copies it; opening such an address sets the controls, and
 // waits for a click on Run.
 
-import { NAMES, PACKED, addressOf, isShared, link, placeNamed, replaceAddress, settingsNamed } from "./address.js";
+import {
+  NAMES,
+  PACKED,
+  addressOf,
+  isShared,
+  link,
+  placeNamed,
+  replaceAddress,
+  settingsNamed,
+} from "./address.js";
 import { copyText } from "./clipboard.js";
 import { followsRace, openLink } from "./kept.js";
 import { make, mark } from "./make.js";
@@ -25,7 +34,10 @@ async function short(address) {
 
 const settingsOf = (values) =>
   Object.fromEntries(
-    NAMES.map((name, index) => [name, name === "lanes" ? JSON.parse(values[index] || "[]").join(",") : values[index] ?? ""]),
+    NAMES.map((name, index) => [
+      name,
+      name === "lanes" ? JSON.parse(values[index] || "[]").join(",") : (values[index] ?? ""),
+    ]),
   );
 
 let remembering = 0;
@@ -46,7 +58,9 @@ export async function copy(values) {
   const said = document.querySelector("#shared .said");
   if (href.length > LONGEST_LINK) {
     const number = (value) => value.toLocaleString(language);
-    said.replaceChildren(t("page.share_too_long", { characters: number(href.length), most: number(LONGEST_LINK) }));
+    said.replaceChildren(
+      t("page.share_too_long", { characters: number(href.length), most: number(LONGEST_LINK) }),
+    );
     return;
   }
   const field = make("input", { readOnly: true, value: href, ariaLabel: t("page.share") });
@@ -107,7 +121,16 @@ document.addEventListener("adaedl:opened", ({ detail }) => {
 export function linkAgain(trace, seed = trace.seed) {
   const { prompt, pair, lanes, sampling, max_new_tokens, verification, noise_version: noise = 1 } = trace;
   const labels = lanes.map(({ label }) => label).join(",");
-  return link({ prompt, pair: pair.name, lanes: labels, ...sampling, max_new_tokens, seed, verification, noise });
+  return link({
+    prompt,
+    pair: pair.name,
+    lanes: labels,
+    ...sampling,
+    max_new_tokens,
+    seed,
+    verification,
+    noise,
+  });
 }
 
 function drawAgain() {
@@ -117,7 +140,9 @@ function drawAgain() {
 }
 
 export function mount({ element }) {
-  again = inNewTab(make("a", { className: "again", hidden: true, title: t("page.again_about") }, t("page.again")));
+  again = inNewTab(
+    make("a", { className: "again", hidden: true, title: t("page.again_about") }, t("page.again")),
+  );
   element.replaceChildren(make("span", { className: "said", role: "status" }), again);
   drawAgain();
 }

@@ -25,7 +25,9 @@ export function mount({ element, props, watch }) {
     const { error, key, values } = JSON.parse(props.value);
     line.classList.toggle("error", Boolean(error));
     line.setAttribute("role", error ? "alert" : "status");
-    line.replaceChildren(...(error ? [make("span", { ariaHidden: "true" }, "⚠ "), said(error)] : [t(key, values)]));
+    line.replaceChildren(
+      ...(error ? [make("span", { ariaHidden: "true" }, "⚠ "), said(error)] : [t(key, values)]),
+    );
   };
   watch("value", draw);
   draw();

@@ -9,7 +9,8 @@ const named = () => placeNamed().split("-")[0];
 export function follow() {
   const tabs = document.querySelector("#tabs");
   const buttons = [...tabs.querySelectorAll(':scope > .tab-wrapper [role="tab"]')];
-  const open = () => (named() ? buttons.find(({ dataset }) => dataset.tabId === named()) : buttons[0])?.click();
+  const open = () =>
+    (named() ? buttons.find(({ dataset }) => dataset.tabId === named()) : buttons[0])?.click();
   tabs.addEventListener("click", ({ target }) => {
     const button = buttons.find((each) => each.contains(target));
     if (!button || button.dataset.tabId === named()) return;

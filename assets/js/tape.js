@@ -63,7 +63,8 @@ export function drawRound(lane, index, entropyMax) {
     showRound(drawn, stop, title, `${index + 1}`, picture);
     mark(node, "inSteps", inSteps); // here too, so that CSS need not look at every round of a lane
   };
-  drawn.rescale = (most) => columns.slice(0, round.drafted.length).forEach((column) => showEntropy(column, most));
+  drawn.rescale = (most) =>
+    columns.slice(0, round.drafted.length).forEach((column) => showEntropy(column, most));
   drawn.rescale(entropyMax);
   drawn.show(null);
   return drawn;
@@ -73,7 +74,10 @@ function drawFrame(index, bare) {
   const height = bare ? BARE_HEIGHT : HEIGHT;
   const node = svg("svg", { class: "tape-round", height, "data-round": index });
   const title = svg("text", { class: "title", x: 2, y: 10.5 });
-  node.append(svg("rect", { class: "frame", x: 0.5, y: 14.5, width: "100%", height: height - 15, rx: 5 }), title);
+  node.append(
+    svg("rect", { class: "frame", x: 0.5, y: 14.5, width: "100%", height: height - 15, rx: 5 }),
+    title,
+  );
   for (const y of bare ? [] : [0, 0.5, 1].map(heightOf)) {
     node.append(svg("line", { class: "grid", x1: 1, x2: "100%", y1: y, y2: y }));
   }
@@ -92,7 +96,8 @@ function drawParts(lane, index) {
     x = part.right;
     return part;
   };
-  const addColumn = (column) => add({ ...column, position: start + column.offset, ...drawColumn(lane, round, column, x) });
+  const addColumn = (column) =>
+    add({ ...column, position: start + column.offset, ...drawColumn(lane, round, column, x) });
   const columns = columnsOf(lane, index);
   const drafted = columns.slice(0, round.drafted.length).map(addColumn);
   const stop = bare ? null : add(drawStop(reasonShown(lane, round), x));
@@ -128,7 +133,7 @@ function drawToken(text, x, width) {
     svg("text", { class: "label", x: middle, y: TOKEN.baseline }, text),
     svg("line", { class: "under", x1: x + 4, x2: x + width - 4, y1: TOKEN.under, y2: TOKEN.under }),
     svg("line", { class: "strike", x1: x + 5, x2: x + width - 5, y1: TOKEN.strike, y2: TOKEN.strike }),
-    svg("text", { class: "mark", x: middle, y: TOKEN.mark })
+    svg("text", { class: "mark", x: middle, y: TOKEN.mark }),
   );
   group.append(svg("rect", { class: "light", x, y: 15, width, height: "100%" }), token);
   return group;
@@ -154,7 +159,8 @@ function drawChart(token, before, x, width, ownScore, stops) {
     const ends = { x1: middle, x2: middle, y1: heightOf(token.score), y2: heightOf(token.threshold) };
     chart.append(svg("line", { class: name, ...ends }));
   }
-  if (token.beta !== null) chart.append(svg("circle", { class: "beta", cx: middle, cy: heightOf(token.beta), r: 5 }));
+  if (token.beta !== null)
+    chart.append(svg("circle", { class: "beta", cx: middle, cy: heightOf(token.beta), r: 5 }));
   return chart;
 }
 
@@ -163,7 +169,7 @@ function drawStop(reason, x) {
   const node = svg("g", { class: "stop", "data-reason": reason });
   node.append(
     svg("text", { x: middle, y: TOKEN.baseline - 2 }, STOPS[reason]),
-    svg("line", { x1: middle, x2: middle, y1: 52, y2: CHART.bottom })
+    svg("line", { x1: middle, x2: middle, y1: 52, y2: CHART.bottom }),
   );
   return { node, right: x + STOP_WIDTH };
 }
@@ -179,7 +185,9 @@ function showRound(drawn, stop, title, number, picture) {
   let right = EDGE + (stop ? LEAST_WIDTH : BARE_WIDTH);
   columns.forEach((column, index) => {
     const state =
-      index < drafts ? (picture ? picture.states[index] : column.kind)
+      index < drafts ?
+        picture ? picture.states[index]
+        : column.kind
       : !picture || picture.emitted ? column.kind
       : "absent";
     if (state !== "absent") right = Math.max(right, column.right);
@@ -205,7 +213,13 @@ function showRound(drawn, stop, title, number, picture) {
 /** A token of one kind, as a sample for the legend. */
 export function drawSample(kind, text) {
   const width = Math.max(LEAST_WIDTH, textWidth(text) + 16);
-  const sample = svg("svg", { class: "tape-round", width, height: 52, viewBox: `0 15 ${width} 52`, "aria-hidden": "true" });
+  const sample = svg("svg", {
+    class: "tape-round",
+    width,
+    height: 52,
+    viewBox: `0 15 ${width} 52`,
+    "aria-hidden": "true",
+  });
   const token = drawToken(text, 0, width);
   token.dataset.state = kind;
   token.querySelector(".mark").textContent = MARKS[kind];
@@ -215,7 +229,13 @@ export function drawSample(kind, text) {
 
 /** A stop mark of one reason, as a sample for the legend. */
 export function drawStopSample(reason) {
-  const sample = svg("svg", { class: "tape-round", width: 20, height: 52, viewBox: "0 22 20 52", "aria-hidden": "true" });
+  const sample = svg("svg", {
+    class: "tape-round",
+    width: 20,
+    height: 52,
+    viewBox: "0 22 20 52",
+    "aria-hidden": "true",
+  });
   sample.append(drawStop(reason, 1).node);
   return sample;
 }

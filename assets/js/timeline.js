@@ -29,7 +29,11 @@ const PAUSE = "M3 2h4v12H3zM9 2h4v12H9z";
 export function timelineView(trace, act, extra) {
   const buttons = BUTTONS.map(([name, key, path]) => actionButton(name, key, path, act));
   const play = buttons.find(({ dataset }) => dataset.act === "play");
-  const live = make("button", { className: "live", type: "button", onclick: () => act("live") }, t("player.live"));
+  const live = make(
+    "button",
+    { className: "live", type: "button", onclick: () => act("live") },
+    t("player.live"),
+  );
   live.title = t("player.act.live");
   const scrubber = scrubberView(act);
   const tempo = tempoMenu(act);
@@ -93,13 +97,21 @@ function tempoMenu(act) {
 }
 
 function laneMenu(trace, act) {
-  const menu = select("follow", trace.lanes.map((lane, number) => [number, titleOf(lane)]), 0);
+  const menu = select(
+    "follow",
+    trace.lanes.map((lane, number) => [number, titleOf(lane)]),
+    0,
+  );
   menu.addEventListener("change", () => act("lane", Number(menu.value)));
   return menu;
 }
 
 function select(className, options, value) {
-  const list = make("select", { className }, ...options.map(([option, label]) => make("option", { value: option }, label)));
+  const list = make(
+    "select",
+    { className },
+    ...options.map(([option, label]) => make("option", { value: option }, label)),
+  );
   list.value = value;
   return list;
 }

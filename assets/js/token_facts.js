@@ -47,7 +47,9 @@ export function tokenFacts(trace, lane, round, column) {
 function stopperFacts(lane, round, token, index) {
   const gamma = lane.settings?.gamma ?? 0.2;
   /** @type {Fact[]} */
-  const rows = [["bound", `1 − √(γ·H) = 1 − √(${gamma} · ${number(token.entropy)}) = ${number(token.bound)}`]];
+  const rows = [
+    ["bound", `1 − √(γ·H) = 1 − √(${gamma} · ${number(token.entropy)}) = ${number(token.bound)}`],
+  ];
   if (compares(token)) {
     const above = endsAnyway(round, index) ? "player.fact.above_last" : "player.fact.above";
     const decision = t(token.score < token.threshold ? "player.fact.below" : above);
@@ -80,7 +82,10 @@ function probabilityFacts({ p, q }) {
 function judgementFacts({ p, q, u, accepted }, kind) {
   if (u === null || p === null || q <= 0) return [];
   const chance = `min(1, p/q) = min(1, ${number(p)} / ${number(q)}) = ${number(Math.min(1, p / q))}`;
-  const judged = kind === "discarded" ? "player.fact.not_judged" : accepted ? "player.fact.u_below" : "player.fact.u_above";
+  const judged =
+    kind === "discarded" ? "player.fact.not_judged"
+    : accepted ? "player.fact.u_below"
+    : "player.fact.u_above";
   return [
     ["chance", chance],
     ["u", `u = ${number(u)}: ${t(judged)}`],

@@ -41,7 +41,13 @@ function seriesOf(round, token) {
   const rejected = token.kind === "correction" ? round.drafted[round.accepted] : null;
   return [
     { key: "p", list: token.top_p, label: t("player.chart.p"), colour: "--chart-p" },
-    { key: "q", list: token.top_q ?? rejected?.top_q, label: t("player.chart.q"), colour: "--chart-q", pattern: "/" },
+    {
+      key: "q",
+      list: token.top_q ?? rejected?.top_q,
+      label: t("player.chart.q"),
+      colour: "--chart-q",
+      pattern: "/",
+    },
     { key: "r", list: token.top_residual, label: t("player.chart.r"), colour: "--chart-r", pattern: "x" },
   ].filter(({ list }) => list?.length);
 }

@@ -82,7 +82,8 @@ function readLine(feed, line) {
     feed.live = line.live;
     feed.seed = line.seed;
     feed.mostBytes = line.most_bytes;
-    for (const lane of feed.trace.lanes) Object.assign(lane, { rounds: [], token_ids: [], text: "", pieces: [] });
+    for (const lane of feed.trace.lanes)
+      Object.assign(lane, { rounds: [], token_ids: [], text: "", pieces: [] });
     adopt(feed.trace);
   } else if (line.round) {
     const lane = feed.trace.lanes[line.lane];
@@ -199,7 +200,10 @@ export function columnsOf(lane, roundIndex) {
   const start = textStart(lane, roundIndex);
   /** @type {Column[]} */
   const columns = round.drafted.map((token, index) => ({
-    kind: index < round.accepted ? "accepted" : index === round.accepted ? "rejected" : "discarded",
+    kind:
+      index < round.accepted ? "accepted"
+      : index === round.accepted ? "rejected"
+      : "discarded",
     text: index < round.accepted ? labelInText(lane, start + index, token) : labelOf(lane, token),
     index,
     offset: index,
@@ -303,7 +307,10 @@ function spread(round) {
  */
 function phaseNames({ drafted, accepted, emitted }) {
   /** @type {[string, number][]} */
-  const names = drafted.flatMap((_, index) => [["draft", index], ["compare", index]]);
+  const names = drafted.flatMap((_, index) => [
+    ["draft", index],
+    ["compare", index],
+  ]);
   if (drafted.length) names.push(["stop", drafted.length - 1]);
   names.push(["verify", -1]);
   drafted.slice(0, accepted + 1).forEach((_, index) => names.push(["judge", index]));

@@ -134,15 +134,21 @@ function emitWords(lane, { emitted }) {
 }
 
 /** Whether drafting ended with this token although the rule would have drafted on. */
-export const endsAnyway = (round, index) => index === round.drafted.length - 1 && round.stop_reason !== "threshold";
+export const endsAnyway = (round, index) =>
+  index === round.drafted.length - 1 && round.stop_reason !== "threshold";
 
 function compareWords(lane, round, index) {
   const token = round.drafted[index];
   const last = endsAnyway(round, index);
   if (!compares(token)) {
-    return t(last ? "player.phase.compare.none_last" : "player.phase.compare.none", { bound: token.bound.toFixed(2) });
+    return t(last ? "player.phase.compare.none_last" : "player.phase.compare.none", {
+      bound: token.bound.toFixed(2),
+    });
   }
-  const key = token.score < token.threshold ? "below" : last ? "above_last" : "above";
+  const key =
+    token.score < token.threshold ? "below"
+    : last ? "above_last"
+    : "above";
   return t(`player.phase.compare.${key}`, { comparison: comparison(lane, token) });
 }
 
@@ -154,7 +160,10 @@ function judgeWords(lane, round, index, text, rule) {
     return t(`player.phase.judge.${verdict}.drawn`, { text, u, chance });
   }
   const chosen = targetChoice(token) ?? round.emitted;
-  const choice = verdict === "accepted" ? text : chosen ? visible(labelOf(lane, chosen)) : "";
+  const choice =
+    verdict === "accepted" ? text
+    : chosen ? visible(labelOf(lane, chosen))
+    : "";
   return t(`player.phase.judge.${verdict}.matched`, { text, choice });
 }
 

@@ -95,7 +95,8 @@ class Calibration {
     this.#panel.show(this.#gamma);
     this.#table.show(this.#gamma);
     this.#root.dataset.drawn = this.#gamma.toFixed(4);
-    const [headline, verdict] = calibration ? wordsOf(calibration, this.#gamma) : [t("calibration.nothing"), ""];
+    const [headline, verdict] =
+      calibration ? wordsOf(calibration, this.#gamma) : [t("calibration.nothing"), ""];
     setText(this.#headline, headline);
     setText(this.#verdict, verdict);
     this.#scatter.draw(scatterPicture(calibration?.drafts ?? [], this.#gamma));
@@ -120,7 +121,12 @@ function chartOf(name, height, keys) {
 
 function aboutWords(recording) {
   const { prompt, sampling, pair } = recording;
-  const values = { prompt, temperature: sampling.temperature, scored: recordings.scoredAt(recording), pair: pair.name };
+  const values = {
+    prompt,
+    temperature: sampling.temperature,
+    scored: recordings.scoredAt(recording),
+    pair: pair.name,
+  };
   return t("calibration.about_recording", values);
 }
 

@@ -22,7 +22,15 @@ export function scatterPicture(drafts, gamma) {
       points: drafts.map(([entropy, beta]) => [Math.max(0, acceptanceLowerBound(entropy, gamma)), beta]),
       style: { colour: "var(--tape-soft)" },
     },
-    lines: [{ points: [[0, 0], [1, 1]], style: LINE }],
+    lines: [
+      {
+        points: [
+          [0, 0],
+          [1, 1],
+        ],
+        style: LINE,
+      },
+    ],
     spans: known.map(({ x, low, high }) => ({ x, from: low, to: high, style: PRESENT })),
     points: bins.map((bin) => ({ x: bin.x, y: bin.beta, style: PRESENT, name: binWords(bin) })),
   };
@@ -42,7 +50,12 @@ export function scoresPicture(correlations) {
   const known = Object.values(correlations).filter((rho) => rho !== null);
   const name = (index) => t(`calibration.score.${SCORES[index]}`);
   return {
-    x: { range: [-0.6, SCORES.length - 0.4], title: "", ticks: SCORES.map((_, index) => index), format: name },
+    x: {
+      range: [-0.6, SCORES.length - 0.4],
+      title: "",
+      ticks: SCORES.map((_, index) => index),
+      format: name,
+    },
     y: { range: [Math.min(0, ...known), 1.08], ticks: [0, 0.25, 0.5, 0.75, 1] },
     bars,
   };

@@ -5,7 +5,15 @@ import { t } from "../text.js";
 import { summary } from "./bound.js";
 import { SCORES } from "./calibration_pictures.js";
 
-const COLUMNS = ["count", "beta", "bound", "coverage", "gamma", "gamma_for_coverage", ...SCORES.map((name) => `rho_${name}`)];
+const COLUMNS = [
+  "count",
+  "beta",
+  "bound",
+  "coverage",
+  "gamma",
+  "gamma_for_coverage",
+  ...SCORES.map((name) => `rho_${name}`),
+];
 
 /** {node, add(title, calibration, gamma), show(gamma)}; a recording takes the row of one with the same title. */
 export function calibrationTable() {
@@ -13,7 +21,11 @@ export function calibrationTable() {
   const body = make("tbody");
   const heads = COLUMNS.map((name) => make("th", { scope: "col", title: aboutOf(name) }, titleOf(name)));
   const table = make("table", {}, make("thead", {}, make("tr", {}, make("td"), ...heads)), body);
-  const node = make("div", { className: "stoppers-table", tabIndex: 0, role: "region", ariaLabel: t("calibration.table") }, table);
+  const node = make(
+    "div",
+    { className: "stoppers-table", tabIndex: 0, role: "region", ariaLabel: t("calibration.table") },
+    table,
+  );
 
   function add(title, calibration, gamma) {
     rows.get(title)?.node.remove();
@@ -32,7 +44,12 @@ const aboutOf = (name) => t(`calibration.about.${name}`);
 /** What every number of the table means. */
 export function calibrationNotes() {
   const lines = COLUMNS.flatMap((name) => [make("dt", {}, titleOf(name)), make("dd", {}, aboutOf(name))]);
-  return make("details", { className: "explore-notes" }, make("summary", {}, t("explore.notes")), make("dl", {}, ...lines));
+  return make(
+    "details",
+    { className: "explore-notes" },
+    make("summary", {}, t("explore.notes")),
+    make("dl", {}, ...lines),
+  );
 }
 
 function row(title, calibration) {

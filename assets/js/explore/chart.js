@@ -12,7 +12,8 @@ export function ticks([low, high], count = 6) {
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].find((factor) => factor * unit >= rough * 0.999) * unit;
   const made = [];
-  for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n++) made.push(Number((n * step).toPrecision(9)));
+  for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n++)
+    made.push(Number((n * step).toPrecision(9)));
   return made;
 }
 
@@ -76,11 +77,19 @@ function scaleOf({ x, y }, width, height) {
 function axes({ x, y }, { width, height, left, right, bottom, across, up }) {
   const level = (value) => [
     svg("line", { class: "grid", x1: left, x2: right, y1: up(value), y2: up(value) }),
-    svg("text", { class: "tick", x: left - 6, y: up(value) + 4, "text-anchor": "end" }, (y.format ?? String)(value)),
+    svg(
+      "text",
+      { class: "tick", x: left - 6, y: up(value) + 4, "text-anchor": "end" },
+      (y.format ?? String)(value),
+    ),
   ];
   const upright = (value) => [
     svg("line", { class: "grid", x1: across(value), x2: across(value), y1: bottom, y2: bottom + 4 }),
-    svg("text", { class: "tick", x: across(value), y: bottom + 18, "text-anchor": "middle" }, (x.format ?? String)(value)),
+    svg(
+      "text",
+      { class: "tick", x: across(value), y: bottom + 18, "text-anchor": "middle" },
+      (x.format ?? String)(value),
+    ),
   ];
   return [
     ...(y.ticks ?? ticks(y.range)).flatMap(level),
@@ -132,7 +141,9 @@ function drawBar({ x, from, to, style, outline, hatched, label }, { across, up }
 function drawRule({ x, y, style, label, strong }, { left, right, top, bottom, across, up }) {
   const level = x === undefined;
   const ends =
-    level ? { x1: left, x2: right, y1: up(y), y2: up(y) } : { x1: across(x), x2: across(x), y1: top, y2: bottom };
+    level ?
+      { x1: left, x2: right, y1: up(y), y2: up(y) }
+    : { x1: across(x), x2: across(x), y1: top, y2: bottom };
   const parts = [svg("line", { class: "rule", ...ends, style: stroke(style, strong ? 2.5 : 1.5) })];
   const place =
     level ?

@@ -6,7 +6,11 @@ import { t } from "../text.js";
 /** {node, add(file, words, properties), press(file)}: `press` marks the button of what is open. */
 export function recordingChips() {
   const label = make("span", { className: "label" }, t("explore.recordings"));
-  const node = make("div", { className: "recorded", role: "group", ariaLabel: t("explore.recordings") }, label);
+  const node = make(
+    "div",
+    { className: "recorded", role: "group", ariaLabel: t("explore.recordings") },
+    label,
+  );
 
   function add(file, words, properties) {
     const chip = make("button", { type: "button", ...properties }, words);

@@ -65,7 +65,9 @@ class Explore {
   #curves;
   #frame = 0;
   #mapTimer = 0;
-  #head = headView(() => download(recordings.recordingJson(this.#opened), "adaedl-recording.json", "application/json"));
+  #head = headView(() =>
+    download(recordings.recordingJson(this.#opened), "adaedl-recording.json", "application/json"),
+  );
   #ownChip;
   #unanswered = make("p", { className: "unanswered", role: "status" });
   #panel = sliders((changes) => this.#change(changes));
@@ -78,8 +80,15 @@ class Explore {
 
   constructor(root, server) {
     this.#root = root;
-    this.#lanes = serverLanes((asked) => server.replay_lanes(asked), (answer) => this.#lanesCame(answer));
-    this.#curves = new Curves(this.#lanes, () => this.#curvesGrew(), (made) => (root.dataset.curves = made));
+    this.#lanes = serverLanes(
+      (asked) => server.replay_lanes(asked),
+      (answer) => this.#lanesCame(answer),
+    );
+    this.#curves = new Curves(
+      this.#lanes,
+      () => this.#curvesGrew(),
+      (made) => (root.dataset.curves = made),
+    );
     const { lambda, k, lengths, map } = this.#charts;
     // What a slider moves is beside the sliders, so that both are in sight.
     const beside = make(
@@ -106,7 +115,10 @@ class Explore {
   addChips(entries) {
     const { chips } = this.#head;
     for (const entry of entries) {
-      chips.add(entry.file, entry.title[language], { title: entry.prompt, onclick: () => this.openShipped(entry) });
+      chips.add(entry.file, entry.title[language], {
+        title: entry.prompt,
+        onclick: () => this.openShipped(entry),
+      });
     }
     this.#ownChip = chips.add("own", "", { hidden: true, onclick: () => recordings.show(this.#own) });
   }
@@ -183,7 +195,10 @@ class Explore {
     const times = model.timesAt(recording, this.#controls);
     const lane = model.laneOf(recording, stopper, times, this.#lanes, true);
     this.#root.ariaBusy = String(!lane);
-    setText(this.#headline, lane ? headlineWords(stopper.name, results) : t("explore.waiting", { stopper: stopper.name }));
+    setText(
+      this.#headline,
+      lane ? headlineWords(stopper.name, results) : t("explore.waiting", { stopper: stopper.name }),
+    );
     if (!lane) return;
     this.#text.show(lane, stopper.name);
     this.#charts.lengths.draw(lengthsPicture(lane, results[model.CEILING].lane, recording.depth));
@@ -235,7 +250,11 @@ class Explore {
 function headView(save) {
   const chips = recordingChips();
   const about = make("p", { className: "small about-recording" });
-  const button = make("button", { type: "button", className: "save-recording", hidden: true, onclick: save }, t("explore.save"));
+  const button = make(
+    "button",
+    { type: "button", className: "save-recording", hidden: true, onclick: save },
+    t("explore.save"),
+  );
   const rough = make("p", { className: "rough" });
 
   function show({ recording, file = "own" }) {
@@ -245,7 +264,12 @@ function headView(save) {
     const uneven = model.unevenness(recording.times);
     setText(rough, uneven > ROUGH ? `⚠ ${t("explore.rough", { percent: (100 * uneven).toFixed(0) })}` : "");
   }
-  return { nodes: [chips.node, make("div", { className: "about-line" }, about, button), rough], chips, about, show };
+  return {
+    nodes: [chips.node, make("div", { className: "about-line" }, about, button), rough],
+    chips,
+    about,
+    show,
+  };
 }
 
 function aboutWords(recording) {
@@ -299,14 +323,24 @@ function mapPlace(change) {
   place.addEventListener("pointerover", () => {
     if (listens || !place.on) return;
     listens = true;
-    place.on("plotly_click", ({ points: [{ x, y }] }) => change({ gamma: x, lambda: y, stopper: model.MAPPED }));
+    place.on("plotly_click", ({ points: [{ x, y }] }) =>
+      change({ gamma: x, lambda: y, stopper: model.MAPPED }),
+    );
   });
   return { place, node };
 }
 
 function raceRequest(recording, spec) {
   const { prompt, pair, sampling, max_new_tokens, seed, noise_version = 1 } = recording;
-  const settings = { prompt, pair: pair.name, spec, ...sampling, max_new_tokens, seed: String(seed), noise_version };
+  const settings = {
+    prompt,
+    pair: pair.name,
+    spec,
+    ...sampling,
+    max_new_tokens,
+    seed: String(seed),
+    noise_version,
+  };
   return { id: idOf(recording), ...settings };
 }
 
@@ -317,6 +351,14 @@ function notes() {
     ...columns.map((name) => [name, t(`explore.column.${name}`)]),
     ...["cost", "ideal"].map((name) => [name, t(`explore.slider.${name}`)]),
   ];
-  const lines = named.flatMap(([name, words]) => [make("dt", {}, words), make("dd", {}, t(`explore.about.${name}`))]);
-  return make("details", { className: "explore-notes" }, make("summary", {}, t("explore.notes")), make("dl", {}, ...lines));
+  const lines = named.flatMap(([name, words]) => [
+    make("dt", {}, words),
+    make("dd", {}, t(`explore.about.${name}`)),
+  ]);
+  return make(
+    "details",
+    { className: "explore-notes" },
+    make("summary", {}, t("explore.notes")),
+    make("dl", {}, ...lines),
+  );
 }

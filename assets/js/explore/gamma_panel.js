@@ -23,7 +23,11 @@ export const within = (gamma) => Math.min(MOST, Math.max(0, gamma));
 export function gammaPanel(change, headline, verdict) {
   const slider = gammaSlider(change);
   const fits = { fitted: fitButton("gamma", change), covering: fitButton("gamma_for_coverage", change) };
-  const paper = make("button", { type: "button", onclick: () => change(PAPERS_GAMMA) }, t("calibration.paper"));
+  const paper = make(
+    "button",
+    { type: "button", onclick: () => change(PAPERS_GAMMA) },
+    t("calibration.paper"),
+  );
   const race = inNewTab(make("a", { className: "race-this" }, t("calibration.race")));
   const raceFitted = inNewTab(make("a", { className: "race-fitted" }));
   const range = make("p", { className: "small gamma-range" });
@@ -78,7 +82,11 @@ function gammaSlider(change) {
 /** A button that sets γ to what a fit found, where it found one that can be raced. */
 function fitButton(name, change) {
   let found = null;
-  const node = make("button", { type: "button", title: t(`calibration.about.${name}`), onclick: () => change(found) });
+  const node = make("button", {
+    type: "button",
+    title: t(`calibration.about.${name}`),
+    onclick: () => change(found),
+  });
 
   function show(gamma, key) {
     found = gamma;
@@ -94,5 +102,8 @@ const canRun = (gamma) => gamma !== null && gamma <= MOST;
 function rangeWords(fit, gamma) {
   if (gamma === null) return t(`calibration.none.${fit}`);
   if (gamma <= ENDS[0]) return "";
-  return t(canRun(gamma) ? "calibration.gamma_large" : "calibration.gamma_too_large", { gamma: gamma.toFixed(3), most: MOST });
+  return t(canRun(gamma) ? "calibration.gamma_large" : "calibration.gamma_too_large", {
+    gamma: gamma.toFixed(3),
+    most: MOST,
+  });
 }

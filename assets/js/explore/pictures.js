@@ -9,7 +9,10 @@ const EVEN = { y: 1, style: LINE, label: "" };
 /** Modelled speedup over λ, with the races of `measuredOverLambda`. */
 export function lambdaPicture(curves, controls, results, races) {
   const { stopper: chosen, lambda } = controls;
-  const flat = (name) => [[0, results[name].speedup], [1, results[name].speedup]];
+  const flat = (name) => [
+    [0, results[name].speedup],
+    [1, results[name].speedup],
+  ];
   const lines = [
     ...curved(OVER_LAMBDA, curves, chosen),
     ...FLAT.filter((name) => results[name].lane).map((name) => line(name, flat(name), chosen)),
@@ -32,11 +35,20 @@ export function kPicture(curves, controls, results, races, depth) {
   const ceiling = results[CEILING].speedup;
   const lines = [
     ...curved(OVER_K, curves, chosen),
-    { points: [[1, ceiling], [depth, ceiling]], style: STYLES[CEILING] },
+    {
+      points: [
+        [1, ceiling],
+        [depth, ceiling],
+      ],
+      style: STYLES[CEILING],
+    },
   ];
   return {
     x: { range: [0.5, depth + 0.5], title: t("explore.axis.k"), ticks: wholes(1, depth) },
-    y: speedupAxis(lines, races.map(({ speedup }) => ({ y: speedup }))),
+    y: speedupAxis(
+      lines,
+      races.map(({ speedup }) => ({ y: speedup })),
+    ),
     lines,
     rules: [EVEN, present(k, `k ${k}`)],
     points: dots(OVER_K, chosen, k, results),

@@ -13,7 +13,9 @@ let list = null;
 
 /** The shipped ones: [{title, prompt, read()}]; `read` gives {recording, measured, calibration}. */
 export function shipped() {
-  list ??= readJson("index.json", FOLDER).then((entries) => entries.map((entry) => ({ ...entry, read: once(entry.file) })));
+  list ??= readJson("index.json", FOLDER).then((entries) =>
+    entries.map((entry) => ({ ...entry, read: once(entry.file) })),
+  );
   return list;
 }
 
@@ -78,7 +80,8 @@ export const scoredAt = ({ score_temperature, sampling }) =>
 export function raceLink({ prompt, pair, sampling, max_new_tokens, seed, noise_version: noise = 1 }, spec) {
   const lanes = ["autoregressive", spec].join(",");
   const verification = "shared_noise";
-  return link({ prompt, pair: pair.name, lanes, ...sampling, max_new_tokens, seed, verification, noise }).href;
+  return link({ prompt, pair: pair.name, lanes, ...sampling, max_new_tokens, seed, verification, noise })
+    .href;
 }
 
 /** Link the style of these pages, and the player's, whose classes they share. */

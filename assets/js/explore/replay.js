@@ -78,7 +78,16 @@ export function prepare(recording) {
 export function replay(recording, stopper, times = recording.times, detailed = false) {
   const rule = makeRule(stopper);
   /** @type {ReplayedLane} */
-  const lane = { rounds: [], tokens: 0, clock_s: 0, drafted: 0, accepted: 0, draft_s: 0, verify_s: 0, useful_s: 0 };
+  const lane = {
+    rounds: [],
+    tokens: 0,
+    clock_s: 0,
+    drafted: 0,
+    accepted: 0,
+    draft_s: 0,
+    verify_s: 0,
+    useful_s: 0,
+  };
   let ended = false;
   while (lane.tokens < recording.max_new_tokens && !ended) {
     const round = draft(recording, rule, lane.tokens, detailed);
@@ -121,7 +130,18 @@ function draft(recording, rule, written, detailed) {
   if (!rule.beginRound() && limit) [limit, reason] = [0, "threshold"];
   const { drafted, steps, stop, compared } = draftUpTo(chain, rule, limit, detailed);
   if (stop) reason = stop;
-  return { start: written, drafted, steps, accepted: 0, reason, tokens: 0, kind: null, start_s: 0, duration_s: 0, compared };
+  return {
+    start: written,
+    drafted,
+    steps,
+    accepted: 0,
+    reason,
+    tokens: 0,
+    kind: null,
+    start_s: 0,
+    duration_s: 0,
+    compared,
+  };
 }
 
 /**
@@ -157,7 +177,10 @@ function verify(recording, round) {
   round.accepted = Math.min(round.drafted, chain.acceptable);
   const endedByDraft = round.accepted > 0 && chain.ends[round.accepted - 1];
   if (!endedByDraft) {
-    round.kind = round.drafted === 0 ? "plain" : round.accepted === round.drafted ? "bonus" : "correction";
+    round.kind =
+      round.drafted === 0 ? "plain"
+      : round.accepted === round.drafted ? "bonus"
+      : "correction";
   }
   round.tokens = round.accepted + (endedByDraft ? 0 : 1);
 }

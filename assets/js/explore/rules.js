@@ -11,7 +11,9 @@ export const hasRule = (name) => rules.has(name);
 
 /** A fresh rule of a stopper {name, settings}; settings that are left out have their declared defaults. */
 export function makeRule({ name, settings = {} }) {
-  const defaults = Object.fromEntries(declared(name).settings.map((setting) => [setting.name, setting.value]));
+  const defaults = Object.fromEntries(
+    declared(name).settings.map((setting) => [setting.name, setting.value]),
+  );
   const Rule = rules.get(name);
   return new Rule({ ...defaults, ...settings }, makeRule);
 }

@@ -47,7 +47,8 @@ export function sliderOf(name) {
 }
 
 /** The setting of a stopper that a slider moves; undefined where it moves none. */
-export const settingOn = (slider, stopper) => declared(stopper).settings.find((setting) => setting.slider === slider);
+export const settingOn = (slider, stopper) =>
+  declared(stopper).settings.find((setting) => setting.slider === slider);
 
 /** The controls as they stand at first. `c` null is the cost ratio that was measured. */
 export const DEFAULTS = {
@@ -64,7 +65,10 @@ export const MAP_GAMMAS = steps(0, 0.05, 21);
 /** The controls with no draft longer than a recording's. */
 export function within(controls, depth) {
   const limited = SLIDERS.filter(({ setting }) => setting.limits_draft);
-  return { ...controls, ...Object.fromEntries(limited.map(({ name }) => [name, Math.min(controls[name], depth)])) };
+  return {
+    ...controls,
+    ...Object.fromEntries(limited.map(({ name }) => [name, Math.min(controls[name], depth)])),
+  };
 }
 
 /** The stopper of that name as the sliders set it, judging q as the recording holds it: {name, settings}. What no
@@ -83,7 +87,10 @@ export function stopperAt(name, controls, { depth, score_temperature }) {
 /** A stopper that judges q at a recording's score temperature, where it judges q at all. */
 export function judging({ name, settings }, score_temperature) {
   const judges = declared(name).settings.some((setting) => setting.name === "score_temperature");
-  return { name, settings: score_temperature !== null && judges ? { ...settings, score_temperature } : settings };
+  return {
+    name,
+    settings: score_temperature !== null && judges ? { ...settings, score_temperature } : settings,
+  };
 }
 
 /** The λ at which a stopper with these settings stands; undefined where it has none. */
@@ -115,7 +122,8 @@ function speedupOf(recording, stopper, times, baseline, server) {
   return lane && speedup(lane, baseline);
 }
 
-const baselineOf = (recording, controls, times) => replay(recording, stopperAt(BASELINE, controls, recording), times);
+const baselineOf = (recording, controls, times) =>
+  replay(recording, stopperAt(BASELINE, controls, recording), times);
 
 /** Every shown stopper at the present setting: name → {lane, speedup, ofOracle, waste}, all null where the server has
  * not answered yet. */
@@ -124,7 +132,10 @@ export function compare(recording, controls, server) {
   const baseline = baselineOf(recording, controls, times);
   const results = SHOWN.map((name) => {
     const lane = laneOf(recording, stopperAt(name, controls, recording), times, server, !hasRule(name));
-    return [name, { lane, speedup: lane && speedup(lane, baseline), waste: lane && lane.drafted - lane.accepted }];
+    return [
+      name,
+      { lane, speedup: lane && speedup(lane, baseline), waste: lane && lane.drafted - lane.accepted },
+    ];
   });
   const all = Object.fromEntries(results);
   for (const each of Object.values(all)) each.ofOracle = each.lane && each.speedup / all[CEILING].speedup;
@@ -143,7 +154,13 @@ export function unevenness({ verify_s }) {
 export function modelErrors(recording, measured, server) {
   const baseline = replay(recording, { name: BASELINE });
   return measured.flatMap((each) => {
-    const modelled = speedupOf(recording, { name: each.stopper, settings: each.settings }, recording.times, baseline, server);
+    const modelled = speedupOf(
+      recording,
+      { name: each.stopper, settings: each.settings },
+      recording.times,
+      baseline,
+      server,
+    );
     return modelled === null ? [] : [modelled / each.speedup - 1];
   });
 }
@@ -156,7 +173,8 @@ export function modelErrors(recording, measured, server) {
 export function* compute(recording, controls, curves, server) {
   const times = timesAt(recording, controls);
   const baseline = baselineOf(recording, controls, times);
-  const at = (name, changes) => speedupOf(recording, stopperAt(name, { ...controls, ...changes }, recording), times, baseline, server);
+  const at = (name, changes) =>
+    speedupOf(recording, stopperAt(name, { ...controls, ...changes }, recording), times, baseline, server);
   const curve = (name, axis, values) => {
     const points = values.map((x) => [x, at(name, { [axis]: x })]);
     return points.some(([, y]) => y === null) ? null : points;

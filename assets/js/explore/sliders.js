@@ -26,7 +26,11 @@ export function sliders(change) {
   const about = make("p", { className: "rule-about" });
   const settings = SLIDERS.map((each) => settingControl(each, change));
   const costs = costControls(change);
-  const reset = make("button", { type: "button", className: "reset", onclick: () => change(DEFAULTS) }, t("explore.reset"));
+  const reset = make(
+    "button",
+    { type: "button", className: "reset", onclick: () => change(DEFAULTS) },
+    t("explore.reset"),
+  );
   const node = make(
     "div",
     { className: "sliders" },
@@ -51,7 +55,10 @@ export function sliders(change) {
 function settingControl({ name, setting, min, max, step }, change) {
   const isSwitch = setting.kind === "switch";
   const moved = (value) => change({ [name]: value });
-  const control = isSwitch ? check(name, labelOf(setting), moved) : slider(name, { min, max, step }, labelOf(setting), moved);
+  const control =
+    isSwitch ?
+      check(name, labelOf(setting), moved)
+    : slider(name, { min, max, step }, labelOf(setting), moved);
   const unused = make("small");
   control.label.append(" ", unused);
 
@@ -122,14 +129,24 @@ function costPresets(change) {
   const marks = PAIRS.map(([name, draft, target]) => {
     const c = draft / target;
     const title = t("explore.by_parameters", { name, draft, target, c: c.toFixed(3) });
-    return { c, button: make("button", { type: "button", title, onclick: () => change({ c }) }, `${name}: ${c.toFixed(3)}`) };
+    return {
+      c,
+      button: make(
+        "button",
+        { type: "button", title, onclick: () => change({ c }) },
+        `${name}: ${c.toFixed(3)}`,
+      ),
+    };
   });
   const group = { className: "presets", role: "group", ariaLabel: t("explore.presets") };
   const node = make("div", group, measured, cheaper, ...marks.map(({ button }) => button));
 
   function show(controls, recording, own) {
     measuredCost = costAt(recording, { c: null });
-    setText(measured, t(own ? "explore.this_machine" : "explore.as_measured", { c: measuredCost.toFixed(3) }));
+    setText(
+      measured,
+      t(own ? "explore.this_machine" : "explore.as_measured", { c: measuredCost.toFixed(3) }),
+    );
     measured.title = t("explore.as_measured_about", { device: recording.device, pair: recording.pair.name });
     measured.ariaPressed = String(controls.c === null);
     for (const { button, c } of marks) button.ariaPressed = String(controls.c === c);

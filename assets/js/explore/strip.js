@@ -9,7 +9,13 @@ import { stopWords } from "../words.js";
 /** {node, open(recording), show(lane, stopper)}: `open` lays a recording's text out, `show` draws the rounds of a
  * detailed replay of a stopper into it. */
 export function strip() {
-  const text = make("p", { className: "strip", dir: "auto", tabIndex: 0, role: "group", ariaLabel: t("explore.strip") });
+  const text = make("p", {
+    className: "strip",
+    dir: "auto",
+    tabIndex: 0,
+    role: "group",
+    ariaLabel: t("explore.strip"),
+  });
   const about = make("p", { className: "strip-about", role: "status" });
   let recording = null;
   let tokens = [];
@@ -43,7 +49,12 @@ export function strip() {
 
   /** Go to the round after (1) or before (−1) the one that is told. */
   function step(by) {
-    const here = picked === null ? (by > 0 ? -1 : lane.rounds.length) : roundAt[picked];
+    const here =
+      picked === null ?
+        by > 0 ?
+          -1
+        : lane.rounds.length
+      : roundAt[picked];
     const next = Math.min(lane.rounds.length - 1, Math.max(0, here + by));
     pick(lane.rounds[next].start);
   }

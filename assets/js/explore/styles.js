@@ -24,7 +24,10 @@ const CEILING = { colour: "var(--tape-soft)", dash: "6 4" };
 export const STYLES = Object.fromEntries(
   stoppers
     .filter(({ name, replay_only }) => name !== "autoregressive" && !replay_only)
-    .map(({ name }, index) => [name, index < LOOKS.length ? LOOKS[index] : { ...LOOKS[index % LOOKS.length], dash: FURTHER_DASH }]),
+    .map(({ name }, index) => [
+      name,
+      index < LOOKS.length ? LOOKS[index] : { ...LOOKS[index % LOOKS.length], dash: FURTHER_DASH },
+    ]),
 );
 for (const { name, replay_only } of stoppers) if (replay_only) STYLES[name] = CEILING;
 
@@ -35,12 +38,23 @@ export const PRESENT = { colour: "var(--tape-threshold)", dash: "none" };
 export function key(name, words = name) {
   const { colour, dash } = STYLES[name];
   const sign = svg("svg", { width: 34, height: 10, "aria-hidden": "true" });
-  sign.append(svg("line", { x1: 1, x2: 33, y1: 5, y2: 5, "stroke-width": 3, "stroke-dasharray": dash, style: `stroke: ${colour}` }));
+  sign.append(
+    svg("line", {
+      x1: 1,
+      x2: 33,
+      y1: 5,
+      y2: 5,
+      "stroke-width": 3,
+      "stroke-dasharray": dash,
+      style: `stroke: ${colour}`,
+    }),
+  );
   return make("span", { className: "key" }, sign, words);
 }
 
 /** The keys of several stoppers. */
-export const keys = (names, ...more) => make("p", { className: "keys" }, ...names.map((name) => key(name)), ...more);
+export const keys = (names, ...more) =>
+  make("p", { className: "keys" }, ...names.map((name) => key(name)), ...more);
 
 /** The key of what a filled or hatched bar stands for. */
 export function barKey(colour, words, hatched = false) {

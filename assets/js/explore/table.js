@@ -12,8 +12,17 @@ const COLUMNS = ["speedup", "oracle", "draft_length", "acceptance_rate", "waste"
 export function stoppersTable(names, choose) {
   const rows = Object.fromEntries(names.map((name) => [name, row(name, choose)]));
   const head = make("tr", {}, make("td"), ...COLUMNS.map((column) => headCell(column)));
-  const table = make("table", {}, make("thead", {}, head), make("tbody", {}, ...names.map((name) => rows[name].node)));
-  const node = make("div", { className: "stoppers-table", tabIndex: 0, role: "region", ariaLabel: t("explore.table") }, table);
+  const table = make(
+    "table",
+    {},
+    make("thead", {}, head),
+    make("tbody", {}, ...names.map((name) => rows[name].node)),
+  );
+  const node = make(
+    "div",
+    { className: "stoppers-table", tabIndex: 0, role: "region", ariaLabel: t("explore.table") },
+    table,
+  );
 
   /** Bring it up to date; `results` as from settings.js, `measured` name → {speedup, error, unreliable} where one was run. */
   function show(results, stopper, measured) {
@@ -30,10 +39,17 @@ export function stoppersTable(names, choose) {
       setText(cells.oracle, `${(100 * ofOracle).toFixed(0)}%`);
       setText(cells.draft_length, (lane.drafted / lane.rounds.length).toFixed(2));
       setText(cells.acceptance_rate, lane.drafted ? (lane.accepted / lane.drafted).toFixed(3) : "—");
-      setText(cells.waste, waste ? t("explore.waste", { count: waste, share: ((100 * waste) / lane.drafted).toFixed(0) }) : "0");
+      setText(
+        cells.waste,
+        waste ? t("explore.waste", { count: waste, share: ((100 * waste) / lane.drafted).toFixed(0) }) : "0",
+      );
       const real = measured[name];
-      const words = real && t("explore.measured", { speedup: real.speedup.toFixed(2), error: signed(100 * real.error) });
-      setText(cells.measured, real ? `${words}${real.unreliable ? ` ⚠ ${t("player.timing.unreliable")}` : ""}` : "—");
+      const words =
+        real && t("explore.measured", { speedup: real.speedup.toFixed(2), error: signed(100 * real.error) });
+      setText(
+        cells.measured,
+        real ? `${words}${real.unreliable ? ` ⚠ ${t("player.timing.unreliable")}` : ""}` : "—",
+      );
     }
   }
 
@@ -52,12 +68,20 @@ export function stoppersTable(names, choose) {
 const signed = (percent) => `${percent < 0 ? "−" : "+"}${Math.abs(percent).toFixed(1)}%`;
 
 function headCell(column) {
-  const cell = make("th", { scope: "col", title: t(`explore.about.${column}`) }, t(`explore.column.${column}`));
+  const cell = make(
+    "th",
+    { scope: "col", title: t(`explore.about.${column}`) },
+    t(`explore.column.${column}`),
+  );
   return cell;
 }
 
 function row(name, choose) {
-  const button = make("button", { type: "button", className: "choose", title: summaryOf(name), onclick: () => choose(name) }, key(name));
+  const button = make(
+    "button",
+    { type: "button", className: "choose", title: summaryOf(name), onclick: () => choose(name) },
+    key(name),
+  );
   const label = make("th", { scope: "row" }, button);
   const cells = Object.fromEntries(COLUMNS.map((column) => [column, make("td", {}, "—")]));
   const bar = make("i", { className: "bar" });

@@ -38,7 +38,9 @@ function verdictOf(round, { name, index }) {
 }
 
 function phaseChips(names) {
-  const chips = Object.fromEntries(names.map((name) => [name, make("li", {}, t(`player.phase_name.${name}`))]));
+  const chips = Object.fromEntries(
+    names.map((name) => [name, make("li", {}, t(`player.phase_name.${name}`))]),
+  );
   const node = make("ol", { className: "phases" }, ...Object.values(chips));
   node.setAttribute("aria-hidden", "true"); // the narration beside it says the same in words
   let lit = null;

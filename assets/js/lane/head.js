@@ -37,7 +37,11 @@ function showItem(node, { name, text, about, same = "" }) {
 /** What a lane's head says: [{name, text, about, same?}]. */
 function headItems(lane, dtype, metrics, isBaseline) {
   const names = (isBaseline ? BASELINE_METRICS : HEAD_METRICS).filter((name) => metrics[name] !== null);
-  const items = names.map((name) => ({ name, text: shortNumber(name, metrics[name]), about: metricWords(name) }));
+  const items = names.map((name) => ({
+    name,
+    text: shortNumber(name, metrics[name]),
+    about: metricWords(name),
+  }));
   const { same_text: same, timing_reliable: reliable, timing_note: note } = metrics;
   if (same !== null && !isBaseline) {
     const text = same ? t("player.same") : differenceWords(lane.text_difference, dtype);
@@ -45,7 +49,11 @@ function headItems(lane, dtype, metrics, isBaseline) {
   }
   // The first token of every lane is one token; that is worth saying only of a lane that wrote no more.
   if (reliable === false && (note !== "one_token" || lane.token_ids.length === 1)) {
-    items.push({ name: "timing_reliable", text: `⚠ ${t("player.timing.unreliable")}`, about: t(`player.timing.${note}`) });
+    items.push({
+      name: "timing_reliable",
+      text: `⚠ ${t("player.timing.unreliable")}`,
+      about: t(`player.timing.${note}`),
+    });
   }
   return items;
 }

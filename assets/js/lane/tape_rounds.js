@@ -26,7 +26,7 @@ export class TapeRounds {
     while (this.shown > want) this.#drawn[--this.shown].node.remove();
     if (this.#partial >= 0 && this.#partial !== ended) this.#drawn[this.#partial].show(null);
     this.#partial = -1;
-    for (let budget = BUDGET; this.shown < want && budget > 0; ) budget -= this.#append();
+    for (let budget = BUDGET; this.shown < want && budget > 0;) budget -= this.#append();
     if (this.shown < want) return false;
     if (current) {
       this.#partial = ended;

@@ -95,10 +95,12 @@ export class TapeView {
   }
 
   #listen() {
-    const pointAt = (how) => ({ target }) => {
-      const hit = this.#rounds.find(target);
-      if (hit) this.#point(hit, how);
-    };
+    const pointAt =
+      (how) =>
+      ({ target }) => {
+        const hit = this.#rounds.find(target);
+        if (hit) this.#point(hit, how);
+      };
     this.node.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.node.addEventListener("pointerover", pointAt("hover"));
     this.node.addEventListener("focusin", pointAt("focus"));

@@ -11,7 +11,10 @@ const DRAGGED = "text/adaedl-lane";
 export function laneTitle(spec) {
   const { name, settings } = parseSpec(spec);
   const lengths = declared(name)?.settings.filter(({ symbol }) => symbol === "k") ?? [];
-  const shown = { ...Object.fromEntries(lengths.map((setting) => [setting.name, setting.value])), ...settings };
+  const shown = {
+    ...Object.fromEntries(lengths.map((setting) => [setting.name, setting.value])),
+    ...settings,
+  };
   return [name, ...Object.entries(shown).map(([key, value]) => `${key}=${value}`)].join(" ");
 }
 
@@ -21,7 +24,11 @@ export function laneChip(spec, number, isOpen, act) {
   const open = make("button", { type: "button", className: "open", ariaExpanded: String(isOpen) }, title);
   open.title = t("page.lane_edit");
   open.addEventListener("click", () => act.toggleForm(number));
-  const remove = make("button", { type: "button", className: "remove", onclick: () => act.remove(number) }, "×");
+  const remove = make(
+    "button",
+    { type: "button", className: "remove", onclick: () => act.remove(number) },
+    "×",
+  );
   remove.title = remove.ariaLabel = t("page.lane_remove", { lane: title });
   const item = make("li", { className: "chip", draggable: true }, open, remove);
   item.dataset.lane = number;
@@ -43,7 +50,13 @@ function whenDropped(item, number, move) {
 /** The chip that opens the menu of stoppers, unless there are already `most` lanes. */
 export function addChip(adding, count, most, toggle) {
   const full = count >= most;
-  const properties = { type: "button", className: "add", disabled: full, ariaExpanded: String(adding), onclick: toggle };
+  const properties = {
+    type: "button",
+    className: "add",
+    disabled: full,
+    ariaExpanded: String(adding),
+    onclick: toggle,
+  };
   const button = make("button", properties, `+ ${t("page.lane")}`);
   button.title = full ? t("page.lanes_full", { most }) : t("page.lane_add");
   return make("li", {}, button);

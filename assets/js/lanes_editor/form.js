@@ -27,7 +27,12 @@ export function laneForm(spec, act, disabled) {
     field(setting, settings[setting.name] ?? setting.value, (value) => act.set(setting, value)),
   );
   const actions = ["earlier", "later", "duplicate", "close"].map((key) => {
-    const properties = { type: "button", className: key, onclick: () => act[key](), disabled: disabled.includes(key) };
+    const properties = {
+      type: "button",
+      className: key,
+      onclick: () => act[key](),
+      disabled: disabled.includes(key),
+    };
     return make("button", properties, t(`page.lane_${key}`));
   });
   return make(
@@ -41,7 +46,10 @@ export function laneForm(spec, act, disabled) {
 
 function field(setting, value, onSet) {
   const isSwitch = setting.kind === "switch";
-  const input = isSwitch ? make("input", { type: "checkbox", checked: String(value) === "true" }) : numberInput(setting, value);
+  const input =
+    isSwitch ?
+      make("input", { type: "checkbox", checked: String(value) === "true" })
+    : numberInput(setting, value);
   input.name = setting.name;
   // At every keystroke, not when the field is left: what then moves would slip from under the pointer.
   input.addEventListener("input", () => onSet(isSwitch ? String(input.checked) : input.value));

@@ -55,7 +55,11 @@ export const add = ({ specs }, spec, settings) => ({
  * @param {number} number
  * @returns {State}
  */
-export const remove = (state, number) => ({ ...state, specs: state.specs.toSpliced(number, 1), edited: null });
+export const remove = (state, number) => ({
+  ...state,
+  specs: state.specs.toSpliced(number, 1),
+  edited: null,
+});
 
 /**
  * @param {State} state
@@ -78,7 +82,11 @@ export const duplicate = (state, number) => ({
 export function move(state, from, to) {
   const { specs, edited } = state;
   if (to < 0 || to >= specs.length || from === to) return state;
-  return { ...state, specs: specs.toSpliced(from, 1).toSpliced(to, 0, specs[from]), edited: moved(edited, from, to) };
+  return {
+    ...state,
+    specs: specs.toSpliced(from, 1).toSpliced(to, 0, specs[from]),
+    edited: moved(edited, from, to),
+  };
 }
 
 /**

@@ -8,7 +8,15 @@ import { boundFigure } from "./bound_figure.js";
 import { draw as drawFigure } from "./figure.js";
 import { formula, fraction, group, root } from "./formulas.js";
 import { figurePlace, fixed, menu, slider, stepOf, tellingLine } from "./parts.js";
-import { acceptanceLowerBound, crossEntropy, divergence, entropy, overlap, pinskerBound, shareHolding } from "./rules.js";
+import {
+  acceptanceLowerBound,
+  crossEntropy,
+  divergence,
+  entropy,
+  overlap,
+  pinskerBound,
+  shareHolding,
+} from "./rules.js";
 
 export function bound(shared) {
   const gamma = slider("γ", {
@@ -72,7 +80,10 @@ function recordedToy(shared) {
     // At temperature 0, β is 0 or 1; the first picture is one with all there is between.
     const telling = ({ temperature, tokens }) => (temperature > 0 ? tokens.length : 0);
     race = usable.reduce((best, each) => (telling(each) > telling(best) ? each : best));
-    races.fill(usable.map((each) => ({ label: raceLabel(each), value: each })), usable.indexOf(race));
+    races.fill(
+      usable.map((each) => ({ label: raceLabel(each), value: each })),
+      usable.indexOf(race),
+    );
     draw();
   }
 

@@ -8,11 +8,25 @@ import { acceptanceLowerBound } from "./rules.js";
 
 /** `tokens` are [{entropy, beta, text}]. */
 export function boundFigure(tokens, gamma) {
-  const points = tokens.map(({ entropy, beta, text }) => ({ bound: acceptanceLowerBound(entropy, gamma), beta, text }));
+  const points = tokens.map(({ entropy, beta, text }) => ({
+    bound: acceptanceLowerBound(entropy, gamma),
+    beta,
+    text,
+  }));
   const lowest = Math.min(0, ...points.map(({ bound }) => bound));
   const data = [
-    markers(points.filter(({ bound, beta }) => bound <= beta), t("learn.3.side_holds"), "circle", "good"),
-    markers(points.filter(({ bound, beta }) => !(bound <= beta)), t("learn.3.side_fails"), "x", "bad"),
+    markers(
+      points.filter(({ bound, beta }) => bound <= beta),
+      t("learn.3.side_holds"),
+      "circle",
+      "good",
+    ),
+    markers(
+      points.filter(({ bound, beta }) => !(bound <= beta)),
+      t("learn.3.side_fails"),
+      "x",
+      "bad",
+    ),
   ];
   const line = { color: colour("text"), width: 2, dash: "dash" };
   const side = { showarrow: false, bgcolor: colour("card") };
@@ -36,7 +50,13 @@ function markers(points, name, symbol, fill) {
     x: points.map(({ bound }) => bound),
     y: points.map(({ beta }) => beta),
     text: points.map(({ text }) => plain(visible(text), 16)),
-    marker: { color: colour(fill), symbol, size: 10, opacity: 0.75, line: { width: 1, color: colour("page") } },
+    marker: {
+      color: colour(fill),
+      symbol,
+      size: 10,
+      opacity: 0.75,
+      line: { width: 1, color: colour("page") },
+    },
     hovertemplate: `“%{text}”<br>${t("learn.bound")} %{x:.3f}, β %{y:.3f}<extra></extra>`,
   };
 }

@@ -32,7 +32,10 @@ export function draftAndVerify() {
     const race = races.find((each) => each.trace.verification === "speculative");
     trace = race.trace;
     lane = trace.lanes.find(({ stopper }) => stopper === "adaedl");
-    setText(recorded, t("learn.1.recorded", { title: race.title, lane: titleOf(lane), pair: trace.pair.name }));
+    setText(
+      recorded,
+      t("learn.1.recorded", { title: race.title, lane: titleOf(lane), pair: trace.pair.name }),
+    );
     shown = lane.rounds.filter(({ drafted }) => drafted.length);
     rounds.fill(shown.map((round, index) => ({ label: roundLabel(lane, round), value: index })));
     open(tellingRound(shown), 0);
@@ -106,7 +109,10 @@ function roundView() {
 
 /** The end of the text before a round, and what the round has added to it, marked. */
 function textSoFar(lane, index, added) {
-  const before = lane.rounds.slice(0, index).flatMap((_, earlier) => writtenBy(lane, earlier)).join("");
+  const before = lane.rounds
+    .slice(0, index)
+    .flatMap((_, earlier) => writtenBy(lane, earlier))
+    .join("");
   const now = writtenBy(lane, index).slice(0, added).join("");
   const end = before.length > SEEN_BEFORE ? `…${before.slice(-SEEN_BEFORE)}` : before;
   return [end, make("mark", {}, now)];

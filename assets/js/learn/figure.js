@@ -26,7 +26,13 @@ export function redraw() {
 /** An axis with a title. */
 export function titled(text, more = {}) {
   const line = colour("line");
-  return axis({ title: { text, standoff: 8 }, gridcolor: line, zerolinecolor: line, linecolor: line, ...more });
+  return axis({
+    title: { text, standoff: 8 },
+    gridcolor: line,
+    zerolinecolor: line,
+    linecolor: line,
+    ...more,
+  });
 }
 
 /** What a figure's axes hold in common: shares from 0 to 1. */

@@ -16,7 +16,10 @@ function node(tag, ...children) {
 
 function symbols(text) {
   return (text.match(SYMBOL) ?? []).map((symbol) => {
-    const tag = /^\d/.test(symbol) ? "mn" : /^\p{L}/u.test(symbol) ? "mi" : "mo";
+    const tag =
+      /^\d/.test(symbol) ? "mn"
+      : /^\p{L}/u.test(symbol) ? "mi"
+      : "mo";
     return node(tag, symbol);
   });
 }

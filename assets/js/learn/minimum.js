@@ -58,7 +58,14 @@ function barsView(shared, names) {
   return make("ul", { className: "bars" }, ...columns);
 }
 
-const STEPS = { ArrowUp: 0.01, ArrowRight: 0.01, ArrowDown: -0.01, ArrowLeft: -0.01, PageUp: 0.1, PageDown: -0.1 };
+const STEPS = {
+  ArrowUp: 0.01,
+  ArrowRight: 0.01,
+  ArrowDown: -0.01,
+  ArrowLeft: -0.01,
+  PageUp: 0.1,
+  PageDown: -0.1,
+};
 
 function shareSlider(shared, law, token, name) {
   const over = make("i", { className: "over" });
@@ -69,10 +76,14 @@ function shareSlider(shared, law, token, name) {
   track.setAttribute("aria-label", `${law}(${name})`);
   track.ariaValueMin = "0";
   track.ariaValueMax = "1";
-  whenMoved(track, () => shared.values[law][token], (share) => {
-    const to = Math.round(100 * Math.min(1, Math.max(0, share))) / 100;
-    shared.set({ [law]: withShare(shared.values[law], token, to) });
-  });
+  whenMoved(
+    track,
+    () => shared.values[law][token],
+    (share) => {
+      const to = Math.round(100 * Math.min(1, Math.max(0, share))) / 100;
+      shared.set({ [law]: withShare(shared.values[law], token, to) });
+    },
+  );
   shared.watch(({ p, q }) => {
     const share = shared.values[law][token];
     const common = Math.min(p[token], q[token]);
@@ -156,14 +167,28 @@ function roundsView(shared, names) {
     laws = [p, q];
     reset();
   });
-  return make("div", { className: "rounds" }, make("div", { className: "controls" }, go, again), keys, place, told);
+  return make(
+    "div",
+    { className: "rounds" },
+    make("div", { className: "controls" }, go, again),
+    keys,
+    place,
+    told,
+  );
 }
 
 function roundsWords(p, q, exact, wrong) {
   const { rounds, accepted } = exact;
   const limit = fixed(totalVariation(wrongLaw(p, q), p), 3);
   if (!rounds) return t("learn.2.before", { limit });
-  const distance = ({ counts }) => fixed(totalVariation(counts.map((count) => count / rounds), p), 3);
+  const distance = ({ counts }) =>
+    fixed(
+      totalVariation(
+        counts.map((count) => count / rounds),
+        p,
+      ),
+      3,
+    );
   return t("learn.2.told", {
     rounds,
     accepted: percent(accepted / rounds),

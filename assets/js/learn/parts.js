@@ -103,4 +103,7 @@ export function sharedValues(values) {
 }
 
 /** A probability with two decimals, a length or ratio with as many as asked for. */
-export const fixed = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits) : value > 0 ? "∞" : "−∞");
+export const fixed = (value, digits = 2) =>
+  Number.isFinite(value) ? value.toFixed(digits)
+  : value > 0 ? "∞"
+  : "−∞";

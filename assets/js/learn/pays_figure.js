@@ -15,8 +15,15 @@ export function paysFigure({ alpha, c, k, lane }, measured) {
   const speedups = lengths.map((length) => improvement(alpha, length, c));
   const best = bestLength(alpha, c, MOST);
   const data = [
-    { ...modelPoints("lines+markers", lengths, speedups), line: { color: colour("q"), width: 4 }, marker: { size: 7 } },
-    lanePoints(measured.filter((each) => each !== lane), 10),
+    {
+      ...modelPoints("lines+markers", lengths, speedups),
+      line: { color: colour("q"), width: 4 },
+      marker: { size: 7 },
+    },
+    lanePoints(
+      measured.filter((each) => each !== lane),
+      10,
+    ),
     lanePoints(lane ? [lane] : [], 18),
     { ...modelPoints("markers", [best], [speedups[best]]), marker: marker("star", "good", 20) },
   ];
@@ -36,7 +43,8 @@ function modelPoints(mode, x, y) {
 }
 
 function lanePoints(lanes, size) {
-  const words = ({ title, label, alpha, c }) => `${plain(title)}: ${plain(label)}<br>α ${fixed(alpha)}, c ${fixed(c)}`;
+  const words = ({ title, label, alpha, c }) =>
+    `${plain(title)}: ${plain(label)}<br>α ${fixed(alpha)}, c ${fixed(c)}`;
   return {
     type: "scatter",
     mode: "markers",

@@ -16,7 +16,9 @@ export function tokenCard(lane, token, state) {
   card.append(make("b", {}, visible(labelOf(lane, token))), bar("q", token.q));
   if (state === "drafting") return card;
   const sign = token.score < token.threshold ? "<" : "≥";
-  card.append(fact(`${t("learn.bound")}\u00a0${fixed(token.score)} ${sign}\u00a0λ\u00a0${fixed(token.threshold)}`));
+  card.append(
+    fact(`${t("learn.bound")}\u00a0${fixed(token.score)} ${sign}\u00a0λ\u00a0${fixed(token.threshold)}`),
+  );
   if (BEFORE_VERDICT.includes(state)) return card;
   const chance = Math.min(1, token.p / token.q);
   card.append(bar("p", token.p));
@@ -44,7 +46,12 @@ export function emittedCard(lane, round, isThere) {
 function bar(name, share) {
   const filled = make("i", { className: name });
   filled.style.width = `${100 * share}%`;
-  return make("span", { className: "share" }, `${name} ${fixed(share)}`, make("span", { className: "track" }, filled));
+  return make(
+    "span",
+    { className: "share" },
+    `${name} ${fixed(share)}`,
+    make("span", { className: "track" }, filled),
+  );
 }
 
 const fact = (words) => make("span", { className: "fact" }, words);

@@ -92,7 +92,10 @@ export function adaptThreshold(rounds, settings) {
       return { ...step, dropped, rate, proposed: threshold, threshold };
     }
     rate = beta1 * rate + ((1 - beta1) * round.accepted) / drafted;
-    const change = drafted === max_draft ? 0 : rate <= target_rate ? epsilon : -epsilon;
+    const change =
+      drafted === max_draft ? 0
+      : rate <= target_rate ? epsilon
+      : -epsilon;
     const proposed = threshold + change;
     threshold = beta2 * threshold + (1 - beta2) * proposed;
     return { ...step, rate, proposed, threshold };

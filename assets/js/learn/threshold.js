@@ -31,19 +31,38 @@ export function threshold() {
   const asRecorded = button(t("learn.4.reset"), () => open(lane));
   const close = make("input", { type: "checkbox", onchange: () => drawFigure() });
   const closely = make("label", { className: "check" }, close, t("learn.4.close"));
-  const round = slider(t("learn.4.round"), { min: 1, max: 1, step: 1, value: 1, change: (value) => goTo(value - 1) });
+  const round = slider(t("learn.4.round"), {
+    min: 1,
+    max: 1,
+    step: 1,
+    value: 1,
+    change: (value) => goTo(value - 1),
+  });
   const place = figurePlace(t("learn.4.figure"), 320);
   const working = make("ul", { className: "working" });
   const told = tellingLine();
   const controls = make("div", { className: "controls" }, asRecorded, closely);
   const held = make("p", { className: "note" }, t("learn.4.held"));
-  const node = thresholdStep([lanes.node, sliders.node, controls, keys(), place, told, round.node, working, held]);
+  const node = thresholdStep([
+    lanes.node,
+    sliders.node,
+    controls,
+    keys(),
+    place,
+    told,
+    round.node,
+    working,
+    held,
+  ]);
 
   function show(all) {
     const adaptive = adaptiveLanes(all);
     const label = (each) => t("learn.4.lane", { title: each.title, lane: titleOf(each.lane) });
     const first = longestOfAdaEDL(adaptive);
-    lanes.fill(adaptive.map((each) => ({ label: label(each), value: each.lane })), first);
+    lanes.fill(
+      adaptive.map((each) => ({ label: label(each), value: each.lane })),
+      first,
+    );
     open(adaptive[first].lane);
   }
 
@@ -84,7 +103,10 @@ function thresholdStep(toy) {
       "rate",
       formula("AR ←", below("β", "1"), "· AR + (1 −", below("β", "1"), ") ·", below("AR", "r")),
       "step",
-      formula("λ′ =", cases(["λ", words(t("learn.4.case_full"))], ["λ + ε", "AR ≤ α*"], ["λ − ε", "AR > α*"])),
+      formula(
+        "λ′ =",
+        cases(["λ", words(t("learn.4.case_full"))], ["λ + ε", "AR ≤ α*"], ["λ − ε", "AR > α*"]),
+      ),
       "mean",
       formula("λ ←", below("β", "2"), "· λ + (1 −", below("β", "2"), ") · λ′"),
       "slow",
@@ -105,7 +127,10 @@ function thresholdStep(toy) {
 function settingSliders(change) {
   const sliders = Object.entries(SETTINGS).map(([key, { name, max, step, digits }]) => {
     const write = (value) => fixed(value, digits);
-    return [key, slider(name, { min: 0, max, step, value: 0, write, change: (value) => change({ [key]: value }) })];
+    return [
+      key,
+      slider(name, { min: 0, max, step, value: 0, write, change: (value) => change({ [key]: value }) }),
+    ];
   });
   const node = make("div", { className: "sliders" }, ...sliders.map(([, each]) => each.node));
   return { node, show: (settings) => sliders.forEach(([key, { set }]) => set(settings[key])) };
@@ -146,7 +171,8 @@ function workingOf({ before, drafted, accepted, dropped, rateBefore, rate, propo
   if (!drafted) return [t("learn.4.nothing")];
   const changed =
     drafted === max_draft ? t("learn.4.full", { most: max_draft })
-    : rate <= target_rate ? `AR ≤ α* = ${target_rate}: λ′ = ${short(before)} + ${epsilon} = ${short(proposed)}`
+    : rate <= target_rate ?
+      `AR ≤ α* = ${target_rate}: λ′ = ${short(before)} + ${epsilon} = ${short(proposed)}`
     : `AR > α* = ${target_rate}: λ′ = ${short(before)} − ${epsilon} = ${short(proposed)}`;
   const [own, other] = [short(1 - beta1), short(1 - beta2)];
   return [

@@ -8,12 +8,38 @@ import { colour, titled } from "./figure.js";
 export function thresholdFigure({ recorded, steps, settings, at, close }) {
   const { target_rate: target } = settings;
   const data = [
-    line(steps.map(({ rate }) => rate), t("learn.4.key.rate"), "soft", "dot", 2),
-    line(recorded.map(({ threshold }) => threshold), t("learn.4.key.recorded"), "q", "solid", 5),
-    line(steps.map(({ threshold }) => threshold), t("learn.4.key.yours"), "good", "dash", 3),
+    line(
+      steps.map(({ rate }) => rate),
+      t("learn.4.key.rate"),
+      "soft",
+      "dot",
+      2,
+    ),
+    line(
+      recorded.map(({ threshold }) => threshold),
+      t("learn.4.key.recorded"),
+      "q",
+      "solid",
+      5,
+    ),
+    line(
+      steps.map(({ threshold }) => threshold),
+      t("learn.4.key.yours"),
+      "good",
+      "dash",
+      3,
+    ),
   ];
   const look = { color: colour("text"), width: 1 };
-  const label = { x: 1, xref: "paper", xanchor: "right", y: target, yanchor: "bottom", text: "α*", showarrow: false };
+  const label = {
+    x: 1,
+    xref: "paper",
+    xanchor: "right",
+    y: target,
+    yanchor: "bottom",
+    text: "α*",
+    showarrow: false,
+  };
   const layout = {
     xaxis: titled(t("learn.4.round"), { range: [0.5, steps.length + 0.5] }),
     yaxis: titled(close ? "λ" : "λ, AR", { range: rangeOf([...recorded, ...steps], close) }),

@@ -12,11 +12,21 @@ export function raceHead({ trace, seed }, note, back) {
   return make("div", { className: "race-head" }, ...notes, aboutRace(trace, seed));
 }
 
-function aboutRace({ prompt, pair, sampling, verification, seed, device, dtype, created, versions }, seedDigits = seed) {
+function aboutRace(
+  { prompt, pair, sampling, verification, seed, device, dtype, created, versions },
+  seedDigits = seed,
+) {
   const rule = t(sampling.temperature === 0 ? "player.rule.greedy" : `player.rule.${verification}`);
   const where = { pair: pair.name, device, dtype, temperature: sampling.temperature, rule, seed: seedDigits };
-  const made = Object.entries(versions).map((each) => each.join(" ")).join(", ");
+  const made = Object.entries(versions)
+    .map((each) => each.join(" "))
+    .join(", ");
   const models = { target: pair.target, weights: pair.weights, draft: pair.draft, created, versions: made };
   const summary = make("summary", {}, t("player.race", { prompt, ...where }));
-  return make("details", { className: "about-race" }, summary, make("p", {}, t("player.race_models", models)));
+  return make(
+    "details",
+    { className: "about-race" },
+    summary,
+    make("p", {}, t("player.race_models", models)),
+  );
 }

@@ -76,7 +76,9 @@ export class Screen {
     const { trace } = this.#feed;
     const { time } = this.#state();
     const metrics = metricsAt(trace, time);
-    this.#lanes.forEach((lane, number) => lane.showNumbers(metrics[number], draftsNothing(trace.lanes[number])));
+    this.#lanes.forEach((lane, number) =>
+      lane.showNumbers(metrics[number], draftsNothing(trace.lanes[number])),
+    );
     this.#speed.show(metrics, time);
   }
 

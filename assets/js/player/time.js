@@ -147,7 +147,11 @@ export function advance(state, trace, live, elapsed, now) {
  * @returns {State}
  */
 function nextPhase(state, trace, now) {
-  return { ...state, time: stepTime(trace.lanes[state.lane], state.time, 1, "phase"), nextStepAt: now + STEP_MS };
+  return {
+    ...state,
+    time: stepTime(trace.lanes[state.lane], state.time, 1, "phase"),
+    nextStepAt: now + STEP_MS,
+  };
 }
 
 /**

@@ -18,7 +18,9 @@ const MOST_BANDS = 4; // lanes; the bands and circles of more would hide one ano
 /** The 95% interval of a summary's row in words, or each prompt's speedup where prompts are too few for one. */
 export function spreadWords({ speedup_low, speedup_high, speedups }) {
   if (speedup_low !== null) return `${speedup_low.toFixed(2)} – ${speedup_high.toFixed(2)}`;
-  return speedups.length ? t("sweep.each_prompt", { values: speedups.map((value) => value.toFixed(2)).join(", ") }) : "";
+  return speedups.length ?
+      t("sweep.each_prompt", { values: speedups.map((value) => value.toFixed(2)).join(", ") })
+    : "";
 }
 
 const inBrackets = (row) => (spreadWords(row) ? ` (${spreadWords(row)})` : "");
@@ -36,7 +38,10 @@ export function speedupFigure(results) {
     if (!banded) return [mean];
     return [...intervalBand(rows, style), mean, ...eachPrompt(rows, (row) => row.temperature, style)];
   });
-  const shown = (row) => [row.speedup, ...(banded ? [row.speedup_low, row.speedup_high, ...row.speedups] : [])];
+  const shown = (row) => [
+    row.speedup,
+    ...(banded ? [row.speedup_low, row.speedup_high, ...row.speedups] : []),
+  ];
   const values = summary.flatMap(shown).filter((value) => value !== null);
   const layout = {
     ...overTemperature(summary),
@@ -132,7 +137,8 @@ export function kindsFigure(results, temperature) {
 
 /** A lane's bars, one a kind of text; a kind that it was not run on has no row and no bar. */
 function kindBars(lane, rows, { name, bar }) {
-  const distance = (end) => rows.map((row) => (row && row[end] !== null ? Math.abs(row[end] - row.speedup) : null));
+  const distance = (end) =>
+    rows.map((row) => (row && row[end] !== null ? Math.abs(row[end] - row.speedup) : null));
   return {
     type: "bar",
     name,
@@ -173,9 +179,11 @@ function kindName(kind) {
 }
 
 /** The temperatures of a sweep, from low to high. */
-export const temperaturesOf = ({ summary }) => [...new Set(summary.map((row) => row.temperature))].sort((a, b) => a - b);
+export const temperaturesOf = ({ summary }) =>
+  [...new Set(summary.map((row) => row.temperature))].sort((a, b) => a - b);
 
-const rowsOf = (summary, lane) => summary.filter((row) => row.lane === lane).sort((a, b) => a.temperature - b.temperature);
+const rowsOf = (summary, lane) =>
+  summary.filter((row) => row.lane === lane).sort((a, b) => a.temperature - b.temperature);
 
 function overTemperature(summary) {
   const ticks = temperaturesOf({ summary });

@@ -63,9 +63,16 @@ function resultsView(server) {
 /** The three figures and what they are of; `results()` gives what is shown. */
 function figuresView(results) {
   const temperature = choice("sweep.at_temperature");
-  const measure = choice("sweep.measure", Object.keys(MEASURES).map((name) => [name, t(`player.metric.${name}`)]));
+  const measure = choice(
+    "sweep.measure",
+    Object.keys(MEASURES).map((name) => [name, t(`player.metric.${name}`)]),
+  );
   const speedup = figure("speedup", () => speedupFigure(results()));
-  const kinds = figure("kinds", () => kindsFigure(results(), Number(temperature.select.value)), temperature.node);
+  const kinds = figure(
+    "kinds",
+    () => kindsFigure(results(), Number(temperature.select.value)),
+    temperature.node,
+  );
   const measured = figure("measure", () => measureFigure(results(), measure.select.value), measure.node);
   temperature.select.addEventListener("change", kinds.draw);
   measure.select.addEventListener("change", measured.draw);
@@ -98,7 +105,13 @@ function figure(name, makeFigure, ...controls) {
   const files = ["svg", "png"].map((format) =>
     file(format.toUpperCase(), `${name}.${format}`, () => saveFigure(place, name, format), title),
   );
-  const head = make("div", { className: "head" }, make("h3", {}, title), ...controls, make("p", { className: "files" }, ...files));
+  const head = make(
+    "div",
+    { className: "head" },
+    make("h3", {}, title),
+    ...controls,
+    make("p", { className: "files" }, ...files),
+  );
   const node = make("section", {}, head, place);
   node.dataset.figure = name;
   return { node, draw: () => draw(place, makeFigure) };
@@ -108,7 +121,11 @@ async function saveFigure(place, name, format) {
   if (!place.data) return;
   const { margin } = place.layout;
   // The keys stand beside the figures on the page; a file has them within.
-  const legend = { showlegend: true, legend: { orientation: "h", y: -0.22 }, margin: { ...margin, t: 28, b: 110 } };
+  const legend = {
+    showlegend: true,
+    legend: { orientation: "h", y: -0.22 },
+    margin: { ...margin, t: 28, b: 110 },
+  };
   download(await figureFile(place, format, legend), `adaedl-sweep-${name}.${format}`);
 }
 
@@ -124,7 +141,8 @@ function choice(key, options = []) {
   const offer = (entries) => {
     const chosen = select.value;
     select.replaceChildren(...entries.map(([value, words]) => make("option", { value }, words)));
-    const wanted = entries.some(([value]) => value === chosen) ? chosen : entries.at(Math.floor(entries.length / 2))?.[0];
+    const wanted =
+      entries.some(([value]) => value === chosen) ? chosen : entries.at(Math.floor(entries.length / 2))?.[0];
     select.value = wanted ?? "";
   };
   offer(options);

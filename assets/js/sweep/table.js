@@ -27,13 +27,20 @@ export function tableView() {
   const body = make("tbody");
   const heads = Object.keys(COLUMNS).map(head);
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body);
-  const node = make("div", { className: "table", tabIndex: 0, role: "region", ariaLabel: t("sweep.table") }, table);
+  const node = make(
+    "div",
+    { className: "table", tabIndex: 0, role: "region", ariaLabel: t("sweep.table") },
+    table,
+  );
   let results = null;
   let sorted = { column: "temperature", down: false };
 
   function head(column) {
     const own = ["lane", "temperature", "prompts", "speedup"].includes(column);
-    const [name, what] = own ? [`sweep.column.${column}`, `sweep.what.${column}`] : [`player.metric.${column}`, `player.about.${column}`];
+    const [name, what] =
+      own ?
+        [`sweep.column.${column}`, `sweep.what.${column}`]
+      : [`player.metric.${column}`, `player.about.${column}`];
     const button = make("button", { type: "button", title: t(what) }, t(name));
     button.addEventListener("click", () => {
       const down = sorted.column === column ? !sorted.down : column !== "lane" && column !== "temperature";
@@ -51,7 +58,12 @@ export function tableView() {
       if (cell.dataset.column === column) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
       else cell.removeAttribute("aria-sort");
     }
-    const rows = results.summary.toSorted((a, b) => compare(a[column], b[column], down) || compare(a.temperature, b.temperature) || compare(a.speedup, b.speedup, true));
+    const rows = results.summary.toSorted(
+      (a, b) =>
+        compare(a[column], b[column], down) ||
+        compare(a.temperature, b.temperature) ||
+        compare(a.speedup, b.speedup, true),
+    );
     body.replaceChildren(...rows.map(row));
   }
 
@@ -85,7 +97,9 @@ function speedupCell(row) {
   const cell = make("td", {}, make("strong", {}, `${speedup.toFixed(2)}×`), spread && ` (${spread})`);
   if (row.unreliable) {
     const words = t("sweep.unreliable", { count: row.unreliable });
-    cell.append(make("span", { className: "unreliable", title: t("player.about.timing_reliable") }, ` ⚠ ${words}`));
+    cell.append(
+      make("span", { className: "unreliable", title: t("player.about.timing_reliable") }, ` ⚠ ${words}`),
+    );
   }
   cell.dataset.value = speedup;
   return cell;

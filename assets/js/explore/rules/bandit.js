@@ -21,7 +21,9 @@ export default class Bandit extends Stopper {
     const untried = this.plays.indexOf(0);
     if (untried >= 0) return untried;
     const explore = 2 * Math.log(this.plays.reduce((sum, n) => sum + n));
-    const bounds = this.rewards.map((reward, arm) => reward / this.plays[arm] + Math.sqrt(explore / this.plays[arm]));
+    const bounds = this.rewards.map(
+      (reward, arm) => reward / this.plays[arm] + Math.sqrt(explore / this.plays[arm]),
+    );
     return bounds.indexOf(Math.max(...bounds));
   }
 
