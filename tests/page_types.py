@@ -17,7 +17,7 @@ HEAD = "// Made by tests/page_types.py from {source}, which says what each field
 
 
 def declarations() -> dict[str, str]:
-    """Return the content of each file: an interface for every dataclass, or its import from an earlier file."""
+    """Return the content of each file: an interface for each dataclass, or an import."""
     files, homes = {}, {}
     for file, form in FORMS.items():
         schema = TypeAdapter(form).json_schema(mode="serialization")

@@ -49,29 +49,32 @@ export function strip() {
 
   /** Go to the round after (1) or before (−1) the one that is told. */
   function step(by) {
-    const here =
-      picked === null ?
-        by > 0 ?
-          -1
-        : lane.rounds.length
-      : roundAt[picked];
-    const next = Math.min(lane.rounds.length - 1, Math.max(0, here + by));
-    pick(lane.rounds[next].start);
+    const { rounds } = lane;
+    const unpicked = by > 0 ? -1 : rounds.length;
+    const here = picked === null ? unpicked : roundAt[picked];
+    pick(rounds[Math.min(rounds.length - 1, Math.max(0, here + by))].start);
   }
 
-  const point = ({ target }) => {
-    const token = tokens.indexOf(target);
+  whenPointedAt(text, (node) => {
+    const token = tokens.indexOf(node);
     if (token >= 0 && lane) pick(token);
-  };
-  text.addEventListener("pointerover", point);
-  text.addEventListener("click", point);
+  });
+  whenStepped(text, (by) => lane && step(by));
+  return { node: make("div", {}, text, about), open, show };
+}
+
+function whenPointedAt(text, act) {
+  for (const name of ["pointerover", "click"]) text.addEventListener(name, ({ target }) => act(target));
+}
+
+/** Call `act` with 1 or −1 for the arrow keys. */
+function whenStepped(text, act) {
   text.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!by || !lane) return;
+    if (!by) return;
     event.preventDefault();
-    step(by);
+    act(by);
   });
-  return { node: make("div", {}, text, about), open, show };
 }
 
 /** What each token of a recording adds to its text. */

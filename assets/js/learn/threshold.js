@@ -3,7 +3,7 @@
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
 import { titleOf } from "../trace.js";
-import { draw } from "./figure.js";
+import { draw as drawFigure } from "./figure.js";
 import { below, cases, formula, words } from "./formulas.js";
 import { button, figurePlace, fixed, keysOf, menu, slider, stepOf, tellingLine } from "./parts.js";
 import { adaptThreshold } from "./rules.js";
@@ -20,49 +20,22 @@ export function threshold() {
   let lane = null;
   let settings;
   let recorded; // the recorded settings' steps
-  let steps; // the reader's
-  let at = 0;
 
   const lanes = menu(t("learn.lane_menu"), (chosen) => open(chosen));
   const sliders = settingSliders((changes) => {
     settings = { ...settings, ...changes };
-    compute();
+    draw();
   });
   const asRecorded = button(t("learn.4.reset"), () => open(lane));
-  const close = make("input", { type: "checkbox", onchange: () => drawFigure() });
-  const closely = make("label", { className: "check" }, close, t("learn.4.close"));
-  const round = slider(t("learn.4.round"), {
-    min: 1,
-    max: 1,
-    step: 1,
-    value: 1,
-    change: (value) => goTo(value - 1),
-  });
-  const place = figurePlace(t("learn.4.figure"), 320);
-  const working = make("ul", { className: "working" });
-  const told = tellingLine();
-  const controls = make("div", { className: "controls" }, asRecorded, closely);
+  const rounds = roundsView();
+  const controls = make("div", { className: "controls" }, asRecorded, rounds.close);
   const held = make("p", { className: "note" }, t("learn.4.held"));
-  const node = thresholdStep([
-    lanes.node,
-    sliders.node,
-    controls,
-    keys(),
-    place,
-    told,
-    round.node,
-    working,
-    held,
-  ]);
+  const node = thresholdStep([lanes.node, sliders.node, controls, keys(), ...rounds.nodes, held]);
 
   function show(all) {
     const adaptive = adaptiveLanes(all);
-    const label = (each) => t("learn.4.lane", { title: each.title, lane: titleOf(each.lane) });
     const first = longestOfAdaEDL(adaptive);
-    lanes.fill(
-      adaptive.map((each) => ({ label: label(each), value: each.lane })),
-      first,
-    );
+    lanes.fill(adaptive.map(laneChoice), first);
     open(adaptive[first].lane);
   }
 
@@ -71,29 +44,53 @@ export function threshold() {
     settings = { ...lane.settings };
     sliders.show(settings);
     recorded = adaptThreshold(lane.rounds, lane.settings);
-    round.input.max = lane.rounds.length;
+    rounds.open(lane.rounds.length);
+    draw();
+  }
+
+  const draw = () => rounds.show(recorded, adaptThreshold(lane.rounds, settings), settings);
+  return { node, show };
+}
+
+const laneChoice = ({ title, lane }) => {
+  return { label: t("learn.4.lane", { title, lane: titleOf(lane) }), value: lane };
+};
+
+/** λ over the rounds, and one of them worked out: open(count) goes to the first of so many, show(…) draws them;
+ * `close` is the switch that shows λ alone. */
+function roundsView() {
+  let shown = null; // {recorded, steps, settings}
+  let at = 0;
+  const input = make("input", { type: "checkbox", onchange: () => draw() });
+  const close = make("label", { className: "check" }, input, t("learn.4.close"));
+  const change = (value) => {
+    at = value - 1;
+    draw();
+  };
+  const round = slider(t("learn.4.round"), { min: 1, max: 1, step: 1, value: 1, change });
+  const place = figurePlace(t("learn.4.figure"), 320);
+  const working = make("ul", { className: "working" });
+  const told = tellingLine();
+
+  function open(count) {
+    round.input.max = count;
     round.set(1);
     at = 0;
-    compute();
   }
 
-  function compute() {
-    steps = adaptThreshold(lane.rounds, settings);
+  function show(recorded, steps, settings) {
+    shown = { recorded, steps, settings };
     setText(told, movedWords(steps, settings));
-    goTo(at);
+    draw();
   }
 
-  function goTo(index) {
-    at = index;
-    working.replaceChildren(...workingOf(steps[at], settings).map((line) => make("li", {}, line)));
-    drawFigure();
+  function draw() {
+    if (!shown) return;
+    const lines = workingOf(shown.steps[at], shown.settings);
+    working.replaceChildren(...lines.map((line) => make("li", {}, line)));
+    drawFigure(place, () => thresholdFigure({ ...shown, at, close: input.checked }));
   }
-
-  function drawFigure() {
-    if (lane) draw(place, () => thresholdFigure({ recorded, steps, settings, at, close: close.checked }));
-  }
-
-  return { node, show };
+  return { nodes: [place, told, round.node, working], close, open, show };
 }
 
 function thresholdStep(toy) {

@@ -24,70 +24,72 @@ const COLUMNS = {
 
 /** {node, show(results)}. */
 export function tableView() {
-  const body = make("tbody");
-  const heads = Object.keys(COLUMNS).map(head);
-  const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body);
-  const node = make(
-    "div",
-    { className: "table", tabIndex: 0, role: "region", ariaLabel: t("sweep.table") },
-    table,
-  );
   let results = null;
-  let sorted = { column: "temperature", down: false };
-
-  function head(column) {
-    const own = ["lane", "temperature", "prompts", "speedup"].includes(column);
-    const [name, what] =
-      own ?
-        [`sweep.column.${column}`, `sweep.what.${column}`]
-      : [`player.metric.${column}`, `player.about.${column}`];
-    const button = make("button", { type: "button", title: t(what) }, t(name));
-    button.addEventListener("click", () => {
-      const down = sorted.column === column ? !sorted.down : column !== "lane" && column !== "temperature";
-      sorted = { column, down };
+  let sort = { column: "temperature", down: false };
+  const heads = Object.keys(COLUMNS).map((column) => {
+    return headCell(column, () => {
+      sort = nextSort(sort, column);
       draw();
     });
-    const cell = make("th", { scope: "col" }, button);
-    cell.dataset.column = column;
-    return cell;
-  }
+  });
+  const body = make("tbody");
+  const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body);
+  const box = { className: "table", tabIndex: 0, role: "region", ariaLabel: t("sweep.table") };
 
   function draw() {
-    const { column, down } = sorted;
-    for (const cell of heads) {
-      if (cell.dataset.column === column) cell.setAttribute("aria-sort", down ? "descending" : "ascending");
-      else cell.removeAttribute("aria-sort");
+    for (const head of heads) {
+      if (head.dataset.column !== sort.column) head.removeAttribute("aria-sort");
+      else head.setAttribute("aria-sort", sort.down ? "descending" : "ascending");
     }
-    const rows = results.summary.toSorted(
-      (a, b) =>
-        compare(a[column], b[column], down) ||
-        compare(a.temperature, b.temperature) ||
-        compare(a.speedup, b.speedup, true),
-    );
-    body.replaceChildren(...rows.map(row));
+    body.replaceChildren(...sorted(results.summary, sort).map((values) => row(values, results)));
   }
 
-  function row(values) {
-    const swatch = make("i", { ariaHidden: "true" });
-    swatch.style.background = `var(${styleOf(values.lane, results.lanes).colour})`;
-    const cells = Object.entries(COLUMNS).map(([column, written]) => {
-      if (column === "lane") return make("th", { scope: "row" }, swatch, results.titles[values.lane]);
-      if (column === "speedup") return speedupCell(values);
-      return make("td", {}, written(values[column]));
-    });
-    const node = make("tr", {}, ...cells);
-    node.dataset.lane = values.lane;
-    node.dataset.temperature = values.temperature;
-    return node;
+  function show(next) {
+    results = next;
+    draw();
   }
+  return { node: make("div", box, table), show };
+}
 
-  return {
-    node,
-    show(next) {
-      results = next;
-      draw();
-    },
-  };
+function headCell(column, choose) {
+  const own = ["lane", "temperature", "prompts", "speedup"].includes(column);
+  const [name, what] =
+    own ?
+      [`sweep.column.${column}`, `sweep.what.${column}`]
+    : [`player.metric.${column}`, `player.about.${column}`];
+  const button = make("button", { type: "button", title: t(what), onclick: choose }, t(name));
+  const cell = make("th", { scope: "col" }, button);
+  cell.dataset.column = column;
+  return cell;
+}
+
+/** The order after a column's head is pressed: the other way round, or by it, the largest numbers first. */
+function nextSort(sort, column) {
+  const down = sort.column === column ? !sort.down : column !== "lane" && column !== "temperature";
+  return { column, down };
+}
+
+function sorted(rows, { column, down }) {
+  return rows.toSorted(
+    (a, b) =>
+      compare(a[column], b[column], down) ||
+      compare(a.temperature, b.temperature) ||
+      compare(a.speedup, b.speedup, true),
+  );
+}
+
+function row(values, { lanes, titles }) {
+  const { lane, temperature } = values;
+  const swatch = make("i", { ariaHidden: "true" });
+  swatch.style.background = `var(${styleOf(lane, lanes).colour})`;
+  const cells = Object.entries(COLUMNS).map(([column, written]) => {
+    if (column === "lane") return make("th", { scope: "row" }, swatch, titles[lane]);
+    if (column === "speedup") return speedupCell(values);
+    return make("td", {}, written(values[column]));
+  });
+  const node = make("tr", {}, ...cells);
+  Object.assign(node.dataset, { lane, temperature });
+  return node;
 }
 
 function speedupCell(row) {
