@@ -22,7 +22,7 @@ class AdaptiveStopper(ScoreStopper):
         0.4,
         -10,
         1,
-        "initial threshold",
+        "threshold",
         "Drafting stops where the score is below λ. Where λ adapts, this is its first value.",
         symbol="λ",
         slider="lambda",
