@@ -15,8 +15,11 @@ ROUNDS = 25
 MOST_STEPS = 20  # in a round; a rule that would go on is asked no further
 RANDOM_SETTINGS = 8
 
-# Runs a rule through the calls that its stopper was given, and returns what each answered.
-PAGE = f"""<!doctype html><meta charset="utf-8"><title>rules</title><link rel="icon" href="data:,">
+
+def page() -> str:
+    """HTML of a page that runs a rule through the calls that its stopper was given, and returns what each
+    answered; for the stoppers that are registered now."""
+    return f"""<!doctype html><meta charset="utf-8"><title>rules</title><link rel="icon" href="data:,">
 <script type="module">
 const explore = new URL("/{assets.address()}/js/explore/", location.href);
 window.decide = async (source, vectors) => {{
@@ -41,11 +44,11 @@ window.ready = true;
 </script>"""
 
 
-def differences(page: Page, stopper: type[Stopper], source: str) -> list[str]:
+def differences(browser_page: Page, stopper: type[Stopper], source: str) -> list[str]:
     """Run a JavaScript rule on everything its stopper was asked and told; returns where the answers differ.
 
     Args:
-        page: shows PAGE.
+        browser_page: shows `page()`.
         source: the rule as rules/<name>.js, or its text.
     """
     made = list(variants(stopper))
@@ -53,7 +56,7 @@ def differences(page: Page, stopper: type[Stopper], source: str) -> list[str]:
     vectors = [
         {"settings": each.settings, "calls": calls} for each, (calls, _) in zip(made, recorded, strict=True)
     ]
-    answers = page.evaluate("([source, vectors]) => decide(source, vectors)", [source, vectors])
+    answers = browser_page.evaluate("([source, vectors]) => decide(source, vectors)", [source, vectors])
     found = []
     for each, (calls, ours), theirs in zip(made, recorded, answers, strict=True):
         number = next((n for n, pair in enumerate(zip(ours, theirs, strict=True)) if not alike(*pair)), None)

@@ -5,9 +5,10 @@ import json
 import re
 
 import pytest
+import rule_vectors
 from browsing import serve
 from playwright.sync_api import expect
-from rule_vectors import PAGE, blocks, differences
+from rule_vectors import blocks, differences
 from test_explore import FILES, WAIT, set_slider, shown_recording
 from toys import tiny_pair
 
@@ -205,7 +206,7 @@ def test_explore_shows_its_lane_and_its_curve_by_the_servers_replay_and_says_so(
 
 def test_its_rule_in_the_browser_decides_as_the_stopper_does(browser, stopper):
     (rule,) = blocks(DOCUMENT, "js")
-    with serve(PAGE) as address:
+    with serve(rule_vectors.page()) as address:
         page = browser.new_page()
         page.goto(address)
         page.wait_for_function("() => window.ready")

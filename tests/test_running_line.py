@@ -57,7 +57,7 @@ def test_costs_before_the_first_timed_draft_are_a_guess():
 
 def test_rounds_without_drafts_tell_about_verification_but_not_about_drafting():
     costs = Costs().after(2, 3, 1.0, 1.4).after(0, 1, 0.9, 1.0)
-    assert costs.drafting == RunningLine(1, 2, 4, 0.4, 0.8).fade(DECAY)
+    assert costs.drafting == pytest.approx(RunningLine(1, 2, 4, 0.4, 0.8).fade(DECAY))
     assert costs.verifying.count == pytest.approx(1 + DECAY)
     assert (costs.tokens, costs.seconds) == pytest.approx((3 * DECAY + 1, 1.4 * DECAY + 1))
 

@@ -1,9 +1,10 @@
 """The JavaScript rules of Explore against their Python stoppers, over all settings."""
 
 import pytest
+import rule_vectors
 from browsing import serve
 from playwright.sync_api import Page
-from rule_vectors import PAGE, differences
+from rule_vectors import differences
 
 from adaedl.stopping import STOPPERS
 from components.parts.folders import ASSETS
@@ -15,7 +16,7 @@ REPLAYED_BY_SERVER: set[str] = set()
 
 @pytest.fixture(scope="module")
 def page(browser) -> Page:
-    with serve(PAGE) as address:
+    with serve(rule_vectors.page()) as address:
         opened = browser.new_page()
         opened.goto(address)
         opened.wait_for_function("() => window.ready")

@@ -91,7 +91,7 @@ def describe_lane(lane: Lane, detailed: bool) -> dict[str, Any]:
 
 def _lane(recording: Recording, asked: dict[str, Any]) -> dict[str, Any]:
     try:
-        times = _TIMES.validate_python(asked["times"])
+        times = _TIMES.validate_json(json.dumps(asked["times"]))
         if len(times.verify_s) != recording.depth + 1:
             raise TypeError
         return describe_lane(replay(recording, str(asked["spec"]), times), bool(asked["detailed"]))
