@@ -9,7 +9,7 @@ import rule_vectors
 from browsing import serve
 from playwright.sync_api import expect
 from rule_vectors import blocks, differences
-from test_explore import FILES, WAIT, set_slider, shown_recording
+from test_explore import FILES, WAIT, loaded, set_slider, shown_recording
 from toys import tiny_pair
 
 from adaedl.cli.main import main
@@ -26,7 +26,6 @@ from components.parts.lanes_editor import check_lane
 from components.parts.stoppers import rule_file, stoppers_json, words_of
 from components.serving.explore_replay import MOST_LANES, replay_lanes
 from components.serving.launch import launch
-from components.serving.models_state import LoadState, ModelsState
 
 DOCUMENT = ASSETS.parent / "docs" / "add-a-stopper.md"
 NAME = "joint_confidence"
@@ -157,10 +156,9 @@ def times_of(recording) -> dict:
 @pytest.fixture(scope="module")
 def app(stopper):
     """The whole page, built with the stopper registered; it has no JavaScript rule."""
-    models = ModelsState(DEFAULT_PAIR)
-    models.pair = tiny_pair("self")
-    models.pair.name = DEFAULT_PAIR
-    models.state = LoadState(DEFAULT_PAIR, "ready", "ready", 1.0)
+    pair = tiny_pair("self")
+    pair.name = DEFAULT_PAIR
+    models = loaded(pair)
     page = build_page(models)
     _, url, _ = launch(page, models, quiet=True)
     yield url
