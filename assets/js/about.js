@@ -1,3 +1,4 @@
+// @ts-check
 // What this runs on: asked of /healthz when it is opened, and copied for a report.
 
 import { copyText } from "./clipboard.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The page's address: the part of the page that it names, and the settings of a race. Both stand behind the #, which
 // browsers send to no server: a prompt stays with whoever has the link, and no proxy refuses a long one.
 //
@@ -25,7 +26,7 @@ const NOISE_VERSION = 2; // adaedl/request.py
 /** The two parts of what stands behind the #: {place, settings}. */
 function fragment() {
   const parts = location.hash.slice(1).split("&");
-  const place = parts[0].includes("=") ? "" : parts.shift();
+  const place = parts[0].includes("=") ? "" : (parts.shift() ?? "");
   return { place, settings: new URLSearchParams(parts.join("&")) };
 }
 
@@ -51,7 +52,7 @@ export const replaceAddress = (address) => history.replaceState(history.state, "
 export function settingsNamed() {
   const found = new URLSearchParams();
   for (const given of [new URLSearchParams(location.search), fragment().settings]) {
-    for (const name of KNOWN) if (given.has(name)) found.set(name, given.get(name));
+    for (const name of KNOWN) if (given.has(name)) found.set(name, given.get(name) ?? "");
   }
   return found;
 }
@@ -65,11 +66,13 @@ export function isShared() {
 /**
  * The link to a race with these settings, by their names in components/parts/settings.py; what is left out is as the host
  * has it, but for the pair, which is this page's. `noise` is the version of the random numbers that they stand for.
+ * @param {Record<string, any>} settings
  */
 export function link({ noise = NOISE_VERSION, ...settings }) {
   const told = new URLSearchParams();
+  /** @type {Record<string, any>} */
   const all = { pair: settingsNamed().get("pair"), ...settings };
   for (const name of NAMES) if (all[name] !== undefined && all[name] !== null) told.set(name, all[name]);
-  told.set("noise", noise);
+  told.set("noise", String(noise));
   return addressOf("", told);
 }

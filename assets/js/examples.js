@@ -1,3 +1,4 @@
+// @ts-check
 // The menu of example prompts. Its value is the one that was chosen.
 
 import { make } from "./make.js";

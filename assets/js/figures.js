@@ -1,3 +1,4 @@
+// @ts-check
 // plotly, loaded when it is first needed out of the installed plotly package, and drawn with the page's
 // colours and fonts. Figures wait for one another, at most one a frame, and for their place to be in sight.
 
@@ -9,7 +10,7 @@ let loading = null;
 export function plotly() {
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = new URL("../vendor/plotly.min.js", import.meta.url);
+    script.src = new URL("../vendor/plotly.min.js", import.meta.url).href;
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => reject(new Error("plotly.min.js did not load"));
     document.head.append(script);
@@ -105,7 +106,10 @@ export function rowAxis(labels) {
   return axis({ range: [labels.length - 0.5, -0.5], showgrid: false, zeroline: false, ...ticks });
 }
 
-/** A straight line across a whole figure: upright at `x` or level at `y`. */
+/**
+ * A straight line across a whole figure: upright at `x` or level at `y`.
+ * @param {{ x?: number, y?: number }} place
+ */
 export function rule({ x, y }, { color = variable("--tape-text"), width = 1.5, dash = "dot" } = {}) {
   const place =
     y === undefined ?

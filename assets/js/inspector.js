@@ -1,3 +1,4 @@
+// @ts-check
 // The token under the cursor, in words, in formulas with its numbers put in, and as p against q.
 
 import { visible } from "./characters.js";
@@ -76,4 +77,5 @@ function figureView(trace) {
   return { nodes: [caption, keys, plot, note], plot, show };
 }
 
+/** @param {{ colour: string, pattern?: string, label: string }} series */
 const seriesKey = ({ colour, pattern, label }) => fillKey(`var(${colour})`, pattern ? "hatched" : "", label);

@@ -1,3 +1,4 @@
+// @ts-check
 // The ids of the jobs that this tab has on the server (components/serving/jobs.py). They are kept while the page is
 // loaded anew, by a visitor or by gradio once a lost connection is back, so that it can follow them again.
 //
@@ -16,7 +17,7 @@ document.addEventListener("visibilitychange", () => (document.hidden ? keep() : 
 
 function read() {
   try {
-    return JSON.parse(sessionStorage.getItem(KEY)) ?? {};
+    return JSON.parse(sessionStorage.getItem(KEY) ?? "{}");
   } catch {
     return {}; // a browser that keeps nothing for pages
   }
@@ -38,7 +39,10 @@ function forget() {
   }
 }
 
-const linked = jobs.linked ?? performance.getEntriesByType("navigation")[0]?.type === "navigate";
+const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (
+  performance.getEntriesByType("navigation")
+);
+const linked = jobs.linked ?? navigation?.type === "navigate";
 delete jobs.linked;
 
 /** Whether this page was opened by a link that asks for a race, and not only loaded anew. */

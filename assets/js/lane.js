@@ -1,3 +1,4 @@
+// @ts-check
 // A lane's card: its numbers, what it is doing, its tape of tokens, and its text so far.
 
 import { doingView } from "./lane/doing.js";
@@ -63,8 +64,10 @@ function tapeRow(tape, bare) {
 
 /** light(position, picked): light what `nodesAt` gives for a position, and pick a node out of it. */
 function lights(nodesAt) {
+  /** @type {Element[]} */
   let lit = [];
-  return (position, picked = null) => {
+  /** @type {(position: number, picked?: Element | null) => void} */
+  const light = (position, picked = null) => {
     for (const node of lit) node.classList.remove("lit", "picked");
     lit = nodesAt(position).filter(Boolean);
     for (const node of lit) node.classList.add("lit");
@@ -72,4 +75,5 @@ function lights(nodesAt) {
     picked.classList.add("picked");
     lit.push(picked);
   };
+  return light;
 }

@@ -1,3 +1,4 @@
+// @ts-check
 // The editor of lanes: a row of chips, the menu that adds one, and the form of the lane that is being edited.
 // Its value is a JSON list of specs such as "adaedl:threshold=0.5". What stoppers there are and what they take is
 // declared in stoppers.js; the server (components/parts/lanes_editor.py) checks every change.
@@ -15,7 +16,7 @@ import {
   toggleForm,
   toggleMenu,
 } from "./lanes_editor/state.js";
-import { make } from "./make.js";
+import { make, setText } from "./make.js";
 import { said, t } from "./text.js";
 
 export function mount({ element, props, watch, server }) {
@@ -128,7 +129,8 @@ class LanesEditor {
   #write(number, spec) {
     this.#state = { ...this.#state, specs: this.#state.specs.with(number, spec) };
     this.#props.value = JSON.stringify(this.#state.specs);
-    this.#chips.children[number].querySelector(".open").textContent = laneTitle(spec);
+    const open = this.#chips.children[number].querySelector(".open");
+    if (open) setText(open, laneTitle(spec));
   }
 
   /** Say what the server has against a setting; "" where it has nothing. */

@@ -1,3 +1,4 @@
+// @ts-check
 // What the marks and lines mean, each shown as it is drawn.
 
 import { make } from "./make.js";

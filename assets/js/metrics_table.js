@@ -1,3 +1,4 @@
+// @ts-check
 // Every metric of every lane in a table, each with what it means.
 
 import { make, setText } from "./make.js";

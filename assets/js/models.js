@@ -1,3 +1,4 @@
+// @ts-check
 // Which models are here, or how far they are: {"phase", "sentence", "fraction", "device", "target", "draft", "weights"}.
 
 import { make } from "./make.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // A long prompt, packed for an address: deflated, then base64url.
 
 const LONGEST_UNPACKED = 400_000; // bytes: more than the server reads of a prompt

@@ -1,3 +1,4 @@
+// @ts-check
 // The player: one trace, one time. A live race, a recorded one and an opened file are all drawn by
 // `picture(trace, time)`; live is a player whose time follows the end of a trace that still grows.
 
@@ -12,6 +13,8 @@ import { addSheets } from "./sheets.js";
 import { TAPE_STYLE } from "./tape_style.js";
 import { whenRecoloured } from "./theme.js";
 import { adopt, lengthOf, newFeed, readFeed, readFile } from "./trace.js";
+
+/** @import { State } from "./player/time.js" */
 
 const NUMBERS_MS = 500; // numbers and figures are brought up to date together, at this pace while time runs
 
@@ -37,11 +40,15 @@ export async function mount({ element, props, watch, trigger }) {
 class Player {
   #root;
   #askForAll; // has the server send all lines of the race that it feeds
+  /** @type {any} */
   #shown = newFeed();
+  /** @type {any} */
   #own = newFeed(); // one's own race as the server tells it; shown until another trace is opened
   #asked = false; // for lines that are missing
-  #screen = null; // made anew for each trace
-  #state = { time: 0, tempo: "1" }; // see player/time.js
+  /** @type {Screen | null} made anew for each trace */
+  #screen = null;
+  /** @type {State} */
+  #state = { time: 0, playing: false, following: false, tempo: "1", lane: 0, nextStepAt: 0 };
   #frame = 0;
   #lastFrame = 0;
   #numbersAt = -Infinity;
@@ -117,7 +124,7 @@ class Player {
   }
 
   #takeIn() {
-    this.#screen.rescale();
+    this.#screen?.rescale();
     this.#numbersDue = true;
     this.#wake();
   }
@@ -182,7 +189,7 @@ class Player {
     if (!this.#numbersDue || (!rests && now - this.#numbersAt < NUMBERS_MS)) return;
     this.#numbersAt = now;
     this.#numbersDue = false;
-    this.#screen.showNumbers();
+    this.#screen?.showNumbers();
   }
 
   recolour() {

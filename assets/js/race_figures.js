@@ -1,3 +1,4 @@
+// @ts-check
 // The figures of a race's speed, as plotly's {data, layout}: speedup, progress over time, and where the time goes.
 
 import { axis, labelMargin, plain, rowAxis, rule, titledAxis, variable } from "./figures.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Links to races. A click on one within the page is a click on Run: the tab that it opens finds the link's number in
 // this browser's storage, where nobody else's link has put one.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Recorded races: the list of assets/examples, made by this program. On arrival the first one plays, unless
 // the address asks for a race of its own.
 
@@ -56,7 +57,10 @@ function racesView(entries, failure) {
       const detail = { trace, note: entry.line[language], source: "recorded" };
       document.dispatchEvent(new CustomEvent("adaedl:open", { detail }));
     } catch (error) {
-      if (mine === asked) failure.textContent = t("page.recorded_failed", { error: error.message });
+      if (mine === asked)
+        failure.textContent = t("page.recorded_failed", {
+          error: error instanceof Error ? error.message : error,
+        });
     }
   }
 
@@ -83,7 +87,10 @@ function aboutRaces(entries) {
   return make("details", {}, make("summary", {}, t("page.recorded_about")), make("dl", {}, ...lines));
 }
 
-/** The player may be drawn after this list. */
+/**
+ * The player may be drawn after this list.
+ * @returns {Promise<void>}
+ */
 function playerReady() {
   return new Promise((resolve) => {
     const look = () =>

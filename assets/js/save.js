@@ -1,3 +1,4 @@
+// @ts-check
 // What the page shows, as files: the trace, its metrics, and its drawings. Made in the browser alone.
 
 import { make } from "./make.js";
@@ -51,14 +52,14 @@ function tapeSvg(lane, ended, entropyMax) {
   let x = 8;
   for (let index = 0; index < ended; index++) {
     const drawn = drawRound(lane, index, entropyMax);
-    drawn.node.setAttribute("x", x);
-    drawn.node.setAttribute("y", 30);
+    drawn.node.setAttribute("x", String(x));
+    drawn.node.setAttribute("y", "30");
     drawn.node.querySelectorAll(".light").forEach((rect) => rect.remove());
     sheet.append(drawn.node);
     x += drawn.width + GAP;
   }
-  sheet.setAttribute("width", x + 2);
-  sheet.setAttribute("height", height + 38);
+  sheet.setAttribute("width", String(x + 2));
+  sheet.setAttribute("height", String(height + 38));
   return new XMLSerializer().serializeToString(sheet);
 }
 
@@ -74,7 +75,7 @@ async function svgToPng(text) {
   const canvas = make("canvas");
   canvas.width = image.width * scale;
   canvas.height = image.height * scale;
-  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 

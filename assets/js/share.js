@@ -1,3 +1,4 @@
+// @ts-check
 // Run puts the settings of a race into the address, Share copies it; opening such an address sets the controls, and
 // waits for a click on Run.
 
@@ -55,7 +56,7 @@ const fragmentOf = (address) => new URLSearchParams(address.hash.slice(1));
 /** Share: put the link into the clipboard, and say so beside the button. */
 export async function copy(values) {
   const { href } = await short(link(settingsOf(values)));
-  const said = document.querySelector("#shared .said");
+  const said = /** @type {HTMLElement} */ (document.querySelector("#shared .said"));
   if (href.length > LONGEST_LINK) {
     const number = (value) => value.toLocaleString(language);
     said.replaceChildren(
@@ -100,13 +101,15 @@ function openAnother() {
  * where the page goes on with a race that it had. */
 export function setUp(asked) {
   if (!asked) return;
-  if (asked === "runs" && clicked) document.querySelector("#run").click();
+  if (asked === "runs" && clicked) runButton().click();
   else callToRun(true);
 }
 
 function callToRun(on) {
-  mark(document.querySelector("#run"), "called", on);
+  mark(runButton(), "called", on);
 }
+
+const runButton = () => /** @type {HTMLElement} */ (document.querySelector("#run"));
 
 // Below the buttons: what became of Share, and the way to race again what the player shows.
 let shown = null;

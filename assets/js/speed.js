@@ -1,3 +1,4 @@
+// @ts-check
 // How fast the lanes are: speedup, tokens over each lane's own clock, where the time goes, and every metric in a
 // table.
 

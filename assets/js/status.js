@@ -1,3 +1,4 @@
+// @ts-check
 // What is going on with the race, in one line: {"key", "values"} of a text, or {"error"}, a sentence
 // in all languages.
 

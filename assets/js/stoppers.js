@@ -1,3 +1,4 @@
+// @ts-check
 // The stoppers as their own declarations say: names, words, settings and ranges (adaedl/stopping, through
 // components/parts/stoppers.py). Nothing about them is written a second time on the page.
 

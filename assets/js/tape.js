@@ -1,3 +1,4 @@
+// @ts-check
 // The drawing of a round: its tokens in a row and, beneath each drafted one, its entropy, bound, score
 // and threshold. One SVG a round, laid out without asking the browser for any size but a text's width,
 // so that rounds are appended and never drawn again. Saved files hold the same drawing.
@@ -26,18 +27,23 @@ export const MARKS = { accepted: "✓", rejected: "✗", discarded: "–", corre
 const STOPS = { threshold: "λ", max_draft: "■", eos: "◉", length: "⇥" };
 
 const widths = new Map();
+/** @type {CanvasRenderingContext2D | null} */
 let ruler = null;
 
 function textWidth(text) {
   if (!widths.has(text)) {
-    if (!ruler) {
-      ruler = document.createElement("canvas").getContext("2d");
-      ruler.font = "550 19px system-ui, sans-serif";
-    }
+    ruler ??= newRuler();
     if (widths.size > 20000) widths.clear();
     widths.set(text, ruler.measureText(text).width);
   }
   return widths.get(text);
+}
+
+function newRuler() {
+  const canvas = document.createElement("canvas");
+  const made = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  made.font = "550 19px system-ui, sans-serif";
+  return made;
 }
 
 /** The upper end of an entropy scale in nats that holds `most`. */
@@ -193,7 +199,7 @@ function showRound(drawn, stop, title, number, picture) {
     if (state !== "absent") right = Math.max(right, column.right);
     if (column.node.dataset.state === state) return;
     column.node.dataset.state = state;
-    column.node.querySelector(".mark").textContent = MARKS[state.replace("judging-", "")] ?? "";
+    setMark(column.node, state.replace("judging-", ""));
   });
   if (stop) {
     const shows = !picture || picture.stopped;
@@ -210,6 +216,11 @@ function showRound(drawn, stop, title, number, picture) {
   }
 }
 
+function setMark(token, kind) {
+  const mark = token.querySelector(".mark");
+  if (mark) mark.textContent = MARKS[kind] ?? "";
+}
+
 /** A token of one kind, as a sample for the legend. */
 export function drawSample(kind, text) {
   const width = Math.max(LEAST_WIDTH, textWidth(text) + 16);
@@ -222,7 +233,7 @@ export function drawSample(kind, text) {
   });
   const token = drawToken(text, 0, width);
   token.dataset.state = kind;
-  token.querySelector(".mark").textContent = MARKS[kind];
+  setMark(token, kind);
   sample.append(token);
   return sample;
 }

@@ -1,3 +1,4 @@
+// @ts-check
 // How the inside of a tape looks: on the page, and in a saved SVG (save.js fills the variables in there).
 // A token's kind is told by its mark and shape; its colour only repeats it.
 

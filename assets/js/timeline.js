@@ -1,3 +1,4 @@
+// @ts-check
 // The controls of time: play, steps, tempo, the scrubber, and which lane steps follow.
 
 import { make, setText } from "./make.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // p against q for the likeliest tokens, as plotly's {data, layout}.
 
 import { visible } from "./characters.js";

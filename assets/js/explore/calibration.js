@@ -1,3 +1,4 @@
+// @ts-check
 // Calibration: β against the bound for every drafted token of a recording, and how good each score is at telling
 // β. The slider moves γ; nothing is asked of the server.
 
@@ -32,6 +33,7 @@ export async function mount({ element }) {
 class Calibration {
   #root;
   #gamma = PAPERS_GAMMA;
+  /** @type {any} */
   #opened = null; // {recording, calibration, …} as recordings.js gives it
   #frame = 0;
   #chips = recordingChips();

@@ -1,3 +1,4 @@
+// @ts-check
 // What the charts of Calibration show, as chart.js draws it. No DOM here.
 
 import { t } from "../text.js";
@@ -13,7 +14,7 @@ const SCORE_STYLE = { colour: "var(--lane-1)", dash: "none" };
 export function scatterPicture(drafts, gamma) {
   const bins = binned(drafts, gamma)
     .filter(({ count }) => count)
-    .map((bin) => ({ ...bin, x: Math.max(0, bin.bound) }));
+    .map((bin) => ({ ...bin, x: Math.max(0, bin.bound ?? 0) }));
   const known = bins.filter(({ low }) => low !== null);
   return {
     x: { range: [0, 1], title: t("calibration.axis.bound") },

@@ -1,3 +1,4 @@
+// @ts-check
 // The table of Calibration: a row for each recording, its numbers at the γ of the slider.
 
 import { make, setText } from "../make.js";

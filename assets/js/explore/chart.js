@@ -1,3 +1,4 @@
+// @ts-check
 // A small chart in SVG that is drawn whole in a millisecond or two, so that it can follow a slider: lines, bars,
 // points and rules on two axes. It is as wide as its place, and drawn again when that changes.
 
@@ -10,7 +11,7 @@ const MARGIN = { left: 46, right: 12, top: 10, bottom: 40 };
 export function ticks([low, high], count = 6) {
   const rough = (high - low) / count;
   const unit = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * unit >= rough * 0.999) * unit;
+  const step = unit * ([1, 2, 2.5, 5].find((factor) => factor * unit >= rough * 0.999) ?? 10);
   const made = [];
   for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n++)
     made.push(Number((n * step).toPrecision(9)));
@@ -26,11 +27,14 @@ export function ticks([low, high], count = 6) {
  * A `style` is that of a stopper: {colour, dash}, a CSS colour and an SVG dash pattern.
  *
  * `onX(value)` is told where on the x axis the pointer is pressed and dragged.
+ * @param {HTMLElement} place
+ * @param {{ height?: number, label: string, onX?: (value: number) => void }} options
  */
-export function chart(place, { height = 300, label, onX = null }) {
+export function chart(place, { height = 300, label, onX }) {
   const node = svg("svg", { class: "chart", role: "img", height, "aria-label": label });
   place.append(node);
   let shown = null;
+  /** @type {any} */
   let scale = null;
 
   function draw(picture) {
@@ -38,7 +42,7 @@ export function chart(place, { height = 300, label, onX = null }) {
     const width = place.clientWidth;
     scale = scaleOf(picture, width, height);
     if (!width) return;
-    node.setAttribute("width", width);
+    node.setAttribute("width", String(width));
     node.replaceChildren(...axes(picture, scale), ...marks(picture, scale));
   }
 
@@ -132,6 +136,7 @@ function drawBar({ x, from, to, style, outline, hatched, label }, { across, up }
   const half = (across(1) - across(0)) * (outline ? 0.45 : 0.36);
   const box = { x: across(x) - half, width: 2 * half, y: up(to), height: up(from) - up(to) };
   const look = outline ? `fill: none; ${stroke(style, 2)}` : `fill: ${style.colour}`;
+  /** @type {SVGElement[]} */
   const parts = [svg("rect", { ...box, style: look })];
   if (label) parts.push(svg("text", { x: across(x), y: up(to) - 5, "text-anchor": "middle" }, label));
   if (hatched) parts.push(svg("path", { class: "hatch", d: hatch(box) }));
@@ -144,6 +149,7 @@ function drawRule({ x, y, style, label, strong }, { left, right, top, bottom, ac
     level ?
       { x1: left, x2: right, y1: up(y), y2: up(y) }
     : { x1: across(x), x2: across(x), y1: top, y2: bottom };
+  /** @type {SVGElement[]} */
   const parts = [svg("line", { class: "rule", ...ends, style: stroke(style, strong ? 2.5 : 1.5) })];
   const place =
     level ?

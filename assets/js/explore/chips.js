@@ -1,3 +1,4 @@
+// @ts-check
 // The buttons that open recordings.
 
 import { make } from "../make.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The curves of the present setting, computed a part of a frame at a time.
 
 import { compute, curvesKey } from "./settings.js";
@@ -12,8 +13,10 @@ export class Curves {
   #controls = null;
   #wanted = ""; // what the curves are to be of (curvesKey)
   #overtaken = false; // whether that has changed since they were begun
+  /** @type {ReturnType<typeof compute> | null} */
   #work = null; // the curves in the making
   #frame = 0;
+  /** @type {Record<string, any>} */
   made = {}; // {lambda, k, map}, each as soon as it is there
 
   /** `lanes` has the server's (server_lanes.js). `onPart()` is called after a frame that made one of the curves whole,

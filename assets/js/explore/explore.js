@@ -1,3 +1,4 @@
+// @ts-check
 // Explore: one recording, and every stopper replayed on it as the sliders move. What a slider changes at once (the
 // present setting) is drawn in the next frame; curves that it moves are computed over the frames after it.
 
@@ -57,6 +58,7 @@ export async function mount({ element, props, watch, server }) {
 class Explore {
   race = null; // what `request` asks for; null where the setting cannot be raced
   #root;
+  /** @type {any} */
   #opened = null; // {recording, measured, …} as recordings.js gives it
   #own = null; // the visitor's own recording
   #controls = { ...model.DEFAULTS };
@@ -302,7 +304,7 @@ function chartsView(change) {
   return {
     lambda: chartOf("lambda", byLambda, 260, (x) => change({ lambda: Number(x.toFixed(2)) })),
     k: chartOf("k", keys([...model.OVER_K, model.CEILING]), 300, (x) => change({ k: Math.round(x) })),
-    lengths: chartOf("lengths", keysLine(whole, cut, key(model.CEILING)), 260, null),
+    lengths: chartOf("lengths", keysLine(whole, cut, key(model.CEILING)), 260),
     map: mapPlace(change),
   };
 }

@@ -1,3 +1,4 @@
+// @ts-check
 // The controls of Calibration: the slider of γ, the values of γ that a recording was fitted with, and races at them.
 
 import { make, setText } from "../make.js";
@@ -6,8 +7,8 @@ import { labelOf } from "../stoppers.js";
 import { said, t } from "../text.js";
 import { sliderOf } from "./settings.js";
 
-const ENDS = [1, 10, 100]; // of the slider; adaedl takes no γ beyond the last
-const MOST = ENDS.at(-1);
+const MOST = 100; // that adaedl takes
+const ENDS = [1, 10, MOST]; // of the slider
 
 /** The paper's γ, which the page opens with. */
 export const PAPERS_GAMMA = 0.2;
@@ -72,7 +73,7 @@ function gammaSlider(change) {
   const node = make("label", { className: "field", title: said(setting.about) }, name, input);
 
   function show(gamma) {
-    input.max = ENDS.find((end) => gamma <= end);
+    input.max = String(ENDS.find((end) => gamma <= end));
     input.value = gamma;
     setText(value, gamma.toFixed(3));
   }

@@ -1,3 +1,4 @@
+// @ts-check
 // Explore's map, as plotly's {data, layout}.
 
 import { axis, titledAxis, variable } from "../figures.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // What a real race of the present setting measured, on its way from the server to Explore. It draws nothing.
 
 let last = null; // that came

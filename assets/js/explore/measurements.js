@@ -1,3 +1,4 @@
+// @ts-check
 // Real races of a recorded text, beside what the model says of them. No DOM here.
 
 import { OVER_LAMBDA, lambdaOf, modelErrors, stopperAt } from "./settings.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // What Explore's charts show, as chart.js draws it. No DOM here.
 
 import { t } from "../text.js";

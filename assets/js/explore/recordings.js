@@ -1,3 +1,4 @@
+// @ts-check
 // The recording that Explore and Calibration show: one of assets/examples/recordings, or the visitor's own.
 
 import { readJson } from "../json.js";
@@ -38,7 +39,7 @@ export const ready = (envelope, seed = envelope.recording.seed) => ({
 
 /** A visitor's own, from the text that the server gives. */
 export function readOwn(text) {
-  const [, seed] = /(?<!\\)"seed":(\d+)/.exec(text); // a quote in a text has a \ before it
+  const [, seed] = /(?<!\\)"seed":(\d+)/.exec(text) ?? []; // a quote in a text has a \ before it
   return { ...ready(JSON.parse(text), seed), own: true };
 }
 

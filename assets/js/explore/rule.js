@@ -1,3 +1,4 @@
+// @ts-check
 // What all rules share: adaedl/stopping/base.py and adaptive.py again, in the browser, so that a slider needs no
 // server. A rule is a file of rules/ with the stopper's name; its settings arrive complete. No DOM here.
 // tests/test_stopper_rules.py checks every rule against its stopper.
@@ -7,7 +8,9 @@ export const acceptanceLowerBound = (entropy, gamma) => 1 - Math.sqrt(gamma * Ma
 
 /** Drafts `max_draft` tokens a round. */
 export class Stopper {
+  /** @type {any} a number, null where nothing is compared */
   score = null;
+  /** @type {any} likewise */
   threshold = null;
   max_draft = 0;
   keep_last = true;
@@ -41,6 +44,11 @@ export class ScoreStopper extends Stopper {
     this.score = this.scoreOf(step);
     return this.score < this.threshold;
   }
+
+  /** The score of a draft, which every rule has its own of. */
+  scoreOf(_step) {
+    return 0;
+  }
 }
 
 /** Adapts its threshold by the rule of Draft & Verify (arXiv 2309.08168, section 3.3). */
@@ -48,16 +56,15 @@ export class AdaptiveStopper extends ScoreStopper {
   acceptanceRate = 0;
 
   observe(drafted, accepted, dropped = 0) {
-    if (!this.adapt) return;
+    const { adapt, epsilon, beta1, beta2, target_rate } = /** @type {any} */ (this); // its settings
+    if (!adapt) return;
     if (drafted === 0) {
-      if (dropped) this.threshold -= this.epsilon; // nothing was measured that speaks for stopping
+      if (dropped) this.threshold -= epsilon; // nothing was measured that speaks for stopping
       return;
     }
-    this.acceptanceRate = this.beta1 * this.acceptanceRate + ((1 - this.beta1) * accepted) / drafted;
+    this.acceptanceRate = beta1 * this.acceptanceRate + ((1 - beta1) * accepted) / drafted;
     let proposed = this.threshold;
-    if (drafted !== this.max_draft) {
-      proposed += this.acceptanceRate <= this.target_rate ? this.epsilon : -this.epsilon;
-    }
-    this.threshold = this.beta2 * this.threshold + (1 - this.beta2) * proposed;
+    if (drafted !== this.max_draft) proposed += this.acceptanceRate <= target_rate ? epsilon : -epsilon;
+    this.threshold = beta2 * this.threshold + (1 - beta2) * proposed;
   }
 }

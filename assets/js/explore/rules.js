@@ -1,3 +1,4 @@
+// @ts-check
 // The rules that run in the browser, by the stopper's name. No DOM here.
 
 import { declared, stoppers } from "../stoppers.js";

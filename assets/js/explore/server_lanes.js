@@ -1,3 +1,4 @@
+// @ts-check
 // The lanes of stoppers whose rule does not run in the browser: the server replays them
 // (components/serving/explore_replay.py). They come a moment after they are asked for.
 

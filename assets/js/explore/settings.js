@@ -1,3 +1,4 @@
+// @ts-check
 // What the sliders of Explore mean for each stopper, and the curves and maps over them. No DOM here.
 
 import { declared, stoppers } from "../stoppers.js";

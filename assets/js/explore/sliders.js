@@ -1,3 +1,4 @@
+// @ts-check
 // The controls of Explore: which stopper is highlighted, its settings, and what a draft costs.
 
 import { make, setText } from "../make.js";
@@ -11,6 +12,7 @@ const LEAST_LOG = Math.log10(LEAST_COST);
 
 // Parameters in billions as the models' cards give them. A small model is slower than they say where
 // launching its layers takes longer than reading its weights.
+/** @type {[string, number, number][]} */
 const PAIRS = [
   ["SmolLM2 135M / 1.7B", 0.1345, 1.71],
   ["Qwen2.5 0.5B / 7B", 0.49, 7.61],
@@ -55,6 +57,7 @@ export function sliders(change) {
 function settingControl({ name, setting, min, max, step }, change) {
   const isSwitch = setting.kind === "switch";
   const moved = (value) => change({ [name]: value });
+  /** @type {any} */
   const control =
     isSwitch ?
       check(name, labelOf(setting), moved)
@@ -154,7 +157,7 @@ function costPresets(change) {
   return { node, show };
 }
 
-const logOf = (c) => Math.log10(Math.max(LEAST_COST, c));
+const logOf = (c) => String(Math.log10(Math.max(LEAST_COST, c)));
 
 /** What the highlighted stopper does, and how far what is drawn of it can be believed. */
 function ruleWords(name) {

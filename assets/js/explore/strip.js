@@ -1,3 +1,4 @@
+// @ts-check
 // The recorded text with the rounds of the present setting drawn into it. The text is the same whatever the
 // stopper does, so its tokens are laid out once, and a slider moves the brackets alone.
 

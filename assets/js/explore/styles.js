@@ -1,3 +1,4 @@
+// @ts-check
 // How each stopper is drawn in every picture of Explore: a colour and a dash, since colour alone is not enough.
 
 import { make } from "../make.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Every stopper at the present setting, side by side: modelled speedup, share of the oracle, drafts and waste.
 
 import { make, setText } from "../make.js";
@@ -53,7 +54,10 @@ export function stoppersTable(names, choose) {
     }
   }
 
-  /** The best setting of each stopper that has a curve. */
+  /**
+   * The best setting of each stopper that has a curve.
+   * @param {Record<string, any>} curves
+   */
   function showBest({ lambda, k }) {
     for (const name of names) {
       const [symbol, curve] = lambda?.[name] ? ["λ", lambda[name]] : ["k", k?.[name]];

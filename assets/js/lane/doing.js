@@ -1,3 +1,4 @@
+// @ts-check
 // What a lane is doing: the phase of its round, lit among all phases, and told in a sentence.
 
 import { make, setText } from "../make.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The head of a lane's card: its title and its numbers.
 
 import { make, setText } from "../make.js";
@@ -18,7 +19,7 @@ export function laneHead(lane, dtype, choose) {
 
   function show(metrics, isBaseline) {
     const items = headItems(lane, dtype, metrics, isBaseline);
-    while (numbers.childElementCount > items.length) numbers.lastElementChild.remove();
+    while (numbers.childElementCount > items.length) numbers.lastElementChild?.remove();
     items.forEach((item, index) => {
       showItem(numbers.children[index] ?? numbers.appendChild(make("span", { className: "number" })), item);
     });
@@ -26,17 +27,24 @@ export function laneHead(lane, dtype, choose) {
   return { node, show };
 }
 
-function showItem(node, { name, text, about, same = "" }) {
+/**
+ * @param {any} node
+ * @param {Item} item
+ */
+function showItem(node, { name, text, about, same }) {
   setText(node, text);
   if (node.dataset.metric === name && name !== "same_text" && name !== "timing_reliable") return;
   node.dataset.metric = name;
-  node.dataset.same = same;
+  node.dataset.same = same ?? "";
   node.title = about;
 }
 
-/** What a lane's head says: [{name, text, about, same?}]. */
+/** @typedef {{ name: string, text: string, about: string, same?: boolean }} Item */
+
+/** What a lane's head says. */
 function headItems(lane, dtype, metrics, isBaseline) {
   const names = (isBaseline ? BASELINE_METRICS : HEAD_METRICS).filter((name) => metrics[name] !== null);
+  /** @type {Item[]} */
   const items = names.map((name) => ({
     name,
     text: shortNumber(name, metrics[name]),

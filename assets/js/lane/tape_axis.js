@@ -1,3 +1,4 @@
+// @ts-check
 // The scales beside a tape: bound, score, λ and β from 0 to 1 on the left, entropy in nats on the right.
 
 import { setText } from "../make.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The rounds of a lane that are drawn into its tape.
 
 import { GAP, drawRound } from "../tape.js";

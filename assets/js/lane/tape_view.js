@@ -1,3 +1,4 @@
+// @ts-check
 // A lane's tape: its rounds side by side in a box that scrolls, and the token that is pointed at or gone to by key.
 
 import { make } from "../make.js";
@@ -14,6 +15,7 @@ const BEHIND = 120; // pixels in sight to the left of its right edge
 export class TapeView {
   #rounds;
   #point;
+  /** @type {Element | null} */
   #tabStop = null;
   #content = 0; // width of what is in the tape
   #following = true;
@@ -70,7 +72,9 @@ export class TapeView {
   }
 
   #bringIntoView(node) {
-    const { roundIndex, column } = this.#rounds.find(node);
+    const hit = this.#rounds.find(node);
+    if (!hit) return;
+    const { roundIndex, column } = hit;
     const right = this.#rounds.width(roundIndex) + column.right;
     const { scrollLeft, clientWidth } = this.node;
     if (right + AHEAD <= scrollLeft + clientWidth && right - BEHIND >= scrollLeft) return;

@@ -1,3 +1,4 @@
+// @ts-check
 // A lane's text so far, a span a token.
 
 import { drawable } from "../characters.js";
@@ -14,11 +15,12 @@ export function writtenView(lane, point) {
   const node = make("div", { className: "written", role: "group", tabIndex: 0 }, text); // keeps to its end by CSS
   node.setAttribute("aria-label", t("player.written", { label: titleOf(lane) }));
   text.addEventListener("pointerover", ({ target }) => {
-    if (target.dataset.position) point(Number(target.dataset.position));
+    const { position } = /** @type {HTMLElement} */ (target).dataset;
+    if (position) point(Number(position));
   });
 
   function show(count) {
-    while (text.childElementCount > count) text.lastElementChild.remove();
+    while (text.childElementCount > count) text.lastElementChild?.remove();
     correct(lane, text);
     if (text.childElementCount < count) text.append(...spansOf(lane, text.childElementCount, count));
   }
@@ -43,7 +45,7 @@ function spansOf(lane, first, end) {
       const position = start + offset;
       if (kind === "rejected" || kind === "discarded" || position < first || position >= end) continue;
       const span = make("span", { className: kind }, drawable(pieceAt(lane, position, token)));
-      span.dataset.position = position;
+      span.dataset.position = String(position);
       spans.push(span);
     }
   }

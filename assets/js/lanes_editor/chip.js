@@ -1,3 +1,4 @@
+// @ts-check
 // A lane as a chip, and the chip that adds one.
 
 import { parseSpec } from "../lane_spec.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The form of the lane that is being edited, and the menu that adds one.
 
 import { parseSpec } from "../lane_spec.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Step 3: from Pinsker's inequality to 1 − √(γH), on the reader's own p and q and on the recorded races.
 
 import { make, setText } from "../make.js";
@@ -58,9 +59,10 @@ function ownToy() {
   return { nodes: [implied, make("h4", {}, t("learn.3.own")), list], show };
 }
 
+/** @param {{ name: string, value: string, holds?: boolean }} fact */
 function factNode({ name, value, holds }) {
   const entry = make("div", {}, make("dt", {}, name), make("dd", {}, value));
-  if (holds !== undefined) entry.dataset.holds = holds;
+  if (holds !== undefined) entry.dataset.holds = String(holds);
   return entry;
 }
 

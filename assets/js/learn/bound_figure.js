@@ -1,3 +1,4 @@
+// @ts-check
 // The figure of step 3: β over the bound for every judged draft of a lane, as plotly's {data, layout}.
 
 import { visible } from "../characters.js";

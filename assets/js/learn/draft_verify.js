@@ -1,3 +1,4 @@
+// @ts-check
 // Step 1: one recorded round, stepped through.
 
 import { drawable } from "../characters.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The figures of the Learn page: drawn by plotly with the page's own colours, and drawn again when the theme
 // changes or the page comes into sight.
 
@@ -7,7 +8,8 @@ const drawn = new Map(); // place → the function that makes its figure
 
 /** A colour of the Learn page (palette.css), as it is now. */
 export function colour(name) {
-  return getComputedStyle(document.querySelector(".learn")).getPropertyValue(`--learn-${name}`).trim();
+  const page = document.querySelector(".learn") ?? document.documentElement;
+  return getComputedStyle(page).getPropertyValue(`--learn-${name}`).trim();
 }
 
 /** Draw the figure that `make` returns ({data, layout}) into a place, now and whenever it must change. */

@@ -1,3 +1,4 @@
+// @ts-check
 // Formulas as MathML, which browsers draw themselves.
 //
 //     formula("β =", sum("x"), "min(p(x), q(x)) = 1 −", "TVD(p, q)")

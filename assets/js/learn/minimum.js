@@ -1,3 +1,4 @@
+// @ts-check
 // Step 2: p and q as bars to drag, their overlap β, the residual, and the rule itself run a thousand times.
 
 import { make, setText } from "../make.js";

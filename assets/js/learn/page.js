@@ -1,3 +1,4 @@
+// @ts-check
 // The Learn page: five steps, each with a toy that computes in the browser, on the reader's own numbers or on
 // the recorded races.
 
@@ -61,7 +62,7 @@ function goTo(section) {
 }
 
 function scrollToHash() {
-  const section = /^learn-\d$/.test(placeNamed()) && document.getElementById(placeNamed());
+  const section = /^learn-\d$/.test(placeNamed()) ? document.getElementById(placeNamed()) : null;
   if (section?.offsetParent) goTo(section);
 }
 
@@ -72,6 +73,12 @@ async function showRecordings(root, steps) {
     root.dataset.recorded = "";
     scrollToHash();
   } catch (error) {
-    root.prepend(make("p", { role: "alert" }, t("page.recorded_failed", { error: error.message })));
+    root.prepend(
+      make(
+        "p",
+        { role: "alert" },
+        t("page.recorded_failed", { error: error instanceof Error ? error.message : error }),
+      ),
+    );
   }
 }

@@ -1,3 +1,4 @@
+// @ts-check
 // What all five steps are made of: a step with words, a toy and a question; sliders, menus and buttons; values
 // that several steps share.
 
@@ -31,7 +32,11 @@ function questionOf(key, settings) {
   return make("p", { className: "ask" }, make("span", {}, t(`${key}.ask`)), link);
 }
 
-/** A slider with its name before it and its value after it. `write` makes the value's text. */
+/**
+ * A slider with its name before it and its value after it. `write` makes the value's text.
+ * @param {string} name
+ * @param {{ min: number, max: number, step: number, value: number, write?: (value: number) => string, change: (value: number) => void }} options
+ */
 export function slider(name, { min, max, step, value, write = String, change }) {
   const input = make("input", { type: "range", min, max, step, value });
   const output = make("output");

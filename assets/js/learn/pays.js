@@ -1,3 +1,4 @@
+// @ts-check
 // Step 5: when speculation pays, as a function of α, k and c, beside what recorded lanes measured.
 
 import { make, setText } from "../make.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The figure of step 5: the model's speedup over k, beside what recorded lanes measured, as plotly's {data, layout}.
 
 import { plain, rule } from "../figures.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The recorded races of assets/examples, read once for all steps.
 
 import { readJson } from "../json.js";

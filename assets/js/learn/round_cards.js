@@ -1,3 +1,4 @@
+// @ts-check
 // The tokens of a round as cards: what was known of each in a phase of the round, and what became of it.
 
 import { visible } from "../characters.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Step 4: how λ adapts, with the rounds of a recorded lane.
 
 import { make, setText } from "../make.js";
@@ -122,6 +123,7 @@ function thresholdStep(toy) {
 
 /** {node, show(settings)}: a slider for each of SETTINGS; `change({name: value})` is told what was moved. */
 function settingSliders(change) {
+  /** @type {[string, ReturnType<typeof slider>][]} */
   const sliders = Object.entries(SETTINGS).map(([key, { name, max, step, digits }]) => {
     const write = (value) => fixed(value, digits);
     return [

@@ -1,3 +1,4 @@
+// @ts-check
 // The figure of step 4: λ and the acceptance rate after each round, as plotly's {data, layout}.
 
 import { rule } from "../figures.js";

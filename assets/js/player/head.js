@@ -1,3 +1,4 @@
+// @ts-check
 // The line above a race: what it is, how it was run, and the way back to one's own.
 
 import { make } from "../make.js";
@@ -5,6 +6,7 @@ import { t } from "../text.js";
 
 /** The head of a feed's race, below `note`; `back`, where there is one, is called for one's own race. */
 export function raceHead({ trace, seed }, note, back) {
+  /** @type {HTMLElement[]} */
   const notes = note ? [make("p", { className: "race-note" }, note)] : [];
   if (back) {
     notes.push(make("button", { type: "button", className: "back", onclick: back }, t("player.back")));

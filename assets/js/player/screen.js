@@ -1,3 +1,4 @@
+// @ts-check
 // What is on screen of one trace: its timeline, its lanes, the inspector and the figures.
 
 import { inspectorView } from "../inspector.js";
@@ -18,6 +19,7 @@ export class Screen {
   #state; // gives the player's state (time.js)
   #entropyMax = 2;
   #scaled; // for each lane, how many rounds the entropy scale holds
+  /** @type {any} */
   #picked = null; // {lane, round, roundIndex, column}
   #lanes;
   #inspector;

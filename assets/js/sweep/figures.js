@@ -1,3 +1,4 @@
+// @ts-check
 // The figures of a sweep, as plotly's {data, layout}: speedup over temperature, speedup by kind of text, and any
 // other number over temperature.
 

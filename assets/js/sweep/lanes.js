@@ -1,3 +1,4 @@
+// @ts-check
 // How each lane of a sweep is drawn.
 
 import { plain, variable } from "../figures.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // How far a sweep is: a bar and a line; nothing while none runs.
 
 import { make } from "../make.js";

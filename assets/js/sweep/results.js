@@ -1,3 +1,4 @@
+// @ts-check
 // What a sweep found: figures, the table, and files of both. Its value is the text of components/parts/sweep_results.py.
 
 import { draw } from "../figures.js";

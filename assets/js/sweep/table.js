@@ -1,3 +1,4 @@
+// @ts-check
 // The table of a sweep: a row for each lane and temperature, sorted by any column.
 
 import { make } from "../make.js";
@@ -9,11 +10,12 @@ import { isBaseline, styleOf } from "./lanes.js";
 const NONE = "–";
 const number = (digits) => (value) => (value === null ? NONE : value.toFixed(digits));
 const share = (value) => (value === null ? NONE : percent(value));
+/** @type {Record<string, (value: any) => string>} */
 const COLUMNS = {
   lane: String,
   temperature: String,
   prompts: String,
-  speedup: null, // with its interval
+  speedup: String, // with its interval, see speedupCell
   tokens_per_s: number(1),
   acceptance_rate: number(3),
   draft_length: number(2),
