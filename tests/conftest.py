@@ -32,8 +32,8 @@ LONGEST = (
     "test_faults",
 )
 
-# What a test that is not fast uses: a browser, or the real models.
-SLOW_FIXTURES = {"browser", "default_pair"}
+# Fixtures of slow tests: a browser, the real models, a process for ZeroGPU.
+SLOW_FIXTURES = {"browser", "default_pair", "raced", "zero_gpu"}
 
 SOON = 60_000  # milliseconds in which a page must show what is expected of it, on a busy machine
 

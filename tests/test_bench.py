@@ -52,6 +52,7 @@ def assert_finite(value) -> None:
         assert math.isfinite(value)
 
 
+@pytest.mark.slow
 def test_a_quick_bench_of_the_default_pair_writes_what_the_contract_says(tmp_path):
     path = tmp_path / "bench.json"
     lanes = ["fixed:k=2", "adaedl"]

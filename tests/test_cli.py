@@ -107,6 +107,7 @@ def test_pairs_lists_every_preset_and_what_is_cached(raced, tmp_path):
     assert rows["smollm2-135m"]["cached"] is True  # the race has fetched it
 
 
+@pytest.mark.slow
 def test_check_measures_every_property(tmp_path):
     path = tmp_path / "check.json"
     arguments = ["--prompts-count", "1", "--max-new-tokens", "8", "--draws", "1000", "--json", str(path)]
@@ -229,6 +230,7 @@ def test_asking_whether_a_file_can_be_written_leaves_none_behind(tmp_path, capsy
     assert path.read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_race_with_what_has_run_and_no_traceback(tmp_path):
     prompt = "Write a short story about a fox who learns to swim."  # whose text goes on for 2000 tokens
     lanes = ",".join(6 * ["autoregressive"])  # a race that takes long, even if its text should end early

@@ -125,6 +125,7 @@ def test_a_variable_that_will_not_do_is_named_with_what_would(variables, sentenc
     assert sentence in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_a_host_s_limit_holds_for_visitors(environment):
     environment(ADAEDL_MAX_TOKENS="32")
     with pytest.raises(UserError, match="You requested 40 new tokens; this page allows at most 32"):

@@ -340,6 +340,7 @@ def test_a_program_refuses_a_bad_setting_in_one_line(command):
     assert done.stderr == "error: ADAEDL_THREADS is 'many'; it must be a whole number from 1 to 256.\n"
 
 
+@pytest.mark.slow
 def test_a_race_of_the_command_line_runs_on_the_threads_of_the_setting(tmp_path):
     path = tmp_path / "trace.json"
     command = ["-m", "adaedl", "race", "Hello", "--lanes", "autoregressive", "--max-new-tokens", "2"]
