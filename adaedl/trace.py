@@ -21,9 +21,11 @@ SCHEMA = "adaedl-trace/1"
 MAX_TRACE_BYTES = 32 * 2**20
 ROUNDING_S = 1e-6  # rounding error of the clocks in a file, in seconds
 
-TOP_LISTS = ("all", "judged", "none")  # from most complete to smallest
 
 StopReason = Literal["threshold", "max_draft", "eos", "length"]
+EmittedKind = Literal["correction", "bonus", "plain"]
+TopLists = Literal["all", "judged", "none"]
+TOP_LISTS: tuple[TopLists, ...] = ("all", "judged", "none")  # from most complete to smallest
 # Why a lane's times are not reliable; `adaedl.timing` explains each.
 TimingNote = Literal["one_token", "irregular", "beyond_block_efficiency", "baseline"]
 TopToken = tuple[int, str, float]  # id, text, probability
@@ -74,6 +76,13 @@ class DraftedToken:
     top_p: list[TopToken] = field(default_factory=list)
 
 
+def emitted_kind(drafted: int, accepted: int) -> EmittedKind:
+    """Return the kind of the token that the target adds to a round with so many drafts and acceptances."""
+    if drafted == 0:
+        return "plain"
+    return "bonus" if accepted == drafted else "correction"
+
+
 @dataclass
 class Emitted:
     """The token that the target itself adds at the end of a round.
@@ -87,7 +96,7 @@ class Emitted:
 
     id: Count
     text: str
-    kind: Literal["correction", "bonus", "plain"]
+    kind: EmittedKind
     p: Probability | None = None
     top_p: list[TopToken] = field(default_factory=list)
     u: Share | None = None
@@ -125,12 +134,13 @@ class Round:
     @property
     def shown_ids(self) -> set[int]:
         """All tokens that the round names: drafted, emitted, chosen by the target or in a top list."""
-        ids = {token.id for token in self.drafted} | {token.target_id for token in self.drafted}
+        ids = {token.id for token in self.drafted}
+        ids |= {token.target_id for token in self.drafted if token.target_id is not None}
         lists = [top for token in self.drafted for top in (token.top_q, token.top_p)]
         if self.emitted:
             ids.add(self.emitted.id)
             lists += [self.emitted.top_p, self.emitted.top_residual]
-        return (ids | {token for top in lists for token, *_ in top}) - {None}
+        return ids | {token for top in lists for token, *_ in top}
 
     @property
     def end_s(self) -> float:
@@ -264,7 +274,7 @@ class Trace:
     lanes: list[Lane]
     noise_version: Count = 1  # see request.NOISE_VERSION; 1 where an older trace does not say
     schema: str = SCHEMA
-    top_lists: Literal["all", "judged", "none"] = "all"
+    top_lists: TopLists = "all"
     token_bytes: TokenBytes = field(default_factory=dict)
     threads: Annotated[int, Field(ge=1)] | None = None
 
@@ -290,7 +300,7 @@ class Trace:
                 break
         return trace, content
 
-    def _with_top_lists(self, which: str) -> "Trace":
+    def _with_top_lists(self, which: TopLists) -> "Trace":
         lanes = [
             replace(lane, rounds=[_with_top_lists(played, which) for played in lane.rounds])
             for lane in self.lanes
@@ -338,7 +348,7 @@ def _as_json(form: TypeAdapter, value) -> bytes:
         return json.dumps(asdict(value), separators=(",", ":")).encode()
 
 
-def _with_top_lists(played: Round, which: str) -> Round:
+def _with_top_lists(played: Round, which: TopLists) -> Round:
     """Return a copy of a round that keeps the top lists of its judged tokens alone, or no top lists."""
     kept = played.accepted + 1 if which == "judged" else 0
     bare = [replace(token, top_q=[], top_p=[]) for token in played.drafted[kept:]]
@@ -360,7 +370,7 @@ def _contradiction(played: Round, clock_s: float) -> Sentence | None:
         return Sentence("{} tokens are accepted, but only {} were drafted", accepted, drafted)
     if [token.accepted for token in played.drafted] != [index < accepted for index in range(drafted)]:
         return Sentence("the tokens marked as accepted do not match the number accepted")
-    kind = "plain" if not drafted else "bonus" if accepted == drafted else "correction"
+    kind = emitted_kind(drafted, accepted)
     if emitted.kind != kind if emitted else not accepted:
         return Sentence("its emitted token must be a {}", kind)
     if abs(played.start_s - clock_s) > ROUNDING_S + 1e-6 * clock_s:
@@ -388,7 +398,7 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
             noun,
             MAX_TRACE_BYTES // 2**20,
         )
-    text = text.removeprefix(BOM_UTF8 if isinstance(text, bytes) else "\ufeff")
+    text = text.removeprefix(BOM_UTF8) if isinstance(text, bytes) else text.removeprefix("\ufeff")
     try:
         found = form.validate_json(text)
     except ValidationError as error:
@@ -408,6 +418,6 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
 
 STRICT = ConfigDict(allow_inf_nan=False, strict=True, extra="ignore")
 for _part in (DraftedToken, Emitted, Round, LaneMetrics, TextDifference, Lane, PairInfo, SamplingInfo, Trace):
-    _part.__pydantic_config__ = STRICT
+    _part.__pydantic_config__ = STRICT  # type: ignore[union-attr]
 _TRACE = TypeAdapter(Trace)
 _ROUND = TypeAdapter(Round)

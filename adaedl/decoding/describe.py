@@ -9,7 +9,7 @@ from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling
 from adaedl.sampling import acceptance_probability, residual, warp
 from adaedl.stopping import acceptance_lower_bound
-from adaedl.trace import DraftedToken, Emitted, Round, TopToken
+from adaedl.trace import DraftedToken, Emitted, Round, TopToken, emitted_kind
 
 TOP_TOKENS = 10
 TOP_DIGITS = 6  # significant digits of their probabilities, which make up most of a trace's bytes
@@ -67,7 +67,7 @@ def _describe_draft(pair: Pair, draft: Draft, gamma: float, index: int, verdict:
 
 
 def _describe_emitted(pair: Pair, drafted: int, verdict: Verdict) -> Emitted:
-    kind = "plain" if drafted == 0 else "bonus" if verdict.accepted == drafted else "correction"
+    kind = emitted_kind(drafted, verdict.accepted)
     text = pair.token_text(verdict.emitted_id)
     return Emitted(verdict.emitted_id, text, kind, u=verdict.draws[-1] if verdict.draws else None)
 

@@ -121,9 +121,8 @@ class Recording:
         lengths = []
         for position, chain in enumerate(self.chains):
             pairs = zip(chain.ids, self.token_ids[position:], strict=False)
-            lengths.append(next((n for n, (ours, theirs) in enumerate(pairs) if ours != theirs), None))
-            if lengths[-1] is None:
-                lengths[-1] = min(len(chain.ids), len(self.token_ids) - position)
+            whole = min(len(chain.ids), len(self.token_ids) - position)
+            lengths.append(next((n for n, (ours, theirs) in enumerate(pairs) if ours != theirs), whole))
         return lengths
 
     @property
@@ -185,5 +184,5 @@ class Recording:
 
 
 for _part in (Chain, Recording, Times):
-    _part.__pydantic_config__ = STRICT
+    _part.__pydantic_config__ = STRICT  # type: ignore[union-attr]
 _RECORDING = TypeAdapter(Recording)

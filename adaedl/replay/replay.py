@@ -9,7 +9,7 @@ text was recorded, and `model_error` compares that with a real run.
 
 from dataclasses import dataclass
 
-from adaedl.draft_phase import DraftPhase, draft_until_stop
+from adaedl.draft_phase import Draft, DraftPhase, draft_until_stop
 from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
 from adaedl.metrics import percent_of_oracle as percent
@@ -24,7 +24,7 @@ from adaedl.stopping import (
     format_spec,
     make_stopper,
 )
-from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace
+from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace, emitted_kind
 
 SCORE_TIE = 1e-3  # this close to its threshold, rounding may put a score on either side
 
@@ -157,8 +157,10 @@ class RecordedDraft:
     threshold: float | None = None
 
 
-def _near_threshold(draft: RecordedDraft) -> bool:
-    return draft.score is not None and abs(draft.score - draft.threshold) < SCORE_TIE
+def _near_threshold(draft: Draft) -> bool:
+    if draft.score is None or draft.threshold is None:
+        return False
+    return abs(draft.score - draft.threshold) < SCORE_TIE
 
 
 def _draft(recording: Recording, stopper: Stopper, written: int) -> DraftPhase:
@@ -182,7 +184,7 @@ def _verify(recording: Recording, stopper: Stopper, phase: DraftPhase, written: 
     emitted = None
     if not phase.ends_text(accepted):
         token = recording.token_ids[position]
-        kind = "plain" if drafted == 0 else "bonus" if accepted == drafted else "correction"
+        kind = emitted_kind(drafted, accepted)
         emitted = Emitted(token, recording.texts[token], kind, recording.target_p[position])
     return Round(
         start_s=0.0,
@@ -201,7 +203,7 @@ def _verify(recording: Recording, stopper: Stopper, phase: DraftPhase, written: 
 
 
 def _describe(
-    recording: Recording, chain: Chain, draft: RecordedDraft, position: int, gamma: float, accepted: bool
+    recording: Recording, chain: Chain, draft: Draft, position: int, gamma: float, accepted: bool
 ) -> DraftedToken:
     index = draft.step.position - 1
     reached = index < len(chain.beta)

@@ -9,7 +9,7 @@ class RunningLine(NamedTuple):
     It is never changed: each method returns a new one, so that a copy of a stopper goes its own way.
     """
 
-    count: float = 0.0  # Σ 1
+    count: float = 0.0  # type: ignore[assignment]  # Σ 1; a tuple has a method of that name
     x: float = 0.0  # Σ x
     xx: float = 0.0  # Σ x²
     y: float = 0.0  # Σ y
