@@ -350,7 +350,7 @@ def test_a_score_temperature_is_replayed_where_it_was_recorded():
         real = real_rounds(pair, spec, temperature, max_new_tokens=20)
         assert outcome(replay(recording, spec).rounds) == outcome(real)
         assert len(replay(recording, "heuristic").rounds) > 1  # which does not look at q
-        with pytest.raises(UserError, match="judges q at the default temperature"):
+        with pytest.raises(UserError, match="scores q at the default temperature"):
             replay(recording, "adaedl")
 
 
