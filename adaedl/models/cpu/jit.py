@@ -26,6 +26,8 @@ def _keeps() -> bool:
 
 KEEP = _keeps()
 
-# Not kept one by one: they are compiled as parts of the entry points that Python calls, which are.
+# Not kept one by one: they are compiled as parts of the entry points that Python calls, which are kept.
 compiled = njit(error_model="numpy")
+# Numba compiles a function with the fastmath flags of the caller that needs it first. So that bits do not
+# depend on that, whatever such a function calls is declared in the same way.
 sums_in_any_order = njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from adaedl.models.cpu.jit import compiled
+from adaedl.models.cpu.jit import compiled, sums_in_any_order
 from adaedl.models.cpu.kernels.intrinsics import float_of_bits
 from adaedl.models.cpu.kernels.records import GELU, GELU_TANH
 from adaedl.models.cpu.kernels.tiles import LANES
 
 
-@compiled
+@sums_in_any_order
 def exp(x):
     """e^x to float32's precision, between e^-87 and e^88, in steps that a compiler can take for a vector at
     once: the power of two, and for the rest a polynomial (Cephes' expf)."""

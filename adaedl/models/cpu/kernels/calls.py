@@ -28,10 +28,8 @@ from adaedl.models.cpu.kernels.tiles import BLOCK, LANES, ROWS
 from adaedl.noise import NoisePlace
 from adaedl.sampling import DraftNumbers
 
-_read, _draw = (
-    ctypes.CFUNCTYPE(None, ctypes.c_void_p)(kernel.address)
-    for kernel in (entry_points.read, entry_points.draw)
-)
+read, draw = entry_points.compile_read(), entry_points.compile_draw()
+_read, _draw = (ctypes.CFUNCTYPE(None, ctypes.c_void_p)(kernel.address) for kernel in (read, draw))
 
 
 def multiply(

@@ -15,12 +15,13 @@ from adaedl.models.cpu.memory import aligned
 MOST_THREADS = 256
 
 
-# With the interpreter's lock let go, and kept.
+lead, follow = entry_points.compile_lead(), entry_points.compile_follow()
+# With the interpreter's lock released, and held.
 _lead_freely, _lead_quickly = (
-    prototype(None, ctypes.c_int64, ctypes.c_int64)(entry_points.lead.address)
+    prototype(None, ctypes.c_int64, ctypes.c_int64)(lead.address)
     for prototype in (ctypes.CFUNCTYPE, ctypes.PYFUNCTYPE)
 )
-_follow = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(entry_points.follow.address)
+_follow = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(follow.address)
 
 
 def threads_wanted() -> int:
