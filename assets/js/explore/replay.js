@@ -123,10 +123,7 @@ function draft(recording, rule, written, detailed) {
   const room = recording.max_new_tokens - written - 1;
   let limit = Math.min(rule.max_draft, room);
   let reason = rule.max_draft <= room ? "max_draft" : "length";
-  if ("acceptable" in rule) {
-    rule.acceptable = chain.acceptable;
-    if (rule.acceptable < limit) [limit, reason] = [rule.acceptable, "threshold"];
-  }
+  if ("acceptable" in rule) rule.acceptable = chain.acceptable;
   if (!rule.beginRound() && limit) [limit, reason] = [0, "threshold"];
   const { drafted, steps, stop, compared } = draftUpTo(chain, rule, limit, detailed);
   if (stop) reason = stop;

@@ -4,6 +4,10 @@ import { Stopper } from "../rule.js";
 export default class Oracle extends Stopper {
   acceptable = 0;
 
+  beginRound() {
+    return this.acceptable > 0;
+  }
+
   shouldStop(step) {
     return step.position >= this.acceptable;
   }
