@@ -19,7 +19,16 @@ from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.race import new_trace, race
 from adaedl.replay.replay import replay
 from adaedl.request import Sampling
-from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper, unregister_stopper
+from adaedl.stopping import (
+    LIVE_STOPPERS,
+    STOPPERS,
+    DraftStep,
+    Stopper,
+    draft_length,
+    make_stopper,
+    register_stopper,
+    unregister_stopper,
+)
 from components.pages.page import build_page
 from components.parts.folders import ASSETS
 from components.parts.lanes_editor import check_lane
@@ -153,9 +162,28 @@ def times_of(recording) -> dict:
     return json.loads(recording.to_json())["times"]
 
 
-@pytest.fixture(scope="module")
-def app(stopper):
-    """The whole page, built with the stopper registered; it has no JavaScript rule."""
+class Patient(Stopper):
+    """A stopper that is not like the document's: it compares nothing, and has a slider of its own."""
+
+    name = "patient"
+    summary = "Drafts as many tokens as its patience lasts."
+    stops_because = "its patience ends after {}"
+
+    patience: int = draft_length(3, "patience", "Tokens drafted before it ends.", slider="patience")
+
+    def should_stop(self, step: DraftStep) -> bool:
+        return step.position >= self.patience
+
+
+@pytest.fixture
+def patient():
+    yield register_stopper(Patient)
+    unregister_stopper(Patient.name)
+
+
+@pytest.fixture
+def app(stopper, patient):
+    """The whole page, built with both stoppers registered; neither has a JavaScript rule."""
     pair = tiny_pair("self")
     pair.name = DEFAULT_PAIR
     models = loaded(pair)
@@ -189,10 +217,18 @@ def test_explore_shows_its_lane_and_its_curve_by_the_servers_replay_and_says_so(
     best = page.locator(f"#explore tr[data-stopper={NAME}] td >> nth=5")
     expect(best).to_contain_text("λ")
     lines = page.locator("#explore [data-figure=lambda] svg path.line")
-    expect(lines).to_have_count(6 + 3)  # over λ five and this one, and three that are level
+    expect(lines).to_have_count(6 + 4)  # over λ five and this one; level are three and `patient`
     page.focus("#explore .strip")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#explore .strip-about")).to_contain_text("Round 1 of")
+    page.click("#explore tr[data-stopper=patient] .choose")
+    expect(page.locator("#explore label:has(input[name=patience])")).to_contain_text("patience 3")
+    set_slider(page, "patience", 2)
+    lane = replay(recording, "patient:patience=2")
+    expect(headline).to_contain_text(f"patient: {baseline.clock_s / lane.clock_s:.2f}× modelled")
+    page.focus("#explore .strip")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#explore .strip-about")).to_contain_text("stopped: its patience ends after 2")
     page.click("#explore .reset")
     expect(page.locator("#explore .rule-about")).not_to_contain_text("the server")
     page.click("[role=tab]:has-text('Race')")
