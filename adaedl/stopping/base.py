@@ -157,6 +157,8 @@ class DistributionStopper(Stopper):
 class ScoreStopper(DistributionStopper):
     """Base of stoppers that stop where a score of the draft distribution falls below `threshold`."""
 
+    threshold: float
+
     @abstractmethod
     def score_of(self, step: DraftStep) -> float:
         """Return the score of a drafted token."""

@@ -50,6 +50,7 @@ class Throughput(DistributionStopper):
     source = "ours, docs/throughput.md"
     looks_at = ("entropy", "acceptance", "times")
 
+    threshold: float
     gamma = AdaEDL.gamma
 
     def __init__(self, **settings: Any):
