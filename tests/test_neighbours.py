@@ -26,6 +26,7 @@ from adaedl.metrics import BASELINE
 from adaedl.models.transformers import TransformersRunner
 from adaedl.system.control_groups import group_with_quota
 
+pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 60  # seconds
 GROUPS = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")]
