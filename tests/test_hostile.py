@@ -98,7 +98,7 @@ def raw(client: httpx.Client, *values) -> str:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"prompt": None}, "The prompt is empty; type a question or the beginning of a text."),
+        ({"prompt": None}, "The prompt is empty; enter a question or the start of a text."),
         ({"prompt": 5}, "prompt is 5; it must be text."),
         ({"lanes": ["adaedl"]}, "lanes is ['adaedl']; it must be text, such as autoregressive,fixed:k=4."),
         ({"temperature": None}, "temperature is None; it must be between 0 and 10, such as 0.7."),
@@ -130,7 +130,7 @@ def test_a_raw_call_with_too_few_or_too_many_values_is_told_what_it_takes(client
     listed = ", ".join(NAMES)
     assert raw(client, "w1") == f"This call lacks lanes: it has 1 values and takes 9: {listed}."
     assert raw(client, *RACE.values(), 1, 2) == f"This call has 11 values; it takes 9: {listed}."
-    for body, sentence in (({}, "lacks prompt."), ({"prompt": "w1", "wrong": 1}, "brings wrong, which")):
+    for body, sentence in (({}, "lacks prompt."), ({"prompt": "w1", "wrong": 1}, "does not take wrong.")):
         answer = client.post("/gradio_api/call/v2/race", json=body)
         assert (answer.status_code, sentence in answer.json()["detail"]) == (422, True)
     assert client.post("/gradio_api/call/walk", json={"data": []}).status_code == 404

@@ -248,7 +248,7 @@ REFUSED = {
         lambda: tiny_llama(hidden_act="relu")
     ),
     "its activation is gelu_fast;": lambda: tiny_family("gemma3_text", hidden_activation="gelu_fast"),
-    "its attention looks ahead (use_bidirectional_attention)": (
+    "its attention is bidirectional (use_bidirectional_attention)": (
         lambda: tiny_family("gemma3_text", use_bidirectional_attention=True)
     ),
     "its configuration caps attention scores, which transformers does not do for it": (

@@ -416,7 +416,7 @@ def test_a_trace_with_a_bad_number_or_schema_is_refused(reading, tmp_path):
 def test_bad_input_is_said_in_one_sentence_and_the_next_race_runs(page):
     prompt = page.input_value("#prompt textarea")
     start(page, SHORT, prompt="")
-    says(page, "The prompt is empty; type a question or the beginning of a text.")
+    says(page, "The prompt is empty; enter a question or the start of a text.")
     start(page, SHORT, prompt="a" * 30_000)
     says(page, "The prompt has 30,000 characters; at most 20,000 are read.")
     start(page, 0, prompt=prompt)

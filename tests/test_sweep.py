@@ -182,7 +182,7 @@ def test_a_table_of_other_random_numbers_is_read_and_not_gone_on_with(pair, tmp_
 
 def test_a_row_that_does_not_say_what_was_run_is_refused(swept):
     csv = sweep.to_frame(swept).assign(prompt_digest="").to_csv(index=False)
-    with pytest.raises(UserError, match="a row without prompt_digest"):
+    with pytest.raises(UserError, match="a row lacks prompt_digest"):
         sweep.rows_from_csv(csv.encode(), "sweep.csv")
 
 
@@ -325,7 +325,7 @@ def test_built_in_prompts_take_the_kinds_in_turn():
         (lambda: small_grid(lanes=()), "no lanes"),
         (lambda: small_grid(lanes=("oracle",)), "only be replayed"),
         (lambda: small_grid(lanes=tuple(f"fixed:k={k}" for k in range(1, 14))), "14 lanes .* at most 12"),
-        (lambda: small_grid(temperatures=(0.0, 0.0)), "temperatures has 0.0 twice"),
+        (lambda: small_grid(temperatures=(0.0, 0.0)), "temperatures lists 0.0 twice"),
         (lambda: small_grid(temperatures=(-1.0,)), "temperature is -1.0"),
         (
             lambda: small_grid(temperatures=tuple(n / 10 for n in range(51))),
