@@ -151,6 +151,8 @@ def test_a_lane_that_cannot_be_replayed_does_not_keep_the_others(stopper):
     recording = shown_recording()
     good = {"spec": NAME, "times": times_of(recording), "detailed": False}
     bad = [{**good, "spec": "warp"}, {**good, "times": {"verify_s": []}}, {}, {**good, "times": None}, 5]
+    bad += [{**good, "times": {**good["times"], "verify_s": [s] * 17}} for s in (0, float("inf"))]
+    bad += [{**good, "spec": "adaedl"}]  # which runs in the browser
     first, *others = replay_lanes({"recording": FILES[1], "lanes": [good, *bad]})["lanes"]
     assert first["clock_s"] > 0
     assert "rounds" not in first

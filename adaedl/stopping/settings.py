@@ -21,7 +21,7 @@ class Setting:
         default: the value where none is given. Only a setting whose default is None accepts None.
         kind: bool for a switch, int for a whole number, float for any number.
         low, high: the ends of a number's range, both allowed.
-        words, symbol: its label, such as “initial threshold” and “λ”; the symbol may be empty.
+        words, symbol: its label, such as “threshold” and “λ”; the symbol may be empty.
         about: one sentence that says what it does.
         slider: the slider of Explore that moves it; None where it keeps its default there. Stoppers with a
             setting on the slider "lambda" have a curve over λ, those with one on "k" a curve over k.
@@ -55,24 +55,11 @@ class Setting:
                 raise UserError("{}: {} is {!r}; it must be true or false.", stopper, name, value)
             return value
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        told = (stopper, name, value, self.low, self.high)
         if not is_number or not self.low <= value <= self.high:
-            raise UserError(
-                "{}: {} is {!r}; it must be a number from {} to {}.",
-                stopper,
-                name,
-                value,
-                self.low,
-                self.high,
-            )
+            raise UserError("{}: {} is {!r}; it must be a number from {} to {}.", *told)
         if self.kind(value) != value:
-            raise UserError(
-                "{}: {} is {!r}; it must be a whole number from {} to {}.",
-                stopper,
-                name,
-                value,
-                self.low,
-                self.high,
-            )
+            raise UserError("{}: {} is {!r}; it must be a whole number from {} to {}.", *told)
         return self.kind(value)
 
 

@@ -3,22 +3,25 @@
 import json
 from collections.abc import Callable
 from functools import lru_cache
+from math import inf
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from adaedl.errors import UserError
 from adaedl.replay.recording import Recording
 from adaedl.replay.replay import replay
 from adaedl.replay.times import Times
+from adaedl.stopping import make_stopper
 from adaedl.trace import Lane
 from components.parts.folders import ASSETS
+from components.parts.stoppers import rule_file
 from components.parts.texts import in_all_languages
 from components.serving.models_state import ModelsState
 
 SHIPPED = ASSETS / "examples" / "recordings"
 MOST_LANES = 64  # in one request, as assets/js/explore/server_lanes.js sends them
-WAIT_S = 60
+WAIT_S = 60  # for the device's thread
 
 _TIMES = TypeAdapter(Times)
 
@@ -32,7 +35,11 @@ def lane_replayer(models: ModelsState) -> Callable[[dict[str, Any]], dict[str, A
     """
 
     def on_device(asked: dict[str, Any]) -> dict[str, Any]:
-        return models.on_device(replay_lanes, asked).result(WAIT_S)
+        replayed = models.on_device(replay_lanes, asked)
+        try:
+            return replayed.result(WAIT_S)
+        finally:
+            replayed.cancel()  # where it has not begun, nobody waits for it any more
 
     on_device.__name__ = replay_lanes.__name__  # by which the browser calls it
     return on_device
@@ -91,11 +98,14 @@ def describe_lane(lane: Lane, detailed: bool) -> dict[str, Any]:
 
 def _lane(recording: Recording, asked: dict[str, Any]) -> dict[str, Any]:
     try:
+        stopper = make_stopper(str(asked["spec"]))
         times = _TIMES.validate_json(json.dumps(asked["times"]))
-        if len(times.verify_s) != recording.depth + 1:
-            raise TypeError
-        return describe_lane(replay(recording, str(asked["spec"]), times), bool(asked["detailed"]))
-    except (UserError, ValidationError, KeyError, TypeError) as error:
+        whole = len(times.verify_s) == recording.depth + 1 and all(0 < s < inf for s in times.verify_s)
+        # What runs in the browser is not asked for, and so takes none of the server's time.
+        if not whole or rule_file(stopper.name).is_file():
+            raise ValueError
+        return describe_lane(replay(recording, stopper, times), bool(asked["detailed"]))
+    except (ValueError, KeyError, TypeError) as error:  # UserError and ValidationError too
         return _refusal(error)
 
 
