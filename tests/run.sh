@@ -44,7 +44,10 @@ node --eval 'process.exit(parseInt(process.versions.node) < 22 ? 1 : 0)' 2>/dev/
   echo "The page's JavaScript is checked with Node.js 22 or later: install it with npm, and run this again." >&2
   exit 1
 }
-[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error
+[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error || {
+  echo "The tools that check the JavaScript could not be installed: see what npm says above, then run npm ci." >&2
+  exit 1
+}
 npm run --silent check
 
 # Three processes share the tests, by file or class, and the cores. Tests of the page spend much time waiting.

@@ -10,8 +10,6 @@ import { svg } from "./svg.js";
 import { columnsOf, draftsNothing, textStart } from "./trace.js";
 import { compares } from "./words.js";
 
-export { svg };
-
 export const CHART = { top: 69, bottom: 121 };
 export const HEIGHT = 127;
 export const BARE_HEIGHT = 53; // of a lane that drafts nothing, so has nothing to chart

@@ -1,9 +1,8 @@
 // @ts-check
 // How each stopper is drawn in every picture of Explore: a colour and a dash, since colour alone is not enough.
 
-import { make } from "../make.js";
+import { fillKey, keysLine, lineKey } from "../keys.js";
 import { stoppers } from "../stoppers.js";
-import { svg } from "../tape.js";
 import { t } from "../text.js";
 
 // In the registry's order; the first ones are the easiest to tell apart.
@@ -36,30 +35,10 @@ export const LINE = { colour: "var(--tape-soft)", dash: "2 3" };
 export const PRESENT = { colour: "var(--tape-threshold)", dash: "none" };
 
 /** A stopper's name as it is typed, with its line beside it. */
-export function key(name, words = name) {
-  const { colour, dash } = STYLES[name];
-  const sign = svg("svg", { width: 34, height: 10, "aria-hidden": "true" });
-  sign.append(
-    svg("line", {
-      x1: 1,
-      x2: 33,
-      y1: 5,
-      y2: 5,
-      "stroke-width": 3,
-      "stroke-dasharray": dash,
-      style: `stroke: ${colour}`,
-    }),
-  );
-  return make("span", { className: "key" }, sign, words);
-}
+export const key = (name) => lineKey(STYLES[name].colour, STYLES[name].dash, name);
 
 /** The keys of several stoppers. */
-export const keys = (names, ...more) =>
-  make("p", { className: "keys" }, ...names.map((name) => key(name)), ...more);
+export const keys = (names, ...more) => keysLine(...names.map(key), ...more);
 
 /** The key of what a filled or hatched bar stands for. */
-export function barKey(colour, words, hatched = false) {
-  const sign = make("i", { className: hatched ? "hatched" : "" });
-  sign.style.setProperty("--colour", colour);
-  return make("span", { className: "key" }, sign, t(words));
-}
+export const barKey = (colour, words, hatched = false) => fillKey(colour, hatched ? "hatched" : "", t(words));
