@@ -5,7 +5,7 @@ Decoding and replay share it, so that a replayed round ends where a real one doe
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from adaedl.stopping import DraftStep, Stopper
 from adaedl.trace import StopReason
@@ -20,8 +20,11 @@ class Draft(Protocol):
     threshold: float | None
 
 
+D = TypeVar("D", bound=Draft)
+
+
 @dataclass
-class DraftPhase:
+class DraftPhase(Generic[D]):
     """What the draft phase of a round came to.
 
     Attributes:
@@ -30,9 +33,9 @@ class DraftPhase:
         dropped_draft: the token in hand at the stop, where the stopper does not keep it.
     """
 
-    drafts: list[Draft]
+    drafts: list[D]
     stop_reason: StopReason
-    dropped_draft: Draft | None = None
+    dropped_draft: D | None = None
 
     @property
     def dropped(self) -> int:
@@ -50,8 +53,8 @@ class DraftPhase:
 
 
 def draft_until_stop(
-    stopper: Stopper, room: int, eos_ids: Container[int], next_draft: Callable[[list], Draft]
-) -> DraftPhase:
+    stopper: Stopper, room: int, eos_ids: Container[int], next_draft: Callable[[list[D]], D]
+) -> DraftPhase[D]:
     """Draft tokens until the stopper, its limit, the end of the text or the room says stop.
 
     Args:
@@ -60,7 +63,7 @@ def draft_until_stop(
         next_draft: makes one more draft, given those in hand.
     """
     limit = min(stopper.max_draft, room)
-    drafts: list[Draft] = []
+    drafts: list[D] = []
     if not stopper.begin_round() and limit:
         return DraftPhase(drafts, "threshold")
     while len(drafts) < limit:

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import cast
 
 from adaedl import __version__
 from adaedl.decoding import decode, read_prompt
@@ -19,7 +20,7 @@ from adaedl.pairs.pair import Pair
 from adaedl.request import NOISE_VERSION, RaceRequest, Sampling, fresh_stopper
 from adaedl.system.machine import out_of_memory_as
 from adaedl.system.threads import threads_in_use
-from adaedl.trace import Lane, PairInfo, Round, Trace
+from adaedl.trace import Lane, PairInfo, Round, Trace, Verification
 
 
 def new_trace(
@@ -65,7 +66,7 @@ def empty_trace(pair: Pair, request: RaceRequest) -> Trace:
         max_new_tokens=request.max_new_tokens,
         seed=request.seed,
         sampling=request.sampling,
-        verification=request.verification,
+        verification=cast(Verification, request.verification),
         noise_version=NOISE_VERSION,
         lanes=[
             Lane(stopper.name, stopper.settings, spec.strip())

@@ -23,6 +23,7 @@ ROUNDING_S = 1e-6  # rounding error of the clocks in a file, in seconds
 
 
 StopReason = Literal["threshold", "max_draft", "eos", "length"]
+Verification = Literal["speculative", "shared_noise"]
 EmittedKind = Literal["correction", "bonus", "plain"]
 TopLists = Literal["all", "judged", "none"]
 TOP_LISTS: tuple[TopLists, ...] = ("all", "judged", "none")  # from most complete to smallest
@@ -270,7 +271,7 @@ class Trace:
     max_new_tokens: Count
     seed: int
     sampling: SamplingInfo
-    verification: Literal["speculative", "shared_noise"]
+    verification: Verification
     lanes: list[Lane]
     noise_version: Count = 1  # see request.NOISE_VERSION; 1 where an older trace does not say
     schema: str = SCHEMA

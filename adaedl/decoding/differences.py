@@ -36,8 +36,9 @@ def explain_differences(pair: Pair, trace: Trace) -> None:
         if position is not None:
             different.setdefault(position, []).append(lane)
             ours, theirs = lane.token_ids[position], baseline.token_ids[position]
-            texts = (pair.token_text(token) for token in (ours, theirs))
-            lane.text_difference = TextDifference(position, ours, theirs, *texts)
+            lane.text_difference = TextDifference(
+                position, ours, theirs, pair.token_text(ours), pair.token_text(theirs)
+            )
     if not different:
         return
     try:

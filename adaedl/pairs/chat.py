@@ -28,8 +28,10 @@ MOST_CHARACTERS = 20_000  # around a prompt
 PROMPTS_KEPT = 256  # rendered, of a template that runs in a process of its own
 
 # What Python and the libraries need of the environment: no token, and nothing else of the host's.
-ENVIRONMENT = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "OMP_NUM_THREADS")
-ENVIRONMENT += ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", PREPARED)
+ENVIRONMENT = (
+    *("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "OMP_NUM_THREADS"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", PREPARED),
+)
 # Events that Python announces (docs.python.org/3/library/audit_events.html) and a template has no use for.
 FORBIDDEN = ("socket.", "subprocess.", "os.", "shutil.", "ctypes.", "pty.", "urllib.")
 READS_FOLDERS = ("os.listdir", "os.scandir")  # as an import does

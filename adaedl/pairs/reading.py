@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adaedl.errors import Sentence, UserError, first_line, is_failure
 from adaedl.models.checkpoints import BUFFERS, quiet_transformers
@@ -59,7 +59,7 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     name = name or str(folder)
-    placed = {"device_map": None if device.type == "cpu" else {"": device}}
+    placed: dict[str, Any] = {"device_map": None if device.type == "cpu" else {"": device}}
     if spread:
         placed = {"device_map": "auto", "max_memory": _for_accelerate(name, spread)}
     with quiet_transformers(), reading_failures_refused(name, "causal language model"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import cycle, zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -59,6 +59,7 @@ def record(
             if isinstance(told, Recording):
                 return told
             progress(told)
+    raise AssertionError("the recording comes last")
 
 
 def record_scored(
@@ -67,12 +68,12 @@ def record_scored(
     """Return one recording for each score temperature, all of the same drafts and the same clocks. Arguments
     and errors as in `record`."""
     *_, recordings = _in_parts(pair, prompt, sampling, score_temperatures, **settings)
-    return recordings
+    return cast(list[Recording], recordings)
 
 
 def record_in_parts(
     pair: Pair, prompt: str, sampling: Sampling, *, score_temperature: float | None = None, **settings
-) -> Iterator[float | Recording]:
+) -> Generator[float | Recording, None, None]:
     """Record in steps: yield the share done, from 0 to 1, after each step, and the recording at the end.
     Close the generator to stop. Pauses between two steps are on no clock. Arguments and errors as in
     `record`."""
@@ -91,7 +92,7 @@ def _in_parts(
     seed: int = 0,
     depth: int = DEFAULT_MAX_DRAFT,
     enough: Callable[[], bool] = lambda: False,
-) -> Iterator[float | list[Recording]]:
+) -> Generator[float | list[Recording], None, None]:
     """Like `record_in_parts`, with one recording for each score temperature.
 
     Raises:
@@ -124,16 +125,19 @@ def _record(
     depth: int,
     score_temperatures: Sequence[float | None],
     enough: Callable[[], bool],
-) -> Iterator[float | list[Recording]]:
+) -> Generator[float | list[Recording], None, None]:
     check_record(max_new_tokens, depth)
     # AdaEDL validates them and converts them to floats.
     score_temperatures = [AdaEDL(score_temperature=value).score_temperature for value in score_temperatures]
-    options = {"max_new_tokens": max_new_tokens, "seed": seed}
-    trace = new_trace(pair, prompt, ["autoregressive"], sampling, **options)  # checks every value
+    trace = new_trace(  # checks every value
+        pair, prompt, ["autoregressive"], sampling, max_new_tokens=max_new_tokens, seed=seed
+    )
     context = read_prompt(pair, pair.encode(prompt), max_new_tokens)
     noise = None if sampling.greedy else SharedNoise(seed, pair.target.vocab_size, pair.device)
 
-    rounds = yield from _play_rounds(pair, context, sampling, depth, enough, **options)
+    rounds = yield from _play_rounds(
+        pair, context, sampling, depth, enough, max_new_tokens=max_new_tokens, seed=seed
+    )
     text = _read_text(pair, context, rounds.token_ids)
     yield 0.75
 
@@ -186,7 +190,7 @@ def _play_rounds(
 ) -> Generator[float, None, _RealRounds]:
     """Let the target write the text alone, and beside it, so that drift affects both alike, play rounds of
     every draft length. Yields the share of the recording that is done."""
-    options = {"max_new_tokens": max_new_tokens, "seed": seed, "record": False}
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "seed": seed, "record": False}
     lanes = [
         decode(pair, None, stopper, sampling, context=context.copy(), **options)
         for stopper in (Probe(0), Probe(depth))
