@@ -228,7 +228,7 @@ def test_rows_come_back_from_their_csv_and_parquet_as_they_were(swept):
         (lambda frame: pd.concat([frame] * 3001), "36,012 rows"),
         (lambda frame: frame.drop(columns="kind"), "its header row is wrong"),
         (lambda frame: frame.assign(seed=2**70), "it contains an invalid number"),
-        (lambda frame: frame.assign(verification=None), "a row lacks verification"),
+        (lambda frame: frame.assign(verification=None), "a row without verification"),
         (lambda frame: frame.assign(temperature=None), "a row lacks temperature"),
         (lambda frame: frame.assign(speedup=1e308), "an impossible value for speedup"),
     ],
