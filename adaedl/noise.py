@@ -1,11 +1,11 @@
 """Shared noise: Gumbel noise as a pure function of (seed, position, token id).
 
-Any part of it can be drawn anywhere, by any lane, on any device, without drawing the rest first: there is no
-table of positions × vocabulary and no generator to advance. The random bits come from Philox4x32-10 (Salmon
-et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), 64 of them for each token. What turns them
-into noise uses only operations whose float32 result IEEE 754 fixes to the bit (sums, products, conversions),
-so the noise is the same on every device. This file defines it in torch; `models/cpu/kernels.py` and
-`models/cuda/draft_kernel.py` compute the same bits faster, and `models/shared_noise.py` picks the fastest.
+Any lane can draw any part of it on any device without drawing the rest first: there is no table of positions
+× vocabulary and no generator to advance. The random bits come from Philox4x32-10 (Salmon et al., "Parallel
+random numbers: as easy as 1, 2, 3", SC 2011), 64 bits per token. They are turned into noise only by
+operations whose float32 result IEEE 754 defines to the bit (sums, products, conversions), so the noise is the
+same on every device. This file defines it in torch. `models/cpu/kernels/gumbel_noise.py` and
+`models/cuda/triton_draft.py` compute the same bits faster, and `models/shared_noise.py` picks the fastest.
 """
 
 from collections.abc import Callable
@@ -38,8 +38,8 @@ class NoisePlace(NamedTuple):
 
 
 def philox(counters: tuple[Tensor | int, Tensor | int], seed: int) -> tuple[Tensor, ...]:
-    """Philox4x32-10 of the counters (c0, c1, 0, 0) under a 64-bit key: four tensors of 32-bit words, held in
-    int64."""
+    """Return Philox4x32-10 of the counters (c0, c1, 0, 0) under a 64-bit key: four tensors of 32-bit words,
+    stored in int64."""
     c0, c1, c2, c3 = *counters, 0, 0
     keys = [seed & LOW_32_BITS, seed >> 32]
     for _ in range(PHILOX_ROUNDS):
@@ -55,9 +55,9 @@ def philox(counters: tuple[Tensor | int, Tensor | int], seed: int) -> tuple[Tens
 
 
 def gumbel(high: Tensor, low: Tensor) -> Tensor:
-    """−log(−log u) in float32, for u made of 64 random bits in two words of 32.
+    """Return −log(−log u) in float32, for u made of 64 random bits in two 32-bit words.
 
-    u is never 0 or 1: it is at least 2⁻⁶⁴, and so is 1 − u, which bounds the noise by −3.8 and 44.4.
+    u is never 0 or 1: u and 1 − u are at least 2⁻⁶⁴, so the noise lies between −3.8 and 44.4.
     """
     from_one = _fraction(high, low)
     x, exponent = _split(_fraction(high ^ LOW_32_BITS, low ^ LOW_32_BITS))
@@ -91,7 +91,7 @@ def _log(x: Tensor, exponent: Tensor) -> Tensor:
 
 
 def noise_rows(device: torch.device | str, seed: int, first: int, count: int, vocab_size: int) -> Tensor:
-    """Noise [count, V] of whole rows; each Philox block serves two tokens."""
+    """Return the noise [count, V] of whole rows; each Philox block serves two tokens."""
     pairs = torch.arange((vocab_size + 1) // 2, device=device)
     positions = torch.arange(first, first + count, device=device)[:, None]
     even_high, even_low, odd_high, odd_low = philox((pairs, positions), seed)
@@ -100,13 +100,13 @@ def noise_rows(device: torch.device | str, seed: int, first: int, count: int, vo
 
 
 def noise_of(seed: int, position: int, token_ids: Tensor) -> Tensor:
-    """Noise of token ids, of their shape."""
+    """Return the noise of token ids at a position, in their shape."""
     even_high, even_low, odd_high, odd_low = philox((token_ids >> 1, position), seed)
     odd = (token_ids & 1).bool()
     return gumbel(torch.where(odd, odd_high, even_high), torch.where(odd, odd_low, even_low))
 
 
 def agrees(rows: Callable[[int, int, int, int], Tensor], device: torch.device | str = "cpu") -> bool:
-    """Whether a kernel draws the noise that `noise_rows` defines, to the bit."""
+    """Return whether a kernel draws the same noise as `noise_rows`, to the bit."""
     probe = (2**62 + 12345, 7, 3, 5001)
     return torch.equal(rows(*probe), noise_rows(device, *probe))

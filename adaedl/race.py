@@ -1,4 +1,4 @@
-"""Race several stoppers on one prompt and one device, each on a clock of its own.
+"""Race several stoppers on one prompt and one device, each lane on its own clock.
 
 The lane whose clock is furthest behind runs its next round, and its clock advances by that round's time
 alone, so the lanes' relative positions are right at every moment. The prompt is prefilled once, and every

@@ -41,7 +41,7 @@ class Context:
         return self.session.vocab if self.session else None
 
     def copy(self) -> "Context":
-        """Return a context in the same state, with caches of its own."""
+        """Return an independent context in the same state."""
         session = self.session.copy() if self.session else None
         return replace(self, target_cache=self.target_cache.copy(), session=session)
 

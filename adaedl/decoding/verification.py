@@ -39,7 +39,7 @@ class Draft:
         logits: [Vq] the drafter's, before warping.
         q: [Vq]; None where nothing on the clock needs all of it.
         q_token: q's probability of the token.
-        step: what the stopper is told.
+        step: what the stopper sees.
         score, threshold: what the stopper compared.
     """
 

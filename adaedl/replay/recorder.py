@@ -55,10 +55,10 @@ def record(
         UserError: a value is invalid, or the prompt does not fit.
     """
     with closing(record_in_parts(pair, prompt, sampling, **settings)) as parts:
-        for told in parts:
-            if isinstance(told, Recording):
-                return told
-            progress(told)
+        for part in parts:
+            if isinstance(part, Recording):
+                return part
+            progress(part)
     raise AssertionError("the recording comes last")
 
 
@@ -78,8 +78,8 @@ def record_in_parts(
     Close the generator to stop. Pauses between two steps are on no clock. Arguments and errors as in
     `record`."""
     with closing(_in_parts(pair, prompt, sampling, [score_temperature], **settings)) as parts:
-        for told in parts:
-            yield told[0] if isinstance(told, list) else told
+        for part in parts:
+            yield part[0] if isinstance(part, list) else part
 
 
 def _in_parts(
@@ -98,21 +98,21 @@ def _in_parts(
     Raises:
         UserError: a value is invalid, the prompt does not fit, or the device's memory is full.
     """
-    seconds, told = 0.0, None
+    seconds, part = 0.0, None
     parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperatures, enough)
     too_large = Sentence(
         "{} has too little free memory for this recording; shorten the prompt or request fewer new tokens.",
         pair.device,
     )
     with closing(parts), out_of_memory_as(too_large):
-        while not isinstance(told, list):
+        while not isinstance(part, list):
             began = time.perf_counter()
-            told = next(parts)
+            part = next(parts)
             seconds += time.perf_counter() - began
-            if isinstance(told, list):
-                for recording in told:
+            if isinstance(part, list):
+                for recording in part:
                     recording.recording_s = seconds
-            yield told
+            yield part
 
 
 @torch.inference_mode()
@@ -188,8 +188,8 @@ def _play_rounds(
     max_new_tokens: int,
     seed: int,
 ) -> Generator[float, None, _RealRounds]:
-    """Let the target write the text alone, and beside it, so that drift affects both alike, play rounds of
-    every draft length. Yields the share of the recording that is done."""
+    """Let the target write the text alone, and interleave rounds of every draft length, so that drift affects
+    both. Yield the share of the recording that is done."""
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "seed": seed, "record": False}
     lanes = [
         decode(pair, None, stopper, sampling, context=context.copy(), **options)
@@ -288,7 +288,7 @@ def _assemble(
 
 
 def _rounds_alike(recording: Recording, probed: list[Round], depth: int) -> int:
-    """How many real rounds, from the first, a replay gives alike."""
+    """Return how many of the probed rounds, from the first, a replay reproduces."""
     again = replay(recording, Probe(depth)).rounds
     pairs = enumerate(zip(probed, again, strict=False))
     different = (number for number, rounds in pairs if len({_outcome(played) for played in rounds}) == 2)

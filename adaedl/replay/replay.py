@@ -100,7 +100,7 @@ def check_replay(stopper: Stopper, depth: int, score_temperature: float | None) 
             depth,
         )
     if stopper.judges_q and stopper.score_temperature != score_temperature:
-        wanted, held = (
+        wanted, recorded = (
             "the default temperature" if value is None else f"temperature {value:g}"
             for value in (stopper.score_temperature, score_temperature)
         )
@@ -109,7 +109,7 @@ def check_replay(stopper: Stopper, depth: int, score_temperature: float | None) 
             "both.",
             format_spec(stopper),
             wanted,
-            held,
+            recorded,
         )
 
 

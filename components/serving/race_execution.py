@@ -103,7 +103,7 @@ def race_parts(pair: Pair, request: RaceRequest) -> Iterator[Trace | tuple[list,
 
     trace = begin(pair, request)
     yield trace
-    told = [0] * len(trace.lanes)
+    sent = [0] * len(trace.lanes)
     running = race(pair, trace)
     going = True
     try:
@@ -111,9 +111,9 @@ def race_parts(pair: Pair, request: RaceRequest) -> Iterator[Trace | tuple[list,
             going = play_rounds(running, trace, lambda: False)
             lanes = [
                 (lane.rounds[count:], lane.pieces, lane.metrics, lane.text_difference)
-                for lane, count in zip(trace.lanes, told, strict=True)
+                for lane, count in zip(trace.lanes, sent, strict=True)
             ]
             yield lanes, trace.token_bytes
-            told = [len(lane.rounds) for lane in trace.lanes]
+            sent = [len(lane.rounds) for lane in trace.lanes]
     finally:
         running.close()

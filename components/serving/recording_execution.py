@@ -36,12 +36,12 @@ def recorded_parts(
         )
     began, first = time.monotonic(), True
     with closing(parts):
-        for told in parts:
+        for part in parts:
             if first and on_zero_gpu():  # waiting for a GPU does not count
                 began = max(began, time.monotonic() - START_S)
             first = False
-            yield told
-            if time.monotonic() > began + seconds and not isinstance(told, Recording):
+            yield part
+            if time.monotonic() > began + seconds and not isinstance(part, Recording):
                 raise UserError(
                     "A recording may take at most {} s on this host; request fewer new tokens.", seconds
                 )
@@ -81,9 +81,9 @@ def parts_of(
     )
     due = time.monotonic() + UPDATE_S
     with closing(recording):
-        for told in recording:
-            if isinstance(told, Recording) or time.monotonic() >= due:
-                yield told
+        for part in recording:
+            if isinstance(part, Recording) or time.monotonic() >= due:
+                yield part
                 due = time.monotonic() + UPDATE_S
 
 
