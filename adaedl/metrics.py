@@ -43,7 +43,7 @@ class LaneTotals:
     proportional to its own tokens, so a race does not go over the whole lane after each round.
 
     Attributes:
-        steps: draft steps, those of tokens dropped before verification included.
+        steps: draft steps, including those of tokens dropped before verification.
         useful_s: the part of `draft_s` that was spent on tokens that were accepted.
         reached: drafted tokens that the target reached and whose β is known; `beta` is the sum over them.
     """

@@ -78,7 +78,7 @@ class DraftedToken:
 
 
 def emitted_kind(drafted: int, accepted: int) -> EmittedKind:
-    """Return the kind of the token that the target adds to a round with so many drafts and acceptances."""
+    """Return the kind of the token that the target adds to a round with this many drafts and acceptances."""
     if drafted == 0:
         return "plain"
     return "bonus" if accepted == drafted else "correction"

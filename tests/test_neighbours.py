@@ -17,7 +17,7 @@ from toys import tiny_pair
 
 from adaedl.cli.main import main
 from adaedl.errors import UserError
-from adaedl.measure import neighbours
+from adaedl.measure import neighbour_systems, neighbours
 from adaedl.measure.neighbour_engine import busy_processes, second_engine
 from adaedl.measure.neighbour_systems import measure
 from adaedl.measure.neighbours import CONDITIONS, IDLE, ONE_THREAD, QUOTA, TWO_ENGINES, Measured, result_row
@@ -90,7 +90,11 @@ def result(pair_name, tmp_path_factory) -> dict:
 
 
 def test_every_condition_has_a_row_for_each_system(result):
-    systems = [("adaedl", BASELINE), ("adaedl", neighbours.DRAFTING), ("transformers_generate", "generate")]
+    systems = [
+        ("adaedl", BASELINE),
+        ("adaedl", neighbour_systems.DRAFTING),
+        ("transformers_generate", "generate"),
+    ]
     measured = [told["name"] for told in result["conditions"] if told["not_measured"] is None]
     assert [told["name"] for told in result["conditions"]] == list(CONDITIONS)
     assert set(CONDITIONS) - set(measured) <= {QUOTA}

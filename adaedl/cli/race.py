@@ -34,7 +34,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Race the lanes, then print their texts and metrics; on Ctrl-C those of what has run."""
+    """Race the lanes, then print their texts and metrics; on Ctrl-C for the rounds so far."""
     from adaedl.race import empty_trace
 
     request = RaceRequest(

@@ -40,7 +40,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record, then print the text and every replayed lane's metrics; on Ctrl-C those of the text so far."""
+    """Record, then print the text and every replayed lane's metrics; on Ctrl-C for the text so far."""
     from adaedl.replay import recorder
 
     recorder.check_record(args.max_new_tokens, args.depth)

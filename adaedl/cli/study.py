@@ -63,7 +63,7 @@ def read_grids(args: argparse.Namespace) -> dict:
     """Return the `Grid` of each CSV file of a study: what is replayed, and what really runs.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
     from adaedl.measure import study as studies
     from adaedl.measure.sweep import built_in_prompts

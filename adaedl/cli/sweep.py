@@ -39,8 +39,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the grid, appending to the CSV file as results come, then print a summary; on Ctrl-C that of the
-    cells that were done by then."""
+    """Run the grid, appending to the CSV file as results come, then print a summary; on Ctrl-C a summary
+    of the cells done by then."""
     from adaedl.measure import sweep as sweeps
 
     if args.resume and args.csv is None:
@@ -69,7 +69,7 @@ def read_grid(args: argparse.Namespace):
     """Return the `Grid` that the options ask for.
 
     Raises:
-        UserError: naming the value that will not do, and what would.
+        UserError: naming the invalid value and what would be valid.
     """
     from adaedl.measure import sweep as sweeps
 

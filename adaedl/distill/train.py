@@ -69,9 +69,9 @@ def choose_vocab(
     generator: torch.Generator,
     keep: Tensor | None = None,
 ) -> Tensor:
-    """Return the trimmed vocabulary [vocab_size], ascending: the tokens with the largest share of the emitted
-    tokens plus their share of the target's probability mass on a sample of positions; those of `keep` in any
-    case."""
+    """Return the trimmed vocabulary [vocab_size], ascending: the tokens with the largest sum of their share
+    of the emitted tokens and their share of the target's probability mass on a sample of positions. Tokens in
+    `keep` are always included."""
     size = len(teacher.embeddings)
     emitted, mass = torch.zeros(size), torch.zeros(size)
     for corpus in corpora:
@@ -92,11 +92,11 @@ def choose_vocab(
 def widen(
     net: DrafterNet, vocab: Tensor, wider: Tensor, intermediate_size: int, teacher: Teacher
 ) -> DrafterNet:
-    """Return a trained drafter with a wider output vocabulary, `wider` [V'], which holds its own `vocab` [V],
-    and a wider MLP; what it says of its own vocabulary stays the same.
+    """Return a trained drafter with a wider output vocabulary, `wider` [V'], which includes its own `vocab`
+    [V], and a wider MLP. Its output on its own vocabulary stays the same.
 
-    A new token's output row is the linear map of the target's embedding that comes closest to the trained
-    rows. What the MLP gains are neurons of the target's last layer but one, of which nothing is taken yet.
+    A new token's output row is the linear map of the target's embedding that fits the trained rows best. New
+    MLP neurons are copied from the target's last layer but one, with zero output weights.
     """
     config = replace(net.config, vocab_size=len(wider), intermediate_size=intermediate_size)
     trained, wide = net.state_dict(), DrafterNet(config)
@@ -427,8 +427,8 @@ def begin(
     start_from: tuple[DrafterNet, Tensor] | None,
     vocab: Tensor | None,
 ) -> tuple[DrafterNet, Tensor]:
-    """Return a drafter to train, and its vocabulary. Arguments are those of `train`, but for `vocab`, the
-    vocabulary of a run that goes on."""
+    """Return a drafter to train, and its vocabulary. Takes `train`'s arguments, and `vocab`, the vocabulary
+    of a resumed run."""
     net, trained_vocab = start_from or (None, None)
     if vocab is None:
         if net and len(trained_vocab) >= vocab_size:
@@ -511,7 +511,7 @@ class Run:
         self.step = saved.step
 
     def save(self, path: Path, seconds: float) -> None:
-        """Write a checkpoint after so many seconds of training."""
+        """Write a checkpoint after this many seconds of training."""
         Checkpoint.write(path, self.net, self.average, self.muon, self.adam, self.vocab, self.step, seconds)
 
     def learn(self, batch: Batch, rate: float) -> list[float]:

@@ -277,7 +277,7 @@ def _jobs(
     repeats: int,
     seed: int,
 ) -> Iterator[tuple[int, int, Job]]:
-    """Yield every job, with the number of its prompt and that of the system whose turn it is to begin."""
+    """Yield every job, with the number of its prompt and the number of the system that begins."""
     for repeat in range(repeats):
         for number, prompt_ids in enumerate(encoded):
             context = read_prompt(pair, prompt_ids, max_new_tokens)

@@ -56,7 +56,7 @@ def weights_read(model) -> WeightsRead:
 
 @torch.inference_mode()
 def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, dict[str, float]]:
-    """Return the time to read the target's weights (those of the transformers model `model`), and the
+    """Return the time to read the target's weights (`model` is its transformers model), and the
     milliseconds of a target forward over 1 to 8 tokens after a prompt [T], by their number. The timings
     alternate, so that whatever slows one down slows all down alike."""
     context = read_prompt(pair, prompt_ids, max(WIDTHS), draft=False)
@@ -74,7 +74,7 @@ def target_times(pair: Pair, model, prompt_ids: Tensor) -> tuple[WeightsRead, di
 
 def _weights_to_read(model, runner=None) -> tuple[int, Tensor]:
     """Return the bytes of the weights that a step reads, and a tensor of that size or of a part of it. A
-    runner that holds weights of its own states their size."""
+    runner with its own weights reports their size."""
     if isinstance(model, PackedAway):
         size = model.bytes
     else:

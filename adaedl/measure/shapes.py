@@ -171,7 +171,7 @@ def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtyp
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the free memory of a device, or of the machine where the device has none of its own."""
+    """Return the free memory of a device, or of the machine if the device has no memory itself."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     import psutil

@@ -162,7 +162,7 @@ class _RealRounds:
     """Rounds of one text that were really played.
 
     Attributes:
-        plain: those of the target alone, which wrote the text.
+        plain: rounds of the target alone, which wrote the text.
         probed: rounds of every draft length.
         times: what they cost.
         max_new_tokens: the length that the text was allowed, less than was asked for where it was ended.

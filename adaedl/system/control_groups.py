@@ -1,5 +1,5 @@
-"""Linux control groups (cgroups), which divide processor time: what they allow this process, and a group with
-a CPU quota of its own.
+"""Linux control groups (cgroups), which divide processor time: this process's quota, and a group with a quota
+for measurements.
 
 Sources: docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and docs.kernel.org/scheduler/sched-bwc.html
 (cpu.cfs_quota_us of version 1).

@@ -28,8 +28,8 @@ VARIABLES = (
     "NUMBA_NUM_THREADS",
     "RAYON_NUM_THREADS",
 )
-# Names those of VARIABLES that `prepare_threads` has set, as NAME=VALUE,…, so that neither this process nor
-# one that it starts takes them for the user's.
+# Lists the VARIABLES that `prepare_threads` has set, as NAME=VALUE,…, so that neither this process nor its
+# children take them for the user's.
 PREPARED = "ADAEDL_THREADS_PREPARED"
 
 

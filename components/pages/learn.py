@@ -7,5 +7,5 @@ from components.parts.browser_part import browser_part
 
 
 def learn_view() -> gr.HTML:
-    """Build the page, for a tab of its own."""
+    """Build the page, for its own tab."""
     return browser_part("learn", module="learn/page", frame='<article class="learn"></article>')

@@ -149,7 +149,7 @@ class RaceEvents:
             yield changes or gr.skip()
 
     def stop(self, name: str) -> None:
-        # No word of its own: it could arrive after the race's last one, and would then stay.
+        # Says nothing: its words could arrive after the race's last ones, and would then stay.
         self.models.jobs.stop(name)
 
     def whole(self, name: str):

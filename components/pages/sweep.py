@@ -269,7 +269,7 @@ class SweepEvents:
             return gr.skip()  # two clicks in a row: it is followed twice
         before = jobs.find(name, SweepWork)
         if goes_on and before is None:
-            return gr.skip()  # forgotten, as whoever follows it is told
+            return gr.skip()  # deleted; its followers are told
         work = SweepWork(self.models, self.pace, values, before, goes_on, request.session_hash)
         begun = {self.job: jobs.start(work), self.outputs.status: say("page.status_starting")}
         jobs.forget(name)
@@ -410,7 +410,7 @@ def _rows_to_go_on_with(
     models: ModelsState, name: str, grid: Grid, kept: pd.DataFrame, session: SweepSession
 ) -> Iterator[str]:
     """Put the rows that a sweep continues with into `session.rows`. A pair that is not loaded yet is loaded
-    in a turn of its own; yields words for the status line meanwhile.
+    in its own turn; yields words for the status line meanwhile.
 
     Raises:
         UserError: the rows belong to another sweep, pair or device; or the pair cannot be loaded.

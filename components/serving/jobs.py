@@ -147,8 +147,8 @@ class Jobs:
         self._lock = threading.RLock()
 
     def start(self, work: Work) -> str:
-        """Start work in a thread of its own (on ZeroGPU: when it is first followed); returns its id, which
-        nobody can guess."""
+        """Start work in its own thread (on ZeroGPU: when it is first followed); return its id, which nobody
+        can guess."""
         job = _Job(work)
         job.begun = not on_zero_gpu()
         name = self._add(job)
