@@ -1,6 +1,6 @@
 // @ts-check
 // The metrics of a trace at a time: adaedl/metrics.py again, in the browser, for the numbers that change
-// while one scrubs. tests/test_player.py holds the two against each other.
+// while one scrubs. tests/pages/test_player.py holds the two against each other.
 
 import { t } from "./text.js";
 import { judgeTiming } from "./timing.js";

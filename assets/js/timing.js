@@ -1,6 +1,6 @@
 // @ts-check
 // Whether a lane's times can be believed: adaedl/timing.py again, in the browser. No DOM here.
-// tests/test_player.py holds the two against each other.
+// tests/pages/test_player.py holds the two against each other.
 
 const TOLERANCE = 0.1; // by which a speedup may exceed τ
 const IRREGULAR_SHARE = 0.2; // of the clock

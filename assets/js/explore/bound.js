@@ -1,6 +1,6 @@
 // @ts-check
 // How good the bound is at one γ, over drafts [[entropy, β], …]: parts of adaedl/replay/calibration.py again, for the γ
-// slider. tests/test_calibration_page.py holds the two against each other. No DOM here.
+// slider. tests/pages/test_calibration_page.py holds the two against each other. No DOM here.
 
 import { acceptanceLowerBound } from "./rule.js";
 

@@ -1,6 +1,6 @@
 // @ts-check
 // Any stopper on a recorded text: adaedl/replay/replay.py and the clock of adaedl/replay/times.py again, in the browser.
-// tests/test_explore.py holds the two against each other. No DOM here.
+// tests/pages/test_explore.py holds the two against each other. No DOM here.
 
 import { makeRule } from "./rules.js";
 

@@ -1,7 +1,7 @@
 // @ts-check
 // What all rules share: adaedl/stopping/base.py and adaptive.py again, in the browser, so that a slider needs no
 // server. A rule is a file of rules/ with the stopper's name; its settings arrive complete. No DOM here.
-// tests/test_stopper_rules.py checks every rule against its stopper.
+// tests/stopping/test_stopper_rules.py checks every rule against its stopper.
 
 /** AdaEDL's estimate 1 − √(γ·H(q)) of a lower bound on β (arXiv 2410.18351, eq. 3); entropy in nats. */
 export const acceptanceLowerBound = (entropy, gamma) => 1 - Math.sqrt(gamma * Math.max(entropy, 0));

@@ -1,5 +1,5 @@
 // @ts-check
-// The formulas that the Learn page teaches, as functions of plain numbers. No DOM. tests/test_learn.py holds
+// The formulas that the Learn page teaches, as functions of plain numbers. No DOM. tests/pages/test_learn.py holds
 // those that the engine has too (adaedl/sampling.py, adaedl/stopping/) against it.
 
 /** @import { Lane, Round } from "../types/trace.d.ts" */

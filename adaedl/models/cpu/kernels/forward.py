@@ -250,7 +250,7 @@ class Forward:
             keep = (self, token_ids, cache.data, tables, rotaries, memory, wrong_token, scores, keep)
             team.run(FORWARDS, f, f.step_count, chunks, keep, quick=len(self.steps) < 16 and rows <= ROWS)
         if wrong_token.value:
-            raise IndexError(f"a token of {token_ids.tolist()} is none of {f.vocab_size}")
+            raise IndexError(f"a token of {token_ids.tolist()} is not one of {f.vocab_size}")
         if not f.tails:
             cache.length = end
         return scores

@@ -226,7 +226,7 @@ def test_without_a_home_folder_one_sentence_says_what_to_set():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_HOME],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env=environment | {"HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,

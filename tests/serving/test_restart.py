@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from components.bench import saved
 from components.chromium import run_linked
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 SOON = 180_000  # milliseconds, on a busy machine
 SERVE = """
 import sys, time

@@ -16,7 +16,7 @@ from adaedl.system import threads
 from adaedl.system.control_groups import cpu_quota, group_with_quota
 from adaedl.system.threads import VARIABLES, usable_cores, usable_threads
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 V1 = "cgroup cgroup rw,cpu"
 V2 = "cgroup2 cgroup2 rw"
 MANY = "6400000 100000"  # 64 cores' time, which limits no machine of a test

@@ -28,7 +28,7 @@ from components.parts.texts import texts
 from components.serving.launch import launch
 from components.serving.models_state import ModelsState
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "assets" / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "assets" / "examples"
 STEPS = range(1, 6)
 WAIT = 120_000  # milliseconds, on a busy machine
 P = [0.45, 0.25, 0.15, 0.1, 0.05]

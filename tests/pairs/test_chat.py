@@ -171,4 +171,4 @@ def test_a_stranger_s_template_needs_no_home(monkeypatch):
     template = strangers_template(make_tokenizer("byte_level", CHATML), "org/model")
     assert template.after_answer == "<|im_end|>\n"
     assert template.render("x") == "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n"
-    assert Path(__file__).parents[1] == PROJECT
+    assert Path(__file__).parents[2] == PROJECT

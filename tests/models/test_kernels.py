@@ -14,7 +14,7 @@ from numba.core.dispatcher import Dispatcher
 from adaedl.models.cpu import kernels
 from adaedl.models.cpu.kernels import entry_points
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 COMPILED = [
     *(f"{kernels.__name__}.{file.stem}" for file in sorted(Path(kernels.__file__).parent.glob("[a-z]*.py"))),
     "adaedl.distill.batched",

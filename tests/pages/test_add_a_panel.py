@@ -13,7 +13,7 @@ import pytest
 from browsing import free_port
 from playwright.sync_api import Browser, expect
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 GUIDE = PROJECT / "docs" / "add-a-panel.md"
 EXAMPLES = PROJECT / "assets" / "examples"
 SERVE = """

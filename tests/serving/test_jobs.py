@@ -21,7 +21,7 @@ from components.serving.jobs import Jobs
 from components.serving.race_session import RaceUpdate
 from components.serving.sweep_session import Pace
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 PATIENCE = 60  # seconds
 MANY = 10**12
 
@@ -292,6 +292,6 @@ assert jobs.size == 1
 
 
 def test_on_zero_gpu_work_lives_no_longer_than_the_stream_that_advances_it_and_is_kept():
-    path = os.pathsep.join([str(TESTS / "stand_ins"), str(TESTS), str(TESTS.parent)])
+    path = os.pathsep.join([str(TESTS / "stand_ins"), str(TESTS / "serving"), str(TESTS), str(TESTS.parent)])
     environment = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": path}
     subprocess.run([sys.executable, "-c", ON_ZERO_GPU], env=environment, check=True, timeout=PATIENCE * 4)

@@ -20,7 +20,7 @@ from adaedl.system.files import Output, check_writable, exclusive, make_folder, 
 from adaedl.system.interrupts import Interrupted
 from adaedl.system.streams import lenient_streams
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 
 
 @contextmanager

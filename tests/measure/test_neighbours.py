@@ -27,7 +27,7 @@ from adaedl.models.transformers import TransformersRunner
 from adaedl.system.control_groups import group_with_quota
 
 pytestmark = pytest.mark.slow
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds
 GROUPS = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*")]
 

@@ -17,7 +17,7 @@ from components.serving.launch import launch
 from components.serving.models_state import ModelsState
 from components.serving.security import fetch_nothing
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 
 
 def serve() -> None:

@@ -30,7 +30,7 @@ from adaedl.models.transformers import TransformersRunner
 from adaedl.request import Sampling
 from adaedl.statistics import geometric_mean
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 KEYS = {
     "system",
     "lane",

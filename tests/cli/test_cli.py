@@ -28,7 +28,7 @@ from adaedl.replay.replay import check_replay
 from adaedl.stopping import STOPPERS, make_stopper
 from adaedl.trace import Emitted, Lane, Round, Trace
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 PROMPT = "Name three colours of the rainbow."
 
 
@@ -327,7 +327,7 @@ def test_the_help_of_a_command_with_lanes_lists_every_stopper_and_its_settings(c
     assert exit.value.code == 0
     words = " ".join(capsys.readouterr().out.split())
     for name, stopper in STOPPERS.items():
-        assert f"{name} {stopper.summary}" in words
+        assert f"{name}: {stopper.summary}" in words
     assert "gamma=0.2" in words
 
 

@@ -25,7 +25,7 @@ from components.bench import saved
 from components.chromium import open_accordion, run_linked
 from components.parts.texts import texts
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLES = PROJECT / "assets" / "examples"
 PATIENCE = 300_000  # milliseconds; a first start downloads the model
 SOON = 90_000  # for all else, on a busy machine

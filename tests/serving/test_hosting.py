@@ -48,7 +48,7 @@ from components.serving.zero_gpu import (
 from components.settings import hosting
 from components.settings.hosting import Host
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 PATIENCE = 60  # seconds
 SETTINGS = replace(
     DEFAULTS, prompt="w1 w2 w3", lanes=["autoregressive", "adaedl"], max_new_tokens=40, temperature=0.8

@@ -27,7 +27,7 @@ from adaedl.replay.recording import Recording
 from adaedl.request import Sampling
 from adaedl.trace import Trace
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 PROMPT = "w1 w2 w3"
 LANES = "autoregressive,fixed:k=2"
 RACE = ["race", PROMPT, "--lanes", LANES, "--max-new-tokens", "20", "--seed", "3"]

@@ -149,7 +149,7 @@ def test_a_replayed_cell_holds_q_at_each_score_temperature_among_its_lanes():
 
 
 def test_the_published_study_is_what_its_tables_say():
-    docs = Path(__file__).resolve().parents[1] / "docs"
+    docs = Path(__file__).resolve().parents[2] / "docs"
     modelled, measured = (read_rows(docs / name) for name in ("study.csv", "study-measured.csv"))
     machine = (docs / "study-machine.txt").read_text("utf-8").strip()
     assert (docs / "study.md").read_text("utf-8") == study.report(modelled, measured, machine)
