@@ -143,7 +143,7 @@ class Probe:
                 with _changed(config, name, min(NARROW_WINDOW, window // 2)):
                     narrow = self._read_whole(self.token_ids)
                     if distance(narrow, self.whole) <= self.tolerance:
-                        continue  # the mask goes by something else
+                        continue  # the mask depends on something else
                     self._check_parts(model, narrow)
             measured = True
         if not measured:

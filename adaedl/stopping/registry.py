@@ -29,7 +29,7 @@ def register_stopper(stopper: type[AnyStopper]) -> type[AnyStopper]:
     if not getattr(stopper, "summary", ""):
         raise ValueError(f"{name} has no summary; say in one sentence what it does")
     if unknown := set(stopper.looks_at) - DRAFT_NUMBERS - {"acceptance", "times"}:
-        raise ValueError(f"{name} looks at {', '.join(sorted(unknown))}, which no stopper is told")
+        raise ValueError(f"{name} looks at {', '.join(sorted(unknown))}, which stoppers do not see")
     stopper()
     STOPPERS[name] = stopper
     if not stopper.replay_only:

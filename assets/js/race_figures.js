@@ -106,7 +106,7 @@ const numbersOf = ({ lanes }) => lanes.map((_, number) => number);
 const laneLabels = ({ lanes }) => lanes.map((lane) => plain(titleOf(lane), 20));
 const heightFor = (lanes) => Math.max(210, 60 + 42 * lanes.length);
 
-/** The layout of lying bars, one a lane, with their labels in a left margin of so many pixels. */
+/** The layout of lying bars, one a lane, with their labels in a left margin; sizes are in pixels. */
 function laneBars(labels, left) {
   const margin = { l: left, r: 14, t: 8, b: 42 };
   return { height: heightFor(labels), margin, bargap: 0.35, yaxis: rowAxis(labels) };

@@ -1,6 +1,6 @@
 // @ts-check
 // How the inside of a tape looks: on the page, and in a saved SVG (save.js fills the variables in there).
-// A token's kind is told by its mark and shape; its colour only repeats it.
+// A token's kind shows in its mark and shape; its colour only repeats it.
 
 export const TAPE_STYLE = `
 .tape-round text { font-family: system-ui, sans-serif; fill: var(--tape-text); }

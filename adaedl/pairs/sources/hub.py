@@ -215,7 +215,7 @@ def discard_damaged(folder: Path) -> bool:
 
 
 def _check_disk(model_id: str, size: int, folder: Path) -> None:
-    """Raises UserError where a download of so many bytes does not fit the disk of a folder."""
+    """Raise UserError if a download of this size, in bytes, does not fit on the disk of a folder."""
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(there).free
     if size > free:

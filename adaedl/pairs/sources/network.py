@@ -8,8 +8,8 @@ NETWORK_TIMEOUT = 2.0  # seconds to decide where weights can come from
 
 
 def ask(check: Callable[..., bool], *arguments) -> Callable[[float], bool]:
-    """Run a network check in the background. The function returned waits at most so many seconds for its
-    answer; none in time means no. A lookup that hangs in the system's resolver cannot be interrupted,
+    """Run a network check in the background. The returned function takes the most seconds to wait for
+    the answer; none in time means no. A lookup that hangs in the system's resolver cannot be interrupted,
     hence the thread, which does not keep the program from ending."""
     answers: list[bool] = []
 

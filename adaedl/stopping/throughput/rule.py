@@ -1,4 +1,4 @@
-"""The `throughput` stopper: draft on while one more token is worth its time."""
+"""The `throughput` stopper: keep drafting while one more token is worth its time."""
 
 from typing import Any
 

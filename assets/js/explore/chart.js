@@ -26,7 +26,7 @@ export function ticks([low, high], count = 6) {
  * intervals [{x, from, to, style}]; dots: {points, style}, many small ones; rules: [{x} or {y}, style, label].
  * A `style` is that of a stopper: {colour, dash}, a CSS colour and an SVG dash pattern.
  *
- * `onX(value)` is told where on the x axis the pointer is pressed and dragged.
+ * `onX(value)` gets the place on the x axis where the pointer is pressed and dragged.
  * @param {HTMLElement} place
  * @param {{ height?: number, label: string, onX?: (value: number) => void }} options
  */

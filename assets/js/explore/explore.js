@@ -29,7 +29,7 @@ import { barKey, key, keys } from "./styles.js";
 import { stoppersTable } from "./table.js";
 
 const MAP_REST_MS = 120; // plotly takes long over the map, so it is drawn when the sliders rest
-const ROUGH = 0.25; // unevenness of measured times that is told
+const ROUGH = 0.25; // unevenness of measured times above which the page warns
 
 let page = null; // for the button that measures
 

@@ -66,7 +66,7 @@ export async function open(entry) {
   }
 }
 
-/** Be told of the recording that is shown, now and whenever it changes; whether there is one by now. */
+/** Call back with the recording that is shown, now and whenever it changes; return whether there is one. */
 export function onRecording(listener) {
   listeners.add(listener);
   if (shown) listener(shown);

@@ -21,7 +21,7 @@ const PAIRS = [
   ["Llama 3.2 1B / 3.1 8B", 1.24, 8.03],
 ];
 
-/** The panel; `change({name: value})` is told what a control was moved to. */
+/** The panel; `change({name: value})` gets what a control was moved to. */
 export function sliders(change) {
   const stopper = make("select", { onchange: () => change({ stopper: stopper.value }) });
   stopper.append(...SHOWN.map((name) => make("option", { value: name }, name)));

@@ -48,7 +48,7 @@ export function strip() {
     setText(about, roundWords(recording, lane, stopper, index));
   }
 
-  /** Go to the round after (1) or before (−1) the one that is told. */
+  /** Go to the round after (1) or before (−1) the one that is described. */
   function step(by) {
     const { rounds } = lane;
     const unpicked = by > 0 ? -1 : rounds.length;

@@ -9,7 +9,7 @@ import { STYLES, key } from "./styles.js";
 
 const COLUMNS = ["speedup", "oracle", "draft_length", "acceptance_rate", "waste", "best", "measured"];
 
-/** The table of the stoppers `names`; `choose(name)` is told which one is picked. */
+/** The table of the stoppers `names`; `choose(name)` gets the one that is picked. */
 export function stoppersTable(names, choose) {
   const rows = Object.fromEntries(names.map((name) => [name, row(name, choose)]));
   const head = make("tr", {}, make("td"), ...COLUMNS.map((column) => headCell(column)));

@@ -79,7 +79,7 @@ export function tellingLine(className = "telling") {
   return make("p", { className, role: "status" });
 }
 
-/** A figure for `draw`, so many pixels high, with what it shows in words for those who do not see it. */
+/** A figure for `draw`, with its height in pixels and a description for screen readers. */
 export function figurePlace(label, height = 360) {
   const place = make("div", { className: "plot", role: "img", ariaLabel: label });
   place.style.minHeight = `${height}px`; // or what is below would move once it is drawn

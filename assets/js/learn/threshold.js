@@ -57,7 +57,7 @@ const laneChoice = ({ title, lane }) => {
   return { label: t("learn.4.lane", { title, lane: titleOf(lane) }), value: lane };
 };
 
-/** λ over the rounds, and one of them worked out: open(count) goes to the first of so many, show(…) draws them;
+/** λ over the rounds, and one round worked out: open(count) goes to the first of `count`, show(…) draws them;
  * `close` is the switch that shows λ alone. */
 function roundsView() {
   let shown = null; // {recorded, steps, settings}
@@ -121,7 +121,7 @@ function thresholdStep(toy) {
   });
 }
 
-/** {node, show(settings)}: a slider for each of SETTINGS; `change({name: value})` is told what was moved. */
+/** {node, show(settings)}: a slider for each of SETTINGS; `change({name: value})` gets what was moved. */
 function settingSliders(change) {
   /** @type {[string, ReturnType<typeof slider>][]} */
   const sliders = Object.entries(SETTINGS).map(([key, { name, max, step, digits }]) => {
