@@ -34,6 +34,8 @@ LONGEST = (
 
 # Fixtures of slow tests: a browser, the real models, a process for ZeroGPU.
 SLOW_FIXTURES = {"browser", "default_pair", "raced", "zero_gpu"}
+# Files whose tests start servers or other processes, or train.
+SLOW_FILES = {"test_hostile", "test_visitors", "test_page", "test_chat", "test_distill"}
 
 SOON = 60_000  # milliseconds in which a page must show what is expected of it, on a busy machine
 
@@ -43,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if item.path.stem in SLOW_FILES or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

@@ -52,6 +52,7 @@ def test_every_module_that_is_compiled_into_the_kernels_is_a_part_of_the_cache_k
     assert found <= set(entry_points.source_files())
 
 
+@pytest.mark.slow
 def test_a_kernel_that_has_changed_is_compiled_anew_though_no_caller_has(tmp_path):
     package = shutil.copytree(
         PROJECT / "adaedl", tmp_path / "adaedl", ignore=shutil.ignore_patterns("__pycache__")

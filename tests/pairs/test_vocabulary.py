@@ -143,6 +143,7 @@ def test_ordinary_tokens_may_not_differ(tmp_path):
         check_same_tokenizer(reserved(), other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verification", ["speculative", "shared_noise"])
 def test_the_target_still_writes_the_tokens_that_are_never_drafted(verification):
     target, draft = tiny_llama(vocab_size=6), tiny_llama(seed=1, vocab_size=6)

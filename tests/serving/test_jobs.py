@@ -291,6 +291,7 @@ assert jobs.size == 1
 """
 
 
+@pytest.mark.slow
 def test_on_zero_gpu_work_lives_no_longer_than_the_stream_that_advances_it_and_is_kept():
     path = os.pathsep.join([str(TESTS / "stand_ins"), str(TESTS / "serving"), str(TESTS), str(TESTS.parent)])
     environment = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": path}
