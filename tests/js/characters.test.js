@@ -6,7 +6,7 @@ test("control characters are pictures, and tabs and line feeds stay", () => {
   assert.equal(drawable("a\u0000b\u000c\u007f\u0085\t\n"), "a␀b␌␡⟨U+0085⟩\t\n");
 });
 
-test("half a surrogate pair is told by its number", () => assert.equal(drawable("\ud83e"), "⟨U+D83E⟩"));
+test("half a surrogate pair is shown by its number", () => assert.equal(drawable("\ud83e"), "⟨U+D83E⟩"));
 
 test("a token is seen on one line", () => {
   assert.equal(visible(" the"), "the");

@@ -568,7 +568,7 @@ def test_a_hub_model_is_downloaded_with_its_commit_and_progress(hub, tiny, monke
     assert fractions == sorted(fractions)
     assert fractions[0] == 0
     assert any(0 < fraction < 1 for fraction in fractions)
-    assert fractions[-2:] == [1, 1]  # all bytes were counted, and then it is told that it is done
+    assert fractions[-2:] == [1, 1]  # all bytes were counted, and then it reports that it is done
     load_model(weights.folder, CPU, torch.float32)
 
 

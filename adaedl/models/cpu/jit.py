@@ -6,7 +6,7 @@ from numba.core import config
 
 
 def _compiles_for(feature: str) -> bool:
-    """Return whether Numba compiles for a processor that has a feature: this one, unless told of another."""
+    """Return whether the processor that Numba compiles for has a feature; by default that is this one."""
     if config.CPU_NAME or config.CPU_FEATURES:
         return f"+{feature}" in (config.CPU_FEATURES or "")
     return bool(binding.get_host_cpu_features().get(feature))
