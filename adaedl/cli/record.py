@@ -25,6 +25,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
         "--depth", type=int, default=12, metavar="N", help="drafts from each position (default 12)"
     )
     command.add_argument(
+        "--verification",
+        default="shared_noise",
+        help="shared_noise (default): replays are the real runs; speculative: they have their distribution",
+    )
+    command.add_argument(
         "--score-temperature",
         type=float,
         metavar="T",
@@ -49,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     lanes = lanes_to_replay(args.lanes, args.depth, args.score_temperature)
     if args.cost_ratio is not None and not 0 <= args.cost_ratio <= 10:
         raise UserError(f"cost-ratio is {args.cost_ratio}; it must be from 0 to 10, such as 0.05.")
-    check_race(prompt, ["autoregressive"], args.max_new_tokens, args.seed, "shared_noise")
+    check_race(prompt, ["autoregressive"], args.max_new_tokens, args.seed, args.verification)
 
     pair = load(args)
     with interrupts.held(), share_bar("recording") as progress:  # a second Ctrl-C does not wait
@@ -57,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
             pair,
             prompt,
             sampling,
+            verification=args.verification,
             max_new_tokens=args.max_new_tokens,
             seed=args.seed,
             depth=args.depth,
@@ -108,11 +114,14 @@ def report(pair, recording, lanes: list[str], cost_ratio: float | None) -> str:
     trace = replay_trace(recording, lanes, times)
     frame = to_frame(trace)
     frame.insert(1, "percent_of_oracle", [percent_of_oracle(recording, lane, times) for lane in trace.lanes])
-    frame.insert(2, "near_ties", [near_ties(recording, lane) for lane in trace.lanes])
+    alike = "replays have the distribution of real runs"
+    if recording.replays_runs:
+        frame.insert(2, "near_ties", [near_ties(recording, lane) for lane in trace.lanes])
+        alike = f"{recording.probed_alike} of {recording.probed} real rounds replay alike"
     return (
         f"{describe_pair(pair)}\n\n{printable(recording.text)}\n\n"
         f"recorded in {recording.recording_s / recording.plain_s:.2f}× the time of the target alone; "
-        f"{recording.probed_alike} of {recording.probed} real rounds replay alike; "
+        f"{alike}; "
         f"clocks are modelled, cost ratio {(times or recording.times).cost_ratio:.3f}\n\n"
         f"{metrics_table(frame)}"
     )

@@ -69,8 +69,8 @@ class Prompt:
 @dataclass(frozen=True)
 class Grid:
     """What a sweep runs. If `replayed`, each cell is recorded once for each score temperature among its
-    lanes, and every lane is replayed on the recording: rounds are exact, clocks are modelled, and `oracle`
-    may be a lane.
+    lanes, and every lane is replayed on the recording: rounds are real ones (under speculative sampling: in
+    distribution), clocks are modelled, and `oracle` may be a lane.
 
     Raises:
         UserError: naming the invalid value and what would be valid.
@@ -247,7 +247,9 @@ def _replay_cell(
         if lane != BASELINE or len(lanes) == 1:
             scorings.setdefault(make_stopper(lane).score_temperature, []).append(lane)
     rows: dict[str, Row] = {}
-    recordings = record_scored(pair, cell.prompt.text, sampling, list(scorings), **options)
+    recordings = record_scored(
+        pair, cell.prompt.text, sampling, list(scorings), verification=grid.verification, **options
+    )
     for recording, scored in zip(recordings, scorings.values(), strict=True):
         trace = replay_trace(recording, list(dict.fromkeys([BASELINE, *scored])))
         rows = {row.lane: row for row in rows_of(trace, grid, cell)} | rows

@@ -1,12 +1,18 @@
 """Chains of drafts: what the drafter proposes on its own from every position of a text.
 
 Positions draft side by side, as one batch over the shared prefix, where the drafter can; otherwise in turn.
+
+How a chain's tokens are chosen depends on the verification rule. Under shared noise and at temperature 0 they
+are the tokens that `decode()` drafts (`HighestScore`). Speculative sampling draws a draft first and the
+target's token afterwards; here the target's text is there already, so the draft is drawn given the text
+(`Coupling`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +25,9 @@ from adaedl.sampling import (
     acceptance_probability,
     choose_with_noise,
     draft_statistics,
+    draw,
+    residual,
+    uniform_dtype,
     warp,
     warp_logits,
 )
@@ -70,35 +79,105 @@ def sources(session: DraftSession, read: Tensor, features: Tensor | None) -> Ite
         yield first, start(read[part], before) if start else _OnePosition(session, read[part], before)
 
 
+class Choice(Protocol):
+    """How the drafts of several chains are chosen, side by side. `vocab` [Vq] are the target's ids of a
+    trimmed vocabulary, None where q has the target's own."""
+
+    def tokens(
+        self, logits: Tensor, q: Tensor, vocab: Tensor | None, first: int, step: int, judged: Tensor
+    ) -> Tensor:
+        """Return the indices [N], in q's vocabulary, of the drafts number `step` (from 0) of the chains from
+        the positions first, first + 1, …
+
+        Args:
+            logits, q: [N, Vq] the drafter's, and its probabilities.
+            judged: [N] whether the target judges the draft: all before it are accepted, and the text is not
+                over.
+        """
+
+    def leads(self, logits: Tensor, vocab: Tensor | None, position: int, chosen: Tensor) -> Tensor | None:
+        """Return by how much the scores of the chosen indices [N] at position, position + 1, … exceed the
+        next best, [N], at least 0; None where no score decides."""
+
+
 @dataclass
-class TokenChoice:
-    """The choice that decode() makes, at several positions at once. `vocab` [Vq] are the ids of a trimmed
-    vocabulary; `noise` is None at temperature 0."""
+class HighestScore:
+    """Shared noise and temperature 0: the token that `decode()` drafts, which has the highest log-probability
+    plus noise. `noise` is None at temperature 0."""
 
     sampling: Sampling
     noise: SharedNoise | None
-    vocab: Tensor | None
 
-    def noise_at(self, first: int, count: int) -> Tensor | None:
-        """Noise [count, Vq] for the positions from `first`."""
-        if self.noise is None:
-            return None
-        rows = self.noise.at(first, count)
-        return rows if self.vocab is None else rows[:, self.vocab]
+    def tokens(self, logits, q, vocab, first, step, judged) -> Tensor:
+        return choose_with_noise(logits, self._noise(vocab, first + step, len(logits)), self.sampling)
 
-    def token(self, logits: Tensor, first: int) -> Tensor:
-        """Return the indices [N] chosen from logits [N, Vq] at the positions first, first + 1, …"""
-        return choose_with_noise(logits, self.noise_at(first, len(logits)), self.sampling)
-
-    def gap(self, logits: Tensor, first: int, chosen: Tensor) -> Tensor:
-        """Return by how much the scores of the chosen tokens [N] exceed the next best, [N], at least 0."""
+    def leads(self, logits, vocab, position, chosen) -> Tensor:
         scores = logits.float()
-        if not self.sampling.greedy:
-            scores = warp_logits(logits, self.sampling) + self.noise_at(first, len(logits))
+        if self.noise:
+            scores = warp_logits(logits, self.sampling) + self._noise(vocab, position, len(logits))
         own = scores.gather(-1, chosen[:, None])
         others = scores.scatter(-1, chosen[:, None], -torch.inf)
         lead = own.squeeze(-1) - others.max(-1).values
         return lead.clamp(min=0, max=1e6)  # alone in its nucleus, it leads without bound
+
+    def _noise(self, vocab: Tensor | None, first: int, count: int) -> Tensor | None:
+        """Return the noise [count, Vq] of the positions from `first`."""
+        if self.noise is None:
+            return None
+        rows = self.noise.at(first, count)
+        return rows if vocab is None else rows[:, vocab]
+
+
+class Coupling:
+    """Speculative sampling run backwards: what was drafted, given the text that came of it.
+
+    At a position that the target judges, let p and q be the two distributions, Y ~ q the draft, and X the
+    token that is written there (Leviathan et al., arXiv 2211.17192, algorithm 1; Chen et al., arXiv
+    2302.01318, algorithm 2). Then
+
+        P(Y = X = x) = min(p(x), q(x)),
+        P(Y = y, X = x) = (q(y) − p(y))+ · (p(x) − q(x))+ / (1 − β)  for a rejected y,
+
+    so X ~ p. Given X = x, the draft was x itself with probability min(1, q(x) / p(x)), and otherwise a draw
+    from (q − p)+, whatever x is. After its first rejected draft a chain goes on by plain draws from q: the
+    target never judges those drafts, but they cost time, and stoppers look at them.
+
+    One uniform number per position decides for all chains. In any one run a position is judged at most once,
+    whatever the stopper. So sharing the number leaves the distribution of every run as it is, and makes
+    stoppers differ less by chance.
+
+    Args:
+        seed: of the recording. The numbers are independent of those that the text was drawn with.
+        p: [tokens, V] the target's probabilities at every position of the text.
+        text: [tokens] its ids.
+        depth: drafts in a chain at most.
+    """
+
+    def __init__(self, seed: int, p: Tensor, text: Tensor, depth: int):
+        numbers = np.random.default_rng((seed, 1)).random((len(text), 1 + depth))
+        uniforms = torch.from_numpy(numbers).to(p.device, uniform_dtype(p.device))
+        self.p, self.text = p, text
+        self.accepting, self.drawing = uniforms[:, 0], uniforms[:, 1:]
+
+    def tokens(self, logits, q, vocab, first, step, judged) -> Tensor:
+        uniforms = self.drawing[first : first + len(q), step]
+        chosen = draw(q, uniforms)
+        rows = judged.nonzero().squeeze(-1)
+        here = first + step + rows
+        p, q, written = self.p[here], q[rows], self.text[here][:, None]
+        p_written = p.gather(-1, written).squeeze(-1)
+        index, p_of_vocab = written, p
+        if vocab is not None:
+            found = vocab == written
+            index, p_of_vocab = found.long().argmax(-1, keepdim=True), p[:, vocab]
+            p_written[~found.any(-1)] = torch.inf  # q is 0 there
+        accepted = self.accepting[here] * p_written < q.gather(-1, index).squeeze(-1)
+        rejected = draw(residual(q, p_of_vocab), uniforms[rows])
+        chosen[rows] = torch.where(accepted, index.squeeze(-1), rejected)
+        return chosen
+
+    def leads(self, logits, vocab, position, chosen) -> None:
+        return None
 
 
 @dataclass
@@ -116,7 +195,7 @@ class ChainDrafting:
     pair: Pair
     sampling: Sampling
     scorings: list[Sampling | None]
-    noise: SharedNoise | None
+    choice: Choice
     p: Tensor
     text: Tensor
     depth: int
@@ -125,7 +204,6 @@ class ChainDrafting:
     def chains(self, first: int, source: Source) -> list[list[Chain]]:
         """Return, for each scoring, a chain for each position of a source, whose first one is `first`."""
         vocab = source.vocab
-        choice = TokenChoice(self.sampling, self.noise, vocab)
         rows = len(source.logits)
         positions = torch.arange(first, first + rows, device=self.p.device)
         eos = torch.tensor(sorted(self.pair.eos_ids), dtype=torch.long, device=self.p.device)
@@ -137,10 +215,17 @@ class ChainDrafting:
             growing = growing & (here < self.max_new_tokens - 1)
             if not growing.any():
                 break
-            index = choice.token(logits, first + step)
-            ids = index if vocab is None else vocab[index]
             reached = reached & growing & (here < len(self.text))
-            columns.append(self._column(logits, choice, index, ids, first + step, growing, reached))
+            q = warp(logits, self.sampling)
+            index = self.choice.tokens(logits, q, vocab, first, step, reached)
+            gap = self.choice.leads(logits, vocab, first + step, index)
+            ids = index if vocab is None else vocab[index]
+            column = self._column(q, vocab, index, ids, first + step, reached)
+            column["growing"] = growing.tolist()
+            if gap is not None:
+                column["gap"] = rounded(gap)
+            scores = [self._scores(warp(logits, s) if s else q, index) for s in self.scorings]
+            columns.append((column, scores))
             reached = reached & (self.text[here.clamp(max=len(self.text) - 1)] == ids)
             growing = growing & ~torch.isin(ids, eos)
             if step + 1 < self.depth and growing.any():
@@ -149,28 +234,22 @@ class ChainDrafting:
         scored = [[column | scores[number] for column, scores in columns] for number in by_scoring]
         return [[self._chain(own, row) for row in range(rows)] for own in scored]
 
-    def _column(
-        self, logits, choice, index, ids, first, growing, reached
-    ) -> tuple[dict[str, list], list[dict[str, list]]]:
-        """Return the numbers of one draft of every row: those that all scorings share, and those of each
-        scoring. p and β are computed where the draft is `reached` alone."""
-        q = warp(logits, self.sampling)
+    def _column(self, q, vocab, index, ids, first, reached) -> dict[str, list]:
+        """Return the numbers of one draft of every row that all scorings share. p and β are computed where
+        the draft is `reached` alone."""
         p, beta = (q.new_zeros(len(q)) for _ in range(2))
         places = reached.nonzero().squeeze(-1)
         target = self.p[first + places]
         p[places] = target.gather(-1, ids[places, None]).squeeze(-1).to(p)
-        beta[places] = acceptance_probability(target, q[places], choice.vocab).to(beta)
+        beta[places] = acceptance_probability(target, q[places], vocab).to(beta)
         column = {
-            "growing": growing,
             "reached": reached,
             "ids": ids,
             "q": q.gather(-1, index[:, None]).squeeze(-1),
-            "gap": choice.gap(logits, first, index),
             "p": p,
             "beta": beta,
         }
-        scores = [self._scores(warp(logits, s) if s else q, index) for s in self.scorings]
-        return {name: _plain(values) for name, values in column.items()}, scores
+        return {name: _plain(values) for name, values in column.items()}
 
     @staticmethod
     def _scores(q: Tensor, index: Tensor) -> dict[str, list]:
@@ -190,6 +269,8 @@ class ChainDrafting:
         reached = sum(column["reached"][row] for column in columns)
         lengths = dict.fromkeys(("ids", "q", "entropy", "top_prob", "margin", "token_prob", "gap"), length)
         lengths |= {"p": reached, "beta": reached}
+        if columns and "gap" not in columns[0]:
+            lengths["gap"] = 0
         return Chain(**{name: [c[name][row] for c in columns[:count]] for name, count in lengths.items()})
 
 

@@ -21,7 +21,7 @@ from adaedl.models.protocol import PREFILL_CHUNK
 from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.pair import Pair
 from adaedl.race import new_trace
-from adaedl.replay.chains import ChainDrafting, TokenChoice, rounded, sources
+from adaedl.replay.chains import ChainDrafting, Choice, Coupling, HighestScore, rounded, sources
 from adaedl.replay.recording import Chain, Recording
 from adaedl.replay.replay import replay
 from adaedl.replay.times import Times, fit_times
@@ -34,6 +34,19 @@ from adaedl.trace import Round, Trace
 MAX_TOKENS = 1024  # the target's probabilities at every position are in memory at once
 
 
+@dataclass(frozen=True)
+class Run:
+    """What is recorded; see `record`."""
+
+    pair: Pair
+    prompt: str
+    sampling: Sampling
+    verification: str
+    max_new_tokens: int
+    seed: int
+    depth: int
+
+
 def record(
     pair: Pair,
     prompt: str,
@@ -42,11 +55,12 @@ def record(
     progress: Callable[[float], None] = lambda share: None,
     **settings,
 ) -> Recording:
-    """Record the target's text after a prompt, under shared noise or at temperature 0.
+    """Record the target's text after a prompt: the one that an autoregressive lane writes with this seed.
 
     Args:
         progress: called with the share done, from 0 to 1; may raise to stop.
-        settings: `max_new_tokens` (96), `seed` (0); `depth` (12), the number of drafts from each position:
+        settings: `verification` ("shared_noise" or "speculative"), the rule that replays verify by;
+            `max_new_tokens` (96), `seed` (0); `depth` (12), the number of drafts from each position:
             stoppers with a `max_draft` up to it can be replayed; `score_temperature` (None), the stopper
             setting of that name: stoppers that score q at another temperature cannot be replayed; `enough`,
             called between rounds: once it returns True, the text ends there.
@@ -88,6 +102,7 @@ def _in_parts(
     sampling: Sampling,
     score_temperatures: Sequence[float | None],
     *,
+    verification: str = "shared_noise",
     max_new_tokens: int = 96,
     seed: int = 0,
     depth: int = DEFAULT_MAX_DRAFT,
@@ -99,7 +114,8 @@ def _in_parts(
         UserError: a value is invalid, the prompt does not fit, or the device's memory is full.
     """
     seconds, part = 0.0, None
-    parts = _record(pair, prompt, sampling, max_new_tokens, seed, depth, score_temperatures, enough)
+    run = Run(pair, prompt, sampling, verification, max_new_tokens, seed, depth)
+    parts = _record(run, score_temperatures, enough)
     too_large = Sentence(
         "{} has too little free memory for this recording; shorten the prompt or request fewer new tokens.",
         pair.device,
@@ -117,33 +133,33 @@ def _in_parts(
 
 @torch.inference_mode()
 def _record(
-    pair: Pair,
-    prompt: str,
-    sampling: Sampling,
-    max_new_tokens: int,
-    seed: int,
-    depth: int,
-    score_temperatures: Sequence[float | None],
-    enough: Callable[[], bool],
+    run: Run, score_temperatures: Sequence[float | None], enough: Callable[[], bool]
 ) -> Generator[float | list[Recording], None, None]:
-    check_record(max_new_tokens, depth)
+    pair, sampling = run.pair, run.sampling
+    check_record(run.max_new_tokens, run.depth)
     # AdaEDL validates them and converts them to floats.
     score_temperatures = [AdaEDL(score_temperature=value).score_temperature for value in score_temperatures]
     trace = new_trace(  # checks every value
-        pair, prompt, ["autoregressive"], sampling, max_new_tokens=max_new_tokens, seed=seed
+        pair,
+        run.prompt,
+        ["autoregressive"],
+        sampling,
+        max_new_tokens=run.max_new_tokens,
+        seed=run.seed,
+        verification=run.verification,
     )
-    context = read_prompt(pair, pair.encode(prompt), max_new_tokens)
-    noise = None if sampling.greedy else SharedNoise(seed, pair.target.vocab_size, pair.device)
+    context = read_prompt(pair, pair.encode(run.prompt), run.max_new_tokens)
 
-    rounds = yield from _play_rounds(
-        pair, context, sampling, depth, enough, max_new_tokens=max_new_tokens, seed=seed
-    )
+    rounds = yield from _play_rounds(run, context, enough)
     text = _read_text(pair, context, rounds.token_ids)
     yield 0.75
 
     p = warp(text.logits, sampling)
+    choice = _choice(run, p, text.token_ids)
     scorings = [score_sampling(value, sampling) for value in score_temperatures]
-    drafting = ChainDrafting(pair, sampling, scorings, noise, p, text.token_ids, depth, rounds.max_new_tokens)
+    drafting = ChainDrafting(
+        pair, sampling, scorings, choice, p, text.token_ids, run.depth, rounds.max_new_tokens
+    )
     chains: list[list[Chain]] = [[] for _ in scorings]
     for first, source in sources(context.session, text.before, text.features):
         for known, more in zip(chains, drafting.chains(first, source), strict=True):
@@ -151,10 +167,20 @@ def _record(
         yield 0.75 + 0.25 * len(chains[0]) / len(text.before)
 
     target_p = p.gather(-1, text.token_ids[:, None]).squeeze(-1)
-    target_gap = TokenChoice(sampling, noise, None).gap(text.logits, 0, text.token_ids)
-    recording = _assemble(pair, trace, rounds, depth, chains[0], target_p, target_gap)
+    target_gap = choice.leads(text.logits, None, 0, text.token_ids)
+    recording = _assemble(run, trace, rounds, chains[0], target_p, target_gap)
     scored = zip(score_temperatures, chains, strict=True)
     yield [replace(recording, score_temperature=value, chains=own) for value, own in scored]
+
+
+def _choice(run: Run, p: Tensor, text: Tensor) -> Choice:
+    """Return how the drafts of a run are chosen; p [N, V] are the target's probabilities along its text
+    [N]."""
+    if run.sampling.greedy:
+        return HighestScore(run.sampling, None)
+    if run.verification == "speculative":
+        return Coupling(run.seed, p, text, run.depth)
+    return HighestScore(run.sampling, SharedNoise(run.seed, run.pair.target.vocab_size, run.pair.device))
 
 
 @dataclass
@@ -179,21 +205,20 @@ class _RealRounds:
 
 
 def _play_rounds(
-    pair: Pair,
-    context: Context,
-    sampling: Sampling,
-    depth: int,
-    enough: Callable[[], bool],
-    *,
-    max_new_tokens: int,
-    seed: int,
+    run: Run, context: Context, enough: Callable[[], bool]
 ) -> Generator[float, None, _RealRounds]:
     """Let the target write the text alone, and interleave rounds of every draft length, so that drift affects
     both. Yield the share of the recording that is done."""
-    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "seed": seed, "record": False}
+    options: dict[str, Any] = {
+        "max_new_tokens": run.max_new_tokens,
+        "seed": run.seed,
+        "verification": run.verification,
+        "record": False,
+    }
+    max_new_tokens = run.max_new_tokens
     lanes = [
-        decode(pair, None, stopper, sampling, context=context.copy(), **options)
-        for stopper in (Probe(0), Probe(depth))
+        decode(run.pair, None, stopper, run.sampling, context=context.copy(), **options)
+        for stopper in (Probe(0), Probe(run.depth))
     ]
     plain, probed = [], []
     for alone, probe in zip_longest(*lanes):
@@ -202,7 +227,7 @@ def _play_rounds(
         yield 0.7 * len(plain) / max_new_tokens
         if cut_short := alone is not None and enough():
             break
-    times = fit_times(plain, probed, depth)
+    times = fit_times(plain, probed, run.depth)
     if cut_short:
         max_new_tokens = len(plain)
         probed = list(_rounds_within(probed, max_new_tokens))
@@ -240,16 +265,16 @@ def _read_text(pair: Pair, context: Context, token_ids: list[int]) -> _TextAsRea
 
 
 def _assemble(
-    pair: Pair,
+    run: Run,
     trace: Trace,
     rounds: _RealRounds,
-    depth: int,
     chains: list[Chain],
     target_p: Tensor,
-    target_gap: Tensor,
+    target_gap: Tensor | None,
 ) -> Recording:
     """Put a recording together; which score temperature its chains are judged at is not set. What was asked
     for and on which machine is the trace's; target_p [N] and target_gap [N] as in `Recording`."""
+    pair = run.pair
     token_ids = rounds.token_ids
     used = {*token_ids, *(token for chain in chains for token in chain.ids)}
     stream = pair.text_stream()
@@ -267,11 +292,12 @@ def _assemble(
         seed=trace.seed,
         noise_version=trace.noise_version,
         sampling=trace.sampling,
-        depth=depth,
+        verification=trace.verification,
+        depth=run.depth,
         score_temperature=None,
         token_ids=token_ids,
         target_p=rounded(target_p),
-        target_gap=rounded(target_gap),
+        target_gap=[] if target_gap is None else rounded(target_gap),
         eos_ids=sorted(pair.eos_ids),
         text=stream.text,
         pieces=stream.pieces,
@@ -283,7 +309,8 @@ def _assemble(
         recording_s=0.0,
         probed=len(rounds.probed),
     )
-    recording.probed_alike = _rounds_alike(recording, rounds.probed, depth)
+    if recording.replays_runs:
+        recording.probed_alike = _rounds_alike(recording, rounds.probed, run.depth)
     return recording
 
 

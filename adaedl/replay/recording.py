@@ -1,14 +1,21 @@
 """A recording: the target's text, and what the drafter would have drafted from each of its positions.
 
-At temperature 0 and under shared noise the target's text does not depend on the stopper. Neither do the
-drafts. At the start of a round the drafter's cache holds only verified text: an independent drafter's own
-keys and values, or for a feature drafter those computed from the target's features, which replace the
-drafter's own output once a draft is verified. So the drafter's continuations from every position determine
-every round of every stopper, and `adaedl.replay.replay` replays any stopper exactly, without a model.
+At temperature 0 and under shared noise a recording holds real runs. The target's text does not depend on the
+stopper there, and neither do the drafts. At the start of a round the drafter's cache holds only verified
+text: an independent drafter's own keys and values, or for a feature drafter those computed from the target's
+features, which replace the drafter's own output once a draft is verified. So the drafter's continuations from
+every position determine every round of every stopper, and `adaedl.replay.replay` replays any stopper exactly,
+without a model.
 
-What a recording cannot know is rounding: a float32 sum in another order differs in its last digits. If a
-choice depends on them, a real run may choose differently. `gap` and `target_gap` say how far each choice was
-from that, and `adaedl.replay.replay.near_ties` counts the choices that are too close to call.
+Under speculative sampling the text depends on the stopper, and a recording holds the distribution of runs.
+Its text is one that the target wrote alone, and its chains are drawn given that text
+(`adaedl.replay.chains.Coupling`). For any stopper that sees the draft side alone, text, rounds, drafts,
+accepted counts and stop reasons of a replay have the joint distribution of those of a run with
+`decode(verification="speculative")`.
+
+What a recording of real runs cannot know is rounding: a float32 sum in another order differs in its last
+digits. If a choice depends on them, a real run may choose differently. `gap` and `target_gap` say how far
+each choice was from that, and `adaedl.replay.replay.near_ties` counts the choices that are too close to call.
 """
 
 from collections.abc import Iterator
@@ -29,6 +36,7 @@ from adaedl.trace import (
     SamplingInfo,
     Seconds,
     TokenBytes,
+    Verification,
     are_pieces,
     read_checked,
 )
@@ -44,8 +52,9 @@ class Chain:
     from the target's token: later drafts are conditioned on a text that was never written. `q` is the draft's
     probability under the sampling distribution. `entropy` (nats), `top_prob`, `margin` and `token_prob` are
     computed from q at the recording's score temperature. `gap` is the lead of the drafted token over the
-    second in log-probability plus noise (in logits at temperature 0). `p` is the target's probability of the
-    draft, and `beta` its position's acceptance probability Σ min(p, q).
+    second in log-probability plus noise (in logits at temperature 0), and empty under speculative sampling.
+    `p` is the target's probability of the draft, and `beta` its position's acceptance probability Σ min(p,
+    q).
     """
 
     ids: list[Count]
@@ -72,6 +81,7 @@ class Recording:
     Attributes:
         depth: the most drafts in a chain; a chain is shorter at the end of the text and after a drafted end.
         score_temperature: the setting of that name of the stoppers that this recording can replay.
+        verification: the rule that replays verify by.
         token_ids: the target's text; target_p [token] is the probability of each token, target_gap its lead
             over the second, like `gap` of a chain.
         texts: the text of every token that occurs, decoded alone.
@@ -82,7 +92,8 @@ class Recording:
         plain_s, recording_s: the seconds that the target alone took for the text, and that the whole
             recording took.
         probed, probed_alike: the number of rounds that were really played while recording, and how many of
-            them, from the first, a replay reproduces: all unless rounding decides one.
+            them, from the first, a replay reproduces: all unless rounding decides one. Under speculative
+            sampling they are rounds of another text, and the second number is 0.
     """
 
     created: str
@@ -110,6 +121,7 @@ class Recording:
     probed: Count = 0
     probed_alike: Count = 0
     noise_version: Count = 1  # as in a trace
+    verification: Verification = "shared_noise"  # the rule of all older recordings
     schema: str = SCHEMA
     pieces: list[str] = field(default_factory=list)
     token_bytes: TokenBytes = field(default_factory=dict)
@@ -124,6 +136,12 @@ class Recording:
             whole = min(len(chain.ids), len(self.token_ids) - position)
             lengths.append(next((n for n, (ours, theirs) in enumerate(pairs) if ours != theirs), whole))
         return lengths
+
+    @property
+    def replays_runs(self) -> bool:
+        """Whether a replay is the very run that `decode()` makes with this seed; otherwise it is one of the
+        same distribution."""
+        return self.verification == "shared_noise" or self.sampling.temperature == 0
 
     @property
     def tie(self) -> float:
@@ -151,8 +169,9 @@ class Recording:
         tokens = len(self.token_ids)
         if not 1 <= tokens <= self.max_new_tokens:
             yield f"token_ids: {tokens} tokens of {self.max_new_tokens}"
-        for name in ("target_p", "target_gap", "chains"):
-            if len(getattr(self, name)) != tokens:
+        gaps = tokens if self.replays_runs else 0
+        for name, entries in (("target_p", tokens), ("target_gap", gaps), ("chains", tokens)):
+            if len(getattr(self, name)) != entries:
                 yield f"{name}: {len(getattr(self, name))} entries for {tokens} tokens"
                 return
         if not 1 <= self.depth <= MAX_DRAFT_LIMIT:
@@ -172,7 +191,8 @@ class Recording:
             if len(chain.ids) > room or (len(chain.ids) < room and not ended):
                 yield f"chains.{position}.ids: {len(chain.ids)} drafts instead of {room}"
             for name in ("q", "entropy", "top_prob", "margin", "token_prob", "gap"):
-                if len(getattr(chain, name)) != len(chain.ids):
+                entries = len(chain.ids) if self.replays_runs or name != "gap" else 0
+                if len(getattr(chain, name)) != entries:
                     yield f"chains.{position}.{name}: {len(getattr(chain, name))} entries"
             reached = min(self.acceptable[position] + 1, len(chain.ids), tokens - position)
             for name in ("p", "beta"):

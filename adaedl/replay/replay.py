@@ -1,7 +1,7 @@
-"""Replay any stopper on a recorded text, exactly and in milliseconds: the rounds of `decode()` without a
-model.
+"""Replay any stopper on a recorded text in milliseconds: the rounds of `decode()` without a model.
 
-Rounds, drafts, accepted counts and stop reasons are those of a real run (`adaedl.replay.recording` says why,
+Under shared noise and at temperature 0, rounds, drafts, accepted counts and stop reasons are those of a real
+run; under speculative sampling they have the distribution of real runs (`adaedl.replay.recording` says why,
 and names the one thing that a recording cannot know). `throughput`, which depends on time, behaves as in a
 real run with the modelled times. Time is modelled: each round takes what rounds of its length took when the
 text was recorded, and `model_error` compares that with a real run.
@@ -80,7 +80,7 @@ def replay_trace(recording: Recording, specs: list[str], times: Times | None = N
         max_new_tokens=recording.max_new_tokens,
         seed=recording.seed,
         sampling=recording.sampling,
-        verification="shared_noise",
+        verification=recording.verification,
         noise_version=recording.noise_version,
         lanes=[replay(recording, spec, times) for spec in specs],
         token_bytes=recording.token_bytes,
@@ -131,7 +131,10 @@ def percent_of_oracle(recording: Recording, lane: Lane, times: Times | None = No
 def near_ties(recording: Recording, lane: Lane) -> int:
     """Return how many choices of a replayed lane depend on rounding: the lead of a drafted token or of the
     target's own, or the distance of a score from its threshold, is too small to be sure that a real run
-    chooses the same."""
+    chooses the same. Under speculative sampling there is no run that should choose the same, and none is
+    counted."""
+    if not recording.replays_runs:
+        return 0
     ties = sum(gap < recording.tie for gap in recording.target_gap)
     stopper, written = fresh_stopper(lane), 0
     for played in lane.rounds:
@@ -207,7 +210,8 @@ def _describe(
 ) -> DraftedToken:
     index = draft.step.position - 1
     reached = index < len(chain.beta)
-    target = recording.token_ids[position] if reached else None
+    # Speculative sampling fixes no token of the target's beside an accepted draft.
+    target = recording.token_ids[position] if reached and recording.replays_runs else None
     return DraftedToken(
         id=draft.id,
         text=recording.texts[draft.id],

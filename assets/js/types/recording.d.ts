@@ -50,6 +50,7 @@ export interface Recording {
   probed: number;
   probed_alike: number;
   noise_version: number;
+  verification: "speculative" | "shared_noise";
   schema: string;
   pieces: string[];
   token_bytes: Record<string, string>;
