@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from adaedl.errors import Sentence, UserError
 from adaedl.pairs.chat import PROMPT, own_template, strangers_template
-from adaedl.pairs.checks import check_int8, check_layers, check_memory, check_shape
-from adaedl.pairs.devices import pick_device, pick_dtype, read_dtype
+from adaedl.pairs.checks import check_can_copy, check_int8, check_layers, check_memory, check_shape
+from adaedl.pairs.devices import check_runs_here, dtype_of, pick_device, pick_dtype, read_dtype
 from adaedl.pairs.presets import DEFAULT_PAIR, PROJECT, Preset, resolve, short_name
 from adaedl.pairs.progress import Progress, silent
 from adaedl.pairs.prompt_encoder import PromptEncoder
@@ -83,6 +83,11 @@ class Request:
         """What the weights are read in."""
         return read_dtype(self.dtype)
 
+    @property
+    def copy_itemsize(self) -> int:
+        """Bytes of each of the target's weights in the copy that drafts; 0 where none does."""
+        return 1 if self.preset.draft_bits else 0
+
 
 @dataclass
 class CheckedFiles:
@@ -105,7 +110,8 @@ class CheckedFiles:
 @dataclass
 class ReadModels:
     """A pair's models of transformers; `draft` is None where no model of its own drafts. The target is spread
-    over several devices where `spread` says how many bytes each may hold."""
+    over several devices where `spread` says how many bytes each may hold. The target's own copy as the draft
+    shares all weights with it that are not rounded."""
 
     target: nn.Module
     draft: nn.Module | None
@@ -129,7 +135,7 @@ def load_pair(
     Args:
         name: a preset's name or "TARGET:DRAFT", see `presets.resolve`.
         device: "cuda", "cuda:1", "mps" or "cpu"; None for the best one here.
-        dtype: "float32", "bfloat16", "float16" or, on a CPU, "int8"; None for the device's own.
+        dtype: "float32", "bfloat16", "float16" or, on a CPU, "int8"; None for the pair's or the device's own.
         progress: told what is being done, see `fetch_weights`.
         allow_local: False refuses folders as models.
         trusted: False for a pair that somebody else names. The Hub is asked without this machine's token,
@@ -219,14 +225,15 @@ def _request(
     """Return a request with its device and dtype chosen.
 
     Raises:
-        UserError: there is no such device here, or no such dtype on it.
+        UserError: there is no such device here, or no such dtype on it, or the pair does not run there.
     """
     chosen = pick_device(device)
+    check_runs_here(preset, chosen)
     return Request(
         preset=preset,
         device=chosen,
         device_is_free=device in (None, "", "auto"),
-        dtype=pick_dtype(chosen, dtype),
+        dtype=pick_dtype(chosen, dtype_of(preset, dtype)),
         progress=progress or silent,
         allow_local=allow_local,
         trusted=trusted,
@@ -248,7 +255,7 @@ def _fetch(request: Request) -> dict[str, Weights]:
 
     def check_size(count: int) -> None:
         memory = available_memory() if request.fills_memory else memory_of_gpus()
-        check_memory(request.preset.name, count * request.dtype.itemsize, memory)
+        check_memory(request.preset.name, count * (request.dtype.itemsize + request.copy_itemsize), memory)
 
     options = {
         "allow_local": request.allow_local,
@@ -340,7 +347,8 @@ def _place(request: Request, files: CheckedFiles) -> tuple[torch.device, dict[st
 
     if request.fills_memory:
         needs = files.sizes | {name: opened.needed_bytes() for name, opened in files.by_layers.items()}
-        check_memory(request.preset.name, sum(needs.values()), available_memory())
+        copied = files.sizes[request.preset.target] // request.read_dtype.itemsize * request.copy_itemsize
+        check_memory(request.preset.name, sum(needs.values()) + copied, available_memory())
     if request.device_is_free and request.device.type == "cuda" and not request.read_first:
         placement = _placement(request.preset, *files.sizes.values())
         return torch.device(placement.device), placement.target_bytes
@@ -381,7 +389,7 @@ def _read(
     """
     import torch
 
-    from adaedl.models.cpu.int8_linear import quantize_model
+    from adaedl.models.cpu.int8_linear import quantize_model, quantized_copy
     from adaedl.models.stepwise import check_stepwise
 
     preset, tokenizer, by_layers = request.preset, files.tokenizer, files.by_layers
@@ -394,6 +402,10 @@ def _read(
     if draft_name:
         draft = _read_model(request, files, draft_name, read_on)
         share_vocabulary(target, draft, tokenizer, files.difference)
+    elif preset.draft_bits:
+        request.progress(Sentence("rounding a copy of {}", short_name(preset.target)), None)
+        check_can_copy(preset.target, target)
+        draft = quantized_copy(target, preset.draft_bits)
     models = dict(zip(request.models, (target, draft), strict=False))
     if request.read_first:  # ZeroGPU's device is not there yet
         for model in models.values():
@@ -455,6 +467,8 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
     drafter = _make_drafter(request, files, models, target, options)
     parts = models.target.hf_device_map.values() if models.spread else ()
     notes = [files.difference.sentence] if files.difference else []
+    if preset.draft_bits:
+        notes.append(_about_copy(preset.draft_bits))
     return Pair(
         name=preset.name,
         target=target,
@@ -470,7 +484,15 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
         encoder=files.encoder,
         read_draft=None if request.read_first else make_read_draft(device),
         choose=make_choose(device),
+        draft_bits=preset.draft_bits,
     )
+
+
+def _about_copy(bits: int) -> Sentence:
+    """Return in words what drafts where the target's own copy does."""
+    if bits == 8:
+        return Sentence("drafts come from a copy with weights rounded to int8")
+    return Sentence("drafts come from a copy with weights rounded to {} bits, in the int8 kernels", bits)
 
 
 def _make_drafter(
@@ -484,5 +506,9 @@ def _make_drafter(
         embeddings = target.embeddings.to(models.device)
         return load_feature_drafter(PROJECT / request.preset.drafter, target, embeddings)
     vocab = drafted_vocabulary(files.tokenizer, files.difference)
-    runner = make_runner(models.draft, **options) if models.draft is not None else target
+    if request.preset.draft_bits:
+        runner = make_runner(models.draft, embeddings=target.embeddings, **options)
+        check_int8(request.preset.name, runner)
+    else:
+        runner = make_runner(models.draft, **options) if models.draft is not None else target
     return IndependentDrafter(runner, None if vocab is None else vocab.to(models.device))

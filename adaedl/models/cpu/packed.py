@@ -23,9 +23,10 @@ class PackedModel:
     transformers' to 1e-4), in bfloat16 (weights only), or in int8 where its linear layers are `Int8Linear`.
     """
 
-    def __init__(self, model, consume: bool = False):
+    def __init__(self, model, consume: bool = False, embeddings: Tensor | None = None):
         """`consume`: release each of the model's layers once it is packed, so that they are never there
-        twice; the model is of no use then."""
+        twice; the model is of no use then. `embeddings` [V, H] float32: those of a runner that has the same
+        ones, to be there once."""
         config = model.config
         self.vocab_size = config.vocab_size
         self.max_context = config.max_position_embeddings
@@ -39,7 +40,9 @@ class PackedModel:
         self.attention_softcap: float | None = None
         self.logit_softcap = getattr(config, "final_logit_softcapping", None)
         # What is not packed is copied: the model's own is a part of its file, which would stay mapped whole.
-        self.embeddings = model.get_input_embeddings().weight.detach().float().clone()
+        if embeddings is None:
+            embeddings = model.get_input_embeddings().weight.detach().float().clone()
+        self.embeddings = embeddings
         self.embedding_scale = families.embedding_scale_of(model)
         self.hidden_size = self.embeddings.shape[1]
         self.layers: list[PackedLayer] = []
