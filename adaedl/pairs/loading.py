@@ -110,8 +110,7 @@ class CheckedFiles:
 @dataclass
 class ReadModels:
     """A pair's models of transformers; `draft` is None where no model of its own drafts. The target is spread
-    over several devices where `spread` says how many bytes each may hold. The target's own copy as the draft
-    shares all weights with it that are not rounded."""
+    over several devices where `spread` says how many bytes each may hold."""
 
     target: nn.Module
     draft: nn.Module | None
@@ -389,7 +388,7 @@ def _read(
     """
     import torch
 
-    from adaedl.models.cpu.int8_linear import quantize_model, quantized_copy
+    from adaedl.models.cpu.int8_linear import quantize_model
     from adaedl.models.stepwise import check_stepwise
 
     preset, tokenizer, by_layers = request.preset, files.tokenizer, files.by_layers
@@ -402,10 +401,6 @@ def _read(
     if draft_name:
         draft = _read_model(request, files, draft_name, read_on)
         share_vocabulary(target, draft, tokenizer, files.difference)
-    elif preset.draft_bits:
-        request.progress(Sentence("rounding a copy of {}", short_name(preset.target)), None)
-        check_can_copy(preset.target, target)
-        draft = quantized_copy(target, preset.draft_bits)
     models = dict(zip(request.models, (target, draft), strict=False))
     if request.read_first:  # ZeroGPU's device is not there yet
         for model in models.values():
@@ -451,6 +446,7 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
     """Return a pair of runners, which may take the models apart."""
     import torch
 
+    from adaedl.models.drafters.independent import IndependentDrafter
     from adaedl.models.factory import make_runner
     from adaedl.models.token_choice import make_choose, make_read_draft
     from adaedl.pairs.pair import Pair
@@ -458,13 +454,16 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
     device, preset = models.device, request.preset
     # ZeroGPU's device is not there yet, and another process has it each time.
     options = {"graphs": not request.read_first, "measure": not request.read_first, "consume": True}
+    copied = _pack_copy(request, models.target, options) if preset.draft_bits else None
     if models.spread:
         target = make_runner(models.target, device)
     else:
-        target = make_runner(models.target.to(device), **options)
+        target = make_runner(
+            models.target.to(device), embeddings=copied.embeddings if copied else None, **options
+        )
     if request.dtype == torch.int8:
         check_int8(preset.name, target)
-    drafter = _make_drafter(request, files, models, target, options)
+    drafter = IndependentDrafter(copied) if copied else _make_drafter(request, files, models, target, options)
     parts = models.target.hf_device_map.values() if models.spread else ()
     notes = [files.difference.sentence] if files.difference else []
     if preset.draft_bits:
@@ -495,6 +494,24 @@ def _about_copy(bits: int) -> Sentence:
     return Sentence("drafts come from a copy with weights rounded to {} bits, in the int8 kernels", bits)
 
 
+def _pack_copy(request: Request, target: nn.Module, options: dict[str, bool]) -> Runner:
+    """Return the runner of a target's own copy, rounded to the bits that the preset says. It is packed before
+    the target is taken apart, and shares its embeddings.
+
+    Raises:
+        UserError: the kernels do not run this model.
+    """
+    from adaedl.models.cpu.int8_linear import quantized_copy
+    from adaedl.models.factory import make_runner
+
+    preset = request.preset
+    check_can_copy(preset.target, target)
+    request.progress(Sentence("rounding a copy of {}", short_name(preset.target)), None)
+    runner = make_runner(quantized_copy(target, preset.draft_bits), **options)
+    check_int8(preset.name, runner)
+    return runner
+
+
 def _make_drafter(
     request: Request, files: CheckedFiles, models: ReadModels, target: Runner, options: dict[str, bool]
 ) -> Drafter:
@@ -506,9 +523,5 @@ def _make_drafter(
         embeddings = target.embeddings.to(models.device)
         return load_feature_drafter(PROJECT / request.preset.drafter, target, embeddings)
     vocab = drafted_vocabulary(files.tokenizer, files.difference)
-    if request.preset.draft_bits:
-        runner = make_runner(models.draft, embeddings=target.embeddings, **options)
-        check_int8(request.preset.name, runner)
-    else:
-        runner = make_runner(models.draft, **options) if models.draft is not None else target
+    runner = make_runner(models.draft, **options) if models.draft is not None else target
     return IndependentDrafter(runner, None if vocab is None else vocab.to(models.device))

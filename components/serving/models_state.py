@@ -286,8 +286,7 @@ class ModelsState:
         raise failure
 
     def _make_room(self) -> None:
-        if self.pair and self.pair.device.type != "cpu":
-            self.pair = None  # two pairs seldom fit on one accelerator
+        self.pair = None  # two pairs seldom fit on one device
 
     def _waiting(self) -> LoadState:
         return LoadState("waiting", Sentence("the models will load shortly"))

@@ -16,6 +16,9 @@ from adaedl.models.cpu.layer import Norm, PackedLayer
 from adaedl.models.cpu.linear import PackedLinear, slowest_path
 from adaedl.models.protocol import Output
 from adaedl.models.rotary import Rotary
+from adaedl.system.machine import give_back_memory
+
+LAYERS_BETWEEN_TRIMS = 4  # small tensors that stay split the room of large ones that go
 
 
 class PackedModel:
@@ -51,6 +54,8 @@ class PackedModel:
             self.layers.append(reader.read(index, modules[index]))
             if consume:
                 modules[index] = torch.nn.Identity()
+                if index % LAYERS_BETWEEN_TRIMS == 0:
+                    give_back_memory()
         self.final_norm = families.final_norm_of(model)
         head = model.get_output_embeddings()
         self.head = PackedLinear(*families.parts_of(head))
