@@ -12,9 +12,7 @@ from adaedl.trace import Lane, SamplingInfo
 
 VERIFICATIONS = ("shared_noise", "speculative")
 NOISE_VERSION = 2  # of the shared noise; another version writes another text for the same seed
-# Below temperature 1 AdaEDL does better with the entropy of q at 1 than of q as sampled, and then better from
-# λ0 = 0.2 than from 0.4 (docs/study.md).
-DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl:threshold=0.2,score_temperature=1.0")
+DEFAULT_LANES = ("autoregressive", "fixed:k=4", "adaedl")  # presets add their own: `Preset.lanes`
 MAX_LANES = 12
 MIN_TEMPERATURE = 1e-3  # logits divided by less leave the range of float16 and float32
 MAX_PROMPT_CHARACTERS = 20_000

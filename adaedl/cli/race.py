@@ -10,7 +10,8 @@ from typing import cast
 from adaedl.cli.common import add_lanes_option, add_text_options, finish, keeping_results, load
 from adaedl.cli.inputs import read_prompt
 from adaedl.cli.tables import describe_pair, metrics_table, printable
-from adaedl.request import DEFAULT_LANES, RaceRequest, Sampling
+from adaedl.pairs.presets import resolve
+from adaedl.request import RaceRequest, Sampling
 from adaedl.stopping import split_specs
 from adaedl.system import interrupts
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     request = RaceRequest(
         read_prompt(args.prompt),
-        list(DEFAULT_LANES) if args.lanes is None else split_specs(args.lanes),
+        list(resolve(args.pair).lanes) if args.lanes is None else split_specs(args.lanes),
         Sampling(args.temperature, args.top_k, args.top_p),
         args.max_new_tokens,
         args.seed,

@@ -17,11 +17,13 @@ def make_runner(
     graphs: bool = True,
     consume: bool = False,
     measure: bool = True,
+    embeddings: torch.Tensor | None = None,
 ) -> Runner:
     """Return the fastest runner for a loaded transformers model, on the device where it already is; `device`
     is for one that is on several, see `TransformersRunner`. `graphs` False captures no CUDA graphs; `consume`
     may take the model apart, which nobody else uses then; `measure` False leaves out the probe, for a model
-    whose device is not there yet (see `check_stepwise`).
+    whose device is not there yet (see `check_stepwise`); `embeddings` are those that a packed model shares,
+    see `PackedModel`.
 
     Raises:
         UserError: the model cannot be decoded in steps.
@@ -33,7 +35,7 @@ def make_runner(
     if plain.device.type == "cpu":
         plain.reason = reason
     if device is None and reason is None:
-        runner = PackedModel(model, consume)
+        runner = PackedModel(model, consume, embeddings)
     elif device is None and graphs and can_graph(model):
         runner = make_graphed(model) or plain
     if measure and int8:

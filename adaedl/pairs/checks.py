@@ -19,21 +19,29 @@ if TYPE_CHECKING:
 MOST_LAYERS = 1000  # far more than any model has
 
 
-def check_int8(name: str, target: Runner) -> None:
-    """Raises UserError where a target in int8 is not one whose numbers do not depend on how many tokens are
+def check_int8(name: str, runner: Runner) -> None:
+    """Raises UserError where a model in int8 is not one whose numbers do not depend on how many tokens are
     verified at once: nothing would be lossless to it."""
     import torch
 
     from adaedl.models.cpu.families import FAMILIES
     from adaedl.models.cpu.packed import PackedModel, same_bits
 
-    if not isinstance(target, PackedModel) or not same_bits(target, torch.arange(10), 5):
+    if not isinstance(runner, PackedModel) or not same_bits(runner, torch.arange(10), 5):
         raise UserError(
             "int8 needs a model of the families {} and a CPU that computes the same numbers for a token "
             "alone and in a batch; {} here does not qualify; choose the dtype auto.",
             ", ".join(FAMILIES),
             name,
         )
+
+
+def check_can_copy(name: str, target) -> None:
+    """Raises UserError where the CPU's kernels do not run a transformers model, nor an int8 copy of it."""
+    from adaedl.models.cpu.families import why_not_packed
+
+    if reason := why_not_packed(target):
+        raise UserError("{} cannot draft with an int8 copy of itself, because {}.", name, reason)
 
 
 def check_shape(folder: Path, held: int, name: str) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adaedl.errors import UserError
-from adaedl.pairs.presets import DTYPES
+from adaedl.errors import Sentence, UserError
+from adaedl.pairs.presets import DEFAULT_PAIR, DTYPES, Preset
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +58,52 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
             device,
         )
     return getattr(torch, wanted)
+
+
+def why_no_int8(device: torch.device | str) -> Sentence | None:
+    """Return why int8 is not fast on a device, as the end of a sentence after "because"; None where it is.
+    Imports no torch, and does not compile the kernels."""
+    from adaedl.models.cpu.jit import VNNI
+
+    if str(device) != "cpu":
+        return Sentence("int8 is for CPUs, and the models run on {}", str(device))
+    if not VNNI:
+        return Sentence("this processor does not multiply int8 fast (it lacks AVX-512 VNNI)")
+    return None
+
+
+def check_runs_here(preset: Preset, device: torch.device) -> None:
+    """Raises UserError where a pair needs int8 and the device does not multiply it fast."""
+    from adaedl.models.cpu.backends import multiplies_int8
+
+    if not preset.needs_int8:
+        return
+    reason = why_no_int8(device)
+    if reason is None and not multiplies_int8():
+        reason = Sentence("this app's kernels cannot be compiled here")
+    if reason:
+        raise UserError("{} is not offered here, because {}; choose {}.", preset.name, reason, DEFAULT_PAIR)
+
+
+def dtype_of(preset: Preset, dtype: str | None) -> str | None:
+    """Return the dtype that a pair is used in by its definition, else the one that the caller names.
+
+    Raises:
+        UserError: the pair is defined in another dtype than the one named, or its draft is an int8 copy
+            of an int8 target.
+    """
+    named = None if dtype in (None, "", "auto") else str(dtype).strip().lower().removeprefix("torch.")
+    if preset.dtype and named not in (None, preset.dtype):
+        raise UserError(
+            "{} runs in {}; leave the dtype {} out, or choose another pair.", preset.name, preset.dtype, dtype
+        )
+    if preset.draft_bits and named == "int8":
+        raise UserError(
+            "{} drafts with an int8 copy of its target, so the target cannot be int8 too; choose the dtype "
+            "float32 or bfloat16.",
+            preset.name,
+        )
+    return preset.dtype or dtype
 
 
 def read_dtype(dtype: torch.dtype) -> torch.dtype:

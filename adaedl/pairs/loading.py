@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from adaedl.errors import Sentence, UserError
 from adaedl.pairs.chat import PROMPT, own_template, strangers_template
-from adaedl.pairs.checks import check_int8, check_layers, check_memory, check_shape
-from adaedl.pairs.devices import pick_device, pick_dtype, read_dtype
+from adaedl.pairs.checks import check_can_copy, check_int8, check_layers, check_memory, check_shape
+from adaedl.pairs.devices import check_runs_here, dtype_of, pick_device, pick_dtype, read_dtype
 from adaedl.pairs.presets import DEFAULT_PAIR, PROJECT, Preset, resolve, short_name
 from adaedl.pairs.progress import Progress, silent
 from adaedl.pairs.prompt_encoder import PromptEncoder
@@ -83,6 +83,11 @@ class Request:
         """What the weights are read in."""
         return read_dtype(self.dtype)
 
+    @property
+    def copy_itemsize(self) -> int:
+        """Bytes of each of the target's weights in the copy that drafts; 0 where none does."""
+        return 1 if self.preset.draft_bits else 0
+
 
 @dataclass
 class CheckedFiles:
@@ -129,7 +134,7 @@ def load_pair(
     Args:
         name: a preset's name or "TARGET:DRAFT", see `presets.resolve`.
         device: "cuda", "cuda:1", "mps" or "cpu"; None for the best one here.
-        dtype: "float32", "bfloat16", "float16" or, on a CPU, "int8"; None for the device's own.
+        dtype: "float32", "bfloat16", "float16" or, on a CPU, "int8"; None for the pair's or the device's own.
         progress: told what is being done, see `fetch_weights`.
         allow_local: False refuses folders as models.
         trusted: False for a pair that somebody else names. The Hub is asked without this machine's token,
@@ -219,14 +224,15 @@ def _request(
     """Return a request with its device and dtype chosen.
 
     Raises:
-        UserError: there is no such device here, or no such dtype on it.
+        UserError: there is no such device here, or no such dtype on it, or the pair does not run there.
     """
     chosen = pick_device(device)
+    check_runs_here(preset, chosen)
     return Request(
         preset=preset,
         device=chosen,
         device_is_free=device in (None, "", "auto"),
-        dtype=pick_dtype(chosen, dtype),
+        dtype=pick_dtype(chosen, dtype_of(preset, dtype)),
         progress=progress or silent,
         allow_local=allow_local,
         trusted=trusted,
@@ -248,7 +254,7 @@ def _fetch(request: Request) -> dict[str, Weights]:
 
     def check_size(count: int) -> None:
         memory = available_memory() if request.fills_memory else memory_of_gpus()
-        check_memory(request.preset.name, count * request.dtype.itemsize, memory)
+        check_memory(request.preset.name, count * (request.dtype.itemsize + request.copy_itemsize), memory)
 
     options = {
         "allow_local": request.allow_local,
@@ -340,7 +346,8 @@ def _place(request: Request, files: CheckedFiles) -> tuple[torch.device, dict[st
 
     if request.fills_memory:
         needs = files.sizes | {name: opened.needed_bytes() for name, opened in files.by_layers.items()}
-        check_memory(request.preset.name, sum(needs.values()), available_memory())
+        copied = files.sizes[request.preset.target] // request.read_dtype.itemsize * request.copy_itemsize
+        check_memory(request.preset.name, sum(needs.values()) + copied, available_memory())
     if request.device_is_free and request.device.type == "cuda" and not request.read_first:
         placement = _placement(request.preset, *files.sizes.values())
         return torch.device(placement.device), placement.target_bytes
@@ -439,6 +446,7 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
     """Return a pair of runners, which may take the models apart."""
     import torch
 
+    from adaedl.models.drafters.independent import IndependentDrafter
     from adaedl.models.factory import make_runner
     from adaedl.models.token_choice import make_choose, make_read_draft
     from adaedl.pairs.pair import Pair
@@ -446,15 +454,20 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
     device, preset = models.device, request.preset
     # ZeroGPU's device is not there yet, and another process has it each time.
     options = {"graphs": not request.read_first, "measure": not request.read_first, "consume": True}
+    copied = _pack_copy(request, models.target, options) if preset.draft_bits else None
     if models.spread:
         target = make_runner(models.target, device)
     else:
-        target = make_runner(models.target.to(device), **options)
+        target = make_runner(
+            models.target.to(device), embeddings=copied.embeddings if copied else None, **options
+        )
     if request.dtype == torch.int8:
         check_int8(preset.name, target)
-    drafter = _make_drafter(request, files, models, target, options)
+    drafter = IndependentDrafter(copied) if copied else _make_drafter(request, files, models, target, options)
     parts = models.target.hf_device_map.values() if models.spread else ()
     notes = [files.difference.sentence] if files.difference else []
+    if preset.draft_bits:
+        notes.append(_about_copy(preset.draft_bits))
     return Pair(
         name=preset.name,
         target=target,
@@ -470,7 +483,33 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
         encoder=files.encoder,
         read_draft=None if request.read_first else make_read_draft(device),
         choose=make_choose(device),
+        draft_bits=preset.draft_bits,
     )
+
+
+def _about_copy(bits: int) -> Sentence:
+    """Return in words what drafts where the target's own copy does."""
+    if bits == 8:
+        return Sentence("drafts come from a copy with weights rounded to int8")
+    return Sentence("drafts come from a copy with weights rounded to {} bits, in the int8 kernels", bits)
+
+
+def _pack_copy(request: Request, target: nn.Module, options: dict[str, bool]) -> Runner:
+    """Return the runner of a target's own copy, rounded to the bits that the preset says. It is packed before
+    the target is taken apart, and shares its embeddings.
+
+    Raises:
+        UserError: the kernels do not run this model.
+    """
+    from adaedl.models.cpu.int8_linear import quantized_copy
+    from adaedl.models.factory import make_runner
+
+    preset = request.preset
+    check_can_copy(preset.target, target)
+    request.progress(Sentence("rounding a copy of {}", short_name(preset.target)), None)
+    runner = make_runner(quantized_copy(target, preset.draft_bits), **options)
+    check_int8(preset.name, runner)
+    return runner
 
 
 def _make_drafter(

@@ -28,6 +28,7 @@ class Pair:
     too but where that is `spread` over several devices. `encoder` turns a prompt into token ids, by default
     with the tokenizer's own chat template where it has one; `read_draft` reads a drafted token and `choose`
     the target's own ones with kernels of the device, see `adaedl.models.token_choice`.
+    `draft_bits`: the target's own copy drafts, its weights rounded to so many bits; None for any other draft.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Pair:
     encoder: PromptEncoder | None = None
     read_draft: Callable | None = None
     choose: Callable | None = None
+    draft_bits: int | None = None
 
     @property
     def max_context(self) -> int:

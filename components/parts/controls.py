@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import gradio as gr
 from gradio.i18n import I18nData
 
-from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, Preset
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, Preset, short_name
 from adaedl.request import DEFAULT_LANES
 from components.parts.browser_part import browser_part
 from components.parts.gradio_internals import replace as replace_in_gradio
@@ -176,10 +176,19 @@ def seed_field(**layout) -> gr.Textbox:
 
 
 def pair_label(preset: Preset) -> str:
-    """Return a pair's entry in the menu: its name, its models, and the memory it needs."""
-    models = " + ".join(name.rpartition("/")[2] for name in (preset.target, preset.draft or preset.drafter))
-    memory = f" · {preset.min_memory_gib:g} GiB" if preset.min_memory_gib else ""
-    return f"{preset.name} · {models}{memory}"
+    """Return a pair's entry in the menu, in every language: its name, its models, its dtype where the pair is
+    defined in one, and the memory it needs."""
+    target, draft = (
+        short_name(name) for name in (preset.target, preset.draft or preset.drafter or preset.target)
+    )
+    if preset.draft_bits:
+        draft += f" (int{preset.draft_bits})"
+    parts = [preset.name, f"{target} + {draft}"]
+    if preset.dtype == "int8":
+        parts.append("int8")
+    if preset.min_memory_gib:
+        parts.append(f"{preset.min_memory_gib:g} GiB")
+    return " · ".join(parts)
 
 
 def unchecked(field: gr.components.Component) -> gr.components.Component:

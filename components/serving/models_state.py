@@ -211,7 +211,7 @@ class ModelsState:
             from adaedl.pairs.loading import fetch_pair
 
             fetch_pair(
-                name, dtype=host().dtype, progress=progress, allow_local=False, trusted=self._trusts(name)
+                name, dtype=_dtype_for(name), progress=progress, allow_local=False, trusted=self._trusts(name)
             )
         except Exception as error:
             failure = _failure_for(name, error)
@@ -261,7 +261,7 @@ class ModelsState:
 
             pair = load_pair(
                 name,
-                dtype=host().dtype,
+                dtype=_dtype_for(name),
                 progress=progress,
                 allow_local=name == self.default,
                 trusted=self._trusts(name),
@@ -286,11 +286,15 @@ class ModelsState:
         raise failure
 
     def _make_room(self) -> None:
-        if self.pair and self.pair.device.type != "cpu":
-            self.pair = None  # two pairs seldom fit on one accelerator
+        self.pair = None  # two pairs seldom fit on one device
 
     def _waiting(self) -> LoadState:
         return LoadState("waiting", Sentence("the models will load shortly"))
+
+
+def _dtype_for(name: str) -> str | None:
+    """Return the host's dtype, which a pair that is defined in another one does not follow."""
+    return None if resolve(name).dtype else host().dtype
 
 
 def _failure_for(name: str, error: Exception) -> UserError:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from adaedl.measure.work import DecodingWork
-from adaedl.models.cpu.int8_linear import quantize_model
+from adaedl.models.cpu.int8_linear import quantize_model, quantized_copy
 from adaedl.models.cuda.graphs import GraphedLlama
 from adaedl.models.drafters.independent import IndependentDrafter
 from adaedl.models.protocol import Runner
@@ -36,11 +36,13 @@ def target_model(pair: Pair, rounded: bool = True):
 
 def draft_model(pair: Pair, target):
     """Return the draft model of an independent pair as a plain transformers model; where the target drafts
-    for itself, a second handle on `target` that shares its weights.
+    for itself, a second handle on `target` that shares its weights, or its rounded copy.
 
     Raises:
         UserError: its weights cannot be found or loaded.
     """
+    if pair.draft_bits:
+        return quantized_copy(target, pair.draft_bits)
     if pair.draft_name != pair.target_name:
         return _plain(pair, cast(IndependentDrafter, pair.drafter).runner, pair.draft_name)
     handle = copy.copy(target)

@@ -12,7 +12,9 @@ LEVELS = 127
 LEAST_SCALE = 1e-20  # for a row of zeros
 
 
-def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return int8 numbers [..., in] and scales [..., 1] whose products are rows [..., in], rounded."""
-    scale = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True) / LEVELS + LEAST_SCALE
+def quantize(rows: Tensor, bits: int = 8) -> tuple[Tensor, Tensor]:
+    """Return int8 numbers [..., in] and scales [..., 1] whose products are rows [..., in], rounded to `bits`
+    bits: numbers from −(2^(bits−1) − 1) to 2^(bits−1) − 1."""
+    levels = LEVELS >> (8 - bits)
+    scale = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True) / levels + LEAST_SCALE
     return (rows / scale).round().to(torch.int8), scale

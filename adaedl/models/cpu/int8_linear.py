@@ -1,5 +1,8 @@
 """Linear layers in int8, in the place of those of a transformers model."""
 
+import copy
+from itertools import chain
+
 from torch import Tensor, nn
 
 from adaedl.models.cpu.int8 import quantize
@@ -9,10 +12,10 @@ from adaedl.models.cpu.linear import PackedLinear
 class Int8Linear(nn.Module):
     """A linear layer in int8, in the place of one of transformers'."""
 
-    def __init__(self, linear: nn.Linear):
+    def __init__(self, linear: nn.Linear, bits: int = 8):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight, scale = quantize(linear.weight.detach())
+        self.weight, scale = quantize(linear.weight.detach().float(), bits)
         self.scale = scale[:, 0]
         self.bias = None if linear.bias is None else linear.bias.detach()
         self._packed = None
@@ -33,12 +36,22 @@ class Int8Linear(nn.Module):
         return self._packed(rows).view(*x.shape[:-1], self.out_features)
 
 
-def quantize_model(model) -> None:
-    """Put `Int8Linear` in the place of every linear layer of a transformers model; embeddings stay."""
+def quantize_model(model, bits: int = 8) -> None:
+    """Put `Int8Linear` in the place of every linear layer of a transformers model, its weights rounded to
+    `bits` bits; embeddings stay."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
-                setattr(module, name, Int8Linear(child))
+                setattr(module, name, Int8Linear(child, bits))
+
+
+def quantized_copy(model, bits: int = 8):
+    """Return a copy of a transformers model with its linear layers in int8, rounded to `bits` bits. All other
+    weights are the model's own tensors, so only the rounded ones take memory."""
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    made = copy.deepcopy(model, shared)
+    quantize_model(made, bits)
+    return made
 
 
 def is_int8(model) -> bool:

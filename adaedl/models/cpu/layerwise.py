@@ -29,13 +29,11 @@ from adaedl.models.cpu.int8_cache import Int8Cache, open_cache
 from adaedl.models.cpu.int8_linear import Int8Linear
 from adaedl.models.factory import make_runner
 from adaedl.models.transformers import TransformersRunner
-from adaedl.system.machine import give_back_memory
 
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 CHUNK = 2**18  # weights that are quantised at once, few enough to stay in a processor's cache
 SAMPLE_ROWS = 512  # of the vocabulary, in the model of the first layers
 MOST_SAMPLE_LAYERS = 8
-LAYERS_BETWEEN_TRIMS = 4
 CACHED_FROM = 2**30  # bytes of a model in float32; a smaller one is quantised in seconds
 HEAD = "head"
 # Settings of a configuration with which transformers reads other files, or reads them in another way.
@@ -254,8 +252,6 @@ class Layerwise:
         return self.model.get_input_embeddings().weight.shape[0]
 
     def _read_layer(self, index: int, on_meta: nn.Module) -> nn.Module:
-        if index % LAYERS_BETWEEN_TRIMS == 0:  # small tensors that stay split the room of large ones that go
-            give_back_memory()
         layer = copy.deepcopy(on_meta)
         with self.errors(), self.source.opened(), torch.no_grad():
             self._fill(layer, f"{self.path}.{index}.", f"layer-{index:03d}")

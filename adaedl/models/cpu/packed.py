@@ -16,6 +16,9 @@ from adaedl.models.cpu.layer import Norm, PackedLayer
 from adaedl.models.cpu.linear import PackedLinear, slowest_path
 from adaedl.models.protocol import Output
 from adaedl.models.rotary import Rotary
+from adaedl.system.machine import give_back_memory
+
+LAYERS_BETWEEN_TRIMS = 4  # small tensors that stay split the room of large ones that go
 
 
 class PackedModel:
@@ -23,9 +26,10 @@ class PackedModel:
     transformers' to 1e-4), in bfloat16 (weights only), or in int8 where its linear layers are `Int8Linear`.
     """
 
-    def __init__(self, model, consume: bool = False):
+    def __init__(self, model, consume: bool = False, embeddings: Tensor | None = None):
         """`consume`: release each of the model's layers once it is packed, so that they are never there
-        twice; the model is of no use then."""
+        twice; the model is of no use then. `embeddings` [V, H] float32: those of a runner that has the same
+        ones, to be there once."""
         config = model.config
         self.vocab_size = config.vocab_size
         self.max_context = config.max_position_embeddings
@@ -39,7 +43,9 @@ class PackedModel:
         self.attention_softcap: float | None = None
         self.logit_softcap = getattr(config, "final_logit_softcapping", None)
         # What is not packed is copied: the model's own is a part of its file, which would stay mapped whole.
-        self.embeddings = model.get_input_embeddings().weight.detach().float().clone()
+        if embeddings is None:
+            embeddings = model.get_input_embeddings().weight.detach().float().clone()
+        self.embeddings = embeddings
         self.embedding_scale = families.embedding_scale_of(model)
         self.hidden_size = self.embeddings.shape[1]
         self.layers: list[PackedLayer] = []
@@ -48,6 +54,8 @@ class PackedModel:
             self.layers.append(reader.read(index, modules[index]))
             if consume:
                 modules[index] = torch.nn.Identity()
+                if index % LAYERS_BETWEEN_TRIMS == 0:
+                    give_back_memory()
         self.final_norm = families.final_norm_of(model)
         head = model.get_output_embeddings()
         self.head = PackedLinear(*families.parts_of(head))
