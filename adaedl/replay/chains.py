@@ -1,6 +1,7 @@
 """Chains of drafts: what the drafter proposes on its own from every position of a text.
 
 Positions draft side by side, as one batch over the shared prefix, where the drafter can; otherwise in turn.
+Chains of an independent drafter that have the same tokens before them are one chain, and are drafted once.
 
 How a chain's tokens are chosen depends on the verification rule. Under shared noise and at temperature 0 they
 are the tokens that `decode()` drafts (`HighestScore`). Speculative sampling draws a draft first and the
@@ -10,13 +11,15 @@ target's token afterwards; here the target's text is there already, so the draft
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from adaedl.models.drafters.base import DraftSession
+from adaedl.models.drafters.independent import IndependentSession
 from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.pair import Pair
 from adaedl.replay.recording import Chain
@@ -142,9 +145,9 @@ class Coupling:
     from (q − p)+, whatever x is. After its first rejected draft a chain goes on by plain draws from q: the
     target never judges those drafts, but they cost time, and stoppers look at them.
 
-    One uniform number per position decides for all chains. In any one run a position is judged at most once,
-    whatever the stopper. So sharing the number leaves the distribution of every run as it is, and makes
-    stoppers differ less by chance.
+    One uniform number per position decides for all chains, and chains may share a rejected draft and what
+    follows it. In any one run a position is judged at most once, whatever the stopper. So sharing leaves the
+    distribution of every run as it is, and makes stoppers differ less by chance.
 
     Args:
         seed: of the recording. The numbers are independent of those that the text was drawn with.
@@ -201,81 +204,152 @@ class ChainDrafting:
     depth: int
     max_new_tokens: int
 
-    def chains(self, first: int, source: Source) -> list[list[Chain]]:
-        """Return, for each scoring, a chain for each position of a source, whose first one is `first`."""
-        vocab = source.vocab
-        rows = len(source.logits)
-        positions = torch.arange(first, first + rows, device=self.p.device)
-        eos = torch.tensor(sorted(self.pair.eos_ids), dtype=torch.long, device=self.p.device)
-        growing, reached = (torch.ones_like(positions, dtype=torch.bool) for _ in range(2))
-        columns: list[tuple[dict[str, list], list[dict[str, list]]]] = []
+    def of_text(
+        self, session: DraftSession, read: Tensor, features: Tensor | None
+    ) -> Iterator[list[list[Chain]]]:
+        """Yield the chains from the positions of the text, part by part: for each scoring a list.
+
+        Args:
+            session: the drafter's, after the prompt.
+            read, features: as in `sources`.
+        """
+        if isinstance(session, IndependentSession):
+            yield from self._merging(session.copy(), read)
+            return
+        for first, source in sources(session, read, features):
+            yield self._side_by_side(first, source)
+
+    def _side_by_side(self, first: int, source: Source) -> list[list[Chain]]:
+        """Draft from each position of a source, whose first one is `first`."""
+        positions = torch.arange(first, first + len(source.logits), device=self.p.device)
+        growing, judged = (torch.ones_like(positions, dtype=torch.bool) for _ in range(2))
+        chains: list[list[_Drafted]] = [[] for _ in positions]
         logits = source.logits
         for step in range(self.depth):
             here = positions + step
             growing = growing & (here < self.max_new_tokens - 1)
             if not growing.any():
                 break
-            reached = reached & growing & (here < len(self.text))
-            q = warp(logits, self.sampling)
-            index = self.choice.tokens(logits, q, vocab, first, step, reached)
-            gap = self.choice.leads(logits, vocab, first + step, index)
-            ids = index if vocab is None else vocab[index]
-            column = self._column(q, vocab, index, ids, first + step, reached)
-            column["growing"] = growing.tolist()
-            if gap is not None:
-                column["gap"] = rounded(gap)
-            scores = [self._scores(warp(logits, s) if s else q, index) for s in self.scorings]
-            columns.append((column, scores))
-            reached = reached & (self.text[here.clamp(max=len(self.text) - 1)] == ids)
-            growing = growing & ~torch.isin(ids, eos)
+            judged = judged & growing & (here < len(self.text))
+            ids, drafts = self._draft(logits, source.vocab, first, step, judged)
+            for chain, draft, grows in zip(chains, drafts, growing.tolist(), strict=True):
+                chain += [draft] if grows else []
+            judged = judged & (self.text[here.clamp(max=len(self.text) - 1)] == ids)
+            growing = growing & ~torch.isin(ids, self._eos)
             if step + 1 < self.depth and growing.any():
                 logits = source.extend(ids)
-        by_scoring = range(len(self.scorings))
-        scored = [[column | scores[number] for column, scores in columns] for number in by_scoring]
-        return [[self._chain(own, row) for row in range(rows)] for own in scored]
+        return self._by_scoring(chains)
 
-    def _column(self, q, vocab, index, ids, first, reached) -> dict[str, list]:
-        """Return the numbers of one draft of every row that all scorings share. p and β are computed where
-        the draft is `reached` alone."""
-        p, beta = (q.new_zeros(len(q)) for _ in range(2))
-        places = reached.nonzero().squeeze(-1)
-        target = self.p[first + places]
-        p[places] = target.gather(-1, ids[places, None]).squeeze(-1).to(p)
-        beta[places] = acceptance_probability(target, q[places], vocab).to(beta)
-        column = {
-            "reached": reached,
-            "ids": ids,
-            "q": q.gather(-1, index[:, None]).squeeze(-1),
-            "p": p,
-            "beta": beta,
-        }
-        return {name: _plain(values) for name, values in column.items()}
+    def _merging(self, session: IndependentSession, read: Tensor) -> Iterator[list[list[Chain]]]:
+        """Draft with a model whose q depends on the tokens before a position alone, not on where the round
+        began. Chains are alike there from any position that they share, so each position of the text is
+        drafted once, and so is what follows a draft that differs from it."""
+        prompt = session.certain
+        drafts: list[_Drafted] = []
+        for block in read.split(ROWS_AT_ONCE):
+            first = len(drafts)
+            logits = session.follow(block)
+            within = torch.arange(first, first + len(block), device=read.device) < self.max_new_tokens - 1
+            drafts += self._draft(logits, session.vocab, first, 0, within)[1]
+        written = self.text.tolist()
+        chains: list[list[_Drafted]] = [[] for _ in drafts]
+        for position in reversed(range(min(len(drafts), self.max_new_tokens - 1))):
+            draft = drafts[position]
+            if draft.id != written[position]:
+                session.keep(prompt + position + 1)
+                after = self._beyond(session, position, draft)
+            else:  # the chain from the next position goes on from here; at the end of the text there is none
+                after = chains[position + 1] if position + 1 < len(chains) else []
+            chains[position] = [draft, *after][: self.depth]
+        for first in range(0, len(chains), ROWS_AT_ONCE):
+            yield self._by_scoring(chains[first : first + ROWS_AT_ONCE])
+
+    def _beyond(self, session: IndependentSession, position: int, draft: "_Drafted") -> list["_Drafted"]:
+        """Return what is drafted after a draft that is not the text's token at its position. The session has
+        read the text before it."""
+        drafts: list[_Drafted] = []
+        unjudged = torch.zeros(1, dtype=torch.bool, device=self.p.device)
+        for step in range(1, min(self.depth, self.max_new_tokens - 1 - position)):
+            if draft.id in self.pair.eos_ids:
+                break
+            logits = session.extend(self.text.new_tensor([draft.id]))[None]
+            _, (draft,) = self._draft(logits, session.vocab, position, step, unjudged)
+            drafts.append(draft)
+        return drafts
+
+    def _draft(
+        self, logits: Tensor, vocab: Tensor | None, first: int, step: int, judged: Tensor
+    ) -> tuple[Tensor, list["_Drafted"]]:
+        """Draft one token more in chains side by side; the arguments are those of `Choice.tokens`. Returns
+        the ids [N] as a tensor too. p and β are computed where the draft is judged."""
+        q = warp(logits, self.sampling)
+        index = self.choice.tokens(logits, q, vocab, first, step, judged)
+        gap = self.choice.leads(logits, vocab, first + step, index)
+        ids = index if vocab is None else vocab[index]
+        rows = judged.nonzero().squeeze(-1)
+        target = self.p[first + step + rows]
+        p = rounded(target.gather(-1, ids[rows, None]).squeeze(-1))
+        beta = rounded(acceptance_probability(target, q[rows], vocab))
+        p_of, beta_of = (dict(zip(rows.tolist(), values, strict=True)) for values in (p, beta))
+        numbers = zip(
+            ids.tolist(),
+            rounded(q.gather(-1, index[:, None]).squeeze(-1)),
+            [None] * len(ids) if gap is None else rounded(gap),
+            *(self._scores(warp(logits, s) if s else q, index) for s in self.scorings),
+            strict=True,
+        )
+        return ids, [
+            _Drafted(token, own_q, lead, p_of.get(row), beta_of.get(row), tuple(scores))
+            for row, (token, own_q, lead, *scores) in enumerate(numbers)
+        ]
 
     @staticmethod
-    def _scores(q: Tensor, index: Tensor) -> dict[str, list]:
-        """Return what stoppers look at, for q [N, Vq] as they judge it and the drafted indices [N]."""
+    def _scores(q: Tensor, index: Tensor) -> list[tuple[float, ...]]:
+        """Return what stoppers look at, in the order of `DraftStep`, for q [N, Vq] as they judge it and the
+        drafted indices [N]."""
         statistics = draft_statistics(q)
-        scores = {
-            "entropy": statistics.entropy.clamp(min=0),
-            "top_prob": statistics.top_prob,
-            "margin": statistics.margin,
-            "token_prob": q.gather(-1, index[:, None]).squeeze(-1),
-        }
-        return {name: _plain(values) for name, values in scores.items()}
+        columns = (
+            statistics.entropy.clamp(min=0),
+            statistics.top_prob,
+            statistics.margin,
+            q.gather(-1, index[:, None]).squeeze(-1),
+        )
+        return list(zip(*map(rounded, columns), strict=True))
 
-    @staticmethod
-    def _chain(columns: list[dict[str, list]], row: int) -> Chain:
-        length = sum(column["growing"][row] for column in columns)
-        reached = sum(column["reached"][row] for column in columns)
-        lengths = dict.fromkeys(("ids", "q", "entropy", "top_prob", "margin", "token_prob", "gap"), length)
-        lengths |= {"p": reached, "beta": reached}
-        if columns and "gap" not in columns[0]:
-            lengths["gap"] = 0
-        return Chain(**{name: [c[name][row] for c in columns[:count]] for name, count in lengths.items()})
+    def _by_scoring(self, chains: list[list["_Drafted"]]) -> list[list[Chain]]:
+        return [[_chain(drafts, number) for drafts in chains] for number in range(len(self.scorings))]
+
+    @cached_property
+    def _eos(self) -> Tensor:
+        return torch.tensor(sorted(self.pair.eos_ids), dtype=torch.long, device=self.p.device)
 
 
-def _plain(values: Tensor) -> list:
-    return rounded(values) if values.is_floating_point() else values.tolist()
+class _Drafted(NamedTuple):
+    """One draft of a chain. `p` and `beta` are None where the target does not judge it, `gap` where no lead
+    decides; `scores` are (entropy, top_prob, margin, token_prob) for each scoring."""
+
+    id: int
+    q: float
+    gap: float | None
+    p: float | None
+    beta: float | None
+    scores: tuple[tuple[float, ...], ...]
+
+
+def _chain(drafts: list[_Drafted], scoring: int) -> Chain:
+    scores = [draft.scores[scoring] for draft in drafts]
+    entropy, top_prob, margin, token_prob = ([values[n] for values in scores] for n in range(4))
+    return Chain(
+        ids=[draft.id for draft in drafts],
+        q=[draft.q for draft in drafts],
+        entropy=entropy,
+        top_prob=top_prob,
+        margin=margin,
+        token_prob=token_prob,
+        gap=[draft.gap for draft in drafts if draft.gap is not None],
+        p=[draft.p for draft in drafts if draft.p is not None],
+        beta=[draft.beta for draft in drafts if draft.beta is not None],
+    )
 
 
 def rounded(values: Tensor) -> list[float]:

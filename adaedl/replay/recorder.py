@@ -21,7 +21,7 @@ from adaedl.models.protocol import PREFILL_CHUNK
 from adaedl.models.shared_noise import SharedNoise
 from adaedl.pairs.pair import Pair
 from adaedl.race import new_trace
-from adaedl.replay.chains import ChainDrafting, Choice, Coupling, HighestScore, rounded, sources
+from adaedl.replay.chains import ChainDrafting, Choice, Coupling, HighestScore, rounded
 from adaedl.replay.recording import Chain, Recording
 from adaedl.replay.replay import replay
 from adaedl.replay.times import Times, fit_times
@@ -161,8 +161,8 @@ def _record(
         pair, sampling, scorings, choice, p, text.token_ids, run.depth, rounds.max_new_tokens
     )
     chains: list[list[Chain]] = [[] for _ in scorings]
-    for first, source in sources(context.session, text.before, text.features):
-        for known, more in zip(chains, drafting.chains(first, source), strict=True):
+    for part in drafting.of_text(context.session, text.before, text.features):
+        for known, more in zip(chains, part, strict=True):
             known += more
         yield 0.75 + 0.25 * len(chains[0]) / len(text.before)
 

@@ -48,9 +48,21 @@ class IndependentSession:
     def extend(self, token_id: Tensor) -> Tensor:
         return self._logits(token_id.view(1))
 
+    def follow(self, token_ids: Tensor) -> Tensor:
+        """Read certain tokens [N]; return the logits [N, Vq] that `begin` gives after each of them."""
+        self.cache.rewind(self.certain)
+        self.certain += len(token_ids)
+        logits = self.runner.forward(token_ids, self.cache, "all").logits
+        return logits if self.vocab is None else logits[:, self.vocab]
+
     def _logits(self, token_ids: Tensor) -> Tensor:
         logits = self.runner.forward(token_ids, self.cache, "last").logits[0]
         return logits if self.vocab is None else logits[self.vocab]
+
+    def keep(self, tokens: int) -> None:
+        """Forget all but the first `tokens` certain ones."""
+        self.certain = tokens
+        self.cache.rewind(tokens)
 
     def rewind(self, accepted: int) -> None:
         self.cache.rewind(min(self.cache.length, self.certain + accepted))
