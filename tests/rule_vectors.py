@@ -32,6 +32,7 @@ window.decide = async (source, vectors) => {{
     const first = {{ max_draft: rule.max_draft, keep_last: rule.keep_last }};
     return [first, ...calls.map(([name, ...given]) => {{
       if (name === "acceptable") rule.acceptable = given[0];
+      if (name === "expect") rule.expect(given[0]);
       if (name === "begin") return rule.beginRound();
       if (name === "step") return [rule.shouldStop(given[0]), rule.score, rule.threshold];
       if (name === "observe") rule.observe(...given);
@@ -105,6 +106,9 @@ def record(stopper: Stopper, random: Random) -> tuple[list, list]:
         calls.append([name, *given])
         answers.append(answer)
 
+    expected = random.choice([None, random.uniform(0, 1)])
+    stopper.expect(expected)
+    call("expect", expected)
     for _ in range(ROUNDS):
         if isinstance(stopper, Oracle):
             stopper.acceptable = random.randrange(stopper.max_draft + 1)

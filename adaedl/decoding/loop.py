@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from adaedl.decoding.clock import RoundClock
+from adaedl.decoding.clock import RoundClock, StepTimes
 from adaedl.decoding.context import Context, read_prompt
 from adaedl.decoding.describe import add_probabilities, describe_round
 from adaedl.decoding.verification import Draft, make_rule
@@ -56,12 +56,14 @@ def decode(
     """
     check_run(max_new_tokens, seed, verification)
     check_live(stopper)
+    stopper.expect(pair.cost_ratio)
     drafting = stopper.max_draft > 0
     context = context or read_prompt(pair, prompt_ids, max_new_tokens, drafting)
     context = context if drafting else context.without_drafter()
     layers = pair.drafter.feature_layers if drafting else ()
     rule = make_rule(pair, sampling, verification, seed, stopper.score_temperature)
     written, clock_s, ended = 0, 0.0, False
+    timed = StepTimes()
     learning_s = 0.0  # that a stopper took to learn from a round's time: the next round is charged for it
 
     def next_draft(drafts: list[Draft]) -> Draft:
@@ -108,7 +110,9 @@ def decode(
             played = describe_round(pair, phase, verdict, stopper.gamma, clock, clock_s, duration_s)
             if record:
                 add_probabilities(pair, played, drafts, output.logits, sampling, context.vocab)
+            timed.add(phase.steps, clock)
             clock_s, written = clock_s + duration_s, written + tokens
             yield played
+        pair.cost_ratio = timed.cost_ratio or pair.cost_ratio
     finally:
         context = None  # the traceback of an error would keep the caches

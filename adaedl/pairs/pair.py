@@ -27,7 +27,9 @@ class Pair:
     `device` is where tokens go in and logits come out of both models. It holds the drafter, and the target
     too but where that is `spread` over several devices. `encoder` turns a prompt into token ids, by default
     with the tokenizer's own chat template where it has one; `read_draft` reads a drafted token and `choose`
-    the target's own ones with kernels of the device, see `adaedl.models.token_choice`.
+    the target's own ones with kernels of the device, see `adaedl.models.token_choice`. `cost_ratio`
+    is the time of a draft step / the time of a verification in the last text that was written with drafts
+    here, None before the first; stoppers may start from it.
     `draft_bits`: the target's own copy drafts, its weights rounded to so many bits; None for any other draft.
     """
 
@@ -45,6 +47,7 @@ class Pair:
     encoder: PromptEncoder | None = None
     read_draft: Callable | None = None
     choose: Callable | None = None
+    cost_ratio: float | None = None
     draft_bits: int | None = None
 
     @property

@@ -43,6 +43,7 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
     stopper = make_stopper(stopper) if isinstance(stopper, str) else stopper
     check_replay(stopper, recording.depth, recording.score_temperature)
     times = times or recording.times
+    stopper.expect(times.cost_ratio)
     lane = Lane(stopper.name, stopper.settings, format_spec(stopper))
     written, clock_s, ended = 0, 0.0, False
     while written < recording.max_new_tokens and not ended:
@@ -137,6 +138,7 @@ def near_ties(recording: Recording, lane: Lane) -> int:
         return 0
     ties = sum(gap < recording.tie for gap in recording.target_gap)
     stopper, written = fresh_stopper(lane), 0
+    stopper.expect(recording.times.cost_ratio)
     for played in lane.rounds:
         phase = _draft(recording, stopper, written)
         gaps = recording.chains[written].gap

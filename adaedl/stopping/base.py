@@ -119,6 +119,10 @@ class Stopper:
         """Whether its decisions depend on the draft distribution, and so on `score_temperature`."""
         return not DRAFT_NUMBERS.isdisjoint(self.looks_at)
 
+    def expect(self, cost_ratio: float | None) -> None:
+        """Called before the first round with the cost ratio c of this pair as earlier texts measured it; None
+        where there were none."""
+
     def begin_round(self) -> bool:
         """Called before the first draft of a round; returns whether to draft in it at all."""
         return True

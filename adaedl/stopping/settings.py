@@ -81,9 +81,9 @@ def switch(default: bool, words: str, about: str, **more) -> Any:
     return Setting(default, bool, words, about, **more)
 
 
-def longest_draft(**more) -> Any:
+def longest_draft(default: int = DEFAULT_MAX_DRAFT, **more) -> Any:
     """Declare `max_draft`, which most stoppers have."""
-    return draft_length(DEFAULT_MAX_DRAFT, "max draft", "No round drafts more tokens than this.", **more)
+    return draft_length(default, "max draft", "No round drafts more tokens than this.", **more)
 
 
 def settings_of(stopper: type) -> dict[str, Setting]:

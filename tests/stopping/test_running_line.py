@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adaedl.stopping.throughput import FIRST_COST, Costs, RunningLine
-from adaedl.stopping.throughput.costs import DECAY
+from adaedl.stopping.throughput import RunningLine
 
 
 def line_through(points, decay: float = 1.0) -> RunningLine:
@@ -47,23 +46,3 @@ def test_a_line_is_never_changed():
     line.add(2, 5.0)
     line.fade(0.5)
     assert line == RunningLine(1, 1, 1, 1.0, 1.0)
-
-
-def test_costs_before_the_first_timed_draft_are_a_guess():
-    assert Costs().of_the_first == Costs().of_one_more == FIRST_COST
-    plain = Costs().after(steps=0, tokens=1, verify_s=1.0, duration_s=1.1)
-    assert plain.of_the_first == plain.of_one_more == FIRST_COST
-
-
-def test_rounds_without_drafts_tell_about_verification_but_not_about_drafting():
-    costs = Costs().after(2, 3, 1.0, 1.4).after(0, 1, 0.9, 1.0)
-    assert costs.drafting == pytest.approx(RunningLine(1, 2, 4, 0.4, 0.8).fade(DECAY))
-    assert costs.verifying.count == pytest.approx(1 + DECAY)
-    assert (costs.tokens, costs.seconds) == pytest.approx((3 * DECAY + 1, 1.4 * DECAY + 1))
-
-
-def test_one_more_draft_never_costs_more_than_the_first():
-    costs = Costs()
-    for steps in (1, 2, 5, 1, 8, 3):
-        costs = costs.after(steps, 1 + steps, 1.0 + 0.01 * steps, 1.2 + 0.05 * steps)
-        assert 0 < costs.of_one_more <= costs.of_the_first

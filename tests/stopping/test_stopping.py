@@ -3,7 +3,6 @@
 import copy
 import math
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -20,7 +19,6 @@ from adaedl.stopping import (
     settings_of,
     split_specs,
 )
-from adaedl.stopping.throughput.rule import RETRY_ROUNDS
 
 quickly = settings(max_examples=100, deadline=None)
 
@@ -124,131 +122,6 @@ def test_a_round_whose_only_draft_was_dropped_is_a_play_without_reward():
     stopper = make_stopper("bandit:keep_last=false")
     stopper.observe(0, 0)
     assert (stopper.plays, stopper.rewards) == ((1, 0, 0, 0), (0, 0, 0, 0))
-
-
-def test_throughput_calibrates_the_bound_on_what_was_verified():
-    stopper = make_stopper("throughput")
-    assert stopper.begin_round()
-    for entropy in (0.05, 1.25, 0.45):  # bounds 0.9, 0.5 and 0.7
-        stopper.should_stop(step(entropy=entropy))
-    believed = [1 - 0.7 * (1 - bound) for bound in (0.9, 0.5, 0.7)]
-    assert stopper.certainty == pytest.approx(math.prod(believed))
-    stopper.observe(3, 1)  # the first accepted, the second rejected, the third never judged
-    stopper.begin_round()
-    stopper.should_stop(step(entropy=1.25))
-    # The bounds gave up 0.1 and 0.5 of two drafts, and one was rejected.
-    rejects = (1 + 20 * 0.7) / (0.6 + 20)
-    first = (0 + 20 * (1 - rejects * 0.5)) / (1 + 20)
-    assert stopper.certainty == pytest.approx(first)
-    stopper.should_stop(step(entropy=0.05))
-    assert stopper.certainty == pytest.approx(first * (1 + 20 * (1 - rejects * 0.1)) / (1 + 20))
-    # Two drafts were verified and one accepted, beside the six of ten that it starts from.
-    assert stopper.score == pytest.approx(stopper.certainty * (1 + 6) / (2 + 10))
-
-
-def test_throughput_forgets_slowly():
-    stopper = make_stopper("throughput")
-    for _ in range(3):
-        stopper.begin_round()
-        stopper.should_stop(step(entropy=0.0))
-        stopper.observe(1, 1)
-    remembered = pytest.approx(1 + 0.98 + 0.98**2)
-    assert sum(stopper.drafts) == sum(stopper.accepted) == remembered
-    stopper.observe(0, 0)  # nor anything where nothing was learned
-    assert sum(stopper.drafts) == sum(stopper.accepted) == remembered
-
-
-def test_throughput_believes_more_than_the_bound_where_fewer_are_rejected_than_that_gives_up():
-    stopper = make_stopper("throughput")
-    for number in range(300):
-        stopper.begin_round()
-        stopper.should_stop(step(entropy=(0.45, 1.8)[number % 2]))  # bounds 0.7 and 0.4
-        stopper.observe(1, number % 20 > 2)  # 85% accepted, where the bounds promise 55%
-    # Some 50 are remembered, of which a share of 0.15 was rejected and one of 0.45 given up.
-    rejects = (0.15 * 50 + 20 * 0.7) / (0.45 * 50 + 20)
-    in_an_empty_bin = stopper.acceptance_probability(0.2)
-    assert in_an_empty_bin == pytest.approx(1 - 0.8 * rejects, abs=0.05)
-
-
-def test_throughput_holds_the_gain_against_what_a_draft_costs_at_the_speed_so_far():
-    stopper = make_stopper("throughput")
-    for drafts, tokens, verify_s, duration_s in ((1, 2, 0.5, 0.6), (3, 2, 0.7, 1.0)):
-        stopper.begin_round()
-        for _ in range(drafts):
-            stopper.should_stop(step(entropy=0.1))
-        stopper.observe(drafts, 1)
-        stopper.observe_times(tokens, verify_s, duration_s)
-    # The first round counts for 0.98; 3.96 tokens took 1.588 s; drafting takes 0.398 s / 3.98 on average.
-    mean, speed = 0.398 / 3.98, 3.96 / 1.588
-    counts, drafts = np.array([0.98, 1]), np.array([1, 3])
-    spread = counts @ (drafts - 3.98 / 1.98) ** 2
-    verifying, drafting = (np.polyfit(drafts, seconds, 1)[0] for seconds in ([0.5, 0.7], [0.1, 0.3]))
-    shrunk = spread / (spread + 5)
-    assert stopper.costs.of_the_first == pytest.approx((mean + shrunk * verifying) * speed)
-    cost = (mean + shrunk * (drafting - mean) + shrunk * verifying) * speed
-    assert stopper.costs.of_one_more == pytest.approx(cost)
-    stopper.begin_round()
-    stopper.should_stop(step(entropy=0.1))
-    assert stopper.threshold == pytest.approx(cost)
-    assert stopper.should_stop(step(entropy=5.0))
-
-
-@pytest.mark.parametrize("drafts", [3, 7, 12])
-def test_throughput_learns_nothing_of_longer_verifications_from_rounds_of_one_length(drafts):
-    stopper = make_stopper("throughput")
-    for number in range(60):
-        stopper.begin_round()
-        for _ in range(drafts):
-            stopper.should_stop(step(entropy=0.0))
-        stopper.observe(drafts, drafts)
-        stopper.observe_times(drafts + 1, 0.1 + 0.001 * (number % 7), 0.15)
-    costs = stopper.costs
-    mean = costs.drafting.y / costs.drafting.x * costs.tokens / costs.seconds
-    assert costs.of_one_more == pytest.approx(mean)
-    assert costs.of_the_first == pytest.approx(mean)
-
-
-def test_throughput_tells_what_a_draft_costs_from_what_drafting_at_all_does():
-    stopper = make_stopper("throughput")
-    for number in range(400):
-        stopper.begin_round()
-        drafts = 1 + number % 5
-        for _ in range(drafts):
-            stopper.should_stop(step(entropy=0.0))
-        stopper.observe(drafts, drafts)
-        stopper.observe_times(drafts + 1, 1 + 0.02 * drafts, 1 + 0.02 * drafts + 0.3 + 0.01 * drafts)
-    speed = stopper.costs.tokens / stopper.costs.seconds
-    assert stopper.costs.of_one_more == pytest.approx((0.01 + 0.02) * speed, rel=0.15)
-    assert stopper.costs.of_the_first == pytest.approx((0.01 + 0.02 + 0.1) * speed, rel=0.15)
-
-
-def test_throughput_drafts_none_where_the_first_would_not_be_worth_it_and_tries_again_later():
-    stopper = make_stopper("throughput")
-    drafting = []
-    for _ in range(200):
-        drafting.append(stopper.begin_round())
-        if drafting[-1]:
-            stopper.should_stop(step(entropy=4.0))
-            stopper.observe(1, 0)
-            stopper.observe_times(1, 1.0, 1.4)
-        else:
-            stopper.observe(0, 0)
-            stopper.observe_times(1, 1.0, 1.0)
-    # At first it hopes for six in ten, and has its eight rounds; then every sixteenth.
-    hoping = drafting.index(False)
-    assert 8 <= hoping < 20
-    later = [number for number, drafts in enumerate(drafting) if drafts][hoping:]
-    assert set(np.diff([hoping - 1, *later])) == {16}
-
-
-def test_a_copy_of_throughput_goes_its_own_way():
-    stopper = make_stopper("throughput")
-    clone = copy.copy(stopper)
-    clone.begin_round()
-    clone.should_stop(step(entropy=1.0))
-    clone.observe(1, 1)
-    clone.observe_times(2, 1.0, 1.1)
-    assert (sum(stopper.drafts), stopper.bounds, stopper.costs.verifying.count) == (0, (), 0)
 
 
 def test_the_oracle_stops_after_what_is_acceptable():
@@ -359,22 +232,6 @@ def test_a_bandit_turns_from_an_arm_that_drops_its_drafts():
             stopper.observe(1, 1)
             verified += 1
     assert stopper.plays[1] + stopper.plays[3] == verified > 150
-
-
-def test_throughput_comes_to_draft_none_where_first_drafts_are_dropped():
-    stopper = make_stopper("throughput:keep_last=false")
-    drafting = []
-    for _ in range(200):
-        drafting.append(stopper.begin_round())
-        if drafting[-1]:
-            stopper.should_stop(step(entropy=5.0))
-            stopper.observe(0, 0, 1)
-            stopper.observe_times(1, 1.0, 1.4)
-        else:
-            stopper.observe(0, 0)
-            stopper.observe_times(1, 1.0, 1.0)
-    assert sum(drafting[100:]) <= 100 / RETRY_ROUNDS + 1
-    assert (sum(stopper.drafts), sum(stopper.accepted)) == (0, 0)  # dropped drafts say nothing of acceptance
 
 
 @quickly

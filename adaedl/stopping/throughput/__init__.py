@@ -1,7 +1,8 @@
 """The stopper that weighs what a draft brings against what it costs; docs/throughput.md derives the rule."""
 
-from adaedl.stopping.throughput.costs import FIRST_COST, Costs
+from adaedl.stopping.throughput.beliefs import CURVES, Beliefs, accepted
+from adaedl.stopping.throughput.costs import Costs
 from adaedl.stopping.throughput.rule import Throughput
 from adaedl.stopping.throughput.running_line import RunningLine
 
-__all__ = ["FIRST_COST", "Costs", "RunningLine", "Throughput"]
+__all__ = ["CURVES", "Beliefs", "Costs", "RunningLine", "Throughput", "accepted"]

@@ -1,4 +1,4 @@
-"""What one more draft token costs."""
+"""What drafting and verifying take, by the rounds so far."""
 
 from typing import NamedTuple
 
@@ -12,14 +12,10 @@ DECAY = 0.98
 # cost. Where lengths hardly differ a slope is mostly noise; five rounds one token off the mean make up this
 # spread. Half or double moves the speed by half a percent at most.
 PRIOR_SPREAD = 5.0
-# Cost of a draft, in tokens, before the first was timed: a small drafter's step takes about a tenth of a
-# target step. Only the first round that drafts depends on it.
-FIRST_COST = 0.1
 
 
 class Costs(NamedTuple):
-    """Running sums for estimating the marginal cost of one more draft token, expressed in tokens at the
-    current throughput."""
+    """Running sums over the rounds so far."""
 
     drafting: RunningLine = RunningLine()  # seconds besides verification, over draft steps
     verifying: RunningLine = RunningLine()  # seconds of verification, over draft steps
@@ -37,27 +33,35 @@ class Costs(NamedTuple):
         )
 
     @property
-    def of_the_first(self) -> float:
-        """Cost of the first draft of a round, which bears the fixed cost of drafting at all."""
-        return self._in_tokens(self._mean_draft_s + self._verify_one_s) if self.drafting.x else FIRST_COST
+    def known(self) -> bool:
+        """Whether a draft was timed already."""
+        return self.drafting.x > 0
 
     @property
     def of_one_more(self) -> float:
-        """Cost of a draft that follows another in its round."""
-        if not self.drafting.x:
-            return FIRST_COST
-        # One more draft cannot take longer than the average draft, which bears the fixed cost too.
-        draft_s = min(self.drafting.slope(self._mean_draft_s, PRIOR_SPREAD), self._mean_draft_s)
-        return self._in_tokens(draft_s + self._verify_one_s)
+        """Return the seconds of one more draft and of verifying it."""
+        return self._one_draft_s + self._verify_one_s
 
     @property
-    def _mean_draft_s(self) -> float:
-        return self.drafting.y / self.drafting.x
+    def of_drafting_at_all(self) -> float:
+        """Return the seconds that a round with drafts takes, however few they are, besides verification."""
+        return max(0.0, (self.drafting.y - self._one_draft_s * self.drafting.x) / self.drafting.count)
+
+    @property
+    def speed(self) -> float:
+        """Return tokens per second: those so far, or the target's alone where that is more."""
+        # A round without drafts takes what the line of verifications says for none.
+        alone_s = (self.verifying.y - self._verify_one_s * self.verifying.x) / self.verifying.count
+        so_far = self.tokens / self.seconds
+        return max(so_far, 1 / alone_s) if alone_s > 0 else so_far
+
+    @property
+    def _one_draft_s(self) -> float:
+        # One more draft cannot take longer than the average draft, which bears the fixed cost too.
+        mean_s = self.drafting.y / self.drafting.x
+        return min(self.drafting.slope(mean_s, PRIOR_SPREAD), mean_s)
 
     @property
     def _verify_one_s(self) -> float:
         """Seconds that verifying one token more takes."""
         return self.verifying.slope(0.0, PRIOR_SPREAD)
-
-    def _in_tokens(self, seconds: float) -> float:
-        return seconds * self.tokens / self.seconds

@@ -77,6 +77,7 @@ export function prepare(recording) {
  */
 export function replay(recording, stopper, times = recording.times, detailed = false) {
   const rule = makeRule(stopper);
+  rule.expect(costRatio(times));
   /** @type {ReplayedLane} */
   const lane = {
     rounds: [],

@@ -19,6 +19,9 @@ export class Stopper {
     Object.assign(this, settings);
   }
 
+  /** Called before the first round with the pair's cost ratio as measured before, null where it was not. */
+  expect() {}
+
   /** Called before the first draft of a round; returns whether to draft in it at all. */
   beginRound() {
     return true;

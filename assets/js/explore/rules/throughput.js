@@ -1,87 +1,107 @@
 // The constants, with the reason for each, are in adaedl/stopping/throughput.
 
-import { Stopper, acceptanceLowerBound } from "../rule.js";
+import { Stopper } from "../rule.js";
 
-const BINS = 6;
-const PRIOR_DRAFTS = 20;
-const PRIOR_REJECTED = 0.7;
-const PRIOR_TOTAL = 10;
-const PRIOR_ACCEPTED = 0.6;
-const FIRST_ROUNDS = 8;
-const RETRY_ROUNDS = 16;
+const CERTAIN = [0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.98, 0.995];
+const DECLINE = [0, 0.125, 0.25, 0.5, 1, 2, 4, 8];
+const CURVES = CERTAIN.flatMap((certain) => DECLINE.map((decline) => [certain, decline]));
+const SHARE = 0.005;
 const DECAY = 0.98;
 const PRIOR_SPREAD = 5;
-const FIRST_COST = 0.1;
+const USUAL_COST_RATIO = 0.1;
+const FIRST_EXTRA = 0.05;
+const PRIOR_GIVEN_UP = 0.5;
+const PRIOR_DRAFTS = 1 / 3;
+const ROUNDS_AHEAD = 4;
+
+/** The probability that a curve gives to a draft's acceptance, for what the bound gives up. */
+const accepted = ([certain, decline], givenUp) => certain / (1 + decline * givenUp);
 
 /** Drafts on while one more token is expected to bring more text than its time would at the present speed
  * (docs/throughput.md). */
 export default class Throughput extends Stopper {
-  drafts = Array(BINS).fill(0);
-  accepted = Array(BINS).fill(0);
-  dropped = 0; // first drafts, with nothing verified in their round
-  givenUp = 0;
-  bounds = [];
-  certainty = 1;
-  tried = 0;
-  rested = 0;
+  beliefs = CURVES.map(() => 1 / CURVES.length);
   costs = new Costs();
+  drafts = PRIOR_DRAFTS;
+  totalGivenUp = PRIOR_DRAFTS * PRIOR_GIVEN_UP;
+  steps = 1; // draft steps so far
+  verified = 1; // those of them that were verified
+  givenUp = []; // by the bounds of this round's drafts
+  standing = this.beliefs; // of each curve: its weight times that all of them are accepted
+  nextAccepted = [];
+  threshold = USUAL_COST_RATIO + FIRST_EXTRA;
+
+  expect(costRatio) {
+    if (costRatio !== null) this.threshold = costRatio + FIRST_EXTRA;
+  }
 
   beginRound() {
-    [this.bounds, this.certainty, this.threshold] = [[], 1, this.costs.ofOneMore];
-    const worthIt = this.gain(this.dropped) >= this.costs.ofTheFirst;
-    const drafts = worthIt || this.tried < FIRST_ROUNDS || this.rested + 1 === RETRY_ROUNDS;
-    this.tried += drafts;
-    this.rested = drafts ? 0 : this.rested + 1;
-    return drafts;
+    const usual = this.totalGivenUp / this.drafts;
+    [this.givenUp, this.standing] = [[], this.beliefs];
+    this.nextAccepted = CURVES.map((curve) => accepted(curve, usual));
+    if (!this.costs.known) return true;
+    this.threshold = this.costs.speed * this.costs.ofOneMore;
+    return this.worthDrafting();
+  }
+
+  worthDrafting() {
+    const share = this.verified / this.steps;
+    const fixed = this.costs.speed * this.costs.ofDraftingAtAll;
+    let gains = 0;
+    let losses = 0;
+    this.nextAccepted.forEach((chance, number) => {
+      const weight = this.standing[number];
+      gains += weight * Math.max(0, this.mostGained(chance, share) - fixed);
+      losses += weight * Math.max(0, fixed + this.threshold - share * chance);
+    });
+    return ROUNDS_AHEAD * gains >= losses;
+  }
+
+  /** The tokens that the best number of drafts, each accepted with this chance, brings beyond its cost. */
+  mostGained(chance, share) {
+    let standing = share * chance;
+    let gained = standing - this.threshold;
+    for (let drafts = 1; drafts < this.max_draft; drafts++) {
+      standing *= chance;
+      if (standing < this.threshold) break;
+      gained += standing - this.threshold;
+    }
+    return gained;
   }
 
   shouldStop(step) {
-    const bound = Math.min(Math.max(acceptanceLowerBound(step.entropy, this.gamma), 0), 1);
-    this.bounds.push(bound);
-    this.certainty *= this.acceptanceProbability(bound);
-    this.score = this.gain();
+    const givenUp = Math.sqrt(this.gamma * Math.max(step.entropy, 0));
+    this.givenUp.push(givenUp);
+    this.standing = this.standing.map((standing, number) => standing * accepted(CURVES[number], givenUp));
+    this.score = sum(this.standing.map((standing, number) => standing * this.nextAccepted[number]));
     return this.score < this.threshold;
   }
 
-  acceptanceProbability(bound) {
-    const rejected = sum(this.drafts) - sum(this.accepted);
-    const share = (rejected + PRIOR_DRAFTS * PRIOR_REJECTED) / (this.givenUp + PRIOR_DRAFTS);
-    const expected = Math.max(0, 1 - share * (1 - bound));
-    const here = binOf(bound);
-    return (this.accepted[here] + PRIOR_DRAFTS * expected) / (this.drafts[here] + PRIOR_DRAFTS);
-  }
-
-  /** Tokens that one more draft is expected to bring. */
-  gain(dropped = 0) {
-    const accepted = sum(this.accepted) + PRIOR_TOTAL * PRIOR_ACCEPTED;
-    return (this.certainty * accepted) / (sum(this.drafts) + dropped + PRIOR_TOTAL);
-  }
-
-  observe(drafted, accepted, dropped = 0) {
-    if (!drafted) {
-      // Nothing new about acceptance, and nothing to forget.
-      if (dropped) this.dropped = DECAY * this.dropped + 1;
-      return;
-    }
-    this.dropped *= DECAY;
-    this.drafts = this.drafts.map((n) => DECAY * n);
-    this.accepted = this.accepted.map((n) => DECAY * n);
-    this.givenUp *= DECAY;
+  observe(drafted, acceptedDrafts, dropped = 0) {
+    const weights = [...this.beliefs];
     // The drafts after the first rejected one were not judged.
-    this.bounds.slice(0, Math.min(accepted + 1, drafted)).forEach((bound, index) => {
-      this.drafts[binOf(bound)] += 1;
-      this.accepted[binOf(bound)] += index < accepted;
-      this.givenUp += 1 - bound;
+    this.givenUp.slice(0, Math.min(acceptedDrafts + 1, drafted)).forEach((givenUp, index) => {
+      CURVES.forEach((curve, number) => {
+        const chance = accepted(curve, givenUp);
+        weights[number] *= index < acceptedDrafts ? chance : 1 - chance;
+      });
     });
+    const total = sum(weights);
+    const returned = SHARE / CURVES.length;
+    this.beliefs = weights.map((weight) => ((1 - SHARE) * weight) / total + returned);
+    if (!this.givenUp.length) return;
+    this.drafts = DECAY * this.drafts + this.givenUp.length;
+    this.totalGivenUp = DECAY * this.totalGivenUp + sum(this.givenUp);
+    this.steps = DECAY * this.steps + drafted + dropped;
+    this.verified = DECAY * this.verified + drafted;
   }
 
   observeTimes(tokens, verifySeconds, seconds) {
-    this.costs.add(this.bounds.length, tokens, verifySeconds, seconds);
+    this.costs.add(this.givenUp.length, tokens, verifySeconds, seconds);
   }
 }
 
-/** Running sums for estimating the marginal cost of one more draft token, expressed in tokens at the current
- * throughput. */
+/** Running sums over the rounds so far. */
 class Costs {
   drafting = new RunningLine(); // seconds besides verification, over draft steps
   verifying = new RunningLine(); // seconds of verification, over draft steps
@@ -97,28 +117,34 @@ class Costs {
     this.seconds = DECAY * this.seconds + seconds;
   }
 
-  /** Cost of the first draft of a round, which bears the fixed cost of drafting at all. */
-  get ofTheFirst() {
-    return this.drafting.x ? this.inTokens(this.meanDraft + this.verifyOne) : FIRST_COST;
+  get known() {
+    return this.drafting.x > 0;
   }
 
-  /** Cost of a draft that follows another in its round. */
+  /** Seconds of one more draft and of verifying it. */
   get ofOneMore() {
-    if (!this.drafting.x) return FIRST_COST;
-    const draft = Math.min(this.drafting.slope(this.meanDraft, PRIOR_SPREAD), this.meanDraft);
-    return this.inTokens(draft + this.verifyOne);
+    return this.oneDraft + this.verifyOne;
   }
 
-  get meanDraft() {
-    return this.drafting.y / this.drafting.x;
+  /** Seconds that a round with drafts takes, however few they are, besides verification. */
+  get ofDraftingAtAll() {
+    return Math.max(0, (this.drafting.y - this.oneDraft * this.drafting.x) / this.drafting.count);
+  }
+
+  /** Tokens per second: those so far, or the target's alone where that is more. */
+  get speed() {
+    const alone = (this.verifying.y - this.verifyOne * this.verifying.x) / this.verifying.count;
+    const soFar = this.tokens / this.seconds;
+    return alone > 0 ? Math.max(soFar, 1 / alone) : soFar;
+  }
+
+  get oneDraft() {
+    const mean = this.drafting.y / this.drafting.x;
+    return Math.min(this.drafting.slope(mean, PRIOR_SPREAD), mean);
   }
 
   get verifyOne() {
     return this.verifying.slope(0, PRIOR_SPREAD);
-  }
-
-  inTokens(seconds) {
-    return (seconds * this.tokens) / this.seconds;
   }
 }
 
@@ -150,5 +176,4 @@ class RunningLine {
   }
 }
 
-const binOf = (bound) => Math.min(Math.floor(bound * BINS), BINS - 1);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
