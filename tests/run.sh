@@ -11,6 +11,13 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
 fi
 python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements-dev.txt
 
+# Compiling the CPU's kernels takes one core 45 s. Do it once, beside the checks below: otherwise each of the
+# processes that share the tests compiles them.
+compiled=$(mktemp)
+python -c 'from adaedl.models.cpu.backends import kernels; kernels()' >"$compiled" 2>&1 &
+compiling=$!
+trap 'kill "$compiling" 2>/dev/null || true; rm -f "$compiled"' EXIT
+
 find_chromium() {
   command -v chromium || command -v chromium-browser || command -v google-chrome || python - <<'PY'
 from pathlib import Path
@@ -49,6 +56,12 @@ node --eval 'process.exit(parseInt(process.versions.node) < 22 ? 1 : 0)' 2>/dev/
   exit 1
 }
 npm run --silent check
+
+wait "$compiling" || {
+  cat "$compiled" >&2
+  echo "Compiling the CPU's kernels failed: see above." >&2
+  exit 1
+}
 
 # Three processes share the tests, by file or class, and the cores. Tests of the page spend much time waiting.
 export OMP_NUM_THREADS=$(( $(getconf _NPROCESSORS_ONLN) > 5 ? $(getconf _NPROCESSORS_ONLN) / 3 : 1 ))

@@ -1,16 +1,20 @@
-"""`bench`: measure speed, of a pair, of random weights of real shapes, or beside busy processes."""
+"""`bench`: measure the speed of a pair, of several, of random weights in real shapes, or beside others."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from adaedl.cli import bench_neighbours, bench_shapes
+from adaedl.cli.bench_markdown import markdown_table
 from adaedl.cli.bench_tables import bench_report
 from adaedl.cli.common import add_lanes_option, finish, json_text, keeping_results, load
-from adaedl.cli.inputs import read_prompts
-from adaedl.cli.tables import describe_pair
+from adaedl.cli.inputs import read_prompts, read_text
+from adaedl.cli.tables import describe_measured, describe_pair
 from adaedl.errors import UserError
 from adaedl.measure.number_lists import read_numbers
 from adaedl.measure.prompts import BENCH_PROMPTS
+from adaedl.pairs.presets import DEFAULT_PAIR
+from adaedl.request import VERIFICATIONS
 from adaedl.stopping import split_specs
 from adaedl.system import interrupts
 
@@ -29,7 +33,16 @@ def add_workload_options(command: argparse.ArgumentParser) -> None:
         "--prompts", type=Path, metavar="FILE", help="one prompt per line (default: 8 built-in ones)"
     )
     command.add_argument("--temperatures", metavar="T,T,…", help="default 0,0.7,1.0,1.3")
-    add_lanes_option(command, "stoppers (default: fixed:k=1 to 6, adaedl, max_confidence)")
+    add_lanes_option(
+        command,
+        "stoppers (default: fixed:k=1 to 6, adaedl, max_confidence; with --pairs: fixed:k=1 to 8 and 12, "
+        "adaedl as published and tuned for the pair, throughput)",
+    )
+    command.add_argument(
+        "--verification",
+        metavar="RULE,…",
+        help="shared_noise, speculative or both (default shared_noise; with --pairs both)",
+    )
     command.add_argument("--max-new-tokens", type=int, metavar="N", help="for each text (default 96)")
     command.add_argument(
         "--repeats",
@@ -49,7 +62,10 @@ def add_workload_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_mode_options(command: argparse.ArgumentParser) -> None:
-    """Declare what is measured instead of a pair, where something is."""
+    """Declare what is measured instead of one pair, where something is."""
+    command.add_argument(
+        "--pairs", metavar="NAME,…", help="several pairs, one after the other: presets or TARGET:DRAFT"
+    )
     command.add_argument(
         "--shapes",
         nargs="?",
@@ -65,9 +81,17 @@ def add_mode_options(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="instead: how much slower it is beside busy processes, a second engine, or under a CPU quota",
     )
+    command.add_argument(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing: print a Markdown table of the results that --json wrote to FILE",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.table is not None:
+        return print_table(args)
     if args.neighbours:
         return bench_neighbours.run(args)
     if args.repeats is None:
@@ -78,35 +102,91 @@ def run(args: argparse.Namespace) -> int:
         return bench_shapes.run(args)
     if args.acceptance is not None:
         raise UserError("--acceptance works only with --shapes; leave it out or add --shapes.")
-    return bench_pair(args)
+    return bench_pair(args) if args.pairs is None else bench_pairs(args)
+
+
+def print_table(args: argparse.Namespace) -> int:
+    """Print the table of a result that was measured earlier."""
+    for name in ("pairs", "shapes", "neighbours", "json"):
+        if getattr(args, name) not in (None, False):
+            raise UserError("--table measures nothing; leave out --{}.", name)
+    print(markdown_table(read_text(args.table), str(args.table)))
+    return 0
 
 
 def bench_pair(args: argparse.Namespace) -> int:
     """Measure a pair, then print the results of each temperature and a summary; on Ctrl-C of what has run."""
     from adaedl.measure import bench as benches
 
-    prompts = list(BENCH_PROMPTS) if args.prompts is None else read_prompts(args.prompts)
-    temperatures = [*benches.TEMPERATURES]
-    if args.quick:
-        prompts, temperatures = prompts[:2], [0.7]
-    if args.temperatures is not None:
-        temperatures = read_numbers("temperatures", args.temperatures)
+    prompts, temperatures = workload(args)
     lanes = list(benches.LANES) if args.lanes is None else split_specs(args.lanes)
-    benches.check_bench(prompts, lanes, temperatures, args.max_new_tokens, args.repeats, args.seed)
+    options = measuring_options(args, ["shared_noise"])
+    benches.check_bench(prompts, lanes, temperatures, **options)
 
     pair = load(args)
     result: dict = {}
     with keeping_results(lambda: result) as stopped:
-        for result in benches.bench_in_parts(  # noqa: B007, the last one counts
-            pair,
-            prompts,
-            lanes,
-            temperatures,
-            max_new_tokens=args.max_new_tokens,
-            repeats=args.repeats,
-            seed=args.seed,
-            assisted=args.assisted,
-        ):
+        parts = benches.bench_in_parts(pair, prompts, lanes, temperatures, assisted=args.assisted, **options)
+        for result in parts:  # noqa: B007, the last one counts
             interrupts.check()
     report = f"{describe_pair(pair)}\n{bench_report(result)}"
     return finish(args.json, lambda: json_text(result), report, stopped)
+
+
+def bench_pairs(args: argparse.Namespace) -> int:
+    """Measure several pairs, then print what `bench_pair` does of each; on Ctrl-C of what has run."""
+    from adaedl.measure import bench_pairs as benches
+
+    if args.pair != DEFAULT_PAIR:
+        raise UserError("--pairs names all pairs; leave out --pair.")
+    if args.assisted:
+        raise UserError("--pairs runs assisted generation wherever it can; leave out --assisted.")
+    names = [name for name in map(str.strip, args.pairs.split(",")) if name]
+    prompts, temperatures = workload(args)
+    lanes = None if args.lanes is None else split_specs(args.lanes)
+    options = measuring_options(args, list(VERIFICATIONS))
+    benches.check_bench_pairs(
+        names, prompts, temperatures, lanes, device=args.device, dtype=args.dtype, **options
+    )
+
+    result: dict = {}
+    with keeping_results(lambda: result) as stopped:
+        parts = benches.bench_pairs_in_parts(
+            names,
+            partial(load, args),
+            prompts,
+            temperatures,
+            lanes=lanes,
+            assisted=args.assisted,
+            same_drafts=False,
+            **options,
+        )
+        for result in parts:  # noqa: B007, the last one counts
+            interrupts.check()
+    report = "\n\n".join(f"{describe_measured(one)}\n{bench_report(one)}" for one in result["pairs"])
+    return finish(args.json, lambda: json_text(result), report, stopped)
+
+
+def workload(args: argparse.Namespace) -> tuple[list[str], list[float]]:
+    """Return the prompts and the temperatures that the options ask for."""
+    from adaedl.measure.bench import TEMPERATURES
+
+    prompts = list(BENCH_PROMPTS) if args.prompts is None else read_prompts(args.prompts)
+    temperatures = [*TEMPERATURES]
+    if args.quick:
+        prompts, temperatures = prompts[:2], [0.7]
+    if args.temperatures is not None:
+        temperatures = read_numbers("temperatures", args.temperatures)
+    return prompts, temperatures
+
+
+def measuring_options(args: argparse.Namespace, verifications: list[str]) -> dict:
+    """Return how every prompt is measured; `verifications` are the rules where no option names any."""
+    if args.verification is not None:
+        verifications = [rule for rule in map(str.strip, args.verification.split(",")) if rule]
+    return {
+        "max_new_tokens": args.max_new_tokens,
+        "repeats": args.repeats,
+        "seed": args.seed,
+        "verifications": list(dict.fromkeys(verifications)),
+    }

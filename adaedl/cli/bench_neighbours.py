@@ -42,7 +42,16 @@ def check_options(args: argparse.Namespace) -> None:
     Raises:
         UserError: naming the option.
     """
-    for name in ("shapes", "prompts", "temperatures", "lanes", "assisted", "acceptance"):
+    for name in (
+        "pairs",
+        "shapes",
+        "prompts",
+        "temperatures",
+        "lanes",
+        "verification",
+        "assisted",
+        "acceptance",
+    ):
         if getattr(args, name) is not None:
             raise UserError("--neighbours measures its own lanes and text; leave out --{}.", name)
     if args.device not in (None, "auto", "cpu"):

@@ -48,9 +48,11 @@ def check_options(args: argparse.Namespace) -> None:
     """
     given = {
         "--pair": args.pair != DEFAULT_PAIR,
+        "--pairs": args.pairs is not None,
         "--prompts": args.prompts,
         "--temperatures": args.temperatures,
         "--assisted": args.assisted is not None,
+        "--verification": args.verification is not None,
     }
     for name, value in given.items():
         if value:

@@ -14,13 +14,16 @@ def bench_report(result: dict) -> str:
         *forward_lines(result),
         f"draft step: {result['draft_step_ms']:.1f} ms; shared noise: {result['noise_ms']:.2f} ms a position",
     ]
-    summary = {row["temperature"]: row for row in result["summary"]}
-    for temperature, rows in pd.DataFrame(result["results"]).groupby("temperature", sort=False):
+    conditions = ["temperature", "verification"]
+    summary = {(row["temperature"], row["verification"]): row for row in result["summary"]}
+    rules = {row["verification"] for row in result["summary"]}
+    frame = pd.DataFrame(result["results"])
+    for (temperature, verification), rows in frame.groupby(conditions, sort=False):
         lines += [
             "",
-            f"temperature {temperature:g}",
-            metrics_table(rows.drop(columns=["temperature", "settings"])),
-            *comparison_lines(summary[temperature]),
+            f"temperature {temperature:g}" + (f", {verification}" if len(rules) > 1 else ""),
+            metrics_table(rows.drop(columns=[*conditions, "settings"])),
+            *comparison_lines(summary[temperature, verification]),
             *settings_lines(rows.to_dict("records")),
         ]
     return "\n".join(lines)

@@ -51,8 +51,8 @@ def add_lanes_option(command: argparse.ArgumentParser, help: str) -> None:
     command.epilog = describe_stoppers()
 
 
-def load(args: argparse.Namespace):
-    """Load the pair that the options ask for, with progress on stderr.
+def load(args: argparse.Namespace, name: str | None = None):
+    """Load the pair of this name, or the one that --pair names, with progress on stderr.
 
     Raises:
         UserError: it cannot be loaded.
@@ -60,7 +60,7 @@ def load(args: argparse.Namespace):
     from adaedl.pairs.loading import load_pair
 
     with loading_bar() as progress:
-        return load_pair(args.pair, device=args.device, dtype=args.dtype, progress=progress)
+        return load_pair(name or args.pair, device=args.device, dtype=args.dtype, progress=progress)
 
 
 @contextmanager

@@ -69,6 +69,15 @@ def describe_pair(pair) -> str:
     )
 
 
+def describe_measured(measured: dict) -> str:
+    """Return what `describe_pair` does, of a pair that `bench` has measured."""
+    pair, machine = measured["pair"], measured["machine"]
+    return (
+        f"{pair['name']}: {pair['weights']}; draft: {pair['draft']}; "
+        f"target {machine['target_path']}, draft {machine['draft_path']}"
+    )
+
+
 def describe_machine(machine: dict) -> str:
     """Return one line: the processor, its cores, the threads, and the versions of the libraries."""
     versions = [f"{n} {machine[n]}" for n in ("torch", "transformers", "llama-cpp-python") if n in machine]

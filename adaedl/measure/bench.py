@@ -4,11 +4,15 @@ For each prompt and temperature all systems run back to back, in an order that m
 prompt, so that a drift of the machine's speed affects all alike. No clock includes prefill. Tokens per second
 are total tokens over total time; a speedup is the geometric mean of the prompts' speedups, with a t interval
 (`adaedl.statistics`).
+
+Our lanes run under each verification rule that is asked for; at temperature 0 the rules are one, so only the
+first is run there. Other engines verify in their own way and run once; their speedup is given against our
+autoregressive lane under each rule.
 """
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +30,7 @@ from adaedl.measure.peers.llama_cpp import PACKAGE, LlamaCpp, can_write, install
 from adaedl.measure.work import DecodingWork
 from adaedl.metrics import BASELINE
 from adaedl.pairs.pair import Pair
-from adaedl.request import Sampling, check_race, check_run
+from adaedl.request import VERIFICATIONS, Sampling, check_race, check_run
 from adaedl.statistics import FEWEST, by_sample, geometric_mean
 from adaedl.stopping import Fixed, make_stopper
 
@@ -55,12 +59,14 @@ class Job:
 @dataclass(frozen=True)
 class System:
     """A system to measure: one row of the results for each temperature. `settings` are transformers' settings
-    by temperature, where they are not its defaults."""
+    by temperature, where they are not its defaults; `verification` is the rule of a lane of ours, None for
+    another engine."""
 
     system: str
     lane: str
     run: Callable[[Job], DecodingWork]
     settings: dict[float, dict] = field(default_factory=dict, compare=False)
+    verification: str | None = None
 
 
 @dataclass
@@ -87,13 +93,19 @@ def check_bench(
     max_new_tokens: int,
     repeats: int,
     seed: int,
+    verifications: Sequence[str] = ("shared_noise",),
 ) -> None:
     """Check what can be checked before the pair is loaded.
 
     Raises:
         UserError: naming the invalid value and what would be valid.
     """
-    check_run(max_new_tokens, seed, "shared_noise")
+    if not verifications:
+        raise UserError(
+            f"The bench has no verification rules; give at least one of {', '.join(VERIFICATIONS)}."
+        )
+    for verification in verifications:
+        check_run(max_new_tokens, seed, verification)
     if max_new_tokens < 2:
         raise UserError(
             f"max_new_tokens is {max_new_tokens}; it must be at least 2, because a bench times the tokens "
@@ -107,7 +119,8 @@ def check_bench(
     if not prompts:
         raise UserError("There are no prompts; the file needs one prompt per line.")
     for prompt in prompts:
-        check_race(prompt, with_baseline(lanes), max_new_tokens, seed, "shared_noise")
+        for lane in with_baseline(lanes):  # one by one: unlike a race's, they need not run side by side
+            check_race(prompt, [lane], max_new_tokens, seed, "shared_noise")
 
 
 def check_repeats(repeats: int) -> None:
@@ -135,6 +148,8 @@ def bench(
     repeats: int = 1,
     seed: int = 0,
     assisted: bool | None = None,
+    verifications: Sequence[str] = ("shared_noise",),
+    same_drafts: bool = True,
 ) -> dict:
     """Run `bench_in_parts` to its end and return its last result. Same arguments and errors."""
     parts = bench_in_parts(
@@ -146,6 +161,8 @@ def bench(
         repeats=repeats,
         seed=seed,
         assisted=assisted,
+        verifications=verifications,
+        same_drafts=same_drafts,
     )
     return deque(parts, maxlen=1)[0]
 
@@ -160,31 +177,38 @@ def bench_in_parts(
     repeats: int = 1,
     seed: int = 0,
     assisted: bool | None = None,
+    verifications: Sequence[str] = ("shared_noise",),
+    same_drafts: bool = True,
 ) -> Iterator[dict]:
     """Measure one prompt at one temperature per step, with every system; yield the results so far after each
     step.
 
     Args:
         lanes: stopper specs; the autoregressive lane is added if it is missing.
-        assisted: run transformers' assisted generation beside each fixed k of ours, with the same drafts;
-            None means whenever the drafter is an independent model.
+        assisted: run transformers' assisted generation too; None means whenever the drafter is an independent
+            model.
+        verifications: the rules that our lanes run under, each once.
+        same_drafts: run assisted generation beside each fixed k of ours as well, with the same drafts.
 
     Yields:
         The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and its ratio to
-            that read, draft_step_ms, noise_ms (of one position), results (one row per system, lane and
-            temperature, see `result_row`), a summary row for each temperature, and whether they are
-            `complete`. Until then, temperatures that have not been measured have no rows.
+            that read, draft_step_ms, noise_ms (of one position), results (one row per system, lane,
+            temperature and verification, see `result_row`), a summary row for each temperature and
+            verification, and whether they are `complete`. Until then, temperatures that have not been
+            measured have no rows.
 
     Raises:
         UserError: a value is invalid, a prompt does not fit, or `assisted` is set with a feature drafter.
     """
-    check_bench(prompts, lanes, temperatures, max_new_tokens, repeats, seed)
+    check_bench(prompts, lanes, temperatures, max_new_tokens, repeats, seed, verifications)
     rival_wanted = _wants_assisted(pair, assisted)
     target = reference.target_model(pair)
     rival = None
     if rival_wanted:
         rival = partial(run_transformers, pair, target, assistant=reference.draft_model(pair, target))
-    systems = _systems(pair, target, with_baseline(lanes), rival)
+    lanes = with_baseline(lanes)
+    systems = [system for rule in verifications for system in _our_systems(pair, lanes, rule)]
+    systems += _of_transformers(pair, target, rival, lanes if same_drafts else [])
     encoded = [pair.encode(prompt) for prompt in prompts]
     llama_cpp_version = installed() if can_write(target) else None
     if llama_cpp_version:
@@ -203,16 +227,19 @@ def bench_in_parts(
     peers = {PACKAGE: llama_cpp_version} if llama_cpp_version else {}
     measured = _describe(pair, peers) | options | _forward_times(pair, target, encoded[0])
 
-    ran = {(system, temperature): Runs() for temperature in temperatures for system in systems}
+    rules = {temperature: rules_at(temperature, verifications) for temperature in temperatures}
+    due = {temperature: _compared(systems, rules[temperature]) for temperature in temperatures}
+    ran = {(system, temperature): Runs() for temperature in temperatures for system in due[temperature]}
     left = len(temperatures) * repeats * len(prompts)
     jobs = _jobs(pair, encoded, temperatures, max_new_tokens, repeats, seed)
-    with tqdm(total=left * len(systems), unit="text", file=sys.stderr) as bar:
+    with tqdm(total=repeats * len(prompts) * len(ran), unit="text", file=sys.stderr) as bar:
         for number, turn, job in jobs:
+            temperature = job.sampling.temperature
             # All systems or none, so that their results are of the same texts.
-            for system, work in _run_in_turn(systems, turn, job, bar):
-                ran[system, job.sampling.temperature].add(prompts[number], work)
+            for system, work in _run_in_turn(due[temperature], turn, job, bar):
+                ran[system, temperature].add(prompts[number], work)
             left -= 1
-            results = _results(systems, temperatures, ran)
+            results = _results(systems, rules, ran)
             yield measured | {"complete": not left, "results": results, "summary": summarise(results)}
 
 
@@ -302,28 +329,44 @@ def rotated(values: list, by: int) -> list:
     return values[by:] + values[:by]
 
 
+def rules_at(temperature: float, verifications: Sequence[str]) -> Sequence[str]:
+    """Return the rules that differ at a temperature: at 0 all accept the same drafts."""
+    return verifications[:1] if Sampling(temperature).greedy else verifications
+
+
+def _compared(systems: list[System], verifications: Sequence[str]) -> list[System]:
+    """Return our lanes under these rules, then the other engines."""
+    return [system for system in systems if system.verification in (None, *verifications)]
+
+
 def _results(
-    systems: list[System], temperatures: list[float], ran: dict[tuple[System, float], Runs]
+    systems: list[System], rules: dict[float, Sequence[str]], ran: dict[tuple[System, float], Runs]
 ) -> list[dict]:
-    return [
-        result_row(system, temperature, ran[system, temperature], ran[systems[0], temperature])
-        for temperature in temperatures
-        if ran[systems[0], temperature].total.tokens
-        for system in systems
-    ]
+    results = []
+    for temperature, verifications in rules.items():
+        for verification in verifications:
+            compared = _compared(systems, [verification])
+            baseline = ran[compared[0], temperature]
+            if baseline.total.tokens:
+                results += [
+                    result_row(system, temperature, ran[system, temperature], baseline)
+                    | {"verification": verification}
+                    for system in compared
+                ]
+    return results
 
 
 def summarise(results: list[dict]) -> list[dict]:
-    """Return a row for each temperature: the best fixed k, AdaEDL against it, the best lane, and our engine
-    against transformers' (assisted generation at its fastest included). A number is None where a system that
-    it compares was not run.
+    """Return a row for each temperature and verification: the best fixed k, AdaEDL against it, the best lane,
+    and our engine against transformers' (assisted generation at its fastest included). A number is None where
+    a system that it compares was not run.
 
     Args:
         results: rows from `bench`.
     """
     summary = []
-    for temperature in dict.fromkeys(row["temperature"] for row in results):
-        rows = [row for row in results if row["temperature"] == temperature]
+    for temperature, verification in dict.fromkeys(map(_condition_of, results)):
+        rows = [row for row in results if _condition_of(row) == (temperature, verification)]
         speeds = {(row["system"], row["lane"]): row["speedup"] for row in rows}
         ours = {lane: speed for (system, lane), speed in speeds.items() if system == "adaedl"}
         drafting = {lane: speed for lane, speed in ours.items() if lane != BASELINE}
@@ -338,6 +381,7 @@ def summarise(results: list[dict]) -> list[dict]:
         summary.append(
             {
                 "temperature": temperature,
+                "verification": verification,
                 "best_lane": best,
                 "best_lane_over_autoregressive": _ratio(ours.get(best), ours.get(BASELINE)),
                 "best_fixed": best_fixed,
@@ -352,14 +396,26 @@ def summarise(results: list[dict]) -> list[dict]:
     return summary
 
 
-def _systems(
-    pair: Pair, target, lanes: list[str], assisted: Callable[..., DecodingWork] | None
+def _condition_of(row: dict) -> tuple[float, str]:
+    return row["temperature"], row["verification"]
+
+
+def _our_systems(pair: Pair, lanes: list[str], verification: str) -> list[System]:
+    run = partial(run_lane, pair, verification=verification)
+    return [System("adaedl", lane, partial(run, lane), verification=verification) for lane in lanes]
+
+
+def _of_transformers(
+    pair: Pair, target, assisted: Callable[..., DecodingWork] | None, lanes: list[str]
 ) -> list[System]:
-    systems = [System("adaedl", lane, partial(run_lane, pair, lane)) for lane in lanes]
+    """Return transformers' plain generation, prompt lookup and, if it is wanted, assisted generation: at its
+    defaults and with the drafts of each fixed k among the lanes."""
     generate = partial(run_transformers, pair, target)
-    systems.append(System("transformers_generate", "generate", generate))
     lookup = partial(generate, lookup=LOOKUP_TOKENS)
-    systems.append(System("transformers_prompt_lookup", f"lookup:k={LOOKUP_TOKENS}", lookup))
+    systems = [
+        System("transformers_generate", "generate", generate),
+        System("transformers_prompt_lookup", f"lookup:k={LOOKUP_TOKENS}", lookup),
+    ]
     if assisted:
         systems.append(System("transformers_assisted", "defaults", assisted))
         for lane in lanes:
@@ -410,7 +466,9 @@ def search_assisted(assisted: Callable[..., DecodingWork], jobs: list[Job]) -> S
     )
 
 
-def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> DecodingWork:
+def run_lane(
+    pair: Pair, lane: str, job: Job, *, verification: str = "shared_noise", most_s: float = inf
+) -> DecodingWork:
     """Run one of our lanes on a job, which ends after the round that passes `most_s` seconds."""
     decoding = decode(
         pair,
@@ -419,6 +477,7 @@ def run_lane(pair: Pair, lane: str, job: Job, *, most_s: float = inf) -> Decodin
         job.sampling,
         max_new_tokens=job.max_new_tokens,
         seed=job.seed,
+        verification=verification,
         context=job.context.copy(),
         record=False,
     )

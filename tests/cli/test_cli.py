@@ -23,7 +23,7 @@ from adaedl.cli.tables import metrics_table, printable
 from adaedl.errors import UserError
 from adaedl.measure.sweep import run_sweep
 from adaedl.metrics import compute_metrics, to_frame
-from adaedl.pairs.presets import PRESETS
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
 from adaedl.replay.replay import check_replay
 from adaedl.stopping import STOPPERS, make_stopper
 from adaedl.trace import Emitted, Lane, Round, Trace
@@ -163,6 +163,19 @@ BAD = {
     "too few draws to check": (["check", "--draws", "5"], "draws is 5"),
     "bad temperatures": (["bench", "--temperatures", "0,warm"], "temperatures is '0,warm'"),
     "one token to bench": (["bench", "--max-new-tokens", "1"], "max_new_tokens is 1"),
+    "no pairs to bench": (["bench", "--pairs", ","], "There are no pairs"),
+    "a pair to bench twice": (["bench", "--pairs", f"{DEFAULT_PAIR},{DEFAULT_PAIR}"], "smollm2-135m twice"),
+    "an unknown pair to bench": (["bench", "--pairs", f"{DEFAULT_PAIR},nosuch"], "no pair 'nosuch'"),
+    "one pair beside several": (["bench", "--pairs", DEFAULT_PAIR, "--pair", "a:b"], "leave out --pair"),
+    "assisted generation of several pairs": (
+        ["bench", "--pairs", DEFAULT_PAIR, "--assisted"],
+        "leave out --assisted",
+    ),
+    "shapes of several pairs": (["bench", "--pairs", DEFAULT_PAIR, "--shapes"], "leave out --pairs"),
+    "an unknown rule to bench": (["bench", "--verification", "hope"], "no verification rule 'hope'"),
+    "no rule to bench": (["bench", "--verification", ","], "no verification rules"),
+    "a table of no result": (["bench", "--table", __file__], "is not a result that bench --json wrote"),
+    "a table and a result": (["bench", "--table", __file__, "--json", "-"], "leave out --json"),
     "no repeats": (["bench", "--repeats", "0"], "repeats is 0"),
     "temperatures to sweep": (["sweep", "--temperatures", "0,abc"], "temperatures is '0,abc'"),
     "a lane to sweep twice": (["sweep", "--lanes", "adaedl,adaedl"], "lanes lists adaedl twice"),

@@ -10,7 +10,7 @@ import pytest
 from toys import tiny_llama, tiny_pair
 
 from adaedl.cli.tables import thread_words
-from adaedl.decoding import read_prompt
+from adaedl.decoding import decode, read_prompt
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.errors import UserError
 from adaedl.measure.bench import (
@@ -29,6 +29,7 @@ from adaedl.measure.work import DecodingWork
 from adaedl.models.transformers import TransformersRunner
 from adaedl.request import Sampling
 from adaedl.statistics import geometric_mean
+from adaedl.stopping import make_stopper
 
 PROJECT = Path(__file__).parents[2]
 KEYS = {
@@ -156,6 +157,46 @@ def test_assisted_generation_needs_a_draft_model():
         bench(tiny_pair("feature"), ["w1"], ["adaedl"], [0], max_new_tokens=4, assisted=True)
 
 
+RULES = ("shared_noise", "speculative")
+
+
+@pytest.fixture(scope="module")
+def both_rules() -> dict:
+    """A tiny pair at temperature 0, where the rules are one, and at 1."""
+    pair = tiny_pair(runner=TransformersRunner)
+    return bench(pair, ["w1 w2 w3"], ["fixed:k=3"], [0, 1.0], max_new_tokens=24, verifications=RULES)
+
+
+def test_lanes_run_under_each_rule_and_once_where_the_rules_are_one(both_rules):
+    conditions = [(row["temperature"], row["verification"]) for row in both_rules["summary"]]
+    assert conditions == [(0, "shared_noise"), (1.0, "shared_noise"), (1.0, "speculative")]
+    pair = tiny_pair(runner=TransformersRunner)
+    found, expected = [], []
+    for verification in RULES:
+        options = {"max_new_tokens": 24, "verification": verification}
+        rounds = list(
+            decode(pair, pair.encode("w1 w2 w3"), make_stopper("fixed:k=3"), Sampling(1.0), **options)
+        )
+        expected.append(sum(r.accepted for r in rounds) / sum(len(r.drafted) for r in rounds))
+        rows = [row for row in both_rules["results"] if row["verification"] == verification]
+        found.append(rows_of({"results": rows}, "adaedl", 1.0)["fixed:k=3"]["acceptance_rate"])
+    assert found == pytest.approx(expected)
+    assert found[0] != found[1]
+
+
+def test_another_engine_runs_once_and_is_compared_with_each_rules_baseline(both_rules):
+    rows = [row for row in both_rules["results"] if row["temperature"] == 1.0]
+    ours, theirs = (
+        [row for row in rows if (row["system"], row["lane"]) == system]
+        for system in (("adaedl", "autoregressive"), ("transformers_generate", "generate"))
+    )
+    assert [row["verification"] for row in ours] == [row["verification"] for row in theirs] == list(RULES)
+    assert theirs[0]["tokens_per_s"] == theirs[1]["tokens_per_s"]
+    for plain, other in zip(ours, theirs, strict=True):
+        assert plain["speedup"] == 1
+        assert other["speedup"] == pytest.approx(other["tokens_per_s"] / plain["tokens_per_s"])
+
+
 def test_a_bench_without_the_baseline_lane_gets_it(assisted):
     assert assisted["results"][0]["lane"] == "autoregressive"
     assert [row["temperature"] for row in assisted["summary"]] == [0, 1.0]
@@ -201,7 +242,8 @@ def test_five_prompts_have_an_interval():
 
 
 def row(system: str, lane: str, tokens_per_s: float, temperature: float = 0.7) -> dict:
-    return {"system": system, "lane": lane, "temperature": temperature, "speedup": tokens_per_s / 20}
+    condition = {"temperature": temperature, "verification": "shared_noise"}
+    return {"system": system, "lane": lane, "speedup": tokens_per_s / 20, **condition}
 
 
 def test_the_summary_compares_each_temperatures_best():
@@ -221,6 +263,7 @@ def test_the_summary_compares_each_temperatures_best():
     expected = [
         {
             "temperature": 0.7,
+            "verification": "shared_noise",
             "best_lane": "adaedl",
             "best_lane_over_autoregressive": 1.5,
             "best_fixed": "fixed:k=2",
@@ -231,6 +274,7 @@ def test_the_summary_compares_each_temperatures_best():
         },
         {
             "temperature": 1.3,
+            "verification": "shared_noise",
             "best_lane": "fixed:k=2",
             "best_lane_over_autoregressive": 0.9,
             "best_fixed": "fixed:k=2",

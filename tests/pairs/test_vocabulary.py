@@ -14,7 +14,6 @@ from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.models.drafters.independent import IndependentDrafter
 from adaedl.models.factory import make_runner
-from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.vocabulary import Difference, check_same_tokenizer, end_tokens
 from adaedl.replay.recorder import record
@@ -148,7 +147,7 @@ def test_ordinary_tokens_may_not_differ(tmp_path):
 def test_the_target_still_writes_the_tokens_that_are_never_drafted(verification):
     target, draft = tiny_llama(vocab_size=6), tiny_llama(seed=1, vocab_size=6)
     drafter = IndependentDrafter(make_runner(draft), torch.tensor([0, 1, 2, 4]))
-    pair = toy_pair(TransformersRunner(target), drafter)
+    pair = toy_pair(make_runner(target), drafter)
     sampling = Sampling(1.0)
     prompt = torch.tensor([1])
     with torch.inference_mode():

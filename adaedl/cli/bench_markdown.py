@@ -1,0 +1,104 @@
+"""What `bench --table` prints: the README's table of a result that `bench` has written."""
+
+import json
+from collections.abc import Callable
+
+from adaedl.cli.tables import printable, times
+from adaedl.errors import UserError
+from adaedl.metrics import BASELINE
+
+PUBLISHED = "adaedl"  # with the paper's settings
+Condition = tuple[float, str]  # temperature and verification
+NONE = "–"
+RULES = {"shared_noise": "shared noise", "speculative": "speculative"}
+PEERS = {
+    "transformers_generate": "transformers `generate`",
+    "transformers_prompt_lookup": "transformers prompt lookup",
+    "transformers_assisted": "transformers assisted generation",
+    "llama_cpp_generate": "llama.cpp",
+    "llama_cpp_prompt_lookup": "llama.cpp prompt lookup",
+}
+SETTINGS = {"generate": "", "defaults": ", its defaults", "searched": ", the fastest settings found"}
+
+
+def markdown_table(text: str, name: str) -> str:
+    """Return a Markdown table of what `bench --json` wrote, one column for each temperature and verification
+    and one block of rows for each pair: the target alone, the best fixed length, AdaEDL as published and
+    tuned, throughput, and other engines. A cell is the speedup over our autoregressive lane, with tokens per
+    second in brackets.
+
+    Args:
+        text: the file's content.
+        name: the file, for errors.
+
+    Raises:
+        UserError: the file is not such a result.
+    """
+    try:
+        written = json.loads(text)
+        measured = written.get("pairs", [written])
+        found = dict.fromkeys(_condition_of(row) for one in measured for row in one["results"])
+        conditions = sorted(found, key=lambda condition: condition[0])
+        rows = [["", *_headings(conditions)]]
+        rows.append(["---"] * len(rows[0]))
+        for one in measured:
+            rows.append([f"**{_cell_text(one['pair']['name'])}**", *[""] * len(conditions)])
+            rows += _block(one, conditions)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise UserError("{} is not a result that bench --json wrote; make one with it.", name) from None
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _condition_of(row: dict) -> Condition:
+    return row["temperature"], row.get("verification", "shared_noise")  # older files have one rule
+
+
+def _headings(conditions: list[Condition]) -> list[str]:
+    """Return the column headings; they name the verification where there are two at a temperature."""
+    temperatures = [temperature for temperature, _ in conditions]
+    words = [
+        f"{temperature:g}" + (f", {RULES[rule]}" if temperatures.count(temperature) > 1 else "")
+        for temperature, rule in conditions
+    ]
+    return [f"T = {words[0]}", *words[1:]]
+
+
+def _block(measured: dict, conditions: list[Condition]) -> list[list[str]]:
+    """Return the rows of one pair, without those of which nothing was measured."""
+    found = {(*_condition_of(row), row["system"], row["lane"]): row for row in measured["results"]}
+    best = {_condition_of(row): row["best_fixed"] for row in measured["summary"]}
+
+    def speed(system: str, lane: str | None) -> Callable[[Condition], str]:
+        return lambda condition: _speed(found.get((*condition, system, lane)))
+
+    def best_fixed(condition: Condition) -> str:
+        lane = best.get(condition)
+        cell = speed("adaedl", lane)(condition)
+        return cell if lane is None else f"{cell}, {_cell_text(lane.partition(':')[2])}"
+
+    peers = dict.fromkeys((r["system"], r["lane"]) for r in measured["results"] if r["system"] != "adaedl")
+    tuned = measured.get("tuned")
+    cells = {
+        "target alone": speed("adaedl", BASELINE),
+        "best fixed length": best_fixed,
+        "AdaEDL as published": speed("adaedl", PUBLISHED),
+        **({f"AdaEDL tuned, `{_cell_text(tuned)}`": speed("adaedl", tuned)} if tuned else {}),
+        "`throughput`": speed("adaedl", "throughput"),
+        **{_peer(*peer): speed(*peer) for peer in peers},
+    }
+    rows = [[words, *map(cell, conditions)] for words, cell in cells.items()]
+    return [row for row in rows if set(row[1:]) != {NONE}]
+
+
+def _peer(system: str, lane: str) -> str:
+    return PEERS.get(system, _cell_text(system)) + SETTINGS.get(lane, f", `{_cell_text(lane)}`")
+
+
+def _speed(row: dict | None) -> str:
+    if row is None or row["speedup"] is None:
+        return NONE
+    return f"{times(row['speedup'])} ({row['tokens_per_s']:.0f})"
+
+
+def _cell_text(text: str) -> str:
+    return printable(text).replace("|", "\\|").replace("\n", " ")
