@@ -83,9 +83,7 @@ export default class Profile extends Stopper {
     const low = timed.findLast((drafts) => drafts <= length) ?? timed[0];
     const high = timed.find((drafts) => drafts >= length) ?? timed.at(-1);
     if (high <= low) return this.costs[low];
-    return (
-      this.costs[low] + ((length - low) / (high - low)) * (this.costs[high] - this.costs[low])
-    );
+    return this.costs[low] + ((length - low) / (high - low)) * (this.costs[high] - this.costs[low]);
   }
 
   nextLength() {
