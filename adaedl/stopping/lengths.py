@@ -30,19 +30,19 @@ class LengthStopper(Stopper):
 
 @register_stopper
 class EMA(LengthStopper):
-    """SGLang's adaptive number of speculative steps: the moving average of accepted drafts, rounded, plus
-    one.
+    """SGLang's adaptive draft length: the moving average of accepted drafts, rounded, plus one.
 
     The average starts at k − 1 and takes in each round's accepted drafts with weight `smoothing`. After
-    `warmup` rounds, every `interval` rounds the length falls by 1 while the average is at most length − 1.5
-    + `down`; where it did not fall, it rises by 1 while the average exceeds length − 0.5 + `up`. With both
-    offsets 0 that is round(average) + 1; a negative `down` keeps a length for longer than it took to reach
-    it. From python/sglang/srt/speculative/adaptive_spec_params.py, with its defaults for one request.
+    `warmup` rounds, every `interval` rounds the length falls by 1 while the average is at most
+    length − 1.5 + `down`; where it did not fall, it rises by 1 while the average exceeds length − 0.5 + `up`.
+    With both offsets 0 that is round(average) + 1. A negative `down` keeps a length at averages that would
+    not have reached it. From python/sglang/srt/speculative/adaptive_spec_params.py, with its defaults for
+    small batches.
 
-    Not as there: SGLang chooses among 1, 3, 5 and 7 steps, because it captures a CUDA graph for each, where
-    here every length from 1 to `max_draft` can be chosen (its middle step, 5, is the first length in both);
-    it averages over the requests of a batch, and goes without drafting at all only in large batches, which
-    do not exist here; and it keeps the average from request to request, where here every text starts
+    Not as there: SGLang chooses among 1, 3, 5 and 7 steps, each of which it prepares beforehand, and here
+    every length from 1 to `max_draft` can be chosen (k = 5 is where SGLang starts if it was not told); SGLang
+    averages over the requests of a batch and may draft none in batches of 8 and more, and here is one
+    request; and SGLang keeps the average from request to request, where here every text starts
     afresh.
     """
 
@@ -103,9 +103,9 @@ class GammaTune(LengthStopper):
     average becomes (1 − η)·average + η·accepted, held between 1 and `max_draft`, and its ceiling is the
     next length. The average and the length start at k.
 
-    We could read the paper's abstract, not its algorithm: the rule, η = 0.3, 2 and 3 are as in public
-    reimplementations, which also have 10 for `max_draft`, where this registry has 12. GammaTune+, which
-    also stops at a low top probability, is missing, since none of them has its threshold.
+    We could read the paper's abstract, not its algorithm: the rule and its constants (k = 3, η = 0.3, δ = 2)
+    are those of a public reimplementation, whose longest draft is 10, where this registry has 12. GammaTune+,
+    which also stops at a low top probability, is missing, because we could not read its threshold.
     """
 
     name = "gammatune"
