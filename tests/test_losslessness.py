@@ -7,9 +7,9 @@ adaedl/sampling.py and the real stoppers; a smaller set of cases goes through `d
 of three tokens; 1,500 where the target is transformers'), and both write the same texts from the same
 random numbers.
 
-There are 344 cases of drawn texts with two tests each and 10 through `decode()` with one: 698 tests, so the
-chance of any false alarm, had the seeds not been fixed, would be at most 698 · 1e-4 = 7%. At temperature 0
-(32 cases) every run must be the target's argmax text. That the test has teeth is a test too: four broken
+There are 516 cases of drawn texts with two tests each and 10 through `decode()` with one: 1,042 tests, so the
+chance of any false alarm, had the seeds not been fixed, would be at most 1,042 · 1e-4 = 10%. At temperature 0
+(60 cases) every run must be the target's argmax text. That the test has teeth is a test too: four broken
 rules must fail it.
 """
 
@@ -64,12 +64,23 @@ SPECS = (
     "bandit",
     "throughput",
 )
+# Through fewer distributions: these look at nothing that those above don't look at.
+RIVALS = (
+    "survival:threshold=0.5",
+    "ema:k=1,warmup=0,interval=1,smoothing=1",
+    "gammatune:k=1,smoothing=1",
+    "profile:trusted=1",
+    "gate:k=3,low=0.9,high=1.05,smoothing=1",
+)
+EVERY_SPEC = (*SPECS, *RIVALS)
 DROPPING = (
     f"adaedl:threshold=0.6,keep_last=false,{ADAPT}",
     f"max_confidence:threshold=0.6,keep_last=false,{ADAPT}",
     "svip:h=0.35,keep_last=false",
     "margin:threshold=0.3,keep_last=false",
     "bandit:keep_last=false",
+    "survival:threshold=0.5,use_bound=true,keep_last=false",
+    "gate:k=3,low=0.9,high=1.05,smoothing=1,keep_last=false",
     "throughput:keep_last=false",
 )
 WARPS = ((0, 1.0), (3, 1.0), (0, 0.8), (3, 0.8))  # top_k, top_p
@@ -130,6 +141,13 @@ def test_every_stopper_writes_texts_as_often_as_the_target_does(
 
 
 @pytest.mark.parametrize("verification", VERIFICATIONS)
+@pytest.mark.parametrize("world", ["whole", "trimmed"])
+@pytest.mark.parametrize("spec", RIVALS)
+def test_the_rivals_write_texts_as_often_as_the_target_does(spec, world, verification):
+    assert_lossless(WORLDS[world], spec, Sampling(1.3, top_p=0.8), verification)
+
+
+@pytest.mark.parametrize("verification", VERIFICATIONS)
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("world", ["whole", "trimmed"])
 @pytest.mark.parametrize("spec", DROPPING)
@@ -151,20 +169,20 @@ def test_rounds_without_drafts_between_others_are_lossless(world, verification):
 
 @pytest.mark.parametrize("verification", VERIFICATIONS)
 @pytest.mark.parametrize("temperature", TEMPERATURES)
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", EVERY_SPEC)
 def test_texts_that_end_early_end_as_often_as_the_targets_do(spec, temperature, verification):
     assert_lossless(WORLDS["eos"], spec, Sampling(temperature), verification)
 
 
 @pytest.mark.parametrize("verification", VERIFICATIONS)
-@pytest.mark.parametrize("spec", [*SPECS, *DROPPING])
+@pytest.mark.parametrize("spec", [*EVERY_SPEC, *DROPPING])
 def test_two_transformers_models_are_lossless_under_every_stopper(spec, verification, llama_world):
     assert_lossless(llama_world, spec, Sampling(0.7, top_p=0.9), verification)
 
 
 @pytest.mark.parametrize("verification", VERIFICATIONS)
 @pytest.mark.parametrize("world", ["whole", "trimmed"])
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", EVERY_SPEC)
 def test_at_temperature_0_every_run_writes_the_targets_argmax_text(spec, world, verification):
     played = play(
         WORLDS[world], spec, Sampling(0), verification, seeded(WORLDS[world], spec, world, verification)
@@ -176,7 +194,7 @@ def test_at_temperature_0_every_run_writes_the_targets_argmax_text(spec, world, 
     assert (played.texts == torch.tensor(expected)).all()
 
 
-@pytest.mark.parametrize("spec", [*SPECS[2:6], SPECS[7], *DROPPING])
+@pytest.mark.parametrize("spec", [*SPECS[2:6], SPECS[7], RIVALS[0], *RIVALS[3:], *DROPPING])
 def test_the_settings_used_here_stop_early_and_late(spec):
     world, sampling = WORLDS["trimmed"], Sampling(0.7)
     played = play(world, spec, sampling, "speculative", seeded(world, spec, "speculative"))
@@ -227,7 +245,7 @@ def test_dropping_a_token_for_what_it_is_fails_and_is_refused():
 
 # decode() itself.
 
-TIED = [*itertools.product([*SPECS, *DROPPING], VERIFICATIONS, ["trimmed", "eos"], [0.7])]
+TIED = [*itertools.product([*EVERY_SPEC, *DROPPING], VERIFICATIONS, ["trimmed", "eos"], [0.7])]
 TIED += [("fixed:k=3", "speculative", "whole", 1.3), (SPECS[2], "shared_noise", "whole", 0.0)]
 
 
@@ -314,7 +332,7 @@ def test_decode_writes_texts_as_often_as_the_target_does(spec, verification, kin
 
 
 def test_every_stopper_is_tested_here():
-    assert {spec.partition(":")[0] for spec in SPECS} == set(LIVE_STOPPERS)
+    assert {spec.partition(":")[0] for spec in EVERY_SPEC} == set(LIVE_STOPPERS)
 
 
 def test_exact_text_probabilities_add_up_and_stop_at_the_end_of_a_text():

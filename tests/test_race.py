@@ -9,6 +9,7 @@ import pytest
 from toys import byte_tokenizer, tiny_pair
 
 from adaedl.errors import UserError
+from adaedl.measure.check import races_of_every_stopper
 from adaedl.models.cpu.attention import StaticCache
 from adaedl.pairs.pair import Pair
 from adaedl.race import empty_trace, new_trace, race
@@ -78,11 +79,13 @@ def test_rounds_come_as_they_are_played_and_the_trace_grows_with_them(pair):
 @pytest.mark.parametrize("temperature", [0, 0.8])
 @pytest.mark.parametrize("kind", ["feature", "independent"])
 def test_all_lanes_write_one_text_under_shared_noise(kind, temperature):
-    trace = finished(tiny_pair(kind), list(LIVE_STOPPERS), temperature)
-    baseline = trace.lanes[0]
+    pair = tiny_pair(kind)
+    lanes = [lane for names in races_of_every_stopper() for lane in finished(pair, names, temperature).lanes]
+    assert {lane.stopper for lane in lanes} == set(LIVE_STOPPERS)
+    baseline = lanes[0]
     assert len(baseline.token_ids) == 24
     assert baseline.text == " ".join(f"w{i}" for i in baseline.token_ids)
-    for lane in trace.lanes:
+    for lane in lanes:
         assert (lane.token_ids, lane.text) == (baseline.token_ids, baseline.text)
         assert lane.metrics.same_text is True
 

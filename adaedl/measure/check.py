@@ -18,7 +18,7 @@ from adaedl.models.shared_noise import SharedNoise
 from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs.pair import Pair
 from adaedl.race import new_trace, race
-from adaedl.request import Sampling
+from adaedl.request import MAX_LANES, Sampling
 from adaedl.sampling import draw, uniform_dtype, verify_speculative, warp, warp_logits
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.text_difference import first_difference, rounding_of
@@ -96,17 +96,35 @@ class _Ties:
         return rounding_of(self.pair.dtype, _sampling_of(trace))
 
 
+def races_of_every_stopper() -> list[list[str]]:
+    """Return the lanes of as many races as every stopper needs, the autoregressive lane first in each."""
+    rivals = [name for name in LIVE_STOPPERS if name != BASELINE]
+    most = MAX_LANES - 1
+    return [[BASELINE, *rivals[first : first + most]] for first in range(0, len(rivals), most)]
+
+
 def _races(pair: Pair, prompts: list[str], sampling: Sampling, max_new_tokens: int, seed: int) -> list[Trace]:
-    """Return one finished race of every stopper for each prompt."""
-    traces = []
-    for prompt in tqdm(prompts, f"racing at {sampling.temperature:g}", leave=False, file=sys.stderr):
-        trace = new_trace(
-            pair, prompt, list(LIVE_STOPPERS), sampling, max_new_tokens=max_new_tokens, seed=seed
-        )
+    """Return one trace for each prompt, with a finished lane of every stopper."""
+    return [
+        _race_of_every_stopper(pair, prompt, sampling, max_new_tokens, seed)
+        for prompt in tqdm(prompts, f"racing at {sampling.temperature:g}", leave=False, file=sys.stderr)
+    ]
+
+
+def _race_of_every_stopper(
+    pair: Pair, prompt: str, sampling: Sampling, max_new_tokens: int, seed: int
+) -> Trace:
+    traces = [
+        new_trace(pair, prompt, lanes, sampling, max_new_tokens=max_new_tokens, seed=seed)
+        for lanes in races_of_every_stopper()
+    ]
+    for trace in traces:
         for _ in race(pair, trace, record=False):
             pass
-        traces.append(trace)
-    return traces
+    first, *others = traces
+    for trace in others:
+        first.lanes += [lane for lane in trace.lanes if lane.stopper != BASELINE]
+    return first
 
 
 def _baseline_ids(trace: Trace) -> list[int]:

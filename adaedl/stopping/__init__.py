@@ -31,6 +31,7 @@ from adaedl.stopping.settings import (
     number,
     settings_of,
     switch,
+    whole,
 )
 from adaedl.stopping.specs import format_spec, limit_draft, make_stopper, split_specs
 
@@ -41,6 +42,10 @@ from adaedl.stopping.adaptive import AdaEDL, AdaptiveStopper, MaxConfidence
 from adaedl.stopping.static import SVIP, Margin
 from adaedl.stopping.assisted import Confidence, Heuristic
 from adaedl.stopping.bandit import Bandit
+from adaedl.stopping.survival import Survival
+from adaedl.stopping.lengths import EMA, GammaTune
+from adaedl.stopping.profile import Profile
+from adaedl.stopping.gate import Gate
 from adaedl.stopping.throughput import Throughput
 from adaedl.stopping.oracle import Oracle
 
@@ -52,6 +57,7 @@ for _module in iter_modules(__path__):
 
 __all__ = [
     "DEFAULT_MAX_DRAFT",
+    "EMA",
     "LIVE_STOPPERS",
     "MAX_DRAFT_LIMIT",
     "STOPPERS",
@@ -64,13 +70,17 @@ __all__ = [
     "DistributionStopper",
     "DraftStep",
     "Fixed",
+    "GammaTune",
+    "Gate",
     "Heuristic",
     "Margin",
     "MaxConfidence",
     "Oracle",
+    "Profile",
     "ScoreStopper",
     "Setting",
     "Stopper",
+    "Survival",
     "Throughput",
     "acceptance_lower_bound",
     "check_live",
@@ -86,4 +96,5 @@ __all__ = [
     "split_specs",
     "switch",
     "unregister_stopper",
+    "whole",
 ]

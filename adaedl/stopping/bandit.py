@@ -1,13 +1,34 @@
 """A stopper that chooses among stoppers: TapOut's bandit."""
 
 import math
+from copy import copy
 from typing import Any
 
 from adaedl.stopping.adaptive import AdaEDL, MaxConfidence
-from adaedl.stopping.base import DistributionStopper, DraftStep
+from adaedl.stopping.base import DistributionStopper, DraftStep, ScoreStopper
 from adaedl.stopping.registry import register_stopper
 from adaedl.stopping.settings import number
 from adaedl.stopping.static import SVIP, Margin
+
+
+class SVIPDifference(ScoreStopper):
+    """TapOut's arm of entropy differences: stops where √H(q) rises by more than 0.2 from one draft of a round
+    to the next. As a score: 1 − rise is below 0.8. The first draft of a round has score 1.
+
+    We know the paper's SVIP-Difference by its name; we could not read its formula and threshold. The root is
+    SVIP's, and 0.2 is the threshold of the margin.
+    """
+
+    name = "svip_difference"
+    threshold = 0.8
+
+    root = 0.0  # of the entropy of the draft before
+
+    def score_of(self, step: DraftStep) -> float:
+        root = math.sqrt(max(step.entropy, 0.0))
+        rise = root - self.root if step.position > 1 else 0.0
+        self.root = root
+        return 1 - rise
 
 
 @register_stopper
@@ -15,17 +36,18 @@ class Bandit(DistributionStopper):
     """TapOut's sequence-level bandit: UCB1 chooses one of several training-free rules for each round, from
     the rewards of earlier rounds.
 
-    As in the paper: one choice a round; UCB1, mean reward + √(2·ln t / n) (Auer et al., 2002), each arm once
-    first; the reward blends the accepted length and the acceptance rate,
+    As in the paper: one choice a round; UCB1, mean reward + √(2·ln t / n) (Auer et al., 2002), each arm
+    once first; the reward blends the accepted length and the acceptance rate,
     α·accepted/max_draft + (1 − α)·accepted/drafted, with α = 0.5. Not as in the paper: the arms are this
-    registry's rules, which judge entropy, top probability and margin, each with its published threshold,
-    frozen, so that an arm has no state and its rewards belong to one rule; the paper's arm of entropy
-    differences (SVIP-Difference) is missing; and every text starts afresh, where the paper learns
-    over a whole set of prompts.
+    registry's rules, which judge entropy, top probability and margin, and `SVIPDifference`, each with its
+    threshold frozen, so that no arm changes from round to round and its rewards belong to one rule; and every
+    text starts afresh, where the paper learns over a whole set of prompts.
     """
 
     name = "bandit"
-    summary = "Picks AdaEDL, top probability, SVIP or margin each round by UCB1, from what each has brought."
+    summary = (
+        "Picks AdaEDL, top probability, SVIP, entropy rise or margin each round by UCB1, from past rewards."
+    )
     source = "Sridhar et al. (TapOut), arXiv 2511.02017"
     looks_at = ("entropy", "top_prob", "margin", "acceptance")
 
@@ -39,7 +61,7 @@ class Bandit(DistributionStopper):
 
     def __init__(self, **settings: Any):
         super().__init__(**settings)
-        self.arms = (AdaEDL(adapt=False), MaxConfidence(adapt=False), SVIP(), Margin())
+        self.arms = (AdaEDL(adapt=False), MaxConfidence(adapt=False), SVIP(), Margin(), SVIPDifference())
         self.plays = (0,) * len(self.arms)
         self.rewards = (0.0,) * len(self.arms)
 
@@ -53,7 +75,9 @@ class Bandit(DistributionStopper):
         return bounds.index(max(bounds))
 
     def should_stop(self, step: DraftStep) -> bool:
-        arm = self.arms[self.arm]
+        number = self.arm
+        arm = copy(self.arms[number])  # so that a copy of the bandit does not share it
+        self.arms = (*self.arms[:number], arm, *self.arms[number + 1 :])
         stop = arm.should_stop(step)
         self.score, self.threshold = arm.score, arm.threshold
         return stop

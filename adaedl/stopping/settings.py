@@ -71,6 +71,11 @@ def number(default: float | None, low: float, high: float, words: str, about: st
     return Setting(default, float, words, about, low, high, **more)
 
 
+def whole(default: int, low: int, high: int, words: str, about: str, **more) -> Any:
+    """Declare a setting that is a whole number from `low` to `high`, such as a number of rounds."""
+    return Setting(default, int, words, about, low, high, **more)
+
+
 def draft_length(default: int, words: str, about: str, **more) -> Any:
     """Declare a setting that is a number of drafted tokens, from 1 to MAX_DRAFT_LIMIT."""
     return Setting(default, int, words, about, 1, MAX_DRAFT_LIMIT, limits_draft=True, **more)

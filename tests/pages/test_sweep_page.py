@@ -93,7 +93,8 @@ def test_a_sweep_that_will_not_do_is_refused_in_one_sentence(changes, said):
 
 
 def test_a_sweep_takes_as_many_lanes_as_the_engine_races_at_once():
-    assert settings(lanes=list(LIVE_STOPPERS)).grid(DEFAULT_PAIR).lanes == tuple(LIVE_STOPPERS)
+    most = tuple(LIVE_STOPPERS)[:MAX_LANES]
+    assert settings(lanes=list(most)).grid(DEFAULT_PAIR).lanes == most
     with pytest.raises(UserError, match="13 lanes"):
         settings(lanes=[f"fixed:k={k}" for k in range(1, 13)]).grid(DEFAULT_PAIR)
 

@@ -11,6 +11,7 @@ from toys import Resting, byte_tokenizer, random_world, tiny_pair, world_pair
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
+from adaedl.measure.check import races_of_every_stopper
 from adaedl.measure.prompts import BENCH_PROMPTS
 from adaedl.metrics import compute_metrics
 from adaedl.models.transformers import TransformersRunner
@@ -19,7 +20,7 @@ from adaedl.replay.recorder import MAX_TOKENS, record
 from adaedl.replay.recording import Recording
 from adaedl.replay.replay import model_error, near_ties, percent_of_oracle, replay, replay_trace
 from adaedl.request import Sampling
-from adaedl.stopping import LIVE_STOPPERS, STOPPERS, Stopper, make_stopper
+from adaedl.stopping import LIVE_STOPPERS, STOPPERS, Stopper, make_stopper, settings_of
 from adaedl.trace import Lane, Round
 
 PROMPT = "w3 w14 w15 w9 w2"
@@ -36,6 +37,10 @@ SPECS = [
     "margin:threshold=0.3,keep_last=false",
     "bandit:keep_last=false,max_draft=6",
     "throughput:gamma=0.5,keep_last=false",
+    "survival:threshold=0.7,use_bound=true,keep_last=false",
+    "ema:k=2,warmup=0,interval=1",
+    "profile:trusted=1",
+    "gate:k=4,low=2.5,high=2.7,keep_last=false",
     "heuristic:k=1",
 ]
 PAIRS = {
@@ -177,6 +182,16 @@ made_settings = {
     "h": st.floats(0, 2),
     "c": st.floats(0, 2),
     "blend": st.floats(0, 1),
+    "use_bound": st.booleans(),
+    "low": st.floats(0, 2),
+    "high": st.floats(0, 2),
+    "smoothing": st.floats(0.01, 1),
+    "up": st.floats(-1, 1),
+    "down": st.floats(-1, 1),
+    "warmup": st.integers(0, 3),
+    "interval": st.integers(1, 3),
+    "step": st.integers(0, 12),
+    "k": st.integers(1, 12),
     "max_draft": st.integers(1, 12),
 }
 TAKEN = {
@@ -186,6 +201,10 @@ TAKEN = {
     "margin": ("threshold", "max_draft"),
     "confidence": ("threshold", "max_draft"),
     "bandit": ("blend", "max_draft"),
+    "survival": ("threshold", "use_bound", "gamma", "max_draft"),
+    "ema": ("k", "smoothing", "up", "down", "warmup", "interval", "max_draft"),
+    "gammatune": ("k", "smoothing", "step", "max_draft"),
+    "gate": ("k", "low", "high", "smoothing"),
 }
 
 
@@ -201,7 +220,7 @@ def test_any_setting_replays_as_it_runs(recorded, data):
     pair, recording = recorded
     name = data.draw(st.sampled_from(sorted(TAKEN)))
     chosen = {key: data.draw(made_settings[key]) for key in TAKEN[name]}
-    if name != "confidence":
+    if name != "confidence" and "keep_last" in settings_of(STOPPERS[name]):
         chosen["keep_last"] = data.draw(st.booleans())
     stopper, again = STOPPERS[name](**chosen), STOPPERS[name](**chosen)
     real = list(
@@ -450,11 +469,14 @@ REAL_TOKENS = 10
 def test_a_replay_is_the_real_run_on_the_real_pair(number, temperature, default_pair):
     prompt, options = BENCH_PROMPTS[number], {"max_new_tokens": REAL_TOKENS, "seed": number}
     recording = record(default_pair, prompt, Sampling(temperature), **options)
-    trace = new_trace(default_pair, prompt, list(LIVE_STOPPERS), Sampling(temperature), **options)
-    for _ in race(default_pair, trace, record=False):
-        pass
-    assert replay_alike(recording, trace.lanes)
-    assert sum(len(played.drafted) for lane in trace.lanes for played in lane.rounds) > REAL_TOKENS
+    drafted = 0
+    for lanes in races_of_every_stopper():
+        trace = new_trace(default_pair, prompt, lanes, Sampling(temperature), **options)
+        for _ in race(default_pair, trace, record=False):
+            pass
+        assert replay_alike(recording, trace.lanes)
+        drafted += sum(len(played.drafted) for lane in trace.lanes for played in lane.rounds)
+    assert drafted > REAL_TOKENS
 
 
 def replay_alike(recording: Recording, lanes: list[Lane]) -> bool:

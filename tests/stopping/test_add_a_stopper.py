@@ -219,7 +219,7 @@ def test_explore_shows_its_lane_and_its_curve_by_the_servers_replay_and_says_so(
     best = page.locator(f"#explore tr[data-stopper={NAME}] td >> nth=5")
     expect(best).to_contain_text("λ")
     lines = page.locator("#explore [data-figure=lambda] svg path.line")
-    expect(lines).to_have_count(6 + 4)  # over λ five and this one; level are three and `patient`
+    expect(lines).to_have_count(7 + 5)  # over λ six and this one; level are four and `patient`
     page.focus("#explore .strip")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#explore .strip-about")).to_contain_text("Round 1 of")

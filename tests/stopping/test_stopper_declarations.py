@@ -100,6 +100,11 @@ def test_curves_run_over_lambda_or_k_where_a_setting_is_on_their_slider():
         "heuristic": "k",
         "confidence": "lambda",
         "bandit": "flat",
+        "survival": "lambda",
+        "ema": "k",
+        "gammatune": "k",
+        "profile": "flat",
+        "gate": "k",
         "throughput": "flat",
         "oracle": "flat",
     }

@@ -12,6 +12,7 @@ from adaedl.stopping import (
     LIVE_STOPPERS,
     STOPPERS,
     DraftStep,
+    Setting,
     Stopper,
     check_live,
     format_spec,
@@ -86,17 +87,17 @@ def test_heuristic_follows_the_schedule_of_transformers():
 def test_the_bandit_plays_every_arm_once_and_then_the_one_of_the_highest_bound():
     stopper = make_stopper("bandit:max_draft=10")
     chosen = []
-    # r = 0.5·accepted/10 + 0.5·accepted/drafted: 0.15 + 0.5 = 0.65, 0.05 + 0.125, 0, 0.1 + 0.25
-    for drafted, accepted in ((3, 3), (4, 1), (5, 0), (4, 2)):
+    # r = 0.5·accepted/10 + 0.5·accepted/drafted: 0.15 + 0.5 = 0.65, 0.05 + 0.125, 0, 0.1 + 0.25, 0.05 + 0.1
+    for drafted, accepted in ((3, 3), (4, 1), (5, 0), (4, 2), (5, 1)):
         chosen.append(stopper.arm)
         stopper.observe(drafted, accepted)
-    assert chosen == [0, 1, 2, 3]
-    assert stopper.rewards == pytest.approx((0.65, 0.175, 0, 0.35))
-    # All were played once, so the best mean leads; then √(2·ln 5 / n): 1.794 for those, 1.269 for arm 0.
+    assert chosen == [0, 1, 2, 3, 4]
+    assert stopper.rewards == pytest.approx((0.65, 0.175, 0, 0.35, 0.15))
+    # All were played once, so the best mean leads; then √(2·ln 6 / n): 1.893 for those, 1.339 for arm 0.
     assert stopper.arm == 0
     stopper.observe(2, 0)
-    assert stopper.rewards[0] / 2 + math.sqrt(math.log(5)) == pytest.approx(0.325 + 1.2686, abs=1e-4)
-    assert stopper.arm == 3  # 0.35 + 1.7941
+    assert stopper.rewards[0] / 2 + math.sqrt(math.log(6)) == pytest.approx(0.325 + 1.3386, abs=1e-4)
+    assert stopper.arm == 3  # 0.35 + 1.8930
 
 
 def test_the_bandit_decides_as_its_arm_does_and_shows_what_the_arm_compared():
@@ -111,6 +112,33 @@ def test_the_bandit_decides_as_its_arm_does_and_shows_what_the_arm_compared():
         stopper.observe(1, 1)
 
 
+def test_the_bandits_last_arm_stops_where_the_root_of_the_entropy_rises_by_more_than_a_fifth():
+    stopper = make_stopper("bandit")
+    for _ in range(4):
+        stopper.observe(1, 0)
+    assert stopper.arm == 4
+    # The first draft has none before it, and the last one rises by 0.21.
+    for _ in range(2):
+        stopper.begin_round()
+        decisions = []
+        for position, root in enumerate((1.5, 0.5, 0.69, 0.9), start=1):
+            decisions.append((stopper.should_stop(step(entropy=root**2, position=position)), stopper.score))
+        assert [stop for stop, _ in decisions] == [False, False, False, True]
+        assert [score for _, score in decisions] == pytest.approx([1, 2, 0.81, 0.79])
+        assert stopper.threshold == 0.8
+
+
+def test_a_copy_of_a_bandit_shares_no_entropy_with_it():
+    stopper = make_stopper("bandit")
+    for _ in range(4):
+        stopper.observe(1, 0)
+    stopper.should_stop(step(entropy=1.0, position=1))
+    clone = copy.copy(stopper)
+    clone.should_stop(step(entropy=0.0, position=2))
+    assert not stopper.should_stop(step(entropy=1.0, position=2))
+    assert clone.should_stop(step(entropy=1.0, position=3))
+
+
 def test_a_copy_of_a_bandit_goes_its_own_way():
     stopper = make_stopper("bandit")
     clone = copy.copy(stopper)
@@ -121,7 +149,7 @@ def test_a_copy_of_a_bandit_goes_its_own_way():
 def test_a_round_whose_only_draft_was_dropped_is_a_play_without_reward():
     stopper = make_stopper("bandit:keep_last=false")
     stopper.observe(0, 0)
-    assert (stopper.plays, stopper.rewards) == ((1, 0, 0, 0), (0, 0, 0, 0))
+    assert (stopper.plays, stopper.rewards) == ((1, 0, 0, 0, 0), (0, 0, 0, 0, 0))
 
 
 def test_the_oracle_stops_after_what_is_acceptable():
@@ -225,13 +253,13 @@ def test_a_bandit_turns_from_an_arm_that_drops_its_drafts():
     stopper = make_stopper("bandit:keep_last=false")
     verified = 0
     for _ in range(200):
-        # The entropy makes AdaEDL and SVIP stop at once; top probability and margin go on.
+        # The entropy makes AdaEDL and SVIP stop at once; the other three go on.
         if stopper.should_stop(step(entropy=4.0, top_prob=0.8, margin=0.7)):
             stopper.observe(0, 0, 1)
         else:
             stopper.observe(1, 1)
             verified += 1
-    assert stopper.plays[1] + stopper.plays[3] == verified > 150
+    assert stopper.plays[1] + stopper.plays[3] + stopper.plays[4] == verified > 150
 
 
 @quickly
@@ -324,29 +352,19 @@ def test_any_text_makes_a_stopper_or_one_clear_sentence(spec):
     assert isinstance(made, Stopper) or str(made).endswith((".", "?"))
 
 
-numbers = {
-    "threshold": st.floats(0, 1),
-    "gamma": st.floats(0, 100),
-    "epsilon": st.floats(0, 1),
-    "beta1": st.floats(0, 1),
-    "beta2": st.floats(0, 1),
-    "target_rate": st.floats(0, 1),
-    "h": st.floats(0, 10),
-    "c": st.floats(0, 100),
-    "blend": st.floats(0, 1),
-    "k": st.integers(1, 64),
-    "max_draft": st.integers(1, 64),
-    "adapt": st.booleans(),
-    "keep_last": st.just(True),
-    "score_temperature": st.none() | st.floats(0.01, 10),
-}
+def values(name: str, setting: Setting) -> st.SearchStrategy:
+    """Every value that a setting takes; `keep_last` is true, since not every rule can do without."""
+    if setting.kind is bool:
+        return st.just(True) if name == "keep_last" else st.booleans()
+    numbers = {int: st.integers, float: st.floats}[setting.kind](setting.low, setting.high)
+    return st.none() | numbers if setting.default is None else numbers
 
 
 @st.composite
 def stoppers(draw) -> Stopper:
     cls = STOPPERS[draw(st.sampled_from(sorted(STOPPERS)))]
     chosen = [name for name in settings_of(cls) if draw(st.booleans())]
-    return cls(**{name: draw(numbers[name]) for name in chosen})
+    return cls(**{name: draw(values(name, settings_of(cls)[name])) for name in chosen})
 
 
 @quickly

@@ -1,4 +1,4 @@
-import { Stopper } from "../rule.js";
+import { ScoreStopper, Stopper } from "../rule.js";
 
 /** TapOut's bandit (arXiv 2511.02017): UCB1 over rules that need no training, one choice a round. */
 export default class Bandit extends Stopper {
@@ -12,6 +12,7 @@ export default class Bandit extends Stopper {
       makeRule({ name: "max_confidence", ...frozen }),
       makeRule({ name: "svip" }),
       makeRule({ name: "margin" }),
+      new SVIPDifference({}),
     ];
     this.plays = this.arms.map(() => 0);
     this.rewards = this.arms.map(() => 0);
@@ -39,5 +40,18 @@ export default class Bandit extends Stopper {
     this.rewards[this.arm] += (this.blend * accepted) / this.max_draft + (1 - this.blend) * rate;
     this.plays[this.arm] += 1;
     this.arm = this.choose();
+  }
+}
+
+/** The arm of entropy differences: stops where √H(q) rises by more than 0.2 from one draft to the next. */
+class SVIPDifference extends ScoreStopper {
+  threshold = 0.8;
+  root = 0; // of the entropy of the draft before
+
+  scoreOf(step) {
+    const root = Math.sqrt(Math.max(step.entropy, 0));
+    const rise = step.position > 1 ? root - this.root : 0;
+    this.root = root;
+    return 1 - rise;
   }
 }

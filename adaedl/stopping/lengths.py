@@ -1,0 +1,147 @@
+"""Stoppers that choose the next round's draft length from how much of earlier drafts was accepted: SGLang's
+moving average and GammaTune."""
+
+import math
+from typing import Any
+
+from adaedl.stopping.base import DraftStep, Stopper
+from adaedl.stopping.registry import register_stopper
+from adaedl.stopping.settings import draft_length, longest_draft, number, whole
+
+
+class LengthStopper(Stopper):
+    """Base of stoppers that set a draft length for each round before it begins; it is never below 1."""
+
+    stops_because = "its draft length is {} now"
+    looks_at = ("acceptance",)
+
+    k: int = draft_length(
+        5, "first draft length", "Tokens drafted in the first round.", symbol="k", slider="k"
+    )
+    max_draft: int = longest_draft(slider="max_draft")
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        self.length = min(self.k, self.max_draft)
+
+    def should_stop(self, step: DraftStep) -> bool:
+        return step.position >= self.length
+
+
+@register_stopper
+class EMA(LengthStopper):
+    """SGLang's adaptive draft length: the moving average of accepted drafts, rounded, plus one.
+
+    The average starts at k − 1 and takes in each round's accepted drafts with weight `smoothing`. After
+    `warmup` rounds, every `interval` rounds the length falls by 1 while the average is at most
+    length − 1.5 + `down`; where it did not fall, it rises by 1 while the average exceeds length − 0.5 + `up`.
+    With both offsets 0 that is round(average) + 1. A negative `down` keeps a length at averages that would
+    not have reached it. From python/sglang/srt/speculative/adaptive_spec_params.py, with its defaults for
+    small batches.
+
+    Not as there: SGLang chooses among 1, 3, 5 and 7 steps, each of which it prepares beforehand, and here
+    every length from 1 to `max_draft` can be chosen (k = 5 is where SGLang starts if it was not told); SGLang
+    averages over the requests of a batch and may draft none in batches of 8 and more, and here is one
+    request; and SGLang keeps the average from request to request, where here every text starts
+    afresh.
+    """
+
+    name = "ema"
+    summary = "Drafts one token more than the moving average of accepted drafts, with hysteresis."
+    source = "SGLang, --speculative-adaptive (adaptive_spec_params.py)"
+
+    k = LengthStopper.k  # here too, to stand first in specs
+    smoothing: float = number(
+        0.2, 0, 1, "weight of the newest round", "Weight of a round in the average of accepted drafts."
+    )
+    up: float = number(
+        0.0, -5, 5, "offset for rising", "The length rises where the average exceeds it less 0.5 plus this."
+    )
+    down: float = number(
+        -0.25,
+        -5,
+        5,
+        "offset for falling",
+        "The length falls where the average is at most it less 1.5 plus this.",
+    )
+    warmup: int = whole(10, 0, 1000, "warm-up rounds", "Rounds that draft before the length may change.")
+    interval: int = whole(
+        5, 1, 1000, "rounds between changes", "The length may change once in this many rounds."
+    )
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        self.average = self.length - 1.0  # of accepted drafts
+        self.rounds = 0
+
+    def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
+        if drafted == 0:
+            return
+        self.average = (1 - self.smoothing) * self.average + self.smoothing * accepted
+        self.rounds += 1
+        since_warmup = self.rounds - self.warmup
+        if since_warmup > 0 and since_warmup % self.interval == 0:
+            self.length = self._next_length()
+
+    def _next_length(self) -> int:
+        length = self.length
+        while length > 1 and self.average <= length - 1.5 + self.down:
+            length -= 1
+        if length < self.length:
+            return length
+        while length < self.max_draft and self.average > length - 0.5 + self.up:
+            length += 1
+        return length
+
+
+@register_stopper
+class GammaTune(LengthStopper):
+    """GammaTune: `step` tokens more than were accepted after a full acceptance, else the moving average of
+    accepted drafts, rounded up. It widens fast and narrows to what usually is accepted.
+
+    After a round whose whole length was accepted, the next length is accepted + `step`. Otherwise the
+    average becomes (1 − η)·average + η·accepted, held between 1 and `max_draft`, and its ceiling is the
+    next length. The average and the length start at k.
+
+    We could read the paper's abstract, not its algorithm: the rule and its constants (k = 3, η = 0.3, δ = 2)
+    are those of a public reimplementation, whose longest draft is 10, where this registry has 12. GammaTune+,
+    which also stops at a low top probability, is missing, because we could not read its threshold.
+    """
+
+    name = "gammatune"
+    summary = "Two tokens more than accepted after a full acceptance, else the average accepted, rounded up."
+    source = "Gautam et al. (GammaTune), arXiv 2504.00030"
+
+    k: int = draft_length(
+        3, "first draft length", "Tokens drafted in the first round.", symbol="k", slider="k"
+    )
+    smoothing: float = number(
+        0.3,
+        0,
+        1,
+        "weight of the newest round",
+        "Weight of a round in the average of accepted drafts.",
+        symbol="η",
+    )
+    step: int = whole(
+        2,
+        0,
+        64,
+        "step after a full acceptance",
+        "Tokens drafted beyond those that were accepted.",
+        symbol="δ",
+    )
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        self.average = float(self.length)  # of accepted drafts
+
+    def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
+        if drafted == 0:
+            return
+        if accepted == self.length:
+            self.length = min(accepted + self.step, self.max_draft)
+            return
+        average = (1 - self.smoothing) * self.average + self.smoothing * accepted
+        self.average = min(max(average, 1.0), self.max_draft)
+        self.length = math.ceil(self.average)

@@ -1,0 +1,54 @@
+"""A stopper that asks how likely the whole draft is to be accepted: SpecDec++ without its trained head."""
+
+from adaedl.stopping.adaptive import AdaEDL
+from adaedl.stopping.base import DraftStep, ScoreStopper, acceptance_lower_bound
+from adaedl.stopping.registry import register_stopper
+from adaedl.stopping.settings import number, switch
+
+
+@register_stopper
+class Survival(ScoreStopper):
+    """Stops where the estimated probability that every draft of the round is accepted falls below λ.
+
+    SpecDec++ treats the draft length as a Markov decision process and proves that the optimal policy has
+    this form: verify once the probability that at least one draft is rejected exceeds a threshold. The
+    default λ = 0.3 is 1 − 0.7, with the authors' own `stop_threshold` of 0.7 (specdec_pp/sample.py of their
+    repository, Kaffaljidhmah2/SpecDec_pp).
+
+    Not as there: the acceptance probability of a draft is not predicted by a trained head but read off q,
+    as its top probability or as AdaEDL's bound, held within [0, 1]; a draft counts as soon as it is made,
+    where their head judges it one step later; and a round may stop after one draft, where their code drafts
+    at least 2 and at most 20. Their optimal threshold follows from the costs of drafting and verifying;
+    here, as in their code, it is a setting.
+    """
+
+    name = "survival"
+    summary = "Stops where the probability that all drafts of the round are accepted falls below λ."
+    source = "Huang et al. (SpecDec++), arXiv 2405.19715, without its trained head"
+    compares = "survival probability"
+    looks_at = ("entropy", "top_prob")
+
+    threshold: float = number(
+        0.3,
+        0,
+        1,
+        "threshold",
+        "Drafting stops where the product of the round's scores is below λ.",
+        symbol="λ",
+        slider="lambda",
+    )
+    use_bound: bool = switch(
+        False, "score by the bound", "Multiply AdaEDL's bounds; otherwise multiply the top probabilities."
+    )
+    gamma = AdaEDL.gamma
+
+    product = 1.0  # of this round's scores
+
+    def begin_round(self) -> bool:
+        self.product = 1.0
+        return True
+
+    def score_of(self, step: DraftStep) -> float:
+        bound = min(max(acceptance_lower_bound(step.entropy, self.gamma), 0.0), 1.0)
+        self.product *= bound if self.use_bound else step.top_prob
+        return self.product
