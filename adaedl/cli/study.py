@@ -5,12 +5,11 @@ import gc
 import sys
 from pathlib import Path
 
-from adaedl.cli.common import Stopped, csv_lock, keeping_results, load, write_text
+from adaedl.cli.common import csv_lock, keeping_results, load, write_text
 from adaedl.cli.inputs import read_kinds
 from adaedl.cli.tables import thread_words
 from adaedl.errors import UserError
 from adaedl.pairs.presets import DEFAULT_PAIR
-from adaedl.system import interrupts
 from adaedl.system.files import check_writable, make_folder
 from adaedl.system.threads import threads_in_use, usable_cores
 
@@ -50,7 +49,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record what is missing of a study, then replay it and write what it says; on Ctrl-C what has been
     recorded is kept."""
-    from adaedl.measure.study import recordings as records
     from adaedl.measure.sweep import built_in_prompts
 
     pairs = read_pairs(args)
@@ -61,13 +59,13 @@ def run(args: argparse.Namespace) -> int:
     check_writable(args.folder / "study.md")
     with csv_lock(args.folder / "study.csv.gz"):
         if not args.replay_only:
-            stopped = record(args, pairs, prompts)
+            with keeping_results(lambda: (args.folder / "recordings").exists()) as stopped:
+                record(args, pairs, prompts)
+                run_measured(args, pairs, measured)
             if stopped.status:
                 print(f"{args.folder} keeps what is recorded; the same command continues.", file=sys.stderr)
                 return stopped.status
-        setup = records.read_setup(args.folder)
-        if setup is None:
-            raise UserError(f"{args.folder} has no recordings; run study without --replay-only first.")
+        write_report(args.folder)
     return 0
 
 
@@ -85,7 +83,7 @@ def read_pairs(args: argparse.Namespace) -> list[str]:
         raise UserError("Both --pair and --pairs name pairs; give one of them.")
     else:
         pairs = [name.strip() for name in args.pairs.split(",") if name.strip()]
-    check_pairs([*pairs, args.held_out] if args.held_out is not None else pairs)
+    check_pairs(with_held_out(args, pairs))
     return pairs
 
 
@@ -98,34 +96,93 @@ def check_length(max_new_tokens: int) -> None:
     check_record(max_new_tokens, 1)
 
 
-def record(args: argparse.Namespace, pairs: list[str], prompts: tuple) -> Stopped:
+def record(args: argparse.Namespace, pairs: list[str], prompts: tuple) -> None:
     """Record the cells that the folder does not have, one pair in memory at a time."""
-    from tqdm import tqdm
-
     from adaedl.measure.study import recordings as records
 
-    every = records.cells_of([*pairs, args.held_out] if args.held_out else pairs, prompts)
+    every = records.cells_of(with_held_out(args, pairs), prompts)
     left = [cell for cell in every if not cell.is_recorded(args.folder)]
-    with keeping_results(lambda: True) as stopped:
-        bar = None
-        for name, cells in records.by_pair(left):
-            pair = load(argparse.Namespace(**vars(args) | {"pair": name}))
-            records.begin_or_continue(
-                args.folder,
-                records.Setup(machine_words(pair.device), tuple(pairs), args.held_out, args.max_new_tokens),
-            )
-            bar = bar or tqdm(
-                total=len(every), initial=len(every) - len(left), desc="recording", file=sys.stderr
-            )
-            for cell in cells:
-                bar.set_postfix_str(f"{name}, {cell.prompt.kind} {cell.prompt.number}", refresh=False)
-                records.record_cell(pair, cell, args.folder, args.max_new_tokens)
+    bar = None
+    for name, cells in records.by_pair(left):
+        pair = load_named(args, name)
+        records.begin_or_continue(
+            args.folder,
+            records.Setup(machine_words(pair.device), tuple(pairs), args.held_out, args.max_new_tokens),
+        )
+        bar = bar or progress_bar("recording", len(every), len(every) - len(left))
+        for cell in cells:
+            bar.set_postfix_str(f"{name}, {cell.prompt.kind} {cell.prompt.number}", refresh=False)
+            records.record_cell(pair, cell, args.folder, args.max_new_tokens)
+            bar.update()
+        del pair
+        gc.collect()
+    if bar is not None:
+        bar.close()
+
+
+def run_measured(args: argparse.Namespace, pairs: list[str], prompts: tuple) -> None:
+    """Really run the prompts that have not run, one pair in memory at a time."""
+    from adaedl.measure.study import real_runs
+
+    for name in pairs:
+        left = real_runs.missing(args.folder, name, prompts)
+        if not left:
+            continue
+        pair = load_named(args, name)
+        with progress_bar(f"running {name}", len(left)) as bar:
+            for verification, prompt in left:
+                real_runs.run_prompt(pair, name, verification, prompt, args.folder, args.max_new_tokens)
                 bar.update()
-            del pair
-            gc.collect()
-        if bar is not None:
-            bar.close()
-    return stopped
+        del pair
+        gc.collect()
+
+
+def write_report(folder: Path) -> None:
+    """Replay every lane on the recordings of a folder, and write its tables and study.md.
+
+    Raises:
+        UserError: no pair has a prompt that is recorded under every condition.
+    """
+    from adaedl.measure.study import real_runs, tables
+    from adaedl.measure.study import recordings as records
+    from adaedl.measure.study.replays import replay_study
+    from adaedl.measure.study.report import report
+    from adaedl.measure.sweep import built_in_prompts
+
+    setup = records.read_setup(folder)
+    every = built_in_prompts(read_kinds(None))
+    cells = records.recorded_cells(folder, setup.all_pairs, every) if setup else []
+    if setup is None or not {cell.condition.pair for cell in cells} & set(setup.pairs):
+        raise UserError(
+            f"{folder} has no prompt recorded under every condition; run study without --replay-only first."
+        )
+    with progress_bar("replaying", 100) as bar:
+        for part in replay_study(folder, cells):
+            if isinstance(part, float):
+                bar.update(int(100 * part) - bar.n)
+    speedups, texts = part
+    runs = real_runs.read_runs(folder, setup.pairs)
+    for name, rows in zip(tables.FILES, (speedups, texts, runs), strict=True):
+        tables.write_table(folder / name, rows)
+    write_text(
+        folder / "study.md", report(*(tables.read_table(folder / name) for name in tables.FILES), setup)
+    )
+
+
+def with_held_out(args: argparse.Namespace, pairs: list[str]) -> list[str]:
+    return [*pairs, args.held_out] if args.held_out else pairs
+
+
+def load_named(args: argparse.Namespace, name: str):
+    """Load one of several pairs, with the other options as given."""
+    return load(argparse.Namespace(**vars(args) | {"pair": name}))
+
+
+def progress_bar(description: str, total: int, done: int = 0):
+    """Return a bar on stderr that tells how much is done and how long the rest takes."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=done, desc=description, file=sys.stderr)
 
 
 def machine_words(device) -> str:

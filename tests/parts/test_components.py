@@ -262,7 +262,7 @@ def test_a_label_without_a_text_is_an_error_at_once():
 def templates() -> set[str]:
     """What UserError and Sentence are given in all of the engine that the page runs, and in the page."""
     shell_only = {"cli", "distill", "peers", "bench.py", "check.py", "launch.py", "shapes.py"}
-    shell_only |= {"neighbours.py", "neighbour_engine.py", "gradio_internals.py"}
+    shell_only |= {"neighbours.py", "neighbour_engine.py", "gradio_internals.py", "study"}
     found = set()
     for file in [*PROJECT.glob("adaedl/**/*.py"), *COMPONENTS]:
         if shell_only & set(file.relative_to(PROJECT).parts):

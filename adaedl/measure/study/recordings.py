@@ -9,8 +9,8 @@ every prompt.
 import gzip
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,11 @@ class Setup:
     @property
     def all_pairs(self) -> tuple[str, ...]:
         return (*self.pairs, self.held_out) if self.held_out else self.pairs
+
+    def of_pairs(self, known: Container[str]) -> "Setup":
+        """Return the same setup with those of its pairs that are known."""
+        pairs = tuple(pair for pair in self.pairs if pair in known)
+        return replace(self, pairs=pairs, held_out=self.held_out if self.held_out in known else None)
 
 
 def slug(pair: str) -> str:

@@ -1,0 +1,119 @@
+"""Sentences and tables of the report: where something holds on the map, numbers with intervals, Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+RULES = {"shared_noise": "shared noise", "speculative": "speculative sampling"}
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return words as a list in a sentence: a, b and c."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def where(holds: pd.Series) -> str:
+    """Return in words where on the map something holds.
+
+    Args:
+        holds: true or false for each cell (`adaedl.measure.study.tables.CELL`); costs are numbers as text.
+    """
+    pairs = dict(list(holds.groupby(level="pair", sort=False)))
+    found: dict[str, list[str]] = {}
+    for pair, part in pairs.items():
+        found.setdefault(_within_pair(part), []).append(f"`{pair}`")
+    if len(found) == 1 and len(pairs) > 1:
+        (words,) = found
+        return f"{words} with every pair"
+    return listed(f"{words} with {listed(names)}" for words, names in found.items())
+
+
+def _within_pair(holds: pd.Series) -> str:
+    """Return in words at which costs and temperatures of one pair something holds."""
+    if holds.all():
+        return "everywhere"
+    if not holds.any():
+        return "nowhere"
+    cost = holds.index.get_level_values("cost").astype(float)
+    by_cost = holds.groupby(cost)
+    every, some = by_cost.all(), by_cost.any()
+    costs = list(every.index)
+    always = [c for c in costs if every[c]]
+    partly = [c for c in costs if some[c] and not every[c]]
+    words = [f"at every temperature {cost_range(always, costs)}"] if always else []
+    if partly:
+        words.append(f"{_at_temperatures(holds[cost.isin(partly)])} {cost_range(partly, costs)}")
+    return listed(words)
+
+
+def _at_temperatures(holds: pd.Series) -> str:
+    """Return in words at which temperatures something holds, or in which share of the cases."""
+    whole = holds.groupby(level="temperature").transform("all")
+    if (whole == holds).all():
+        return f"at {temperature_words(sorted(set(holds[whole].index.get_level_values('temperature'))))}"
+    return f"in {100 * holds.mean():.0f}% of the cases"
+
+
+def temperature_words(temperatures: Sequence[float]) -> str:
+    plural = "s" if len(temperatures) > 1 else ""
+    return f"temperature{plural} {listed(f'{t:g}' for t in temperatures)}"
+
+
+def cost_range(some: Sequence[float], costs: Sequence[float]) -> str:
+    """Return some of the costs, all in order, in words."""
+    numbers = [f"{c:g}" for c in some]
+    if len(some) == len(costs):
+        return "at every c"
+    if len(some) == 1:
+        return f"at c = {numbers[0]}"
+    first = costs.index(some[0])
+    if list(some) == list(costs[first : first + len(some)]):
+        if some[-1] == costs[-1]:
+            return f"from c = {numbers[0]} upwards"
+        if first == 0:
+            return f"up to c = {numbers[-1]}"
+        return f"from c = {numbers[0]} to {numbers[-1]}"
+    return f"at c = {listed(numbers)}"
+
+
+def with_interval(row, form: str, unit: str = "") -> str:
+    """Return a mean with its interval where it has one; `row` has mean, low and high."""
+    low, high = form.format(row.low), form.format(row.high)
+    interval = f" [{low}, {high}]" if row.low == row.low else ""
+    return f"{form.format(row.mean)}{unit}{interval}"
+
+
+def span(values: pd.Series, form: str, unit: str = "") -> str:
+    """Return the least and the most of some values: “+2% to +14%”."""
+    low, high = (form.format(value) + unit for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
+
+
+def over_costs(values: pd.Series, form: str, unit: str = "") -> pd.DataFrame:
+    """Return the span of a number over rules and temperatures, by pair (rows) and cost (columns).
+
+    Args:
+        values: a number for each cell.
+    """
+    groups = values.groupby(level=["pair", "cost"], sort=False)
+    return groups.apply(lambda part: span(part, form, unit)).unstack("cost", sort=False)
+
+
+def named_rules(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose index has verification rules with their names in words. At temperature 0 both are
+    the same."""
+    plain = table.reset_index()
+    rules = plain["verification"].map(RULES).where(plain["temperature"] > 0, "both")
+    plain = plain.assign(verification=rules, temperature=plain["temperature"].map("{:g}".format))
+    names = {"verification": "rule", "temperature": "T", "cost": "c"}
+    return plain.set_index(list(table.index.names)).rename_axis(index=names)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table as Markdown, its index first."""
+    flat = table.reset_index() if any(table.index.names) else table
+    head = [str(name) for name in flat.columns]
+    rows = [[str(value) for value in row] for row in flat.itertuples(index=False, name=None)]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
