@@ -7,6 +7,7 @@ own.
 import argparse
 import json
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
@@ -26,16 +27,21 @@ from components.parts.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VER
 
 TEMPERATURE_SHADES = ("#08306b", "#2171b5", "#6baed6", "#fdae6b", "#f16913", "#a63603")  # cold to hot
 PAIR_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-# The target alone is no rule that wins, and its grey says so; the others in the order of how often they win.
-RULE_COLOURS = (SKY, ORANGE, GREEN, PURPLE, BLUE, "#F0E442")
-ALONE, OWN, OTHERS = "autoregressive", VERMILION, "#e8e8e8"
+RULE_COLOURS = {"autoregressive": GREY, "fixed": SKY, "adaedl": BLUE, "throughput": VERMILION}
+# Of other rules, in the order of how often they win.
+MORE_COLOURS = (ORANGE, GREEN, PURPLE, "#F0E442", "#44AA99", "#999933", "#882255", "#DDCC77", "#AA4499")
 BOUND_PANELS = {  # column of the bound's table: what the axis says
     "coverage": "share of drafts with bound ≤ β",
     "gap": "mean of β − bound",
     "rank_correlation": "rank correlation of bound and β",
     "gamma": "fitted γ",
 }
-CALIBRATED = {"coverage": 1.0, "gap": 0.0, "rank_correlation": 1.0, "gamma": 0.2}  # a line in each panel
+PERFECT = {
+    "coverage": 1.0,
+    "gap": 0.0,
+    "rank_correlation": 1.0,
+    "gamma": 0.2,
+}  # and the published γ: a line in each panel
 
 
 def figures(frame: pd.DataFrame, texts: pd.DataFrame, setup: Setup) -> dict[str, go.Figure]:
@@ -72,8 +78,9 @@ def gain_figure(gains: dict[str, pd.DataFrame], verification: str, costs: pd.Ser
     for row, (over, table) in enumerate(gains.items(), 1):
         for column, pair in enumerate(pairs, 1):
             place = {"row": row, "col": column}
-            figure.add_hrect(*BAND, fillcolor=GREEN, opacity=0.12, line_width=0, **place)
-            figure.add_hline(y=0, line={"color": GREY, "width": 1}, **place)
+            shape = {**place, "exclude_empty_subplots": False}
+            figure.add_hrect(*BAND, fillcolor=GREEN, opacity=0.12, line_width=0, layer="below", **shape)
+            figure.add_hline(y=0, line={"color": GREY, "width": 1}, **shape)
             lines = by_temperature(table, pair, verification)
             for (condition, part), shade in zip(lines, TEMPERATURE_SHADES, strict=False):
                 name = f"T = {condition[-1]:g}"
@@ -197,9 +204,8 @@ def cell_words(cell: pd.Series) -> str:
 
 def rule_colours(rules: pd.Series) -> dict[str, str]:
     """Return a colour for each rule that wins somewhere, the most frequent first."""
-    fixed = {ALONE: GREY, "throughput": OWN}
-    free = iter(RULE_COLOURS)
-    return {name: fixed.get(name) or next(free, OTHERS) for name in rules.value_counts().index}
+    free = cycle(MORE_COLOURS)
+    return {name: RULE_COLOURS.get(name) or next(free) for name in rules.value_counts().index}
 
 
 def bound_figure(bounds: pd.DataFrame) -> go.Figure:
@@ -208,7 +214,12 @@ def bound_figure(bounds: pd.DataFrame) -> go.Figure:
     figure = make_subplots(2, 2, horizontal_spacing=0.1, vertical_spacing=0.09, shared_xaxes=True)
     for number, (column, words) in enumerate(BOUND_PANELS.items()):
         place = {"row": 1 + number // 2, "col": 1 + number % 2}
-        figure.add_hline(y=CALIBRATED[column], line={"color": GREY, "width": 1, "dash": "dot"}, **place)
+        figure.add_hline(
+            y=PERFECT[column],
+            line={"color": GREY, "width": 1, "dash": "dot"},
+            exclude_empty_subplots=False,
+            **place,
+        )
         for colour, pair in zip(PAIR_COLOURS, pairs_of(bounds), strict=False):
             for verification, dash in zip(RULES, ("solid", "dot"), strict=True):
                 part = pd.DataFrame(

@@ -15,7 +15,15 @@ from adaedl.measure.study.lanes import (
     rivals,
 )
 from adaedl.measure.study.replays import MEASURED
-from adaedl.measure.study.words import listed, named_rules, over_costs, span, temperature_words, where
+from adaedl.measure.study.words import (
+    named_rules,
+    over_costs,
+    span,
+    temperature_words,
+    where,
+    with_pairs,
+)
+
 
 BAND = (10, 57)  # percent that AdaEDL is said to gain over fixed lengths
 ELSEWHERE = "best k on other prompts"
@@ -77,9 +85,10 @@ def over_fixed(speedups: pd.DataFrame) -> Finding:
     best = at_ratios(found[BEST_OF_BOTH, ELSEWHERE]["mean"])
     low = BAND[0]
     verdict = (
-        f"AdaEDL as published is {low}% or more faster than a fixed length of 8 "
-        f"{where(over['k = 8'] >= low)}; than a fixed length of 4 {where(over['k = 4'] >= low)}; and than "
-        f"the fixed length that is best on other prompts {where(over[ELSEWHERE] >= low)}."
+        f"Against a fixed length of 8, AdaEDL as published is {low}% or more faster "
+        f"{where(over['k = 8'] >= low)}. Against a length of 4 it is so {where(over['k = 4'] >= low)}. "
+        "Against the length that is best on other prompts it is so "
+        f"{where(over[ELSEWHERE] >= low)}, and faster at all {where(over[ELSEWHERE] > 0)}."
     )
     note = (
         f"Over the fixed length that is best on other prompts its gain is {_spread(over[ELSEWHERE])}; with λ "
@@ -124,7 +133,7 @@ def at_high_temperatures(speedups: pd.DataFrame) -> Finding:
     hot = at_ratios(means[means.index.get_level_values("temperature") >= HOT])
     verdict = (
         f"At temperatures of {HOT:g} and above AdaEDL as published is at least as fast as autoregressive "
-        f"decoding {where(hot[ADAEDL] >= 1)}, where a fixed length of 4 falls below it "
+        f"decoding {where(hot[ADAEDL] >= 1)}. A fixed length of 4 falls below it "
         f"{where(hot[FIXED_LENGTHS[4]] < 1)}, and a length of 8 {where(hot[FIXED_LENGTHS[8]] < 1)}."
     )
     note = (
@@ -182,11 +191,11 @@ def bound_holds(bounds: pd.DataFrame) -> Finding:
     """Judge the bound from `adaedl.measure.study.bound.bound_table`."""
     share = bounds["coverage"]
     held = share[share >= CLAIMED_COVERAGE]
-    holding = [f"{_conditions(part)} with `{pair}`" for pair, part in held.groupby(level="pair", sort=False)]
-    places = f"at {listed(holding)}" if holding else "with no pair at any temperature"
+    places = {pair: f"at {_temperatures_of(part)}" for pair, part in held.groupby(level="pair", sort=False)}
+    holding = with_pairs(places) if places else "with no pair at any temperature"
     lowest = share.idxmin()
     verdict = (
-        f"The bound with γ = 0.2 holds for {100 * CLAIMED_COVERAGE:.0f}% of drafts or more {places}; it "
+        f"The bound with γ = 0.2 holds for {100 * CLAIMED_COVERAGE:.0f}% of drafts or more {holding}; it "
         f"holds for the fewest, {100 * share.min():.0f}%, with `{lowest[0]}` at temperature {lowest[2]:g}."
     )
     note = (
@@ -210,7 +219,7 @@ def _number(row: pd.Series, column: str) -> str:
     return f"{row[column]:.2f}" + (f" [{low:.2f}, {high:.2f}]" if low == low else "")
 
 
-def _conditions(part: pd.Series) -> str:
+def _temperatures_of(part: pd.Series) -> str:
     return temperature_words(sorted(set(part.index.get_level_values("temperature"))))
 
 

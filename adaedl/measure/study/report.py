@@ -9,7 +9,7 @@ from adaedl.measure.study.bound import bound_table
 from adaedl.measure.study.claims import BAND, best_rules, findings
 from adaedl.measure.study.lanes import ADAEDL, FIXED_LENGTHS, ORACLE, OVER_BOTH, THROUGHPUT, family_of
 from adaedl.measure.study.recordings import Setup
-from adaedl.measure.study.replays import COSTS
+from adaedl.measure.study.replays import COST_NAMES, COSTS
 from adaedl.measure.study.words import RULES, listed, markdown, named_rules, over_costs
 from adaedl.statistics import geometric_mean
 
@@ -152,8 +152,10 @@ def _ours(every: pd.DataFrame, setup: Setup) -> Iterable[str]:
     if missed.empty:
         yield f"Every cell reaches {ours.GOAL:g}×.\n"
     else:
-        yield f"{len(missed)} of {len(ours.ratios(every))} cells miss {ours.GOAL:g}×, the worst first:\n"
-        yield markdown(named_rules(missed.map("{:.3f}×".format).to_frame("to the best fixed length")))
+        yield f"{len(missed)} of {len(ours.ratios(every))} cells miss {ours.GOAL:g}×:\n"
+        table = missed.map("{:.3f}".format).unstack("cost", sort=False)
+        columns = [cost for cost in COST_NAMES if cost in table]
+        yield markdown(named_rules(table[columns].fillna("")))
 
 
 def _held_out_ratios(every: pd.DataFrame, setup: Setup) -> str:
@@ -207,18 +209,17 @@ def _timing(frame: pd.DataFrame, measured: pd.DataFrame) -> Iterable[str]:
     same, drawn = errors[verification == "shared_noise"], errors[verification == "speculative"]
     prompts = errors["prompts"].max()
     off = same["error"].abs()
-    sentences = [f"Up to {prompts} prompts of a pair really ran as well."]
+    sentences = [f"Of each pair {prompts} prompt{'s' if prompts > 1 else ''} really ran as well."]
     if len(same):
         sentences.append(
             "Under shared noise the rounds are the same, and modelled mean speedups are off by "
             f"{off.mean():.1f}% on average and {off.max():.1f}% at most."
         )
-    if len(drawn):
-        known = drawn["modelled_low"].notna()
-        overlap = real_runs.overlapping(drawn[known])
+    known = drawn[drawn["modelled_low"].notna()]
+    if len(known):
         sentences.append(
-            "Under speculative sampling the texts differ, and only means compare: their intervals overlap in "
-            f"{overlap.sum()} of {known.sum()} comparisons with enough prompts for an interval."
+            "Under speculative sampling the drafts differ, and only means compare: their intervals overlap "
+            f"in {real_runs.overlapping(known).sum()} of {len(known)} comparisons."
         )
     yield " ".join(sentences) + " Modelled / measured:\n"
     words = errors.apply(

@@ -19,14 +19,18 @@ def where(holds: pd.Series) -> str:
     Args:
         holds: true or false for each cell (`adaedl.measure.study.tables.CELL`); costs are numbers as text.
     """
-    pairs = dict(list(holds.groupby(level="pair", sort=False)))
-    found: dict[str, list[str]] = {}
-    for pair, part in pairs.items():
-        found.setdefault(_within_pair(part), []).append(f"`{pair}`")
-    if len(found) == 1 and len(pairs) > 1:
-        (words,) = found
-        return f"{words} with every pair"
-    return listed(f"{words} with {listed(names)}" for words, names in found.items())
+    pairs = holds.groupby(level="pair", sort=False)
+    return with_pairs({pair: _within_pair(part) for pair, part in pairs})
+
+
+def with_pairs(words: dict[str, str]) -> str:
+    """Return what is said of each pair as one list, pairs of which the same is said together."""
+    pairs: dict[str, list[str]] = {}
+    for pair, said in words.items():
+        pairs.setdefault(said, []).append(f"`{pair}`")
+    if len(pairs) == 1 and len(words) > 1:
+        return f"{next(iter(pairs))} with every pair"
+    return listed(f"{said} with {listed(names)}" for said, names in pairs.items())
 
 
 def _within_pair(holds: pd.Series) -> str:
