@@ -24,7 +24,6 @@ from adaedl.measure.study.words import (
     with_pairs,
 )
 
-
 BAND = (10, 57)  # percent that AdaEDL is said to gain over fixed lengths
 ELSEWHERE = "best k on other prompts"
 REFERENCES = ("k = 4", "k = 8", ELSEWHERE)

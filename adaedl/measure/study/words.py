@@ -18,6 +18,7 @@ def where(holds: pd.Series) -> str:
 
     Args:
         holds: true or false for each cell (`adaedl.measure.study.tables.CELL`); costs are numbers as text.
+            A case is a temperature under a verification rule.
     """
     pairs = holds.groupby(level="pair", sort=False)
     return with_pairs({pair: _within_pair(part) for pair, part in pairs})
@@ -40,23 +41,28 @@ def _within_pair(holds: pd.Series) -> str:
     if not holds.any():
         return "nowhere"
     cost = holds.index.get_level_values("cost").astype(float)
-    by_cost = holds.groupby(cost)
-    every, some = by_cost.all(), by_cost.any()
-    costs = list(every.index)
-    always = [c for c in costs if every[c]]
-    partly = [c for c in costs if some[c] and not every[c]]
-    words = [f"at every temperature {cost_range(always, costs)}"] if always else []
-    if partly:
-        words.append(f"{_at_temperatures(holds[cost.isin(partly)])} {cost_range(partly, costs)}")
-    return listed(words)
+    shares = holds.groupby(cost).mean()
+    costs = list(shares.index)
+    tiers = {
+        "at every temperature": shares == 1,
+        "in most cases": (shares < 1) & (shares > 0.5),
+        "in some cases": (shares <= 0.5) & (shares > 0),
+    }
+    return listed(
+        f"{_at_temperatures(holds[cost.isin(shares[tier].index)]) or words} "
+        f"{cost_range(list(shares[tier].index), costs)}"
+        for words, tier in tiers.items()
+        if tier.any()
+    )
 
 
-def _at_temperatures(holds: pd.Series) -> str:
-    """Return in words at which temperatures something holds, or in which share of the cases."""
+def _at_temperatures(holds: pd.Series) -> str | None:
+    """Return in words at which temperatures something holds, where it does at some of them and not at the
+    others whatever the cost and the verification rule; otherwise None."""
     whole = holds.groupby(level="temperature").transform("all")
-    if (whole == holds).all():
-        return f"at {temperature_words(sorted(set(holds[whole].index.get_level_values('temperature'))))}"
-    return f"in {100 * holds.mean():.0f}% of the cases"
+    if whole.all() or not (whole == holds).all():
+        return None
+    return f"at {temperature_words(sorted(set(holds[whole].index.get_level_values('temperature'))))}"
 
 
 def temperature_words(temperatures: Sequence[float]) -> str:
