@@ -21,6 +21,7 @@ from adaedl.measure.study.claims import BAND, REFERENCES, best_rules, gains_over
 from adaedl.measure.study.recordings import Setup, read_setup
 from adaedl.measure.study.replays import COST_NAMES, MEASURED
 from adaedl.measure.study.report import BOUND_FIGURE, GAIN_FIGURES, MAP_FIGURE
+from adaedl.measure.study.tables import CONDITION
 from adaedl.measure.study.words import RULES
 from components.chromium import chromium
 from components.parts.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
@@ -98,10 +99,14 @@ def gain_figure(gains: dict[str, pd.DataFrame], verification: str, costs: pd.Ser
 def by_temperature(table: pd.DataFrame, pair: str, verification: str) -> Iterator[tuple[tuple, pd.DataFrame]]:
     """Yield the rows of a pair at each temperature by cost, with their condition. At temperature 0 both
     verification rules are the same, and the rows are those of the first."""
-    conditions = table.index.droplevel("cost").unique()
-    for condition in sorted(conditions, key=lambda condition: condition[-1]):
-        if condition[0] == pair and (condition[1] == verification or not condition[2]):
-            yield condition, table.loc[condition]
+    parts = {condition: part.droplevel(CONDITION) for condition, part in table.groupby(level=CONDITION)}
+    for condition in sorted(parts, key=lambda condition: condition[-1]):
+        if is_of(condition, pair, verification):
+            yield condition, parts[condition]
+
+
+def is_of(condition: tuple, pair: str, verification: str) -> bool:
+    return condition[0] == pair and (condition[1] == verification or not condition[2])
 
 
 def line(part: pd.DataFrame, shade: str, name: str) -> dict:
@@ -140,6 +145,7 @@ def map_figure(best: pd.DataFrame) -> go.Figure:
     """Return which rule wins by c and temperature, for each verification rule (rows) and pair (columns), with
     its gain over the best fixed length in percent."""
     pairs = pairs_of(best)
+    costs = [cost for cost in COST_NAMES if cost in best.index.get_level_values("cost")]
     colours = rule_colours(best["rule"])
     names = list(colours)
     figure = make_subplots(
@@ -160,17 +166,14 @@ def map_figure(best: pd.DataFrame) -> go.Figure:
     for row, verification in enumerate(RULES, 1):
         for column, pair in enumerate(pairs, 1):
             cells = pd.concat(
-                {
-                    c[-1]: part.reindex(list(COST_NAMES))
-                    for c, part in by_temperature(best, pair, verification)
-                }
+                {c[-1]: part.reindex(costs) for c, part in by_temperature(best, pair, verification)}
             )
             rules, words = (
                 cells["rule"].unstack(sort=False),
                 cells.apply(cell_words, axis=1).unstack(sort=False),
             )
             figure.add_heatmap(
-                x=list(COST_NAMES),
+                x=costs,
                 y=[f"{temperature:g}" for temperature in rules.index],
                 z=[[names.index(rule) for rule in line] for line in rules.to_numpy()],
                 text=words.to_numpy(),
@@ -248,7 +251,7 @@ def bound_figure(bounds: pd.DataFrame) -> go.Figure:
 
 
 def conditions(bounds: pd.DataFrame, pair: str, verification: str) -> list[tuple]:
-    return [c for c in bounds.index if c[0] == pair and (c[1] == verification or not c[2])]
+    return [condition for condition in bounds.index if is_of(condition, pair, verification)]
 
 
 def ends(part: pd.DataFrame, column: str) -> dict | None:

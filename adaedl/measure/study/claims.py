@@ -87,7 +87,8 @@ def over_fixed(speedups: pd.DataFrame) -> Finding:
         f"Against a fixed length of 8, AdaEDL as published is {low}% or more faster "
         f"{where(over['k = 8'] >= low)}. Against a length of 4 it is so {where(over['k = 4'] >= low)}. "
         "Against the length that is best on other prompts it is so "
-        f"{where(over[ELSEWHERE] >= low)}, and faster at all {where(over[ELSEWHERE] > 0)}."
+        f"{where(over[ELSEWHERE] >= low)}. It is faster than that length at all "
+        f"{where(over[ELSEWHERE] > 0)}."
     )
     note = (
         f"Over the fixed length that is best on other prompts its gain is {_spread(over[ELSEWHERE])}; with λ "
@@ -116,7 +117,7 @@ def over_rivals(speedups: pd.DataFrame) -> Finding:
     high = int((chosen >= 10).to_numpy().sum())
     verdict = (
         f"AdaEDL as published is faster than each of the {len(others)} other training-free rules "
-        f"{where(best > 0)}, and faster than they are on average {where(average > 0)}."
+        f"{where(best > 0)}. It is faster than they are on average {where(average > 0)}."
     )
     note = (
         f"Its gain over one of them is {_spread(chosen.stack())}, and 10% or more in {high} of "
@@ -133,7 +134,7 @@ def at_high_temperatures(speedups: pd.DataFrame) -> Finding:
     verdict = (
         f"At temperatures of {HOT:g} and above AdaEDL as published is at least as fast as autoregressive "
         f"decoding {where(hot[ADAEDL] >= 1)}. A fixed length of 4 falls below it "
-        f"{where(hot[FIXED_LENGTHS[4]] < 1)}, and a length of 8 {where(hot[FIXED_LENGTHS[8]] < 1)}."
+        f"{where(hot[FIXED_LENGTHS[4]] < 1)}. A length of 8 does so {where(hot[FIXED_LENGTHS[8]] < 1)}."
     )
     note = (
         f"AdaEDL reaches {span(hot[ADAEDL], '{:.2f}', '×')} there, "

@@ -31,7 +31,7 @@ def with_pairs(words: dict[str, str]) -> str:
         pairs.setdefault(said, []).append(f"`{pair}`")
     if len(pairs) == 1 and len(words) > 1:
         return f"{next(iter(pairs))} with every pair"
-    return listed(f"{said} with {listed(names)}" for said, names in pairs.items())
+    return "; ".join(f"{said} with {listed(names)}" for said, names in pairs.items())
 
 
 def _within_pair(holds: pd.Series) -> str:
