@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     pairs = read_pairs(args)
     prompts = built_in_prompts(read_kinds(args.kinds), args.count)
-    measured = built_in_prompts(read_kinds(args.kinds), args.measured)
+    measured = read_measured(args)
     check_length(args.max_new_tokens)
     make_folder(args.folder)
     check_writable(args.folder / "study.md")
@@ -85,6 +85,21 @@ def read_pairs(args: argparse.Namespace) -> list[str]:
         pairs = [name.strip() for name in args.pairs.split(",") if name.strip()]
     check_pairs(with_held_out(args, pairs))
     return pairs
+
+
+def read_measured(args: argparse.Namespace) -> tuple:
+    """Return the prompts that really run.
+
+    Raises:
+        UserError: there are not that many.
+    """
+    from adaedl.measure.sweep import built_in_prompts
+
+    kinds = read_kinds(args.kinds)
+    most = max(prompt.number for prompt in built_in_prompts(kinds))
+    if not 0 <= args.measured <= most:
+        raise UserError(f"measured is {args.measured}; it must be a whole number from 0 to {most}.")
+    return built_in_prompts(kinds, args.measured) if args.measured else ()
 
 
 def check_length(max_new_tokens: int) -> None:

@@ -150,8 +150,8 @@ def test_a_study_stays_on_its_machine_and_keeps_its_pairs(tmp_path):
 
 
 def test_two_pairs_cannot_share_a_folder():
-    with pytest.raises(UserError, match="pairs lists a/b and a:b"):
-        recordings.check_pairs(["a/b", "a:b"])
+    with pytest.raises(UserError, match="pairs lists a/b and a b"):
+        recordings.check_pairs(["a/b", "a:b", "a b"])
 
 
 def test_pooled_times_are_medians_so_a_busy_minute_does_not_count(recorded):

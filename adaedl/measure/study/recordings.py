@@ -91,7 +91,8 @@ class Setup:
 
 def slug(pair: str) -> str:
     """Return a pair's name as the name of a folder."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", pair).strip("-.")[:80] or "pair"
+    name = pair.replace(":", "+")  # TARGET:DRAFT
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.")[:80] or "pair"
 
 
 def check_pairs(pairs: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from adaedl.measure.study.claims import BAND, best_rules, findings
 from adaedl.measure.study.lanes import ADAEDL, FIXED_LENGTHS, ORACLE, OVER_BOTH, THROUGHPUT, family_of
 from adaedl.measure.study.recordings import Setup
 from adaedl.measure.study.replays import COST_NAMES, COSTS
-from adaedl.measure.study.words import RULES, listed, markdown, named_rules, over_costs
+from adaedl.measure.study.words import RULES, count_words, listed, markdown, named_rules, over_costs
 from adaedl.statistics import geometric_mean
 
 GAIN_FIGURES = {  # by verification rule and choice of settings
@@ -55,12 +55,12 @@ def report(frame: pd.DataFrame, texts: pd.DataFrame, measured: pd.DataFrame, set
 def _introduction(speedups: pd.DataFrame, setup: Setup) -> str:
     prompts = speedups.index.to_frame(index=False).drop_duplicates(["pair", *tables.PROMPT])
     counts = prompts.groupby("pair", sort=False).size()
-    pairs = listed(f"`{pair}` ({counts.get(pair, 0)} prompts)" for pair in setup.pairs)
+    pairs = listed(f"`{pair}` ({count_words(counts[pair], 'prompt')})" for pair in setup.pairs)
     held_out = ""
     if setup.held_out:
         held_out = (
-            f" `{setup.held_out}` ({counts.get(setup.held_out, 0)} prompts) is held out: it only tests the "
-            "rule of thumb and `throughput`."
+            f" `{setup.held_out}` ({count_words(counts[setup.held_out], 'prompt')}) is held out: it only "
+            "tests the rule of thumb and `throughput`."
         )
     return (
         f"Pairs: {pairs}, on {setup.machine}; up to {setup.max_new_tokens} new tokens.{held_out} Each text "
@@ -209,7 +209,7 @@ def _timing(frame: pd.DataFrame, measured: pd.DataFrame) -> Iterable[str]:
     same, drawn = errors[verification == "shared_noise"], errors[verification == "speculative"]
     prompts = errors["prompts"].max()
     off = same["error"].abs()
-    sentences = [f"Of each pair {prompts} prompt{'s' if prompts > 1 else ''} really ran as well."]
+    sentences = [f"Of each pair {count_words(prompts, 'prompt')} really ran as well."]
     if len(same):
         sentences.append(
             "Under shared noise the rounds are the same, and modelled mean speedups are off by "
