@@ -265,6 +265,12 @@ def test_where_something_holds_is_said_in_words(condition, said):
     assert words.where(holding(condition)) == said
 
 
+def test_costs_are_said_as_a_range_where_they_are_one():
+    costs = [0.01, 0.05, 0.1, 0.5]
+    assert words.cost_range([0.05, 0.1], costs) == "from c = 0.05 to 0.1"
+    assert words.cost_range([0.01, 0.05, 0.5], costs) == "at every c but 0.1"
+
+
 @pytest.fixture(scope="module")
 def found() -> dict[str, claims.Finding]:
     names = ("fixed", "rivals", "hot", "defaults", "bound")

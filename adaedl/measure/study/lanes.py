@@ -14,7 +14,7 @@ LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16)
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 GAMMAS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 PUBLISHED_GAMMA = 0.2
-OVER_THRESHOLDS = ("max_confidence", "survival")  # beside AdaEDL
+OVER_THRESHOLDS = ("max_confidence", "survival", "survival:use_bound=true")  # beside AdaEDL
 
 
 def fixed(k: int) -> str:
@@ -28,11 +28,14 @@ def adaedl(threshold: float, gamma: float = PUBLISHED_GAMMA, scored: bool = Fals
     return format_spec(make_stopper(f"adaedl:threshold={threshold},gamma={gamma}{scoring}"))
 
 
-def over_thresholds(name: str) -> list[str]:
-    """Return the lanes of a stopper over the values of its threshold."""
-    settings = settings_of(STOPPERS[name]).items()
-    threshold = next(setting for setting, declared in settings if declared.slider == "lambda")
-    return [format_spec(make_stopper(f"{name}:{threshold}={value}")) for value in THRESHOLDS]
+def over_thresholds(spec: str) -> list[str]:
+    """Return the lanes of a stopper over the values of its threshold; none where there is no such stopper."""
+    if family_of(spec) not in STOPPERS:
+        return []
+    stopper = make_stopper(spec)
+    declared = settings_of(type(stopper)).items()
+    threshold = next(name for name, setting in declared if setting.slider == "lambda")
+    return [format_spec(type(stopper)(**stopper.settings | {threshold: value})) for value in THRESHOLDS]
 
 
 FIXED_LENGTHS = {k: fixed(k) for k in LENGTHS}
@@ -45,10 +48,11 @@ def study_lanes() -> tuple[str, ...]:
     deep as a recording goes."""
     lanes = [BASELINE, *FIXED_LENGTHS.values(), *OVER_BOTH.values()]
     lanes += [adaedl(threshold, scored=True) for threshold in THRESHOLDS]
-    for name in OVER_THRESHOLDS:
-        lanes += over_thresholds(name) if name in STOPPERS else []
+    for spec in OVER_THRESHOLDS:
+        lanes += over_thresholds(spec)
     lanes += [format_spec(limit_draft(make_stopper(name), DEPTH)) for name in STOPPERS]
-    lanes.append(f"{THROUGHPUT}:score_temperature=1.0")
+    if "score_temperature" in settings_of(STOPPERS[THROUGHPUT]):
+        lanes.append(f"{THROUGHPUT}:score_temperature=1.0")
     return tuple(dict.fromkeys(lanes))
 
 

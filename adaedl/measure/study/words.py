@@ -81,6 +81,9 @@ def cost_range(some: Sequence[float], costs: Sequence[float]) -> str:
         return "at every c"
     if len(some) == 1:
         return f"at c = {numbers[0]}"
+    if len(some) > 2 and len(some) == len(costs) - 1 and some[0] == costs[0] and some[-1] == costs[-1]:
+        (left_out,) = set(costs) - set(some)
+        return f"at every c but {left_out:g}"
     first = costs.index(some[0])
     if list(some) == list(costs[first : first + len(some)]):
         if some[-1] == costs[-1]:
@@ -89,13 +92,6 @@ def cost_range(some: Sequence[float], costs: Sequence[float]) -> str:
             return f"up to c = {numbers[-1]}"
         return f"from c = {numbers[0]} to {numbers[-1]}"
     return f"at c = {listed(numbers)}"
-
-
-def with_interval(row, form: str, unit: str = "") -> str:
-    """Return a mean with its interval where it has one; `row` has mean, low and high."""
-    low, high = form.format(row.low), form.format(row.high)
-    interval = f" [{low}, {high}]" if row.low == row.low else ""
-    return f"{form.format(row.mean)}{unit}{interval}"
 
 
 def span(values: pd.Series, form: str, unit: str = "") -> str:
