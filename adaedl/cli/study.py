@@ -119,11 +119,7 @@ def record(args: argparse.Namespace, pairs: list[str], prompts: tuple) -> None:
     left = [cell for cell in every if not cell.is_recorded(args.folder)]
     bar = None
     for name, cells in records.by_pair(left):
-        pair = load_named(args, name)
-        records.begin_or_continue(
-            args.folder,
-            records.Setup(machine_words(pair.device), tuple(pairs), args.held_out, args.max_new_tokens),
-        )
+        pair = load_for_study(args, name, pairs)
         bar = bar or progress_bar("recording", len(every), len(every) - len(left))
         for cell in cells:
             bar.set_postfix_str(f"{name}, {cell.prompt.kind} {cell.prompt.number}", refresh=False)
@@ -143,7 +139,7 @@ def run_measured(args: argparse.Namespace, pairs: list[str], prompts: tuple) -> 
         left = real_runs.missing(args.folder, name, prompts)
         if not left:
             continue
-        pair = load_named(args, name)
+        pair = load_for_study(args, name, pairs)
         with progress_bar(f"running {name}", len(left)) as bar:
             for verification, prompt in left:
                 real_runs.run_prompt(pair, name, verification, prompt, args.folder, args.max_new_tokens)
@@ -179,18 +175,27 @@ def write_report(folder: Path) -> None:
     runs = real_runs.read_runs(folder, setup.pairs)
     for name, rows in zip(tables.FILES, (speedups, texts, runs), strict=True):
         tables.write_table(folder / name, rows)
-    write_text(
-        folder / "study.md", report(*(tables.read_table(folder / name) for name in tables.FILES), setup)
-    )
+    frame, text_frame, run_frame = (tables.read_table(folder / name) for name in tables.FILES)
+    write_text(folder / "study.md", report(frame, text_frame, run_frame, setup))
 
 
 def with_held_out(args: argparse.Namespace, pairs: list[str]) -> list[str]:
     return [*pairs, args.held_out] if args.held_out else pairs
 
 
-def load_named(args: argparse.Namespace, name: str):
-    """Load one of several pairs, with the other options as given."""
-    return load(argparse.Namespace(**vars(args) | {"pair": name}))
+def load_for_study(args: argparse.Namespace, name: str, pairs: list[str]):
+    """Load one of the pairs, and write down what the study is made with.
+
+    Raises:
+        UserError: the pair cannot be loaded, or the folder's study was begun on another machine or with texts
+            of another length.
+    """
+    from adaedl.measure.study.recordings import Setup, begin_or_continue
+
+    pair = load(argparse.Namespace(**vars(args) | {"pair": name}))
+    machine = machine_words(pair.device)
+    begin_or_continue(args.folder, Setup(machine, tuple(pairs), args.held_out, args.max_new_tokens))
+    return pair
 
 
 def progress_bar(description: str, total: int, done: int = 0):
