@@ -40,8 +40,7 @@ def report(frame: pd.DataFrame, texts: pd.DataFrame, measured: pd.DataFrame, set
         "# When stopping early pays\n",
         _introduction(every, setup),
         "## The paper's claims, each in a sentence\n",
-        "At the chosen c. A case is a temperature under one verification rule; most cases are more than "
-        "half.\n",
+        "At the chosen c. A cell is one pair, verification rule, temperature and c.\n",
         "\n".join(f"- *{finding.claim}* {finding.verdict}" for finding in found) + "\n",
         *_gain_figures(),
         *_map(speedups),

@@ -1,7 +1,9 @@
 """Sentences and tables of the report: where something holds on the map, numbers with intervals, Markdown."""
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations, product
 
+import numpy as np
 import pandas as pd
 
 RULES = {"shared_noise": "shared noise", "speculative": "speculative sampling"}
@@ -22,7 +24,6 @@ def where(holds: pd.Series) -> str:
 
     Args:
         holds: true or false for each cell (`adaedl.measure.study.tables.CELL`); costs are numbers as text.
-            A case is a temperature under a verification rule.
     """
     pairs = holds.groupby(level="pair", sort=False)
     return with_pairs({pair: _within_pair(part) for pair, part in pairs})
@@ -39,59 +40,53 @@ def with_pairs(words: dict[str, str]) -> str:
 
 
 def _within_pair(holds: pd.Series) -> str:
-    """Return in words at which costs and temperatures of one pair something holds."""
+    """Return in words at which temperatures and costs of one pair something holds: the range of both that
+    tells it best, and the shares of cells that it gets wrong."""
     if holds.all():
         return "everywhere"
     if not holds.any():
         return "nowhere"
-    cost = holds.index.get_level_values("cost").astype(float)
-    shares = holds.groupby(cost).mean()
-    costs = list(shares.index)
-    tiers = {
-        "at every temperature": shares == 1,
-        "in most cases": (shares < 1) & (shares > 0.5),
-        "in some cases": (shares <= 0.5) & (shares > 0),
-    }
-    return listed(
-        f"{_at_temperatures(holds[cost.isin(shares[tier].index)]) or words} "
-        f"{cost_range(list(shares[tier].index), costs)}"
-        for words, tier in tiers.items()
-        if tier.any()
+    costs = holds.index.get_level_values("cost").astype(float)
+    temperatures = holds.index.get_level_values("temperature")
+    grid = pd.DataFrame({"T": temperatures, "c": costs, "votes": np.where(holds, 1, -1)})
+    votes = grid.pivot_table("votes", "T", "c", "sum")
+    rows, columns = _best_block(votes.to_numpy())
+    inside = temperatures.isin(votes.index[rows]) & costs.isin(votes.columns[columns])
+    right, wrong = holds[inside].mean(), holds[~inside].mean()
+    if inside.all() or right <= 0.5:
+        return f"in {100 * holds.mean():.0f}% of the cells"
+    words = (
+        f"at {range_words('temperature', votes.index, rows)} and {range_words('c', votes.columns, columns)}"
     )
+    if right == 1 and wrong == 0:
+        return words
+    return f"{words} (in {100 * right:.0f}% of those cells and {100 * wrong:.0f}% of the others)"
 
 
-def _at_temperatures(holds: pd.Series) -> str | None:
-    """Return in words at which temperatures something holds, where it does at some of them and not at the
-    others whatever the cost and the verification rule; otherwise None."""
-    whole = holds.groupby(level="temperature").transform("all")
-    if whole.all() or not (whole == holds).all():
-        return None
-    return f"at {temperature_words(sorted(set(holds[whole].index.get_level_values('temperature'))))}"
+def _best_block(votes: np.ndarray) -> tuple[slice, slice]:
+    """Return the rows and columns, each without a gap, whose sum of votes is the largest."""
+    rows, columns = (
+        [slice(first, last) for first, last in combinations(range(size + 1), 2)] for size in votes.shape
+    )
+    return max(product(rows, columns), key=lambda block: votes[block].sum())
+
+
+def range_words(name: str, values: Sequence[float], part: slice) -> str:
+    """Return some neighbouring values of a temperature or of c in words."""
+    first, last = f"{values[part.start]:g}", f"{values[part.stop - 1]:g}"
+    plural, equals = ("temperatures", "") if name == "temperature" else (name, "= ")
+    if part.stop - part.start == len(values):
+        return f"every {name}"
+    if part.stop - part.start == 1:
+        return f"{name} {equals}{first}"
+    if part.stop == len(values):
+        return f"{plural} of {first} or more"
+    return f"{plural} up to {last}" if part.start == 0 else f"{plural} from {first} to {last}"
 
 
 def temperature_words(temperatures: Sequence[float]) -> str:
     plural = "s" if len(temperatures) > 1 else ""
     return f"temperature{plural} {listed(f'{t:g}' for t in temperatures)}"
-
-
-def cost_range(some: Sequence[float], costs: Sequence[float]) -> str:
-    """Return some of the costs, all in order, in words."""
-    numbers = [f"{c:g}" for c in some]
-    if len(some) == len(costs):
-        return "at every c"
-    if len(some) == 1:
-        return f"at c = {numbers[0]}"
-    if len(some) > 2 and len(some) == len(costs) - 1 and some[0] == costs[0] and some[-1] == costs[-1]:
-        (left_out,) = set(costs) - set(some)
-        return f"at every c but {left_out:g}"
-    first = costs.index(some[0])
-    if list(some) == list(costs[first : first + len(some)]):
-        if some[-1] == costs[-1]:
-            return f"from c = {numbers[0]} upwards"
-        if first == 0:
-            return f"up to c = {numbers[-1]}"
-        return f"from c = {numbers[0]} to {numbers[-1]}"
-    return f"at c = {listed(numbers)}"
 
 
 def span(values: pd.Series, form: str, unit: str = "") -> str:
