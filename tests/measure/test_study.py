@@ -273,8 +273,8 @@ def found() -> dict[str, claims.Finding]:
 
 def test_the_gain_over_fixed_lengths_says_where_it_is_10_percent(found):
     assert found["k = 8"].verdict == (
-        "AdaEDL as published is 10% or more faster than a fixed length of 8 at every temperature and c of 0.1 "
-        "or more with `toy`; nowhere with `other`."
+        "AdaEDL as published is 10% or more faster than a fixed length of 8 at every temperature and c of "
+        "0.1 or more with `toy`; nowhere with `other`."
     )
     assert found["k = 8"].table.loc[("as published", "toy"), "0.1"] == "+20%"
     assert found["k = 4"].table.loc[("as published", "other"), "0.5"] == "-4%"
