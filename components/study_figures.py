@@ -30,7 +30,10 @@ TEMPERATURE_SHADES = ("#08306b", "#2171b5", "#6baed6", "#fdae6b", "#f16913", "#a
 PAIR_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 RULE_COLOURS = {"autoregressive": GREY, "fixed": SKY, "adaedl": BLUE, "throughput": VERMILION}
 # Of other rules, in the order of how often they win.
-MORE_COLOURS = (ORANGE, GREEN, PURPLE, "#F0E442", "#44AA99", "#999933", "#882255", "#DDCC77", "#AA4499")
+MORE_COLOURS = (
+    *(ORANGE, GREEN, PURPLE, "#F0E442", "#44AA99", "#999933", "#882255", "#DDCC77", "#AA4499"),
+    *("#CC6677", "#B8D48A", "#8A8AFF", "#FFB3A7"),
+)
 BOUND_PANELS = {  # column of the bound's table: what the axis says
     "coverage": "share of drafts with bound ≤ β",
     "gap": "mean of β − bound",

@@ -51,7 +51,7 @@ def test_a_cell_of_the_map_has_the_fastest_rules_colour_and_its_gain(drawn):
 
 def test_each_rule_has_a_colour_of_its_own(drawn):
     names = [trace.name for trace in drawn[MAP_FIGURE].data if trace.type == "scatter"]
-    many = rule_colours(pd.Series([*names, "adaedl", *(f"rule {n}" for n in range(8))]))
+    many = rule_colours(pd.Series([*names, "adaedl", *(f"rule {n}" for n in range(10))]))
     assert len(set(many.values())) == len(many)
 
 
