@@ -1,4 +1,4 @@
-"""The figures of a study: `python -m components.study_figures [FOLDER]` draws study.csv as SVG beside it.
+"""The figures of a study: `python -m components.study_figures [FOLDER]` draws its tables as SVG beside them.
 
 plotly draws in a browser, so this needs a Chromium: the one named by CHROMIUM, the system's, or playwright's
 own.
@@ -7,6 +7,7 @@ own.
 import argparse
 import json
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
@@ -14,127 +15,274 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
-from adaedl.measure.study import (
-    ADAEDL,
-    FIGURES,
-    FIXED,
-    GAMMAS,
-    ORACLE,
-    OURS,
-    THRESHOLDS,
-    best_in_hindsight,
-    mean_speedups,
-    speedup_table,
-)
-from adaedl.measure.sweep import read_rows
-from adaedl.statistics import geometric_mean
+from adaedl.measure.study import tables
+from adaedl.measure.study.bound import bound_table
+from adaedl.measure.study.claims import BAND, REFERENCES, best_rules, gains_over_fixed
+from adaedl.measure.study.recordings import Setup, read_setup
+from adaedl.measure.study.replays import COST_NAMES, MEASURED
+from adaedl.measure.study.report import BOUND_FIGURE, GAIN_FIGURES, MAP_FIGURE
+from adaedl.measure.study.tables import CONDITION
+from adaedl.measure.study.words import RULES
 from components.chromium import chromium
-from components.parts.palette import BLUE, GREEN, GREY, PURPLE, VERMILION
+from components.parts.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
-BEST_FIXED = "the best fixed k, in hindsight"
-SHOWN = {  # lane: name, colour and dash
-    ORACLE: ("oracle, which knows", GREY, "dot"),
-    OURS: ("throughput, ours", VERMILION, "solid"),
-    ADAEDL: ("AdaEDL, λ0 = 0.4", BLUE, "solid"),
-    BEST_FIXED: ("best fixed k, in hindsight", GREEN, "dash"),
-    FIXED["k=4"]: ("fixed k = 4", PURPLE, "dash"),
-    FIXED["k=8"]: ("fixed k = 8", PURPLE, "dot"),
+TEMPERATURE_SHADES = ("#08306b", "#2171b5", "#6baed6", "#fdae6b", "#f16913", "#a63603")  # cold to hot
+PAIR_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+RULE_COLOURS = {"autoregressive": GREY, "fixed": SKY, "adaedl": BLUE, "throughput": VERMILION}
+# Of other rules, in the order of how often they win.
+MORE_COLOURS = (
+    *(ORANGE, GREEN, PURPLE, "#F0E442", "#44AA99", "#999933", "#882255", "#DDCC77", "#AA4499"),
+    *("#CC6677", "#B8D48A", "#8A8AFF", "#FFB3A7"),
+)
+BOUND_PANELS = {  # column of the bound's table: what the axis says
+    "coverage": "share of drafts with bound ≤ β",
+    "gap": "mean of β − bound",
+    "rank_correlation": "rank correlation of bound and β",
+    "gamma": "fitted γ",
 }
-WIDTH, HEIGHT = 860, 460
+PERFECT = {
+    "coverage": 1.0,
+    "gap": 0.0,
+    "rank_correlation": 1.0,
+    "gamma": 0.2,
+}  # and the published γ: a line in each panel
 
 
-def figures(frame: pd.DataFrame) -> dict[str, go.Figure]:
-    """Return each figure by its file's name, from the rows of a study's sweep."""
-    speedups = speedup_table(frame)
-    return dict(zip(FIGURES, (speedup_figure(speedups), settings_figure(speedups)), strict=True))
+def figures(frame: pd.DataFrame, texts: pd.DataFrame, setup: Setup) -> dict[str, go.Figure]:
+    """Return each figure by its file's name, from a study's tables of speedups and texts."""
+    setup = setup.of_pairs(set(frame["pair"]))
+    speedups = tables.of_pairs(tables.speedup_table(frame), setup.pairs)
+    bounds = bound_table(texts)
+    found = gains_over_fixed(speedups)
+    costs = bounds["cost_ratio"]
+    shown = {
+        file: gain_figure({over: found[choice, over] for over in REFERENCES}, verification, costs)
+        for (verification, choice), file in GAIN_FIGURES.items()
+    }
+    return shown | {MAP_FIGURE: map_figure(best_rules(speedups)), BOUND_FIGURE: bound_figure(bounds)}
 
 
-def speedup_figure(speedups: pd.DataFrame) -> go.Figure:
-    """Return the mean speedup over temperature with its 95% interval, each line named at its end."""
-    shown = speedups.assign(**{BEST_FIXED: best_in_hindsight(speedups, FIXED.values())})
-    figure = go.Figure()
-    ends = {}
-    for lane, (name, colour, dash) in SHOWN.items():
-        means = intervals(shown[lane])
-        figure.add_scatter(
-            x=means.index,
-            y=means["mean"],
-            error_y={
-                "array": means["high"] - means["mean"],
-                "arrayminus": means["mean"] - means["low"],
-                "thickness": 1,
-                "width": 3,
-            },
-            mode="lines+markers",
-            line={"color": colour, "dash": dash, "width": 2.5},
-            marker={"size": 7},
-            name=name,
-        )
-        ends[lane] = means["mean"].iloc[-1]
-    last = max(speedups.index.get_level_values("temperature"))
-    for lane, y in spread(ends, apart=0.045 * (max(ends.values()) - min(ends.values()) + 0.5)).items():
-        name, colour, _ = SHOWN[lane]
-        figure.add_annotation(
-            x=last, y=y, text=name, font={"color": colour}, xanchor="left", xshift=14, showarrow=False
-        )
-    figure.add_hline(y=1, line={"color": GREY, "width": 1})
-    figure.update_layout(look(), showlegend=False, margin={"r": 210})
-    figure.update_xaxes(title="temperature", range=[-0.05, last + 0.05])
-    figure.update_yaxes(title="speedup over the target alone", ticksuffix="×")
+def gain_figure(gains: dict[str, pd.DataFrame], verification: str, costs: pd.Series) -> go.Figure:
+    """Return the gain over each reference (rows) for each pair (columns) over c, one line a temperature.
+
+    Args:
+        gains: by reference, mean, low and high in percent of each cell.
+        costs: the measured c of each condition.
+    """
+    pairs = pairs_of(next(iter(gains.values())))
+    figure = make_subplots(
+        len(gains),
+        len(pairs),
+        shared_xaxes=True,
+        shared_yaxes=True,
+        column_titles=pairs,
+        horizontal_spacing=0.02,
+        vertical_spacing=0.03,
+    )
+    for row, (over, table) in enumerate(gains.items(), 1):
+        for column, pair in enumerate(pairs, 1):
+            place = {"row": row, "col": column}
+            shape = {**place, "exclude_empty_subplots": False}
+            figure.add_hrect(*BAND, fillcolor=GREEN, opacity=0.12, line_width=0, layer="below", **shape)
+            figure.add_hline(y=0, line={"color": GREY, "width": 1}, **shape)
+            lines = by_temperature(table, pair, verification)
+            for (condition, part), shade in zip(lines, TEMPERATURE_SHADES, strict=False):
+                name = f"T = {condition[-1]:g}"
+                first = row == column == 1
+                figure.add_scatter(**line(part, shade, name), showlegend=first, **place)
+                figure.add_scatter(**measured_point(part, costs[condition], shade, name), **place)
+        figure.update_yaxes(title=f"gain over<br>{over}", row=row, col=1)
+    figure.update_xaxes(type="log", tickvals=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5])
+    figure.update_xaxes(title="c", row=len(gains))
+    figure.update_yaxes(ticksuffix="%")
+    figure.update_layout(look(240 + 260 * len(pairs), 780), legend=top_legend())
     return figure
 
 
-def settings_figure(speedups: pd.DataFrame) -> go.Figure:
-    """Return how much of the best setting's speed AdaEDL keeps with each λ0 and each γ, a line for each
-    temperature."""
-    figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04)
-    averages = mean_speedups(speedups)
-    shades = ["#08306b", "#2171b5", "#6baed6", "#fdae6b", "#f16913", "#a63603"]  # cold to hot
-    for column, (name, lanes) in enumerate({"λ0": THRESHOLDS, "γ": GAMMAS}.items(), 1):
-        means = pd.DataFrame({value: averages[lanes[value]] for value in sorted(lanes)})
-        for shade, (temperature, row) in zip(shades, means.iterrows(), strict=False):
-            figure.add_scatter(
-                x=row.index,
-                y=100 * (row / row.max() - 1),
-                mode="lines+markers",
-                line={"color": shade, "width": 2.5},
-                name=f"T = {temperature:g}",
-                showlegend=column == 1,
-                row=1,
+def by_temperature(table: pd.DataFrame, pair: str, verification: str) -> Iterator[tuple[tuple, pd.DataFrame]]:
+    """Yield the rows of a pair at each temperature by cost, with their condition. At temperature 0 both
+    verification rules are the same, and the rows are those of the first."""
+    parts = {condition: part.droplevel(CONDITION) for condition, part in table.groupby(level=CONDITION)}
+    for condition in sorted(parts, key=lambda condition: condition[-1]):
+        if is_of(condition, pair, verification):
+            yield condition, parts[condition]
+
+
+def is_of(condition: tuple, pair: str, verification: str) -> bool:
+    return condition[0] == pair and (condition[1] == verification or not condition[2])
+
+
+def line(part: pd.DataFrame, shade: str, name: str) -> dict:
+    """Return a line over the chosen cost ratios, with intervals."""
+    part = part.drop(index=MEASURED)
+    return {
+        "x": [float(cost) for cost in part.index],
+        "y": part["mean"],
+        "error_y": {
+            "array": part["high"] - part["mean"],
+            "arrayminus": part["mean"] - part["low"],
+            "thickness": 1,
+            "width": 2,
+        },
+        "mode": "lines",
+        "line": {"color": shade, "width": 2},
+        "name": name,
+        "legendgroup": name,
+    }
+
+
+def measured_point(part: pd.DataFrame, cost: float, shade: str, name: str) -> dict:
+    """Return the point at the measured cost."""
+    return {
+        "x": [cost],
+        "y": [part.loc[MEASURED, "mean"]],
+        "mode": "markers",
+        "marker": {"symbol": "diamond", "size": 9, "color": shade},
+        "name": name,
+        "legendgroup": name,
+        "showlegend": False,
+    }
+
+
+def map_figure(best: pd.DataFrame) -> go.Figure:
+    """Return which rule wins by c and temperature, for each verification rule (rows) and pair (columns), with
+    its gain over the best fixed length in percent."""
+    pairs = pairs_of(best)
+    costs = [cost for cost in COST_NAMES if cost in best.index.get_level_values("cost")]
+    colours = rule_colours(best["rule"])
+    names = list(colours)
+    figure = make_subplots(
+        len(RULES),
+        len(pairs),
+        shared_xaxes=True,
+        shared_yaxes=True,
+        column_titles=pairs,
+        row_titles=list(RULES.values()),
+        horizontal_spacing=0.015,
+        vertical_spacing=0.04,
+    )
+    scale = [
+        (edge / len(names), colours[name])
+        for number, name in enumerate(names)
+        for edge in (number, number + 1)
+    ]
+    for row, verification in enumerate(RULES, 1):
+        for column, pair in enumerate(pairs, 1):
+            cells = pd.concat(
+                {c[-1]: part.reindex(costs) for c, part in by_temperature(best, pair, verification)}
+            )
+            rules, words = (
+                cells["rule"].unstack(sort=False),
+                cells.apply(cell_words, axis=1).unstack(sort=False),
+            )
+            figure.add_heatmap(
+                x=costs,
+                y=[f"{temperature:g}" for temperature in rules.index],
+                z=[[names.index(rule) for rule in line] for line in rules.to_numpy()],
+                text=words.to_numpy(),
+                texttemplate="%{text}",
+                textfont={"size": 10, "color": "#1f2328"},
+                zmin=-0.5,
+                zmax=len(names) - 0.5,
+                colorscale=scale,
+                opacity=0.75,
+                showscale=False,
+                xgap=1,
+                ygap=1,
+                row=row,
                 col=column,
             )
-        figure.update_xaxes(title=name, row=1, col=column)
-    figure.update_layout(look(), legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 1.12})
-    figure.update_yaxes(title="speed against the best setting shown", ticksuffix="%", row=1, col=1)
+    for name, colour in colours.items():
+        marker = {"symbol": "square", "size": 12, "color": colour, "opacity": 0.75}
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
+    figure.update_xaxes(type="category", title=None, tickangle=-45)
+    figure.update_xaxes(title="c", row=len(RULES))
+    figure.update_yaxes(type="category", title=None)
+    figure.update_yaxes(title="temperature", col=1)
+    figure.update_layout(look(170 + 380 * len(pairs), 620), legend=top_legend())
     return figure
 
 
-def intervals(values: pd.Series) -> pd.DataFrame:
-    """Return mean, low and high of a lane's speedups by temperature."""
-    by_temperature = values.groupby(level="temperature")
-    found = {temperature: geometric_mean(part) for temperature, part in by_temperature}
-    return pd.DataFrame.from_dict(found, "index", columns=["mean", "low", "high"])
+def cell_words(cell: pd.Series) -> str:
+    star = "*" if cell["low"] > 0 or cell["high"] < 0 else ""
+    return f"{cell['mean']:+.0f}%{star}"
 
 
-def spread(ends: dict[str, float], apart: float) -> dict[str, float]:
-    """Return heights for labels near their lines' ends, at least `apart` from one another."""
-    placed: dict[str, float] = {}
-    below = -float("inf")
-    for lane, y in sorted(ends.items(), key=lambda item: item[1]):
-        placed[lane] = below = max(y, below + apart)
-    return placed
+def rule_colours(rules: pd.Series) -> dict[str, str]:
+    """Return a colour for each rule that wins somewhere, the most frequent first."""
+    free = cycle(MORE_COLOURS)
+    return {name: RULE_COLOURS.get(name) or next(free) for name in rules.value_counts().index}
 
 
-def look() -> dict:
-    """Give a figure the look that both share: black on white, because a README is read in light and dark."""
+def bound_figure(bounds: pd.DataFrame) -> go.Figure:
+    """Return coverage, gap, rank correlation and fitted γ over the pair's mean β, a line for each pair and
+    verification rule through its temperatures."""
+    figure = make_subplots(2, 2, horizontal_spacing=0.1, vertical_spacing=0.09, shared_xaxes=True)
+    for number, (column, words) in enumerate(BOUND_PANELS.items()):
+        place = {"row": 1 + number // 2, "col": 1 + number % 2}
+        figure.add_hline(
+            y=PERFECT[column],
+            line={"color": GREY, "width": 1, "dash": "dot"},
+            exclude_empty_subplots=False,
+            **place,
+        )
+        for colour, pair in zip(PAIR_COLOURS, pairs_of(bounds), strict=False):
+            for verification, dash in zip(RULES, ("solid", "dot"), strict=True):
+                part = pd.DataFrame(
+                    {
+                        condition[-1]: bounds.loc[condition]
+                        for condition in conditions(bounds, pair, verification)
+                    }
+                ).T.sort_index()
+                figure.add_scatter(
+                    x=part["beta"],
+                    y=part[column],
+                    text=[f"{temperature:g}" for temperature in part.index],
+                    textposition="top center",
+                    textfont={"size": 10, "color": colour},
+                    mode="lines+markers+text",
+                    line={"color": colour, "dash": dash, "width": 1.5},
+                    error_y=ends(part, column),
+                    name=f"{pair}, {RULES[verification]}",
+                    showlegend=number == 0,
+                    **place,
+                )
+        figure.update_yaxes(title=words, **place)
+    figure.update_xaxes(title="mean β; the numbers are temperatures", row=2)
+    figure.update_layout(look(980, 820), legend=top_legend())
+    return figure
+
+
+def conditions(bounds: pd.DataFrame, pair: str, verification: str) -> list[tuple]:
+    return [condition for condition in bounds.index if is_of(condition, pair, verification)]
+
+
+def ends(part: pd.DataFrame, column: str) -> dict | None:
+    """Return the intervals of a column of the bound's table as error bars; None where it has none."""
+    if f"{column}_low" not in part:
+        return None
+    high, low = part[f"{column}_high"] - part[column], part[column] - part[f"{column}_low"]
+    return {"array": high, "arrayminus": low, "thickness": 1, "width": 2}
+
+
+def pairs_of(table: pd.DataFrame) -> list[str]:
+    return list(table.index.get_level_values("pair").unique())
+
+
+def look(width: int, height: int) -> dict:
+    """Give a figure the look that all share: black on white, because a README is read in light and dark."""
     return {
         "template": "plotly_white",
         "paper_bgcolor": "white",
-        "font": {"family": "system-ui, sans-serif", "size": 15, "color": "#1f2328"},
-        "width": WIDTH,
-        "height": HEIGHT,
-        "margin": {"l": 80, "t": 50, "b": 60, "r": 30},
+        "font": {"family": "system-ui, sans-serif", "size": 14, "color": "#1f2328"},
+        "width": width,
+        "height": height,
+        "margin": {"l": 90, "t": 110, "b": 60, "r": 40},
     }
+
+
+def top_legend() -> dict:
+    return {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 1.06, "yanchor": "bottom"}
 
 
 def drawings(shown: dict[str, go.Figure]) -> Iterator[tuple[str, str]]:
@@ -145,16 +293,20 @@ def drawings(shown: dict[str, go.Figure]) -> Iterator[tuple[str, str]]:
         page = browser.new_page()
         page.add_script_tag(content=get_plotlyjs())
         for name, figure in shown.items():
-            options = {"format": "svg", "width": WIDTH, "height": HEIGHT, "imageDataOnly": True}
-            drawn = [json.loads(figure.to_json()), options]
+            size = {"width": figure.layout.width, "height": figure.layout.height}
+            drawn = [json.loads(figure.to_json()), {"format": "svg", "imageDataOnly": True, **size}]
             yield name, page.evaluate("([figure, options]) => Plotly.toImage(figure, options)", drawn)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m components.study_figures", description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"), help="with study.csv in it")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"), help="with a study in it")
     folder = parser.parse_args().folder
-    for name, svg in drawings(figures(read_rows(folder / "study.csv"))):
+    setup = read_setup(folder)
+    if setup is None:
+        parser.error(f"{folder} has no study; run python -m adaedl study --folder {folder}")
+    frame, texts = (tables.read_table(folder / name) for name in ("study.csv.gz", "study-texts.csv.gz"))
+    for name, svg in drawings(figures(frame, texts, setup)):
         (folder / name).write_text(svg + "\n", encoding="utf-8")
         print(f"{folder / name} is written.")
 

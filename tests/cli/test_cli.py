@@ -18,9 +18,7 @@ from adaedl.cli.inputs import read_prompts
 from adaedl.cli.main import main, make_parser
 from adaedl.cli.race import remarks_on
 from adaedl.cli.record import judge_at, limit_depth
-from adaedl.cli.study import check_same_machine
 from adaedl.cli.tables import metrics_table, printable
-from adaedl.errors import UserError
 from adaedl.measure.sweep import run_sweep
 from adaedl.metrics import compute_metrics, to_frame
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
@@ -318,13 +316,6 @@ def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_the_first_prompt(tmp_pa
     file = tmp_path / "prompts.txt"
     file.write_text("\ufeffWhy is the sky blue?\nWhy not?", "utf-8")
     assert read_prompts(file) == ["Why is the sky blue?", "Why not?"]
-
-
-def test_a_study_of_another_machine_is_not_gone_on_with(tmp_path):
-    check_same_machine(tmp_path, "one, 2 cores")
-    check_same_machine(tmp_path, "one, 2 cores")
-    with pytest.raises(UserError, match=r"study of another machine \(one, 2 cores\)"):
-        check_same_machine(tmp_path, "another, 2 cores")
 
 
 def test_the_steps_of_distill_are_there():

@@ -343,15 +343,26 @@ def test_a_table_goes_where_it_can_be_read_again(sweep_arguments, csv, capsys):
 
 
 def test_a_study_that_is_stopped_goes_on(monkeypatch, tmp_path, capsys):
-    from adaedl.measure import study
+    from adaedl.measure.study import recordings
 
-    monkeypatch.setattr(study, "LANES", ("autoregressive", "adaedl"))
-    monkeypatch.setattr(study, "TEMPERATURES", (0.7,))
-    signal_after(monkeypatch, sweep, "append_csv", 1)
-    arguments = ["study", "--kinds", "chat", "--count", "2", "--measured", "1", "--max-new-tokens", "4"]
-    assert main([*arguments, "--folder", str(tmp_path / "study")]) == 130
-    assert "study.csv has the results so far; the same command continues." in capsys.readouterr().err
-    assert len(pd.read_csv(tmp_path / "study" / "study.csv")) == 2
+    monkeypatch.setattr(recordings, "TEMPERATURES", (0.7, 1.7))
+    folder = tmp_path / "study"
+    options = ["--pairs", "toy", "--kinds", "chat", "--count", "1", "--measured", "0"]
+    arguments = ["study", *options, "--max-new-tokens", "4", "--folder", str(folder)]
+    with monkeypatch.context() as stopping:
+        signal_after(stopping, recordings, "record_cell", 1)
+        assert main(arguments) == 130
+    assert f"{folder} keeps what is recorded; the same command continues." in capsys.readouterr().err
+    (first,) = folder.glob("recordings/toy/*/chat-1.json.gz")
+    before = first.stat().st_mtime_ns
+    assert main([*arguments, "--replay-only"]) == 2
+    assert "no prompt recorded under every condition" in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert len(list(folder.glob("recordings/toy/*/chat-1*.json.gz"))) == 2 * 4
+    assert first.stat().st_mtime_ns == before
+    assert "`toy` (1 prompts)" not in (folder / "study.md").read_text("utf-8")
+    assert "`toy` (1 prompt)" in (folder / "study.md").read_text("utf-8")
+    assert pd.read_csv(folder / "study.csv.gz")["speedup"].gt(0).all()
 
 
 def test_a_list_that_is_piped_to_a_reader_who_leaves_is_written(tmp_path):

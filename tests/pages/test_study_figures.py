@@ -1,36 +1,63 @@
-"""The study's figures show what its rows say, and names that stay apart."""
+"""The study's figures show what its tables say."""
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
-from test_study import flat, rows
+from test_study import COSTS, PAIRS, SETUP, flat, speedups, texts
 
-from adaedl.measure import study
-from components.study_figures import BEST_FIXED, SHOWN, figures, spread
+from adaedl.measure.study.claims import REFERENCES
+from adaedl.measure.study.report import BOUND_FIGURE, GAIN_FIGURES, MAP_FIGURE
+from components.study_figures import figures, rule_colours
 
 
 @pytest.fixture(scope="module")
 def drawn() -> dict:
-    return figures(rows(flat))
+    return figures(speedups(flat), texts(), replace(SETUP, pairs=(*PAIRS, "not recorded")))
 
 
 def test_every_figure_that_the_report_shows_is_drawn(drawn):
-    assert set(drawn) == set(study.FIGURES)
+    assert set(drawn) == {*GAIN_FIGURES.values(), MAP_FIGURE, BOUND_FIGURE}
 
 
-def test_each_line_is_a_lanes_mean_speedup_over_temperature(drawn):
-    lines = dict(zip(SHOWN, drawn["study-speedup.svg"].data, strict=True))
-    assert list(lines["adaedl"].x) == [0.0, 0.3, 1.0]
-    assert list(lines["adaedl"].y) == pytest.approx([1.4, 1.4, 1.4])
-    assert list(lines[BEST_FIXED].y) == pytest.approx([1.25, 1.25, 1.25])
-    assert list(lines["fixed:k=8"].y) == pytest.approx([1.0, 1.0, 0.8])
+def test_a_line_is_the_gain_at_one_temperature_over_c(drawn):
+    figure = drawn[GAIN_FIGURES["speculative", "as published"]]
+    lines = [trace for trace in figure.data if trace.mode == "lines"]
+    assert len(lines) == len(REFERENCES) * len(PAIRS) * 3  # temperatures; 0 is that of the other rule
+    assert [line.name for line in lines[:3]] == ["T = 0", "T = 0.7", "T = 1.7"]
+    assert list(lines[0].x) == [0.02, 0.1, 0.5]
+    assert list(lines[0].y) == pytest.approx([-4, 20, 20])
+    points = [trace for trace in figure.data if trace.mode == "markers"]
+    assert (points[0].x[0], points[0].y[0]) == (pytest.approx(0.03), pytest.approx(-4))
+    bands = [shape for shape in figure.layout.shapes if shape.type == "rect"]
+    assert {(band.y0, band.y1) for band in bands} == {(10, 57)}
+    assert len(bands) == len(REFERENCES) * len(PAIRS)
+    shared = drawn[GAIN_FIGURES["shared_noise", "as published"]]
+    assert {trace.name for trace in shared.data} == {"T = 0"}
 
 
-def test_a_setting_is_told_by_what_it_loses_to_the_best(drawn):
-    line = drawn["study-settings.svg"].data[0]
-    losses = dict(zip(line.x, line.y, strict=True))
-    assert losses[0.4] == 0
-    assert losses[0.8] == pytest.approx(100 * (1.12 / 1.4 - 1))
+def test_a_cell_of_the_map_has_the_fastest_rules_colour_and_its_gain(drawn):
+    figure = drawn[MAP_FIGURE]
+    maps = [trace for trace in figure.data if trace.type == "heatmap"]
+    names = [trace.name for trace in figure.data if trace.type == "scatter"]
+    assert len(maps) == 2 * len(PAIRS)
+    assert list(maps[0].x) == list(COSTS)
+    speculative = maps[len(PAIRS)]
+    assert list(speculative.y) == ["0", "0.7", "1.7"]
+    at = COSTS.index("0.1")
+    assert names[int(speculative.z[1][at])] == "svip"
+    assert speculative.text[1][at] == "+25%*"
 
 
-def test_labels_keep_their_order_and_stay_apart():
-    placed = spread({"a": 1.0, "b": 1.01, "c": 3.0}, apart=0.5)
-    assert placed == {"a": 1.0, "b": 1.5, "c": 3.0}
+def test_each_rule_has_a_colour_of_its_own(drawn):
+    names = [trace.name for trace in drawn[MAP_FIGURE].data if trace.type == "scatter"]
+    many = rule_colours(pd.Series([*names, "adaedl", *(f"rule {n}" for n in range(10))]))
+    assert len(set(many.values())) == len(many)
+
+
+def test_the_bound_is_drawn_over_the_agreement(drawn):
+    line = drawn[BOUND_FIGURE].data[0]
+    assert line.name == "toy, shared noise"
+    assert list(line.x) == [0.5]
+    assert list(line.y) == [1.0]
+    assert list(line.text) == ["0"]

@@ -271,7 +271,7 @@ def templates() -> set[str]:
         "launch.py",
         "shapes.py",
     }
-    shell_only |= {"neighbours.py", "neighbour_engine.py", "gradio_internals.py"}
+    shell_only |= {"neighbours.py", "neighbour_engine.py", "gradio_internals.py", "study"}
     found = set()
     for file in [*PROJECT.glob("adaedl/**/*.py"), *COMPONENTS]:
         if shell_only & set(file.relative_to(PROJECT).parts):
