@@ -29,6 +29,7 @@ class Pair:
     with the tokenizer's own chat template where it has one; `read_draft` reads a drafted token and `choose`
     the target's own ones with kernels of the device, see `adaedl.models.token_choice`.
     `draft_bits`: the target's own copy drafts, its weights rounded to so many bits; None for any other draft.
+    `tuned`: the spec of AdaEDL with settings for this pair; None where there is none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Pair:
     read_draft: Callable | None = None
     choose: Callable | None = None
     draft_bits: int | None = None
+    tuned: str | None = None
 
     @property
     def max_context(self) -> int:
