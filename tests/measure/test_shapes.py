@@ -197,6 +197,7 @@ def test_without_names_all_shapes_are_measured_that_fit(monkeypatch):
     [
         ("360m+135m", 361.8e6, 134.5e6),
         ("1.7b+135m", 1711e6, 134.5e6),
+        ("1.5b+0.5b", 1544e6, 494e6),
         ("7b+0.5b", 7616e6, 494e6),
         ("14b+0.5b", 14_770e6, 494e6),
     ],
