@@ -2,7 +2,8 @@
 
 import pytest
 from toys import toy_tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from adaedl.measure.check import check
 from adaedl.measure.shapes import SHAPES
@@ -16,7 +17,7 @@ LIKE = {
     "smollm2-1.7b-int8": "1.7b+135m",
     "qwen2.5-1.5b": "1.5b+0.5b",
 }
-WORDS = 40
+WORDS = 260  # 256 bytes, and control tokens
 
 
 def save_tiny(config: dict, folder) -> None:
@@ -26,7 +27,12 @@ def save_tiny(config: dict, folder) -> None:
     words = {"vocab_size": WORDS, "bos_token_id": None, "eos_token_id": None, "max_position_embeddings": 64}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**{**config, **small, **words}))
     model.save_pretrained(folder)
-    toy_tokenizer(WORDS).save_pretrained(folder)
+    tokenizer = toy_tokenizer(WORDS)
+    if config["model_type"] == "qwen2":  # transformers reads no other kind for it
+        tokenizer = Qwen2Tokenizer(
+            vocab={byte: i for i, byte in enumerate(bytes_to_unicode().values())}, merges=[]
+        )
+    tokenizer.save_pretrained(folder)
 
 
 @pytest.mark.parametrize("name", LIKE)
