@@ -28,8 +28,8 @@ def pair_note(chosen: str) -> gr.HTML:
 
 def offered_presets() -> list[Preset]:
     """Return the presets that run on this machine's device."""
-    needs_no_int8 = why_no_int8_pairs() is not None
-    return [preset for preset in PRESETS.values() if not (needs_no_int8 and preset.needs_int8)]
+    has_int8 = why_no_int8_pairs() is None
+    return [preset for preset in PRESETS.values() if has_int8 or not preset.needs_int8]
 
 
 def _page_data(preset: Preset) -> dict:

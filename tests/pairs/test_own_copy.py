@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toys import tiny_llama, toy_tokenizer
 
+from adaedl.cli.race import title_of
 from adaedl.errors import UserError
 from adaedl.measure.check import check
 from adaedl.measure.peers import transformers as reference
@@ -21,6 +22,7 @@ from adaedl.pairs.presets import BITS, DEFAULT_PAIR, PRESETS, resolve
 from adaedl.race import new_trace
 from adaedl.request import DEFAULT_LANES, RaceRequest, Sampling
 from adaedl.stopping import format_spec, make_stopper
+from adaedl.trace import Trace
 from components.parts import pair_note
 from components.parts.controls import DEFAULTS
 from components.parts.settings import RaceSettings
@@ -71,6 +73,11 @@ def test_a_trace_says_what_drafts(tiny, anywhere):
     assert (info.name, info.target, info.draft) == (f"{tiny}:int4", str(tiny), f"int4 copy of {tiny}")
     assert info.weights.endswith("; a copy of them in int8 drafts, each rounded to 4 bits")
     assert info.tuned is None
+    pair.tuned = "adaedl:gamma=0.1"
+    trace = new_trace(pair, "w1 w2", ["adaedl", "adaedl:gamma=0.1"], Sampling(0))
+    assert Trace.from_json(trace.to_json()).pair.tuned == pair.tuned
+    titles = [title_of(lane, trace) for lane in trace.lanes]
+    assert titles == ["adaedl", "adaedl:gamma=0.1 (AdaEDL, tuned for this pair)"]
 
 
 @given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=40), st.sampled_from(BITS))
@@ -101,7 +108,8 @@ def test_check_finds_a_pair_with_a_copy_lossless(tiny, anywhere, dtype):
 
 def test_transformers_own_assistant_is_the_same_copy(tiny, anywhere):
     pair = load_pair(f"{tiny}:int2", device="cpu")
-    assistant = reference.draft_model(pair, reference.target_model(pair))
+    model = reference.target_model(pair)
+    assistant = reference.draft_model(pair, model)
     numbers = {
         value
         for module in assistant.modules()
@@ -109,6 +117,10 @@ def test_transformers_own_assistant_is_the_same_copy(tiny, anywhere):
         for value in module.weight.unique().tolist()
     }
     assert numbers == {-1, 0, 1}
+    options = {"max_new_tokens": 8, "assistant": assistant, "drafts": 3}
+    assisted, _ = reference.generate(pair, model, torch.arange(5), Sampling(0), **options)
+    plain, _ = reference.generate(pair, model, torch.arange(5), Sampling(0), max_new_tokens=8)
+    assert assisted == plain
 
 
 def test_memory_must_hold_the_target_and_its_copy(tiny, anywhere, monkeypatch):
