@@ -60,7 +60,7 @@ def empty_trace(pair: Pair, request: RaceRequest) -> Trace:
         device=pair.where,
         dtype=pair.dtype_name,
         threads=threads_in_use().count,
-        pair=PairInfo(pair.name, pair.target_name, pair.draft_name, pair.weights),
+        pair=PairInfo(pair.name, pair.target_name, pair.draft_name, pair.weights, pair.tuned),
         prompt=request.prompt,
         prompt_tokens=len(pair.encode(request.prompt)),
         max_new_tokens=request.max_new_tokens,

@@ -225,6 +225,7 @@ class PairInfo:
     target: str
     draft: str
     weights: str
+    tuned: str | None = None  # the spec of AdaEDL with settings for this pair, where there is one
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """How much memory the app holds while the pairs that need no download race one after the other.
 
-`python tests/pairs_memory.py --json docs/pairs-memory.json` starts `python app.py` as anybody does, its weights
-in the cache already, and races each pair once, the first one again at the end.
+`python tests/pairs_memory.py --json docs/pairs-memory.json` starts `python app.py` as anybody does, its
+weights in the cache already, and races each pair once, the first one again at the end.
 """
 
 import argparse

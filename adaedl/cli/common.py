@@ -28,7 +28,7 @@ def pair_options() -> Parser:
         "--pair",
         default=DEFAULT_PAIR,
         metavar="NAME",
-        help=f"a preset or TARGET:DRAFT (default {DEFAULT_PAIR})",
+        help=f"a preset, TARGET:DRAFT or TARGET:int8 (default {DEFAULT_PAIR})",
     )
     options.add_argument("--device", help="auto, cpu, cuda, cuda:1 or mps (default auto)")
     options.add_argument("--dtype", help="auto, float32, bfloat16, float16 or, on a CPU, int8 (default auto)")

@@ -17,7 +17,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List the presets; with --pair, that pair alone."""
     from adaedl.models.cpu.int8_cache import int8_folder, kept_bytes
-    from adaedl.pairs.devices import pick_device, pick_dtype
+    from adaedl.pairs.devices import pick_device, pick_dtype, why_no_int8
 
     device = pick_device(args.device)
     dtype = pick_dtype(device, args.dtype)
@@ -27,6 +27,9 @@ def run(args: argparse.Namespace) -> int:
     report = (
         f"{presets_table(rows)}\n\nThis machine runs them on {device}/{str(dtype).removeprefix('torch.')}."
     )
+    if (reason := why_no_int8(device)) and any(preset.needs_int8 for preset in chosen):
+        names = ", ".join(preset.name for preset in chosen if preset.needs_int8)
+        report += f"\nNot offered here: {names}, because {reason}."
     if kept := kept_bytes():
         report += f"\nint8 weights take {kept / 1e9:.1f} GB in {int8_folder()}, which may be deleted."
     return finish(args.json, lambda: json_text(rows), report)
@@ -44,6 +47,7 @@ def describe_preset(preset: Preset) -> dict:
         "cached": all(cached_weights(name) for name in (preset.target, preset.draft) if name),
         "gated": preset.gated,
         "description": preset.description,
+        "lanes": list(preset.lanes),
     }
 
 

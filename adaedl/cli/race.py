@@ -75,11 +75,17 @@ def report(pair, trace) -> str:
     from adaedl.metrics import to_frame
 
     lines = [describe_pair(pair)]
-    lines += [f"\n{lane.label}:\n{printable(lane.text)}" for lane in trace.lanes]
+    lines += [f"\n{title_of(lane, trace)}:\n{printable(lane.text)}" for lane in trace.lanes]
     lines.append(f"\n{metrics_table(to_frame(trace))}")
     if remarks := remarks_on(trace):
         lines.append("\n" + "\n".join(remarks))
     return "\n".join(lines)
+
+
+def title_of(lane, trace) -> str:
+    """Return a lane's label, and whether it is AdaEDL as tuned for the trace's pair."""
+    tuned = lane.label == trace.pair.tuned
+    return f"{lane.label} (AdaEDL, tuned for this pair)" if tuned else lane.label
 
 
 def remarks_on(trace) -> list[str]:

@@ -109,6 +109,12 @@ SHAPES = {
     for shape in (
         Shape("360m+135m", "SmolLM2-360M, SmolLM2-135M drafts", _llama(960, 2560, 32, 15, 5), SMOLLM2_135M),
         Shape("1.7b+135m", "SmolLM2-1.7B, SmolLM2-135M drafts", _llama(2048, 8192, 24, 32, 32), SMOLLM2_135M),
+        Shape(
+            "1.5b+0.5b",
+            "Qwen2.5-1.5B, Qwen2.5-0.5B drafts",
+            _qwen(1536, 8960, 28, 12, 2, tied=True),
+            QWEN_05B,
+        ),
         Shape("7b+0.5b", "Qwen2.5-7B, Qwen2.5-0.5B drafts", _qwen(3584, 18_944, 28, 28, 4), QWEN_05B),
         Shape("14b+0.5b", "Qwen2.5-14B, Qwen2.5-0.5B drafts", _qwen(5120, 13_824, 48, 40, 8), QWEN_05B),
     )

@@ -484,14 +484,14 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
         read_draft=None if request.read_first else make_read_draft(device),
         choose=make_choose(device),
         draft_bits=preset.draft_bits,
+        tuned=preset.tuned,
     )
 
 
-def _about_copy(bits: int) -> Sentence:
+def _about_copy(bits: int) -> str:
     """Return in words what drafts where the target's own copy does."""
-    if bits == 8:
-        return Sentence("drafts come from a copy with weights rounded to int8")
-    return Sentence("drafts come from a copy with weights rounded to {} bits, in the int8 kernels", bits)
+    emulated = "" if bits == 8 else f", each rounded to {bits} bits"
+    return f"a copy of them in int8 drafts{emulated}"
 
 
 def _pack_copy(request: Request, target: nn.Module, options: dict[str, bool]) -> Runner:

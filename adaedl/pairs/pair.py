@@ -31,6 +31,7 @@ class Pair:
     is the time of a draft step / the time of a verification in the last text that was written with drafts
     here, None before the first; stoppers may start from it.
     `draft_bits`: the target's own copy drafts, its weights rounded to so many bits; None for any other draft.
+    `tuned`: the spec of AdaEDL with settings for this pair; None where there is none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Pair:
     choose: Callable | None = None
     cost_ratio: float | None = None
     draft_bits: int | None = None
+    tuned: str | None = None
 
     @property
     def max_context(self) -> int:

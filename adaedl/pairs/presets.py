@@ -19,7 +19,7 @@ BITS = range(2, 9)  # that the weights of a copy are rounded to
 TUNED = {
     "smollm2-135m": "adaedl:threshold=0.2,score_temperature=1.0",
     "smollm2-135m-int8": "adaedl:threshold=0.6",
-    "smollm2-135m-self": "adaedl:gamma=0.05",
+    "smollm2-135m-self": "adaedl:threshold=0.8,gamma=0.05",
 }
 
 

@@ -23,7 +23,7 @@ const ENTROPY_MAX = 2; // nats, before the lane has drafted anything
 export function laneView(trace, number, { pick, choose }) {
   const lane = trace.lanes[number];
   const point = (hit, how) => hit && pick(number, hit, how);
-  const head = laneHead(lane, trace.dtype, () => choose(number));
+  const head = laneHead(trace, number, () => choose(number));
   const doing = doingView(lane, trace.verification);
   const tape = new TapeView(lane, ENTROPY_MAX, point);
   const written = writtenView(lane, (position) => point(tape.writtenAt(position), "hover"));

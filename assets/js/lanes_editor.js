@@ -4,7 +4,7 @@
 // declared in stoppers.js; the server (components/parts/lanes_editor.py) checks every change.
 
 import { formatSpec, parseSpec } from "./lane_spec.js";
-import { addChip, laneChip, laneTitle } from "./lanes_editor/chip.js";
+import { addChip, chipWords, laneChip } from "./lanes_editor/chip.js";
 import { laneForm, stoppersMenu } from "./lanes_editor/form.js";
 import {
   add,
@@ -17,12 +17,14 @@ import {
   toggleMenu,
 } from "./lanes_editor/state.js";
 import { make, setText } from "./make.js";
+import { onPair } from "./pairs.js";
 import { said, t } from "./text.js";
 
 export function mount({ element, props, watch, server }) {
   const editor = new LanesEditor(props, server);
   element.replaceChildren(editor.node);
   watch("value", () => editor.read());
+  onPair(() => editor.read());
   editor.read();
 }
 
@@ -130,7 +132,7 @@ class LanesEditor {
     this.#state = { ...this.#state, specs: this.#state.specs.with(number, spec) };
     this.#props.value = JSON.stringify(this.#state.specs);
     const open = this.#chips.children[number].querySelector(".open");
-    if (open) setText(open, laneTitle(spec));
+    if (open) setText(open, chipWords(spec));
   }
 
   /** Say what the server has against a setting; "" where it has nothing. */

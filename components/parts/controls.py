@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import gradio as gr
 from gradio.i18n import I18nData
 
-from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, Preset, short_name
-from adaedl.request import DEFAULT_LANES
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, Preset, resolve, short_name
+from components.parts.assets import module_address
 from components.parts.browser_part import browser_part
 from components.parts.gradio_internals import replace as replace_in_gradio
 from components.parts.lanes_editor import lanes_editor
 from components.parts.messages import say
+from components.parts.pair_note import offered_presets, pair_note
 from components.parts.settings import RaceSettings, read_lanes, read_seed, whole
 from components.parts.texts import text
 from components.settings.hosting import host
@@ -26,7 +27,7 @@ EXAMPLES = (
 DEFAULTS = RaceSettings(
     prompt=EXAMPLES[0],
     pair=DEFAULT_PAIR,
-    lanes=list(DEFAULT_LANES),
+    lanes=list(PRESETS[DEFAULT_PAIR].lanes),
     temperature=0.7,
     top_k=0,
     top_p=1.0,
@@ -85,46 +86,50 @@ class Controls:
 
 
 def defaults(default_pair: str) -> RaceSettings:
-    """Return DEFAULTS with the host's pair and within the host's limits."""
+    """Return DEFAULTS with the host's pair and its lanes, within the host's limits."""
     tokens = min(DEFAULTS.max_new_tokens, host().max_tokens)
-    return replace(DEFAULTS, pair=default_pair, max_new_tokens=tokens)
+    lanes = list(resolve(default_pair).lanes)
+    return replace(DEFAULTS, pair=default_pair, lanes=lanes, max_new_tokens=tokens)
 
 
 def controls_view(default_pair: str) -> Controls:
     """Build the controls, set to `defaults`."""
+    offered = {preset.name: preset for preset in offered_presets()}
     with gr.Row(elem_id="controls"):
         with gr.Column(scale=5, min_width=300, elem_id="prompt-box"):
             prompt = gr.Textbox(
                 DEFAULTS.prompt, label=text("page.prompt"), lines=2, max_lines=6, elem_id="prompt"
             )
             examples = browser_part("examples", prompts=list(EXAMPLES))
-        with gr.Column(scale=4, min_width=300), gr.Row():
-            pair = gr.Dropdown(
-                [(pair_label(preset), name) for name, preset in PRESETS.items()]
-                + ([] if default_pair in PRESETS else [default_pair]),
-                value=default_pair,
-                allow_custom_value=True,
-                label=text("page.pair"),
-                scale=3,
-                min_width=180,
-                elem_id="pair",
-            )
-            temperature = unchecked(
-                gr.Slider(
-                    0,
-                    2,
-                    DEFAULTS.temperature,
-                    step=0.05,
-                    label=text("page.temperature"),
-                    buttons=[],
-                    scale=2,
-                    min_width=150,
-                    elem_id="temperature",
+        with gr.Column(scale=4, min_width=300):
+            with gr.Row():
+                pair = gr.Dropdown(
+                    [(pair_label(preset), name) for name, preset in offered.items()]
+                    + ([] if default_pair in offered else [default_pair]),
+                    value=default_pair,
+                    allow_custom_value=True,
+                    label=text("page.pair"),
+                    scale=3,
+                    min_width=180,
+                    elem_id="pair",
                 )
-            )
+                temperature = unchecked(
+                    gr.Slider(
+                        0,
+                        2,
+                        DEFAULTS.temperature,
+                        step=0.05,
+                        label=text("page.temperature"),
+                        buttons=[],
+                        scale=2,
+                        min_width=150,
+                        elem_id="temperature",
+                    )
+                )
+            note = pair_note(default_pair)
     with gr.Row(elem_id="choices"):
         with gr.Column(scale=5, min_width=300):
-            lanes = lanes_editor()
+            lanes = lanes_editor(lanes=defaults(default_pair).lanes)
             status = browser_part("status", say("page.status_ready"))
         with gr.Column(scale=4, min_width=300):
             with gr.Row(elem_id="buttons"):
@@ -145,8 +150,19 @@ def controls_view(default_pair: str) -> Controls:
     examples.input(
         None, examples, prompt, js="(chosen) => chosen", show_progress="hidden", api_visibility="private"
     )
+    _follow_pair(pair, note, lanes)
     inputs = [prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p]
     return Controls(inputs, run, stop, share, open_trace, status, link)
+
+
+def _follow_pair(pair: gr.Dropdown, note: gr.HTML, lanes: gr.HTML) -> None:
+    """Let the note say what the chosen pair teaches. If the visitor chooses it, and not a link, lanes that
+    are a pair's default ones become its own."""
+    private = {"show_progress": "hidden", "api_visibility": "private"}
+    pairs = module_address("pairs.js")
+    pair.change(None, pair, note, js="(pair) => pair ?? ''", **private)
+    following = f"async (pair, lanes) => (await import({pairs})).lanesAfter(pair, lanes)"
+    pair.input(None, [pair, lanes], lanes, js=following, **private)
 
 
 def verification_rule(value: str, **layout) -> gr.Radio:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 from urllib.parse import parse_qs
@@ -82,6 +83,9 @@ class RaceSettings:
             known["seed"] = read_seed(known["seed"])
         if "lanes" in known:
             known["lanes"] = split_specs(known["lanes"])
+        elif "pair" in known:
+            with suppress(UserError):  # which `check` raises
+                known["lanes"] = list(resolve(known["pair"]).lanes)
         return cls(**{**default.__dict__, **known})
 
 

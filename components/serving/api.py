@@ -13,6 +13,7 @@ from components.parts.controls import defaults
 from components.parts.settings import RaceSettings, read_seed
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, play
+from components.settings.hosting import why_no_int8_pairs
 
 
 def add_api(models: ModelsState) -> None:
@@ -24,7 +25,8 @@ def add_api(models: ModelsState) -> None:
 
         Returns:
             For each pair: name, target, draft, memory needed in GiB, whether it is gated, a one-line
-                description, and whether it is loaded now.
+                description, its default lanes, why it is not offered here (null where it is), and whether it
+                is loaded now.
         """
         return describe_pairs(models)
 
@@ -85,6 +87,7 @@ def add_api(models: ModelsState) -> None:
 def describe_pairs(models: ModelsState) -> list[dict]:
     """Return what /pairs answers."""
     loaded = models.pair.name if models.pair else None
+    reason = why_no_int8_pairs()
     return [
         {
             "name": preset.name,
@@ -93,6 +96,8 @@ def describe_pairs(models: ModelsState) -> list[dict]:
             "min_memory_gib": preset.min_memory_gib,
             "gated": preset.gated,
             "description": preset.description,
+            "lanes": ",".join(preset.lanes),
+            "not_offered": reason if preset.needs_int8 else None,
             "loaded": preset.name == loaded,
         }
         for preset in PRESETS.values()

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from adaedl.errors import UserError
+from adaedl.errors import Sentence, UserError
+from adaedl.pairs.devices import pick_device, why_no_int8
 from adaedl.pairs.presets import DEFAULT_PAIR, DTYPES, largest_that_fits, resolve
 from adaedl.system.cache_folder import cache_dir
 
@@ -100,6 +101,14 @@ def first_pair() -> str:
 def may_have_gpu() -> bool:
     """Return whether a driver that torch could use is here. Asking torch itself takes seconds of imports."""
     return sys.platform != "linux" or any(os.path.exists(f"/dev/{name}") for name in GPU_DEVICES)
+
+
+def why_no_int8_pairs() -> Sentence | None:
+    """Return why pairs that need int8 are not offered here, as the end of a sentence after "because"; None
+    where they are."""
+    if on_zero_gpu():
+        return why_no_int8("ZeroGPU")
+    return why_no_int8(pick_device() if may_have_gpu() else "cpu")
 
 
 def start_logging() -> None:

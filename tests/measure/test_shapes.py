@@ -183,8 +183,8 @@ def test_without_names_all_shapes_are_measured_that_fit(monkeypatch):
         monkeypatch.setattr(shapes, "free_bytes", lambda device: int(gib * 2**30))
         return [shape.name for shape in pick_shapes(None, torch.device("cuda"), torch.bfloat16)]
 
-    assert fitting(80) == ["360m+135m", "1.7b+135m", "7b+0.5b", "14b+0.5b"]
-    assert fitting(24) == ["360m+135m", "1.7b+135m", "7b+0.5b"]
+    assert fitting(80) == ["360m+135m", "1.7b+135m", "1.5b+0.5b", "7b+0.5b", "14b+0.5b"]
+    assert fitting(24) == ["360m+135m", "1.7b+135m", "1.5b+0.5b", "7b+0.5b"]
     with pytest.raises(UserError, match=r"No shape fits cuda, where 1\.0 GiB are free"):
         fitting(1)
     monkeypatch.setattr(shapes, "free_bytes", lambda device: 24 * 2**30)
@@ -197,6 +197,7 @@ def test_without_names_all_shapes_are_measured_that_fit(monkeypatch):
     [
         ("360m+135m", 361.8e6, 134.5e6),
         ("1.7b+135m", 1711e6, 134.5e6),
+        ("1.5b+0.5b", 1544e6, 494e6),
         ("7b+0.5b", 7616e6, 494e6),
         ("14b+0.5b", 14_770e6, 494e6),
     ],

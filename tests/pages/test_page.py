@@ -19,6 +19,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from toys import differing
 
 from adaedl.metrics import compute_metrics
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
 from adaedl.stopping import LIVE_STOPPERS
 from adaedl.trace import LaneMetrics, Trace
 from components.bench import saved
@@ -31,7 +32,12 @@ PATIENCE = 300_000  # milliseconds; a first start downloads the model
 SOON = 90_000  # for all else, on a busy machine
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 SHORT = 8  # new tokens
-SHOWN_LANES = ["autoregressive", "fixed k=4", "adaedl threshold=0.2 score_temperature=1.0"]  # to begin with
+SHOWN_LANES = [  # to begin with
+    "autoregressive",
+    "fixed k=4",
+    "adaedl",
+    "adaedl threshold=0.2 score_temperature=1.0 · AdaEDL, tuned for this pair",
+]
 
 
 @pytest.fixture(scope="module")
@@ -223,21 +229,21 @@ def test_a_race_streams_and_its_numbers_are_those_of_the_trace(page):
     }}""")
     start(page, 24)
     expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(0)
-    says(page, "Finished: 3 lanes, up to 24 tokens each")
+    says(page, "Finished: 4 lanes, up to 24 tokens each")
     assert page.evaluate("window.lengths.size") > 4, "the text came in one piece"
     assert page.evaluate("[...window.disabled]") == [True]
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#stop")).to_be_disabled()
 
     trace = saved(page)
-    assert [len(lane.token_ids) for lane in trace.lanes] == [24] * 3
+    assert [len(lane.token_ids) for lane in trace.lanes] == [24] * 4
     told = [asdict(lane.metrics) for lane in trace.lanes]
     compute_metrics(trace)
     for lane, metrics in zip(trace.lanes, told, strict=True):
         assert differing(metrics, asdict(lane.metrics), rel=1e-12) == {}
     for name in LaneMetrics.__dataclass_fields__.keys() - {"timing_note"}:  # a tooltip of the row before
         row = page.locator(f"#player tr[data-metric={name}] td")
-        expect(row).to_have_count(3)
+        expect(row).to_have_count(4)
         shown = row.evaluate_all("all => all.map(cell => cell.dataset.value)")
         for text, lane in zip(shown, trace.lanes, strict=True):
             value = getattr(lane.metrics, name)
@@ -259,7 +265,7 @@ def test_stop_keeps_what_has_run_and_the_next_race_runs(page):
     says(page, "Stopped after")
     expect(page.locator("#run")).to_be_enabled()
     assert 0 < max(len(lane.token_ids) for lane in saved(page).lanes) < 400
-    assert [len(lane.token_ids) for lane in finish(page).lanes] == [SHORT] * 3
+    assert [len(lane.token_ids) for lane in finish(page).lanes] == [SHORT] * 4
 
 
 def test_a_second_visitor_sees_the_queue_may_open_recorded_races_and_races_when_the_first_leaves(
@@ -274,7 +280,7 @@ def test_a_second_visitor_sees_the_queue_may_open_recorded_races_and_races_when_
         expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(1)
         expect(page.locator("#player .lane")).to_have_count(4)
     says(page, "Finished")
-    assert [len(lane.token_ids) for lane in saved(page).lanes] == [SHORT] * 3
+    assert [len(lane.token_ids) for lane in saved(page).lanes] == [SHORT] * 4
 
 
 def test_a_recorded_race_that_is_opened_during_a_live_one_stays(page):
@@ -454,7 +460,7 @@ def test_lanes_are_added_set_duplicated_moved_and_removed(page):
     assert lanes(page) == [*SHOWN_LANES, "max_confidence"]
     page.fill("#lanes [name=threshold]", "0.6")
     page.uncheck("#lanes [name=adapt]")
-    expect(page.locator("#lanes .chip >> nth=3")).to_contain_text("threshold=0.6 adapt=false")
+    expect(page.locator("#lanes .chip >> nth=4")).to_contain_text("threshold=0.6 adapt=false")
 
     page.fill("#lanes [name=threshold]", "7")
     page.press("#lanes [name=threshold]", "Tab")
@@ -472,19 +478,42 @@ def test_lanes_are_added_set_duplicated_moved_and_removed(page):
     page.press("#lanes [name=threshold]", "Tab")
     page.click("#lanes .earlier")
     page.click("#lanes .chip .remove >> nth=1")
-    page.drag_and_drop("#lanes .chip >> nth=3", "#lanes .chip >> nth=1")
+    page.drag_and_drop("#lanes .chip >> nth=4", "#lanes .chip >> nth=1")
     trace = finish(page)
     assert [lane.label for lane in trace.lanes] == [
         "autoregressive",
         "max_confidence:threshold=0.3,adapt=false",
+        "adaedl",
         "adaedl:threshold=0.2,score_temperature=1.0",
         "max_confidence:threshold=0.5,adapt=false",
     ]
-    assert page.locator("#player .lane").count() == 4
+    assert page.locator("#player .lane").count() == 5
+    expect(page.locator("#player .lane-title + .tuned")).to_have_text("AdaEDL, tuned for this pair")
+
+
+def choose_pair(page: Page, name: str) -> None:
+    page.click("#pair input")
+    page.click(f"[role=option]:has-text('{name} ·')")
+    expect(page.locator("#pair-note")).to_contain_text(PRESETS[name].description)
+
+
+def test_lanes_follow_the_pair_until_the_visitor_changes_them(page):
+    expect(page.locator("#pair-note")).to_contain_text(PRESETS[DEFAULT_PAIR].description)
+    choose_pair(page, "smollm2-360m")
+    expect(page.locator("#lanes .chip")).to_have_count(3)
+    assert lanes(page) == SHOWN_LANES[:3]
+    choose_pair(page, DEFAULT_PAIR)
+    expect(page.locator("#lanes .chip")).to_have_count(4)
+    assert lanes(page) == SHOWN_LANES
+    page.click("#lanes .chip .remove >> nth=0")
+    choose_pair(page, "smollm2-360m")
+    kept = [words.partition(" · ")[0] for words in SHOWN_LANES[1:]]
+    expect(page.locator("#lanes .chip .open >> nth=2")).to_have_text(kept[-1])
+    assert lanes(page) == kept
 
 
 def test_six_lanes_are_the_most(page):
-    for _ in range(3):
+    for _ in range(2):
         page.click("#lanes .add")
         page.click("#lanes .menu button:has-text('fixed')")
     expect(page.locator("#lanes .add")).to_be_disabled()
@@ -585,7 +614,7 @@ def test_a_chinese_browser_gets_a_chinese_page(browser, address):
         page.fill("#lanes [name=threshold]", "0.5")
         page.fill("#tokens input", "4")
         page.click("#run")
-        says(page, "比赛结束：3 条赛道")
+        says(page, "比赛结束：4 条赛道")
     context.close()
 
 

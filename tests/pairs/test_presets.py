@@ -18,7 +18,8 @@ def test_the_default_pair_needs_no_account_and_no_gpu():
 def test_every_preset_is_found_by_its_name_and_has_exactly_one_kind_of_drafter():
     for name, preset in PRESETS.items():
         assert resolve(f" {name} ") is preset
-        assert (preset.draft is None) != (preset.drafter is None)
+        drafts = [preset.draft, preset.drafter, preset.draft_bits]
+        assert sum(kind is not None for kind in drafts) == 1
         assert "/" in preset.target
         assert preset.draft_name
 

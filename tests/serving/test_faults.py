@@ -178,20 +178,20 @@ def test_a_damaged_file_is_one_sentence_and_the_loaded_pair_stays(folder, file, 
     assert end(models, Session(), pair=DEFAULT_PAIR) == "page.status_finished"
 
 
-@pytest.fixture
-def on_a_gpu() -> ModelsState:
-    """The host's pair, as if it were on a GPU, which holds one pair at a time."""
+@pytest.fixture(params=["cpu", "cuda"])
+def on_a_device(request) -> ModelsState:
+    """The host's pair, as if it were on that device, which holds one pair at a time."""
     models = hosted_models()
-    models.pair = replace(models.pair, device=torch.device("cuda"))
+    models.pair = replace(models.pair, device=torch.device(request.param))
     return models
 
 
-def test_a_pair_that_is_not_there_does_not_cost_the_host_s_own(on_a_gpu, monkeypatch, tmp_path):
+def test_a_pair_that_is_not_there_does_not_cost_the_host_s_own(on_a_device, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    before = on_a_gpu.pair
+    before = on_a_device.pair
     with pytest.raises(UserError, match="no/such is not on this machine"):
-        end(on_a_gpu, Session(), pair="no/such:no/such")
-    assert (on_a_gpu.pair, on_a_gpu.state.phase, on_a_gpu.failed_at) == (before, "ready", None)
+        end(on_a_device, Session(), pair="no/such:no/such")
+    assert (on_a_device.pair, on_a_device.state.phase, on_a_device.failed_at) == (before, "ready", None)
 
 
 def test_a_download_holds_up_nobody_and_is_stopped_or_told(monkeypatch):
@@ -217,12 +217,12 @@ def test_a_download_holds_up_nobody_and_is_stopped_or_told(monkeypatch):
     assert end(models, Session()) == "page.status_finished"
 
 
-def test_after_a_pair_that_the_gpu_does_not_hold_the_host_s_own_comes_back(on_a_gpu, monkeypatch):
+def test_after_a_pair_that_the_device_does_not_hold_the_host_s_own_comes_back(on_a_device, monkeypatch):
     statuses = []
 
     def load_pair(name, make_room, **options):
         make_room()
-        statuses.append(health(on_a_gpu)["status"])
+        statuses.append(health(on_a_device)["status"])
         if name == DEFAULT_PAIR:
             return hosted_models().pair
         raise UserError("cuda has too little free memory.")
@@ -230,10 +230,10 @@ def test_after_a_pair_that_the_gpu_does_not_hold_the_host_s_own_comes_back(on_a_
     monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
     monkeypatch.setattr("adaedl.pairs.loading.fetch_pair", lambda name, **options: None)
     with pytest.raises(UserError, match="too little"):
-        end(on_a_gpu, Session(), pair="org/large:org/large")
-    on_a_gpu.on_device(lambda: None).result()
+        end(on_a_device, Session(), pair="org/large:org/large")
+    on_a_device.on_device(lambda: None).result()
     assert statuses == ["loading"] * 2
-    assert (on_a_gpu.pair.name, health(on_a_gpu)["status"]) == (DEFAULT_PAIR, "ok")
+    assert (on_a_device.pair.name, health(on_a_device)["status"]) == (DEFAULT_PAIR, "ok")
 
 
 def test_a_host_whose_pair_could_not_be_loaded_is_told_so_until_a_later_try(monkeypatch):

@@ -252,8 +252,8 @@ def test_on_zero_gpu_a_race_in_a_fork_is_the_race_itself(zero_gpu):
 
 
 def test_a_gpu_is_asked_for_as_long_as_tokens_and_lanes_take(zero_gpu):
-    assert zero_gpu["asked"] == race_duration(3, 40, 180)
-    assert race_duration(3, 40, 180) < race_duration(6, 40, 180) < race_duration(6, 80, 180)
+    assert zero_gpu["asked"] == race_duration(4, 40, 180)
+    assert race_duration(4, 40, 180) < race_duration(6, 40, 180) < race_duration(6, 80, 180)
     assert race_duration(6, 512, 180) == MAX_S
     assert race_duration(6, 512, 60) == 60
 
@@ -261,7 +261,7 @@ def test_a_gpu_is_asked_for_as_long_as_tokens_and_lanes_take(zero_gpu):
 def test_on_zero_gpu_stop_keeps_what_has_run(zero_gpu):
     stopped = zero_gpu["stopped"]
     assert stopped["updates"][-1] == "page.status_stopped"
-    assert 0 < sum(len(lane["token_ids"]) for lane in stopped["trace"]["lanes"]) < 3 * 90
+    assert 0 < sum(len(lane["token_ids"]) for lane in stopped["trace"]["lanes"]) < 4 * 90
 
 
 def test_what_is_refused_in_the_fork_is_one_sentence_outside(zero_gpu):
@@ -298,8 +298,8 @@ def test_on_zero_gpu_a_recording_in_a_fork_is_the_recording_itself(zero_gpu):
 def test_on_zero_gpu_a_job_ends_with_its_stream_and_what_it_did_is_found_again(zero_gpu):
     status, ended, tokens, queue = zero_gpu["job"]["broken"]
     assert (status, ended, queue) == ("host.status_left", True, 0)
-    assert 0 < tokens < 3 * 90
-    assert zero_gpu["job"]["whole"] == ["page.status_finished", True, 3 * 40, 0]
+    assert 0 < tokens < 4 * 90
+    assert zero_gpu["job"]["whole"] == ["page.status_finished", True, 4 * 40, 0]
 
 
 def test_a_recording_asks_for_more_than_a_race_and_no_more_than_zero_gpu_gives():
@@ -310,7 +310,7 @@ def test_a_recording_asks_for_more_than_a_race_and_no_more_than_zero_gpu_gives()
 
 def test_a_visitor_whose_quota_is_short_is_told_the_seconds_left_and_asks_for_less_the_next_time(zero_gpu):
     short = zero_gpu["short"]
-    full = race_duration(3, 40, 180)
+    full = race_duration(4, 40, 180)
     assert short["error"] == (
         f"This task requests {full} s from ZeroGPU, but your quota has 21 s left; request fewer new tokens "
         "or run fewer lanes. If you try again without changes, the task ends when that time is used up."

@@ -1,5 +1,6 @@
 """Memory for weights that are read from end to end at every step."""
 
+import ctypes
 import mmap
 from contextlib import suppress
 
@@ -31,6 +32,19 @@ def allocate(size: int) -> Tensor:
     with suppress(OSError):  # a system that has none
         pages.madvise(mmap.MADV_HUGEPAGE, start, huge)
     return rough[start:][:size]
+
+
+def discard(tensor: Tensor) -> None:
+    """Give the memory of a contiguous tensor that nobody reads any more back to the system. A weight that is
+    a part of a mapped file would else stay in memory as long as any other weight of that file."""
+    if not hasattr(mmap, "MADV_DONTNEED") or tensor.device.type != "cpu":
+        return
+    start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    end = (tensor.data_ptr() + tensor.numel() * tensor.element_size()) // mmap.PAGESIZE * mmap.PAGESIZE
+    if start < end:
+        ctypes.CDLL(None).madvise(
+            ctypes.c_void_p(start), ctypes.c_size_t(end - start), ctypes.c_int(mmap.MADV_DONTNEED)
+        )
 
 
 def aligned(tensor: Tensor) -> Tensor:

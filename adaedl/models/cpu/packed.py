@@ -14,6 +14,7 @@ from adaedl.models.cpu.attention import StaticCache, cap, causal_mask, grouped_q
 from adaedl.models.cpu.int8_linear import Int8Linear
 from adaedl.models.cpu.layer import Norm, PackedLayer
 from adaedl.models.cpu.linear import PackedLinear, slowest_path
+from adaedl.models.cpu.memory import discard
 from adaedl.models.protocol import Output
 from adaedl.models.rotary import Rotary
 from adaedl.system.machine import give_back_memory
@@ -51,11 +52,15 @@ class PackedModel:
         self.layers: list[PackedLayer] = []
         modules = families.decoder_layers(model)
         for index in range(len(modules)):
-            self.layers.append(reader.read(index, modules[index]))
+            layer = modules[index]
+            self.layers.append(reader.read(index, layer))
             if consume:
+                if all(product.packed for product in self.layers[-1].products):
+                    _discard_weights(layer)
                 modules[index] = torch.nn.Identity()
-                if index % LAYERS_BETWEEN_TRIMS == 0:
-                    give_back_memory()
+            del layer
+            if consume and index % LAYERS_BETWEEN_TRIMS == 0:
+                give_back_memory()
         self.final_norm = families.final_norm_of(model)
         head = model.get_output_embeddings()
         self.head = PackedLinear(*families.parts_of(head))
@@ -150,6 +155,13 @@ class PackedModel:
         if layer.rotary is None:
             return heads
         return Rotary.apply(heads, self.rotaries[layer.rotary](start, len(rows)))
+
+
+def _discard_weights(layer: torch.nn.Module) -> None:
+    """Discard those weights of a layer that the kernels' layout has copied."""
+    for module in layer.modules():
+        if type(module) is torch.nn.Linear:
+            discard(module.weight)
 
 
 def _normed(x: Tensor, norm: Norm | None) -> Tensor:

@@ -10,12 +10,14 @@ import { differenceWords } from "../words.js";
 const BASELINE_METRICS = ["speedup", "tokens_per_s"];
 const HEAD_METRICS = [...BASELINE_METRICS, "acceptance_rate", "draft_length", "block_efficiency"];
 
-/** The head of a lane: {node, show(metrics, isBaseline)}. `choose()` is called when its title is pressed. */
-export function laneHead(lane, dtype, choose) {
+/** The head of a trace's lane: {node, show(metrics, isBaseline)}. `choose()` is called when its title is pressed. */
+export function laneHead({ lanes, dtype, pair }, number, choose) {
+  const lane = lanes[number];
   const title = make("button", { className: "lane-title", type: "button", onclick: choose }, titleOf(lane));
   title.title = t("player.step_through");
   const numbers = make("div", { className: "numbers" });
-  const node = make("header", {}, title, numbers);
+  const tuned = lane.label === pair.tuned ? [make("span", { className: "tuned" }, t("page.lane_tuned"))] : [];
+  const node = make("header", {}, title, ...tuned, numbers);
 
   function show(metrics, isBaseline) {
     const items = headItems(lane, dtype, metrics, isBaseline);

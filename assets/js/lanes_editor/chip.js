@@ -3,6 +3,7 @@
 
 import { parseSpec } from "../lane_spec.js";
 import { make } from "../make.js";
+import { isTuned } from "../pairs.js";
 import { declared } from "../stoppers.js";
 import { t } from "../text.js";
 
@@ -19,10 +20,18 @@ export function laneTitle(spec) {
   return [name, ...Object.entries(shown).map(([key, value]) => `${key}=${value}`)].join(" ");
 }
 
+/** What a lane's chip says: its title, and whether it is tuned for the chosen pair. */
+export const chipWords = (spec) =>
+  isTuned(spec) ? `${laneTitle(spec)} · ${t("page.lane_tuned")}` : laneTitle(spec);
+
 /** The chip of the lane `number`; `act` has {toggleForm(number), remove(number), move(from, to)}. */
 export function laneChip(spec, number, isOpen, act) {
   const title = laneTitle(spec);
-  const open = make("button", { type: "button", className: "open", ariaExpanded: String(isOpen) }, title);
+  const open = make(
+    "button",
+    { type: "button", className: "open", ariaExpanded: String(isOpen) },
+    chipWords(spec),
+  );
   open.title = t("page.lane_edit");
   open.addEventListener("click", () => act.toggleForm(number));
   const remove = make(

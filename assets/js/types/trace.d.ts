@@ -65,6 +65,7 @@ export interface PairInfo {
   target: string;
   draft: string;
   weights: string;
+  tuned: string | null;
 }
 
 export interface Round {
