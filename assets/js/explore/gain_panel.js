@@ -11,7 +11,7 @@ import { chart } from "./chart.js";
 import { costWords, gainPicture, letterOf, styleOf } from "./gain_picture.js";
 import { Clocks, computeGains, costRange, furthest, gainsAt, mapLanes } from "./gains.js";
 import { PAIRS } from "./pairs.js";
-import { costAt } from "./settings.js";
+import { BASELINE, costAt } from "./settings.js";
 
 const HEIGHT = 340;
 const BUDGET_MS = 8; // of an idle moment
@@ -48,7 +48,8 @@ export class GainPanel {
       onX: (x) => change({ c: roundCost(10 ** x) }),
     });
     this.#pairs = pairButtons(change);
-    node.append(this.#pairs.node, this.#sentence);
+    const source = make("p", { className: "small" }, t("explore.presets_source"));
+    node.append(this.#sentence, this.#pairs.node, source);
     this.node = node;
     asSlider(this.#chart.node, (c) => change({ c }), {
       present: () => this.#present,
@@ -146,7 +147,7 @@ function keysOf(ids, measuredName) {
 }
 
 function nameOf(id) {
-  if (id === "set" || id === "published") return t(`explore.gain.${id}`);
+  if (["set", "published", BASELINE].includes(id)) return t(`explore.gain.${id}`);
   return id.startsWith("fixed_") ? `k = ${id.slice("fixed_".length)}` : id;
 }
 

@@ -3,11 +3,12 @@
 
 import { t } from "../text.js";
 import { PAIRS } from "./pairs.js";
-import { MAPPED } from "./settings.js";
+import { BASELINE, MAPPED } from "./settings.js";
 import { LINE, PRESENT, STYLES } from "./styles.js";
 
 const TICKS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
-const LEAST_SPAN = 5; // percent that the axis shows on both sides of 0
+const LEAST = 5; // percent that the axis shows on both sides of 0
+const MOST = 30; // that it shows; lines may leave it
 
 /** A lane's style by its id: its stopper's, but for what the map alone has. */
 export const styleOf = (id) => MAP_STYLES[id] ?? STYLES[id];
@@ -16,9 +17,10 @@ const MAP_STYLES = {
   published: { colour: STYLES[MAPPED].colour, dash: "3 4" },
   fixed_4: { colour: "var(--tape-soft)", dash: "none" },
   fixed_8: { colour: "var(--tape-soft)", dash: "10 4" },
+  [BASELINE]: { colour: "var(--tape-soft)", dash: "2 3 8 3" },
 };
 
-const isReference = (id) => id.startsWith("fixed_");
+const isReference = (id) => id.startsWith("fixed_") || id === BASELINE;
 
 /** A pair's letter on the axis. */
 export const letterOf = (index) => String.fromCharCode("A".charCodeAt(0) + index);
@@ -62,13 +64,13 @@ const presentRule = (c) => ({
 /** A cost ratio in words, with two digits that count. */
 export const costWords = (c) => (c < 0.1 ? String(Number(c.toPrecision(2))) : c.toFixed(2));
 
-/** The axis of percents that holds all lines but the fixed lengths', which may fall out of it. */
+/** The axis of percents, which holds the lines of adaptive stoppers as far as it may. */
 function gainAxis(lines) {
   const values = Object.entries(lines)
     .filter(([id]) => !isReference(id))
     .flatMap(([, points]) => points.map(([, percent]) => percent));
-  const low = Math.min(-LEAST_SPAN, ...values);
-  const high = Math.max(LEAST_SPAN, ...values);
+  const low = Math.max(-MOST, Math.min(-LEAST, ...values));
+  const high = Math.min(MOST, Math.max(LEAST, ...values));
   return {
     range: [low - 0.12 * (high - low), high + 0.05 * (high - low)],
     format: (percent) => `${percent > 0 ? "+" : ""}${String(percent).replace("-", "−")}%`,

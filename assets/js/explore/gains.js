@@ -5,7 +5,17 @@
 import { declared } from "../stoppers.js";
 import { replay, roundSeconds } from "./replay.js";
 import { hasRule } from "./rules.js";
-import { DEFAULTS, LEAST_COST, MAPPED, costAt, goesByClock, stopperAt, timesAt, within } from "./settings.js";
+import {
+  BASELINE,
+  DEFAULTS,
+  LEAST_COST,
+  MAPPED,
+  costAt,
+  goesByClock,
+  stopperAt,
+  timesAt,
+  within,
+} from "./settings.js";
 
 const RANGE = [0.01, 0.5]; // of c, unless this machine's is outside it
 const POINTS = 41;
@@ -51,7 +61,7 @@ function tally(rounds) {
 }
 
 /** The stoppers of the map, [{id, stopper}]: AdaEDL as the sliders set it and as published, its rivals as the sliders
- * set them, and two fixed lengths. */
+ * set them, two fixed lengths and the target alone. */
 export function mapLanes(recording, controls) {
   const published = within(DEFAULTS, recording.depth);
   const lane = (id, name, from) => ({ id, stopper: stopperAt(name, from, recording) });
@@ -63,6 +73,7 @@ export function mapLanes(recording, controls) {
       id: `fixed_${k}`,
       stopper: fixed(recording, k),
     })),
+    lane(BASELINE, BASELINE, controls),
   ];
 }
 

@@ -5,7 +5,8 @@ import { declared, stoppers } from "../stoppers.js";
 import { costRatio, idealTimes, replay, speedup, withCostRatio } from "./replay.js";
 import { hasRule } from "./rules.js";
 
-const BASELINE = "autoregressive";
+/** The target alone. */
+export const BASELINE = "autoregressive";
 const HIGHLIGHTED = "adaedl"; // at first
 
 const shown = stoppers.filter(({ name }) => name !== BASELINE);
