@@ -328,14 +328,14 @@ def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[s
     if found:
         values = {"spec": found[0]["label"], "speedup": f"{found[0]['speedup']:.2f}"}
         where = f"{work.session.trace.device}/{work.session.trace.dtype}"
-        key = _measured_key(settings, found[0]["timing_reliable"] is not False)
+        key = measurement_text(settings, found[0]["timing_reliable"] is not False)
         words = say(key, device=where, **values)
     work.measured = json.dumps({"measured_for": recorded, "measured": found})
     yield words
 
 
-def _measured_key(settings: RaceSettings, reliable: bool) -> str:
-    """Return the text for a measurement. Under speculative sampling a race is another draw of the text."""
+def measurement_text(settings: RaceSettings, reliable: bool) -> str:
+    """Return the key of what to say of a measured race, which under speculative sampling is another draw."""
     if not reliable:
         return "explore.status_measured_unreliable"
     another_draw = settings.verification == "speculative" and settings.temperature

@@ -288,8 +288,10 @@ function aboutWords(recording) {
   });
 }
 
-/** How a replay was checked against rounds that were played while recording, where any were. */
-function checkedWords({ probed, probed_alike: alike }) {
+/** In what sense a replay is a real run, and how it was checked against rounds that were played while recording. */
+function checkedWords(recording) {
+  const { probed, probed_alike: alike } = recording;
+  if (!recordings.isSameRun(recording)) return t("explore.another_draw");
   return probed ? t("explore.checked", { probed, alike }) : "";
 }
 
