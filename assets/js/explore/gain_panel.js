@@ -34,13 +34,19 @@ export class GainPanel {
   #wanted = ""; // what the lines depend on
   #keys = keysLine();
   #sentence = make("p", { className: "gain-told" });
+  #hasSliders;
   #pairs;
   #chart;
   node;
 
-  /** `change({c})` is called with the cost ratio that is picked, null for the measured one. */
-  constructor(change) {
-    const about = t("explore.about.figure_gain");
+  /**
+   * `change({c})` is called with the cost ratio that is picked, null for the measured one. Where the page `hasSliders`,
+   * AdaEDL as published is drawn beside AdaEDL as set.
+   * @param {(changes: { c: number | null }) => void} change
+   */
+  constructor(change, { hasSliders = true } = {}) {
+    this.#hasSliders = hasSliders;
+    const about = [t("explore.about.figure_gain"), hasSliders ? t("explore.gain.sliders") : ""].join(" ");
     const { place, node } = captionedFigure("gain", t("explore.figure.gain"), this.#keys, about);
     this.#chart = chart(place, {
       height: HEIGHT,
@@ -74,6 +80,13 @@ export class GainPanel {
     this.#draw();
   }
 
+  /** The lines that are drawn. */
+  #shown() {
+    const lines = { ...this.#lines };
+    if (!this.#hasSliders) delete lines.published; // it is AdaEDL as set
+    return lines;
+  }
+
   get #present() {
     return costAt(this.#opened.recording, this.#controls);
   }
@@ -104,9 +117,10 @@ export class GainPanel {
     const measured = costAt(recording, { c: null });
     const measuredName = t(own ? "explore.this_machine" : "explore.as_measured", { c: measured.toFixed(3) });
     this.#pairs.show(this.#controls, measuredName);
-    this.#keys.replaceChildren(...keysOf(Object.keys(this.#lines), measuredName));
+    const lines = this.#shown();
+    this.#keys.replaceChildren(...keysOf(Object.keys(lines), this.#hasSliders, measuredName));
     tellSlider(this.#chart.node, present, range);
-    this.#chart.draw(gainPicture(this.#lines, { range, present, measured, measuredName }));
+    this.#chart.draw(gainPicture(lines, { range, present, measured, measuredName }));
     if (this.#work) return; // the sentence would be of the lines before
     setText(this.#sentence, sentenceOf(recording, this.#controls, this.#clocks, this.#lines.set));
     this.node.dataset.drawn = JSON.stringify([this.#wanted, present]);
@@ -140,8 +154,9 @@ function gainWords(where, { best, percent }) {
   return t(`explore.gain.${where}.${way}`, { percent: Math.abs(percent).toFixed(0), k: best });
 }
 
-function keysOf(ids, measuredName) {
-  const lines = ids.map((id) => lineKey(styleOf(id).colour, styleOf(id).dash, nameOf(id)));
+function keysOf(ids, hasSliders, measuredName) {
+  const name = (id) => nameOf(id === "set" && !hasSliders ? "published" : id);
+  const lines = ids.map((id) => lineKey(styleOf(id).colour, styleOf(id).dash, name(id)));
   const marks = [`┃ ${t("explore.gain.present")}`, `● ${measuredName}`];
   return [...lines, ...marks.map((words) => make("span", { className: "key" }, words))];
 }
@@ -174,8 +189,6 @@ const roundCost = (c) => Number(c.toPrecision(3));
 
 /** Let keys move a chart along its axis, as they move a slider; `present` and `range` give where it is and may be. */
 function asSlider(node, set, { present, range }) {
-  node.setAttribute("role", "slider");
-  node.tabIndex = 0;
   node.addEventListener("keydown", (event) => {
     const [least, most] = range();
     const ends = { Home: least, End: most };
@@ -186,8 +199,10 @@ function asSlider(node, set, { present, range }) {
   });
 }
 
-/** Say to a screen reader where the slider is. */
+/** Make a chart a slider for a screen reader, and say where it is. */
 function tellSlider(node, present, [least, most]) {
+  node.setAttribute("role", "slider");
+  node.tabIndex = 0;
   [node.ariaValueMin, node.ariaValueMax] = [String(least), String(most)];
   node.ariaValueNow = String(Math.min(most, Math.max(least, present)));
   node.ariaValueText = `c = ${costWords(present)}`;

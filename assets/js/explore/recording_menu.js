@@ -37,7 +37,7 @@ export function recordingMenu(open, openOwn) {
     { className: "recorded", role: "group", ariaLabel: t("explore.recordings") },
     label,
     ...menus.map((menu) => menu.node),
-    own,
+    ...(openOwn ? [own] : []),
   );
   let entries = [];
   let rule = ""; // that was shown last at a temperature where there are two

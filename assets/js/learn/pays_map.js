@@ -14,13 +14,15 @@ export function paysMap() {
   let controls = { ...DEFAULTS };
   let opened = null;
   const menu = recordingMenu(open);
-  const panel = new GainPanel(({ c }) => {
-    controls = { ...controls, c };
-    show();
-  });
+  const panel = new GainPanel(
+    ({ c }) => {
+      controls = { ...controls, c };
+      show();
+    },
+    { hasSliders: false },
+  );
   const failure = make("p", { role: "alert" });
-  const map = make("div", { className: "player explore" }, menu.node, failure, panel.node);
-  const node = make("div", { className: "pays-map" }, make("h4", {}, t("learn.5.map")), map);
+  const node = make("div", { className: "pays-map player explore" }, menu.node, failure, panel.node);
 
   function show() {
     panel.show(opened, within(controls, opened.recording.depth));
