@@ -1,4 +1,4 @@
-"""`python -m components.races` records the page's races again (assets/examples), by the commands in races.json.
+"""`python -m components.races` records the page's races again (assets/examples): the commands in races.json.
 
 `python -m components.races int8.json self.json` records those two alone. Run it on a quiet machine: the page
 replays the times in these files.
