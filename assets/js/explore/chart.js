@@ -5,6 +5,7 @@
 import { svg } from "../svg.js";
 
 const NARROW = 480; // pixels
+const LABEL = 60; // the most that a rule's label is wide
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 40 };
 
 /** Round numbers within a range, about `count` of them. */
@@ -154,9 +155,10 @@ function drawRule({ x, y, style, label, strong }, { left, right, top, bottom, ac
     : { x1: across(x), x2: across(x), y1: top, y2: bottom };
   /** @type {SVGElement[]} */
   const parts = [svg("line", { class: "rule", ...ends, style: stroke(style, strong ? 2.5 : 1.5) })];
+  const leftwards = !level && across(x) > right - LABEL;
   const place =
-    level ?
-      { x: right - 2, y: up(y) - 4, "text-anchor": "end" }
+    level ? { x: right - 2, y: up(y) - 4, "text-anchor": "end" }
+    : leftwards ? { x: across(x) - 4, y: top + 10, "text-anchor": "end" }
     : { x: across(x) + 4, y: top + 10, "text-anchor": "start" };
   if (label) parts.push(svg("text", { class: "tick", ...place }, label));
   return parts;
