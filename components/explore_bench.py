@@ -1,5 +1,7 @@
 """How fast Explore's sliders are, measured in the browser; components.bench prints it with the rest."""
 
+import re
+
 from playwright.sync_api import Locator, Page, expect
 
 # Moves every slider over its range and waits for the frame that shows it. Measures how long each move took,
@@ -51,13 +53,20 @@ def explore_figures(page: Page, address: str) -> dict:
     long after the last move the curves are complete again."""
     page.goto(f"{address}/#explore")
     page.wait_for_selector("#explore [data-curves]")
-    chips = page.locator("#explore .recorded button[data-file]:visible").all()
-    max(chips, key=lambda chip: tokens_of(page, chip)).click()
+    menu = page.locator("#explore .recorded")
+    temperature = menu.locator("[name=temperature]")
+    lengths = {value: tokens_of(page, menu, value) for value in values_of(temperature)}
+    tokens_of(page, menu, max(lengths, key=lengths.get))
     return page.evaluate(MOVE)
 
 
-def tokens_of(page: Page, chip: Locator) -> int:
-    """Show a recording and return the number of tokens of its text."""
-    chip.click()
-    expect(chip).to_have_attribute("aria-pressed", "true")
+def values_of(menu: Locator) -> list[str]:
+    """Return what a menu offers."""
+    return [option.get_attribute("value") for option in menu.locator("option").all()]
+
+
+def tokens_of(page: Page, menu: Locator, temperature: str) -> int:
+    """Show the recording at a temperature and return the number of tokens of its text."""
+    menu.locator("[name=temperature]").select_option(temperature)
+    expect(menu).to_have_attribute("data-file", re.compile(rf"-t{re.escape(temperature)}\.json$"))
     return int(page.locator("#explore .explore").get_attribute("data-tokens"))

@@ -1,11 +1,21 @@
-"""`python -m components.recordings` remakes the shipped recordings (assets/examples/recordings). Run it on a
-quiet machine: the times in them are what the page replays."""
+"""`python -m components.recordings` remakes the shipped recordings (assets/examples/recordings).
 
+Those are every pair's at every temperature, above 0 under both verification rules. `--pair NAME` remakes one
+pair's. Run it on a quiet machine: the times in them are what the page replays.
+"""
+
+import argparse
+import gc
 import json
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from adaedl.errors import UserError
+from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.replay.recording import Recording
 from adaedl.replay.replay import replay
 from adaedl.request import Sampling
@@ -14,8 +24,59 @@ from components.parts.folders import ASSETS
 from components.parts.recordings import DEPTH, PROMPT, envelope, measured_lanes
 
 FOLDER = ASSETS / "examples" / "recordings"
+# Pairs that need no download, with the number of tokens to record; the page opens with the first.
+PAIRS = {DEFAULT_PAIR: 256, "smollm2-135m-int8": 128, "smollm2-135m-self": 128}
 TEMPERATURES = (0.0, 0.7, 1.0)
-TOKENS = 256
+# Verification rule → its word in file names, in English and in Chinese.
+RULES = {
+    "shared_noise": ("shared", "shared noise", "共享噪声"),
+    "speculative": ("speculative", "speculative sampling", "推测采样"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A shipped recording, and its line in the list that the page reads."""
+
+    pair: str
+    verification: str
+    temperature: float
+
+    @property
+    def file(self) -> str:
+        """The file's name; at temperature 0, where both rules are the same, it names none."""
+        rule = f"-{RULES[self.verification][0]}" if self.temperature else ""
+        return f"{self.pair}{rule}-t{self.temperature:g}.json"
+
+    @property
+    def path(self) -> Path:
+        return FOLDER / self.file
+
+    def describe(self) -> dict:
+        """Return the line of the list."""
+        _, english, chinese = RULES[self.verification]
+        titles = {
+            "en": [self.pair, f"temperature {self.temperature:g}", english],
+            "zh": [self.pair, f"温度 {self.temperature:g}", chinese],
+        }
+        told = 3 if self.temperature else 2
+        return {
+            "file": self.file,
+            "pair": self.pair,
+            "verification": self.verification,
+            "temperature": self.temperature,
+            "prompt": PROMPT,
+            "title": {"en": ", ".join(titles["en"][:told]), "zh": "，".join(titles["zh"][:told])},
+        }
+
+
+ENTRIES = [
+    Entry(pair, rule, temperature)
+    for pair in PAIRS
+    for rule in RULES
+    for temperature in TEMPERATURES
+    if temperature or rule == "shared_noise"
+]
 
 
 def model_errors(recording: Recording, measured: list[dict]) -> list[float]:
@@ -26,47 +87,63 @@ def model_errors(recording: Recording, measured: list[dict]) -> list[float]:
     ]
 
 
-def make_shipped() -> Iterator[str]:
-    """Remake the recordings, each with a real race of its text; yields a line about each file written."""
+def make_shipped(name: str) -> Iterator[str]:
+    """Remake a pair's recordings, each with a real race of its prompt; yields a line about each file written.
+
+    Raises:
+        UserError: the pair cannot be loaded here.
+    """
     from adaedl.pairs.loading import load_pair
     from adaedl.race import new_trace, race
     from adaedl.replay.recorder import record
 
-    pair = load_pair()
+    pair = load_pair(name)
     specs = list(LIVE_STOPPERS)  # the baseline is the first
-    for temperature in TEMPERATURES:
-        sampling = Sampling(temperature)
-        recording = record(pair, PROMPT, sampling, max_new_tokens=TOKENS, depth=DEPTH)
-        trace = new_trace(pair, PROMPT, specs, sampling, max_new_tokens=TOKENS, seed=0)
+    for entry in (entry for entry in ENTRIES if entry.pair == name):
+        sampling, rule = Sampling(entry.temperature), entry.verification
+        tokens = PAIRS[name]
+        recording = record(pair, PROMPT, sampling, verification=rule, max_new_tokens=tokens, depth=DEPTH)
+        trace = new_trace(pair, PROMPT, specs, sampling, max_new_tokens=tokens, seed=0, verification=rule)
         for _ in race(pair, trace):
             pass
-        file = FOLDER / f"temperature-{temperature:g}.json"
         measured = measured_lanes(trace)
-        file.write_text(envelope(recording, measured) + "\n", "utf-8")
-        errors = model_errors(recording, measured)
-        yield (
-            f"{file.name}: {len(recording.token_ids)} tokens, model error {np.mean(errors):.1%} on average, "
-            f"{max(errors):.1%} at most; {recording.probed_alike} of {recording.probed} rounds replayed alike"
-        )
+        entry.path.write_text(envelope(recording, measured) + "\n", "utf-8")
+        yield f"{entry.file}, {entry.path.stat().st_size / 1000:.0f} kB: {_words(recording, measured)}"
+
+
+def _words(recording: Recording, measured: list[dict]) -> str:
+    errors = model_errors(recording, measured)
+    checked = f"; {recording.probed_alike} of {recording.probed} rounds replayed alike"
+    return (
+        f"{len(recording.token_ids)} tokens, modelled speedup off by {np.mean(errors):.1%} on average, "
+        f"{max(errors):.1%} at most{checked if recording.replays_runs else ''}"
+    )
 
 
 def write_index() -> None:
-    """Write the list of recordings that the page reads."""
-    entries = [
-        {
-            "file": f"temperature-{temperature:g}.json",
-            "temperature": temperature,
-            "prompt": PROMPT,
-            "title": {"en": f"temperature {temperature:g}", "zh": f"温度 {temperature:g}"},
-        }
-        for temperature in TEMPERATURES
-    ]
+    """Write the list of the recordings that there are."""
+    entries = [entry.describe() for entry in ENTRIES if entry.path.is_file()]
     text = json.dumps(entries, ensure_ascii=False, indent=2)
     (FOLDER / "index.json").write_text(text + "\n", "utf-8")
 
 
-if __name__ == "__main__":
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m components.recordings", description=__doc__)
+    parser.add_argument("--pair", action="append", choices=PAIRS, help="remake this pair's alone; may repeat")
+    asked = parser.parse_args().pair or list(PAIRS)
     FOLDER.mkdir(exist_ok=True)
-    for line in make_shipped():
-        print(line, flush=True)
-    write_index()
+    failed = False
+    for name in asked:
+        try:
+            for line in make_shipped(name):
+                print(line, flush=True)
+        except UserError as error:  # the files that there are stay
+            print(f"{name}: {error}", file=sys.stderr)
+            failed = True
+        gc.collect()  # one pair in memory at a time
+        write_index()
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

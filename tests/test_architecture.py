@@ -32,7 +32,7 @@ LAYERS = (
     ("components.pages",),
     ("app",),
     (
-        *("components.bench", "components.explore_bench", "components.recordings"),
+        *("components.bench", "components.explore_bench", "components.races", "components.recordings"),
         *("components.study_figures", "components.chromium"),
     ),
 )

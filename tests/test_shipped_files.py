@@ -10,7 +10,7 @@ from adaedl.trace import Trace
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 TRACES = sorted(path for path in EXAMPLES.glob("*.json") if path.name != "index.json")
-RECORDINGS = sorted((EXAMPLES / "recordings").glob("temperature-*.json"))
+RECORDINGS = sorted(path for path in EXAMPLES.glob("recordings/*.json") if path.name != "index.json")
 
 
 def kept(written, original):

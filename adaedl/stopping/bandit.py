@@ -61,7 +61,13 @@ class Bandit(DistributionStopper):
 
     def __init__(self, **settings: Any):
         super().__init__(**settings)
-        self.arms = (AdaEDL(adapt=False), MaxConfidence(adapt=False), SVIP(), Margin(), SVIPDifference())
+        self.arms: tuple[ScoreStopper, ...] = (
+            AdaEDL(adapt=False),
+            MaxConfidence(adapt=False),
+            SVIP(),
+            Margin(),
+            SVIPDifference(),
+        )
         self.plays = (0,) * len(self.arms)
         self.rewards = (0.0,) * len(self.arms)
 

@@ -1,18 +1,11 @@
 #!/usr/bin/env bash
-# Records every recorded race of the page again, with the commands in index.json.
+# Records the page's races, recordings and sweep again, with the pairs that this machine can run.
 # Run it on a quiet machine: the page replays the times in these files.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-python - <<'PY' | while read -r command; do
-import json
-
-for entry in json.load(open("assets/examples/index.json", encoding="utf-8")):
-    print(entry["command"])
-PY
-  echo "$command" >&2
-  eval "$command" >/dev/null </dev/null
-done
-python -m components.recordings >&2
+status=0
+python -m components.races || status=$?
+python -m components.recordings >&2 || status=$?
 
 # The sweep that the Sweep page shows first, with when and where it was measured.
 rm -f assets/examples/sweep/sweep.csv
@@ -20,3 +13,4 @@ python -m adaedl sweep --count 1 --temperatures 0,0.7,1.0,1.3,1.7 --max-new-toke
   --lanes autoregressive,fixed:k=2,fixed:k=4,adaedl,adaedl:threshold=0.2,score_temperature=1.0,max_confidence,svip,margin,heuristic,confidence,bandit,throughput \
   --csv assets/examples/sweep/sweep.csv
 python -m components.parts.sweep_results
+exit $status

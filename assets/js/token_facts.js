@@ -4,7 +4,7 @@
 import { visible } from "./characters.js";
 import { t } from "./text.js";
 import { labelOf } from "./trace.js";
-import { apart, comparison, compares, endsAnyway, targetChoice } from "./words.js";
+import { apart, comparison, compares, endsAnyway, isDrawn, targetChoice } from "./words.js";
 
 /**
  * @import { Column } from "./trace.js"
@@ -30,7 +30,7 @@ export function tokenFacts(trace, lane, round, column) {
     ["entropy", t("player.nats", { value: number(token.entropy) })],
     ...stopperFacts(lane, round, token, index),
     ...probabilityFacts(token),
-    ...judgementFacts(token, kind),
+    ...judgementFacts(trace, token, kind),
     ...choiceFacts(trace, lane, token),
     ...replacementFacts(lane, round, kind),
   ];
@@ -75,13 +75,17 @@ function probabilityFacts({ p, q }) {
 }
 
 /**
+ * How speculative sampling judged a token. A replay knows no u.
+ * @param {Trace} trace
  * @param {DraftedToken} token
  * @param {string} kind
  * @returns {Fact[]}
  */
-function judgementFacts({ p, q, u, accepted }, kind) {
-  if (u === null || p === null || q <= 0) return [];
+function judgementFacts({ verification }, token, kind) {
+  const { p, q, u, accepted } = token;
+  if (!isDrawn(token, verification) || p === null || q <= 0) return [];
   const chance = `min(1, p/q) = min(1, ${number(p)} / ${number(q)}) = ${number(Math.min(1, p / q))}`;
+  if (u === null) return [["chance", chance]];
   const judged =
     kind === "discarded" ? "player.fact.not_judged"
     : accepted ? "player.fact.u_below"

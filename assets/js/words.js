@@ -96,6 +96,14 @@ export function targetChoice({ target_id: id, target_text: text }) {
 }
 
 /**
+ * Whether a draw decided about a token, rather than the target's own choice. A replay knows no u.
+ * @param {DraftedToken} token
+ * @param {string} rule  the trace's verification
+ */
+export const isDrawn = (token, rule) =>
+  token.u !== null || (rule === "speculative" && targetChoice(token) === null);
+
+/**
  * What a round's phase does, in one sentence.
  * @param {Lane} lane
  * @param {Round} round
@@ -155,8 +163,11 @@ function compareWords(lane, round, index) {
 function judgeWords(lane, round, index, text, rule) {
   const token = round.drafted[index];
   const verdict = index < round.accepted ? "accepted" : "rejected";
-  if (rule === "speculative" && token.u !== null && token.p !== null && token.q > 0) {
-    const [u, chance] = apart(token.u, Math.min(1, token.p / token.q));
+  if (rule === "speculative" && isDrawn(token, rule) && token.p !== null && token.q > 0) {
+    const share = Math.min(1, token.p / token.q);
+    if (token.u === null)
+      return t(`player.phase.judge.${verdict}.chance`, { text, chance: share.toFixed(2) });
+    const [u, chance] = apart(token.u, share);
     return t(`player.phase.judge.${verdict}.drawn`, { text, u, chance });
   }
   const chosen = targetChoice(token) ?? round.emitted;

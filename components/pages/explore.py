@@ -151,9 +151,32 @@ def _recording_controls() -> tuple[list[gr.components.Component], gr.Button]:
         most = min(TOKENS, host().max_tokens)
         tokens = unchecked(gr.Number(most, label=text("page.tokens"), scale=1, min_width=110))
         seed = seed_field(scale=1, min_width=90)
-    at_1 = gr.Checkbox(False, label=text("explore.at_1"), info=text("explore.at_1_about"), elem_id="at-1")
+    with gr.Row():
+        rules = [
+            (text("explore.rule_shared"), "shared_noise"),
+            (text("explore.rule_speculative"), "speculative"),
+        ]
+        rule = unchecked(
+            gr.Radio(
+                rules,
+                value=DEFAULTS.verification,
+                label=text("page.rule"),
+                info=text("explore.rule_about"),
+                elem_id="recording-rule",
+                scale=3,
+                min_width=280,
+            )
+        )
+        at_1 = gr.Checkbox(
+            False,
+            label=text("explore.at_1"),
+            info=text("explore.at_1_about"),
+            elem_id="at-1",
+            scale=2,
+            min_width=260,
+        )
     record = gr.Button(text("explore.record"), variant="primary", elem_id="record")
-    return [prompt, temperature, tokens, seed, at_1], record
+    return [prompt, temperature, tokens, seed, rule, at_1], record
 
 
 class ExploreEvents:
@@ -276,7 +299,7 @@ def _wire(events: ExploreEvents) -> None:
 
 def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
     """Record what the controls ask for: yields words meanwhile, then fills in what the page draws."""
-    prompt, temperature, tokens, seed, at_1 = work.inputs
+    prompt, temperature, tokens, seed, rule, at_1 = work.inputs
     settings = replace(
         DEFAULTS,
         prompt=prompt,
@@ -285,6 +308,7 @@ def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
         temperature=temperature,
         max_new_tokens=whole(tokens),
         seed=read_seed(seed),
+        verification=rule,
     )
     with closing(make_recording(models, settings, work.session, 1.0 if at_1 else None)) as updates:
         yield from updates
@@ -304,11 +328,18 @@ def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[s
     if found:
         values = {"spec": found[0]["label"], "speedup": f"{found[0]['speedup']:.2f}"}
         where = f"{work.session.trace.device}/{work.session.trace.dtype}"
-        reliable = found[0]["timing_reliable"] is not False
-        key = "explore.status_measured" if reliable else "explore.status_measured_unreliable"
+        key = measurement_text(settings, found[0]["timing_reliable"] is not False)
         words = say(key, device=where, **values)
     work.measured = json.dumps({"measured_for": recorded, "measured": found})
     yield words
+
+
+def measurement_text(settings: RaceSettings, reliable: bool) -> str:
+    """Return the key of what to say of a measured race, which under speculative sampling is another draw."""
+    if not reliable:
+        return "explore.status_measured_unreliable"
+    another_draw = settings.verification == "speculative" and settings.temperature
+    return "explore.status_measured_scatter" if another_draw else "explore.status_measured"
 
 
 class _CollectedErrors(list):
@@ -386,12 +417,13 @@ def read_request(request: str) -> tuple[RaceSettings, str]:
             top_p=asked["top_p"],
             max_new_tokens=whole(asked["max_new_tokens"]),
             seed=int(str(asked["seed"])[:20]),
-            verification="shared_noise",
+            verification=str(asked["verification"]),
         )
         identity, same_noise = str(asked["id"])[:200], asked["noise_version"] == NOISE_VERSION
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError("This setting could not be read; reload the page and measure again.") from None
-    if not same_noise and settings.temperature:
+    writes_same_text = settings.verification == "shared_noise" and settings.temperature
+    if not same_noise and writes_same_text:
         raise UserError(
             "This recording was made by a version that used different random numbers, so a race would write "
             "a different text; record the prompt again to measure it."

@@ -76,6 +76,7 @@ def parts_of(
         request.sampling,
         max_new_tokens=request.max_new_tokens,
         seed=request.seed,
+        verification=request.verification,
         depth=DEPTH,
         score_temperature=score_temperature,
     )

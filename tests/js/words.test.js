@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { apart, comparison, percent, phaseWords, stopWords, tokenWords } from "../../assets/js/words.js";
-import { lane, round, token } from "./traces.js";
+import { tokenFacts } from "../../assets/js/token_facts.js";
+import { lane, round, token, trace } from "./traces.js";
 
 test("a share is written without claiming 0% or 100% of what is only near", () => {
   const written = [0, 0.004, 0.5, 0.994, 0.996, 0.9996, 1].map(percent);
@@ -40,3 +41,20 @@ test("what became of a token names the one in its place", () => {
   const [rejected] = told.rounds[0].drafted;
   assert.match(tokenWords(told, told.rounds[0], { kind: "rejected", token: rejected }), /9/);
 });
+
+test("a replay under speculative sampling tells the chance of a draft, not a choice of the target", () => {
+  const told = lane("fixed", [round([1], 0, 9)]);
+  Object.assign(told.rounds[0].drafted[0], { p: 0.2, q: 0.8 });
+  const words = phaseWords(told, told.rounds[0], { name: "judge", index: 0 }, "speculative");
+  assert.match(words, /rejected.* 0\.25/);
+  assert.doesNotMatch(words, /chooses/);
+  const facts = new Map(factsOf(told));
+  assert.match(facts.get("chance"), /= 0\.250/);
+  assert.ok(!facts.has("u") && !facts.has("choice"));
+});
+
+function factsOf(told) {
+  const [played] = told.rounds;
+  const race = trace([told], { verification: "speculative", sampling: { temperature: 0.7 } });
+  return tokenFacts(race, told, played, { token: played.drafted[0], index: 0, kind: "rejected" });
+}

@@ -14,19 +14,21 @@ from playwright.sync_api import Browser, Page, expect
 
 from adaedl.errors import UserError
 from adaedl.metrics import percent_of_oracle
+from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.replay.recording import Recording
 from adaedl.replay.replay import replay
 from adaedl.request import NOISE_VERSION
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, make_stopper
 from components.chromium import open_accordion
-from components.pages.explore import ExploreSession, make_recording, read_request
+from components.pages.explore import ExploreSession, make_recording, measurement_text, read_request
 from components.pages.page import build_page
 from components.parts import assets
 from components.parts.controls import DEFAULTS
 from components.parts.palette import css_variables
 from components.parts.recordings import DEPTH, describe_calibration, envelope
 from components.parts.settings import RaceSettings
-from components.recordings import FOLDER, model_errors
+from components.recordings import ENTRIES as SHIPPED
+from components.recordings import FOLDER, Entry, model_errors
 from components.serving import recording_execution as recording_run
 from components.serving.launch import launch
 from components.serving.models_state import LoadState, ModelsState
@@ -35,7 +37,9 @@ from components.settings.hosting import Host
 WAIT = 120_000  # milliseconds, on a busy machine
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
-FILES = [entry["file"] for entry in json.loads((FOLDER / "index.json").read_text("utf-8"))]
+ENTRIES = json.loads((FOLDER / "index.json").read_text("utf-8"))
+FILES = [entry["file"] for entry in ENTRIES]
+CHOICES = ("pair", "temperature", "verification")  # among the shipped recordings
 SPECS = [
     *STOPPERS,
     *(f"fixed:k={k}" for k in (1, 2, 7, 16)),
@@ -80,7 +84,8 @@ PAGE = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>exp
 <div id="explore"></div><div id="calibration"></div></main>
 <script type="module">
 const at = (name) => import("/{assets.address()}/js/explore/" + name);
-window.modules = Object.assign({{}}, ...await Promise.all(["replay.js", "bound.js", "settings.js"].map(at)));
+const asked = ["replay.js", "bound.js", "settings.js", "gains.js"];
+window.modules = Object.assign({{}}, ...await Promise.all(asked.map(at)));
 const part = new URLSearchParams(location.search).get("part");
 const props = {{ value: "" }};
 let changed = () => {{}};
@@ -126,16 +131,37 @@ def opened(browser, address) -> Page:
 def page(opened) -> Page:
     """The one page, with the second of the shipped recordings and every control where it is at first."""
     opened.click("#explore .reset")
-    opened.click(f"#explore .recorded [data-file='{FILES[1]}']")
-    settle(opened)
-    expect(opened.locator("#explore .recorded [aria-pressed=true]")).to_have_attribute("data-file", FILES[1])
+    choose(opened, FILES[1])
     return opened
+
+
+def choose(page: Page, file: str, part: str = "explore") -> None:
+    """Choose a shipped recording in the menus, and wait until it is shown."""
+    entry = next(entry for entry in ENTRIES if entry["file"] == file)
+    menu = page.locator(f"#{part} .recorded")
+    for name in CHOICES:
+        select = menu.locator(f"[name={name}]")
+        if select.is_enabled():
+            select.select_option(f"{entry[name]:g}" if name == "temperature" else entry[name])
+    expect(menu).to_have_attribute("data-file", file)
+    settle(page)
 
 
 def shipped(file: str) -> tuple[Recording, dict]:
     """A shipped recording, checked, and all of its file."""
     told = json.loads((FOLDER / file).read_text("utf-8"))
     return Recording.from_json(json.dumps(told["recording"])), told
+
+
+def siblings(file: str) -> list[str]:
+    """The shipped recordings of a pair, at every temperature, under the same rule where there are two."""
+    entry = next(entry for entry in ENTRIES if entry["file"] == file)
+    return [
+        other["file"]
+        for other in ENTRIES
+        if other["pair"] == entry["pair"]
+        and (not other["temperature"] or other["verification"] == entry["verification"])
+    ]
 
 
 def shown_recording() -> Recording:
@@ -219,7 +245,9 @@ def test_shipped_recordings_are_small_valid_and_hold_what_they_were_checked_agai
     recording, told = shipped(file)
     assert (FOLDER / file).stat().st_size < 1_000_000
     assert recording.depth == DEPTH
-    assert recording.probed_alike == recording.probed > 0
+    assert recording.probed > 0
+    assert recording.probed_alike == (recording.probed if recording.replays_runs else 0)
+    assert Entry(recording.pair.name, recording.verification, recording.sampling.temperature).file == file
     ours, theirs = describe_calibration(recording), told["calibration"]
     assert ours.keys() == theirs.keys()
     np.testing.assert_allclose(ours["drafts"], theirs["drafts"], **CLOSE)
@@ -230,13 +258,25 @@ def test_shipped_recordings_are_small_valid_and_hold_what_they_were_checked_agai
         assert make_stopper(lane["label"]).settings == lane["settings"]
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_shipped_recordings_took_3_times_the_target_alone_at_most_and_model_real_races_within_5_percent(file):
-    recording, told = shipped(file)
+def test_the_list_of_shipped_recordings_is_that_of_the_files_there_are():
+    assert [entry.describe() for entry in SHIPPED if entry.path.is_file()] == ENTRIES
+    files = {path.name for path in FOLDER.glob("*.json")} - {"index.json"}
+    assert files == set(FILES)
+    assert sum((FOLDER / file).stat().st_size for file in files) <= 4_000_000
+
+
+@pytest.mark.parametrize("file", [entry["file"] for entry in ENTRIES if entry["pair"] == DEFAULT_PAIR])
+def test_shipped_recordings_took_3_times_the_target_alone_at_most(file):
+    recording, _ = shipped(file)
     assert recording.recording_s <= 3 * recording.plain_s
-    measured = {lane["label"] for lane in told["measured"]}
-    assert {"fixed", "adaedl"} <= measured <= set(LIVE_STOPPERS) - {"autoregressive"}
-    assert np.mean(model_errors(recording, told["measured"])) <= 0.05
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_shipped_recordings_model_real_races_of_the_same_runs_within_5_percent(file):
+    recording, told = shipped(file)
+    assert len(told["measured"]) == len(LIVE_STOPPERS) - 1  # all but the baseline
+    if recording.replays_runs:
+        assert np.mean(model_errors(recording, told["measured"])) <= 0.05
 
 
 def test_the_numbers_at_the_present_setting_are_the_engines(page):
@@ -333,11 +373,11 @@ def test_pressing_a_cell_of_the_map_sets_gamma_and_lambda(page):
 
 
 def test_pressing_in_a_chart_sets_its_slider(page):
-    chart = page.locator("#explore [data-figure=lambda] svg")
+    chart = page.locator("#explore [data-figure=lambda] .chart")
     box = chart.bounding_box()
     chart.click(position={"x": 46 + 0.75 * (box["width"] - 58), "y": 100})
     expect(page.locator("#explore label:has(input[name=lambda]) output")).to_have_text("0.75")
-    lengths = page.locator("#explore [data-figure=k] svg")
+    lengths = page.locator("#explore [data-figure=k] .chart")
     box = lengths.bounding_box()
     lengths.click(position={"x": 46 + (9 - 0.5) / 16 * (box["width"] - 58), "y": 60})
     expect(page.locator("#explore label:has(input[name=k]) output")).to_have_text("9")
@@ -367,15 +407,15 @@ def test_the_curve_at_a_setting_is_the_replay_of_it(page):
 
 def test_cost_ratios_say_where_they_come_from_and_change_the_clock(page):
     recording = shown_recording()
-    measured = page.locator("#explore .presets button >> nth=0")
+    measured = page.locator("#explore .costs .presets button >> nth=0")
     expect(measured).to_have_text(f"as measured: {recording.times.cost_ratio:.3f}")
     expect(measured).to_have_attribute("aria-pressed", "true")
-    page.click("#explore .presets button:has-text('Qwen2.5 0.5B / 7B')")
+    page.click("#explore .costs .presets button:has-text('Qwen2.5 0.5B / 7B')")
     times = recording.times.with_cost_ratio(0.49 / 7.61)
     base = replay(recording, "autoregressive", times)
     speedup = base.clock_s / replay(recording, "adaedl", times).clock_s
     expect(page.locator("#explore tr[data-stopper=adaedl] td >> nth=0")).to_have_text(f"{speedup:.2f}×")
-    expect(page.locator("#explore .presets [aria-pressed=true]")).to_have_attribute(
+    expect(page.locator("#explore .costs .presets [aria-pressed=true]")).to_have_attribute(
         "title", "Qwen2.5 0.5B / 7B, by parameters: 0.49B / 7.61B = 0.064"
     )
     page.check("#explore input[name=ideal]")
@@ -404,16 +444,138 @@ def test_every_highlighted_stopper_can_be_raced_but_the_oracle(page):
         assert settings.verification == "shared_noise"
 
 
+def test_the_map_of_gains_is_the_engines(page):
+    recording = shown_recording()
+    costs = [0.01, 0.1, 0.37]
+    changes = {"lambda": 0.62, "gamma": 0.11, "max_draft": 9}
+    told = page.evaluate(
+        """async ([file, costs, changes]) => {
+            const { recording } = await (await fetch(file)).json();
+            const ready = modules.prepare(recording);
+            const clocks = new modules.Clocks(ready);
+            const at = (c) => modules.gainsAt(ready, { ...modules.DEFAULTS, ...changes, c }, clocks);
+            const lines = {};
+            for (const _ of modules.computeGains(ready, { ...modules.DEFAULTS, ...changes }, clocks, lines));
+            return [costs.map(at), lines];
+        }""",
+        [f"/{assets.address()}/examples/recordings/{FILES[1]}", costs, changes],
+    )
+    specs = {
+        "set": "adaedl:threshold=0.62,gamma=0.11,max_draft=9",
+        "published": "adaedl",
+        "max_confidence": "max_confidence:threshold=0.62,max_draft=9",
+        "throughput": "throughput:gamma=0.11,max_draft=9",
+        "fixed_4": "fixed:k=4",
+        "fixed_8": "fixed:k=8",
+    }
+    gains, lines = told
+    for c, each in zip(costs, gains, strict=True):
+        best, expected = gains_of(recording, specs, c)
+        assert each["best"] == best
+        assert {id: each["gains"][id] for id in specs} == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert lines.keys() == gains[0]["gains"].keys()
+    c = lines["throughput"][20][0]
+    _, expected = gains_of(recording, specs, c)
+    assert {id: lines[id][20][1] for id in specs} == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def gains_of(recording: Recording, specs: dict[str, str], c: float) -> tuple[int, dict[str, float]]:
+    """The best fixed length at a cost ratio, and by how many percent each stopper is faster."""
+    times = recording.times.with_cost_ratio(c)
+    fixed = {k: replay(recording, f"fixed:k={k}", times).clock_s for k in range(1, 17)}
+    best = min(fixed, key=fixed.get)
+    seconds = {name: replay(recording, spec, times).clock_s for name, spec in specs.items()}
+    return best, {name: 100 * (fixed[best] / each - 1) for name, each in seconds.items()}
+
+
+def test_the_map_says_what_it_shows_and_sets_c(page):
+    recording = shown_recording()
+    panel = page.locator("#explore figure:has([data-figure=gain])")
+    chart = panel.locator("[role=slider]")
+    cost = page.locator("#explore label:has(input[name=cost]) output")
+    panel.locator(".presets button", has_text="Pythia").click()
+    expect(cost).to_have_text("0.010")
+    box = chart.bounding_box()
+    middle = 46 + (np.log(0.1 / 0.01) / np.log(0.5 / 0.01)) * (box["width"] - 58)
+    chart.click(position={"x": middle, "y": 120})
+    expect(cost).to_have_text("0.100")
+    expect(chart).to_have_attribute("aria-valuetext", "c = 0.10")
+    best, expected = gains_of(recording, {"set": "adaedl"}, float(chart.get_attribute("aria-valuenow")))
+    percent = expected["set"]
+    way = "faster" if percent > 0 else "slower"
+    assert abs(percent) >= 0.5
+    expect(panel.locator(".gain-told")).to_contain_text(
+        f"at c = 0.10, AdaEDL is {abs(percent):.0f}% {way} than the best fixed length (k = {best}); at c = "
+    )
+    chart.press("ArrowRight")
+    expect(cost).to_have_text("0.112")
+    chart.press("End")
+    expect(cost).to_have_text("0.500")
+    before = panel.locator("path.line").evaluate_all("lines => lines.map((line) => line.getAttribute('d'))")
+    set_slider(page, "lambda", 0.9)
+    page.wait_for_function(
+        "before => document.querySelector('#explore figure[data-drawn] path.line') && "
+        "[...document.querySelectorAll('#explore [data-figure=gain] path.line')]"
+        ".some((line) => !before.includes(line.getAttribute('d')))",
+        arg=before,
+    )
+
+
+def test_a_choice_of_recording_offers_what_there_is(browser, address):
+    """Three pairs, of which one has no recording at temperature 0 and one none under speculative sampling."""
+    kinds = [
+        ("a", 0.0, "shared_noise"),
+        ("a", 0.7, "shared_noise"),
+        ("a", 0.7, "speculative"),
+        ("b", 0.7, "speculative"),
+        ("b", 1.0, "speculative"),
+        ("c", 0.0, "shared_noise"),
+    ]
+    entries = [
+        {
+            **ENTRIES[0],
+            "pair": pair,
+            "temperature": temperature,
+            "verification": rule,
+            "file": f"{number}.json",
+        }
+        for number, (pair, temperature, rule) in enumerate(kinds)
+    ]
+    page = browser.new_page()
+    page.route("**/recordings/index.json", lambda route: route.fulfill(json=entries))
+    page.route(
+        re.compile(r"/recordings/\d\.json"), lambda route: route.fulfill(path=FOLDER / ENTRIES[0]["file"])
+    )
+    page.goto(f"{address}?part=explore")
+    menu = page.locator("#explore .recorded")
+    pair, temperature, rule = (menu.locator(f"[name={each}]") for each in CHOICES)
+    expect(menu).to_have_attribute("data-file", "1.json")  # the first above temperature 0
+    rule.select_option("speculative")
+    expect(menu).to_have_attribute("data-file", "2.json")
+    temperature.select_option("0")
+    expect(menu).to_have_attribute("data-file", "0.json")
+    expect(rule).to_be_disabled()
+    expect(rule).to_have_text("both rules are the same")
+    temperature.select_option("0.7")
+    expect(menu).to_have_attribute("data-file", "2.json")  # the rule that was chosen before
+    pair.select_option("b")
+    expect(menu).to_have_attribute("data-file", "3.json")
+    assert temperature.locator("option").all_text_contents() == ["T = 0.7", "T = 1"]
+    pair.select_option("c")
+    expect(menu).to_have_attribute("data-file", "5.json")
+    page.close()
+
+
 def test_a_real_race_stands_beside_the_model_only_where_its_settings_are_set(page):
     recording = shown_recording()
     told = {"stopper": "margin", "settings": make_stopper("margin:threshold=0.3").settings, "speedup": 1.25}
     identity = f"{recording.created} {recording.seed} {recording.sampling.temperature}"
-    page.click(f"#explore .recorded [data-file='{FILES[0]}']")  # looked at while the race runs
+    choose(page, FILES[0])  # looked at while the race runs
     page.evaluate(
         "detail => document.dispatchEvent(new CustomEvent('adaedl:measured', { detail }))",
         {"measured_for": identity, "measured": [told]},
     )
-    page.click(f"#explore .recorded [data-file='{FILES[1]}']")
+    choose(page, FILES[1])
     cell = page.locator("#explore tr[data-stopper=margin] td >> nth=6")
     expect(cell).not_to_contain_text("1.25×")
     set_slider(page, "lambda", 0.3)
@@ -422,9 +584,9 @@ def test_a_real_race_stands_beside_the_model_only_where_its_settings_are_set(pag
     expect(cell).to_have_text(f"1.25× (model {'−' if error < 0 else '+'}{abs(error):.1f}%)")
     set_slider(page, "cost", -2)
     expect(cell).to_have_text("—")
-    page.click(f"#explore .recorded [data-file='{FILES[0]}']")
-    page.click(f"#explore .recorded [data-file='{FILES[1]}']")
-    page.click("#explore .presets button >> nth=0")
+    choose(page, FILES[0])
+    choose(page, FILES[1])
+    page.click("#explore .costs .presets button >> nth=0")
     expect(cell).to_contain_text("1.25×")  # it stays with its recording
 
 
@@ -490,6 +652,7 @@ def test_contrast_names_and_roles_pass_axe_and_nothing_scrolls_sideways(browser,
 def test_a_request_to_measure_is_read_or_answered_in_a_sentence():
     asked = {"id": "x", "prompt": "Hi", "pair": "smollm2-135m", "spec": "adaedl", "temperature": 0.7}
     asked |= {"top_k": 0, "top_p": 1, "max_new_tokens": 16, "seed": "3", "noise_version": NOISE_VERSION}
+    asked |= {"verification": "shared_noise"}
     settings, identity = read_request(json.dumps(asked))
     assert (settings.lanes, settings.seed, identity) == (["autoregressive", "adaedl"], 3, "x")
     for bad in ("", "{", "[]", "[" * 100_000, '{"id": 1}', json.dumps({**asked, "seed": "many"})):
@@ -499,6 +662,16 @@ def test_a_request_to_measure_is_read_or_answered_in_a_sentence():
     with pytest.raises(UserError, match="different random numbers, so a race would write a different text"):
         read_request(json.dumps(older))
     assert read_request(json.dumps({**older, "temperature": 0}))[0].temperature == 0
+    drawn, _ = read_request(json.dumps({**older, "verification": "speculative"}))  # another draw in any case
+    assert drawn.check().verification == "speculative"
+
+
+def test_a_measurement_under_speculative_sampling_is_called_another_draw():
+    drawn = replace(DEFAULTS, verification="speculative")
+    assert measurement_text(drawn, reliable=True) == "explore.status_measured_scatter"
+    for same_run in (DEFAULTS, replace(drawn, temperature=0)):
+        assert measurement_text(same_run, reliable=True) == "explore.status_measured"
+    assert measurement_text(drawn, reliable=False) == "explore.status_measured_unreliable"
 
 
 def test_a_recording_that_was_asked_to_stop_ends_and_frees_the_device(default_pair):
@@ -579,7 +752,7 @@ def test_a_visitor_records_a_prompt_explores_it_measures_a_setting_and_keeps_the
     assert (len(saved.token_ids), saved.seed, saved.score_temperature) == (32, 0, 1.0)
     file = tmp_path / "recording.json"
     file.write_text(replace(saved, seed=2**60 + 1).to_json())  # more than a number of JavaScript can tell
-    page.click(f"#explore .recorded [data-file='{FILES[0]}']")
+    choose(page, FILES[0])
     page.set_input_files("#open-recording input[type=file], input[type=file][accept='.json'] >> nth=-1", file)
     expect(status).to_contain_text(f"Opened a recording of {saved.created}", timeout=WAIT)
     expect(page.locator("#explore .about-recording")).to_contain_text("Count from 1 to 40")
@@ -587,10 +760,24 @@ def test_a_visitor_records_a_prompt_explores_it_measures_a_setting_and_keeps_the
         "href", re.compile("seed=1152921504606846977")
     )
 
+    page.check("#recording-rule input[value=speculative]")
+    page.click("#record")
+    about = page.locator("#explore .about-recording")
+    expect(about).to_contain_text("speculative sampling", timeout=WAIT)
+    expect(about).to_contain_text("a real run is another draw of the same distribution")
+    expect(page.locator("#explore .race-link")).to_have_attribute(
+        "href", re.compile("verification=speculative")
+    )
+    expect(page.locator("#measure")).to_be_enabled(timeout=WAIT)
+    page.click("#measure")
+    expect(page.locator("#explore .model-error")).to_contain_text(
+        "Real runs are other draws: each of 1 real", timeout=WAIT
+    )
+
     page.click("[role=tab]:has-text('Calibration')")
     page.wait_for_selector("#calibration [data-drawn]")
     expect(page.locator("#calibration .about-recording")).to_contain_text("Count from 1 to 40")
-    expect(page.locator("#calibration tbody tr")).to_have_count(len(FILES) + 1)
+    expect(page.locator("#calibration tbody tr", has_text="yours")).to_have_count(1)
     assert "Traceback" not in page.content()
     page.close()
     assert complaints == []

@@ -323,7 +323,7 @@ def test_the_sliders_of_the_threshold_change_it_and_can_be_put_back(page):
 
 
 def test_a_measured_lane_sets_the_models_values_and_is_held_against_it(page, traces):
-    select = page.locator("#learn-5 select")
+    select = page.locator("#learn-5 .menu select")
     titles = select.locator("option").all_inner_texts()
     title, trace = next((title, trace) for title, trace in traces.items() if trace.sampling.temperature == 0)
     lane = next(lane for lane in trace.lanes if lane.stopper == "fixed")
@@ -341,6 +341,18 @@ def test_a_measured_lane_sets_the_models_values_and_is_held_against_it(page, tra
     slide(page, 5, "c", 0.5)
     expect(page.locator("#learn-5 .telling")).to_contain_text("No k is faster than the target alone.")
     assert select.evaluate("select => select.selectedIndex") == 0
+
+
+def test_the_last_step_ends_with_the_map_of_gains_on_a_shipped_recording(page):
+    step = page.locator("#learn-5 .pays-map")
+    told, chart = step.locator(".gain-told"), step.locator("[role=slider]")
+    expect(told).to_contain_text("On this text, at c = ")
+    chart.press("End")
+    expect(told).to_contain_text("at c = 0.50, AdaEDL is ")
+    before = told.inner_text()
+    step.locator("[name=temperature]").select_option("1")
+    expect(told).not_to_have_text(before)
+    expect(chart).to_have_attribute("aria-valuetext", "c = 0.50")
 
 
 def test_every_step_ends_with_a_race_that_the_page_can_run(page):

@@ -4,6 +4,7 @@ played."""
 import ast
 import json
 import re
+import shlex
 from string import Formatter
 from urllib.parse import urlencode
 
@@ -20,7 +21,8 @@ from adaedl.metrics import to_frame
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
 from adaedl.race import new_trace, race
 from adaedl.request import NOISE_VERSION, Sampling
-from adaedl.stopping import LIVE_STOPPERS, make_stopper
+from adaedl.stopping import LIVE_STOPPERS, make_stopper, split_specs
+from components import races
 from components.parts import assets
 from components.parts.controls import DEFAULTS, EXAMPLES, Controls, pair_label
 from components.parts.lanes_editor import check_lane
@@ -399,14 +401,20 @@ def test_recorded_races_are_there_small_and_say_how_they_were_made():
     folder = assets.ASSETS / "examples"
     entries = json.loads((folder / "index.json").read_text("utf-8"))
     assert len(entries) >= 4
+    assert entries == races.recorded()
     assert {entry["file"] for entry in entries} == {
         file.name for file in folder.glob("*.json") if file.name != "index.json"
     }
     for entry in entries:
         assert (folder / entry["file"]).stat().st_size < 1_500_000
+    for entry in races.RACES:
         assert set(entry["title"]) == set(entry["line"]) == set(LANGUAGES)
         assert entry["command"].startswith("python -m adaedl race ")
         assert entry["command"].endswith(f"--json assets/examples/{entry['file']}")
+        options = shlex.split(entry["command"])[5:]
+        asked = dict(zip(options[::2], options[1::2], strict=True))
+        assert [make_stopper(spec) for spec in split_specs(asked["--lanes"])]
+        assert asked.get("--pair", DEFAULT_PAIR) in PRESETS
 
 
 # The race as the page plays it

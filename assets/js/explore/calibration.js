@@ -11,8 +11,8 @@ import { summary } from "./bound.js";
 import { SCORES, scatterPicture, scoresPicture } from "./calibration_pictures.js";
 import { calibrationNotes, calibrationTable } from "./calibration_table.js";
 import { chart } from "./chart.js";
-import { recordingChips } from "./chips.js";
 import { PAPERS_GAMMA, gammaPanel, within } from "./gamma_panel.js";
+import { recordingMenu } from "./recording_menu.js";
 import * as recordings from "./recordings.js";
 import { judging } from "./settings.js";
 
@@ -24,9 +24,9 @@ export async function mount({ element }) {
   await recordings.addStyle();
   const page = new Calibration(root);
   const entries = await recordings.shipped();
-  for (const entry of entries) await page.addShipped(entry);
+  page.offer(entries);
   const shown = recordings.onRecording((opened) => page.open(opened));
-  if (!shown) await page.openShipped(entries[1]);
+  if (!shown) await page.openShipped(recordings.firstShown(entries));
   root.dataset.ready = "";
 }
 
@@ -36,7 +36,14 @@ class Calibration {
   /** @type {any} */
   #opened = null; // {recording, calibration, …} as recordings.js gives it
   #frame = 0;
-  #chips = recordingChips();
+  /** @type {any[]} */
+  #entries = []; // the shipped recordings
+  /** @type {any} */
+  #own = null;
+  #menu = recordingMenu(
+    (entry) => this.openShipped(entry),
+    () => recordings.show(this.#own),
+  );
   #about = make("p", { className: "small about-recording" });
   #headline = make("p", { className: "headline", role: "status" });
   #verdict = make("p");
@@ -48,7 +55,7 @@ class Calibration {
   constructor(root) {
     this.#root = root;
     root.append(
-      this.#chips.node,
+      this.#menu.node,
       this.#about,
       make("div", { className: "bench" }, this.#panel.node, this.#scatter.node),
       this.#table.node,
@@ -57,16 +64,23 @@ class Calibration {
     );
   }
 
-  /** Add a shipped recording's button and its row. */
-  async addShipped(entry) {
-    const title = entry.title[language];
-    this.#chips.add(entry.file, title, { onclick: () => this.openShipped(entry) });
-    const { calibration } = await entry.read().catch(() => ({}));
-    this.#addRow(title, calibration);
+  /** Offer the shipped recordings. */
+  offer(entries) {
+    this.#entries = entries;
+    this.#menu.fill(entries);
   }
 
   openShipped(entry) {
     return recordings.open(entry).catch(() => setText(this.#about, t("explore.unread")));
+  }
+
+  /** Add the rows of the shipped recordings of an entry's pair and rule, one file after another. */
+  async #addSiblings(entry) {
+    if (!entry) return;
+    for (const each of recordings.siblings(this.#entries, entry)) {
+      const { calibration } = await each.read().catch(() => ({}));
+      this.#addRow(each.title[language], calibration);
+    }
   }
 
   #addRow(title, calibration) {
@@ -77,12 +91,19 @@ class Calibration {
   open(opened) {
     this.#opened = opened;
     const { recording, calibration, file, own } = opened;
-    const { temperature } = recording.sampling;
     setText(this.#about, aboutWords(recording));
-    this.#chips.press(file);
+    this.#menu.press(own ? "own" : file);
     this.#panel.open(calibration, (gamma) => raceAt(recording, gamma));
-    if (own) this.#addRow(t("explore.own", { temperature }), calibration);
+    this.#addSiblings(this.#entries.find((entry) => (own ? isLike(entry, recording) : entry.file === file)));
+    if (own) this.#keepOwn(opened);
     this.#set(this.#gamma);
+  }
+
+  #keepOwn(opened) {
+    this.#own = opened;
+    const title = recordings.ownTitle(opened.recording);
+    this.#menu.showOwn(title);
+    this.#addRow(title, opened.calibration);
   }
 
   #set(gamma) {
@@ -106,6 +127,9 @@ class Calibration {
   }
 }
 
+const isLike = ({ pair, verification }, recording) =>
+  pair === recording.pair.name && verification === recordings.ruleOf(recording);
+
 function scatterKeys() {
   const words = [t("calibration.key_drafts"), t("calibration.key_bins"), t("calibration.key_equal")];
   return words.map((text) => make("span", {}, text));
@@ -126,6 +150,7 @@ function aboutWords(recording) {
   const values = {
     prompt,
     temperature: sampling.temperature,
+    rule: recordings.ruleWords(recording),
     scored: recordings.scoredAt(recording),
     pair: pair.name,
   };

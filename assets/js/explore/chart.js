@@ -5,6 +5,7 @@
 import { svg } from "../svg.js";
 
 const NARROW = 480; // pixels
+const LABEL = 60; // the most that a rule's label is wide
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 40 };
 
 /** Round numbers within a range, about `count` of them. */
@@ -19,11 +20,12 @@ export function ticks([low, high], count = 6) {
 }
 
 /**
- * A chart in `place`. draw({x, y, lines, bars, points, spans, dots, rules}) draws it:
+ * A chart in `place`. draw({x, y, lines, bars, points, spans, dots, rules, marks}) draws it:
  *
- * x, y: {range, title, ticks?, format?}; lines: [{points: [[x, y], …], style, wide}]; bars: [{x, from, to, style,
- * outline, hatched, label}] one unit wide; points: [{x, y, style, shape}], a dot or a "diamond"; spans: upright
- * intervals [{x, from, to, style}]; dots: {points, style}, many small ones; rules: [{x} or {y}, style, label].
+ * x, y: {range, title, ticks?, format?}; lines: [{points: [[x, y], …], style, wide, thin}], which end where the axes
+ * do; bars: [{x, from, to, style, outline, hatched, label}] one unit wide; points: [{x, y, style, shape}], a dot or a
+ * "diamond"; spans: upright intervals [{x, from, to, style}]; dots: {points, style}, many small ones; rules: [{x} or
+ * {y}, style, label]; marks: places on the x axis [{x, label, name}], a dot where there is no label.
  * A `style` is that of a stopper: {colour, dash}, a CSS colour and an SVG dash pattern.
  *
  * `onX(value)` gets the place on the x axis where the pointer is pressed and dragged.
@@ -109,13 +111,15 @@ function ticksAcross({ range, ticks: given }, narrow) {
   return given.filter((_, index) => !narrow || given.length < 10 || index % 3 === 0);
 }
 
-function marks({ lines = [], bars = [], points = [], spans = [], dots = null, rules = [] }, scale) {
+function marks(picture, scale) {
+  const { lines = [], bars = [], points = [], spans = [], dots = null, rules = [], marks = [] } = picture;
   return [
     ...(dots ? [drawDots(dots, scale)] : []),
     ...spans.map((span) => drawSpan(span, scale)),
     ...bars.filter(({ from, to }) => to > from).flatMap((bar) => drawBar(bar, scale)),
     ...rules.flatMap((rule) => drawRule(rule, scale)),
-    ...lines.map((line) => drawLine(line, scale)),
+    ...drawLines(lines, scale),
+    ...marks.map((mark) => drawMark(mark, scale)),
     ...points.map((point) => drawPoint(point, scale)),
   ];
 }
@@ -151,17 +155,46 @@ function drawRule({ x, y, style, label, strong }, { left, right, top, bottom, ac
     : { x1: across(x), x2: across(x), y1: top, y2: bottom };
   /** @type {SVGElement[]} */
   const parts = [svg("line", { class: "rule", ...ends, style: stroke(style, strong ? 2.5 : 1.5) })];
+  const leftwards = !level && across(x) > right - LABEL;
   const place =
-    level ?
-      { x: right - 2, y: up(y) - 4, "text-anchor": "end" }
+    level ? { x: right - 2, y: up(y) - 4, "text-anchor": "end" }
+    : leftwards ? { x: across(x) - 4, y: top + 10, "text-anchor": "end" }
     : { x: across(x) + 4, y: top + 10, "text-anchor": "start" };
   if (label) parts.push(svg("text", { class: "tick", ...place }, label));
   return parts;
 }
 
-function drawLine({ points, style, wide }, { across, up }) {
+/** Lines within a frame of their own, beyond which nothing of it is drawn. */
+function drawLines(lines, scale) {
+  if (!lines.length) return [];
+  const [x, y, width, height] = [0, scale.top - 4, scale.width, scale.bottom - scale.top + 8];
+  const frame = svg("svg", { x, y, width, height, viewBox: `${x} ${y} ${width} ${height}` });
+  frame.append(...lines.map((line) => drawLine(line, scale)));
+  return [frame];
+}
+
+function drawLine({ points, style, wide, thin }, { across, up }) {
   const step = ([x, y], index) => `${index ? "L" : "M"}${across(x).toFixed(1)} ${up(y).toFixed(1)}`;
-  return svg("path", { class: "line", d: points.map(step).join(""), style: stroke(style, wide ? 4 : 2) });
+  const width =
+    wide ? 4
+    : thin ? 1.2
+    : 2;
+  return svg("path", { class: "line", d: points.map(step).join(""), style: stroke(style, width) });
+}
+
+function drawMark({ x, label, name }, { across, bottom }) {
+  const at = across(x);
+  const mark = svg("g", { class: "mark" });
+  mark.append(svg("title", {}, name));
+  if (!label) {
+    mark.append(svg("circle", { cx: at, cy: bottom, r: 5 }));
+    return mark;
+  }
+  mark.append(
+    svg("path", { d: `M${at} ${bottom}l-4 -8h8Z` }),
+    svg("text", { class: "tick", x: at, y: bottom - 11, "text-anchor": "middle" }, label),
+  );
+  return mark;
 }
 
 function drawPoint({ x, y, style, shape, name }, { across, up }) {

@@ -11,15 +11,16 @@ import { download } from "../save.js";
 import { whenSeen } from "../seen.js";
 import { inNewTab } from "../race_link.js";
 import { declared } from "../stoppers.js";
-import { language, said, t } from "../text.js";
+import { said, t } from "../text.js";
 import { whenRecoloured } from "../theme.js";
 import { chart } from "./chart.js";
-import { recordingChips } from "./chips.js";
 import { Curves } from "./curves.js";
+import { GainPanel } from "./gain_panel.js";
 import { mapFigure } from "./map_figure.js";
 import { measured } from "./measured.js";
 import { Measurements, errorSummary, idOf, measuredHere, measuredOverLambda } from "./measurements.js";
 import { kPicture, lambdaPicture, lengthsPicture } from "./pictures.js";
+import { recordingMenu } from "./recording_menu.js";
 import * as recordings from "./recordings.js";
 import { serverLanes } from "./server_lanes.js";
 import * as model from "./settings.js";
@@ -48,11 +49,11 @@ export async function mount({ element, props, watch, server }) {
   document.addEventListener("adaedl:measured", ({ detail }) => page.addMeasured(detail));
   if (measured()) page.addMeasured(measured());
   const entries = await recordings.shipped();
-  page.addChips(entries);
+  page.offer(entries);
   const shown = recordings.onRecording((opened) => page.open(opened));
   root.dataset.ready = "";
   if (props.value) take();
-  else if (!shown) await page.openShipped(entries[1]);
+  else if (!shown) await page.openShipped(recordings.firstShown(entries));
 }
 
 class Explore {
@@ -67,10 +68,13 @@ class Explore {
   #curves;
   #frame = 0;
   #mapTimer = 0;
-  #head = headView(() =>
-    download(recordings.recordingJson(this.#opened), "adaedl-recording.json", "application/json"),
+  #head = headView(
+    () => download(recordings.recordingJson(this.#opened), "adaedl-recording.json", "application/json"),
+    recordingMenu(
+      (entry) => this.openShipped(entry),
+      () => recordings.show(this.#own),
+    ),
   );
-  #ownChip;
   #unanswered = make("p", { className: "unanswered", role: "status" });
   #panel = sliders((changes) => this.#change(changes));
   #text = strip();
@@ -79,6 +83,7 @@ class Explore {
   #headline = make("p", { className: "headline", role: "status" });
   #link = inNewTab(make("a", { className: "race-link", title: t("explore.race_about") }, t("explore.race")));
   #charts = chartsView((changes) => this.#change(changes));
+  #gain = new GainPanel((changes) => this.#change(changes));
 
   constructor(root, server) {
     this.#root = root;
@@ -106,6 +111,7 @@ class Explore {
       make("div", { className: "bench" }, this.#panel.node, beside),
       this.#table.node,
       this.#errors,
+      this.#gain.node,
       make("div", { className: "figures" }, k.node, map.node),
       notes(),
     );
@@ -113,16 +119,9 @@ class Explore {
     whenRecoloured(() => this.#drawMap());
   }
 
-  /** Add a button for each shipped recording, and one for the visitor's own. */
-  addChips(entries) {
-    const { chips } = this.#head;
-    for (const entry of entries) {
-      chips.add(entry.file, entry.title[language], {
-        title: entry.prompt,
-        onclick: () => this.openShipped(entry),
-      });
-    }
-    this.#ownChip = chips.add("own", "", { hidden: true, onclick: () => recordings.show(this.#own) });
+  /** Offer the shipped recordings. */
+  offer(entries) {
+    this.#head.menu.fill(entries);
   }
 
   openShipped(entry) {
@@ -146,8 +145,7 @@ class Explore {
 
   #keepOwn(opened) {
     this.#own = opened;
-    this.#ownChip.hidden = false;
-    setText(this.#ownChip, t("explore.own", { temperature: opened.recording.sampling.temperature }));
+    this.#head.menu.showOwn(recordings.ownTitle(opened.recording));
   }
 
   /** Take in real races of a recorded text. */
@@ -166,7 +164,8 @@ class Explore {
   #sayErrors() {
     const { count, mean, most } = errorSummary(this.#opened.recording, this.#races, this.#lanes);
     const values = { count, mean: mean.toFixed(1), most: most.toFixed(1) };
-    setText(this.#errors, count ? t("explore.model_error", values) : t("explore.model_error_none"));
+    const known = recordings.isSameRun(this.#opened.recording) ? "explore.model_error" : "explore.scatter";
+    setText(this.#errors, t(count ? known : "explore.model_error_none", values));
   }
 
   #change(changes) {
@@ -185,6 +184,7 @@ class Explore {
     this.#panel.show(controls, recording, own);
     const stopper = model.stopperAt(controls.stopper, controls, recording);
     this.#table.show(results, controls.stopper, measuredHere(this.#races, recording, controls, results));
+    this.#gain.show(this.#opened, controls);
     this.#drawLane(stopper, results);
     this.#drawCurves(results);
     this.#showLink(stopper);
@@ -248,9 +248,8 @@ class Explore {
   }
 }
 
-/** What is above the sliders: the buttons of recordings, and what the open one is. */
-function headView(save) {
-  const chips = recordingChips();
+/** What is above the sliders: the `menu` of recordings, and what the open one is. */
+function headView(save, menu) {
   const about = make("p", { className: "small about-recording" });
   const button = make(
     "button",
@@ -262,13 +261,13 @@ function headView(save) {
   function show({ recording, file = "own" }) {
     button.hidden = false;
     setText(about, aboutWords(recording));
-    chips.press(file);
+    menu.press(file);
     const uneven = model.unevenness(recording.times);
     setText(rough, uneven > ROUGH ? `⚠ ${t("explore.rough", { percent: (100 * uneven).toFixed(0) })}` : "");
   }
   return {
-    nodes: [chips.node, make("div", { className: "about-line" }, about, button), rough],
-    chips,
+    nodes: [menu.node, make("div", { className: "about-line" }, about, button), rough],
+    menu,
     about,
     show,
   };
@@ -278,15 +277,22 @@ function aboutWords(recording) {
   return t("explore.about_recording", {
     prompt: recording.prompt,
     temperature: recording.sampling.temperature,
+    rule: recordings.ruleWords(recording),
     scored: recordings.scoredAt(recording),
     tokens: recording.token_ids.length,
     pair: recording.pair.name,
     device: `${recording.device}/${recording.dtype}`,
     seed: recording.seed,
     ratio: (recording.recording_s / recording.plain_s).toFixed(1),
-    alike: recording.probed_alike,
-    probed: recording.probed,
+    checked: checkedWords(recording),
   });
+}
+
+/** In what sense a replay is a real run, and how it was checked against rounds that were played while recording. */
+function checkedWords(recording) {
+  const { probed, probed_alike: alike } = recording;
+  if (!recordings.isSameRun(recording)) return t("explore.another_draw");
+  return probed ? t("explore.checked", { probed, alike }) : "";
 }
 
 function headlineWords(stopper, results) {
@@ -342,6 +348,7 @@ function raceRequest(recording, spec) {
     max_new_tokens,
     seed: String(seed),
     noise_version,
+    verification: recordings.ruleOf(recording),
   };
   return { id: idOf(recording), ...settings };
 }

@@ -4,6 +4,7 @@
 import { readJson } from "../json.js";
 import { link } from "../address.js";
 import { addSheets } from "../sheets.js";
+import { t } from "../text.js";
 import { prepare } from "./replay.js";
 
 const FOLDER = new URL("../../examples/recordings/", import.meta.url);
@@ -12,7 +13,8 @@ let asked = null; // the shipped one that is on its way; of two only the last is
 const listeners = new Set();
 let list = null;
 
-/** The shipped ones: [{title, prompt, read()}]; `read` gives {recording, measured, calibration}. */
+/** The shipped ones: [{file, pair, verification, temperature, title, prompt, read()}]; `read` gives {recording,
+ * measured, calibration}. */
 export function shipped() {
   list ??= readJson("index.json", FOLDER).then((entries) =>
     entries.map((entry) => ({ ...entry, read: once(entry.file) })),
@@ -48,6 +50,34 @@ export function recordingJson({ raw, recording: { seed } }) {
   return JSON.stringify({ ...raw, seed: null }).replace('"seed":null', `"seed":${seed}`);
 }
 
+/** The shipped one that a page opens with: of the default pair, which is the first, above temperature 0. */
+export const firstShown = (entries) => entries.find((entry) => !isGreedy(entry)) ?? entries[0];
+
+/** Whether an entry or a recording's sampling has temperature 0, where both verification rules are the same. */
+export const isGreedy = ({ temperature }) => temperature === 0;
+
+/** The entries of the same pair at every temperature, under the same rule where there are two. */
+export const siblings = (entries, { pair, verification, temperature }) =>
+  entries.filter(
+    (other) =>
+      other.pair === pair && (isGreedy(other) || temperature === 0 || other.verification === verification),
+  );
+
+/** The verification rule of a recording; those of older versions were all made under shared noise. */
+export const ruleOf = ({ verification = "shared_noise" }) => verification;
+
+/** Whether a real run of a recording's seed is the same run as a replay; otherwise it is another draw of the same
+ * distribution. */
+export const isSameRun = (recording) => isGreedy(recording.sampling) || ruleOf(recording) === "shared_noise";
+
+/** The verification rule of a recording, in words. */
+export const ruleWords = (recording) =>
+  t(`player.rule.${isGreedy(recording.sampling) ? "greedy" : ruleOf(recording)}`);
+
+/** What a visitor's own recording is called. */
+export const ownTitle = (recording) =>
+  t("explore.own", { temperature: recording.sampling.temperature, rule: ruleWords(recording) });
+
 /** Show a recording, {recording, measured, calibration, …}, in every part that listens. */
 export function show(opened) {
   asked = null;
@@ -78,9 +108,10 @@ export const scoredAt = ({ score_temperature, sampling }) =>
   score_temperature ?? (sampling.top_k === 1 ? 1 : sampling.temperature || 1);
 
 /** The address of a race of a recording's prompt, of `spec` beside the target alone. */
-export function raceLink({ prompt, pair, sampling, max_new_tokens, seed, noise_version: noise = 1 }, spec) {
+export function raceLink(recording, spec) {
+  const { prompt, pair, sampling, max_new_tokens, seed, noise_version: noise = 1 } = recording;
   const lanes = ["autoregressive", spec].join(",");
-  const verification = "shared_noise";
+  const verification = ruleOf(recording);
   return link({ prompt, pair: pair.name, lanes, ...sampling, max_new_tokens, seed, verification, noise })
     .href;
 }

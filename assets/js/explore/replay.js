@@ -96,7 +96,7 @@ export function replay(recording, stopper, times = recording.times, detailed = f
     const draft_s = draftSeconds(times, round.steps);
     const verify_s = times.verify_s[round.drafted];
     round.start_s = lane.clock_s;
-    round.duration_s = draft_s + verify_s + overheadSeconds(times, round.steps);
+    round.duration_s = roundSeconds(times, round);
     rule.observe(round.drafted, round.accepted, round.steps - round.drafted);
     rule.observeTimes(round.tokens, verify_s, round.duration_s);
     lane.rounds.push(round);
@@ -195,6 +195,14 @@ const draftSeconds = (times, steps) => (steps ? times.first_draft_s + (steps - 1
  */
 const overheadSeconds = (times, steps) =>
   steps ? times.round_overhead_s + steps * times.draft_overhead_s : times.plain_overhead_s;
+
+/**
+ * What a round takes that pays for `steps` draft steps and has `drafted` tokens verified.
+ * @param {Times} times
+ * @param {{ steps: number, drafted: number }} round
+ */
+export const roundSeconds = (times, { steps, drafted }) =>
+  draftSeconds(times, steps) + times.verify_s[drafted] + overheadSeconds(times, steps);
 
 /**
  * c: time of one draft step / time of one target step.

@@ -5,7 +5,8 @@ import { declared, stoppers } from "../stoppers.js";
 import { costRatio, idealTimes, replay, speedup, withCostRatio } from "./replay.js";
 import { hasRule } from "./rules.js";
 
-const BASELINE = "autoregressive";
+/** The target alone. */
+export const BASELINE = "autoregressive";
 const HIGHLIGHTED = "adaedl"; // at first
 
 const shown = stoppers.filter(({ name }) => name !== BASELINE);
@@ -59,6 +60,9 @@ export const DEFAULTS = {
   ideal: false,
 };
 
+/** The least cost ratio that can be set. */
+export const LEAST_COST = 0.001;
+
 const LAMBDAS = steps(0, 0.025, 41);
 export const MAP_LAMBDAS = steps(0, 0.05, 21);
 export const MAP_GAMMAS = steps(0, 0.05, 21);
@@ -93,6 +97,9 @@ export function judging({ name, settings }, score_temperature) {
     settings: score_temperature !== null && judges ? { ...settings, score_temperature } : settings,
   };
 }
+
+/** Whether a stopper's decisions depend on how long rounds take. */
+export const goesByClock = (name) => declared(name).looks_at.includes("times");
 
 /** The λ at which a stopper with these settings stands; undefined where it has none. */
 export function lambdaOf(name, settings) {

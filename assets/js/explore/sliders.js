@@ -2,24 +2,13 @@
 // The controls of Explore: which stopper is highlighted, its settings, and what a draft costs.
 
 import { make, setText } from "../make.js";
-import { declared, labelOf, summaryOf } from "../stoppers.js";
+import { labelOf, summaryOf } from "../stoppers.js";
 import { said, t } from "../text.js";
+import { PAIRS } from "./pairs.js";
 import { hasRule } from "./rules.js";
-import { DEFAULTS, SHOWN, SLIDERS, costAt, settingOn } from "./settings.js";
+import { DEFAULTS, LEAST_COST, SHOWN, SLIDERS, costAt, goesByClock, settingOn } from "./settings.js";
 
-const LEAST_COST = 0.001;
 const LEAST_LOG = Math.log10(LEAST_COST);
-
-// Parameters in billions as the models' cards give them. A small model is slower than they say where
-// launching its layers takes longer than reading its weights.
-/** @type {[string, number, number][]} */
-const PAIRS = [
-  ["SmolLM2 135M / 1.7B", 0.1345, 1.71],
-  ["Qwen2.5 0.5B / 7B", 0.49, 7.61],
-  ["Qwen2.5 0.5B / 14B", 0.49, 14.7],
-  ["Pythia 70M / 6.9B", 0.0704, 6.857],
-  ["Llama 3.2 1B / 3.1 8B", 1.24, 8.03],
-];
 
 /** The panel; `change({name: value})` gets what a control was moved to. */
 export function sliders(change) {
@@ -103,7 +92,7 @@ function costControls(change) {
   cost.node.title = t("explore.about.cost");
   const presets = costPresets(change);
   const here = make("option"); // this machine's cost ratio among the marks
-  const marks = PAIRS.map(([, draft, target]) => make("option", { value: Math.log10(draft / target) }));
+  const marks = PAIRS.map(({ c }) => make("option", { value: Math.log10(c) }));
   const ticks = make("datalist", { id: "cost-ratios" }, here, ...marks);
   cost.input.setAttribute("list", ticks.id);
   const ideal = check("ideal", t("explore.slider.ideal"), (on) => change({ ideal: on }));
@@ -129,8 +118,7 @@ function costPresets(change) {
   const measured = make("button", { type: "button", onclick: () => change({ c: null }) });
   const cheaper = make("button", { type: "button" }, t("explore.cheaper"));
   cheaper.addEventListener("click", () => change({ c: Math.max(LEAST_COST, 0.1 * measuredCost) }));
-  const marks = PAIRS.map(([name, draft, target]) => {
-    const c = draft / target;
+  const marks = PAIRS.map(({ name, draft, target, c }) => {
     const title = t("explore.by_parameters", { name, draft, target, c: c.toFixed(3) });
     return {
       c,
@@ -162,7 +150,7 @@ const logOf = (c) => String(Math.log10(Math.max(LEAST_COST, c)));
 /** What the highlighted stopper does, and how far what is drawn of it can be believed. */
 function ruleWords(name) {
   const words = [`${name}: ${summaryOf(name)}`];
-  if (declared(name).looks_at.includes("times")) words.push(t("explore.goes_by_clock"));
+  if (goesByClock(name)) words.push(t("explore.goes_by_clock"));
   if (!hasRule(name)) words.push(t("explore.by_server"));
   return words.join(" ");
 }

@@ -8,6 +8,7 @@ import { draftsNothing, titleOf } from "../trace.js";
 import { draw } from "./figure.js";
 import { formula, fraction, power } from "./formulas.js";
 import { MOST, paysFigure } from "./pays_figure.js";
+import { paysMap } from "./pays_map.js";
 import { figurePlace, fixed, keysOf, menu, slider, stepOf, tellingLine } from "./parts.js";
 import { acceptedOfJudged, bestLength, expectedTokens, improvement } from "./rules.js";
 
@@ -32,7 +33,8 @@ export function pays() {
   const compared = make("p", { className: "note" });
   const place = figurePlace(t("learn.5.figure"));
   const controls = make("div", { className: "sliders" }, ...Object.values(sliders).map((each) => each.node));
-  const node = paysStep([controls, lanes.node, keys(), place, told, compared]);
+  const map = paysMap();
+  const node = paysStep([controls, lanes.node, keys(), place, told, compared, map.node]);
 
   function set(changes) {
     Object.assign(setting, changes);
@@ -48,6 +50,7 @@ export function pays() {
     const choices = measured.map((lane) => ({ label: label(lane), value: lane }));
     lanes.fill([{ label: t("learn.5.own"), value: null }, ...choices]);
     set({});
+    map.load();
   }
 
   set({});
@@ -64,6 +67,7 @@ function paysStep(toy) {
       formula("speedup =", improved),
       "pays",
       "model",
+      "cost_matters",
     ],
     toy,
     race: {

@@ -1,0 +1,209 @@
+// @ts-check
+// The map of gains on the page: a chart over the cost ratio c, where pressing or an arrow key sets c, the pairs that are
+// marked on its axis, and what it shows in a sentence. It is computed while the browser has nothing else to do.
+
+import { captionedFigure } from "../captioned_figure.js";
+import { whenIdle } from "../idle.js";
+import { keysLine, lineKey } from "../keys.js";
+import { make, setText } from "../make.js";
+import { t } from "../text.js";
+import { chart } from "./chart.js";
+import { costWords, gainPicture, letterOf, styleOf } from "./gain_picture.js";
+import { Clocks, computeGains, costRange, furthest, gainsAt, mapLanes } from "./gains.js";
+import { PAIRS } from "./pairs.js";
+import { BASELINE, costAt } from "./settings.js";
+
+const HEIGHT = 340;
+const BUDGET_MS = 8; // of an idle moment
+const LEVEL = 0.5; // percent that count as no gain
+const STEPS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -5, PageUp: 5 };
+const STEP = 10 ** 0.05; // a key's factor
+
+export class GainPanel {
+  /** @type {any} */
+  #opened = null; // {recording, own, …} as recordings.js gives it
+  /** @type {any} */
+  #controls = null;
+  /** @type {any} */
+  #clocks = null;
+  /** @type {Record<string, [number, number][]>} */
+  #lines = {};
+  /** @type {Generator<string | null> | null} */
+  #work = null; // the lines in the making
+  #waiting = false; // for an idle moment
+  #wanted = ""; // what the lines depend on
+  #keys = keysLine();
+  #sentence = make("p", { className: "gain-told" });
+  #hasSliders;
+  #pairs;
+  #chart;
+  node;
+
+  /**
+   * `change({c})` is called with the cost ratio that is picked, null for the measured one. Where the page `hasSliders`,
+   * AdaEDL as published is drawn beside AdaEDL as set.
+   * @param {(changes: { c: number | null }) => void} change
+   */
+  constructor(change, { hasSliders = true } = {}) {
+    this.#hasSliders = hasSliders;
+    const about = [t("explore.about.figure_gain"), hasSliders ? t("explore.gain.sliders") : ""].join(" ");
+    const { place, node } = captionedFigure("gain", t("explore.figure.gain"), this.#keys, about);
+    this.#chart = chart(place, {
+      height: HEIGHT,
+      label: t("explore.gain.axis"),
+      onX: (x) => change({ c: roundCost(10 ** x) }),
+    });
+    this.#pairs = pairButtons(change);
+    const source = make("p", { className: "small" }, t("explore.presets_source"));
+    node.append(this.#sentence, this.#pairs.node, source);
+    this.node = node;
+    asSlider(this.#chart.node, (c) => change({ c }), {
+      present: () => this.#present,
+      range: () => costRange(this.#opened.recording),
+    });
+  }
+
+  /** Draw the map of a recording as recordings.js gives it. */
+  show(opened, controls) {
+    const { recording } = opened;
+    if (recording !== this.#opened?.recording) {
+      [this.#clocks, this.#lines, this.#wanted] = [new Clocks(recording), {}, ""];
+    }
+    [this.#opened, this.#controls] = [opened, controls];
+    const wanted = JSON.stringify({ ...controls, c: null, stopper: null });
+    if (wanted !== this.#wanted) {
+      this.#wanted = wanted;
+      this.#work = computeGains(recording, controls, this.#clocks, this.#lines);
+      delete this.node.dataset.drawn;
+      this.#goOn();
+    }
+    this.#draw();
+  }
+
+  /** The lines that are drawn. */
+  #shown() {
+    const lines = { ...this.#lines };
+    if (!this.#hasSliders) delete lines.published; // it is AdaEDL as set
+    return lines;
+  }
+
+  get #present() {
+    return costAt(this.#opened.recording, this.#controls);
+  }
+
+  #goOn() {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    whenIdle(() => this.#compute());
+  }
+
+  #compute() {
+    this.#waiting = false;
+    const until = performance.now() + BUDGET_MS;
+    let grew = false;
+    while (this.#work && performance.now() < until) {
+      const { value, done } = this.#work.next();
+      if (value) grew = true;
+      if (done) this.#work = null;
+    }
+    if (grew || !this.#work) this.#draw();
+    if (this.#work) this.#goOn();
+  }
+
+  #draw() {
+    const { recording, own } = this.#opened;
+    const present = this.#present;
+    const range = costRange(recording);
+    const measured = costAt(recording, { c: null });
+    const measuredName = t(own ? "explore.this_machine" : "explore.as_measured", { c: measured.toFixed(3) });
+    this.#pairs.show(this.#controls, measuredName);
+    const lines = this.#shown();
+    this.#keys.replaceChildren(...keysOf(Object.keys(lines), this.#hasSliders, measuredName));
+    tellSlider(this.#chart.node, present, range);
+    this.#chart.draw(gainPicture(lines, { range, present, measured, measuredName }));
+    if (this.#work) return; // the sentence would be of the lines before
+    setText(this.#sentence, sentenceOf(recording, this.#controls, this.#clocks, this.#lines.set));
+    this.node.dataset.drawn = JSON.stringify([this.#wanted, present]);
+  }
+}
+
+/** What the map shows at the present c, and where it differs most from that. */
+function sentenceOf(recording, controls, clocks, line) {
+  const at = (c) => {
+    const now = { ...controls, c };
+    const [lane] = mapLanes(recording, now);
+    const { best, gains } = gainsAt(recording, now, clocks, [lane]);
+    return { best, percent: gains[lane.id] };
+  };
+  const here = at(controls.c);
+  const [c] = furthest(line, here.percent);
+  const there = at(c);
+  return t("explore.gain.told", {
+    c: costWords(costAt(recording, controls)),
+    here: gainWords("here", here),
+    other: costWords(c),
+    there: gainWords("there", there),
+  });
+}
+
+function gainWords(where, { best, percent }) {
+  const way =
+    Math.abs(percent) < LEVEL ? "level"
+    : percent > 0 ? "faster"
+    : "slower";
+  return t(`explore.gain.${where}.${way}`, { percent: Math.abs(percent).toFixed(0), k: best });
+}
+
+function keysOf(ids, hasSliders, measuredName) {
+  const name = (id) => nameOf(id === "set" && !hasSliders ? "published" : id);
+  const lines = ids.map((id) => lineKey(styleOf(id).colour, styleOf(id).dash, name(id)));
+  const marks = [`┃ ${t("explore.gain.present")}`, `● ${measuredName}`];
+  return [...lines, ...marks.map((words) => make("span", { className: "key" }, words))];
+}
+
+function nameOf(id) {
+  if (["set", "published", BASELINE].includes(id)) return t(`explore.gain.${id}`);
+  return id.startsWith("fixed_") ? `k = ${id.slice("fixed_".length)}` : id;
+}
+
+/** A button for each pair on the axis, and for the measured cost ratio. */
+function pairButtons(change) {
+  const measured = make("button", { type: "button", onclick: () => change({ c: null }) });
+  const pairs = PAIRS.map(({ name, draft, target, c }, index) => {
+    const title = t("explore.by_parameters", { name, draft, target, c: c.toFixed(3) });
+    const words = `${letterOf(index)} · ${name}: ${c.toFixed(3)}`;
+    return { c, button: make("button", { type: "button", title, onclick: () => change({ c }) }, words) };
+  });
+  const group = { className: "presets", role: "group", ariaLabel: t("explore.presets") };
+  const node = make("div", group, measured, ...pairs.map(({ button }) => button));
+
+  function show(controls, measuredName) {
+    setText(measured, `● ${measuredName}`);
+    measured.ariaPressed = String(controls.c === null);
+    for (const { button, c } of pairs) button.ariaPressed = String(controls.c === c);
+  }
+  return { node, show };
+}
+
+const roundCost = (c) => Number(c.toPrecision(3));
+
+/** Let keys move a chart along its axis, as they move a slider; `present` and `range` give where it is and may be. */
+function asSlider(node, set, { present, range }) {
+  node.addEventListener("keydown", (event) => {
+    const [least, most] = range();
+    const ends = { Home: least, End: most };
+    if (!(event.key in ends) && !(event.key in STEPS)) return;
+    event.preventDefault();
+    const c = ends[event.key] ?? present() * STEP ** STEPS[event.key];
+    set(roundCost(Math.min(most, Math.max(least, c))));
+  });
+}
+
+/** Make a chart a slider for a screen reader, and say where it is. */
+function tellSlider(node, present, [least, most]) {
+  node.setAttribute("role", "slider");
+  node.tabIndex = 0;
+  [node.ariaValueMin, node.ariaValueMax] = [String(least), String(most)];
+  node.ariaValueNow = String(Math.min(most, Math.max(least, present)));
+  node.ariaValueText = `c = ${costWords(present)}`;
+}

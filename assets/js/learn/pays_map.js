@@ -1,0 +1,51 @@
+// @ts-check
+// The end of step 5: the same question on real text. Explore's map of gains for a shipped recording, with every rule as
+// Explore has it at first.
+
+import { GainPanel } from "../explore/gain_panel.js";
+import { recordingMenu } from "../explore/recording_menu.js";
+import { addStyle, firstShown, shipped } from "../explore/recordings.js";
+import { DEFAULTS, within } from "../explore/settings.js";
+import { make, setText } from "../make.js";
+import { t } from "../text.js";
+
+/** {node, load()}; `load` reads the first recording once the page is seen. */
+export function paysMap() {
+  let controls = { ...DEFAULTS };
+  let opened = null;
+  const menu = recordingMenu(open);
+  const panel = new GainPanel(
+    ({ c }) => {
+      controls = { ...controls, c };
+      show();
+    },
+    { hasSliders: false },
+  );
+  const failure = make("p", { role: "alert" });
+  const node = make("div", { className: "pays-map player explore" }, menu.node, failure, panel.node);
+
+  function show() {
+    panel.show(opened, within(controls, opened.recording.depth));
+  }
+
+  async function open(entry) {
+    menu.press(entry.file);
+    try {
+      const read = await entry.read();
+      if (menu.node.dataset.file !== entry.file) return; // another was chosen meanwhile
+      opened = read;
+      setText(failure, "");
+      show();
+    } catch {
+      setText(failure, t("explore.unread"));
+    }
+  }
+
+  async function load() {
+    await addStyle();
+    const entries = await shipped();
+    menu.fill(entries);
+    if (entries.length) await open(firstShown(entries));
+  }
+  return { node, load };
+}
