@@ -12,6 +12,7 @@ from adaedl.stopping import DraftStep, Oracle, Stopper, format_spec, settings_of
 from components.parts import assets
 
 ROUNDS = 25
+TIMED_ROUNDS = 120  # of a rule that sets lengths by times: it learns slowly, and its answers tell little
 MOST_STEPS = 20  # in a round; a rule that would go on is asked no further
 RANDOM_SETTINGS = 8
 
@@ -109,7 +110,8 @@ def record(stopper: Stopper, random: Random) -> tuple[list, list]:
     expected = random.choice([None, random.uniform(0, 1)])
     stopper.expect(expected)
     call("expect", expected)
-    for _ in range(ROUNDS):
+    timed = "times" in stopper.looks_at and not stopper.judges_q
+    for _ in range(TIMED_ROUNDS if timed else ROUNDS):
         if isinstance(stopper, Oracle):
             stopper.acceptable = random.randrange(stopper.max_draft + 1)
             call("acceptable", stopper.acceptable)
@@ -128,7 +130,8 @@ def record(stopper: Stopper, random: Random) -> tuple[list, list]:
         stopper.observe(drafted, accepted, dropped)
         call("observe", drafted, accepted, dropped)
         verify_s = 0.02 * (1 + 0.02 * drafted) * random.uniform(0.9, 1.1)
-        duration_s = verify_s + (0.003 + 0.002 * (drafted + dropped)) * random.uniform(0.9, 1.1)
+        stall = 16 if random.random() < 0.1 else 1
+        duration_s = verify_s + (0.003 + 0.002 * (drafted + dropped)) * random.uniform(0.9, 1.1) * stall
         stopper.observe_times(accepted + 1, verify_s, duration_s)
         call("times", accepted + 1, verify_s, duration_s)
     return calls, answers
