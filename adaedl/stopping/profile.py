@@ -71,9 +71,9 @@ class Profile(Stopper):
         return step.position >= self.length
 
     def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
-        self.drafted = drafted
+        self.drafted = min(drafted, self.max_draft)
         rates, reached = list(self.rates), list(self.reached)
-        for position in range(min(accepted + 1, drafted)):  # the later ones were not judged
+        for position in range(min(accepted + 1, self.drafted)):  # the later ones were not judged
             outcome = float(position < accepted)
             weight = ACCEPTANCE_WEIGHT if reached[position] else 1.0
             rates[position] += weight * (outcome - rates[position])

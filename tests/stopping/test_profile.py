@@ -114,6 +114,13 @@ def test_a_clock_that_stands_still_is_no_measurement():
     assert 1 in lengths  # it still tries
 
 
+def test_more_drafts_than_it_would_make_do_no_harm():
+    stopper = make_stopper("profile:max_draft=1")
+    stopper.observe(3, 1)
+    stopper.observe_times(2, 1.0, 1.5)
+    assert (stopper.rates, stopper.reached, stopper.costs) == ((1.0,), (1,), (None, 1.5))
+
+
 def test_a_copy_goes_its_own_way():
     stopper = make_stopper("profile")
     clone = copy.copy(stopper)

@@ -34,9 +34,9 @@ export default class Profile extends Stopper {
   }
 
   observe(drafted, accepted) {
-    this.drafted = drafted;
+    this.drafted = Math.min(drafted, this.max_draft);
     // The positions after the first rejected draft were not judged.
-    for (let position = 0; position < Math.min(accepted + 1, drafted); position += 1) {
+    for (let position = 0; position < Math.min(accepted + 1, this.drafted); position += 1) {
       const outcome = position < accepted ? 1 : 0;
       const weight = this.reached[position] ? ACCEPTANCE_WEIGHT : 1;
       this.rates[position] += weight * (outcome - this.rates[position]);
