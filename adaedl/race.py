@@ -98,6 +98,7 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
 def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]:
     sampling = Sampling.of(trace.sampling)
     stoppers = [fresh_stopper(lane) for lane in trace.lanes]
+    trace.expected_cost_ratio = pair.cost_ratio
     drafting = any(stopper.max_draft for stopper in stoppers)
     context = read_prompt(pair, pair.encode(trace.prompt), trace.max_new_tokens, drafting)
     metrics = RunningMetrics(trace)
@@ -116,6 +117,7 @@ def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]
                 max_new_tokens=trace.max_new_tokens,
                 seed=trace.seed,
                 verification=trace.verification,
+                expected_cost_ratio=trace.expected_cost_ratio,
                 context=context if last else context.copy(),
                 record=record,
             )

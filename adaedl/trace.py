@@ -260,6 +260,8 @@ class Trace:
         token_bytes: the bytes, in hexadecimal, of those tokens that are not whole characters by themselves,
             whose texts read as �.
         threads: CPU threads in use; None in traces from before it was stored.
+        expected_cost_ratio: the cost ratio that earlier texts of the pair had measured when the race began,
+            which stoppers may start from; None where there were none.
     """
 
     created: str
@@ -279,6 +281,7 @@ class Trace:
     top_lists: TopLists = "all"
     token_bytes: TokenBytes = field(default_factory=dict)
     threads: Annotated[int, Field(ge=1)] | None = None
+    expected_cost_ratio: Seconds | None = None
 
     def to_dict(self) -> dict:
         return asdict(self)

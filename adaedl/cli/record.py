@@ -22,7 +22,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_lanes_option(command, "stoppers to replay (default: all, oracle too)")
     add_text_options(command)
     command.add_argument(
-        "--depth", type=int, default=12, metavar="N", help="drafts from each position (default 12)"
+        "--depth", type=int, default=16, metavar="N", help="drafts from each position (default 16)"
     )
     command.add_argument(
         "--verification",

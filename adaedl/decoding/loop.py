@@ -33,6 +33,7 @@ def decode(
     max_new_tokens: int = 96,
     seed: int = 0,
     verification: str = "shared_noise",
+    expected_cost_ratio: float | None = None,
     context: Context | None = None,
     record: bool = True,
 ) -> Iterator[Round]:
@@ -47,6 +48,7 @@ def decode(
         max_new_tokens: at least 1; the text ends earlier at an end-of-sequence token.
         seed: same seed, same text (under shared noise: for every stopper).
         verification: "shared_noise" or "speculative".
+        expected_cost_ratio: c as earlier texts measured it, such as `pair.cost_ratio`.
         context: a prefilled prompt to use up, from `read_prompt`.
         record: keep p, β and the ten most probable tokens too. That is done off the clock.
 
@@ -56,7 +58,7 @@ def decode(
     """
     check_run(max_new_tokens, seed, verification)
     check_live(stopper)
-    stopper.expect(pair.cost_ratio)
+    stopper.expect(expected_cost_ratio)
     drafting = stopper.max_draft > 0
     context = context or read_prompt(pair, prompt_ids, max_new_tokens, drafting)
     context = context if drafting else context.without_drafter()

@@ -478,6 +478,7 @@ def run_lane(
         max_new_tokens=job.max_new_tokens,
         seed=job.seed,
         verification=verification,
+        expected_cost_ratio=pair.cost_ratio,
         context=job.context.copy(),
         record=False,
     )

@@ -27,7 +27,7 @@ from adaedl.replay.replay import replay
 from adaedl.replay.times import Times, fit_times
 from adaedl.request import Sampling
 from adaedl.sampling import score_sampling, warp
-from adaedl.stopping import DEFAULT_MAX_DRAFT, MAX_DRAFT_LIMIT, AdaEDL, DraftStep, Stopper
+from adaedl.stopping import DEEPEST_DEFAULT, MAX_DRAFT_LIMIT, AdaEDL, DraftStep, Stopper
 from adaedl.system.machine import out_of_memory_as
 from adaedl.trace import Round, Trace
 
@@ -60,7 +60,7 @@ def record(
     Args:
         progress: called with the share done, from 0 to 1; may raise to stop.
         settings: `verification` ("shared_noise" or "speculative"), the rule that replays verify by;
-            `max_new_tokens` (96), `seed` (0); `depth` (12), the number of drafts from each position:
+            `max_new_tokens` (96), `seed` (0); `depth` (16), the number of drafts from each position:
             stoppers with a `max_draft` up to it can be replayed; `score_temperature` (None), the stopper
             setting of that name: stoppers that score q at another temperature cannot be replayed; `enough`,
             called between rounds: once it returns True, the text ends there.
@@ -105,7 +105,7 @@ def _in_parts(
     verification: str = "shared_noise",
     max_new_tokens: int = 96,
     seed: int = 0,
-    depth: int = DEFAULT_MAX_DRAFT,
+    depth: int = DEEPEST_DEFAULT,
     enough: Callable[[], bool] = lambda: False,
 ) -> Generator[float | list[Recording], None, None]:
     """Like `record_in_parts`, with one recording for each score temperature.

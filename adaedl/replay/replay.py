@@ -83,6 +83,7 @@ def replay_trace(recording: Recording, specs: list[str], times: Times | None = N
         sampling=recording.sampling,
         verification=recording.verification,
         noise_version=recording.noise_version,
+        expected_cost_ratio=(times or recording.times).cost_ratio,
         lanes=[replay(recording, spec, times) for spec in specs],
         token_bytes=recording.token_bytes,
     )

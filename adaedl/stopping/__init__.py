@@ -23,6 +23,7 @@ from adaedl.stopping.registry import (
     unregister_stopper,
 )
 from adaedl.stopping.settings import (
+    DEEPEST_DEFAULT,
     DEFAULT_MAX_DRAFT,
     MAX_DRAFT_LIMIT,
     Setting,
@@ -56,6 +57,7 @@ for _module in iter_modules(__path__):
         import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
+    "DEEPEST_DEFAULT",
     "DEFAULT_MAX_DRAFT",
     "EMA",
     "LIVE_STOPPERS",

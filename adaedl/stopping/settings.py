@@ -10,6 +10,7 @@ from typing import Any
 from adaedl.errors import UserError
 
 DEFAULT_MAX_DRAFT = 12
+DEEPEST_DEFAULT = 16  # the largest default of any stopper; recordings are this deep by default
 MAX_DRAFT_LIMIT = 64
 
 

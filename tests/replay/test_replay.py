@@ -21,7 +21,7 @@ from adaedl.replay.recording import Recording
 from adaedl.replay.replay import model_error, near_ties, percent_of_oracle, replay, replay_trace
 from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, Stopper, make_stopper, settings_of
-from adaedl.trace import Lane, Round
+from adaedl.trace import Round, Trace
 
 PROMPT = "w3 w14 w15 w9 w2"
 EOS = (3, 8, 13, 18)
@@ -59,8 +59,8 @@ def real_rounds(pair, spec: str, temperature: float, **options) -> list[Round]:
     )
 
 
-def told(spec: str, rounds: list[Round]) -> Stopper:
-    """A stopper that is told the times of a real run in place of modelled ones."""
+def told(spec: str, rounds: list[Round], cost_ratio: float | None) -> Stopper:
+    """A stopper that is told the times of a real run in place of modelled ones, and what it expected."""
     stopper = make_stopper(spec)
     observe, times = stopper.observe_times, iter(rounds)
 
@@ -70,6 +70,8 @@ def told(spec: str, rounds: list[Round]) -> Stopper:
             observe(tokens, played.verify_s, played.duration_s)
 
     stopper.observe_times = observe_times
+    expect = stopper.expect
+    stopper.expect = lambda _: expect(cost_ratio)
     return stopper
 
 
@@ -112,7 +114,7 @@ def test_a_replay_is_the_real_run(build, temperature):
         assert recording.probed_alike == recording.probed > 0
         for spec in SPECS:
             real = real_rounds(pair, spec, temperature, **options)
-            again = replay(recording, told(spec, real))
+            again = replay(recording, told(spec, real, None))
             assert outcome(again.rounds) == outcome(real), spec
             assert_same_numbers(real, again.rounds)
             assert again.token_ids == [token for played in real for token in played.token_ids]
@@ -474,16 +476,17 @@ def test_a_replay_is_the_real_run_on_the_real_pair(number, temperature, default_
         trace = new_trace(default_pair, prompt, lanes, Sampling(temperature), **options)
         for _ in race(default_pair, trace, record=False):
             pass
-        assert replay_alike(recording, trace.lanes)
+        assert replay_alike(recording, trace)
         drafted += sum(len(played.drafted) for lane in trace.lanes for played in lane.rounds)
     assert drafted > REAL_TOKENS
 
 
-def replay_alike(recording: Recording, lanes: list[Lane]) -> bool:
+def replay_alike(recording: Recording, trace: Trace) -> bool:
     """Whether every lane replays as it ran, but for lanes where the recording itself says that a choice hangs
     on rounding."""
-    replayed = [replay(recording, told(lane.label, lane.rounds)) for lane in lanes]
+    expected = trace.expected_cost_ratio
+    replayed = [replay(recording, told(lane.label, lane.rounds, expected)) for lane in trace.lanes]
     return all(
         outcome(again.rounds) == outcome(lane.rounds) or near_ties(recording, again) > 0
-        for again, lane in zip(replayed, lanes, strict=True)
+        for again, lane in zip(replayed, trace.lanes, strict=True)
     )

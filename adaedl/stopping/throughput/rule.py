@@ -6,11 +6,10 @@ from typing import Any
 from adaedl.stopping.adaptive import AdaEDL
 from adaedl.stopping.base import DistributionStopper, DraftStep
 from adaedl.stopping.registry import register_stopper
-from adaedl.stopping.settings import longest_draft
+from adaedl.stopping.settings import DEEPEST_DEFAULT, longest_draft
 from adaedl.stopping.throughput.beliefs import CURVES, Beliefs, accepted
 from adaedl.stopping.throughput.costs import DECAY, Costs
 
-MAX_DRAFT = 16  # where drafts cost next to nothing and are nearly all accepted, 12 would be too few
 # Before a draft was timed here: the cost ratio that is assumed where earlier texts have not measured it, and
 # what a draft costs besides its own step, in target steps. Only the first round depends on them.
 USUAL_COST_RATIO = 0.1
@@ -46,7 +45,8 @@ class Throughput(DistributionStopper):
     looks_at = ("entropy", "acceptance", "times")
 
     threshold: float
-    max_draft: int = longest_draft(slider="max_draft", default=MAX_DRAFT)
+    # Where drafts cost next to nothing and are nearly all accepted, 12 would be too few.
+    max_draft: int = longest_draft(slider="max_draft", default=DEEPEST_DEFAULT)
     gamma = AdaEDL.gamma
 
     def __init__(self, **settings: Any):

@@ -114,4 +114,5 @@ export interface Trace {
   top_lists: "all" | "judged" | "none";
   token_bytes: Record<string, string>;
   threads: number | null;
+  expected_cost_ratio: number | null;
 }
