@@ -545,11 +545,11 @@ def test_everything_can_be_done_by_keyboard(page):
     for _ in range(3):
         page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    assert len(lanes(page)) == 4
+    assert len(lanes(page)) == len(SHOWN_LANES) + 1
     page.keyboard.press("Escape")
     tab_to(page, "#run")
     page.keyboard.press("Enter")
-    says(page, "Racing: 4 lanes")
+    says(page, "Racing: 5 lanes")
     tab_to(page, "#stop")
     page.keyboard.press("Space")
     says(page, "Stopped")
