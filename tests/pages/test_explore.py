@@ -463,8 +463,9 @@ def test_the_map_of_gains_is_the_engines(page):
     specs = {
         "set": "adaedl:threshold=0.62,gamma=0.11,max_draft=9",
         "published": "adaedl",
-        "max_confidence": "max_confidence:threshold=0.62,max_draft=9",
-        "throughput": "throughput:gamma=0.11,max_draft=9",
+        "max_confidence": "max_confidence",
+        "survival": "survival",
+        "throughput": "throughput",
         "fixed_4": "fixed:k=4",
         "fixed_8": "fixed:k=8",
     }

@@ -11,10 +11,10 @@ import {
   LEAST_COST,
   MAPPED,
   costAt,
+  declaredAt,
   goesByClock,
   stopperAt,
   timesAt,
-  within,
 } from "./settings.js";
 
 const RANGE = [0.01, 0.5]; // of c, unless this machine's is outside it
@@ -60,20 +60,17 @@ function tally(rounds) {
   return [...kinds.values()];
 }
 
-/** The stoppers of the map, [{id, stopper}]: AdaEDL as the sliders set it and as published, its rivals as the sliders
- * set them, two fixed lengths and the target alone. */
+/** The stoppers of the map, [{id, stopper}]: AdaEDL as the sliders set it and as published, its rivals with their own
+ * defaults, two fixed lengths and the target alone. */
 export function mapLanes(recording, controls) {
-  const published = within(DEFAULTS, recording.depth);
-  const lane = (id, name, from) => ({ id, stopper: stopperAt(name, from, recording) });
+  const rivals = RIVALS.filter((name) => declared(name) && hasRule(name));
+  const lengths = REFERENCES.filter((k) => k <= recording.depth);
   return [
-    lane("set", MAPPED, controls),
-    lane("published", MAPPED, published),
-    ...RIVALS.filter((name) => declared(name) && hasRule(name)).map((name) => lane(name, name, controls)),
-    ...REFERENCES.filter((k) => k <= recording.depth).map((k) => ({
-      id: `fixed_${k}`,
-      stopper: fixed(recording, k),
-    })),
-    lane(BASELINE, BASELINE, controls),
+    { id: "set", stopper: stopperAt(MAPPED, controls, recording) },
+    { id: "published", stopper: declaredAt(MAPPED, recording) },
+    ...rivals.map((name) => ({ id: name, stopper: declaredAt(name, recording) })),
+    ...lengths.map((k) => ({ id: `fixed_${k}`, stopper: fixed(recording, k) })),
+    { id: BASELINE, stopper: declaredAt(BASELINE, recording) },
   ];
 }
 

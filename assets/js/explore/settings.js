@@ -89,6 +89,13 @@ export function stopperAt(name, controls, { depth, score_temperature }) {
   return judging({ name, settings: set }, score_temperature);
 }
 
+/** The stopper of that name with its own defaults, as far as a recording goes: {name, settings}. */
+export function declaredAt(name, { depth, score_temperature }) {
+  const limits = declared(name).settings.filter(({ limits_draft }) => limits_draft);
+  const settings = Object.fromEntries(limits.map((each) => [each.name, Math.min(each.value, depth)]));
+  return judging({ name, settings }, score_temperature);
+}
+
 /** A stopper that judges q at a recording's score temperature, where it judges q at all. */
 export function judging({ name, settings }, score_temperature) {
   const judges = declared(name).settings.some((setting) => setting.name === "score_temperature");

@@ -1,6 +1,6 @@
 // @ts-check
-// The end of step 5: the same question on real text. Explore's map of gains for a shipped recording, with every rule as
-// Explore has it at first.
+// The end of step 5: the same question on real text. Explore's map of gains for a shipped recording, with every rule at
+// its own defaults.
 
 import { GainPanel } from "../explore/gain_panel.js";
 import { recordingMenu } from "../explore/recording_menu.js";
