@@ -349,7 +349,7 @@ def test_replayed_lanes_make_a_trace_with_the_metrics_of_a_race(recorded):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("fixed:k=13", "drafts up to 13 tokens, but this recording has 12"),
+        ("fixed:k=17", "drafts up to 17 tokens, but this recording has 16"),
         ("adaedl:max_draft=20", "drafts up to 20"),
         (
             "adaedl:score_temperature=1.5",
