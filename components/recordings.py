@@ -19,7 +19,6 @@ from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.replay.recording import Recording
 from adaedl.replay.replay import replay
 from adaedl.request import Sampling
-from adaedl.stopping import LIVE_STOPPERS
 from components.parts.folders import ASSETS
 from components.parts.recordings import DEPTH, PROMPT, envelope, measured_lanes
 
@@ -93,20 +92,22 @@ def make_shipped(name: str) -> Iterator[str]:
     Raises:
         UserError: the pair cannot be loaded here.
     """
+    from adaedl.measure.check import races_of_every_stopper
     from adaedl.pairs.loading import load_pair
     from adaedl.race import new_trace, race
     from adaedl.replay.recorder import record
 
     pair = load_pair(name)
-    specs = list(LIVE_STOPPERS)  # the baseline is the first
     for entry in (entry for entry in ENTRIES if entry.pair == name):
         sampling, rule = Sampling(entry.temperature), entry.verification
         tokens = PAIRS[name]
         recording = record(pair, PROMPT, sampling, verification=rule, max_new_tokens=tokens, depth=DEPTH)
-        trace = new_trace(pair, PROMPT, specs, sampling, max_new_tokens=tokens, seed=0, verification=rule)
-        for _ in race(pair, trace):
-            pass
-        measured = measured_lanes(trace)
+        measured = []
+        for lanes in races_of_every_stopper():
+            trace = new_trace(pair, PROMPT, lanes, sampling, max_new_tokens=tokens, seed=0, verification=rule)
+            for _ in race(pair, trace):
+                pass
+            measured += measured_lanes(trace)
         entry.path.write_text(envelope(recording, measured) + "\n", "utf-8")
         yield f"{entry.file}, {entry.path.stat().st_size / 1000:.0f} kB: {_words(recording, measured)}"
 

@@ -4,12 +4,13 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from adaedl.measure.sweep import read_rows
+from adaedl.measure.study.tables import read_table
 from adaedl.statistics import FEWEST, arithmetic_mean, by_sample, geometric_mean, rank_correlation
 
 
@@ -30,10 +31,10 @@ def test_the_interval_of_a_geometric_mean_is_that_of_the_logarithms(size):
 
 
 def study_speedups(temperature: float) -> np.ndarray:
-    """The speedups of AdaEDL on the study's 100 prompts: a skewed population, as real ones are."""
-    study = read_rows(Path(__file__).parents[1] / "docs" / "study.csv")
-    chosen = (study["lane"] == "adaedl") & (study["temperature"] == temperature)
-    return study.loc[chosen, "speedup"].to_numpy()
+    """The speedups of AdaEDL on the study's prompts: a skewed population, as real ones are."""
+    study = read_table(Path(__file__).parents[1] / "docs" / "study.csv.gz")
+    wanted = {"pair": "smollm2-135m", "cost": "measured", "lane": "adaedl", "temperature": temperature}
+    return study[(study[list(wanted)] == pd.Series(wanted)).all(axis=1)]["speedup"].to_numpy()
 
 
 @pytest.mark.parametrize("prompts", [5, 10, 30])
