@@ -19,6 +19,7 @@ export function shipped() {
   list ??= readJson("index.json", FOLDER).then((entries) =>
     entries.map((entry) => ({ ...entry, read: once(entry.file) })),
   );
+  list.catch(() => (list = null)); // so that another try is one
   return list;
 }
 
