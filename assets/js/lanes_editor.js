@@ -4,7 +4,7 @@
 // declared in stoppers.js; the server (components/parts/lanes_editor.py) checks every change.
 
 import { formatSpec, parseSpec } from "./lane_spec.js";
-import { addChip, chipWords, laneChip } from "./lanes_editor/chip.js";
+import { addChip, chipWords, laneChip, laneTitle } from "./lanes_editor/chip.js";
 import { laneForm, stoppersMenu } from "./lanes_editor/form.js";
 import {
   add,
@@ -23,8 +23,8 @@ import { said, t } from "./text.js";
 export function mount({ element, props, watch, server }) {
   const editor = new LanesEditor(props, server);
   element.replaceChildren(editor.node);
-  watch("value", () => editor.read());
-  onPair(() => editor.read());
+  watch("value", () => editor.take());
+  if (props.of_pair) onPair(() => editor.rename());
   editor.read();
 }
 
@@ -52,6 +52,16 @@ class LanesEditor {
     this.#draw();
   }
 
+  /** Take up lanes that were set from elsewhere; where they are the same, a form that is open stays. */
+  take() {
+    if (this.#props.value !== JSON.stringify(this.#state.specs)) this.read();
+  }
+
+  /** Name the lanes anew, for another pair; a form that is open stays. */
+  rename() {
+    this.#state.specs.forEach((spec, number) => this.#name(spec, number));
+  }
+
   /** Go on in another state and draw it, the keyboard's focus on what `focus` selects. */
   #go(state, focus) {
     if (state === this.#state) return;
@@ -64,7 +74,7 @@ class LanesEditor {
   #draw() {
     const { specs, edited, adding } = this.#state;
     const chips = specs.map((spec, number) =>
-      laneChip(spec, number, isOpen(this.#state, number), this.#actsOnChip),
+      laneChip(spec, this.#wordsOf(spec), number, isOpen(this.#state, number), this.#actsOnChip),
     );
     const more = addChip(adding, specs.length, this.#props.most, () => {
       this.#go(toggleMenu(this.#state), adding ? ".add" : ".menu button");
@@ -131,8 +141,17 @@ class LanesEditor {
   #write(number, spec) {
     this.#state = { ...this.#state, specs: this.#state.specs.with(number, spec) };
     this.#props.value = JSON.stringify(this.#state.specs);
+    this.#name(spec, number);
+  }
+
+  #name(spec, number) {
     const open = this.#chips.children[number].querySelector(".open");
-    if (open) setText(open, chipWords(spec));
+    if (open) setText(open, this.#wordsOf(spec));
+  }
+
+  /** Only the lanes of a race are those of the pair in its menu. */
+  #wordsOf(spec) {
+    return this.#props.of_pair ? chipWords(spec) : laneTitle(spec);
   }
 
   /** Say what the server has against a setting; "" where it has nothing. */

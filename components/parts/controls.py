@@ -129,7 +129,7 @@ def controls_view(default_pair: str) -> Controls:
             note = pair_note(default_pair)
     with gr.Row(elem_id="choices"):
         with gr.Column(scale=5, min_width=300):
-            lanes = lanes_editor(lanes=defaults(default_pair).lanes)
+            lanes = lanes_editor(lanes=defaults(default_pair).lanes, of_pair=True)
             status = browser_part("status", say("page.status_ready"))
         with gr.Column(scale=4, min_width=300):
             with gr.Row(elem_id="buttons"):

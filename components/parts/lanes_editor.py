@@ -17,13 +17,23 @@ from components.parts.settings import MAX_LANES
 from components.parts.texts import in_all_languages
 
 
-def lanes_editor(name: str = "lanes", lanes: Sequence[str] = DEFAULT_LANES, most: int = MAX_LANES) -> gr.HTML:
-    """Return the component with the elem_id `name`, at first holding `lanes`; it takes `most` lanes."""
+def lanes_editor(
+    name: str = "lanes",
+    lanes: Sequence[str] = DEFAULT_LANES,
+    most: int = MAX_LANES,
+    *,
+    of_pair: bool = False,
+) -> gr.HTML:
+    """Return the component with the elem_id `name`, at first holding `lanes`; it takes `most` lanes.
+
+    Where they are lanes `of_pair`, the pair that its menu has chosen, it says which is tuned for that pair.
+    """
     return browser_part(
         name,
         json.dumps(list(lanes)),
         module="lanes_editor",
         most=most,
+        of_pair=of_pair,
         server_functions=[check_lane],
     )
 

@@ -12,7 +12,16 @@ import {
 } from "../../assets/js/explore/measurements.js";
 import { kPicture, lengthsPicture } from "../../assets/js/explore/pictures.js";
 import { prepare } from "../../assets/js/explore/replay.js";
-import { DEFAULTS, OVER_K, compare, stopperAt } from "../../assets/js/explore/settings.js";
+import {
+  DEFAULTS,
+  OVER_K,
+  compare,
+  sliderOf,
+  standsAt,
+  stopperAt,
+  within,
+} from "../../assets/js/explore/settings.js";
+import { declared } from "../../assets/js/stoppers.js";
 import { laneStyles } from "../../assets/js/lane_styles.js";
 import { recordings } from "./traces.js";
 
@@ -101,6 +110,25 @@ test("a race stands beside the model only at the settings it was run with", () =
     [0.3],
   );
   assert.deepEqual(measuredOverLambda([race], recording, { ...DEFAULTS, max_draft: 3 }), []);
+});
+
+test("a stopper has its own longest draft until that slider is moved", () => {
+  const { settings } = declared("throughput");
+  const race = {
+    stopper: "throughput",
+    settings: Object.fromEntries(settings.map(({ name, value }) => [name, value])),
+    speedup: 1.25,
+  };
+  const at = (controls) => measuredHere([race], recording, controls, compare(recording, controls));
+  const controls = within(DEFAULTS, recording.depth);
+  assert.equal(at(controls).throughput.speedup, 1.25);
+  assert.deepEqual(at({ ...controls, max_draft: 12 }), {});
+  const slider = sliderOf("max_draft");
+  const shown = (changes) => standsAt(slider, { ...controls, ...changes }, recording.depth);
+  assert.deepEqual(
+    [shown({}), shown({ stopper: "throughput" }), shown({ max_draft: 5 }), shown({ stopper: "fixed" })],
+    [12, 16, 5, 12],
+  );
 });
 
 test("what was measured since stays with its recording, the latest first", () => {

@@ -121,6 +121,19 @@ def test_the_table_holds_the_engines_numbers_for_every_temperature(page):
         ]
 
 
+def test_the_table_holds_the_pair_and_rule_of_the_open_recording_alone(page):
+    rows = page.locator("#calibration tbody tr")
+    expect(rows.nth(len(siblings(FILES[1])) - 1)).to_be_attached()
+    before = rows.count()
+    _, told = shipped(FILES[1])
+    told["recording"]["pair"]["name"] = "another pair"
+    show(page, json.dumps(told))
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("yours")
+    choose(page, FILES[1], "calibration")
+    expect(rows).to_have_count(before)
+
+
 def test_gamma_moves_the_bound_at_once_and_a_fitted_one_is_a_click_away(page):
     recording, told = shipped(FILES[1])
     drafts = drafts_of_recording(recording)

@@ -567,6 +567,23 @@ def test_a_choice_of_recording_offers_what_there_is(browser, address):
     page.close()
 
 
+def test_a_recording_that_cannot_be_read_leaves_the_open_one_in_the_menus(browser, address):
+    page = browser.new_page()
+    unreachable = f"**/recordings/{FILES[0]}"
+    page.route(unreachable, lambda route: route.abort())
+    page.goto(f"{address}?part=explore")
+    menu, about = page.locator("#explore .recorded"), page.locator("#explore .about-recording")
+    temperature = menu.locator("[name=temperature]")
+    expect(menu).to_have_attribute("data-file", FILES[1])
+    temperature.select_option("0")
+    expect(about).to_contain_text("This recording could not be read")
+    expect(temperature).to_have_value(f"{ENTRIES[1]['temperature']:g}")
+    page.unroute(unreachable)
+    temperature.select_option("0")
+    expect(menu).to_have_attribute("data-file", FILES[0])
+    page.close()
+
+
 def test_a_real_race_stands_beside_the_model_only_where_its_settings_are_set(page):
     recording = shown_recording()
     told = {"stopper": "margin", "settings": make_stopper("margin:threshold=0.3").settings, "speedup": 1.25}

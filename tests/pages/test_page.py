@@ -506,7 +506,9 @@ def test_lanes_follow_the_pair_until_the_visitor_changes_them(page):
     expect(page.locator("#lanes .chip")).to_have_count(4)
     assert lanes(page) == SHOWN_LANES
     page.click("#lanes .chip .remove >> nth=0")
+    page.click("#lanes .chip .open >> nth=0")
     choose_pair(page, "smollm2-360m")
+    expect(page.locator("#lanes [name=k]")).to_be_visible()  # the form that was open
     kept = [words.partition(" · ")[0] for words in SHOWN_LANES[1:]]
     expect(page.locator("#lanes .chip .open >> nth=2")).to_have_text(kept[-1])
     assert lanes(page) == kept

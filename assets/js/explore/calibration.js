@@ -23,7 +23,7 @@ export async function mount({ element }) {
   element.replaceChildren(root);
   await recordings.addStyle();
   const page = new Calibration(root);
-  const entries = await recordings.shipped();
+  const entries = await recordings.shipped().catch(() => []); // a visitor's own can still be shown
   page.offer(entries);
   const shown = recordings.onRecording((opened) => page.open(opened));
   if (!shown) await page.openShipped(recordings.firstShown(entries));
@@ -40,6 +40,8 @@ class Calibration {
   #entries = []; // the shipped recordings
   /** @type {any} */
   #own = null;
+  /** @type {Map<string, any>} */
+  #owns = new Map(); // the visitor's own as entries, the latest of each title
   #menu = recordingMenu(
     (entry) => this.openShipped(entry),
     () => recordings.show(this.#own),
@@ -71,31 +73,33 @@ class Calibration {
   }
 
   openShipped(entry) {
-    return recordings.open(entry).catch(() => setText(this.#about, t("explore.unread")));
+    return recordings.open(entry).catch(() => {
+      setText(this.#about, t("explore.unread"));
+      this.#menu.press(this.#opened && fileOf(this.#opened));
+    });
   }
 
-  /** Add the rows of the shipped recordings of an entry's pair and rule, one file after another. */
-  async #addSiblings(entry) {
-    if (!entry) return;
-    for (const each of recordings.siblings(this.#entries, entry)) {
+  /** Fill the table with the recordings of the open one's pair and rule, one file after another. */
+  async #showRows() {
+    const opened = this.#opened;
+    const entries = [...this.#entries, ...this.#owns.values()];
+    this.#table.clear();
+    for (const each of recordings.siblings(entries, recordings.kindOf(opened.recording))) {
       const { calibration } = await each.read().catch(() => ({}));
-      this.#addRow(each.title[language], calibration);
+      if (this.#opened !== opened) return; // another is open meanwhile
+      if (calibration) this.#table.add(each.title[language], calibration, this.#gamma);
     }
-  }
-
-  #addRow(title, calibration) {
-    if (calibration) this.#table.add(title, calibration, this.#gamma);
   }
 
   /** Show a recording as recordings.js gives it. */
   open(opened) {
     this.#opened = opened;
-    const { recording, calibration, file, own } = opened;
+    const { recording, calibration, own } = opened;
     setText(this.#about, aboutWords(recording));
-    this.#menu.press(own ? "own" : file);
+    this.#menu.press(fileOf(opened));
     this.#panel.open(calibration, (gamma) => raceAt(recording, gamma));
-    this.#addSiblings(this.#entries.find((entry) => (own ? isLike(entry, recording) : entry.file === file)));
     if (own) this.#keepOwn(opened);
+    this.#showRows();
     this.#set(this.#gamma);
   }
 
@@ -103,7 +107,9 @@ class Calibration {
     this.#own = opened;
     const title = recordings.ownTitle(opened.recording);
     this.#menu.showOwn(title);
-    this.#addRow(title, opened.calibration);
+    const kind = recordings.kindOf(opened.recording);
+    const entry = { ...kind, title: { [language]: title }, read: async () => opened };
+    this.#owns.set(`${kind.pair} ${title}`, entry);
   }
 
   #set(gamma) {
@@ -127,8 +133,8 @@ class Calibration {
   }
 }
 
-const isLike = ({ pair, verification }, recording) =>
-  pair === recording.pair.name && verification === recordings.ruleOf(recording);
+/** What the menu calls an opened recording. */
+const fileOf = ({ file, own }) => (own ? "own" : file);
 
 function scatterKeys() {
   const words = [t("calibration.key_drafts"), t("calibration.key_bins"), t("calibration.key_equal")];

@@ -16,7 +16,7 @@ const COLUMNS = [
   ...SCORES.map((name) => `rho_${name}`),
 ];
 
-/** {node, add(title, calibration, gamma), show(gamma)}; a recording takes the row of one with the same title. */
+/** {node, clear(), add(title, calibration, gamma), show(gamma)}; a recording takes the row of one with the same title. */
 export function calibrationTable() {
   const rows = new Map(); // title → {node, show(gamma)}
   const body = make("tbody");
@@ -28,6 +28,11 @@ export function calibrationTable() {
     table,
   );
 
+  function clear() {
+    rows.clear();
+    body.replaceChildren();
+  }
+
   function add(title, calibration, gamma) {
     rows.get(title)?.node.remove();
     rows.delete(title);
@@ -36,7 +41,7 @@ export function calibrationTable() {
     rows.set(title, made);
     body.append(made.node);
   }
-  return { node, add, show: (gamma) => rows.forEach((each) => each.show(gamma)) };
+  return { node, clear, add, show: (gamma) => rows.forEach((each) => each.show(gamma)) };
 }
 
 const titleOf = (name) => t(`calibration.column.${name}`);

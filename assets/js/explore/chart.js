@@ -51,7 +51,7 @@ export function chart(place, { height = 300, label, onX }) {
   new ResizeObserver(() => {
     if (shown && place.clientWidth !== scale.width) draw(shown);
   }).observe(place);
-  if (onX) whenDragged(node, (x) => onX(scale.valueAt(x)));
+  if (onX) whenDragged(node, (x) => scale && onX(scale.valueAt(x)));
   return { node, draw };
 }
 

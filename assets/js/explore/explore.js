@@ -48,7 +48,7 @@ export async function mount({ element, props, watch, server }) {
   watch("value", take);
   document.addEventListener("adaedl:measured", ({ detail }) => page.addMeasured(detail));
   if (measured()) page.addMeasured(measured());
-  const entries = await recordings.shipped();
+  const entries = await recordings.shipped().catch(() => []); // a visitor's own can still be shown
   page.offer(entries);
   const shown = recordings.onRecording((opened) => page.open(opened));
   root.dataset.ready = "";
@@ -125,7 +125,7 @@ class Explore {
   }
 
   openShipped(entry) {
-    return recordings.open(entry).catch(() => setText(this.#head.about, t("explore.unread")));
+    return recordings.open(entry).catch(() => this.#head.fail(this.#opened));
   }
 
   /** Show a recording as recordings.js gives it. */
@@ -258,6 +258,12 @@ function headView(save, menu) {
   );
   const rough = make("p", { className: "rough" });
 
+  /** Say that a recording could not be read; the one that is open, if there is one, stays. */
+  function fail(opened) {
+    setText(about, t("explore.unread"));
+    menu.press(opened && (opened.file ?? "own"));
+  }
+
   function show({ recording, file = "own" }) {
     button.hidden = false;
     setText(about, aboutWords(recording));
@@ -268,7 +274,7 @@ function headView(save, menu) {
   return {
     nodes: [menu.node, make("div", { className: "about-line" }, about, button), rough],
     menu,
-    about,
+    fail,
     show,
   };
 }

@@ -68,6 +68,7 @@ export class GainPanel {
     const { recording } = opened;
     if (recording !== this.#opened?.recording) {
       [this.#clocks, this.#lines, this.#wanted] = [new Clocks(recording), {}, ""];
+      setText(this.#sentence, ""); // it was about another text
     }
     [this.#opened, this.#controls] = [opened, controls];
     const wanted = JSON.stringify({ ...controls, c: null, stopper: null });
@@ -190,6 +191,7 @@ const roundCost = (c) => Number(c.toPrecision(3));
 /** Let keys move a chart along its axis, as they move a slider; `present` and `range` give where it is and may be. */
 function asSlider(node, set, { present, range }) {
   node.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // a shortcut of the browser, such as back
     const [least, most] = range();
     const ends = { Home: least, End: most };
     if (!(event.key in ends) && !(event.key in STEPS)) return;

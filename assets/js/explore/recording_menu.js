@@ -23,7 +23,7 @@ const CHOICES = [
 
 /**
  * {node, fill(entries), press(file), showOwn(words)}. `open(entry)` is called with the shipped recording that is chosen,
- * `openOwn()` for the visitor's own; `press` shows which is open, "own" for the latter.
+ * `openOwn()` for the visitor's own; `press` shows which is open, "own" for the latter, undefined for none.
  * @param {(entry: any) => void} open
  * @param {(() => void)} [openOwn]
  */
@@ -71,7 +71,7 @@ export function recordingMenu(open, openOwn) {
     if (entry) offer(entry);
     else for (const menu of menus) menu.clear();
     own.ariaPressed = String(file === "own");
-    node.dataset.file = file;
+    node.dataset.file = file ?? "";
   }
 
   function showOwn(words) {

@@ -19,6 +19,7 @@ export function shipped() {
   list ??= readJson("index.json", FOLDER).then((entries) =>
     entries.map((entry) => ({ ...entry, read: once(entry.file) })),
   );
+  list.catch(() => (list = null)); // so that another try is one
   return list;
 }
 
@@ -55,6 +56,13 @@ export const firstShown = (entries) => entries.find((entry) => !isGreedy(entry))
 
 /** Whether an entry or a recording's sampling has temperature 0, where both verification rules are the same. */
 export const isGreedy = ({ temperature }) => temperature === 0;
+
+/** What an entry tells of a recording: {pair, verification, temperature}. */
+export const kindOf = (recording) => ({
+  pair: recording.pair.name,
+  verification: ruleOf(recording),
+  temperature: recording.sampling.temperature,
+});
 
 /** The entries of the same pair at every temperature, under the same rule where there are two. */
 export const siblings = (entries, { pair, verification, temperature }) =>

@@ -29,10 +29,14 @@ const tidy = (value) => Number(value.toFixed(4));
 /** A setting's value as its slider shows it, and the other way round. */
 const turned = (setting, value) => (setting.complement ? tidy(1 - value) : value);
 
+/** The sliders that stand at one place for all stoppers from the first: axes of curves and of the map. */
+const AXES = ["lambda", "k", "gamma"];
+
 /**
  * The sliders that settings ask for: [{name, setting, value, min, max, step}]. A slider moves the setting of every
- * stopper that names it; label, range and first value are those of the first such setting, where the stopper that is
- * highlighted at first goes before the others.
+ * stopper that names it; label and range are those of the first such setting, where the stopper that is highlighted at
+ * first goes before the others. The first `value` is that setting's default. It is null where the stoppers' defaults
+ * differ and the slider is no axis: every stopper then has its own default until the slider is moved.
  */
 export const SLIDERS = [];
 for (const { settings } of [declared(HIGHLIGHTED), ...shown]) {
@@ -40,8 +44,13 @@ for (const { settings } of [declared(HIGHLIGHTED), ...shown]) {
     if (!setting.slider || sliderOf(setting.slider)) continue;
     const [min, max] = setting.slider_range ?? setting.range ?? [];
     const step = setting.kind === "whole" ? 1 : 0.01;
-    SLIDERS.push({ name: setting.slider, setting, value: turned(setting, setting.value), min, max, step });
+    SLIDERS.push({ name: setting.slider, setting, value: firstValue(setting), min, max, step });
   }
+}
+
+function firstValue({ slider, ...setting }) {
+  const defaults = shown.flatMap(({ name }) => settingOn(slider, name)?.value ?? []);
+  return AXES.includes(slider) || new Set(defaults).size === 1 ? turned(setting, setting.value) : null;
 }
 
 export function sliderOf(name) {
@@ -49,10 +58,12 @@ export function sliderOf(name) {
 }
 
 /** The setting of a stopper that a slider moves; undefined where it moves none. */
-export const settingOn = (slider, stopper) =>
-  declared(stopper).settings.find((setting) => setting.slider === slider);
+export function settingOn(slider, stopper) {
+  return declared(stopper).settings.find((setting) => setting.slider === slider);
+}
 
-/** The controls as they stand at first. `c` null is the cost ratio that was measured. */
+/** The controls as they stand at first. `c` null is the cost ratio that was measured; a slider that is null was not
+ * moved. */
 export const DEFAULTS = {
   stopper: HIGHLIGHTED,
   ...Object.fromEntries(SLIDERS.map(({ name, value }) => [name, value])),
@@ -69,21 +80,30 @@ export const MAP_GAMMAS = steps(0, 0.05, 21);
 
 /** The controls with no draft longer than a recording's. */
 export function within(controls, depth) {
-  const limited = SLIDERS.filter(({ setting }) => setting.limits_draft);
+  const limited = SLIDERS.filter(({ name, setting }) => setting.limits_draft && controls[name] !== null);
   return {
     ...controls,
     ...Object.fromEntries(limited.map(({ name }) => [name, Math.min(controls[name], depth)])),
   };
 }
 
+/** Where a slider stands: one that was not moved, at the default of the highlighted stopper. */
+export function standsAt({ name, setting }, controls, depth) {
+  if (controls[name] !== null) return controls[name];
+  const shownSetting = settingOn(name, controls.stopper) ?? setting;
+  const value = turned(shownSetting, shownSetting.value);
+  return setting.limits_draft ? Math.min(value, depth) : value;
+}
+
 /** The stopper of that name as the sliders set it, judging q as the recording holds it: {name, settings}. What no
- * slider moves keeps its default. */
+ * slider has moved keeps its default. */
 export function stopperAt(name, controls, { depth, score_temperature }) {
   const { settings, replay_only } = declared(name);
   const set = {};
   for (const setting of settings) {
     if (setting.limits_draft && replay_only) set[setting.name] = depth;
-    else if (setting.slider) set[setting.name] = turned(setting, controls[setting.slider]);
+    else if (setting.slider && controls[setting.slider] !== null)
+      set[setting.name] = turned(setting, controls[setting.slider]);
     else if (setting.limits_draft) set[setting.name] = Math.min(setting.value, depth);
   }
   return judging({ name, settings: set }, score_temperature);

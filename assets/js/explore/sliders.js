@@ -6,7 +6,16 @@ import { labelOf, summaryOf } from "../stoppers.js";
 import { said, t } from "../text.js";
 import { PAIRS } from "./pairs.js";
 import { hasRule } from "./rules.js";
-import { DEFAULTS, LEAST_COST, SHOWN, SLIDERS, costAt, goesByClock, settingOn } from "./settings.js";
+import {
+  DEFAULTS,
+  LEAST_COST,
+  SHOWN,
+  SLIDERS,
+  costAt,
+  goesByClock,
+  settingOn,
+  standsAt,
+} from "./settings.js";
 
 const LEAST_LOG = Math.log10(LEAST_COST);
 
@@ -43,7 +52,8 @@ export function sliders(change) {
 }
 
 /** The control of a slider of settings.js: {node, show(controls, depth)}. */
-function settingControl({ name, setting, min, max, step }, change) {
+function settingControl(each, change) {
+  const { name, setting, min, max, step } = each;
   const isSwitch = setting.kind === "switch";
   const moved = (value) => change({ [name]: value });
   /** @type {any} */
@@ -51,18 +61,25 @@ function settingControl({ name, setting, min, max, step }, change) {
     isSwitch ?
       check(name, labelOf(setting), moved)
     : slider(name, { min, max, step }, labelOf(setting), moved);
-  const unused = make("small");
-  control.label.append(" ", unused);
+  const note = make("small");
+  control.label.append(" ", note);
 
   function show(controls, depth) {
-    if (isSwitch) control.input.checked = controls[name];
-    else showNumber(control, setting, controls[name], depth);
+    const value = standsAt(each, controls, depth);
+    if (isSwitch) control.input.checked = value;
+    else showNumber(control, setting, value, depth);
     const used = settingOn(name, controls.stopper);
     control.node.title = said((used ?? setting).about);
     control.node.classList.toggle("unused", !used);
-    setText(unused, used ? "" : t("explore.unused", { stopper: controls.stopper }));
+    setText(note, noteOf(used, controls, name));
   }
   return { node: control.node, show };
+}
+
+/** What is said beside a slider: that the highlighted stopper has no such setting, or that it was not moved. */
+function noteOf(used, controls, name) {
+  if (!used) return t("explore.unused", { stopper: controls.stopper });
+  return controls[name] === null ? t("explore.own_defaults") : "";
 }
 
 function showNumber({ input, value }, { kind, limits_draft }, number, depth) {

@@ -24,14 +24,10 @@ export function laneTitle(spec) {
 export const chipWords = (spec) =>
   isTuned(spec) ? `${laneTitle(spec)} · ${t("page.lane_tuned")}` : laneTitle(spec);
 
-/** The chip of the lane `number`; `act` has {toggleForm(number), remove(number), move(from, to)}. */
-export function laneChip(spec, number, isOpen, act) {
+/** The chip of the lane `number`, which says `words`; `act` has {toggleForm(number), remove(number), move(from, to)}. */
+export function laneChip(spec, words, number, isOpen, act) {
   const title = laneTitle(spec);
-  const open = make(
-    "button",
-    { type: "button", className: "open", ariaExpanded: String(isOpen) },
-    chipWords(spec),
-  );
+  const open = make("button", { type: "button", className: "open", ariaExpanded: String(isOpen) }, words);
   open.title = t("page.lane_edit");
   open.addEventListener("click", () => act.toggleForm(number));
   const remove = make(

@@ -12,12 +12,13 @@ import { t } from "../text.js";
 /** {node, load()}; `load` reads the first recording once the page is seen. */
 export function paysMap() {
   let controls = { ...DEFAULTS };
-  let opened = null;
+  /** @type {any} */
+  let opened = null; // as recordings.js gives it
   const menu = recordingMenu(open);
   const panel = new GainPanel(
     ({ c }) => {
       controls = { ...controls, c };
-      show();
+      if (opened) show();
     },
     { hasSliders: false },
   );
@@ -30,22 +31,26 @@ export function paysMap() {
 
   async function open(entry) {
     menu.press(entry.file);
-    try {
-      const read = await entry.read();
-      if (menu.node.dataset.file !== entry.file) return; // another was chosen meanwhile
-      opened = read;
-      setText(failure, "");
-      show();
-    } catch {
-      setText(failure, t("explore.unread"));
-    }
+    const read = await entry.read().catch(() => null);
+    if (menu.node.dataset.file !== entry.file) return; // another was chosen meanwhile
+    if (!read) return fail();
+    opened = read;
+    setText(failure, "");
+    show();
+  }
+
+  /** Say that a recording could not be read, and leave what is open. */
+  function fail() {
+    menu.press(opened?.file);
+    setText(failure, t("explore.unread"));
   }
 
   async function load() {
     await addStyle();
-    const entries = await shipped();
+    const entries = await shipped().catch(() => []);
     menu.fill(entries);
     if (entries.length) await open(firstShown(entries));
+    else fail();
   }
   return { node, load };
 }
