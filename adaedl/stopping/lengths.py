@@ -39,8 +39,8 @@ class EMA(LengthStopper):
     not have reached it. From python/sglang/srt/speculative/adaptive_spec_params.py, with its defaults for
     small batches.
 
-    Not as there: SGLang chooses among 1, 3, 5 and 7 steps, each of which it prepares beforehand, and here
-    every length from 1 to `max_draft` can be chosen (k = 5 is where SGLang starts if it was not told); SGLang
+    Different here: SGLang chooses among 1, 3, 5 and 7 steps, each of which it prepares beforehand, and here
+    every length from 1 to `max_draft` can be chosen (k = 5 is where SGLang starts by default); SGLang
     averages over the requests of a batch and may draft none in batches of 8 and more, and here is one
     request; and SGLang keeps the average from request to request, where here every text starts
     afresh.
