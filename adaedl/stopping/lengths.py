@@ -40,10 +40,10 @@ class EMA(LengthStopper):
     small batches.
 
     Different here: SGLang chooses among 1, 3, 5 and 7 steps, each of which it prepares beforehand, and here
-    every length from 1 to `max_draft` can be chosen (k = 5 is where SGLang starts by default); SGLang
-    averages over the requests of a batch and may draft none in batches of 8 and more, and here is one
-    request; and SGLang keeps the average from request to request, where here every text starts
-    afresh.
+    every length from 1 to `max_draft` can be chosen (5 is where SGLang starts if its configured length is
+    none of the four); SGLang averages over the requests of a batch and may draft none in batches of 8 and
+    more, and here is one request; and SGLang keeps the average from request to request, where here every text
+    starts afresh.
     """
 
     name = "ema"
