@@ -430,6 +430,10 @@ def test_the_report_holds_every_claim_cell_and_figure_and_takes_missing_parts():
     assert made.count("study-gain-") == 6
     assert "| toy | speculative sampling | 0.7 | 0.1 | 1.00× (k = 1) | 1.20× |" in made
     assert "modelled mean speedups are off by 0.0% on average" in made
+    assert "Of each pair 2 prompts really ran as well." in made
+    ran = runs(flat)
+    fewer = ran[(ran["pair"] == "toy") | (ran["prompt"] == 1)]
+    assert "Of each pair 1 to 2 prompts really ran as well." in report(speedups(flat), texts(), fewer, SETUP)
     empty = pd.DataFrame(columns=tables.MEASURED_RUNS)
     assert "Error of the timing model" not in report(speedups(flat), texts(), empty, SETUP)
 

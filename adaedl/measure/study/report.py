@@ -217,9 +217,10 @@ def _timing(frame: pd.DataFrame, measured: pd.DataFrame) -> Iterable[str]:
     yield "## Error of the timing model\n"
     verification = errors.index.get_level_values("verification")
     same, drawn = errors[verification == "shared_noise"], errors[verification == "speculative"]
-    prompts = errors["prompts"].max()
+    least, most = errors["prompts"].min(), errors["prompts"].max()
+    prompts = count_words(most, "prompt") if least == most else f"{least} to {most} prompts"
     off = same["error"].abs()
-    sentences = [f"Of each pair {count_words(prompts, 'prompt')} really ran as well."]
+    sentences = [f"Of each pair {prompts} really ran as well."]
     if len(same):
         sentences.append(
             f"Under shared noise the rounds are the same, except those of `{THROUGHPUT}`, which depend on "
