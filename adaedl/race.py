@@ -72,6 +72,8 @@ def empty_trace(pair: Pair, request: RaceRequest) -> Trace:
             Lane(stopper.name, stopper.settings, spec.strip())
             for stopper, spec in zip(request.stoppers, request.lanes, strict=True)
         ],
+        # Here, not in the race: the browser is sent the trace before the first round.
+        expected_cost_ratio=pair.cost_ratio,
     )
 
 
@@ -98,7 +100,6 @@ def race(pair: Pair, trace: Trace, *, record: bool = True) -> Iterator[tuple[int
 def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]:
     sampling = Sampling.of(trace.sampling)
     stoppers = [fresh_stopper(lane) for lane in trace.lanes]
-    trace.expected_cost_ratio = pair.cost_ratio
     drafting = any(stopper.max_draft for stopper in stoppers)
     context = read_prompt(pair, pair.encode(trace.prompt), trace.max_new_tokens, drafting)
     metrics = RunningMetrics(trace)

@@ -260,8 +260,8 @@ class Trace:
         token_bytes: the bytes, in hexadecimal, of those tokens that are not whole characters by themselves,
             whose texts read as �.
         threads: CPU threads in use; None in traces from before it was stored.
-        expected_cost_ratio: the cost ratio that earlier texts of the pair had measured when the race began,
-            which stoppers may start from; None where there were none.
+        expected_cost_ratio: the cost ratio that the pair's last text before this race had measured, which
+            stoppers may start from; None where there was none.
     """
 
     created: str

@@ -14,7 +14,7 @@ from adaedl.models.cpu.attention import StaticCache
 from adaedl.pairs.pair import Pair
 from adaedl.race import empty_trace, new_trace, race
 from adaedl.request import MAX_LANES, MAX_PROMPT_CHARACTERS, RaceRequest, Sampling, fresh_stopper
-from adaedl.stopping import LIVE_STOPPERS, make_stopper
+from adaedl.stopping import LIVE_STOPPERS, Stopper, make_stopper
 from adaedl.trace import SamplingInfo, Trace
 from components.parts.controls import DEFAULTS
 
@@ -101,6 +101,20 @@ def test_a_lane_writes_what_it_writes_alone(pair):
 def test_under_speculative_sampling_texts_may_differ_and_are_not_compared(pair):
     trace = finished(pair, verification="speculative")
     assert [lane.metrics.same_text for lane in trace.lanes] == [None] * len(LANES)
+
+
+def test_a_trace_says_before_its_race_which_cost_ratio_the_race_expects(pair, monkeypatch):
+    expected = []
+    monkeypatch.setattr(Stopper, "expect", lambda self, ratio: expected.append(ratio))
+    pair.cost_ratio = 0.25
+    trace = toy_trace(pair)
+    assert trace.expected_cost_ratio == 0.25
+    pair.cost_ratio = 0.5  # of another race, which ended before this one began
+    for _ in race(pair, trace):
+        pass
+    assert expected == [0.25] * len(LANES)
+    assert trace.expected_cost_ratio == 0.25
+    assert pair.cost_ratio not in (None, 0.5)  # what this race has measured
 
 
 def test_two_lanes_of_one_stopper_do_not_share_its_state(pair):

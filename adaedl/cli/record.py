@@ -116,7 +116,7 @@ def report(pair, recording, lanes: list[str], cost_ratio: float | None) -> str:
     frame.insert(1, "percent_of_oracle", [percent_of_oracle(recording, lane, times) for lane in trace.lanes])
     alike = "replays have the distribution of real runs"
     if recording.replays_runs:
-        frame.insert(2, "near_ties", [near_ties(recording, lane) for lane in trace.lanes])
+        frame.insert(2, "near_ties", [near_ties(recording, lane, times) for lane in trace.lanes])
         alike = f"{recording.probed_alike} of {recording.probed} real rounds replay alike"
     return (
         f"{describe_pair(pair)}\n\n{printable(recording.text)}\n\n"

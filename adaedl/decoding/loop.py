@@ -40,13 +40,15 @@ def decode(
     """Write up to max_new_tokens after a prompt, yielding one Round at a time.
 
     The text is distributed exactly as the target's own, whatever the stopper. Close the generator
-    between any two rounds to cancel: its caches are freed.
+    between any two rounds to cancel: its caches are freed. At the end of the text `pair.cost_ratio` is set
+    to what this text measured.
 
     Args:
         prompt_ids: [T] on the pair's device; may be None where `context` is given.
         stopper: a fresh one; it keeps state over the rounds.
         max_new_tokens: at least 1; the text ends earlier at an end-of-sequence token.
-        seed: same seed, same text (under shared noise: for every stopper).
+        seed: under shared noise and at temperature 0 it fixes the text, whatever the stopper. Under
+            speculative sampling it fixes the text of each stopper that does not look at times.
         verification: "shared_noise" or "speculative".
         expected_cost_ratio: c as earlier texts measured it, such as `pair.cost_ratio`.
         context: a prefilled prompt to use up, from `read_prompt`.

@@ -86,7 +86,7 @@ def check_runs_here(preset: Preset, device: torch.device) -> None:
 
 
 def dtype_of(preset: Preset, dtype: str | None) -> str | None:
-    """Return the dtype that a pair is used in by its definition, else the one that the caller names.
+    """Return the dtype that a pair is defined in, else the one that the caller names.
 
     Raises:
         UserError: the pair is defined in another dtype than the one named, or its draft is an int8 copy

@@ -30,7 +30,7 @@ class Pair:
     the target's own ones with kernels of the device, see `adaedl.models.token_choice`. `cost_ratio`
     is the time of a draft step / the time of a verification in the last text that was written with drafts
     here, None before the first; stoppers may start from it.
-    `draft_bits`: the target's own copy drafts, its weights rounded to so many bits; None for any other draft.
+    `draft_bits`: how many bits the weights of the target's own copy have; None where something else drafts.
     `tuned`: the spec of AdaEDL with settings for this pair; None where there is none.
     """
 

@@ -37,8 +37,8 @@ class Preset:
         gated: the Hub asks for an accepted licence and a token.
         drafter: the feature drafter's file, relative to the project's folder; None where something else
             drafts.
-        draft_bits: the target's own copy drafts, in the int8 kernels with its weights rounded to so many
-            bits; None where something else drafts.
+        draft_bits: how many bits the weights of the target's own copy have, where that copy drafts (in the
+            int8 kernels); None where something else drafts.
         dtype: the dtype that the pair is defined in; None where the caller chooses.
     """
 
@@ -224,7 +224,7 @@ def resolve(name_or_spec: str) -> Preset:
 
 
 def _with_own_copy(target: str, bits: int) -> Preset:
-    """Return the pair of a target and its own copy, rounded to so many bits.
+    """Return the pair of a target and its own copy with weights of this many bits.
 
     Raises:
         UserError: the kernels have no such number of bits.

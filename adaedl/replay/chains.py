@@ -89,13 +89,13 @@ class Choice(Protocol):
     def tokens(
         self, logits: Tensor, q: Tensor, vocab: Tensor | None, first: int, step: int, judged: Tensor
     ) -> Tensor:
-        """Return the indices [N], in q's vocabulary, of the drafts number `step` (from 0) of the chains from
-        the positions first, first + 1, …
+        """Choose draft `step` (counted from 0) of each of the chains that begin at the positions first,
+        first + 1, …; return the indices [N] in q's vocabulary.
 
         Args:
             logits, q: [N, Vq] the drafter's, and its probabilities.
-            judged: [N] whether the target judges the draft: all before it are accepted, and the text is not
-                over.
+            judged: [N] whether the target judges the draft: every earlier draft of the chain is accepted, and
+                the text is not over.
         """
 
     def leads(self, logits: Tensor, vocab: Tensor | None, position: int, chosen: Tensor) -> Tensor | None:
@@ -147,7 +147,7 @@ class Coupling:
 
     One uniform number per position decides for all chains, and chains may share a rejected draft and what
     follows it. In any one run a position is judged at most once, whatever the stopper. So sharing leaves the
-    distribution of every run as it is, and makes stoppers differ less by chance.
+    distribution of every run unchanged, and differences between stoppers vary less by chance.
 
     Args:
         seed: of the recording. The numbers are independent of those that the text was drawn with.
@@ -188,7 +188,7 @@ class ChainDrafting:
     """Drafts chains from sources, with the numbers that stoppers and pictures need.
 
     Attributes:
-        scorings: how q is warped for stoppers, one set of chains for each; None for as it is sampled from.
+        scorings: how q is warped for stoppers, one set of chains for each; None: as it is sampled from.
         p: [tokens, V] the target's probabilities at every position of the text.
         text: [tokens] its ids.
         depth: drafts in a chain at most.
@@ -241,9 +241,9 @@ class ChainDrafting:
         return self._by_scoring(chains)
 
     def _merging(self, session: IndependentSession, read: Tensor) -> Iterator[list[list[Chain]]]:
-        """Draft with a model whose q depends on the tokens before a position alone, not on where the round
-        began. Chains are alike there from any position that they share, so each position of the text is
-        drafted once, and so is what follows a draft that differs from it."""
+        """Draft with a model whose q depends only on the tokens before a position, not on where the round
+        began. Chains that reach the same position of the text go on alike. So each position is drafted once,
+        and where that draft differs from the text, its continuation is drafted once."""
         prompt = session.certain
         drafts: list[_Drafted] = []
         for block in read.split(ROWS_AT_ONCE):
@@ -280,8 +280,8 @@ class ChainDrafting:
     def _draft(
         self, logits: Tensor, vocab: Tensor | None, first: int, step: int, judged: Tensor
     ) -> tuple[Tensor, list["_Drafted"]]:
-        """Draft one token more in chains side by side; the arguments are those of `Choice.tokens`. Returns
-        the ids [N] as a tensor too. p and β are computed where the draft is judged."""
+        """Draft one more token in each of several chains; arguments as in `Choice.tokens`. Return the ids
+        [N], and what is kept of each draft: p and β only where the target judges it."""
         q = warp(logits, self.sampling)
         index = self.choice.tokens(logits, q, vocab, first, step, judged)
         gap = self.choice.leads(logits, vocab, first + step, index)

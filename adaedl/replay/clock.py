@@ -1,7 +1,7 @@
 """The clock of a replayed lane at other costs, without replaying it again.
 
-The rounds of a stopper that looks at no times do not depend on what they cost, so one replay serves for every
-cost.
+The rounds of a stopper that does not look at times do not depend on what they cost, so one replay serves for
+every cost.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from adaedl.trace import Lane
 
 
 def rounds_by_work(lane: Lane) -> Counter[tuple[int, int]]:
-    """Return how many rounds of a lane paid for so many draft steps and verified so many drafts."""
+    """Count the rounds of a lane by their (draft steps paid for, drafts verified)."""
     return Counter((len(played.drafted) + played.dropped, len(played.drafted)) for played in lane.rounds)
 
 

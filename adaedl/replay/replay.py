@@ -2,9 +2,9 @@
 
 Under shared noise and at temperature 0, rounds, drafts, accepted counts and stop reasons are those of a real
 run; under speculative sampling they have the distribution of real runs (`adaedl.replay.recording` says why,
-and names the one thing that a recording cannot know). `throughput`, which depends on time, behaves as in a
-real run with the modelled times. Time is modelled: each round takes what rounds of its length took when the
-text was recorded, and `model_error` compares that with a real run.
+and names the one thing that a recording cannot know). Time is modelled: each round takes what rounds of its
+length took when the text was recorded, and `model_error` compares that with a real run. Stoppers that look at
+times (`profile`, `throughput`) see the modelled ones.
 """
 
 from dataclasses import dataclass
@@ -130,16 +130,20 @@ def percent_of_oracle(recording: Recording, lane: Lane, times: Times | None = No
     return percent(lane, replay(recording, Oracle(max_draft=recording.depth), times))
 
 
-def near_ties(recording: Recording, lane: Lane) -> int:
+def near_ties(recording: Recording, lane: Lane, times: Times | None = None) -> int:
     """Return how many choices of a replayed lane depend on rounding: the lead of a drafted token or of the
     target's own, or the distance of a score from its threshold, is too small to be sure that a real run
     chooses the same. Under speculative sampling there is no run that should choose the same, and none is
-    counted."""
+    counted.
+
+    Args:
+        times: those that the lane was replayed with; None for the recorded costs.
+    """
     if not recording.replays_runs:
         return 0
     ties = sum(gap < recording.tie for gap in recording.target_gap)
     stopper, written = fresh_stopper(lane), 0
-    stopper.expect(recording.times.cost_ratio)
+    stopper.expect((times or recording.times).cost_ratio)
     for played in lane.rounds:
         phase = _draft(recording, stopper, written)
         gaps = recording.chains[written].gap

@@ -15,8 +15,8 @@ class SVIPDifference(ScoreStopper):
     """TapOut's arm of entropy differences: stops where √H(q) rises by more than 0.2 from one draft of a round
     to the next. As a score: 1 − rise is below 0.8. The first draft of a round has score 1.
 
-    We know the paper's SVIP-Difference by its name; we could not read its formula and threshold. The root is
-    SVIP's, and 0.2 is the threshold of the margin.
+    The paper names SVIP-Difference; we could not read its formula and its threshold. The root is SVIP's, and
+    0.2 is the threshold of the margin.
     """
 
     name = "svip_difference"
@@ -38,7 +38,7 @@ class Bandit(DistributionStopper):
 
     As in the paper: one choice a round; UCB1, mean reward + √(2·ln t / n) (Auer et al., 2002), each arm
     once first; the reward blends the accepted length and the acceptance rate,
-    α·accepted/max_draft + (1 − α)·accepted/drafted, with α = 0.5. Not as in the paper: the arms are this
+    α·accepted/max_draft + (1 − α)·accepted/drafted, with α = 0.5. Different here: the arms are this
     registry's rules, which judge entropy, top probability and margin, and `SVIPDifference`, each with its
     threshold frozen, so that no arm changes from round to round and its rewards belong to one rule; and every
     text starts afresh, where the paper learns over a whole set of prompts.

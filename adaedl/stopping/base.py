@@ -121,7 +121,7 @@ class Stopper:
 
     def expect(self, cost_ratio: float | None) -> None:
         """Called before the first round with the cost ratio c of this pair as earlier texts measured it; None
-        where there were none."""
+        where there were none. A stopper that uses it looks at times: replays at other costs differ."""
 
     def begin_round(self) -> bool:
         """Called before the first draft of a round; returns whether to draft in it at all."""

@@ -22,7 +22,7 @@ class Gate(DistributionStopper):
     and `high` are the 0.6 and 1.4 bits, in nats, of the author's released code
     (Creepybits/software-defined-stochastic-inference-engine), and so is `smoothing`.
 
-    Not as there: the proposal reads the entropy of the *target* before each round. A stopper sees the draft
+    Different here: the proposal reads the entropy of the *target* before each round. A stopper sees the draft
     side alone, so the entropy here is that of the round's first draft, at the same position of the text. An
     open gate therefore finds out by drafting one token, and a closed one by drafting one every fourth
     round, with which it opens or stops at once.

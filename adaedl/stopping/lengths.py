@@ -39,11 +39,11 @@ class EMA(LengthStopper):
     not have reached it. From python/sglang/srt/speculative/adaptive_spec_params.py, with its defaults for
     small batches.
 
-    Not as there: SGLang chooses among 1, 3, 5 and 7 steps, each of which it prepares beforehand, and here
-    every length from 1 to `max_draft` can be chosen (k = 5 is where SGLang starts if it was not told); SGLang
-    averages over the requests of a batch and may draft none in batches of 8 and more, and here is one
-    request; and SGLang keeps the average from request to request, where here every text starts
-    afresh.
+    Different here: SGLang chooses among 1, 3, 5 and 7 steps, each of which it prepares beforehand, and here
+    every length from 1 to `max_draft` can be chosen (5 is where SGLang starts if its configured length is
+    none of the four); SGLang averages over the requests of a batch and may draft none in batches of 8 and
+    more, and here is one request; and SGLang keeps the average from request to request, where here every text
+    starts afresh.
     """
 
     name = "ema"

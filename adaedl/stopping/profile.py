@@ -32,7 +32,7 @@ class Profile(Stopper):
     change nothing, and a new best length sets it back to 4. So drafting is retried after at most 512
     rounds. From x/mlxrunner/speculate_depth.go of Ollama, with its constants.
 
-    Not as there: every text starts afresh, where Ollama keeps what it measured from request to request, and
+    Different here: every text starts afresh, where Ollama keeps what it measured from request to request, and
     a text of 100 tokens is over before it has climbed far; every round's time counts, where Ollama leaves
     out those whose length differs from the round before; and Ollama does not count the positions after a
     draft that ends the text.

@@ -15,7 +15,7 @@ class Survival(ScoreStopper):
     default λ = 0.3 is 1 − 0.7, with the authors' own `stop_threshold` of 0.7 (specdec_pp/sample.py of their
     repository, Kaffaljidhmah2/SpecDec_pp).
 
-    Not as there: the acceptance probability of a draft is not predicted by a trained head but read off q,
+    Different here: the acceptance probability of a draft is not predicted by a trained head but read off q,
     as its top probability or as AdaEDL's bound, held within [0, 1]; a draft counts as soon as it is made,
     where their head judges it one step later; and a round may stop after one draft, where their code drafts
     at least 2 and at most 20. Their optimal threshold follows from the costs of drafting and verifying;

@@ -241,7 +241,8 @@ def holding(condition) -> pd.Series:
 @pytest.mark.parametrize(
     ("condition", "said"),
     [
-        (lambda pair, t, c: True, "everywhere with every pair"),
+        (lambda pair, t, c: True, "everywhere"),
+        (lambda pair, t, c: False, "nowhere"),
         (lambda pair, t, c: pair == "a", "everywhere with `a`; nowhere with `b`"),
         (lambda pair, t, c: c >= 0.1, "at every temperature and c of 0.1 or more with every pair"),
         (lambda pair, t, c: c == 0.1, "at every temperature and c = 0.1 with every pair"),
@@ -282,11 +283,11 @@ def test_the_gain_over_fixed_lengths_says_where_it_is_10_percent(found):
 
 
 def test_rivals_temperatures_and_defaults_are_judged_where_they_hold(found):
-    assert "faster than each of them nowhere with every pair" in found["rivals"].note  # svip is faster
+    assert "faster than each of them nowhere. " in found["rivals"].note  # svip is faster
     assert found["rivals"].table.loc[("svip", "toy"), "0.1"] == "-4%"
-    assert "falls below it nowhere with every pair" in found["hot"].verdict
+    assert "falls below it nowhere." in found["hot"].verdict
     assert "at least as fast at every temperature and c of 0.1 or more with `toy`" in found["hot"].note
-    assert "of the best λ and γ in hindsight everywhere with every pair" in found["defaults"].verdict
+    assert "of the best λ and γ in hindsight everywhere." in found["defaults"].verdict
     assert found["defaults"].table.loc[("loss of λ = 0.4, γ = 0.2", "other"), "0.5"] == "4%"
 
 
@@ -302,11 +303,25 @@ def test_the_bound_is_judged_by_its_coverage():
     bounds = bound_table(texts(lambda pair, t, prompt: 0.2 if t == 1.7 and prompt < 4 else 0.5))
     finding = claims.bound_holds(bounds)
     assert finding.verdict == (
-        "The bound with γ = 0.2 holds for 95% of drafts or more at temperatures 0 and 0.7 with every pair; "
-        "it holds for the fewest, 50%, with `toy` at temperature 1.7."
+        "The bound with γ = 0.2 holds for 95% of drafts or more under either verification rule at "
+        "temperatures 0 and 0.7 with every pair; it holds for the fewest, 50%, with `toy` at temperature 1.7."
     )
     assert bounds["gamma"].iloc[0] == pytest.approx(0.5**2 / 2)  # (1 − β)² / H
     assert finding.table["bound ≤ β"].iloc[-1].startswith("0.50 [")
+
+
+def test_a_temperature_where_the_bound_holds_under_one_rule_alone_is_not_named():
+    made = texts()
+    noisy = made[made["temperature"] == 0.7].assign(verification="shared_noise", coverage=0.9)
+    verdict = claims.bound_holds(bound_table(pd.concat([made, noisy]))).verdict
+    assert "at temperatures 0 and 1.7 with every pair" in verdict
+
+
+def test_every_pair_holds_only_where_no_pair_is_left_out():
+    # With one of three pairs β is below the bound, which is 0.37.
+    bounds = bound_table(texts(lambda pair, t, prompt: 0.2 if pair == "third" else 0.5, (*PAIRS, "third")))
+    verdict = claims.bound_holds(bounds).verdict
+    assert "at temperatures 0, 0.7 and 1.7 with `toy` and `other`; nowhere with `third`; it" in verdict
 
 
 def test_the_map_names_the_fastest_rule_and_its_gain_over_the_best_fixed_length():
@@ -415,6 +430,10 @@ def test_the_report_holds_every_claim_cell_and_figure_and_takes_missing_parts():
     assert made.count("study-gain-") == 6
     assert "| toy | speculative sampling | 0.7 | 0.1 | 1.00× (k = 1) | 1.20× |" in made
     assert "modelled mean speedups are off by 0.0% on average" in made
+    assert "Of each pair 2 prompts really ran as well." in made
+    ran = runs(flat)
+    fewer = ran[(ran["pair"] == "toy") | (ran["prompt"] == 1)]
+    assert "Of each pair 1 to 2 prompts really ran as well." in report(speedups(flat), texts(), fewer, SETUP)
     empty = pd.DataFrame(columns=tables.MEASURED_RUNS)
     assert "Error of the timing model" not in report(speedups(flat), texts(), empty, SETUP)
 

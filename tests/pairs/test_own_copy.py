@@ -132,6 +132,15 @@ def test_memory_must_hold_the_target_and_its_copy(tiny, anywhere, monkeypatch):
         load_pair(f"{tiny}:int8", device="cpu")
 
 
+@pytest.mark.parametrize("target", ["org/model", "org/model-int8", r"C:\models\a b", "./int8"])
+def test_any_target_may_draft_with_its_copy_and_a_draft_whose_name_ends_in_int8_is_a_model(target):
+    preset = resolve(f" {target} : int4 ")
+    assert (preset.target, preset.draft, preset.draft_bits) == (target, None, 4)
+    for draft in ("org/draft-int8", "./int8"):
+        preset = resolve(f"{target}:{draft}")
+        assert (preset.target, preset.draft, preset.draft_bits) == (target, draft, None)
+
+
 @pytest.mark.parametrize("bits", ["1", "9", "16", "0", "99999999999999999999"])
 def test_other_numbers_of_bits_are_refused(bits):
     with pytest.raises(UserError, match="weights of 2 to 8 bits; write org/model:int8"):

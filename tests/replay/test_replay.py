@@ -263,6 +263,17 @@ def test_a_score_beside_its_threshold_counts_as_hanging_on_rounding_kept_or_drop
     assert counted[0] > counted[1]
 
 
+def test_near_ties_are_counted_at_the_costs_that_a_lane_was_replayed_with(recorded, monkeypatch):
+    _, recording = recorded
+    times = recording.times.with_cost_ratio(0.3)
+    lane = replay(recording, "throughput", times)
+    expected = []
+    monkeypatch.setattr(STOPPERS["throughput"], "expect", lambda self, ratio: expected.append(ratio))
+    near_ties(recording, lane, times)
+    near_ties(recording, lane)
+    assert expected == [times.cost_ratio, recording.times.cost_ratio]
+
+
 # The oracle.
 
 

@@ -55,6 +55,7 @@ def test_a_stopper_looks_at_just_what_it_says(name):
     assert Watched.read == DRAFT_NUMBERS & set(stopper.looks_at)
     assert (type(stopper).observe is not Stopper.observe) == ("acceptance" in stopper.looks_at)
     assert (type(stopper).observe_times is not Stopper.observe_times) == ("times" in stopper.looks_at)
+    assert type(stopper).expect is Stopper.expect or "times" in stopper.looks_at
 
 
 @pytest.mark.parametrize("name", STOPPERS)

@@ -16,6 +16,7 @@ from adaedl.measure.study.lanes import (
 )
 from adaedl.measure.study.replays import MEASURED
 from adaedl.measure.study.words import (
+    NOWHERE,
     named_rules,
     over_costs,
     span,
@@ -109,7 +110,7 @@ def _spread(gain: pd.Series) -> str:
 
 
 def over_rivals(speedups: pd.DataFrame) -> Finding:
-    """Judge the gain over other training-free stoppers, each at its published settings."""
+    """Judge the gain over other training-free stoppers, each at its default settings."""
     others = rivals(speedups.columns)
     means = tables.cell_means(speedups[[ADAEDL, *others]])
     over = means[others].rdiv(means[ADAEDL], axis=0).map(lambda ratio: 100 * (ratio - 1))
@@ -124,7 +125,7 @@ def over_rivals(speedups: pd.DataFrame) -> Finding:
     note = (
         f"It is faster than each of them {where(best > 0)}. Its gain over one of them is "
         f"{_spread(chosen.stack())}, and 10% or more in {high} of {chosen.size:,} comparisons. All run at "
-        "their published settings."
+        "their default settings, which are the published ones where any were published."
     )
     table = pd.concat({other: over_costs(over[other], "{:+.0f}", "%") for other in others}, names=["over"])
     return Finding("AdaEDL is up to 10% faster than other training-free stoppers.", verdict, note, table)
@@ -194,13 +195,16 @@ def entropy_limit(threshold: float, gamma: float) -> float:
 def bound_holds(bounds: pd.DataFrame) -> Finding:
     """Judge the bound from `adaedl.measure.study.bound.bound_table`."""
     share = bounds["coverage"]
-    held = share[share >= CLAIMED_COVERAGE]
-    places = {pair: f"at {_temperatures_of(part)}" for pair, part in held.groupby(level="pair", sort=False)}
-    holding = with_pairs(places) if places else "with no pair at any temperature"
+    # Each rule writes its own texts, so the share may pass the mark under one of them alone.
+    held = share.groupby(level=["pair", "temperature"], sort=False).min() >= CLAIMED_COVERAGE
+    holding = with_pairs(
+        {pair: _temperatures_of(part[part]) for pair, part in held.groupby(level="pair", sort=False)}
+    )
     lowest = share.idxmin()
     verdict = (
-        f"The bound with γ = 0.2 holds for {100 * CLAIMED_COVERAGE:.0f}% of drafts or more {holding}; it "
-        f"holds for the fewest, {100 * share.min():.0f}%, with `{lowest[0]}` at temperature {lowest[2]:g}."
+        f"The bound with γ = 0.2 holds for {100 * CLAIMED_COVERAGE:.0f}% of drafts or more under either "
+        f"verification rule {holding}; it holds for the fewest, {100 * share.min():.0f}%, with "
+        f"`{lowest[0]}` at temperature {lowest[2]:g}."
     )
     note = (
         f"It lies {span(bounds['gap'], '{:+.2f}')} below β on average (a negative gap: above it), and its "
@@ -224,13 +228,15 @@ def _number(row: pd.Series, column: str) -> str:
 
 
 def _temperatures_of(part: pd.Series) -> str:
-    return temperature_words(sorted(set(part.index.get_level_values("temperature"))))
+    temperatures = sorted(part.index.get_level_values("temperature"))
+    return f"at {temperature_words(temperatures)}" if temperatures else NOWHERE
 
 
 def best_rules(speedups: pd.DataFrame) -> pd.DataFrame:
     """Return by cell which rule is the fastest, and by how much over the best fixed length.
 
-    Each rule runs with the settings that are best on the other prompts of the cell, fixed lengths too.
+    Each rule runs with the settings that are best on the other prompts of the cell, fixed lengths too. Which
+    rule is the fastest is chosen in hindsight, so the gains and their intervals favour it.
     Columns: `rule`; mean, low and high of its gain over fixed lengths in percent.
     """
     of_family = families(lane for lane in speedups.columns if not lane.startswith("oracle"))

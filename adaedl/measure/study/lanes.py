@@ -70,6 +70,6 @@ def families(lanes: Iterable[str]) -> dict[str, list[str]]:
 
 
 def rivals(lanes: Iterable[str]) -> list[str]:
-    """Return the other training-free stoppers among lanes, at their published settings."""
+    """Return the other training-free stoppers among lanes, at their default settings."""
     apart = {BASELINE, FIXED, ADAEDL, THROUGHPUT, ORACLE}
     return [lane for lane in lanes if lane in STOPPERS and lane not in apart]

@@ -136,7 +136,7 @@ def by_pair(cells: Iterable[Cell]) -> Iterator[tuple[str, list[Cell]]]:
 
 
 def record_cell(pair, cell: Cell, study: Path, max_new_tokens: int) -> None:
-    """Record a cell with a loaded pair and write its files, the one that tells that it is there last.
+    """Record a cell with a loaded pair and write its files, last the one that marks it as recorded.
 
     Raises:
         UserError: the prompt does not fit the pair, or a file cannot be written.

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 RULES = {"shared_noise": "shared noise", "speculative": "speculative sampling"}
+EVERYWHERE, NOWHERE = "everywhere", "nowhere"
 
 
 def listed(words: Iterable[str]) -> str:
@@ -30,22 +31,23 @@ def where(holds: pd.Series) -> str:
 
 
 def with_pairs(words: dict[str, str]) -> str:
-    """Return what is said of each pair as one list, pairs of which the same is said together."""
+    """Join the words for each pair into one list; pairs with the same words are named together."""
     pairs: dict[str, list[str]] = {}
     for pair, said in words.items():
         pairs.setdefault(said, []).append(f"`{pair}`")
     if len(pairs) == 1 and len(words) > 1:
-        return f"{next(iter(pairs))} with every pair"
+        said = next(iter(pairs))
+        return said if said in (EVERYWHERE, NOWHERE) else f"{said} with every pair"
     return "; ".join(f"{said} with {listed(names)}" for said, names in pairs.items())
 
 
 def _within_pair(holds: pd.Series) -> str:
-    """Return in words at which temperatures and costs of one pair something holds: the range of both that
-    tells it best, and the shares of cells that it gets wrong."""
+    """Return in words at which temperatures and costs of one pair something holds: the ranges of both that
+    describe it best and, where they are not exact, the share of cells inside and outside them."""
     if holds.all():
-        return "everywhere"
+        return EVERYWHERE
     if not holds.any():
-        return "nowhere"
+        return NOWHERE
     costs = holds.index.get_level_values("cost").astype(float)
     temperatures = holds.index.get_level_values("temperature")
     grid = pd.DataFrame({"T": temperatures, "c": costs, "votes": np.where(holds, 1, -1)})

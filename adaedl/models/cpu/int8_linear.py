@@ -46,8 +46,8 @@ def quantize_model(model, bits: int = 8) -> None:
 
 
 def quantized_copy(model, bits: int = 8):
-    """Return a copy of a transformers model with its linear layers in int8, rounded to `bits` bits. All other
-    weights are the model's own tensors, so only the rounded ones take memory."""
+    """Return a copy of a transformers model with its linear layers in int8, rounded to `bits` bits. It shares
+    all other weights with the model, so only the rounded ones take memory."""
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
     made = copy.deepcopy(model, shared)
     quantize_model(made, bits)
