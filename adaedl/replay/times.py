@@ -38,13 +38,11 @@ class Times:
         return self.next_draft_s / self.verify_s[0]
 
     def with_cost_ratio(self, c: float) -> "Times":
-        """Return the same machine with draft steps that take `c` target steps each."""
-        if not self.next_draft_s:
-            return replace(self, first_draft_s=c * self.verify_s[0], next_draft_s=c * self.verify_s[0])
-        factor = c / self.cost_ratio
-        return replace(
-            self, first_draft_s=factor * self.first_draft_s, next_draft_s=factor * self.next_draft_s
-        )
+        """Return the same machine with draft steps that take `c` target steps each. What the first step of a
+        round takes longer than the others stays: it is the time to begin, not to draft."""
+        beginning_s = max(0.0, self.first_draft_s - self.next_draft_s)
+        step_s = c * self.verify_s[0]
+        return replace(self, first_draft_s=step_s + beginning_s, next_draft_s=step_s)
 
     def draft_s(self, steps: int) -> float:
         return self.first_draft_s + (steps - 1) * self.next_draft_s if steps else 0.0

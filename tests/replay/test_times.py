@@ -64,10 +64,11 @@ def test_times_are_never_negative_however_few_or_noisy_the_rounds(rounds):
     assert min(times.first_draft_s, times.round_overhead_s, times.draft_overhead_s) >= 0
 
 
-def test_a_cost_ratio_scales_the_draft_steps_alone():
+def test_a_cost_ratio_changes_the_draft_steps_alone():
     times = fit_times([costing(0)] * 2, [costing(k) for k in (1, 2, 3)], depth=3)
     cheaper = times.with_cost_ratio(0.01)
     assert cheaper.cost_ratio == pytest.approx(0.01)
-    assert cheaper.draft_s(3) / times.draft_s(3) == pytest.approx(0.01 * 30 / 2)
+    assert times.draft_s(3) - cheaper.draft_s(3) == pytest.approx(3 * (0.002 - 0.01 * 0.030))
     assert (cheaper.verify_s, cheaper.overhead_s(3)) == (times.verify_s, times.overhead_s(3))
-    assert times.with_cost_ratio(0).draft_s(5) == 0
+    beginning_s = times.first_draft_s - times.next_draft_s
+    assert times.with_cost_ratio(0).draft_s(5) == pytest.approx(beginning_s) == pytest.approx(0.001)

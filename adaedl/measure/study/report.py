@@ -40,7 +40,7 @@ def report(frame: pd.DataFrame, texts: pd.DataFrame, measured: pd.DataFrame, set
         "# When stopping early pays\n",
         _introduction(every, setup),
         "## The paper's claims, each in a sentence\n",
-        "At the chosen c. A cell is one pair, verification rule, temperature and c.\n",
+        "Over the modelled costs. A cell is one pair, verification rule, temperature and c.\n",
         "\n".join(f"- *{finding.claim}* {finding.verdict}" for finding in found) + "\n",
         *_gain_figures(),
         *_map(speedups),
@@ -77,8 +77,8 @@ def _introduction(speedups: pd.DataFrame, setup: Setup) -> str:
         "sampling it has the same distribution. Run it with `python -m adaedl study`, and draw it with "
         "`python -m components.study_figures FOLDER`.\n\n"
         "The cost ratio c is the time of a draft step over the time of a target step. Besides the measured "
-        f"c, times are modelled at c = {listed(f'{c:g}' for c in COSTS)}: draft steps are scaled, and "
-        "verification costs what it costs on this machine. Speedups are over the target alone on the same "
+        f"c, times are modelled at c = {listed(f'{c:g}' for c in COSTS)}: each draft step "
+        "takes c target steps, and everything else what it takes on this machine. Speedups are over the target alone on the same "
         "text; means are geometric, over prompts, with 95% t intervals.\n"
     )
 

@@ -211,17 +211,16 @@ export const roundSeconds = (times, { steps, drafted }) =>
 export const costRatio = (times) => times.next_draft_s / times.verify_s[0];
 
 /**
- * The same machine with draft steps of `c` target steps each.
+ * The same machine with draft steps of `c` target steps each. What the first step of a round takes longer than the
+ * others stays: it is the time to begin, not to draft.
  * @param {Times} times
  * @param {number} c
  * @returns {Times}
  */
 export function withCostRatio(times, c) {
-  if (!times.next_draft_s) {
-    return { ...times, first_draft_s: c * times.verify_s[0], next_draft_s: c * times.verify_s[0] };
-  }
-  const factor = c / costRatio(times);
-  return { ...times, first_draft_s: factor * times.first_draft_s, next_draft_s: factor * times.next_draft_s };
+  const beginning = Math.max(0, times.first_draft_s - times.next_draft_s);
+  const step = c * times.verify_s[0];
+  return { ...times, first_draft_s: step + beginning, next_draft_s: step };
 }
 
 /**
