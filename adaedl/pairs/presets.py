@@ -13,8 +13,8 @@ SHIPPED_DRAFTER = "assets/drafter.safetensors"
 MODEL = r"\s*([A-Za-z]:[\\/][^:]*|(?![A-Za-z]:[\\/])[^:]*[^:\s])\s*"  # a drive may have a colon: C:\\models
 DTYPES = ("float32", "bfloat16", "float16", "int8")  # that weights are used in
 BITS = range(2, 9)  # that the weights of a copy are rounded to
-# AdaEDL's settings for a pair, beside the published ones: of those in docs/study.md the fastest on average over
-# temperatures and verification rules, at the measured cost of a draft step.
+# AdaEDL's settings for a pair, beside the published ones: of those in docs/study.md the fastest on average
+# over temperatures and verification rules, at the measured cost of a draft step.
 TUNED = {
     "smollm2-135m": "adaedl:threshold=0.2,score_temperature=1.0",
     "smollm2-135m-int8": "adaedl:threshold=0.3,score_temperature=1.0",

@@ -77,9 +77,9 @@ def _introduction(speedups: pd.DataFrame, setup: Setup) -> str:
         "sampling it has the same distribution. Run it with `python -m adaedl study`, and draw it with "
         "`python -m components.study_figures FOLDER`.\n\n"
         "The cost ratio c is the time of a draft step over the time of a target step. Besides the measured "
-        f"c, times are modelled at c = {listed(f'{c:g}' for c in COSTS)}: each draft step "
-        "takes c target steps, and everything else what it takes on this machine. Speedups are over the target alone on the same "
-        "text; means are geometric, over prompts, with 95% t intervals.\n"
+        f"c, times are modelled at c = {listed(f'{c:g}' for c in COSTS)}: each draft step takes c target "
+        "steps, and everything else what it takes on this machine. Speedups are over the target alone on the "
+        "same text; means are geometric, over prompts, with 95% t intervals.\n"
     )
 
 
