@@ -18,8 +18,10 @@ from adaedl.errors import Sentence
 from adaedl.metrics import RunningMetrics
 from adaedl.pairs.pair import Pair
 from adaedl.request import NOISE_VERSION, RaceRequest, Sampling, fresh_stopper
+from adaedl.stopping import DEEPEST_DEFAULT
 from adaedl.system.machine import out_of_memory_as
 from adaedl.system.threads import threads_in_use
+from adaedl.times import Times, fit_times
 from adaedl.trace import Lane, PairInfo, Round, Trace, Verification
 
 
@@ -73,7 +75,7 @@ def empty_trace(pair: Pair, request: RaceRequest) -> Trace:
             for stopper, spec in zip(request.stoppers, request.lanes, strict=True)
         ],
         # Here, not in the race: the browser is sent the trace before the first round.
-        expected_cost_ratio=pair.cost_ratio,
+        expected_times=pair.times,
     )
 
 
@@ -118,7 +120,7 @@ def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]
                 max_new_tokens=trace.max_new_tokens,
                 seed=trace.seed,
                 verification=trace.verification,
-                expected_cost_ratio=trace.expected_cost_ratio,
+                expected_times=trace.expected_times,
                 context=context if last else context.copy(),
                 record=record,
             )
@@ -138,9 +140,19 @@ def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]
             metrics.update()
             yield number, played
         explain_differences(pair, trace)
+        pair.times = times_of(trace) or pair.times
     finally:
         for generator in running.values():
             generator.close()
         for lane, text in zip(trace.lanes, texts, strict=True):
             text.finish()
             lane.text = text.text
+
+
+def times_of(trace: Trace) -> Times | None:
+    """Return what rounds took in a race, for up to as many drafts as the deepest default; None where none had
+    drafts, or all had."""
+    rounds = [played for lane in trace.lanes for played in lane.rounds]
+    plain = [played for played in rounds if not played.drafted and not played.dropped]
+    drafting = [played for played in rounds if played.drafted and not played.dropped]
+    return fit_times(plain, drafting, DEEPEST_DEFAULT) if plain and drafting else None

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from adaedl.errors import Sentence, UserError
+from adaedl.times import Times
 
 SCHEMA = "adaedl-trace/1"
 # The largest file that is opened, and so the largest that is written. Twelve lanes of 512 tokens take about
@@ -260,8 +261,8 @@ class Trace:
         token_bytes: the bytes, in hexadecimal, of those tokens that are not whole characters by themselves,
             whose texts read as �.
         threads: CPU threads in use; None in traces from before it was stored.
-        expected_cost_ratio: the cost ratio that the pair's last text before this race had measured, which
-            stoppers may start from; None where there was none.
+        expected_times: what rounds took in the pair's last race or recording before this race, which stoppers
+            may start from; None where there was none.
     """
 
     created: str
@@ -281,7 +282,7 @@ class Trace:
     top_lists: TopLists = "all"
     token_bytes: TokenBytes = field(default_factory=dict)
     threads: Annotated[int, Field(ge=1)] | None = None
-    expected_cost_ratio: Seconds | None = None
+    expected_times: Times | None = None
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -422,7 +423,8 @@ def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
 
 
 STRICT = ConfigDict(allow_inf_nan=False, strict=True, extra="ignore")
-for _part in (DraftedToken, Emitted, Round, LaneMetrics, TextDifference, Lane, PairInfo, SamplingInfo, Trace):
+_PARTS = (DraftedToken, Emitted, Round, LaneMetrics, TextDifference, Lane, PairInfo, SamplingInfo)
+for _part in (*_PARTS, Times, Trace):
     _part.__pydantic_config__ = STRICT  # type: ignore[union-attr]
 _TRACE = TypeAdapter(Trace)
 _ROUND = TypeAdapter(Round)

@@ -9,6 +9,7 @@ from playwright.sync_api import Page
 
 from adaedl.errors import UserError
 from adaedl.stopping import DraftStep, Oracle, Stopper, format_spec, settings_of
+from adaedl.times import Times
 from components.parts import assets
 
 ROUNDS = 25
@@ -107,9 +108,9 @@ def record(stopper: Stopper, random: Random) -> tuple[list, list]:
         calls.append([name, *given])
         answers.append(answer)
 
-    expected = random.choice([None, random.uniform(0, 1)])
+    expected = random.choice([None, _times(random)])
     stopper.expect(expected)
-    call("expect", expected)
+    call("expect", expected and vars(expected))
     timed = "times" in stopper.looks_at and not stopper.judges_q
     for _ in range(TIMED_ROUNDS if timed else ROUNDS):
         if isinstance(stopper, Oracle):
@@ -135,6 +136,11 @@ def record(stopper: Stopper, random: Random) -> tuple[list, list]:
         stopper.observe_times(accepted + 1, verify_s, duration_s)
         call("times", accepted + 1, verify_s, duration_s)
     return calls, answers
+
+
+def _times(random: Random) -> Times:
+    numbers = [random.uniform(0, 0.01) for _ in range(5)]
+    return Times([0.02 * (1 + random.random()) for _ in range(random.randint(2, 20))], *numbers)
 
 
 def _step(random: Random, position: int) -> DraftStep:

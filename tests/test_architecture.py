@@ -16,7 +16,7 @@ LAYERS = (
     ("adaedl.stopping",),
     (
         *("adaedl.trace", "adaedl.request", "adaedl.draft_phase", "adaedl.noise", "adaedl.sampling"),
-        *("adaedl.timing", "adaedl.metrics", "adaedl.statistics", "adaedl.text_difference"),
+        *("adaedl.times", "adaedl.timing", "adaedl.metrics", "adaedl.statistics", "adaedl.text_difference"),
     ),
     ("adaedl.models",),
     ("adaedl.pairs",),

@@ -15,6 +15,7 @@ from adaedl.pairs.pair import Pair
 from adaedl.race import empty_trace, new_trace, race
 from adaedl.request import MAX_LANES, MAX_PROMPT_CHARACTERS, RaceRequest, Sampling, fresh_stopper
 from adaedl.stopping import LIVE_STOPPERS, Stopper, make_stopper
+from adaedl.times import Times
 from adaedl.trace import SamplingInfo, Trace
 from components.parts.controls import DEFAULTS
 
@@ -103,18 +104,21 @@ def test_under_speculative_sampling_texts_may_differ_and_are_not_compared(pair):
     assert [lane.metrics.same_text for lane in trace.lanes] == [None] * len(LANES)
 
 
-def test_a_trace_says_before_its_race_which_cost_ratio_the_race_expects(pair, monkeypatch):
+def test_a_trace_says_before_its_race_which_times_the_race_expects(pair, monkeypatch):
     expected = []
-    monkeypatch.setattr(Stopper, "expect", lambda self, ratio: expected.append(ratio))
-    pair.cost_ratio = 0.25
+    monkeypatch.setattr(Stopper, "expect", lambda self, times: expected.append(times))
+    before, meanwhile = (Times([seconds] * 17, 0.1, 0.1, 0.0, 0.0, 0.0) for seconds in (1.0, 2.0))
+    pair.times = before
     trace = toy_trace(pair)
-    assert trace.expected_cost_ratio == 0.25
-    pair.cost_ratio = 0.5  # of another race, which ended before this one began
+    assert trace.expected_times == before
+    pair.times = meanwhile  # of another race, which ended before this one began
     for _ in race(pair, trace):
         pass
-    assert expected == [0.25] * len(LANES)
-    assert trace.expected_cost_ratio == 0.25
-    assert pair.cost_ratio not in (None, 0.5)  # what this race has measured
+    assert expected == [before] * len(LANES)
+    assert trace.expected_times == before
+    assert Trace.from_json(trace.to_json()).expected_times == before
+    assert pair.times not in (None, meanwhile)  # what this race has measured
+    assert len(pair.times.verify_s) == 17
 
 
 def test_two_lanes_of_one_stopper_do_not_share_its_state(pair):

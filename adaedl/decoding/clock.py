@@ -38,28 +38,6 @@ class RoundClock:
         return self.now() - self.began
 
 
-class StepTimes:
-    """Times of draft steps and of verifications over the rounds of a text."""
-
-    def __init__(self):
-        self.draft_s = self.verify_s = 0.0
-        self.steps = self.rounds = 0
-
-    def add(self, steps: int, clock: RoundClock) -> None:
-        """Count a round with `steps` draft steps."""
-        self.draft_s += clock.drafting.seconds if steps else 0.0
-        self.verify_s += clock.verifying.seconds
-        self.steps += steps
-        self.rounds += 1
-
-    @property
-    def cost_ratio(self) -> float | None:
-        """Return the mean time of a draft step / the mean time of a verification; None without drafts."""
-        if not self.steps or not self.verify_s:
-            return None
-        return (self.draft_s / self.steps) / (self.verify_s / self.rounds)
-
-
 class _HostStopwatch:
     """Sums the seconds spent under `with`, work queued on the device included."""
 

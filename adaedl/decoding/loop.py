@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from adaedl.decoding.clock import RoundClock, StepTimes
+from adaedl.decoding.clock import RoundClock
 from adaedl.decoding.context import Context, read_prompt
 from adaedl.decoding.describe import add_probabilities, describe_round
 from adaedl.decoding.verification import Draft, make_rule
@@ -18,6 +18,7 @@ from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling, check_run
 from adaedl.stopping import Stopper, check_live
+from adaedl.times import Times
 from adaedl.trace import Round
 
 NOT_NUMBERS = "{} produces logits that are not numbers (NaN); choose another pair or dtype."
@@ -33,15 +34,14 @@ def decode(
     max_new_tokens: int = 96,
     seed: int = 0,
     verification: str = "shared_noise",
-    expected_cost_ratio: float | None = None,
+    expected_times: Times | None = None,
     context: Context | None = None,
     record: bool = True,
 ) -> Iterator[Round]:
     """Write up to max_new_tokens after a prompt, yielding one Round at a time.
 
     The text is distributed exactly as the target's own, whatever the stopper. Close the generator
-    between any two rounds to cancel: its caches are freed. At the end of the text `pair.cost_ratio` is set
-    to what this text measured.
+    between any two rounds to cancel: its caches are freed.
 
     Args:
         prompt_ids: [T] on the pair's device; may be None where `context` is given.
@@ -50,7 +50,7 @@ def decode(
         seed: under shared noise and at temperature 0 it fixes the text, whatever the stopper. Under
             speculative sampling it fixes the text of each stopper that does not look at times.
         verification: "shared_noise" or "speculative".
-        expected_cost_ratio: c as earlier texts measured it, such as `pair.cost_ratio`.
+        expected_times: what rounds took in earlier texts, such as `pair.times`.
         context: a prefilled prompt to use up, from `read_prompt`.
         record: keep p, β and the ten most probable tokens too. That is done off the clock.
 
@@ -60,14 +60,13 @@ def decode(
     """
     check_run(max_new_tokens, seed, verification)
     check_live(stopper)
-    stopper.expect(expected_cost_ratio)
+    stopper.expect(expected_times)
     drafting = stopper.max_draft > 0
     context = context or read_prompt(pair, prompt_ids, max_new_tokens, drafting)
     context = context if drafting else context.without_drafter()
     layers = pair.drafter.feature_layers if drafting else ()
     rule = make_rule(pair, sampling, verification, seed, stopper.score_temperature)
     written, clock_s, ended = 0, 0.0, False
-    timed = StepTimes()
     learning_s = 0.0  # that a stopper took to learn from a round's time: the next round is charged for it
 
     def next_draft(drafts: list[Draft]) -> Draft:
@@ -114,9 +113,7 @@ def decode(
             played = describe_round(pair, phase, verdict, stopper.gamma, clock, clock_s, duration_s)
             if record:
                 add_probabilities(pair, played, drafts, output.logits, sampling, context.vocab)
-            timed.add(phase.steps, clock)
             clock_s, written = clock_s + duration_s, written + tokens
             yield played
-        pair.cost_ratio = timed.cost_ratio or pair.cost_ratio
     finally:
         context = None  # the traceback of an error would keep the caches

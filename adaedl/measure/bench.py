@@ -30,9 +30,10 @@ from adaedl.measure.peers.llama_cpp import PACKAGE, LlamaCpp, can_write, install
 from adaedl.measure.work import DecodingWork
 from adaedl.metrics import BASELINE
 from adaedl.pairs.pair import Pair
+from adaedl.race import new_trace, race
 from adaedl.request import VERIFICATIONS, Sampling, check_race, check_run
 from adaedl.statistics import FEWEST, by_sample, geometric_mean
-from adaedl.stopping import Fixed, make_stopper
+from adaedl.stopping import Fixed, format_spec, make_stopper
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 LANES = (BASELINE, *(f"fixed:k={k}" for k in range(1, 7)), "adaedl", "max_confidence")
@@ -215,6 +216,7 @@ def bench_in_parts(
         capacity = max(map(len, encoded)) + max_new_tokens + LOOKUP_ROOM
         systems += _of_llama_cpp(LlamaCpp(pair, target, capacity))
 
+    _learn_times(pair, prompts[0], temperatures[-1], min(WARM_UP_TOKENS, max_new_tokens), seed)
     warm_ups = _warm_up(pair, systems, encoded[0], temperatures, min(WARM_UP_TOKENS, max_new_tokens), seed)
     if rival:
         systems.append(search_assisted(rival, warm_ups))
@@ -267,6 +269,14 @@ def _warm_up(
     for system in tqdm(systems, "warming up", leave=False, file=sys.stderr):
         system.run(jobs[-1])
     return jobs
+
+
+def _learn_times(pair: Pair, prompt: str, temperature: float, tokens: int, seed: int) -> None:
+    """Race lengths from 1 to 12, so that stoppers may expect what rounds take, as after any earlier text."""
+    lanes = [BASELINE, *(format_spec(Fixed(k=k)) for k in (1, 4, 12))]
+    trace = new_trace(pair, prompt, lanes, Sampling(temperature), max_new_tokens=tokens, seed=seed)
+    for _ in race(pair, trace, record=False):
+        pass
 
 
 def _describe(pair: Pair, peer_versions: dict[str, str]) -> dict:
@@ -478,7 +488,7 @@ def run_lane(
         max_new_tokens=job.max_new_tokens,
         seed=job.seed,
         verification=verification,
-        expected_cost_ratio=pair.cost_ratio,
+        expected_times=pair.times,
         context=job.context.copy(),
         record=False,
     )

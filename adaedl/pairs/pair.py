@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # slow to import; the page says what a pair is before it need
 
     from adaedl.models.drafters.base import Drafter
     from adaedl.models.protocol import Runner
+    from adaedl.times import Times
 
 
 @dataclass
@@ -27,9 +28,8 @@ class Pair:
     `device` is where tokens go in and logits come out of both models. It holds the drafter, and the target
     too but where that is `spread` over several devices. `encoder` turns a prompt into token ids, by default
     with the tokenizer's own chat template where it has one; `read_draft` reads a drafted token and `choose`
-    the target's own ones with kernels of the device, see `adaedl.models.token_choice`. `cost_ratio`
-    is the time of a draft step / the time of a verification in the last text that was written with drafts
-    here, None before the first; stoppers may start from it.
+    the target's own ones with kernels of the device, see `adaedl.models.token_choice`. `times`
+    are those of the last race or recording here, None before the first; stoppers may start from them.
     `draft_bits`: how many bits the weights of the target's own copy have; None where something else drafts.
     `tuned`: the spec of AdaEDL with settings for this pair; None where there is none.
     """
@@ -48,7 +48,7 @@ class Pair:
     encoder: PromptEncoder | None = None
     read_draft: Callable | None = None
     choose: Callable | None = None
-    cost_ratio: float | None = None
+    times: Times | None = None
     draft_bits: int | None = None
     tuned: str | None = None
 

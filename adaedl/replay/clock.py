@@ -6,7 +6,7 @@ every cost.
 
 from collections import Counter
 
-from adaedl.replay.times import Times
+from adaedl.times import Times
 from adaedl.trace import Lane
 
 

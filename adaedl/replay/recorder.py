@@ -24,11 +24,11 @@ from adaedl.race import new_trace
 from adaedl.replay.chains import ChainDrafting, Choice, Coupling, HighestScore, rounded
 from adaedl.replay.recording import Chain, Recording
 from adaedl.replay.replay import replay
-from adaedl.replay.times import Times, fit_times
 from adaedl.request import Sampling
 from adaedl.sampling import score_sampling, warp
 from adaedl.stopping import DEEPEST_DEFAULT, MAX_DRAFT_LIMIT, AdaEDL, DraftStep, Stopper
 from adaedl.system.machine import out_of_memory_as
+from adaedl.times import Times, fit_times
 from adaedl.trace import Round, Trace
 
 MAX_TOKENS = 1024  # the target's probabilities at every position are in memory at once
@@ -228,6 +228,7 @@ def _play_rounds(
         if cut_short := alone is not None and enough():
             break
     times = fit_times(plain, probed, run.depth)
+    run.pair.times = times
     if cut_short:
         max_new_tokens = len(plain)
         probed = list(_rounds_within(probed, max_new_tokens))

@@ -26,8 +26,8 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from adaedl.errors import UserError
-from adaedl.replay.times import Times
 from adaedl.stopping import MAX_DRAFT_LIMIT, DraftStep
+from adaedl.times import Times
 from adaedl.trace import (
     STRICT,
     Count,
@@ -203,6 +203,6 @@ class Recording:
                     yield f"texts: none for token {token}"
 
 
-for _part in (Chain, Recording, Times):
+for _part in (Chain, Recording):
     _part.__pydantic_config__ = STRICT  # type: ignore[union-attr]
 _RECORDING = TypeAdapter(Recording)

@@ -14,7 +14,6 @@ from adaedl.errors import UserError
 from adaedl.metrics import compute_metrics
 from adaedl.metrics import percent_of_oracle as percent
 from adaedl.replay.recording import Chain, Recording
-from adaedl.replay.times import Times
 from adaedl.request import fresh_stopper
 from adaedl.stopping import (
     DraftStep,
@@ -24,6 +23,7 @@ from adaedl.stopping import (
     format_spec,
     make_stopper,
 )
+from adaedl.times import Times
 from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace, emitted_kind
 
 SCORE_TIE = 1e-3  # this close to its threshold, rounding may put a score on either side
@@ -43,7 +43,7 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
     stopper = make_stopper(stopper) if isinstance(stopper, str) else stopper
     check_replay(stopper, recording.depth, recording.score_temperature)
     times = times or recording.times
-    stopper.expect(times.cost_ratio)
+    stopper.expect(times)
     lane = Lane(stopper.name, stopper.settings, format_spec(stopper))
     written, clock_s, ended = 0, 0.0, False
     while written < recording.max_new_tokens and not ended:
@@ -83,7 +83,7 @@ def replay_trace(recording: Recording, specs: list[str], times: Times | None = N
         sampling=recording.sampling,
         verification=recording.verification,
         noise_version=recording.noise_version,
-        expected_cost_ratio=(times or recording.times).cost_ratio,
+        expected_times=times or recording.times,
         lanes=[replay(recording, spec, times) for spec in specs],
         token_bytes=recording.token_bytes,
     )
@@ -143,7 +143,7 @@ def near_ties(recording: Recording, lane: Lane, times: Times | None = None) -> i
         return 0
     ties = sum(gap < recording.tie for gap in recording.target_gap)
     stopper, written = fresh_stopper(lane), 0
-    stopper.expect((times or recording.times).cost_ratio)
+    stopper.expect(times or recording.times)
     for played in lane.rounds:
         phase = _draft(recording, stopper, written)
         gaps = recording.chains[written].gap

@@ -8,7 +8,7 @@ verified, because its draft is already paid for; `keep_last=false` drops it.
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from adaedl.errors import UserError
 from adaedl.stopping.settings import (
@@ -42,6 +42,21 @@ class DraftStep:
     margin: float
     token_prob: float
     position: int
+
+
+class ExpectedTimes(Protocol):
+    """What rounds take, see `adaedl.times.Times`."""
+
+    verify_s: list[float]
+    first_draft_s: float
+    next_draft_s: float
+    plain_overhead_s: float
+    round_overhead_s: float
+    draft_overhead_s: float
+
+    def draft_s(self, steps: int) -> float: ...
+
+    def overhead_s(self, steps: int) -> float: ...
 
 
 def acceptance_lower_bound(entropy: float, gamma: float = 0.2) -> float:
@@ -119,9 +134,9 @@ class Stopper:
         """Whether its decisions depend on the draft distribution, and so on `score_temperature`."""
         return not DRAFT_NUMBERS.isdisjoint(self.looks_at)
 
-    def expect(self, cost_ratio: float | None) -> None:
-        """Called before the first round with the cost ratio c of this pair as earlier texts measured it; None
-        where there were none. A stopper that uses it looks at times: replays at other costs differ."""
+    def expect(self, times: ExpectedTimes | None) -> None:
+        """Called before the first round with what rounds of this pair took in earlier texts; None where there
+        were none. A stopper that uses it looks at times: replays at other costs differ."""
 
     def begin_round(self) -> bool:
         """Called before the first draft of a round; returns whether to draft in it at all."""

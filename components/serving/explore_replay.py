@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from adaedl.errors import UserError
 from adaedl.replay.recording import Recording
 from adaedl.replay.replay import replay
-from adaedl.replay.times import Times
 from adaedl.stopping import make_stopper
+from adaedl.times import Times
 from adaedl.trace import Lane
 from components.parts.folders import ASSETS
 from components.parts.stoppers import rule_file

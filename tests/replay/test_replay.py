@@ -21,6 +21,7 @@ from adaedl.replay.recording import Recording
 from adaedl.replay.replay import model_error, near_ties, percent_of_oracle, replay, replay_trace
 from adaedl.request import Sampling
 from adaedl.stopping import LIVE_STOPPERS, STOPPERS, Stopper, make_stopper, settings_of
+from adaedl.times import Times
 from adaedl.trace import Round, Trace
 
 PROMPT = "w3 w14 w15 w9 w2"
@@ -59,19 +60,19 @@ def real_rounds(pair, spec: str, temperature: float, **options) -> list[Round]:
     )
 
 
-def told(spec: str, rounds: list[Round], cost_ratio: float | None) -> Stopper:
+def told(spec: str, rounds: list[Round], times: Times | None) -> Stopper:
     """A stopper that is told the times of a real run in place of modelled ones, and what it expected."""
     stopper = make_stopper(spec)
-    observe, times = stopper.observe_times, iter(rounds)
+    observe, real = stopper.observe_times, iter(rounds)
 
     def observe_times(tokens: int, *_) -> None:
-        played = next(times, None)
+        played = next(real, None)
         if played is not None:
             observe(tokens, played.verify_s, played.duration_s)
 
     stopper.observe_times = observe_times
     expect = stopper.expect
-    stopper.expect = lambda _: expect(cost_ratio)
+    stopper.expect = lambda _: expect(times)
     return stopper
 
 
@@ -268,10 +269,10 @@ def test_near_ties_are_counted_at_the_costs_that_a_lane_was_replayed_with(record
     times = recording.times.with_cost_ratio(0.3)
     lane = replay(recording, "throughput", times)
     expected = []
-    monkeypatch.setattr(STOPPERS["throughput"], "expect", lambda self, ratio: expected.append(ratio))
+    monkeypatch.setattr(STOPPERS["throughput"], "expect", lambda self, times: expected.append(times))
     near_ties(recording, lane, times)
     near_ties(recording, lane)
-    assert expected == [times.cost_ratio, recording.times.cost_ratio]
+    assert expected == [times, recording.times]
 
 
 # The oracle.
@@ -498,7 +499,7 @@ def test_a_replay_is_the_real_run_on_the_real_pair(number, temperature, default_
 def replay_alike(recording: Recording, trace: Trace) -> bool:
     """Whether every lane replays as it ran, but for lanes where the recording itself says that a choice hangs
     on rounding."""
-    expected = trace.expected_cost_ratio
+    expected = trace.expected_times
     replayed = [replay(recording, told(lane.label, lane.rounds, expected)) for lane in trace.lanes]
     return all(
         outcome(again.rounds) == outcome(lane.rounds) or near_ties(recording, again) > 0

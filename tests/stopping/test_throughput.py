@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 
 from adaedl.stopping import DraftStep, make_stopper
-from adaedl.stopping.throughput import CURVES, Beliefs, Costs, RunningLine, accepted
+from adaedl.stopping.throughput import (
+    CURVES,
+    Beliefs,
+    ExpectedCosts,
+    MeasuredCosts,
+    RunningLine,
+    accepted,
+)
 from adaedl.stopping.throughput.beliefs import SHARE
 from adaedl.stopping.throughput.costs import DECAY
-from adaedl.stopping.throughput.rule import FIRST_EXTRA, USUAL_COST_RATIO
+from adaedl.stopping.throughput.rule import FIRST_COST
+from adaedl.times import Times
 
 
 def step(entropy: float = 1.0, position: int = 1) -> DraftStep:
@@ -71,19 +79,47 @@ def test_the_score_is_the_probability_that_all_drafts_and_one_more_are_accepted(
     assert stopper.score == pytest.approx(np.dot(weights, chances))
 
 
-def test_the_first_round_goes_by_the_cost_ratio_that_earlier_texts_measured():
+TIMES = Times(
+    verify_s=[1.0, 1.0, 1.0, 1.3, 1.4],
+    first_draft_s=0.3,
+    next_draft_s=0.1,
+    plain_overhead_s=0.0,
+    round_overhead_s=0.05,
+    draft_overhead_s=0.01,
+)
+
+
+def test_the_first_round_drafts_at_a_usual_cost_where_nothing_was_measured_before():
     stopper = make_stopper("throughput")
-    stopper.begin_round()
-    assert stopper.threshold == pytest.approx(USUAL_COST_RATIO + FIRST_EXTRA)
     stopper.expect(None)
-    assert stopper.threshold == pytest.approx(USUAL_COST_RATIO + FIRST_EXTRA)
-    stopper.expect(0.4)
-    stopper.begin_round()
-    assert stopper.threshold == pytest.approx(0.4 + FIRST_EXTRA)
+    assert stopper.begin_round()
+    stopper.should_stop(step())
+    assert stopper.threshold == FIRST_COST
+
+
+def test_what_earlier_texts_took_prices_every_draft_from_the_first_round_on():
+    stopper = make_stopper("throughput")
+    stopper.expect(TIMES)
+    assert stopper.begin_round()
+    assert stopper.threshold == pytest.approx(0.1 + 0.01 + 0.0)  # verifying the first adds nothing
+    for price in (0.11 + 0.0, 0.11 + 0.2, 0.11 + 0.1, 0.11 + 0.1):  # of the second, the third, …
+        stopper.should_stop(step())
+        assert stopper.threshold == pytest.approx(price)
+    assert stopper.costs.of_drafting_at_all == pytest.approx(0.2 + 0.05)
+
+
+def test_expected_costs_follow_the_machine():
+    costs = ExpectedCosts.of(TIMES)
+    assert costs.speed == pytest.approx(1.0)
+    before = costs.of_draft(1)
+    for _ in range(300):  # two drafts should take 1 + 0.4 + 0.07 s, and take twice that
+        costs = costs.after(2, 3, 2.0, 2.94)
+    assert costs.of_draft(1) == pytest.approx(2 * before, rel=0.05)
+    assert costs.speed == pytest.approx(3 / 2.94)
 
 
 def test_the_threshold_is_what_a_draft_costs_at_the_speed_so_far():
-    costs = Costs()
+    costs = MeasuredCosts()
     for drafts, tokens, verify_s, duration_s in ((1, 2, 0.5, 0.6), (3, 2, 0.7, 1.0)):
         costs = costs.after(drafts, tokens, verify_s, duration_s)
     # The first round counts for 0.98; 3.96 tokens took 1.588 s; drafting takes 0.398 s / 3.98 on average.
@@ -93,38 +129,38 @@ def test_the_threshold_is_what_a_draft_costs_at_the_speed_so_far():
     verifying, drafting = (np.polyfit(drafts, seconds, 1)[0] for seconds in ([0.5, 0.7], [0.1, 0.3]))
     shrunk = spread / (spread + 5)
     assert costs.speed == pytest.approx(speed)
-    assert costs.of_one_more == pytest.approx(mean + shrunk * (drafting - mean) + shrunk * verifying)
+    assert costs.of_draft(1) == pytest.approx(mean + shrunk * (drafting - mean) + shrunk * verifying)
 
 
 def test_the_speed_is_at_least_that_of_the_target_alone():
-    costs = Costs().after(4, 1, 1.0, 3.0)  # a round that lost time
+    costs = MeasuredCosts().after(4, 1, 1.0, 3.0)  # a round that lost time
     assert costs.speed == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("drafts", [3, 7, 12])
 def test_rounds_of_one_length_tell_nothing_of_longer_verifications(drafts):
-    costs = Costs()
+    costs = MeasuredCosts()
     for number in range(60):
         costs = costs.after(drafts, drafts + 1, 0.1 + 0.001 * (number % 7), 0.15)
-    assert costs.of_one_more == pytest.approx(costs.drafting.y / costs.drafting.x)
+    assert costs.of_draft(1) == pytest.approx(costs.drafting.y / costs.drafting.x)
     assert costs.of_drafting_at_all == pytest.approx(0, abs=1e-12)
 
 
 def test_a_drafts_cost_is_told_from_that_of_drafting_at_all():
-    costs = Costs()
+    costs = MeasuredCosts()
     for number in range(400):
         drafts = 1 + number % 5
         costs = costs.after(drafts, drafts + 1, 1 + 0.02 * drafts, 1 + 0.02 * drafts + 0.3 + 0.01 * drafts)
-    assert costs.of_one_more == pytest.approx(0.01 + 0.02, rel=0.2)
+    assert costs.of_draft(1) == pytest.approx(0.01 + 0.02, rel=0.2)
     assert costs.of_drafting_at_all == pytest.approx(0.3, rel=0.05)
 
 
 def test_rounds_without_drafts_tell_about_verification_but_not_about_drafting():
-    costs = Costs().after(2, 3, 1.0, 1.4).after(0, 1, 0.9, 1.0)
+    costs = MeasuredCosts().after(2, 3, 1.0, 1.4).after(0, 1, 0.9, 1.0)
     assert costs.drafting == pytest.approx(RunningLine(1, 2, 4, 0.4, 0.8).fade(DECAY))
     assert costs.verifying.count == pytest.approx(1 + DECAY)
     assert (costs.tokens, costs.seconds) == pytest.approx((3 * DECAY + 1, 1.4 * DECAY + 1))
-    assert not Costs().after(0, 1, 1.0, 1.0).known
+    assert not MeasuredCosts().after(0, 1, 1.0, 1.0).known
 
 
 @pytest.mark.parametrize(("chance", "cost"), [(0.9, 0.3), (0.9, 0.05), (0.6, 0.1), (0.75, 0.2)])
@@ -169,7 +205,7 @@ def test_a_copy_goes_its_own_way():
     clone.observe(1, 1)
     clone.observe_times(2, 1.0, 1.1)
     assert stopper.beliefs == Beliefs()
-    assert (stopper.given_up, stopper.costs, stopper.steps) == ((), Costs(), 1)
+    assert (stopper.given_up, stopper.costs, stopper.steps) == ((), MeasuredCosts(), 1)
     assert clone.beliefs != Beliefs()
 
 

@@ -23,9 +23,9 @@ from adaedl.replay.calibration import coverage, drafts_of_recording, lower_bound
 from adaedl.replay.clock import clock_of, rounds_by_work
 from adaedl.replay.recording import Recording
 from adaedl.replay.replay import replay
-from adaedl.replay.times import Times
 from adaedl.stopping import make_stopper
 from adaedl.system.threads import VARIABLES, usable_cores
+from adaedl.times import Times
 
 MEASURED = "measured"
 COSTS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # c, by the model of time

@@ -1,8 +1,17 @@
 """The stopper that weighs what a draft brings against what it costs; docs/throughput.md derives the rule."""
 
 from adaedl.stopping.throughput.beliefs import CURVES, Beliefs, accepted
-from adaedl.stopping.throughput.costs import Costs
+from adaedl.stopping.throughput.costs import Costs, ExpectedCosts, MeasuredCosts
 from adaedl.stopping.throughput.rule import Throughput
 from adaedl.stopping.throughput.running_line import RunningLine
 
-__all__ = ["CURVES", "Beliefs", "Costs", "RunningLine", "Throughput", "accepted"]
+__all__ = [
+    "CURVES",
+    "Beliefs",
+    "Costs",
+    "ExpectedCosts",
+    "MeasuredCosts",
+    "RunningLine",
+    "Throughput",
+    "accepted",
+]

@@ -4,16 +4,14 @@ import math
 from typing import Any
 
 from adaedl.stopping.adaptive import AdaEDL
-from adaedl.stopping.base import DistributionStopper, DraftStep
+from adaedl.stopping.base import DistributionStopper, DraftStep, ExpectedTimes
 from adaedl.stopping.registry import register_stopper
 from adaedl.stopping.settings import DEEPEST_DEFAULT, longest_draft
 from adaedl.stopping.throughput.beliefs import CURVES, Beliefs, accepted
-from adaedl.stopping.throughput.costs import DECAY, Costs
+from adaedl.stopping.throughput.costs import DECAY, Costs, ExpectedCosts, MeasuredCosts
 
-# Before a draft was timed here: the cost ratio that is assumed where earlier texts have not measured it, and
-# what a draft costs besides its own step, in target steps. Only the first round depends on them.
-USUAL_COST_RATIO = 0.1
-FIRST_EXTRA = 0.05
+# Cost of a draft in tokens where no earlier text has measured it, before the first was timed.
+FIRST_COST = 0.15
 # What a bound is believed to give up before the first draft: as much as one draft of that kind in three.
 PRIOR_GIVEN_UP = 0.5
 PRIOR_DRAFTS = 1 / 3
@@ -52,17 +50,18 @@ class Throughput(DistributionStopper):
     def __init__(self, **settings: Any):
         super().__init__(**settings)
         self.beliefs = Beliefs()
-        self.costs = Costs()
+        self.costs: Costs = MeasuredCosts()
         self.drafts, self.total_given_up = PRIOR_DRAFTS, PRIOR_DRAFTS * PRIOR_GIVEN_UP
         self.steps = self.verified = 1.0  # draft steps so far, and those of them that were verified
         self.given_up: tuple[float, ...] = ()  # by the bounds of this round's drafts
         self.standing = self.beliefs.weights  # of each curve: its weight times that all of them are accepted
         self.next_accepted = (0.0,) * len(CURVES)  # by each curve, for a draft that is not drawn yet
-        self.threshold = USUAL_COST_RATIO + FIRST_EXTRA
+        self.prices = (FIRST_COST,) * self.max_draft  # of draft 1, 2, … of this round, in tokens
+        self.threshold = FIRST_COST
 
-    def expect(self, cost_ratio: float | None) -> None:
-        if cost_ratio is not None:
-            self.threshold = cost_ratio + FIRST_EXTRA
+    def expect(self, times: ExpectedTimes | None) -> None:
+        if times is not None:
+            self.costs = ExpectedCosts.of(times)
 
     def begin_round(self) -> bool:
         usual = self.total_given_up / self.drafts
@@ -70,7 +69,9 @@ class Throughput(DistributionStopper):
         self.next_accepted = tuple(accepted(curve, usual) for curve in CURVES)
         if not self.costs.known:
             return True
-        self.threshold = self.costs.speed * self.costs.of_one_more
+        speed = self.costs.speed
+        self.prices = tuple(speed * self.costs.of_draft(number + 1) for number in range(self.max_draft))
+        self.threshold = self.prices[0]
         return self._worth_drafting()
 
     def _worth_drafting(self) -> bool:
@@ -80,24 +81,26 @@ class Throughput(DistributionStopper):
         for weight, chance in zip(self.standing, self.next_accepted, strict=True):
             most = self._most_gained(chance, share) - fixed
             gains += weight * max(0.0, most)
-            losses += weight * max(0.0, fixed + self.threshold - share * chance)  # one draft, to learn
+            losses += weight * max(0.0, fixed + self.prices[0] - share * chance)  # one draft, to learn
         return ROUNDS_AHEAD * gains >= losses
 
     def _most_gained(self, chance: float, share: float) -> float:
         """Return the tokens that the best number of drafts, each accepted with this chance, brings beyond its
         cost; at least one is drafted."""
         standing = share * chance
-        gained = standing - self.threshold
-        for _ in range(1, self.max_draft):
+        gained = standing - self.prices[0]
+        for price in self.prices[1:]:
             standing *= chance
-            if standing < self.threshold:
+            if standing < price:
                 break
-            gained += standing - self.threshold
+            gained += standing - price
         return gained
 
     def should_stop(self, step: DraftStep) -> bool:
         given_up = math.sqrt(self.gamma * max(step.entropy, 0.0))
         self.given_up += (given_up,)
+        # Of the next draft, which there is none of after the last.
+        self.threshold = self.prices[min(len(self.given_up), self.max_draft - 1)]
         self.standing = tuple(
             standing * accepted(curve, given_up)
             for standing, curve in zip(self.standing, CURVES, strict=True)

@@ -1,10 +1,11 @@
 // @ts-check
-// Any stopper on a recorded text: adaedl/replay/replay.py and the clock of adaedl/replay/times.py again, in the browser.
+// Any stopper on a recorded text: adaedl/replay/replay.py and the clock of adaedl/times.py again, in the browser.
 // tests/pages/test_explore.py holds the two against each other. No DOM here.
 
 import { makeRule } from "./rules.js";
 
-/** @import { Chain, Recording, Times } from "../types/recording.d.ts" */
+/** @import { Chain, Recording } from "../types/recording.d.ts" */
+/** @import { Times } from "../types/trace.d.ts" */
 
 /** @typedef {{ entropy: number, top_prob: number, margin: number, token_prob: number, position: number }} DraftStep */
 /** @typedef {Chain & { acceptable: number, ends: boolean[], steps: DraftStep[] }} ReadyChain */
@@ -77,7 +78,7 @@ export function prepare(recording) {
  */
 export function replay(recording, stopper, times = recording.times, detailed = false) {
   const rule = makeRule(stopper);
-  rule.expect(costRatio(times));
+  rule.expect(times);
   /** @type {ReplayedLane} */
   const lane = {
     rounds: [],

@@ -19,7 +19,7 @@ export class Stopper {
     Object.assign(this, settings);
   }
 
-  /** Called before the first round with the pair's cost ratio as measured before, null where it was not. */
+  /** Called before the first round with what rounds took in earlier texts of the pair, null where there were none. */
   expect() {}
 
   /** Called before the first draft of a round; returns whether to draft in it at all. */

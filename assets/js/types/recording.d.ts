@@ -2,6 +2,7 @@
 
 import type { PairInfo } from "./trace.d.ts";
 import type { SamplingInfo } from "./trace.d.ts";
+import type { Times } from "./trace.d.ts";
 
 export interface Chain {
   ids: number[];
@@ -13,15 +14,6 @@ export interface Chain {
   gap: number[];
   p: number[];
   beta: number[];
-}
-
-export interface Times {
-  verify_s: number[];
-  first_draft_s: number;
-  next_draft_s: number;
-  plain_overhead_s: number;
-  round_overhead_s: number;
-  draft_overhead_s: number;
 }
 
 export interface Recording {

@@ -96,6 +96,15 @@ export interface TextDifference {
   rounding: boolean | null;
 }
 
+export interface Times {
+  verify_s: number[];
+  first_draft_s: number;
+  next_draft_s: number;
+  plain_overhead_s: number;
+  round_overhead_s: number;
+  draft_overhead_s: number;
+}
+
 export interface Trace {
   created: string;
   versions: Record<string, string>;
@@ -114,5 +123,5 @@ export interface Trace {
   top_lists: "all" | "judged" | "none";
   token_bytes: Record<string, string>;
   threads: number | null;
-  expected_cost_ratio: number | null;
+  expected_times: Times | null;
 }

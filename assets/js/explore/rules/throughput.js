@@ -8,8 +8,8 @@ const CURVES = CERTAIN.flatMap((certain) => DECLINE.map((decline) => [certain, d
 const SHARE = 0.005;
 const DECAY = 0.98;
 const PRIOR_SPREAD = 5;
-const USUAL_COST_RATIO = 0.1;
-const FIRST_EXTRA = 0.05;
+const FIRST_COST = 0.15;
+const PRIOR_STEPS = 4;
 const PRIOR_GIVEN_UP = 0.5;
 const PRIOR_DRAFTS = 1 / 3;
 const ROUNDS_AHEAD = 4;
@@ -21,7 +21,8 @@ const accepted = ([certain, decline], givenUp) => certain / (1 + decline * given
  * (docs/throughput.md). */
 export default class Throughput extends Stopper {
   beliefs = CURVES.map(() => 1 / CURVES.length);
-  costs = new Costs();
+  /** @type {MeasuredCosts | ExpectedCosts} */
+  costs = new MeasuredCosts();
   drafts = PRIOR_DRAFTS;
   totalGivenUp = PRIOR_DRAFTS * PRIOR_GIVEN_UP;
   steps = 1; // draft steps so far
@@ -29,10 +30,11 @@ export default class Throughput extends Stopper {
   givenUp = []; // by the bounds of this round's drafts
   standing = this.beliefs; // of each curve: its weight times that all of them are accepted
   nextAccepted = [];
-  threshold = USUAL_COST_RATIO + FIRST_EXTRA;
+  prices = [FIRST_COST]; // of draft 1, 2, … of this round, in tokens; the last one is that of all further ones
+  threshold = FIRST_COST;
 
-  expect(costRatio) {
-    if (costRatio !== null) this.threshold = costRatio + FIRST_EXTRA;
+  expect(times) {
+    if (times !== null) this.costs = new ExpectedCosts(times);
   }
 
   beginRound() {
@@ -40,7 +42,10 @@ export default class Throughput extends Stopper {
     [this.givenUp, this.standing] = [[], this.beliefs];
     this.nextAccepted = CURVES.map((curve) => accepted(curve, usual));
     if (!this.costs.known) return true;
-    this.threshold = this.costs.speed * this.costs.ofOneMore;
+    const { costs } = this;
+    const { speed } = costs;
+    this.prices = Array.from({ length: this.max_draft }, (_, index) => speed * costs.ofDraft(index + 1));
+    this.threshold = this.prices[0];
     return this.worthDrafting();
   }
 
@@ -52,7 +57,7 @@ export default class Throughput extends Stopper {
     this.nextAccepted.forEach((chance, number) => {
       const weight = this.standing[number];
       gains += weight * Math.max(0, this.mostGained(chance, share) - fixed);
-      losses += weight * Math.max(0, fixed + this.threshold - share * chance);
+      losses += weight * Math.max(0, fixed + this.prices[0] - share * chance);
     });
     return ROUNDS_AHEAD * gains >= losses;
   }
@@ -60,11 +65,11 @@ export default class Throughput extends Stopper {
   /** The tokens that the best number of drafts, each accepted with this chance, brings beyond its cost. */
   mostGained(chance, share) {
     let standing = share * chance;
-    let gained = standing - this.threshold;
-    for (let drafts = 1; drafts < this.max_draft; drafts++) {
+    let gained = standing - this.prices[0];
+    for (const price of this.prices.slice(1)) {
       standing *= chance;
-      if (standing < this.threshold) break;
-      gained += standing - this.threshold;
+      if (standing < price) break;
+      gained += standing - price;
     }
     return gained;
   }
@@ -72,6 +77,7 @@ export default class Throughput extends Stopper {
   shouldStop(step) {
     const givenUp = Math.sqrt(this.gamma * Math.max(step.entropy, 0));
     this.givenUp.push(givenUp);
+    this.threshold = this.prices[Math.min(this.givenUp.length, this.prices.length - 1)];
     this.standing = this.standing.map((standing, number) => standing * accepted(CURVES[number], givenUp));
     this.score = sum(this.standing.map((standing, number) => standing * this.nextAccepted[number]));
     return this.score < this.threshold;
@@ -101,8 +107,8 @@ export default class Throughput extends Stopper {
   }
 }
 
-/** Running sums over the rounds so far. */
-class Costs {
+/** Costs by running sums over the rounds of this text. */
+class MeasuredCosts {
   drafting = new RunningLine(); // seconds besides verification, over draft steps
   verifying = new RunningLine(); // seconds of verification, over draft steps
   tokens = 0;
@@ -122,7 +128,7 @@ class Costs {
   }
 
   /** Seconds of one more draft and of verifying it. */
-  get ofOneMore() {
+  ofDraft() {
     return this.oneDraft + this.verifyOne;
   }
 
@@ -145,6 +151,58 @@ class Costs {
 
   get verifyOne() {
     return this.verifying.slope(0, PRIOR_SPREAD);
+  }
+}
+
+/** Costs as earlier texts of the pair measured them, all changed by one factor where the rounds of this text take more
+ * or less. */
+class ExpectedCosts {
+  known = true;
+  tokens = 0;
+  seconds = 0;
+  taken = 0;
+  expected = 0;
+
+  constructor(times) {
+    this.times = times;
+    const { verify_s } = times;
+    // Verification times rise in steps: the least average of a draft and any number after it.
+    this.verifying = verify_s.slice(1).map((_, drafts) => {
+      const added = verify_s.slice(drafts + 1).map((then, more) => (then - verify_s[drafts]) / (more + 1));
+      return Math.max(0, Math.min(...added));
+    });
+  }
+
+  add(steps, tokens, verifySeconds, seconds) {
+    const { times } = this;
+    const drafting = steps ? times.first_draft_s + (steps - 1) * times.next_draft_s : 0;
+    const overhead = steps ? times.round_overhead_s + steps * times.draft_overhead_s : times.plain_overhead_s;
+    const verifying = times.verify_s[Math.min(steps, times.verify_s.length - 1)];
+    this.tokens = DECAY * this.tokens + tokens;
+    this.seconds = DECAY * this.seconds + seconds;
+    this.taken = DECAY * this.taken + seconds;
+    this.expected = DECAY * this.expected + (drafting + verifying + overhead);
+  }
+
+  get speed() {
+    const alone = 1 / (this.factor * (this.times.verify_s[0] + this.times.plain_overhead_s));
+    return this.seconds ? Math.max(alone, this.tokens / this.seconds) : alone;
+  }
+
+  get ofDraftingAtAll() {
+    const { first_draft_s, next_draft_s, round_overhead_s, plain_overhead_s } = this.times;
+    return this.factor * Math.max(0, first_draft_s - next_draft_s + round_overhead_s - plain_overhead_s);
+  }
+
+  ofDraft(number) {
+    const verifying = this.verifying[Math.min(number, this.verifying.length) - 1];
+    return this.factor * (this.times.next_draft_s + this.times.draft_overhead_s + verifying);
+  }
+
+  /** How much longer rounds take now. */
+  get factor() {
+    const prior = PRIOR_STEPS * this.times.verify_s[0];
+    return (this.taken + prior) / (this.expected + prior);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adaedl.replay.times import fit_times
+from adaedl.times import fit_times
 from adaedl.trace import DraftedToken, Emitted, Round
 
 

@@ -1,16 +1,25 @@
 """A model of a round's cost, fitted to real rounds of one run."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 from pydantic import Field
 
-from adaedl.trace import Round
-
 Cost = Annotated[float, Field(ge=0)]
+
+
+class TimedRound(Protocol):
+    """What is used of a round, see `adaedl.trace.Round`."""
+
+    draft_s: float
+    verify_s: float
+    duration_s: float
+
+    @property
+    def drafted(self) -> Sized: ...
 
 
 @dataclass
@@ -51,7 +60,7 @@ class Times:
         return self.round_overhead_s + steps * self.draft_overhead_s if steps else self.plain_overhead_s
 
 
-def fit_times(plain: list[Round], drafting: list[Round], depth: int) -> Times:
+def fit_times(plain: Sequence[TimedRound], drafting: Sequence[TimedRound], depth: int) -> Times:
     """Fit the times to rounds without drafts (at least one) and rounds that draft up to `depth` tokens.
 
     Uses the median for each number of drafts, so that a momentarily busy machine does not count. Numbers that
@@ -81,7 +90,7 @@ def fit_times(plain: list[Round], drafting: list[Round], depth: int) -> Times:
     )
 
 
-def _medians(rounds: list[Round], seconds: Callable[[Round], float]) -> dict[int, float]:
+def _medians(rounds: Sequence[TimedRound], seconds: Callable[[TimedRound], float]) -> dict[int, float]:
     """Return the median seconds of rounds with 0, 1, … drafts, for the numbers that occur, in order."""
     by_drafts: dict[int, list[float]] = defaultdict(list)
     for played in rounds:
