@@ -21,7 +21,7 @@ from adaedl.replay.replay import near_ties, replay, replay_trace
 from adaedl.request import Sampling
 from adaedl.stopping import DraftStep, Stopper, make_stopper
 
-RUNS = 1000
+RUNS = 600
 # Each of the tests of a distribution refuses true draws once in a million.
 LEAST_P = 1e-6
 WORLDS = {  # kind of drafter, tables, sampling
@@ -175,7 +175,7 @@ def test_a_rejected_draft_drawn_from_q_fails(right, monkeypatch):
     if not right:
         monkeypatch.setattr(chains, "residual", lambda q, p: q)
     recordings.cache_clear()
-    law, found = exact_law("disagreeing", "fixed:k=3"), outcomes("disagreeing", "fixed:k=3", 500)
+    law, found = exact_law("disagreeing", "fixed:k=3"), outcomes("disagreeing", "fixed:k=3", 400)
     recordings.cache_clear()
     assert (p_value(accepted_alone(found), accepted_alone(law)) > LEAST_P) == right
 
@@ -228,11 +228,11 @@ def test_an_unknown_rule_is_refused():
 
 
 def test_tokens_per_round_on_the_real_pair_are_those_of_real_runs(default_pair):
-    """The means of 16 texts differ by less than 5 standard errors: true runs fail once in a million."""
+    """The means of 8 texts differ by less than 5 standard errors: true runs fail once in a million."""
     replayed, real = [], []
-    for number in range(16):
+    for number in range(8):
         prompt = BENCH_PROMPTS[number % len(BENCH_PROMPTS)]
-        options = {"max_new_tokens": 24, "seed": number, "verification": "speculative"}
+        options = {"max_new_tokens": 20, "seed": number, "verification": "speculative"}
         lane = replay(record(default_pair, prompt, Sampling(0.7), **options), "fixed:k=3")
         replayed.append(len(lane.token_ids) / len(lane.rounds))
         options["seed"] += 1000
