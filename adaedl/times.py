@@ -1,11 +1,13 @@
-"""A model of a round's cost, fitted to real rounds of one run."""
+"""A model of a round's cost, fitted to real rounds of one run.
+
+numpy is imported where it is used: traces are read without it.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import Annotated, Protocol
 
-import numpy as np
 from pydantic import Field
 
 Cost = Annotated[float, Field(ge=0)]
@@ -67,6 +69,8 @@ def fit_times(plain: Sequence[TimedRound], drafting: Sequence[TimedRound], depth
     did not occur are interpolated, and numbers beyond the largest extrapolated, by the slope of the
     least-squares line. Draft steps and overhead follow the least-squares line through the medians.
     """
+    import numpy as np
+
     rounds = [*plain, *drafting]
     verify = _medians(rounds, lambda played: played.verify_s)
     draft = _medians(drafting, lambda played: played.draft_s)
@@ -92,6 +96,8 @@ def fit_times(plain: Sequence[TimedRound], drafting: Sequence[TimedRound], depth
 
 def _medians(rounds: Sequence[TimedRound], seconds: Callable[[TimedRound], float]) -> dict[int, float]:
     """Return the median seconds of rounds with 0, 1, … drafts, for the numbers that occur, in order."""
+    import numpy as np
+
     by_drafts: dict[int, list[float]] = defaultdict(list)
     for played in rounds:
         by_drafts[len(played.drafted)].append(seconds(played))
@@ -101,6 +107,8 @@ def _medians(rounds: Sequence[TimedRound], seconds: Callable[[TimedRound], float
 def _line(points: dict[int, float]) -> tuple[float, float]:
     """Return the value at 0 and the slope, neither below 0, of the least-squares line through points (x
     > 0)."""
+    import numpy as np
+
     if not points:
         return 0.0, 0.0
     x, y = np.array(list(points), float), np.array(list(points.values()))

@@ -163,7 +163,8 @@ function keysOf(ids, hasSliders, measuredName) {
 }
 
 function nameOf(id) {
-  if (["set", "published", BASELINE].includes(id)) return t(`explore.gain.${id}`);
+  if (id === BASELINE) return t("explore.gain.target_alone");
+  if (["set", "published"].includes(id)) return t(`explore.gain.${id}`);
   return id.startsWith("fixed_") ? `k = ${id.slice("fixed_".length)}` : id;
 }
 
