@@ -2,30 +2,20 @@
 
 from typing import Any
 
-from adaedl.stopping.base import DraftStep, ScoreStopper, Stopper
+from adaedl.stopping.base import DraftStep, LengthStopper, ScoreStopper
 from adaedl.stopping.registry import register_stopper
-from adaedl.stopping.settings import draft_length, longest_draft, number
+from adaedl.stopping.settings import number
 
 
 @register_stopper
-class Heuristic(Stopper):
+class Heuristic(LengthStopper):
     name = "heuristic"
     summary = "Two tokens more after a full acceptance, one fewer otherwise."
     source = "transformers, num_assistant_tokens_schedule='heuristic'"
-    stops_because = "its draft length is {} now"
-    looks_at = ("acceptance",)
-
-    k: int = draft_length(
-        5, "first draft length", "Tokens drafted in the first round.", symbol="k", slider="k"
-    )
-    max_draft: int = longest_draft(slider="max_draft")
 
     def __init__(self, **settings: Any):
         super().__init__(**settings)
-        self.length = self.k
-
-    def should_stop(self, step: DraftStep) -> bool:
-        return step.position >= self.length
+        self.length = self.k  # and counts down from k even where max_draft is less
 
     def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
         if drafted == 0:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, get_args
 from adaedl.errors import UserError
 from adaedl.stopping.settings import (
     DEFAULT_MAX_DRAFT,
+    draft_length,
     longest_draft,
     number,
     settings_of,
@@ -185,3 +186,22 @@ class ScoreStopper(DistributionStopper):
     def should_stop(self, step: DraftStep) -> bool:
         self.score = self.score_of(step)
         return self.score < self.threshold
+
+
+class LengthStopper(Stopper):
+    """Base of stoppers that set a draft length for each round before it begins; it is never below 1."""
+
+    stops_because = "its draft length is {} now"
+    looks_at = ("acceptance",)
+
+    k: int = draft_length(
+        5, "first draft length", "Tokens drafted in the first round.", symbol="k", slider="k"
+    )
+    max_draft: int = longest_draft(slider="max_draft")
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        self.length = min(self.k, self.max_draft)
+
+    def should_stop(self, step: DraftStep) -> bool:
+        return step.position >= self.length

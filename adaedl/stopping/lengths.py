@@ -4,28 +4,9 @@ moving average and GammaTune."""
 import math
 from typing import Any
 
-from adaedl.stopping.base import DraftStep, Stopper
+from adaedl.stopping.base import LengthStopper
 from adaedl.stopping.registry import register_stopper
-from adaedl.stopping.settings import draft_length, longest_draft, number, whole
-
-
-class LengthStopper(Stopper):
-    """Base of stoppers that set a draft length for each round before it begins; it is never below 1."""
-
-    stops_because = "its draft length is {} now"
-    looks_at = ("acceptance",)
-
-    k: int = draft_length(
-        5, "first draft length", "Tokens drafted in the first round.", symbol="k", slider="k"
-    )
-    max_draft: int = longest_draft(slider="max_draft")
-
-    def __init__(self, **settings: Any):
-        super().__init__(**settings)
-        self.length = min(self.k, self.max_draft)
-
-    def should_stop(self, step: DraftStep) -> bool:
-        return step.position >= self.length
+from adaedl.stopping.settings import draft_length, number, whole
 
 
 @register_stopper

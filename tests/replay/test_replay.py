@@ -61,7 +61,7 @@ def real_rounds(pair, spec: str, temperature: float, **options) -> list[Round]:
 
 
 def told(spec: str, rounds: list[Round], times: Times | None) -> Stopper:
-    """A stopper that is told the times of a real run in place of modelled ones, and what it expected."""
+    """A stopper that observes the times of a real run, not modelled ones, and expects what that run did."""
     stopper = make_stopper(spec)
     observe, real = stopper.observe_times, iter(rounds)
 

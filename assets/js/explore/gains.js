@@ -28,7 +28,7 @@ const MOST_KEPT = 4000;
  * clock has the same rounds at every cost, so it is replayed once. */
 export class Clocks {
   #recording;
-  #kept = new Map(); // stopper → its rounds; stopper and times → seconds, where it goes by the clock
+  #kept = new Map(); // stopper → its rounds; stopper and times → seconds, where it looks at times
 
   constructor(recording) {
     this.#recording = recording;
