@@ -1,18 +1,20 @@
 """The draft phase of a round: draft until the stopper says stop.
 
-Decoding and replay share it, so that a replayed round ends where a real one does. Nothing here imports torch.
+Decoding and replay share this code, so that a replayed round ends where a real one does. Nothing here imports
+torch.
 """
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from adaedl.stopping import DraftStep, Stopper
-from adaedl.trace import StopReason
+
+StopReason = Literal["threshold", "max_draft", "eos", "length"]
 
 
-class Draft(Protocol):
-    """A drafted token in hand. `score` and `threshold` are what the stopper compared after it."""
+class DraftInHand(Protocol):
+    """A drafted token before verification. `score` and `threshold` are what the stopper compared for it."""
 
     id: int
     step: DraftStep
@@ -20,17 +22,17 @@ class Draft(Protocol):
     threshold: float | None
 
 
-D = TypeVar("D", bound=Draft)
+D = TypeVar("D", bound=DraftInHand)
 
 
 @dataclass
 class DraftPhase(Generic[D]):
-    """What the draft phase of a round came to.
+    """The result of a round's draft phase.
 
     Attributes:
         drafts: the tokens to verify.
-        stop_reason: why no more were drafted.
-        dropped_draft: the token in hand at the stop, where the stopper does not keep it.
+        stop_reason: why drafting ended.
+        dropped_draft: the token that triggered the stop, if the stopper does not keep it.
     """
 
     drafts: list[D]
@@ -39,30 +41,30 @@ class DraftPhase(Generic[D]):
 
     @property
     def dropped(self) -> int:
-        """How many drafts were paid for and are not verified."""
+        """Number of drafts that were computed but are not verified."""
         return int(self.dropped_draft is not None)
 
     @property
     def steps(self) -> int:
-        """How many draft steps were paid for."""
+        """Number of draft steps that were computed."""
         return len(self.drafts) + self.dropped
 
     def ends_text(self, accepted: int) -> bool:
-        """Return whether the text ends with a draft where the target accepts the first `accepted` drafts."""
+        """Return whether a draft ends the text if the target accepts the first `accepted` drafts."""
         return self.stop_reason == "eos" and accepted == len(self.drafts)
 
 
 def draft_until_stop(
-    stopper: Stopper, room: int, eos_ids: Container[int], next_draft: Callable[[list[D]], D]
+    stopper: Stopper, remaining: int, eos_ids: Container[int], next_draft: Callable[[list[D]], D]
 ) -> DraftPhase[D]:
-    """Draft tokens until the stopper, its limit, the end of the text or the room says stop.
+    """Draft tokens until the stopper stops, a draft ends the text, or a length limit is reached.
 
     Args:
-        room: how many drafts fit the length of the text.
-        eos_ids: the end-of-sequence tokens; no draft follows one.
-        next_draft: makes one more draft, given those in hand.
+        remaining: how many drafts still fit into the text.
+        eos_ids: the end-of-sequence tokens; drafting ends after one.
+        next_draft: returns one more draft, given the drafts so far.
     """
-    limit = min(stopper.max_draft, room)
+    limit = min(stopper.max_draft, remaining)
     drafts: list[D] = []
     if not stopper.begin_round() and limit:
         return DraftPhase(drafts, "threshold")
@@ -77,4 +79,4 @@ def draft_until_stop(
             return DraftPhase(drafts, "eos")
         if stop:
             return DraftPhase(drafts, "threshold")
-    return DraftPhase(drafts, "max_draft" if stopper.max_draft <= room else "length")
+    return DraftPhase(drafts, "max_draft" if stopper.max_draft <= remaining else "length")

@@ -4,24 +4,24 @@
 |---|---|---|
 | tokens_per_s | tokens / the lane's clock | tokens/s |
 | ms_per_token | the lane's clock / tokens | ms |
-| speedup | autoregressive ms per token / this lane's, same race | × |
+| speedup | autoregressive ms per token / this lane's, same race; none for a lane that failed | × |
 | acceptance_rate | accepted / drafted, α | share |
 | draft_length | drafted / rounds, k̄ | tokens |
 | block_efficiency | tokens / target forwards, τ | tokens |
 | mean_beta | mean of β = Σ min(p, q) over the drafted tokens that the target reached | share |
 | cost_ratio | time of one draft step / time of one target step of the autoregressive lane, c | ratio |
-| draft_share | time in the drafter's forwards, for tokens that were accepted / the lane's clock | share |
-| wasted_share | the same for tokens that were not accepted | share |
+| draft_share | time in the drafter's forwards for accepted tokens / the lane's clock | share |
+| wasted_share | time in the drafter's forwards for other tokens / the lane's clock | share |
 | verify_share | time in the target's forwards / the lane's clock | share |
 | overhead_share | time outside both models' forwards / the lane's clock; the four add up to 1 | share |
-| same_text | the lane wrote the same text as the autoregressive lane (as far as both got) | yes/no |
+| same_text | the lane and the autoregressive lane wrote the same text, up to the shorter one's end | yes/no |
 | timing_reliable | no sign that the machine was busy with other work (`adaedl.timing`) | yes/no |
-| timing_note | the sign of it, see `TIMING_NOTES` | |
+| timing_note | why the timing is unreliable, see `TIMING_NOTES` | |
 
-Prefill is on no lane's clock: it is done once per race and is the same for all lanes.
+No lane's clock includes the prefill, which is done once per race and is the same for all lanes.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 
 import pandas as pd
 
@@ -29,23 +29,25 @@ from adaedl.timing import RoundTimes, judge_timing
 from adaedl.trace import Lane, LaneMetrics, Round, Trace
 
 BASELINE = "autoregressive"
+UNRELIABLE = "timing unreliable: the machine was busy"
 TIMING_NOTES = {
-    "one_token": "only one token was timed",
-    "irregular": "its rounds took irregular times, so the machine was busy",
-    "beyond_block_efficiency": "faster than its tokens per target forward allow, so the machine was busy",
-    "baseline": "the autoregressive lane's rounds took irregular times, so the machine was busy",
+    "one_token": "timing unreliable: only one token was timed",
+    "irregular": f"{UNRELIABLE}; its rounds took irregular times",
+    "beyond_block_efficiency": f"{UNRELIABLE}; it is faster than its tokens per target pass allow",
+    "baseline": f"{UNRELIABLE}; the autoregressive lane's rounds took irregular times",
 }
 
 
 @dataclass
 class LaneTotals:
-    """Running sums over the rounds of a lane, from which its metrics are computed. Adding a round costs time
-    proportional to its own tokens, so a race does not go over the whole lane after each round.
+    """Running sums over the rounds of a lane, from which its metrics are computed. Adding a round takes time
+    proportional to its own tokens, so a race need not read the whole lane again after each round.
 
     Attributes:
         steps: draft steps, including those of tokens dropped before verification.
-        useful_s: the part of `draft_s` that was spent on tokens that were accepted.
-        reached: drafted tokens that the target reached and whose β is known; `beta` is the sum over them.
+        useful_s: the part of `draft_s` that was spent on accepted tokens.
+        reached: number of drafted tokens that the target reached and that have a β; `beta` is the sum of
+            their β.
     """
 
     rounds: int = 0
@@ -73,7 +75,7 @@ class LaneTotals:
         self.draft_s += played.draft_s
         self.verify_s += played.verify_s
         self.useful_s += played.draft_s * played.accepted / steps if steps else 0.0
-        # Drafts after a rejected one are conditioned on a text that was never written.
+        # Drafts after a rejected draft are conditioned on a text that was never written.
         for token in played.drafted[: played.accepted + 1]:
             if token.beta is not None:
                 self.reached += 1
@@ -81,7 +83,7 @@ class LaneTotals:
 
 
 def compute_metrics(trace: Trace) -> None:
-    """Set the metrics of every lane of a trace, finished or still growing."""
+    """Set the metrics of every lane of a trace, finished or still running."""
     running = RunningMetrics(trace)
     for number, lane in enumerate(trace.lanes):
         for played in lane.rounds:
@@ -90,7 +92,7 @@ def compute_metrics(trace: Trace) -> None:
 
 
 class RunningMetrics:
-    """The metrics of a trace that still grows. An update costs time proportional to what is new."""
+    """The metrics of a running race. An update takes time proportional to the new tokens."""
 
     def __init__(self, trace: Trace):
         self.trace = trace
@@ -99,7 +101,7 @@ class RunningMetrics:
         self.baseline = next((n for n in lanes if trace.lanes[n].stopper == BASELINE), None)
         # Whether the verification rule makes all lanes write the same text.
         self.comparable = trace.verification == "shared_noise" or trace.sampling.greedy
-        self.compared = [0 for _ in lanes]  # leading tokens of each lane already compared
+        self.compared = [0 for _ in lanes]  # leading tokens of each lane that are compared already
         self.same_text = [True for _ in lanes]
 
     def add(self, number: int, played: Round) -> None:
@@ -110,12 +112,15 @@ class RunningMetrics:
         """Set the metrics of every lane from the rounds added so far."""
         baseline = None if self.baseline is None else self.totals[self.baseline]
         for number, (lane, totals) in enumerate(zip(self.trace.lanes, self.totals, strict=True)):
-            lane.metrics = lane_metrics(totals, baseline, self._is_same_text(number))
+            metrics = lane_metrics(totals, baseline, self._is_same_text(number))
+            lane.metrics = _of_failed(metrics) if lane.failure else metrics
 
     def _is_same_text(self, number: int) -> bool | None:
         if self.baseline is None or not self.comparable:
             return None
         ours, theirs = (self.trace.lanes[n].token_ids for n in (number, self.baseline))
+        if not ours or not theirs:
+            return None
         new = slice(self.compared[number], min(len(ours), len(theirs)))
         self.same_text[number] &= ours[new] == theirs[new]
         self.compared[number] = new.stop
@@ -123,7 +128,7 @@ class RunningMetrics:
 
 
 def lane_metrics(lane: LaneTotals, baseline: LaneTotals | None, same_text: bool | None) -> LaneMetrics:
-    """Return a lane's metrics; None where one is not defined (yet). `baseline` are the totals of the
+    """Return a lane's metrics; a metric that is not defined (yet) is None. `baseline` holds the totals of the
     autoregressive lane of the same race."""
     speedup = _ratio(_per_token(baseline), _per_token(lane))
     block_efficiency = _ratio(lane.tokens, lane.rounds)
@@ -150,9 +155,18 @@ def lane_metrics(lane: LaneTotals, baseline: LaneTotals | None, same_text: bool 
     )
 
 
-def percent_of_oracle(lane: Lane, oracle: Lane) -> float:
-    """Return a lane's tokens per second in percent of the oracle's, on the same text and the same clock. The
-    oracle drafts exactly what will be accepted, so it needs a recording (`adaedl.replay.replay`)."""
+def _of_failed(metrics: LaneMetrics) -> LaneMetrics:
+    """Return the metrics of a lane whose stopper failed. It has no speedup, since it wrote less than the
+    other lanes."""
+    return replace(metrics, speedup=None, timing_reliable=None, timing_note=None)
+
+
+def percent_of_oracle(lane: Lane, oracle: Lane) -> float | None:
+    """Return a lane's tokens per second as a percentage of the oracle's, on the same text and with the same
+    costs; None for a lane whose stopper failed. The oracle drafts exactly the tokens that will be accepted,
+    so it needs a recording (`adaedl.recordings.replay`)."""
+    if lane.failure:
+        return None
     speeds = [len(each.token_ids) / each.clock_s for each in (lane, oracle)]
     return 100 * speeds[0] / speeds[1]
 

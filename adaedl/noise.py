@@ -1,11 +1,11 @@
 """Shared noise: Gumbel noise as a pure function of (seed, position, token id).
 
-Any lane can draw any part of it on any device without drawing the rest first: there is no table of positions
-× vocabulary and no generator to advance. The random bits come from Philox4x32-10 (Salmon et al., "Parallel
-random numbers: as easy as 1, 2, 3", SC 2011), 64 bits per token. They are turned into noise only by
-operations whose float32 result IEEE 754 defines to the bit (sums, products, conversions), so the noise is the
-same on every device. This file defines it in torch. `models/cpu/kernels/gumbel_noise.py` and
-`models/cuda/triton_draft.py` compute the same bits faster, and `models/shared_noise.py` picks the fastest.
+Any lane can compute any part of the noise on any device: there is no table of positions × vocabulary to store
+and no generator to advance. The random bits come from Philox4x32-10 (Salmon et al., "Parallel random numbers:
+as easy as 1, 2, 3", SC 2011), 64 bits per token. They become noise through operations whose float32 result
+IEEE 754 defines exactly (sums, products, conversions), so the noise is the same on every device. This file
+defines it in torch. `models/cpu/kernels/gumbel_noise.py` and `models/cuda/triton_draft.py` compute the same
+bits faster, and `models/shared_noise.py` picks the fastest.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ LOG_POLYNOMIAL = (
     *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
 )
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
-# Where 1 − u is at most this, log u is taken from 1 − u, which holds digits that u has lost to rounding.
+# Below this value of 1 − u, log u is computed from 1 − u, which has digits that u has lost to rounding.
 NEAR_ONE = 0.28125  # a float32 number
 
 
@@ -43,7 +43,7 @@ def philox(counters: tuple[Tensor | int, Tensor | int], seed: int) -> tuple[Tens
     c0, c1, c2, c3 = *counters, 0, 0
     keys = [seed & LOW_32_BITS, seed >> 32]
     for _ in range(PHILOX_ROUNDS):
-        product0, product1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2  # an int64 wraps, and keeps its bits
+        product0, product1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2  # int64 wraps around: no bits are lost
         c0, c1, c2, c3 = (
             (product1 >> 32 & LOW_32_BITS) ^ c1 ^ keys[0],
             product1 & LOW_32_BITS,
@@ -67,19 +67,19 @@ def gumbel(high: Tensor, low: Tensor) -> Tensor:
 
 
 def _fraction(high: Tensor, low: Tensor) -> Tensor:
-    """(high · 2³² + low) / 2⁶⁴ in float32, its lowest bit set so that it is never 0."""
+    """Return (high · 2³² + low) / 2⁶⁴ in float32, with the lowest bit set so that it is never 0."""
     return high.float() * 2.0**-32 + (low | 1).float() * 2.0**-64
 
 
 def _split(values: Tensor) -> tuple[Tensor, Tensor]:
-    """(x, e) with values = (1 + x) · 2ᵉ and 1 + x between √½ and √2."""
+    """Return (x, e) with values = (1 + x) · 2ᵉ and 1 + x between √½ and √2."""
     bits = values.view(torch.int32)
     exponent = bits - SQRT_HALF_BITS >> 23
     return (bits - (exponent << 23)).view(torch.float32) - 1, exponent.float()
 
 
 def _log(x: Tensor, exponent: Tensor) -> Tensor:
-    """log((1 + x) · 2^exponent), each operation rounded by itself."""
+    """Return log((1 + x) · 2^exponent), rounded after each operation."""
     square = x * x
     tail = torch.full_like(x, LOG_POLYNOMIAL[0])
     for coefficient in LOG_POLYNOMIAL[1:]:
@@ -91,7 +91,8 @@ def _log(x: Tensor, exponent: Tensor) -> Tensor:
 
 
 def noise_rows(device: torch.device | str, seed: int, first: int, count: int, vocab_size: int) -> Tensor:
-    """Return the noise [count, V] of whole rows; each Philox block serves two tokens."""
+    """Return the noise [count, V] of the positions first, first + 1, …; each Philox block serves two
+    tokens."""
     pairs = torch.arange((vocab_size + 1) // 2, device=device)
     positions = torch.arange(first, first + count, device=device)[:, None]
     even_high, even_low, odd_high, odd_low = philox((pairs, positions), seed)
@@ -100,13 +101,13 @@ def noise_rows(device: torch.device | str, seed: int, first: int, count: int, vo
 
 
 def noise_of(seed: int, position: int, token_ids: Tensor) -> Tensor:
-    """Return the noise of token ids at a position, in their shape."""
+    """Return the noise of `token_ids` at a position, in the same shape."""
     even_high, even_low, odd_high, odd_low = philox((token_ids >> 1, position), seed)
     odd = (token_ids & 1).bool()
     return gumbel(torch.where(odd, odd_high, even_high), torch.where(odd, odd_low, even_low))
 
 
 def agrees(rows: Callable[[int, int, int, int], Tensor], device: torch.device | str = "cpu") -> bool:
-    """Return whether a kernel draws the same noise as `noise_rows`, to the bit."""
+    """Return whether a kernel computes the same noise as `noise_rows`, bit for bit."""
     probe = (2**62 + 12345, 7, 3, 5001)
     return torch.equal(rows(*probe), noise_rows(device, *probe))

@@ -1,10 +1,10 @@
-"""Whether rounding explains that a lane's text differs from the target's own, where the rule makes both the
-same.
+"""Decide whether rounding explains why a lane's text differs from the target's own, although the verification
+rule makes both the same.
 
-Exact arithmetic would leave no difference. A forward over several rows may round differently from one over a
-single row, and then decide differently between two tokens whose scores are almost equal. So the gap between
-the two tokens, in the scores that decided, says whether rounding explains it;
-`adaedl.decoding.differences` measures it.
+In exact arithmetic they would not differ. But a forward over several rows may round differently from a
+forward over a single row, and may then choose differently between two tokens with almost equal scores. So the
+gap between the scores of the two tokens shows whether rounding explains the difference;
+`adaedl.decoding.differences` measures the gap.
 """
 
 import torch
@@ -14,8 +14,8 @@ from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
 from adaedl.trace import TextDifference
 
-# How far rounding moves a logit. Float32 logits are accurate to 1e-4 here, and 16-bit ones between 16 and 32
-# are 1/8 apart. int8 kernels give a token the same bits however many tokens are verified with it.
+# How far rounding can move a logit. Float32 logits are accurate to 1e-4 here, and 16-bit logits between 16
+# and 32 are 1/8 apart. int8 kernels compute the same bits for a token, whatever else a forward verifies.
 ROUNDING = {torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.25, torch.int8: 0.0}
 
 
@@ -27,15 +27,15 @@ def rounding_of(dtype: torch.dtype, sampling: Sampling) -> float:
 
 
 def first_difference(ours: list[int], theirs: list[int]) -> int | None:
-    """Return the first position where two texts differ; None if they agree as far as both got."""
+    """Return the first position where two texts differ; None if one is a prefix of the other."""
     pairs = zip(ours, theirs, strict=False)
     return next((index for index, (a, b) in enumerate(pairs) if a != b), None)
 
 
 def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: int, theirs: int) -> float:
-    """Return the gap between the highest score and the lower of two tokens' scores: logits at temperature 0,
-    log-probability + noise otherwise. For a token that top-k or top-p cuts off, the gap is its distance to
-    the smallest kept score.
+    """Return the gap between the highest score and the lower of two tokens' scores. Scores are logits at
+    temperature 0, log-probability + noise otherwise. The gap of a token that top-k or top-p cuts off is its
+    distance to the smallest kept score.
 
     Args:
         logits: [V]
@@ -46,11 +46,11 @@ def gap_between(logits: Tensor, noise: Tensor | None, sampling: Sampling, ours: 
         return float(logits.max() - logits[[ours, theirs]].min())
     kept = warp_logits(logits, sampling)
     scores = kept + noise
-    least = kept[kept.isfinite()].min()
+    cutoff = kept[kept.isfinite()].min()
     gaps = [
         scores.max() - scores[token]
         if kept[token].isfinite()
-        else least - logits[token] / sampling.temperature
+        else cutoff - logits[token] / sampling.temperature
         for token in (ours, theirs)
     ]
     return max(0.0, *map(float, gaps))

@@ -1,6 +1,6 @@
-"""A model of a round's cost, fitted to real rounds of one run.
+"""A model of how long rounds take, fitted to real rounds of one run.
 
-numpy is imported where it is used: traces are read without it.
+numpy is imported inside functions, so that traces can be read without it.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ Cost = Annotated[float, Field(ge=0)]
 
 
 class TimedRound(Protocol):
-    """What is used of a round, see `adaedl.trace.Round`."""
+    """The parts of a round that the fit uses, see `adaedl.trace.Round`."""
 
     draft_s: float
     verify_s: float
@@ -26,14 +26,15 @@ class TimedRound(Protocol):
 
 @dataclass
 class Times:
-    """Seconds of each part of a round that drafts `k` tokens.
+    """Durations of the parts of a round that drafts k tokens, in seconds.
 
     Attributes:
-        verify_s: the target's forward over k + 1 tokens, for k = 0, 1, …
+        verify_s: the target's forward pass over k + 1 tokens, for k = 0, 1, …
         first_draft_s, next_draft_s: the first draft step of a round, which also reads the newly verified
             tokens, and each later step.
         plain_overhead_s: everything else in a round without drafts.
-        round_overhead_s, draft_overhead_s: everything else in a round with drafts: once, and per draft step.
+        round_overhead_s, draft_overhead_s: everything else in a round with drafts: once, and for each draft
+            step.
     """
 
     verify_s: list[Cost]
@@ -49,8 +50,8 @@ class Times:
         return self.next_draft_s / self.verify_s[0]
 
     def with_cost_ratio(self, c: float) -> "Times":
-        """Return the same machine with draft steps that take `c` target steps each. What the first step of a
-        round takes longer than the others stays: it is the time to begin, not to draft."""
+        """Return the same times with draft steps that take `c` target steps each. The extra time of a round's
+        first draft step stays: it is the time to begin, not to draft."""
         beginning_s = max(0.0, self.first_draft_s - self.next_draft_s)
         step_s = c * self.verify_s[0]
         return replace(self, first_draft_s=step_s + beginning_s, next_draft_s=step_s)
@@ -65,9 +66,9 @@ class Times:
 def fit_times(plain: Sequence[TimedRound], drafting: Sequence[TimedRound], depth: int) -> Times:
     """Fit the times to rounds without drafts (at least one) and rounds that draft up to `depth` tokens.
 
-    Uses the median for each number of drafts, so that a momentarily busy machine does not count. Numbers that
-    did not occur are interpolated, and numbers beyond the largest extrapolated, by the slope of the
-    least-squares line. Draft steps and overhead follow the least-squares line through the medians.
+    Use the median for each number of drafts, so that moments in which the machine was busy do not count.
+    Interpolate numbers of drafts that did not occur, and extrapolate beyond the largest by the slope of a
+    robust line. Draft steps and overhead follow robust lines through the medians (Theil, 1950; Sen, 1968).
     """
     import numpy as np
 
@@ -95,7 +96,7 @@ def fit_times(plain: Sequence[TimedRound], drafting: Sequence[TimedRound], depth
 
 
 def _medians(rounds: Sequence[TimedRound], seconds: Callable[[TimedRound], float]) -> dict[int, float]:
-    """Return the median seconds of rounds with 0, 1, … drafts, for the numbers that occur, in order."""
+    """Return the median seconds for each number of drafts that occurs, in ascending order."""
     import numpy as np
 
     by_drafts: dict[int, list[float]] = defaultdict(list)
@@ -105,14 +106,16 @@ def _medians(rounds: Sequence[TimedRound], seconds: Callable[[TimedRound], float
 
 
 def _line(points: dict[int, float]) -> tuple[float, float]:
-    """Return the value at 0 and the slope, neither below 0, of the least-squares line through points (x
-    > 0)."""
+    """Return the value at 0 and the slope, neither below 0, of the Theil–Sen line through points with x > 0:
+    the median slope of all pairs of points. A single round that took long does not move it."""
     import numpy as np
 
     if not points:
         return 0.0, 0.0
     x, y = np.array(list(points), float), np.array(list(points.values()))
-    slope, at_0 = np.polyfit(x, y, 1) if len(x) > 1 else (0.0, y[0])
+    first, second = np.triu_indices(len(x), 1)
+    slope = np.median((y[second] - y[first]) / (x[second] - x[first])) if len(x) > 1 else 0.0
+    at_0 = np.median(y - slope * x)
     if slope < 0:
         return max(0.0, float(y.mean())), 0.0
     if at_0 < 0:

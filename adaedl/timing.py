@@ -1,15 +1,15 @@
 """Judge whether a lane's times are reliable. A machine that is busy with other work delays rounds at random,
-and then a speedup says more about the machine than about the stopper.
+so that a speedup says more about the machine than about the stopper.
 
 Times are unreliable in three cases:
 
-- The lane is clearly faster than its block efficiency τ. Like the baseline, a lane makes one target forward
-  per round, and drafts come on top. So with τ tokens per round it is at most τ times as fast, however cheap
-  drafts are.
-- Its rounds took irregular times. A round is compared with the median of the rounds with the same number of
-  draft steps; a pause does not move a median. A lane is irregular if the time above those medians is more
-  than a fifth of its clock, or if one round took ten times its median. In the recorded races that ship, the
-  share is 1% to 7% (16% in one lane), and no round took three times its median.
+- The lane is clearly faster than its block efficiency τ. Like the baseline, a lane runs one target forward
+  per round, plus its drafts. So with τ tokens per round it is at most τ times as fast as the baseline,
+  however cheap drafts are.
+- The durations of its rounds are irregular. A round is compared with the median over the rounds with the same
+  number of draft steps; a pause does not move a median. A lane is irregular if the time in excess of those
+  medians is more than a fifth of its clock, or if one round took ten times its median. In the shipped
+  recorded races the excess is 1% to 7% (16% in one lane), and no round took three times its median.
 - It wrote a single token, so there is no other round to compare with.
 """
 
@@ -21,11 +21,11 @@ from adaedl.trace import TimingNote
 TOLERANCE = 0.1  # by which a speedup may exceed τ, since the baseline's rounds vary a little too
 IRREGULAR_SHARE = 0.2  # of the clock
 PAUSE = 10.0  # times the median
-FEWEST = 3  # rounds for a median
+MIN_ROUNDS = 3  # for a median
 
 
 class Durations:
-    """Durations in seconds of rounds with the same number of draft steps, kept in two heaps around their
+    """Durations in seconds of the rounds with the same number of draft steps, in two heaps around their
     median."""
 
     def __init__(self):
@@ -55,7 +55,7 @@ class Durations:
         return (lower + self.above[0]) / 2 if len(self.above) == len(self.below) else lower
 
     def excess_over(self, limit: float) -> float:
-        """Return the seconds by which rounds exceed a limit, summed over the rounds."""
+        """Return the seconds by which rounds exceed a limit, summed over all rounds."""
         if limit == self.median:
             return self.sum_above - limit * len(self.above)
         seconds = [*self.above, *(-value for value in self.below)]
@@ -73,8 +73,8 @@ class RoundTimes:
 
     @property
     def medians(self) -> dict[int, float]:
-        """The median for each number of steps that occurs in enough rounds."""
-        return {steps: group.median for steps, group in self.groups.items() if len(group) >= FEWEST}
+        """The median duration for each number of steps with at least MIN_ROUNDS rounds."""
+        return {steps: group.median for steps, group in self.groups.items() if len(group) >= MIN_ROUNDS}
 
 
 def judge_timing(
@@ -84,13 +84,12 @@ def judge_timing(
     speedup: float | None,
     block_efficiency: float | None,
 ) -> tuple[bool | None, TimingNote | None]:
-    """Return whether a lane's times are reliable, and if not, why; None if there are too few rounds to tell.
+    """Return whether a lane's times are reliable and, if not, why; None if there are too few rounds to tell.
 
     Args:
         times: the lane's own rounds.
-        baseline: the autoregressive lane's rounds, which may be the lane's own; None if there is no such
-            lane.
-        tokens: how many the lane has written.
+        baseline: the rounds of the autoregressive lane, which may be this lane; None if there is none.
+        tokens: number of tokens that the lane has written.
     """
     if not tokens:
         return None, None
@@ -121,7 +120,7 @@ def _irregular(times: RoundTimes, plain: dict[int, float]) -> bool | None:
         excess += group.excess_over(limit)
         if group.longest >= PAUSE * limit:
             return True
-    return excess > IRREGULAR_SHARE * total if compared >= FEWEST else None
+    return excess > IRREGULAR_SHARE * total if compared >= MIN_ROUNDS else None
 
 
 def _longest_expected(steps: int, medians: dict[int, float]) -> float | None:

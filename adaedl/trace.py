@@ -1,7 +1,7 @@
-"""A race as plain data, which is all that crosses from the engine to the page; JSON in and out.
+"""A race as plain data, which is all that crosses from the engine to the page; read and written as JSON.
 
-The page is a player over a `Trace`; during a race it follows a trace that still grows. The schema is
-`adaedl-trace/1`; unknown keys are ignored when a file is opened.
+The page is a player over a `Trace`; during a race it follows a trace that is still growing. The schema is
+`adaedl-trace/1`; unknown keys in a file are ignored.
 """
 
 import json
@@ -10,24 +10,30 @@ from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, from_json
 
+from adaedl.acceptance import Acceptance, DraftCount
+from adaedl.draft_phase import StopReason
 from adaedl.errors import Sentence, UserError
 from adaedl.times import Times
 
 SCHEMA = "adaedl-trace/1"
-# The largest file that is opened, and so the largest that is written. Twelve lanes of 512 tokens take about
-# 15 MB at eight drafts per round. At twelve, with none accepted, they would take 64 MB, which `Trace.fitting`
-# halves.
+# Kinds of files, by the name in their schema.
+KINDS = {
+    "adaedl-trace": "trace",
+    "adaedl-recording": "recording",
+}
+# The largest file that is read, and so the largest that is written. Twelve lanes of 512 tokens take about
+# 15 MB at eight drafts per round. At twelve drafts, with none accepted, they would take 64 MB, which
+# `Trace.fitting` halves.
 MAX_TRACE_BYTES = 32 * 2**20
 ROUNDING_S = 1e-6  # rounding error of the clocks in a file, in seconds
 
 
-StopReason = Literal["threshold", "max_draft", "eos", "length"]
 Verification = Literal["speculative", "shared_noise"]
 EmittedKind = Literal["correction", "bonus", "plain"]
 TopLists = Literal["all", "judged", "none"]
-TOP_LISTS: tuple[TopLists, ...] = ("all", "judged", "none")  # from most complete to smallest
+TOP_LISTS: tuple[TopLists, ...] = ("all", "judged", "none")  # from largest to smallest
 # Why a lane's times are not reliable; `adaedl.timing` explains each.
 TimingNote = Literal["one_token", "irregular", "beyond_block_efficiency", "baseline"]
 TopToken = tuple[int, str, float]  # id, text, probability
@@ -42,7 +48,7 @@ TokenBytes = dict[
 
 @dataclass
 class DraftedToken:
-    """One drafted token, with everything that was known or decided about it.
+    """One drafted token, with all the numbers that were known about it and what was decided.
 
     Attributes:
         entropy, top_prob: of q as the stopper saw it; entropy in nats.
@@ -54,8 +60,8 @@ class DraftedToken:
         u: the uniform number of the acceptance test; None if none was drawn.
         target_id, target_text: the target's own choice here, if the rule fixes one (shared noise and
             temperature 0).
-        top_q, top_p: the ten most probable tokens of q and p. At temperature 0, where both are points, those
-            of the models' own softmax (temperature 1).
+        top_q, top_p: the ten most probable tokens of q and p; at temperature 0, where both are one-hot, of
+            the models' softmax at temperature 1.
 
     p, beta, top_q and top_p are None or empty if the run was not recorded in detail.
     """
@@ -79,7 +85,7 @@ class DraftedToken:
 
 
 def emitted_kind(drafted: int, accepted: int) -> EmittedKind:
-    """Return the kind of the token that the target adds to a round with this many drafts and acceptances."""
+    """Return the kind of token that the target adds to a round, given its drafted and accepted tokens."""
     if drafted == 0:
         return "plain"
     return "bonus" if accepted == drafted else "correction"
@@ -91,7 +97,7 @@ class Emitted:
 
     Attributes:
         p: the target's probability of it; `top_p` is as in `DraftedToken`.
-        u: the uniform number that it was drawn with under speculative sampling.
+        u: the uniform number that drew it under speculative sampling.
         top_residual: the ten most probable tokens of the normalised residual (p − q)+ that a correction was
             drawn from under that rule.
     """
@@ -113,8 +119,9 @@ class Round:
         duration_s: time of the whole round: `draft_s` in the drafter's forwards, `verify_s` in the target's,
             and everything else.
         emitted: None only if an accepted draft ended the text.
-        dropped: tokens that were drafted but neither verified nor listed in `drafted`: the token in hand at
-            the stop, if the stopper does not keep it.
+        dropped: number of tokens that were drafted but neither verified nor listed in `drafted`: the token
+            that triggered the stop, if the stopper does not keep it.
+        ends_text: whether its last token ends the text; None in older traces, which do not store it.
     """
 
     start_s: Seconds
@@ -126,6 +133,7 @@ class Round:
     drafted: list[DraftedToken]
     emitted: Emitted | None
     dropped: Count = 0
+    ends_text: bool | None = None
 
     @property
     def token_ids(self) -> list[int]:
@@ -135,7 +143,7 @@ class Round:
 
     @property
     def shown_ids(self) -> set[int]:
-        """All tokens that the round names: drafted, emitted, chosen by the target or in a top list."""
+        """All tokens that appear in the round: drafted, emitted, chosen by the target or in a top list."""
         ids = {token.id for token in self.drafted}
         ids |= {token.target_id for token in self.drafted if token.target_id is not None}
         lists = [top for token in self.drafted for top in (token.top_q, token.top_p)]
@@ -154,7 +162,7 @@ class Round:
 
 @dataclass
 class LaneMetrics:
-    """A lane's metrics; `adaedl.metrics` computes and explains them."""
+    """A lane's metrics, computed and explained by `adaedl.metrics`."""
 
     tokens: Count
     tokens_per_s: float | None
@@ -176,13 +184,14 @@ class LaneMetrics:
 
 @dataclass
 class TextDifference:
-    """Where a lane's text leaves the autoregressive lane's although the rule makes both the same.
+    """The first difference between a lane's text and the autoregressive lane's, where the verification rule
+    makes both the same.
 
     Attributes:
         position: number of equal tokens before the difference.
         ours, theirs: the lane's token there, and the autoregressive lane's.
-        gap: difference of the target's scores of the two, see `adaedl.text_difference`; None if it could not
-            be measured.
+        gap: difference between the target's scores of the two, see `adaedl.text_difference`; None if it could
+            not be measured.
         rounding: whether rounding can move scores by that much.
     """
 
@@ -199,9 +208,11 @@ class TextDifference:
 class Lane:
     """One stopper's run in a race.
 
-    `text` is the tokenizer's decode of `token_ids`, and `pieces` what each token adds to it: nothing if it
-    only begins a character, and the whole character if it completes one. `pieces` is empty in traces from
-    before it was stored. `text_difference` is None too if the race was stopped.
+    `text` is the tokenizer's decode of `token_ids`, and `pieces` is what each token adds to it: nothing if
+    the token only begins a character, the whole character if it completes one. `pieces` is empty in older
+    traces, which do not store it. `text_difference` is None if there is no difference or the race was
+    stopped. `name` is the name that a user gave the lane on the page; "" for the name from its stopper.
+    `failure` says in one sentence how the stopper failed; "" if it did not.
     """
 
     stopper: str
@@ -213,10 +224,12 @@ class Lane:
     metrics: LaneMetrics | None = None
     pieces: list[str] = field(default_factory=list)
     text_difference: TextDifference | None = None
+    name: Annotated[str, Field(max_length=40)] = ""
+    failure: Annotated[str, Field(max_length=2000)] = ""
 
     @property
     def clock_s(self) -> float:
-        """Seconds that this lane has run, in its own rounds alone."""
+        """Seconds on this lane's clock: the total duration of its own rounds."""
         return self.rounds[-1].end_s if self.rounds else 0.0
 
 
@@ -226,15 +239,15 @@ class PairInfo:
     target: str
     draft: str
     weights: str
-    tuned: str | None = None  # the spec of AdaEDL with settings for this pair, where there is one
+    tuned: str | None = None  # the spec of AdaEDL with settings tuned for this pair, if there is one
 
 
 @dataclass(frozen=True, eq=False)
 class SamplingInfo:
-    """How tokens are drawn, as a file says. `temperature` 0 is argmax; `top_k` 0 and `top_p` 1 are off.
+    """How tokens are sampled, as read from a file. Temperature 0 is argmax; `top_k` 0 and `top_p` 1 are off.
 
-    `adaedl.request.Sampling` has the same fields, checked for what this program can run. A trace that was
-    written and read back equals the original, so the two classes compare by value."""
+    `adaedl.request.Sampling` has the same fields, checked to be in the ranges that this program supports. The
+    two classes compare by value, so that a trace that was written and read back equals the original."""
 
     temperature: Annotated[float, Field(ge=0)]
     top_k: Count
@@ -253,16 +266,21 @@ class SamplingInfo:
 
 @dataclass
 class Trace:
-    """A race: what was asked, on which machine and models, and what every lane did.
+    """A race: the request, the machine and models, and what every lane did.
 
     Attributes:
         top_lists: which tokens have lists of the most probable tokens: all, those that the target judged (no
             drafts after a rejected one), or none; see `fitting`.
-        token_bytes: the bytes, in hexadecimal, of those tokens that are not whole characters by themselves,
-            whose texts read as �.
-        threads: CPU threads in use; None in traces from before it was stored.
-        expected_times: what rounds took in the pair's last race or recording before this race, which stoppers
-            may start from; None where there was none.
+        token_bytes: the bytes, in hexadecimal, of each token that is not whole characters by itself and so
+            has a text with �.
+        system: the system prompt; empty if the chat template's own default was used.
+        continuation: whether the prompt was read as the start of a text, without a chat template.
+        threads: CPU threads in use; None in older traces, which do not store it.
+        expected_times: times of rounds in this pair's last race or recording before this race, from which
+            stoppers may start; None if there was none.
+        expected_acceptance: how often drafts were accepted in this pair's races and recordings before this
+            race, with the same verification rule and sampling; empty if there were none. Stoppers may start
+            from it.
     """
 
     created: str
@@ -277,28 +295,38 @@ class Trace:
     sampling: SamplingInfo
     verification: Verification
     lanes: list[Lane]
-    noise_version: Count = 1  # see request.NOISE_VERSION; 1 where an older trace does not say
+    noise_version: Count = 1  # see request.NOISE_VERSION; 1 in older traces, which do not store it
     schema: str = SCHEMA
     top_lists: TopLists = "all"
     token_bytes: TokenBytes = field(default_factory=dict)
     threads: Annotated[int, Field(ge=1)] | None = None
     expected_times: Times | None = None
+    system: str = ""
+    continuation: bool = False
+    expected_acceptance: Acceptance = field(default_factory=list)
 
     def to_dict(self) -> dict:
         return asdict(self)
 
     def to_json(self) -> str:
-        """Return this trace as a file of at most MAX_TRACE_BYTES, see `fitting`."""
+        """Return this trace as JSON of at most MAX_TRACE_BYTES, see `fitting`."""
         return self.fitting_json()[1].decode()
 
+    def _repr_html_(self) -> str:
+        """Return the race's player in a frame, for notebooks."""
+        from adaedl.html.page import frame_of, page_of
+
+        stoppers = [lane.stopper for lane in self.lanes]
+        return frame_of(page_of(self.to_json(), stoppers), self.prompt[:100])
+
     def fitting(self) -> "Trace":
-        """Return this trace as `to_json` writes it. If its file would be larger than MAX_TRACE_BYTES, that is
-        a copy without the least needed data: the top lists of drafts that were never judged or, if that is
-        not enough, of all tokens. Every token, number and metric stays."""
+        """Return this trace as `to_json` writes it: if its file would be larger than MAX_TRACE_BYTES, a copy
+        without the top lists of drafts that were never judged or, if that is not enough, without any top
+        lists. Every token, number and metric stays."""
         return self.fitting_json()[0]
 
     def fitting_json(self) -> tuple["Trace", bytes]:
-        """Return the trace of `fitting`, and its JSON, since measuring it makes that anyway."""
+        """Return the trace that `fitting` returns, and its JSON, which is needed to measure its size."""
         for top_lists in TOP_LISTS[TOP_LISTS.index(self.top_lists) :]:
             trace = self if top_lists == self.top_lists else self._with_top_lists(top_lists)
             content = _as_json(_TRACE, trace)
@@ -318,10 +346,10 @@ class Trace:
         """Read and check a trace.
 
         Raises:
-            UserError: the file is too large, not JSON, of another schema, or a field is wrong; the message
+            UserError: the file is too large, not JSON, or of another schema, or a field is wrong; the message
                 names the field and what is wrong with it.
         """
-        trace = read_checked(_TRACE, text, "trace", SCHEMA)
+        trace = read_checked(_TRACE, text, Sentence("trace"), SCHEMA)
         if not trace.lanes:
             raise UserError("This is not a valid trace: lanes: the list is empty.")
         for number, lane in enumerate(trace.lanes):
@@ -350,12 +378,12 @@ class Trace:
 def _as_json(form: TypeAdapter, value) -> bytes:
     try:
         return form.dump_json(value)
-    except PydanticSerializationError:  # half a character somewhere, which JSON can only spell out
+    except PydanticSerializationError:  # an unpaired surrogate, which has to be escaped
         return json.dumps(asdict(value), separators=(",", ":")).encode()
 
 
 def _with_top_lists(played: Round, which: TopLists) -> Round:
-    """Return a copy of a round that keeps the top lists of its judged tokens alone, or no top lists."""
+    """Return a copy of a round that keeps only the top lists of its judged tokens, or no top lists."""
     kept = played.accepted + 1 if which == "judged" else 0
     bare = [replace(token, top_q=[], top_p=[]) for token in played.drafted[kept:]]
     emitted = played.emitted
@@ -365,12 +393,12 @@ def _with_top_lists(played: Round, which: TopLists) -> Round:
 
 
 def are_pieces(pieces: list[str], token_ids: list[int], text: str) -> bool:
-    """Return whether `pieces` can be what each of these tokens adds to this text."""
+    """Return whether `pieces` can be what each token adds to the text."""
     return len(pieces) == len(token_ids) and "".join(pieces) == text
 
 
 def _contradiction(played: Round, clock_s: float) -> Sentence | None:
-    """Return what contradicts itself in a round, if anything; earlier rounds end at `clock_s`."""
+    """Return what is contradictory in a round, or None; the previous round ends at `clock_s`."""
     drafted, accepted, emitted = len(played.drafted), played.accepted, played.emitted
     if accepted > drafted:
         return Sentence("{} tokens are accepted, but only {} were drafted", accepted, drafted)
@@ -387,44 +415,65 @@ def _contradiction(played: Round, clock_s: float) -> Sentence | None:
 
 
 def read_checked(form: TypeAdapter, text: str | bytes, noun: str, schema: str):
-    """Read an object of type `form` from JSON.
+    """Read and check an object of type `form` from JSON.
 
     Args:
-        noun: what a user calls such a file.
-        schema: the schema that it must name.
+        noun: what users call this kind of file.
+        schema: the schema that the file must name.
 
     Raises:
-        UserError: the text is too large, not JSON, of another schema, or a field is wrong; the message names
-            the field and what is wrong with it.
+        UserError: the text is too large, not JSON, or of another schema, or a field is wrong; the message
+            names the field and what is wrong with it.
     """
     if len(text) > MAX_TRACE_BYTES:
         raise UserError(
-            "This file has {:.0f} MB; a {} may have at most {} MB.",
+            "This file is {:.0f} MB; a {} may be at most {} MB.",
             len(text) / 2**20,
             noun,
             MAX_TRACE_BYTES // 2**20,
         )
     text = text.removeprefix(BOM_UTF8) if isinstance(text, bytes) else text.removeprefix("\ufeff")
     try:
-        found = form.validate_json(text)
+        value = form.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
             raise UserError(
                 "This file is not JSON, so it is not a {}; open a file saved by this program.", noun
             ) from None
+        _check_schema(from_json(text), noun, schema)
         where = ".".join(str(part) for part in first["loc"])
-        raise UserError("This is not a valid {}: {}: {}.", noun, where or "the file", first["msg"]) from None
-    if found.schema != schema:
+        if first["type"] == "missing":
+            raise UserError(
+                "This is not a valid {}: it has no {}; open a file saved by this program.", noun, where
+            ) from None
+        raise UserError("This is not a valid {}: {}: {}.", noun, where, first["msg"]) from None
+    _check_schema({"schema": value.schema}, noun, schema)
+    return value
+
+
+def _check_schema(content: object, noun: str, schema: str) -> None:
+    """Raise UserError unless the content of a JSON file names the expected schema."""
+    value = content.get("schema") if isinstance(content, dict) else None
+    actual = value if isinstance(value, str) else ""
+    kind = actual.partition("/")[0]
+    if kind not in KINDS:
         raise UserError(
-            "This {} has the schema {!r}; this program reads {!r}.", noun, found.schema[:60], schema
+            "This file was not saved by this program, so it is not a {}; open one that was.", noun
         )
-    return found
+    if kind != schema.partition("/")[0]:
+        raise UserError(
+            "This file is a {}, not a {}; the Race page opens traces, and Explore opens recordings.",
+            Sentence(KINDS[kind]),
+            noun,
+        )
+    if actual != schema:
+        raise UserError("This {} has the schema {!r}; this program reads {!r}.", noun, actual[:60], schema)
 
 
 STRICT = ConfigDict(allow_inf_nan=False, strict=True, extra="ignore")
 _PARTS = (DraftedToken, Emitted, Round, LaneMetrics, TextDifference, Lane, PairInfo, SamplingInfo)
-for _part in (*_PARTS, Times, Trace):
+for _part in (*_PARTS, Times, DraftCount, Trace):
     _part.__pydantic_config__ = STRICT  # type: ignore[union-attr]
 _TRACE = TypeAdapter(Trace)
 _ROUND = TypeAdapter(Round)

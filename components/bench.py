@@ -1,10 +1,9 @@
-"""Measure what the page costs: python -m components.bench --json FILE
+"""Measure the cost of the page: python -m components.bench --json FILE
 
-The app runs in this process and a headless Chromium opens it, so that the same race can be run alone,
-streamed to a visitor that only receives it, and on a page, in turn, with the same weights in the same thread.
-Unlike a visitor's, this browser shares the processor with the engine, so its tasks are measured twice: by the
-clock, and by the time that they held the processor. Needs playwright and a Chromium (CHROMIUM names one that
-is not on the path).
+The app runs in this process, and a headless Chromium opens it. So the same race can run alone, streamed to a
+visitor that only receives it, and on a page, in turn, with the same weights in the same thread. Unlike a
+visitor's browser, this one shares the processor with the engine, so its tasks are measured twice: in wall
+time and in processor time. Needs playwright and a Chromium (CHROMIUM names one that is not on the path).
 """
 
 import argparse
@@ -25,10 +24,10 @@ from playwright.sync_api import Page, sync_playwright
 
 from adaedl.errors import UserError
 from adaedl.pairs.presets import DEFAULT_PAIR
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
 from adaedl.trace import Trace
-from components.chromium import chromium, open_accordion, run_linked
+from components.chromium import chromium, open_setup, run_linked
 from components.explore_bench import explore_figures
 from components.pages.page import build_page
 from components.parts.controls import DEFAULTS, Controls
@@ -40,7 +39,7 @@ from components.serving.race_session import Session, play
 LANES = ["autoregressive", "fixed:k=4", "adaedl", "max_confidence"]
 PATIENCE_MS = 600_000
 
-# Runs before the page's own scripts: notes when the first token is on screen, and long tasks.
+# Runs before the page's own scripts and records when the first token is on screen, and all long tasks.
 WATCH = """
 window.bench = { tasks: [], shown: null };
 new PerformanceObserver((list) => window.bench.tasks.push(...list.getEntries().map((task) => task.duration)))
@@ -57,7 +56,7 @@ window.bench.whenShown = (prompt) => new Promise((resolve) => {
 window.bench.whenShown("").then((at) => { window.bench.shown = at; });
 """
 
-# A visitor in a separate process, who presses Run and counts the bytes received.
+# A visitor in a separate process, who presses Run and counts the received characters.
 VISITOR = """
 import json, sys, uuid
 import httpx
@@ -69,12 +68,12 @@ with httpx.Client(base_url=address + "/", timeout=600) as client:
     events = config["dependencies"]
     starts = next(event["id"] for event in events if [run, "click"] in event["targets"])
     follows = next(event["id"] for event in events if event["trigger_after"] == starts)
-    told = {"session_hash": uuid.uuid4().hex}
-    begun = client.post("gradio_api/run/predict", json={"data": inputs, "fn_index": starts, **told})
-    job = begun.raise_for_status().json()["data"][0]
-    asked = {"data": [job], "fn_index": follows, **told}
-    client.post("gradio_api/queue/join", json=asked).raise_for_status()
-    with client.stream("GET", "gradio_api/queue/data", params=told) as stream:
+    session = {"session_hash": uuid.uuid4().hex}
+    started = client.post("gradio_api/run/predict", json={"data": inputs, "fn_index": starts, **session})
+    job = started.raise_for_status().json()["data"][0]
+    follow = {"data": [job], "fn_index": follows, **session}
+    client.post("gradio_api/queue/join", json=follow).raise_for_status()
+    with client.stream("GET", "gradio_api/queue/data", params=session) as stream:
         count = 0
         for line in stream.iter_lines():
             count += len(line)
@@ -86,13 +85,13 @@ print(count)
 
 
 def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: int) -> dict:
-    """Return all figures of the page, each measured `repeats` times, with races alone and on the page in
-    turn."""
+    """Return all measurements of the page, each repeated `repeats` times. Races alone and races on the page
+    alternate."""
     run_alone(models, replace(DEFAULTS, max_new_tokens=8))
     visible = [open_page(page, address) for _ in range(repeats)]
     page.wait_for_selector(".models[data-phase=ready]")
     settings = replace(DEFAULTS, lanes=LANES, max_new_tokens=tokens)
-    # Each race is compared with the two races alone beside it, since a machine's speed drifts.
+    # Each race is compared with the races alone before and after it, because a machine's speed drifts.
     page.goto("about:blank")
     alone, streamed = in_turn(
         repeats, lambda: run_alone(models, settings), lambda: run_streamed(address, settings)
@@ -121,7 +120,7 @@ def bench(models: ModelsState, page: Page, address: str, repeats: int, tokens: i
 def in_turn(
     repeats: int, one: Callable[[], dict], other: Callable[[], dict]
 ) -> tuple[list[dict], list[dict]]:
-    """Run one and the other in turn: one, other, one, other, …, one; return the results of each."""
+    """Alternate between two measurements, beginning and ending with `one`; return the results of each."""
     ones, others = [one()], []
     for _ in range(repeats):
         others.append(other())
@@ -130,7 +129,7 @@ def in_turn(
 
 
 def ratio(alone: list[dict], others: list[dict]) -> float:
-    """Return the median of the others' speeds, each divided by the mean of the two lone runs before and after
+    """Return the median of the others' speeds, each relative to the mean of the runs alone before and after
     it."""
     speeds = [run["tokens_per_s"] for run in alone]
     return median(
@@ -140,7 +139,7 @@ def ratio(alone: list[dict], others: list[dict]) -> float:
 
 
 def open_page(page: Page, address: str) -> float:
-    """Open the page; return the milliseconds from navigation until the recorded race shows a token."""
+    """Open the page; return the milliseconds from navigation to the recorded race's first visible token."""
     page.goto(address, wait_until="commit")
     return page.wait_for_function("window.bench?.shown").json_value()
 
@@ -148,7 +147,7 @@ def open_page(page: Page, address: str) -> float:
 def run_alone(models: ModelsState, settings: RaceSettings) -> dict:
     """Run the race without a page, in the same thread."""
 
-    def whole() -> Trace:
+    def run() -> Trace:
         trace = new_trace(
             models.pair,
             settings.prompt,
@@ -162,44 +161,43 @@ def run_alone(models: ModelsState, settings: RaceSettings) -> dict:
         return trace
 
     began = time.perf_counter()
-    trace = models.on_device(whole).result()
+    trace = models.on_device(run).result()
     return {"tokens_per_s": speed(trace), "wall_s": time.perf_counter() - began}
 
 
 def run_streamed(address: str, settings: RaceSettings) -> dict:
-    """Run the race as the Run button starts it, streamed to a process that reads it and draws nothing."""
-    ended = RaceEnd()
+    """Run the race like the Run button, streamed to a process that reads it and draws nothing."""
+    last_race = LastRace()
     races = logging.getLogger("adaedl.races")
-    races.addHandler(ended)
+    races.addHandler(last_race)
     races.setLevel(logging.INFO)  # as on a host
     try:
-        # The tab's job comes before the controls, in the order of a browser.
-        asked = json.dumps([address, ["", *Controls.values(settings)]])
-        received = subprocess.run(
-            [sys.executable, "-c", VISITOR], input=asked, capture_output=True, text=True, check=True
+        # As a browser does, send the tab's job before the controls.
+        inputs = json.dumps([address, ["", *Controls.values(settings)]])
+        visitor = subprocess.run(
+            [sys.executable, "-c", VISITOR], input=inputs, capture_output=True, text=True, check=True
         )
     finally:
-        races.removeHandler(ended)
-    seconds = sum(
-        tokens / speed for tokens, speed in zip(ended.race["tokens"], ended.race["tokens_per_s"], strict=True)
-    )
-    return {"tokens_per_s": sum(ended.race["tokens"]) / seconds, "bytes": int(received.stdout)}
+        races.removeHandler(last_race)
+    lanes = zip(last_race.line["tokens"], last_race.line["tokens_per_s"], strict=True)
+    seconds = sum(tokens / speed for tokens, speed in lanes)
+    return {"tokens_per_s": sum(last_race.line["tokens"]) / seconds, "bytes": int(visitor.stdout)}
 
 
-class RaceEnd(logging.Handler):
-    """Stores what the host's log says about the last race."""
+class LastRace(logging.Handler):
+    """Stores the last race's line of the host's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.race = json.loads(record.getMessage())
+        self.line = json.loads(record.getMessage())
 
 
 def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
-    """Run the race as a visitor does, on a page that a link to a race of one token has set."""
+    """Run the race as a visitor does, on a page that was set up by a link to a race of one token."""
     link = {"prompt": "Hello", "lanes": ",".join(settings.lanes), "max_new_tokens": 1}
     page.goto(f"{address}/?{urlencode(link)}")
     run_linked(page)
     wait_until_finished(page)
-    open_accordion(page, "#advanced")
+    open_setup(page)
     page.fill("#tokens input", str(settings.max_new_tokens))
     page.fill("#prompt textarea", settings.prompt)
     page.evaluate("window.bench.tasks.length = 0")
@@ -214,21 +212,17 @@ def run_on_page(page: Page, address: str, settings: RaceSettings) -> dict:
     wait_until_finished(page)  # a text may end before it has all its tokens
     wall = time.perf_counter() - began
     page.wait_for_timeout(1500)  # for the last drawings
-    measured = {
-        "longest_task_ms": page.evaluate("Math.max(0, ...window.bench.tasks)"),
-        "longest_task_cpu_ms": max(task_times(browser.stop_tracing())),
-    }
     return {
         "wall_s": wall,
         "first_token_ms": first,
-        "tokens_per_s": speed(saved(page)),
-        **measured,
+        "longest_task_ms": page.evaluate("Math.max(0, ...window.bench.tasks)"),
+        "longest_task_cpu_ms": max(task_times(browser.stop_tracing())),
+        "tokens_per_s": speed(saved_trace(page)),
     }
 
 
 def task_times(trace: bytes) -> list[float]:
-    """Return how many milliseconds each task of the page's main thread held the processor, from a Chromium
-    trace."""
+    """Return the processor time of each task of the page's main thread, in ms, from a Chromium trace."""
     events = json.loads(trace)["traceEvents"]
     main = {
         (event["pid"], event["tid"])
@@ -246,7 +240,7 @@ def wait_until_finished(page: Page) -> None:
     page.wait_for_function("document.querySelector('#status')?.innerText.includes('Finished')")
 
 
-def saved(page: Page) -> Trace:
+def saved_trace(page: Page) -> Trace:
     """Save the trace on screen and return it."""
     page.locator("#player details.save").evaluate("details => { details.open = true; }")
     with page.expect_download() as download:
@@ -256,30 +250,30 @@ def saved(page: Page) -> Trace:
 
 
 def speed(trace: Trace) -> float:
-    """Return the tokens per second over all lanes, on the lanes' own clocks."""
+    """Return the tokens per second over all lanes, by the lanes' clocks."""
     return sum(len(lane.token_ids) for lane in trace.lanes) / sum(lane.clock_s for lane in trace.lanes)
 
 
 def rounds_after_stop(models: ModelsState, after_s: float) -> int:
-    """Return how many rounds a race still plays after it was asked to stop."""
+    """Return how many rounds a race still plays after a stop was requested."""
     session = Session()
-    asked = []
+    rounds_at_stop = []
 
     def stop() -> None:
-        asked.append(sum(len(lane.rounds) for lane in session.trace.lanes))
+        rounds_at_stop.append(sum(len(lane.rounds) for lane in session.trace.lanes))
         session.stop_requested = True
 
     timer = threading.Timer(after_s, stop)
     with closing(play(models, replace(DEFAULTS, max_new_tokens=256), session)) as updates:
         for _ in updates:
-            if session.trace is not None and not timer.is_alive() and not asked:
+            if session.trace is not None and not timer.is_alive() and not rounds_at_stop:
                 timer.start()
     timer.join()
-    return sum(len(lane.rounds) for lane in session.trace.lanes) - asked[0]
+    return sum(len(lane.rounds) for lane in session.trace.lanes) - rounds_at_stop[0]
 
 
 def stop_shown(page: Page, address: str) -> float:
-    """Return the milliseconds from a click on Stop until the page says that the race has stopped."""
+    """Return the milliseconds from a click on Stop until the page shows that the race has stopped."""
     page.goto(f"{address}/?{urlencode({'max_new_tokens': 400})}")
     run_linked(page)
     page.wait_for_function("document.querySelector('#status')?.innerText.includes('Racing')")
@@ -295,8 +289,8 @@ def stop_shown(page: Page, address: str) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m components.bench", description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of everything (default 3)")
-    parser.add_argument("--tokens", type=int, default=128, metavar="N", help="for each lane (default 128)")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of each measurement (default 3)")
+    parser.add_argument("--tokens", type=int, default=128, metavar="N", help="per lane (default 128)")
     args = parser.parse_args()
     if args.repeats < 1 or args.tokens < 2:
         print("error: --repeats must be at least 1 and --tokens at least 2", file=sys.stderr)

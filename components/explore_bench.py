@@ -1,11 +1,11 @@
-"""How fast Explore's sliders are, measured in the browser; components.bench prints it with the rest."""
+"""Measure in the browser how fast Explore's sliders respond, for components.bench."""
 
 import re
 
 from playwright.sync_api import Locator, Page, expect
 
-# Moves every slider over its range and waits for the frame that shows it. Measures how long each move took,
-# and how long the browser's tasks were, including those of the curves that follow.
+# Moves every slider over its range and waits for the frame that shows each move. Measures the duration of
+# each move and of the browser's tasks, including the tasks that then draw the curves.
 MOVE = """async () => {
   const root = document.querySelector("#explore .explore");
   const frame = () => new Promise(requestAnimationFrame);
@@ -49,8 +49,8 @@ MOVE = """async () => {
 
 def explore_figures(page: Page, address: str) -> dict:
     """Return, in milliseconds: the time from a slider's move to the frame that shows it, the slowest of
-    several moves for each slider; the browser's longest task meanwhile (0 where none took 50 ms); and how
-    long after the last move the curves are complete again."""
+    several moves for each slider; the browser's longest task during the moves (0 if all were below 50 ms);
+    and the time from the last move until the curves are complete again."""
     page.goto(f"{address}/#explore")
     page.wait_for_selector("#explore [data-curves]")
     menu = page.locator("#explore .recorded")
@@ -61,7 +61,7 @@ def explore_figures(page: Page, address: str) -> dict:
 
 
 def values_of(menu: Locator) -> list[str]:
-    """Return what a menu offers."""
+    """Return the values of a menu's options."""
     return [option.get_attribute("value") for option in menu.locator("option").all()]
 
 

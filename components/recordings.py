@@ -1,7 +1,7 @@
-"""`python -m components.recordings` remakes the shipped recordings (assets/examples/recordings).
+"""Remake the shipped recordings (assets/examples/recordings): `python -m components.recordings`.
 
-Those are every pair's at every temperature, above 0 under both verification rules. `--pair NAME` remakes one
-pair's. Run it on a quiet machine: the times in them are what the page replays.
+There is a recording for every pair and temperature; above temperature 0, for both verification rules. `--pair
+NAME` remakes one pair's recordings. Run it on an idle machine, because the page replays their times.
 """
 
 import argparse
@@ -16,17 +16,17 @@ import numpy as np
 
 from adaedl.errors import UserError
 from adaedl.pairs.presets import DEFAULT_PAIR
-from adaedl.replay.recording import Recording
-from adaedl.replay.replay import replay
+from adaedl.recordings.recording import Recording
+from adaedl.recordings.replay import replay
 from adaedl.request import Sampling
 from components.parts.folders import ASSETS
 from components.parts.recordings import DEPTH, PROMPT, envelope, measured_lanes
 
 FOLDER = ASSETS / "examples" / "recordings"
-# Pairs that need no download, with the number of tokens to record; the page opens with the first.
+# Pairs that need no download, with the number of tokens to record; the page shows the first pair at first.
 PAIRS = {DEFAULT_PAIR: 256, "smollm2-135m-int8": 128, "smollm2-135m-self": 128}
 TEMPERATURES = (0.0, 0.7, 1.0)
-# Verification rule → its word in file names, in English and in Chinese.
+# Verification rule → its name in file names, in English and in Chinese.
 RULES = {
     "shared_noise": ("shared", "shared noise", "共享噪声"),
     "speculative": ("speculative", "speculative sampling", "推测采样"),
@@ -35,7 +35,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A shipped recording, and its line in the list that the page reads."""
+    """A shipped recording and its entry in the page's list."""
 
     pair: str
     verification: str
@@ -43,7 +43,7 @@ class Entry:
 
     @property
     def file(self) -> str:
-        """The file's name; at temperature 0, where both rules are the same, it names none."""
+        """The file's name. At temperature 0, where both rules are the same, it has no rule."""
         rule = f"-{RULES[self.verification][0]}" if self.temperature else ""
         return f"{self.pair}{rule}-t{self.temperature:g}.json"
 
@@ -52,20 +52,20 @@ class Entry:
         return FOLDER / self.file
 
     def describe(self) -> dict:
-        """Return the line of the list."""
+        """Return the entry in the list."""
         _, english, chinese = RULES[self.verification]
         titles = {
             "en": [self.pair, f"temperature {self.temperature:g}", english],
             "zh": [self.pair, f"温度 {self.temperature:g}", chinese],
         }
-        told = 3 if self.temperature else 2
+        parts = 3 if self.temperature else 2
         return {
             "file": self.file,
             "pair": self.pair,
             "verification": self.verification,
             "temperature": self.temperature,
             "prompt": PROMPT,
-            "title": {"en": ", ".join(titles["en"][:told]), "zh": "，".join(titles["zh"][:told])},
+            "title": {"en": ", ".join(titles["en"][:parts]), "zh": "，".join(titles["zh"][:parts])},
         }
 
 
@@ -87,15 +87,15 @@ def model_errors(recording: Recording, measured: list[dict]) -> list[float]:
 
 
 def make_shipped(name: str) -> Iterator[str]:
-    """Remake a pair's recordings, each with a real race of its prompt; yields a line about each file written.
+    """Remake a pair's recordings, each with real races of its prompt; yield a line about each written file.
 
     Raises:
         UserError: the pair cannot be loaded here.
     """
     from adaedl.measure.check import races_of_every_stopper
     from adaedl.pairs.loading import load_pair
-    from adaedl.race import new_trace, race
-    from adaedl.replay.recorder import record
+    from adaedl.racing import new_trace, race
+    from adaedl.recordings.recorder import record
 
     pair = load_pair(name)
     for entry in (entry for entry in ENTRIES if entry.pair == name):
@@ -114,15 +114,15 @@ def make_shipped(name: str) -> Iterator[str]:
 
 def _words(recording: Recording, measured: list[dict]) -> str:
     errors = model_errors(recording, measured)
-    checked = f"; {recording.probed_alike} of {recording.probed} rounds replayed alike"
+    probed = f"; {recording.probed_alike} of {recording.probed} rounds replayed the same"
     return (
         f"{len(recording.token_ids)} tokens, modelled speedup off by {np.mean(errors):.1%} on average, "
-        f"{max(errors):.1%} at most{checked if recording.replays_runs else ''}"
+        f"{max(errors):.1%} at most{probed if recording.replays_runs else ''}"
     )
 
 
 def write_index() -> None:
-    """Write the list of the recordings that there are."""
+    """Write the list of the existing recordings."""
     entries = [entry.describe() for entry in ENTRIES if entry.path.is_file()]
     text = json.dumps(entries, ensure_ascii=False, indent=2)
     (FOLDER / "index.json").write_text(text + "\n", "utf-8")
@@ -130,15 +130,15 @@ def write_index() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m components.recordings", description=__doc__)
-    parser.add_argument("--pair", action="append", choices=PAIRS, help="remake this pair's alone; may repeat")
-    asked = parser.parse_args().pair or list(PAIRS)
+    parser.add_argument("--pair", action="append", choices=PAIRS, help="remake only this pair's; may repeat")
+    names = parser.parse_args().pair or list(PAIRS)
     FOLDER.mkdir(exist_ok=True)
     failed = False
-    for name in asked:
+    for name in names:
         try:
             for line in make_shipped(name):
                 print(line, flush=True)
-        except UserError as error:  # the files that there are stay
+        except UserError as error:  # the existing files stay
             print(f"{name}: {error}", file=sys.stderr)
             failed = True
         gc.collect()  # one pair in memory at a time

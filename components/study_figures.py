@@ -1,7 +1,7 @@
-"""The figures of a study: `python -m components.study_figures [FOLDER]` draws its tables as SVG beside them.
+"""Draw a study's tables as SVG figures in its folder: `python -m components.study_figures [FOLDER]`.
 
-plotly draws in a browser, so this needs a Chromium: the one named by CHROMIUM, the system's, or playwright's
-own.
+plotly draws in a browser, so this needs a Chromium: the one that CHROMIUM names, the system's, or
+playwright's.
 """
 
 import argparse
@@ -23,50 +23,57 @@ from adaedl.measure.study.replays import COST_NAMES, MEASURED
 from adaedl.measure.study.report import BOUND_FIGURE, GAIN_FIGURES, MAP_FIGURE
 from adaedl.measure.study.tables import CONDITION
 from adaedl.measure.study.words import RULES
+from adaedl.stopping import STOPPERS
 from components.chromium import chromium
-from components.parts.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from components.parts import palette
+from components.parts.palette import GREEN, GREY
 
 TEMPERATURE_SHADES = ("#08306b", "#2171b5", "#6baed6", "#fdae6b", "#f16913", "#a63603")  # cold to hot
-PAIR_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-RULE_COLOURS = {"autoregressive": GREY, "fixed": SKY, "adaedl": BLUE, "throughput": VERMILION}
-# Of other rules, in the order of how often they win.
+# Pairs have colours far from the rules' colours. Markers tell pairs apart without colour.
+PAIR_COLOURS = ("#113377", "#e6194b", "#004400", "#bb00ff", "#443333", "#7a5cff")
+PAIR_MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+# For rules without a colour on the page.
 MORE_COLOURS = (
-    *(ORANGE, GREEN, PURPLE, "#F0E442", "#44AA99", "#999933", "#882255", "#DDCC77", "#AA4499"),
-    *("#CC6677", "#B8D48A", "#8A8AFF", "#FFB3A7"),
+    "#3b4cc0",
+    "#8a6d3b",
+    "#5f9ea0",
+    "#c71585",
+    "#556b2f",
+    "#b8860b",
+    "#483d8b",
+    "#a0522d",
+    "#008b8b",
+    "#7b2d26",
 )
-BOUND_PANELS = {  # column of the bound's table: what the axis says
+BOUND_PANELS = {  # column of the bound's table: title of the axis
     "coverage": "share of drafts with bound ≤ β",
     "gap": "mean of β − bound",
     "rank_correlation": "rank correlation of bound and β",
     "gamma": "fitted γ",
 }
-PERFECT = {
-    "coverage": 1.0,
-    "gap": 0.0,
-    "rank_correlation": 1.0,
-    "gamma": 0.2,
-}  # and the published γ: a line in each panel
+# A line in each panel: the perfect value, and the published γ.
+PERFECT = {"coverage": 1.0, "gap": 0.0, "rank_correlation": 1.0, "gamma": 0.2}
 
 
 def figures(frame: pd.DataFrame, texts: pd.DataFrame, setup: Setup) -> dict[str, go.Figure]:
-    """Return each figure by its file's name, from a study's tables of speedups and texts."""
+    """Return the figures by file name, from a study's tables of speedups and texts."""
     setup = setup.of_pairs(set(frame["pair"]))
     speedups = tables.of_pairs(tables.speedup_table(frame), setup.pairs)
     bounds = bound_table(texts)
-    found = gains_over_fixed(speedups)
+    gains = gains_over_fixed(speedups)
     costs = bounds["cost_ratio"]
-    shown = {
-        file: gain_figure({over: found[choice, over] for over in REFERENCES}, verification, costs)
+    gain_figures = {
+        file: gain_figure({over: gains[choice, over] for over in REFERENCES}, verification, costs)
         for (verification, choice), file in GAIN_FIGURES.items()
     }
-    return shown | {MAP_FIGURE: map_figure(best_rules(speedups)), BOUND_FIGURE: bound_figure(bounds)}
+    return gain_figures | {MAP_FIGURE: map_figure(best_rules(speedups)), BOUND_FIGURE: bound_figure(bounds)}
 
 
 def gain_figure(gains: dict[str, pd.DataFrame], verification: str, costs: pd.Series) -> go.Figure:
-    """Return the gain over each reference (rows) for each pair (columns) over c, one line a temperature.
+    """Return the gain over each reference (rows) for each pair (columns) against c, one line per temperature.
 
     Args:
-        gains: by reference, mean, low and high in percent of each cell.
+        gains: for each reference, a table with the mean, low and high gain of each cell, in percent.
         costs: the measured c of each condition.
     """
     pairs = pairs_of(next(iter(gains.values())))
@@ -100,8 +107,8 @@ def gain_figure(gains: dict[str, pd.DataFrame], verification: str, costs: pd.Ser
 
 
 def by_temperature(table: pd.DataFrame, pair: str, verification: str) -> Iterator[tuple[tuple, pd.DataFrame]]:
-    """Yield the rows of a pair at each temperature by cost, with their condition. At temperature 0 both
-    verification rules are the same, and the rows are those of the first."""
+    """Yield the condition of a pair at each temperature and its rows by cost. At temperature 0, where both
+    verification rules are the same, the rows are the first rule's."""
     parts = {condition: part.droplevel(CONDITION) for condition, part in table.groupby(level=CONDITION)}
     for condition in sorted(parts, key=lambda condition: condition[-1]):
         if is_of(condition, pair, verification):
@@ -113,7 +120,7 @@ def is_of(condition: tuple, pair: str, verification: str) -> bool:
 
 
 def line(part: pd.DataFrame, shade: str, name: str) -> dict:
-    """Return a line over the chosen cost ratios, with intervals."""
+    """Return a line through the chosen cost ratios, with intervals."""
     part = part.drop(index=MEASURED)
     return {
         "x": [float(cost) for cost in part.index],
@@ -145,8 +152,8 @@ def measured_point(part: pd.DataFrame, cost: float, shade: str, name: str) -> di
 
 
 def map_figure(best: pd.DataFrame) -> go.Figure:
-    """Return which rule wins by c and temperature, for each verification rule (rows) and pair (columns), with
-    its gain over the best fixed length in percent."""
+    """Return a map of the winning rule by c and temperature, for each verification rule (rows) and pair
+    (columns), with its gain over the best fixed length in percent."""
     pairs = pairs_of(best)
     costs = [cost for cost in COST_NAMES if cost in best.index.get_level_values("cost")]
     colours = rule_colours(best["rule"])
@@ -181,11 +188,10 @@ def map_figure(best: pd.DataFrame) -> go.Figure:
                 z=[[names.index(rule) for rule in line] for line in rules.to_numpy()],
                 text=words.to_numpy(),
                 texttemplate="%{text}",
-                textfont={"size": 10, "color": "#1f2328"},
+                textfont={"size": 10, "color": "white"},
                 zmin=-0.5,
                 zmax=len(names) - 0.5,
                 colorscale=scale,
-                opacity=0.75,
                 showscale=False,
                 xgap=1,
                 ygap=1,
@@ -193,8 +199,8 @@ def map_figure(best: pd.DataFrame) -> go.Figure:
                 col=column,
             )
     for name, colour in colours.items():
-        marker = {"symbol": "square", "size": 12, "color": colour, "opacity": 0.75}
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
+        marker = {"symbol": "square", "size": 12, "color": colour}
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=title_of(name))
     figure.update_xaxes(type="category", title=None, tickangle=-45)
     figure.update_xaxes(title="c", row=len(RULES))
     figure.update_yaxes(type="category", title=None)
@@ -209,14 +215,19 @@ def cell_words(cell: pd.Series) -> str:
 
 
 def rule_colours(rules: pd.Series) -> dict[str, str]:
-    """Return a colour for each rule that wins somewhere, the most frequent first."""
-    free = cycle(MORE_COLOURS)
-    return {name: RULE_COLOURS.get(name) or next(free) for name in rules.value_counts().index}
+    """Return a colour for each winning rule, the most frequent rule first. Rules on the page keep their
+    colour there."""
+    page_colours, others = palette.rule_colours(), cycle(MORE_COLOURS)
+    return {name: page_colours.get(name) or next(others) for name in rules.value_counts().index}
+
+
+def title_of(rule: str) -> str:
+    return STOPPERS[rule].title or rule if rule in STOPPERS else rule
 
 
 def bound_figure(bounds: pd.DataFrame) -> go.Figure:
-    """Return coverage, gap, rank correlation and fitted γ over the pair's mean β, a line for each pair and
-    verification rule through its temperatures."""
+    """Return coverage, gap, rank correlation and fitted γ against the pair's mean β: for each pair and
+    verification rule, a line through its temperatures."""
     figure = make_subplots(2, 2, horizontal_spacing=0.1, vertical_spacing=0.09, shared_xaxes=True)
     for number, (column, words) in enumerate(BOUND_PANELS.items()):
         place = {"row": 1 + number // 2, "col": 1 + number % 2}
@@ -226,7 +237,7 @@ def bound_figure(bounds: pd.DataFrame) -> go.Figure:
             exclude_empty_subplots=False,
             **place,
         )
-        for colour, pair in zip(PAIR_COLOURS, pairs_of(bounds), strict=False):
+        for colour, mark, pair in zip(PAIR_COLOURS, PAIR_MARKS, pairs_of(bounds), strict=False):
             for verification, dash in zip(RULES, ("solid", "dot"), strict=True):
                 part = pd.DataFrame(
                     {
@@ -242,7 +253,8 @@ def bound_figure(bounds: pd.DataFrame) -> go.Figure:
                     textfont={"size": 10, "color": colour},
                     mode="lines+markers+text",
                     line={"color": colour, "dash": dash, "width": 1.5},
-                    error_y=ends(part, column),
+                    marker={"symbol": mark, "size": 8},
+                    error_y=error_bars(part, column),
                     name=f"{pair}, {RULES[verification]}",
                     showlegend=number == 0,
                     **place,
@@ -257,8 +269,8 @@ def conditions(bounds: pd.DataFrame, pair: str, verification: str) -> list[tuple
     return [condition for condition in bounds.index if is_of(condition, pair, verification)]
 
 
-def ends(part: pd.DataFrame, column: str) -> dict | None:
-    """Return the intervals of a column of the bound's table as error bars; None where it has none."""
+def error_bars(part: pd.DataFrame, column: str) -> dict | None:
+    """Return the intervals of a column of the bound's table as error bars; None if it has no intervals."""
     if f"{column}_low" not in part:
         return None
     high, low = part[f"{column}_high"] - part[column], part[column] - part[f"{column}_low"]
@@ -270,7 +282,8 @@ def pairs_of(table: pd.DataFrame) -> list[str]:
 
 
 def look(width: int, height: int) -> dict:
-    """Give a figure the look that all share: black on white, because a README is read in light and dark."""
+    """Return the layout that all figures share: black on white, because a README is read in light and
+    dark."""
     return {
         "template": "plotly_white",
         "paper_bgcolor": "white",
@@ -285,22 +298,25 @@ def top_legend() -> dict:
     return {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 1.06, "yanchor": "bottom"}
 
 
-def drawings(shown: dict[str, go.Figure]) -> Iterator[tuple[str, str]]:
-    """Yield each figure's file name and SVG."""
+def drawings(named: dict[str, go.Figure]) -> Iterator[tuple[str, str]]:
+    """Yield the file name and the SVG of each figure."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, chromium(playwright) as browser:
         page = browser.new_page()
         page.add_script_tag(content=get_plotlyjs())
-        for name, figure in shown.items():
+        for name, figure in named.items():
             size = {"width": figure.layout.width, "height": figure.layout.height}
-            drawn = [json.loads(figure.to_json()), {"format": "svg", "imageDataOnly": True, **size}]
-            yield name, page.evaluate("([figure, options]) => Plotly.toImage(figure, options)", drawn)
+            options = {"format": "svg", "imageDataOnly": True, **size}
+            drawing = "([figure, options]) => Plotly.toImage(figure, options)"
+            yield name, page.evaluate(drawing, [json.loads(figure.to_json()), options])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m components.study_figures", description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"), help="with a study in it")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=Path("docs"), help="the study's folder (default docs)"
+    )
     folder = parser.parse_args().folder
     setup = read_setup(folder)
     if setup is None:
@@ -308,7 +324,7 @@ def main() -> None:
     frame, texts = (tables.read_table(folder / name) for name in ("study.csv.gz", "study-texts.csv.gz"))
     for name, svg in drawings(figures(frame, texts, setup)):
         (folder / name).write_text(svg + "\n", encoding="utf-8")
-        print(f"{folder / name} is written.")
+        print(f"Wrote {folder / name}.")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""`bench`: measure the speed of a pair, of several, of random weights in real shapes, or beside others."""
+"""`bench`: measure the speed of one pair, of several pairs, of random weights in real shapes, next to busy
+processes, or of `adaedl.generate` in transformers."""
 
 import argparse
 from functools import partial
 from pathlib import Path
 
-from adaedl.cli import bench_neighbours, bench_shapes
+from adaedl.cli import bench_generate, bench_neighbours, bench_shapes
 from adaedl.cli.bench_markdown import markdown_table
 from adaedl.cli.bench_tables import bench_report
 from adaedl.cli.common import add_lanes_option, finish, json_text, keeping_results, load
@@ -18,7 +19,7 @@ from adaedl.request import VERIFICATIONS
 from adaedl.stopping import split_specs
 from adaedl.system import interrupts
 
-SUMMARY = "Measure speed in one run with transformers and, if it is installed, llama.cpp."
+SUMMARY = "Measure speed in one run with transformers and, if installed, llama.cpp."
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -28,11 +29,16 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def add_workload_options(command: argparse.ArgumentParser) -> None:
-    """Declare what is run, and how often."""
+    """Declare the options for what runs and how often."""
     command.add_argument(
-        "--prompts", type=Path, metavar="FILE", help="one prompt per line (default: 8 built-in ones)"
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="file with one prompt per line (default: 8 built-in prompts)",
     )
-    command.add_argument("--temperatures", metavar="T,T,…", help="default 0,0.7,1.0,1.3")
+    command.add_argument(
+        "--temperatures", metavar="T,T,…", help="sampling temperatures (default 0,0.7,1.0,1.3)"
+    )
     add_lanes_option(
         command,
         "stoppers (default: fixed:k=1 to 6, adaedl, max_confidence; with --pairs: fixed:k=1 to 8 and 12, "
@@ -41,14 +47,14 @@ def add_workload_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--verification",
         metavar="RULE,…",
-        help="shared_noise, speculative or both (default shared_noise; with --pairs both)",
+        help="one or both of shared_noise and speculative (default shared_noise; both with --pairs)",
     )
-    command.add_argument("--max-new-tokens", type=int, metavar="N", help="for each text (default 96)")
+    command.add_argument("--max-new-tokens", type=int, metavar="N", help="new tokens per text (default 96)")
     command.add_argument(
         "--repeats",
         type=int,
         metavar="N",
-        help="runs of everything (default 1, with --neighbours 3)",
+        help="runs of everything (default 1; 3 with --neighbours or --generate)",
     )
     command.add_argument("--seed", type=int, default=0, help="seed of the first repeat (default 0)")
     command.add_argument(
@@ -62,36 +68,44 @@ def add_workload_options(command: argparse.ArgumentParser) -> None:
 
 
 def add_mode_options(command: argparse.ArgumentParser) -> None:
-    """Declare what is measured instead of one pair, where something is."""
+    """Declare the options that measure something other than one pair."""
     command.add_argument(
-        "--pairs", metavar="NAME,…", help="several pairs, one after the other: presets or TARGET:DRAFT"
+        "--pairs", metavar="NAME,…", help="measure several pairs one after another: presets or TARGET:DRAFT"
     )
     command.add_argument(
         "--shapes",
         nargs="?",
         const="",
         metavar="NAME,…",
-        help="instead of a pair: random weights in the shapes of real models (default all that fit)",
+        help="measure random weights in the shapes of real models instead (default: all that fit)",
     )
     command.add_argument(
-        "--acceptance", type=float, metavar="A", help="with --shapes: share of drafts accepted (default 0.7)"
+        "--acceptance", type=float, metavar="A", help="with --shapes: share of accepted drafts (default 0.7)"
     )
     command.add_argument(
         "--neighbours",
         action="store_true",
-        help="instead: how much slower it is beside busy processes, a second engine, or under a CPU quota",
+        help="measure the slowdown next to busy processes or a second engine, or under a CPU quota",
+    )
+    command.add_argument(
+        "--generate",
+        action="store_true",
+        help="compare adaedl.generate with transformers' assisted generation on the same models (default: "
+        "smollm2-135m-self, and four-to-one, a small pair of random weights)",
     )
     command.add_argument(
         "--table",
         type=Path,
         metavar="FILE",
-        help="measure nothing: print a Markdown table of the results that --json wrote to FILE",
+        help="print a Markdown table of the results in FILE, written by --json, and measure nothing",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.table is not None:
         return print_table(args)
+    if args.generate:
+        return bench_generate.run(args)
     if args.neighbours:
         return bench_neighbours.run(args)
     if args.repeats is None:
@@ -106,16 +120,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def print_table(args: argparse.Namespace) -> int:
-    """Print the table of a result that was measured earlier."""
-    for name in ("pairs", "shapes", "neighbours", "json"):
+    """Print the table of an earlier result."""
+    for name in ("pairs", "shapes", "neighbours", "generate", "json"):
         if getattr(args, name) not in (None, False):
             raise UserError("--table measures nothing; leave out --{}.", name)
-    print(markdown_table(read_text(args.table), str(args.table)))
+    text = read_text(args.table)
+    print(bench_generate.table_in(text) or markdown_table(text, str(args.table)))
     return 0
 
 
 def bench_pair(args: argparse.Namespace) -> int:
-    """Measure a pair, then print the results of each temperature and a summary; on Ctrl-C of what has run."""
+    """Measure a pair, then print its results and a summary. Ctrl-C keeps the results so far."""
     from adaedl.measure import bench as benches
 
     prompts, temperatures = workload(args)
@@ -134,7 +149,7 @@ def bench_pair(args: argparse.Namespace) -> int:
 
 
 def bench_pairs(args: argparse.Namespace) -> int:
-    """Measure several pairs, then print what `bench_pair` does of each; on Ctrl-C of what has run."""
+    """Measure several pairs, then print the report of each. Ctrl-C keeps the results so far."""
     from adaedl.measure import bench_pairs as benches
 
     if args.pair != DEFAULT_PAIR:
@@ -168,7 +183,7 @@ def bench_pairs(args: argparse.Namespace) -> int:
 
 
 def workload(args: argparse.Namespace) -> tuple[list[str], list[float]]:
-    """Return the prompts and the temperatures that the options ask for."""
+    """Return the prompts and the temperatures of the options."""
     from adaedl.measure.bench import TEMPERATURES
 
     prompts = list(BENCH_PROMPTS) if args.prompts is None else read_prompts(args.prompts)
@@ -181,7 +196,7 @@ def workload(args: argparse.Namespace) -> tuple[list[str], list[float]]:
 
 
 def measuring_options(args: argparse.Namespace, verifications: list[str]) -> dict:
-    """Return how every prompt is measured; `verifications` are the rules where no option names any."""
+    """Return the options for measuring a prompt. `verifications` are the default verification rules."""
     if args.verification is not None:
         verifications = [rule for rule in map(str.strip, args.verification.split(",")) if rule]
     return {

@@ -1,4 +1,4 @@
-"""What `bench --table` prints: the README's table of a result that `bench` has written."""
+"""The table of `bench --table`, as in docs/performance.md, from a result that `bench` wrote."""
 
 import json
 from collections.abc import Callable
@@ -21,39 +21,41 @@ SETTINGS = {"generate": "", "defaults": ", its defaults", "searched": ", the fas
 
 
 def markdown_table(text: str, name: str) -> str:
-    """Return a Markdown table of what `bench --json` wrote, one column for each temperature and verification
-    and one block of rows for each pair: the target alone, the best fixed length, AdaEDL as published and
-    tuned, throughput, and other engines. A cell is the speedup over our autoregressive lane, with tokens per
-    second in brackets.
+    """Return a Markdown table of a result that `bench --json` wrote.
+
+    It has one column for each temperature and verification rule, and one block of rows for each pair: the
+    target alone, the best fixed length, AdaEDL as published and tuned, throughput, and other engines. A cell
+    is the speedup over our autoregressive lane, with tokens per second in brackets.
 
     Args:
-        text: the file's content.
-        name: the file, for errors.
+        text: the content of the file.
+        name: the name of the file, for errors.
 
     Raises:
         UserError: the file is not such a result.
     """
     try:
-        written = json.loads(text)
-        measured = written.get("pairs", [written])
-        found = dict.fromkeys(_condition_of(row) for one in measured for row in one["results"])
-        conditions = sorted(found, key=lambda condition: condition[0])
+        result = json.loads(text)
+        pairs = result.get("pairs", [result])
+        distinct = dict.fromkeys(_condition_of(row) for pair in pairs for row in pair["results"])
+        conditions = sorted(distinct, key=lambda condition: condition[0])
         rows = [["", *_headings(conditions)]]
         rows.append(["---"] * len(rows[0]))
-        for one in measured:
-            rows.append([f"**{_cell_text(one['pair']['name'])}**", *[""] * len(conditions)])
-            rows += _block(one, conditions)
+        for pair in pairs:
+            rows.append([f"**{_cell_text(pair['pair']['name'])}**", *[""] * len(conditions)])
+            rows += _block(pair, conditions)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise UserError("{} is not a result that bench --json wrote; make one with it.", name) from None
+        raise UserError("{} was not written by bench --json; make a file with that command.", name) from None
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _condition_of(row: dict) -> Condition:
-    return row["temperature"], row.get("verification", "shared_noise")  # older files have one rule
+    # Files of older versions have one rule and do not name it.
+    return row["temperature"], row.get("verification", "shared_noise")
 
 
 def _headings(conditions: list[Condition]) -> list[str]:
-    """Return the column headings; they name the verification where there are two at a temperature."""
+    """Return the column headings. They name the verification rule if a temperature has two."""
     temperatures = [temperature for temperature, _ in conditions]
     words = [
         f"{temperature:g}" + (f", {RULES[rule]}" if temperatures.count(temperature) > 1 else "")
@@ -63,12 +65,12 @@ def _headings(conditions: list[Condition]) -> list[str]:
 
 
 def _block(measured: dict, conditions: list[Condition]) -> list[list[str]]:
-    """Return the rows of one pair, without those of which nothing was measured."""
-    found = {(*_condition_of(row), row["system"], row["lane"]): row for row in measured["results"]}
+    """Return the rows of one pair that have measurements."""
+    results = {(*_condition_of(row), row["system"], row["lane"]): row for row in measured["results"]}
     best = {_condition_of(row): row["best_fixed"] for row in measured["summary"]}
 
     def speed(system: str, lane: str | None) -> Callable[[Condition], str]:
-        return lambda condition: _speed(found.get((*condition, system, lane)))
+        return lambda condition: _speed(results.get((*condition, system, lane)))
 
     def best_fixed(condition: Condition) -> str:
         lane = best.get(condition)

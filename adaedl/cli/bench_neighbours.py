@@ -1,4 +1,4 @@
-"""`bench --neighbours`: measure how much slower a pair is on a machine that others use."""
+"""`bench --neighbours`: measure how much slower a pair is on a shared machine."""
 
 import argparse
 from contextlib import closing
@@ -10,7 +10,7 @@ from adaedl.system import interrupts
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure in every condition, then print; on Ctrl-C of what has run."""
+    """Measure under every condition, then print. Ctrl-C keeps the results so far."""
     from adaedl.measure import neighbours
 
     check_options(args)
@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Check that nothing was asked for that this bench chooses itself.
+    """Check that no option sets what this bench chooses itself.
 
     Raises:
-        UserError: naming the option.
+        UserError: an option does; the error names it.
     """
     for name in (
         "pairs",

@@ -1,4 +1,4 @@
-"""`bench --shapes`: measure pairs of random weights of real shapes."""
+"""`bench --shapes`: measure pairs with random weights in real shapes."""
 
 import argparse
 
@@ -11,7 +11,7 @@ from adaedl.system import interrupts
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure each shape, then print each; on Ctrl-C those that have run."""
+    """Measure each shape, then print the report of each. Ctrl-C keeps the finished shapes."""
     from transformers.utils import logging
 
     from adaedl.measure import shapes
@@ -41,12 +41,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Check that nothing was asked for that a pair of random weights does not have.
+    """Check that no option needs what a pair with random weights does not have.
 
     Raises:
-        UserError: naming the option.
+        UserError: an option does; the error names it.
     """
-    given = {
+    options = {
         "--pair": args.pair != DEFAULT_PAIR,
         "--pairs": args.pairs is not None,
         "--prompts": args.prompts,
@@ -54,6 +54,6 @@ def check_options(args: argparse.Namespace) -> None:
         "--assisted": args.assisted is not None,
         "--verification": args.verification is not None,
     }
-    for name, value in given.items():
+    for name, value in options.items():
         if value:
             raise UserError("--shapes makes its own models and text; leave out {}.", name)

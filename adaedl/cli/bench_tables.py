@@ -1,10 +1,10 @@
-"""What `bench` prints."""
+"""The reports of `bench`."""
 
 from adaedl.cli.tables import describe_machine, metrics_table, times
 
 
 def bench_report(result: dict) -> str:
-    """Return what `bench` prints of the object it writes."""
+    """Return the report of `bench`, from its JSON object."""
     import pandas as pd
 
     lines = [
@@ -12,7 +12,8 @@ def bench_report(result: dict) -> str:
         f"reading the target's weights once: {result['weights_read_ms']:.1f} ms, "
         f"{result['bandwidth_gb_s']:.0f} GB/s",
         *forward_lines(result),
-        f"draft step: {result['draft_step_ms']:.1f} ms; shared noise: {result['noise_ms']:.2f} ms a position",
+        f"draft step: {result['draft_step_ms']:.1f} ms; shared noise: {result['noise_ms']:.2f} ms per "
+        "position",
     ]
     conditions = ["temperature", "verification"]
     summary = {(row["temperature"], row["verification"]): row for row in result["summary"]}
@@ -30,24 +31,28 @@ def bench_report(result: dict) -> str:
 
 
 def comparison_lines(row: dict) -> list[str]:
-    """Return how the systems compare at one temperature, given its row of the summary."""
+    """Return a comparison of the systems at one temperature, from its row of the summary."""
     lines = [
-        f"best lane, {row['best_lane']}: {times(row['best_lane_over_autoregressive'])} autoregressive",
+        f"best lane, {row['best_lane']}: {times(row['best_lane_over_autoregressive'])} the speed of "
+        "autoregressive",
         f"best fixed k: {row['best_fixed'] or '–'}",
-        f"adaedl: {times(row['adaedl_over_best_fixed'])} the best fixed k",
-        f"autoregressive: {times(row['autoregressive_over_transformers'])} transformers' generate",
+        f"adaedl: {times(row['adaedl_over_best_fixed'])} the speed of the best fixed k",
+        f"autoregressive: {times(row['autoregressive_over_transformers'])} the speed of transformers' "
+        "generate",
     ]
     if row["least_fixed_over_assisted"] is not None:
-        least = times(row["least_fixed_over_assisted"])
-        lines.append(f"fixed: at least {least} transformers' assisted generation with the same k")
+        lowest = times(row["least_fixed_over_assisted"])
+        lines.append(
+            f"fixed: at least {lowest} the speed of transformers' assisted generation with the same k"
+        )
     if row["best_lane_over_best_assisted"] is not None:
-        over = times(row["best_lane_over_best_assisted"])
-        lines.append(f"best lane: {over} transformers' assisted generation at its fastest")
+        ratio = times(row["best_lane_over_best_assisted"])
+        lines.append(f"best lane: {ratio} the speed of transformers' fastest assisted generation")
     return lines
 
 
 def shape_report(measured: dict) -> str:
-    """Return what `bench --shapes` prints of one shape."""
+    """Return the report of `bench --shapes` for one shape."""
     import pandas as pd
 
     target, draft = measured["target"], measured["draft"]
@@ -57,11 +62,11 @@ def shape_report(measured: dict) -> str:
         f"reading the target's {target['weights_bytes'] / 1e9:.2f} GB of weights once: "
         f"{target['weights_read_ms']:.2f} ms, {target['bandwidth_gb_s']:.0f} GB/s",
         *forward_lines(measured),
-        f"draft step: {measured['draft_step_ms']:.2f} ms, {measured['draft_step_over_read']:.2f} times the "
-        f"read of its {draft['weights_bytes'] / 1e9:.2f} GB",
+        f"draft step: {measured['draft_step_ms']:.2f} ms, {measured['draft_step_over_read']:.2f} times as "
+        f"long as reading its {draft['weights_bytes'] / 1e9:.2f} GB",
         metrics_table(pd.DataFrame(measured["results"]).drop(columns=["temperature", "settings"])),
         *settings_lines(measured["results"]),
-        f"made in {measured['made_s']:.1f} s",
+        f"weights generated in {measured['made_s']:.1f} s",
         *([f"peak memory of this process: {measured['peak_mib']:,} MiB"] if measured["peak_mib"] else []),
         *(f"{system}: {reason}" for system, reason in measured["left_out"].items()),
     ]
@@ -69,19 +74,20 @@ def shape_report(measured: dict) -> str:
 
 
 def forward_lines(measured: dict) -> list[str]:
-    """Return the times of a target's forward passes by their number of tokens, and over its weights' read."""
+    """Return the durations of target forward passes by number of tokens, also relative to a read of its
+    weights."""
     forwards = ", ".join(f"{width}: {ms:.1f}" for width, ms in measured["target_forward_ms"].items())
     over_read = ", ".join(
         f"{width}: {over:.2f}" for width, over in measured["target_forward_over_read"].items()
     )
     return [
         f"target forward by number of tokens, ms: {forwards}",
-        f"the same, times that read: {over_read}",
+        f"the same, relative to that read: {over_read}",
     ]
 
 
 def settings_lines(rows: list[dict]) -> list[str]:
-    """Return what transformers was told in those rows where it was not left to its defaults."""
+    """Return the settings of transformers in the rows where they are not its defaults."""
     return [
         f"{row['lane']}: " + ", ".join(f"{name} {value:g}" for name, value in row["settings"].items())
         for row in rows

@@ -1,10 +1,11 @@
-"""What the commands share: options, loading the pair, keeping results when a command is stopped, output."""
+"""Code shared by the commands: options, loading the pair, keeping results after an interrupt, output."""
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import reduce
 from pathlib import Path
 
 from adaedl.errors import Sentence, UserError
@@ -15,14 +16,14 @@ from adaedl.system.files import Output, check_writable, exclusive, write_file
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage before it."""
+    """An argument parser whose errors are one line, without the usage."""
 
     def error(self, message: str):
         self.exit(2, f"error: {Sentence('{}', message)}\n")  # a long value is shortened
 
 
 def pair_options() -> Parser:
-    """Return the options that every command but `distill` has, for `parents=`."""
+    """Return the options of every command except `distill`, for `parents=`."""
     options = Parser(add_help=False)
     options.add_argument(
         "--pair",
@@ -36,26 +37,63 @@ def pair_options() -> Parser:
 
 
 def add_text_options(command: argparse.ArgumentParser) -> None:
-    """Declare what, beside its prompt, decides one text."""
-    command.add_argument("--temperature", type=float, default=0.7, help="0 is argmax (default 0.7)")
-    command.add_argument("--top-k", type=int, default=0, help="0 switches it off (default)")
-    command.add_argument("--top-p", type=float, default=1.0, help="1 switches it off (default)")
-    command.add_argument("--max-new-tokens", type=int, default=96, metavar="N", help="default 96")
-    command.add_argument("--seed", type=int, default=0, help="default 0")
+    """Declare the options that, together with the prompt, determine a text."""
+    command.add_argument(
+        "--temperature",
+        type=float,
+        default=0.7,
+        metavar="T",
+        help="sampling temperature; 0 is argmax (default 0.7)",
+    )
+    command.add_argument(
+        "--top-k",
+        type=int,
+        default=0,
+        metavar="K",
+        help="sample from the K most probable tokens; 0 disables it (default)",
+    )
+    command.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        metavar="P",
+        help="sample from the most probable tokens with total probability P; 1 disables it (default)",
+    )
+    command.add_argument(
+        "--max-new-tokens",
+        type=int,
+        default=96,
+        metavar="N",
+        help="maximum length of the text in tokens (default 96)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="seed of the random numbers (default 0)")
+
+
+def add_prompt_options(command: argparse.ArgumentParser) -> None:
+    """Declare the options for how the models read the prompt."""
+    command.add_argument(
+        "--system", default="", metavar="TEXT", help="system prompt (default: the one in the chat template)"
+    )
+    command.add_argument(
+        "--continue",
+        dest="continuation",
+        action="store_true",
+        help="continue PROMPT as plain text, without the chat template",
+    )
 
 
 def add_lanes_option(command: argparse.ArgumentParser, help: str) -> None:
-    """Declare --lanes; the command's help then ends with a list of all stoppers."""
+    """Declare --lanes, and list all stoppers at the end of the command's help."""
     command.add_argument("--lanes", help=help)
     command.formatter_class = argparse.RawDescriptionHelpFormatter
     command.epilog = describe_stoppers()
 
 
 def load(args: argparse.Namespace, name: str | None = None):
-    """Load the pair of this name, or the one that --pair names, with progress on stderr.
+    """Load the named pair, by default the pair of --pair, with progress on stderr.
 
     Raises:
-        UserError: it cannot be loaded.
+        UserError: the pair cannot be loaded.
     """
     from adaedl.pairs.loading import load_pair
 
@@ -82,11 +120,13 @@ def loading_bar() -> Iterator[Callable[[str, float | None], None]]:
 
 
 def print_error(error: UserError) -> None:
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    sentence = error.sentence.naming(lambda parameter: parameter.option)
+    print("error:", " ".join(sentence.split()), file=sys.stderr)
 
 
 class Stopped:
-    """How a command's work ended: `status` is the exit status where something ended it early, 0 otherwise."""
+    """How the work of a command ended: `status` is the exit status after an interrupt or error, otherwise
+    0."""
 
     def __init__(self, error: KeyboardInterrupt | None = None):
         self.status = 0 if error is None else getattr(error, "status", 130)
@@ -94,8 +134,7 @@ class Stopped:
 
 @contextmanager
 def keeping_results(has_results: Callable[[], object]) -> Iterator[Stopped]:
-    """Let Ctrl-C, or an error that the user can mend, end only this block, and not the command, where the
-    results so far are worth keeping."""
+    """End only this block, not the command, on Ctrl-C or a UserError if there are results to keep."""
     stopped = Stopped()
     try:
         yield stopped
@@ -112,10 +151,10 @@ def keeping_results(has_results: Callable[[], object]) -> Iterator[Stopped]:
 
 @contextmanager
 def csv_lock(csv: Path | None) -> Iterator[None]:
-    """Keep other processes from a CSV file that rows are appended to.
+    """Lock a CSV file while rows are appended to it.
 
     Raises:
-        UserError: another process has it.
+        UserError: another process holds the lock.
     """
     if csv is None:
         yield
@@ -128,21 +167,57 @@ def csv_lock(csv: Path | None) -> Iterator[None]:
 def finish(
     output: Output | None, content: Callable[[], str | bytes], report: str, stopped: Stopped | None = None
 ) -> int:
-    """Write a result, then print its report, even where the file cannot be written; returns the exit status.
+    """Write a result, then print its report, and return the exit status. The report is printed even if the
+    file cannot be written.
 
     Raises:
         UserError: the file cannot be written.
     """
+    return finish_all([(output, content)], report, stopped)
+
+
+Result = tuple[Output | None, Callable[[], str | bytes]]  # the output and its content
+
+
+def finish_all(
+    results: Sequence[Result],
+    report: str,
+    stopped: Stopped | None = None,
+) -> int:
+    """Write several results, then print their report, and return the exit status, like `finish`. Each result
+    is written even if another one cannot be written.
+
+    Raises:
+        UserError: some files cannot be written; the error names each of them.
+    """
     status = stopped.status if stopped else 0
+    failures: list[UserError] = []
     try:
-        if output is not None:
-            with interrupts.held():
-                output.write(content())
-                line = f"Stopped; {output.path} has the results so far." if status else f"wrote {output.path}"
-                print(line, file=sys.stderr)
+        with ExitStack() as writing:
+            for output, content in reversed(results):  # callbacks run last in, first out
+                if output is not None:
+                    writing.callback(_try_to_write, output, content, status, failures)
     finally:
         print(report)
+    if failures:
+        raise reduce(lambda before, error: UserError("{} {}", before, error), failures)
     return status
+
+
+def _try_to_write(
+    output: Output, content: Callable[[], str | bytes], status: int, failures: list[UserError]
+) -> None:
+    try:
+        _write(output, content, status)
+    except UserError as error:
+        failures.append(error)
+
+
+def _write(output: Output, content: Callable[[], str | bytes], status: int) -> None:
+    with interrupts.held():
+        output.write(content())
+        line = f"Stopped; {output.path} has the results so far." if status else f"wrote {output.path}"
+        print(line, file=sys.stderr)
 
 
 def json_text(value) -> str:

@@ -13,15 +13,16 @@ from adaedl.distill.evaluate import evaluate, write_answers
 from adaedl.distill.generate import export_text, generate, import_text
 from adaedl.distill.prompts import mentions_held_out_topic
 from adaedl.distill.train import Recipe, Teacher, save_drafter, train
-from adaedl.errors import UserError
+from adaedl.errors import Parameter, UserError
 from adaedl.models.drafters.feature import load_feature_drafter, read_drafter
 from adaedl.models.factory import make_runner
-from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, SHIPPED_DRAFTER
 from adaedl.pairs.reading import load_model, load_tokenizer
 from adaedl.pairs.weights import fetch_weights
 from adaedl.system.files import check_writable, make_folder
+from adaedl.system.shipped import shipped
 
-# What each number may be, wherever a step has it.
+# The range of each number, in every step that has it.
 RANGES = {
     "tokens": (1, 10**10),
     "rows": (1, 4096),
@@ -33,57 +34,65 @@ RANGES = {
     "dropout": (0, 0.99),
     "prompts_from": (0, 10**6),
 }
-DRAFTER = Path(__file__).parents[2] / "assets" / "drafter.safetensors"
+DRAFTER = shipped(SHIPPED_DRAFTER)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the steps of the recipe; each sets `func`, to be called with the parsed arguments."""
+    """Declare the steps of the recipe. Each sets `func`, which takes the parsed arguments."""
     steps = parser.add_subparsers(dest="step", required=True)
 
-    writing = steps.add_parser("generate", help="write teacher text into a folder; goes on where it stopped")
+    writing = steps.add_parser("generate", help="write teacher text into a folder; continues an earlier run")
     writing.add_argument("--corpus", type=Path, required=True, help="folder")
-    writing.add_argument("--tokens", type=int, default=1_000_000, help="answer tokens to reach in all")
-    writing.add_argument("--rows", type=int, default=256, help="sequences written at once")
-    writing.add_argument("--answer-tokens", type=int, default=176, help="at most, per answer")
+    writing.add_argument("--tokens", type=int, default=1_000_000, help="total number of answer tokens")
+    writing.add_argument("--rows", type=int, default=256, help="sequences generated at once")
+    writing.add_argument("--answer-tokens", type=int, default=176, help="maximum tokens per answer")
     writing.add_argument("--seed", type=int, default=0)
     writing.add_argument(
-        "--import", dest="imported", type=Path, help="instead: take token sequences from a safetensors file"
+        "--import", dest="imported", type=Path, help="import token sequences from a safetensors file instead"
     )
     writing.set_defaults(func=_generate)
 
-    exporting = steps.add_parser("export", help="the token sequences of corpora as one safetensors file")
+    exporting = steps.add_parser(
+        "export", help="write the token sequences of corpora to one safetensors file"
+    )
     exporting.add_argument(
         "--corpus", type=Path, required=True, action="append", help="folder; may be repeated"
     )
     exporting.add_argument("--output", type=Path, required=True)
     exporting.set_defaults(func=_export)
 
-    training = steps.add_parser("train", help="train a drafter; goes on from its checkpoint")
+    training = steps.add_parser("train", help="train a drafter; continues from its checkpoint")
     training.add_argument(
         "--corpus", type=Path, required=True, action="append", help="folder; may be repeated"
     )
-    training.add_argument("--minutes", type=float, default=Recipe.minutes, help="of training in all")
-    training.add_argument("--decay", type=float, default=Recipe.decay, help="share of it with falling rates")
-    training.add_argument("--checkpoint", type=Path, required=True, help="file, made or continued")
+    training.add_argument("--minutes", type=float, default=Recipe.minutes, help="total minutes of training")
+    training.add_argument(
+        "--decay", type=float, default=Recipe.decay, help="share of the training with falling learning rates"
+    )
+    training.add_argument("--checkpoint", type=Path, required=True, help="file to create or continue from")
     training.add_argument("--output", type=Path, default=DRAFTER)
-    training.add_argument("--start-from", type=Path, help="a trained drafter to begin a new run with")
+    training.add_argument("--start-from", type=Path, help="a trained drafter to start a new run from")
     training.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
-    training.add_argument("--dropout", type=float, default=Recipe.dropout, help="of the features")
+    training.add_argument("--dropout", type=float, default=Recipe.dropout, help="dropout of the features")
     training.add_argument(
         "--prompts-from",
         type=int,
-        help="learn from prompts too, from this position on: for those that the target made up itself",
+        help="also learn from prompts, from this position on; for prompts that the target wrote itself",
     )
     training.set_defaults(func=_train)
 
-    averaging = steps.add_parser("average", help="the mean of drafters that began as the same one")
+    averaging = steps.add_parser("average", help="average drafters that started from the same drafter")
     averaging.add_argument(
-        "--drafter", type=Path, required=True, action="append", help="file; repeated for each"
+        "--drafter",
+        type=Path,
+        required=True,
+        action="append",
+        help="file; repeat the option for each drafter",
     )
     averaging.add_argument("--output", type=Path, required=True)
     averaging.set_defaults(func=_average)
 
-    measuring = steps.add_parser("evaluate", help="greedy agreement and β on held-out prompts")
+    measuring = steps.add_parser("evaluate", help="measure greedy agreement and β on held-out prompts")
     measuring.add_argument("--drafter", type=Path, default=DRAFTER)
     measuring.add_argument("--corpus", type=Path, required=True, help="folder for the held-out answers")
     measuring.add_argument("--answer-tokens", type=int, default=128)
@@ -91,18 +100,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measuring.set_defaults(func=_evaluate)
 
 
-def _check_made(path: Path) -> None:
-    """Make the folder of a file, and raise UserError where the file cannot be written."""
+def _prepare_file(path: Path) -> None:
+    """Create the folder of a file. Raise UserError if the file cannot be written."""
     make_folder(path.parent)
     check_writable(path)
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
-    """Raises UserError for a number that is out of range."""
+    """Raise UserError if a number is out of range."""
     for name, (low, high) in RANGES.items():
         value = getattr(args, name, None)
         if value is not None and not low <= value <= high:
-            raise UserError("{} is {}; it must be from {:,} to {:,}.", name, value, low, high)
+            raise UserError("{} is {}; it must be from {:,} to {:,}.", Parameter(name), value, low, high)
 
 
 def _target():
@@ -127,8 +136,8 @@ def _export(args) -> None:
 
 def _train(args) -> None:
     _check_numbers(args)
-    _check_made(args.checkpoint)
-    _check_made(args.output)
+    _prepare_file(args.checkpoint)
+    _prepare_file(args.output)
     model, tokenizer = _target()
     teacher = Teacher.of(model)
     corpora = [Corpus(folder, FEATURE_LAYERS, model.config.hidden_size) for folder in args.corpus]
@@ -160,7 +169,7 @@ def _train(args) -> None:
 
 
 def _average(args) -> None:
-    _check_made(args.output)
+    _prepare_file(args.output)
     (net, vocab), *others = (read_drafter(path) for path in args.drafter)
     for count, (other, other_vocab) in enumerate(others, 2):
         if not torch.equal(vocab, other_vocab):

@@ -1,4 +1,4 @@
-"""What commands read: a prompt on standard input, a file of prompts, names of built-in ones."""
+"""Inputs of the commands: a prompt on standard input, a file of prompts, kinds of built-in prompts."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from adaedl.request import MAX_PROMPT_CHARACTERS
 
 
 def read_prompt(argument: str) -> str:
-    """Return the prompt that PROMPT names: itself, or for - what is on standard input.
+    """Return PROMPT itself, or the text on standard input if PROMPT is “-”.
 
     Raises:
         UserError: standard input cannot be read, is too long or is not text.
@@ -21,16 +21,16 @@ def read_stdin() -> str:
     """Return the prompt on standard input.
 
     Raises:
-        UserError: it cannot be read, is too long or is not text.
+        UserError: standard input cannot be read, is too long or is not text.
     """
     if sys.stdin is None:
         raise UserError("Standard input is closed; give the prompt as an argument.")
-    most = 4 * (MAX_PROMPT_CHARACTERS + 1)  # bytes of as many characters, and of a byte order mark
+    limit = 4 * (MAX_PROMPT_CHARACTERS + 1)  # bytes: up to 4 per character, and a byte order mark
     try:
-        content = sys.stdin.buffer.read(most + 1)  # a stream may never end
-        if len(content) > most:
+        content = sys.stdin.buffer.read(limit + 1)  # a stream may never end
+        if len(content) > limit:
             raise UserError(
-                f"The prompt on stdin has more than {most:,} bytes; "
+                f"The prompt on stdin has more than {limit:,} bytes; "
                 f"at most {MAX_PROMPT_CHARACTERS:,} characters are read."
             )
         return content.decode("utf-8-sig")
@@ -41,7 +41,7 @@ def read_stdin() -> str:
 
 
 def read_prompts(path: Path) -> list[str]:
-    """Return the different prompts of a file, one a line; says on stderr how many are repeated.
+    """Return the distinct prompts of a file with one prompt per line; report on stderr how many are repeated.
 
     Raises:
         UserError: the file cannot be read, is too long or is not text.
@@ -52,7 +52,7 @@ def read_prompts(path: Path) -> list[str]:
 
 
 def print_repeats(prompts: list[str]) -> None:
-    """Say on stderr how many prompts repeat an earlier one."""
+    """Report on stderr how many prompts repeat an earlier one."""
     if sentence := repeats_in(prompts):
         print(sentence, file=sys.stderr)
 
@@ -61,13 +61,13 @@ def read_text(path: Path) -> str:
     """Return the text of a file of prompts.
 
     Raises:
-        UserError: it cannot be read, is too long or is not text.
+        UserError: the file cannot be read, is too long or is not text.
     """
     from adaedl.measure.sweep import MAX_PROMPT_LIST_BYTES
 
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_PROMPT_LIST_BYTES + 1)  # a device never ends
+            content = file.read(MAX_PROMPT_LIST_BYTES + 1)  # a device file may never end
         if len(content) > MAX_PROMPT_LIST_BYTES:
             raise UserError(
                 f"{path} has more than {MAX_PROMPT_LIST_BYTES // 2**10} KB, the limit for a list of prompts; "
@@ -81,5 +81,5 @@ def read_text(path: Path) -> str:
 
 
 def read_kinds(text: str | None) -> list[str]:
-    """Return the kinds of built-in prompts that an option names: all by default."""
+    """Return the kinds of built-in prompts that an option lists, by default all kinds."""
     return list(PROMPT_SETS) if text is None else [kind.strip() for kind in text.split(",")]

@@ -1,4 +1,4 @@
-"""`pairs`: list the presets, and what is on this machine already."""
+"""`pairs`: list the presets and which of them are cached on this machine."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from adaedl.cli.common import finish, json_text
 from adaedl.cli.tables import left_aligned
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, Preset, resolve
 
-SUMMARY = "List the presets and what is already on this machine."
+SUMMARY = "List the presets and which of them are cached on this machine."
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -15,13 +15,13 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the presets; with --pair, that pair alone."""
+    """List the presets, or only the pair of --pair."""
     from adaedl.models.cpu.int8_cache import int8_folder, kept_bytes
     from adaedl.pairs.devices import pick_device, pick_dtype, why_no_int8
 
     device = pick_device(args.device)
     dtype = pick_dtype(device, args.dtype)
-    # The default of --pair is among the presets, so naming it shows what not naming it does.
+    # --pair with the default pair cannot be told from no --pair, so both list all presets.
     chosen = PRESETS.values() if args.pair == DEFAULT_PAIR else [resolve(args.pair)]
     rows = [describe_preset(preset) for preset in chosen]
     report = (
@@ -31,12 +31,12 @@ def run(args: argparse.Namespace) -> int:
         names = ", ".join(preset.name for preset in chosen if preset.needs_int8)
         report += f"\nNot offered here: {names}, because {reason}."
     if kept := kept_bytes():
-        report += f"\nint8 weights take {kept / 1e9:.1f} GB in {int8_folder()}, which may be deleted."
+        report += f"\nint8 weights take {kept / 1e9:.1f} GB in {int8_folder()}, which you can delete."
     return finish(args.json, lambda: json_text(rows), report)
 
 
 def describe_preset(preset: Preset) -> dict:
-    """Return what is written of a preset."""
+    """Return a preset as a JSON object."""
     from adaedl.pairs.weights import cached_weights
 
     return {
@@ -54,7 +54,7 @@ def describe_preset(preset: Preset) -> dict:
 def presets_table(rows: list[dict]) -> str:
     import pandas as pd
 
-    shown = [
+    cells = [
         {
             **row,
             "memory GiB": f"{row['min_memory_gib']:g}" if row["min_memory_gib"] else "–",
@@ -63,4 +63,4 @@ def presets_table(rows: list[dict]) -> str:
         for row in rows
     ]
     columns = ["name", "target", "draft", "memory GiB", "cached", "description"]
-    return left_aligned(pd.DataFrame(shown, columns=columns))
+    return left_aligned(pd.DataFrame(cells, columns=columns))

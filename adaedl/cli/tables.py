@@ -1,6 +1,6 @@
-"""What the commands print: tables of metrics, the pair, the machine."""
+"""Text that the commands print: tables of metrics, the pair, the machine."""
 
-# What the tables call adaedl.metrics' numbers, with their units.
+# Column headings of the numbers in adaedl.metrics, with units.
 HEADERS = {
     "lane": "lane",
     "tokens": "tokens",
@@ -23,36 +23,53 @@ HEADERS = {
     "near_ties": "near ties",
     "temperature": "temperature",
     "prompts": "prompts",
-    "speedup_low": "95% from",
-    "speedup_high": "to",
-    "speedups": "each prompt ×",
+    "speedup_low": "95% low",
+    "speedup_high": "95% high",
+    "repeats": "repeats",
 }
-COUNTS = ("tokens", "near_ties", "prompts", "unreliable")
+COUNTS = ("tokens", "near_ties", "prompts", "repeats", "unreliable")
+NOISE = "⚠"  # marks a speedup with unreliable timing
 
 
-def metrics_table(frame) -> str:
-    """Return a table of metrics as text: rounded, units in the headers, shares in percent, – for none."""
-    shown = frame.drop(columns="timing_note", errors="ignore")
+def metrics_table(frame, sample: str = "prompt") -> str:
+    """Return a table of metrics as text: rounded, units in the headings, shares in percent, – for no value.
+    Speedups with unreliable timing are marked. `sample` names what each of the `speedups` belongs to."""
+    cells = frame.drop(columns="timing_note", errors="ignore")
     for column in ("speedups", "unreliable"):
-        if column in shown and not shown[column].astype(bool).any():
-            del shown[column]
-    for column in shown:
+        if column in cells and not cells[column].astype(bool).any():
+            del cells[column]
+    for column in cells:
         if column == "speedups":
-            shown[column] = [" ".join(f"{v:.2f}" for v in values) or "–" for values in frame[column]]
+            cells[column] = [" ".join(f"{v:.2f}" for v in values) or "–" for values in frame[column]]
         elif column == "same_text":
-            shown[column] = [{True: "yes", False: "no"}.get(v, "–") for v in frame[column]]
+            cells[column] = [{True: "yes", False: "no"}.get(v, "–") for v in frame[column]]
         elif column == "timing_reliable":
-            shown[column] = [{True: "reliable", False: "unreliable"}.get(v, "–") for v in frame[column]]
+            cells[column] = [{True: "reliable", False: "unreliable"}.get(v, "–") for v in frame[column]]
         elif column in COUNTS:
-            shown[column] = [f"{v:d}" for v in frame[column]]
+            cells[column] = [f"{v:d}" for v in frame[column]]
         elif column not in ("lane", "system"):
             scale, digits = (100, 1) if column.endswith(("_share", "_rate")) else (1, 2)
-            shown[column] = ["–" if v is None or v != v else f"{scale * v:.{digits}f}" for v in frame[column]]
-    return shown.rename(columns=HEADERS).to_string(index=False)
+            cells[column] = ["–" if v is None or v != v else f"{scale * v:.{digits}f}" for v in frame[column]]
+    if "speedup" in cells:
+        marks = [f" {NOISE}" if noisy else "" for noisy in noise_in(frame)]
+        cells["speedup"] = [speedup + mark for speedup, mark in zip(cells["speedup"], marks, strict=True)]
+    headers = {**HEADERS, "speedups": f"each {sample} ×"}
+    return cells.rename(columns=headers).to_string(index=False)
+
+
+def noise_in(frame) -> list[bool]:
+    """Return for each row of a table of metrics whether its timing or the timing of one of its runs is
+    unreliable."""
+    noisy = [False] * len(frame)
+    if "timing_reliable" in frame:
+        noisy = [value is False or value == 0 for value in frame["timing_reliable"]]
+    if "unreliable" in frame:
+        noisy = [row or count > 0 for row, count in zip(noisy, frame["unreliable"], strict=True)]
+    return noisy
 
 
 def left_aligned(frame) -> str:
-    """Return a table of words as text."""
+    """Return a table of strings as text."""
     widths = {column: max(map(len, [column, *frame[column]])) for column in frame}
     rows = [list(frame), *frame.itertuples(index=False)]
     return "\n".join(
@@ -62,7 +79,7 @@ def left_aligned(frame) -> str:
 
 
 def describe_pair(pair) -> str:
-    """Return one line: the pair, its weights, the device, and which implementations run."""
+    """Return one line: the pair, its weights, the device and the implementations in use."""
     return (
         f"{pair.name}: {pair.weights}; draft: {pair.draft_name}; on {pair.runs_on}, "
         f"target {pair.target.path}, draft {pair.drafter.path}"
@@ -70,7 +87,7 @@ def describe_pair(pair) -> str:
 
 
 def describe_measured(measured: dict) -> str:
-    """Return what `describe_pair` does, of a pair that `bench` has measured."""
+    """Return the line of `describe_pair` for a pair that `bench` has measured."""
     pair, machine = measured["pair"], measured["machine"]
     return (
         f"{pair['name']}: {pair['weights']}; draft: {pair['draft']}; "
@@ -79,7 +96,7 @@ def describe_measured(measured: dict) -> str:
 
 
 def describe_machine(machine: dict) -> str:
-    """Return one line: the processor, its cores, the threads, and the versions of the libraries."""
+    """Return one line: the processor, its cores, the threads and the versions of the libraries."""
     versions = [f"{n} {machine[n]}" for n in ("torch", "transformers", "llama-cpp-python") if n in machine]
     return (
         f"{machine['gpu'] or machine['processor']}, {machine['cores']} cores, "
@@ -96,5 +113,5 @@ def times(ratio: float | None) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a model's text without the control characters that would steer a terminal."""
+    """Return a model's text without control characters, which a terminal would execute."""
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)

@@ -1,6 +1,6 @@
-"""What is on a lane's clock: everything in a round but describing it, with both models' forwards apart.
+"""The clock of a round: all of it except describing it for the trace, and both models' forwards separately.
 
-On a GPU work is queued and runs later, so the host's clock is read after a synchronisation, and forwards are
+A GPU queues work and runs it later, so the host's clock is read after a synchronisation, and forwards are
 timed by events in the queue itself.
 """
 
@@ -14,7 +14,7 @@ class RoundClock:
     """The clock of one round, and of the two models' forwards in it.
 
     Args:
-        spent_s: seconds that are charged to the round before it starts.
+        spent_s: seconds spent before the round that are charged to it.
     """
 
     def __init__(self, device: torch.device, spent_s: float = 0.0):
@@ -23,10 +23,10 @@ class RoundClock:
         self.drafting, self.verifying = (
             _CudaStopwatch(device) if on_cuda else _HostStopwatch(self.now) for _ in range(2)
         )
-        self.began = self.now() - spent_s
+        self.start = self.now() - spent_s
 
     def now(self) -> float:
-        """Seconds on the host's clock, once the device has done all that is queued."""
+        """Return seconds on the host's clock, after waiting for all work queued on the device."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
@@ -34,12 +34,12 @@ class RoundClock:
         return time.perf_counter()
 
     def elapsed(self) -> float:
-        """Seconds since the round began."""
-        return self.now() - self.began
+        """Return the seconds since the round began."""
+        return self.now() - self.start
 
 
 class _HostStopwatch:
-    """Sums the seconds spent under `with`, work queued on the device included."""
+    """Sums the seconds spent under `with`, including work queued on the device."""
 
     def __init__(self, now: Callable[[], float]):
         self.now = now
@@ -53,8 +53,8 @@ class _HostStopwatch:
 
 
 class _CudaStopwatch:
-    """The same from events in a GPU's own queue: the host goes on to queue what follows a forward while that
-    runs. `seconds` may be read once the device has done all that was queued."""
+    """Sums the seconds spent under `with` by events in the GPU's own queue, so that the host can queue more
+    work while a forward runs. `seconds` is valid once the device has done all queued work."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -70,5 +70,5 @@ class _CudaStopwatch:
 
     @property
     def seconds(self) -> float:
-        began, ended = self.events[::2], self.events[1::2]
-        return sum(map(torch.cuda.Event.elapsed_time, began, ended)) / 1000
+        starts, ends = self.events[::2], self.events[1::2]
+        return sum(map(torch.cuda.Event.elapsed_time, starts, ends)) / 1000

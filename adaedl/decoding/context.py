@@ -1,4 +1,4 @@
-"""What both models have read of a text: the prompt first, then what each round makes certain."""
+"""The state of both models on a text: what they have read of the prompt and of the verified tokens."""
 
 from dataclasses import dataclass, replace
 
@@ -15,16 +15,17 @@ from adaedl.pairs.pair import Pair
 
 @dataclass
 class Context:
-    """The caches of both models, and the certain tokens that are not in them yet.
+    """The caches of both models, and the certain tokens that are not in them yet. Tokens of the prompt and
+    verified tokens are certain.
 
-    Every lane of a race starts from a copy of the one that `read_prompt` gives.
+    Every lane of a race starts from a copy of the context that `read_prompt` returns.
 
     Attributes:
-        target_cache: the target's, of all certain tokens but the last.
-        session: the drafter's; None where nothing is drafted.
-        unread: [m] the certain tokens that the drafter has not read, the last of them not read by the target
-            either; after `read_prompt` the prompt's last token alone.
-        features: [m, F] the target's features one position before each of them; None for an independent
+        target_cache: the target's cache, of all certain tokens except the last.
+        session: the drafter's session; None if nothing is drafted.
+        unread: [m] the certain tokens that the drafter has not read yet; the target has not read the last one
+            either. After `read_prompt` only the prompt's last token.
+        features: [m, F] the target's features one position before each unread token; None for an independent
             drafter.
         prompt_tokens: length of the prompt.
     """
@@ -37,7 +38,7 @@ class Context:
 
     @property
     def vocab(self) -> Tensor | None:
-        """[Vq] the target's ids of the drafter's vocabulary; None where they are the target's own."""
+        """[Vq] the target's ids of the drafter's vocabulary; None if the vocabularies are the same."""
         return self.session.vocab if self.session else None
 
     def copy(self) -> "Context":
@@ -46,14 +47,14 @@ class Context:
         return replace(self, target_cache=self.target_cache.copy(), session=session)
 
     def without_drafter(self) -> "Context":
-        """Return this context for the target alone, on the same cache."""
+        """Return a context for the target alone, on the same cache."""
         return replace(self, session=None, features=None)
 
     def rewind(self, phase: DraftPhase, verdict: Verdict, features: Tensor | None) -> None:
-        """Remove the rejected drafts from both caches, and add what the round made certain to `unread`.
+        """Remove the rejected drafts from both caches, and add the round's new certain tokens to `unread`.
 
         Args:
-            features: [k + 1, F] the target's, of the tokens that the round verified.
+            features: [k + 1, F] the target's features of the tokens in the round's forward.
         """
         rejected = len(phase.drafts) - verdict.accepted
         self.target_cache.rewind(self.target_cache.length - rejected)
@@ -61,7 +62,7 @@ class Context:
         seen = None if features is None else features[: 1 + verdict.accepted]
         if phase.steps:
             self.session.rewind(verdict.accepted)
-        elif self.session:  # it drafted nothing, so the drafter has yet to read the earlier ones too
+        elif self.session:  # nothing was drafted, so the drafter has not read the earlier tokens either
             certain = torch.cat((self.unread, certain))
             seen = None if seen is None else torch.cat((self.features, seen))
         self.unread, self.features = certain, seen
@@ -69,7 +70,7 @@ class Context:
 
 @torch.inference_mode()
 def read_prompt(pair: Pair, prompt_ids: Tensor, max_new_tokens: int, draft: bool = True) -> Context:
-    """Prefill both models with prompt_ids [T], leaving room for max_new_tokens and the drafts after.
+    """Prefill both models with prompt_ids [T], with room in the caches for max_new_tokens more.
 
     Args:
         draft: False prefills the target alone.
@@ -88,7 +89,7 @@ def read_prompt(pair: Pair, prompt_ids: Tensor, max_new_tokens: int, draft: bool
             pair.name,
             pair.max_context,
         )
-    # A round drafts no further than max_new_tokens, so its last draft is the last thing a cache holds.
+    # No round drafts beyond max_new_tokens, so a cache never holds more tokens than this.
     capacity = len(prompt_ids) + max_new_tokens
     layers = pair.drafter.feature_layers if draft else ()
     cache = pair.target.new_cache(capacity)

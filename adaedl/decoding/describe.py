@@ -1,4 +1,4 @@
-"""A round as the trace holds it. All of this is done off the clock."""
+"""Describe a round for the trace. None of this is on the clock."""
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from adaedl.stopping import acceptance_lower_bound
 from adaedl.trace import DraftedToken, Emitted, Round, TopToken, emitted_kind
 
 TOP_TOKENS = 10
-TOP_DIGITS = 6  # significant digits of their probabilities, which make up most of a trace's bytes
+TOP_DIGITS = 6  # significant digits of their probabilities, which take up most of a trace
 
 
 def describe_round(
@@ -28,9 +28,9 @@ def describe_round(
 
     Args:
         gamma: AdaEDL's γ, for the acceptance lower bound of each draft.
-        start_s, duration_s: seconds on the lane's clock when the round began, and that it took.
+        start_s, duration_s: when the round began on the lane's clock and how long it took, in seconds.
     """
-    ends_text = phase.ends_text(verdict.accepted)
+    ended_by_draft = phase.ends_text(verdict.accepted)
     return Round(
         start_s=start_s,
         duration_s=duration_s,
@@ -41,8 +41,9 @@ def describe_round(
         drafted=[
             _describe_draft(pair, draft, gamma, index, verdict) for index, draft in enumerate(phase.drafts)
         ],
-        emitted=None if ends_text else _describe_emitted(pair, len(phase.drafts), verdict),
+        emitted=None if ended_by_draft else _describe_emitted(pair, len(phase.drafts), verdict),
         dropped=phase.dropped,
+        ends_text=ended_by_draft or verdict.emitted_id in pair.eos_ids,
     )
 
 
@@ -80,12 +81,12 @@ def add_probabilities(
     sampling: Sampling,
     vocab: Tensor | None,
 ) -> None:
-    """Add p, β and the most probable tokens to a round, for the picture. A point says nothing in a picture,
-    so at temperature 0 the models' own softmax is shown.
+    """Add p, β and the most probable tokens to a round, for display. At temperature 0, where distributions
+    are one-hot, the most probable tokens are those of the models' softmax at temperature 1.
 
     Args:
-        logits: [k + 1, V] the target's.
-        vocab: [Vq] the target's ids of q's vocabulary, None where they are the same.
+        logits: [k + 1, V] the target's logits.
+        vocab: [Vq] the target's ids of q's vocabulary; None if the vocabularies are the same.
     """
     p = warp(logits, sampling)
     qs = [warp(draft.logits, sampling) if draft.q is None else draft.q for draft in drafts]
@@ -102,8 +103,8 @@ def add_probabilities(
     played.emitted.p = p[row, played.emitted.id].item()
     played.emitted.top_p = _top_tokens(pair, shown_p[row], None)
     if played.emitted.kind == "correction" and played.emitted.u is not None:
-        rest = residual(p[row], qs[row], vocab)
-        played.emitted.top_residual = _top_tokens(pair, rest / rest.sum(), None)
+        unnormalised = residual(p[row], qs[row], vocab)
+        played.emitted.top_residual = _top_tokens(pair, unnormalised / unnormalised.sum(), None)
 
 
 def _top_tokens(pair: Pair, probs: Tensor, vocab: Tensor | None) -> list[TopToken]:

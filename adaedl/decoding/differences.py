@@ -1,7 +1,8 @@
-"""Explain why a lane's text differs from the target's own although the rule makes all lanes write the same.
+"""Explain why a lane's text differs from the target's own, although the verification rule makes all lanes
+write the same text.
 
-At the first token that differs the target reads the text once more, and `adaedl.text_difference` says
-whether rounding explains the gap between the two tokens.
+The target reads the text again up to the first different token, and `adaedl.text_difference` decides whether
+rounding explains the gap between the two tokens.
 """
 
 import math
@@ -21,11 +22,11 @@ from adaedl.trace import Lane, TextDifference, Trace
 def explain_differences(pair: Pair, trace: Trace) -> None:
     """Set `text_difference` of each lane whose text differs from the autoregressive lane's.
 
-    That takes one forward over the text for all lanes together, and none if all texts are the same. If there
+    This takes one forward over the text for all lanes together, and none if all texts are the same. If there
     is too little memory for it, the gap stays unknown: the race is over and its numbers are valid.
 
     Args:
-        trace: a finished race under shared noise or at temperature 0; any other is left unchanged.
+        trace: a finished race under shared noise or at temperature 0; any other trace stays unchanged.
     """
     baseline = next((lane for lane in trace.lanes if lane.stopper == BASELINE), None)
     if baseline is None or not (trace.sampling.greedy or trace.verification == "shared_noise"):
@@ -50,11 +51,11 @@ def explain_differences(pair: Pair, trace: Trace) -> None:
 
 @torch.inference_mode()
 def _measure_gaps(pair: Pair, trace: Trace, token_ids: list[int], different: dict[int, list[Lane]]) -> None:
-    """Set the gap of each lane's difference. `different` has the lanes by the position where they differ."""
+    """Set the gap of each lane's difference. `different` holds lanes by the position of their difference."""
     sampling = Sampling.of(trace.sampling)
     last = max(different)
     noise = None if sampling.greedy else SharedNoise(trace.seed, pair.target.vocab_size, pair.device)
-    prompt_ids = pair.encode(trace.prompt)
+    prompt_ids = pair.encode(trace.prompt, trace.system, trace.continuation)
     ids = torch.cat((prompt_ids, prompt_ids.new_tensor(token_ids[:last])))
     cache = pair.target.new_cache(len(ids))
     for position in sorted(different):
@@ -65,7 +66,7 @@ def _measure_gaps(pair: Pair, trace: Trace, token_ids: list[int], different: dic
         row = noise.at(position)[0] if noise else None
         limit = rounding_of(pair.dtype, sampling)
         for lane in different[position]:
-            found = lane.text_difference
-            gap = gap_between(logits, row, sampling, found.ours, found.theirs)
-            if math.isfinite(gap):  # a model may rule a token out
-                found.gap, found.rounding = gap, gap <= limit
+            difference = lane.text_difference
+            gap = gap_between(logits, row, sampling, difference.ours, difference.theirs)
+            if math.isfinite(gap):  # a model may exclude a token
+                difference.gap, difference.rounding = gap, gap <= limit

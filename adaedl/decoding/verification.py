@@ -1,26 +1,25 @@
-"""The two exact verification rules over `adaedl.sampling`: how the drafter's tokens are chosen, and how the
-target judges them.
+"""The two exact verification rules, built on `adaedl.sampling`: how the drafter's tokens are chosen, and how
+the target judges them.
 
-Under both the text is distributed as the target's own. Temperature 0 is argmax under both.
+Under both rules the text is distributed as the target's own, and temperature 0 is argmax.
 """
+
+from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from adaedl.models.shared_noise import SharedNoise
-from adaedl.models.token_choice import draft_numbers, read_draft
-from adaedl.pairs.pair import Pair
+from adaedl.models.draft_reading import draft_numbers, read_draft
 from adaedl.request import Sampling
 from adaedl.sampling import (
     DraftNumbers,
     choose_with_noise,
     draw,
-    score_sampling,
     uniform_dtype,
     verify_by_match,
     verify_speculative,
@@ -28,16 +27,19 @@ from adaedl.sampling import (
 )
 from adaedl.stopping import DraftStep
 
+if TYPE_CHECKING:
+    from adaedl.models.shared_noise import SharedNoise
+
 
 @dataclass
 class Draft:
-    """A drafted token in hand.
+    """A drafted token before verification.
 
     Attributes:
         id, token_id: the target's id, on the host and on the device [1].
-        index: [1] its place in q's own vocabulary.
-        logits: [Vq] the drafter's, before warping.
-        q: [Vq]; None where nothing on the clock needs all of it.
+        index: [1] its index in q's own vocabulary.
+        logits: [Vq] the drafter's logits, before warping.
+        q: [Vq]; None if nothing on the clock needs the whole distribution.
         q_token: q's probability of the token.
         step: what the stopper sees.
         score, threshold: what the stopper compared.
@@ -54,25 +56,25 @@ class Draft:
     threshold: float | None = None
 
     @classmethod
-    def of(cls, made: DraftNumbers, logits: Tensor, q: Tensor | None, position: int) -> "Draft":
-        """Bring a draft's numbers to the host, which waits for the device here; `position` counts from 1 in
+    def of(cls, drawn: DraftNumbers, logits: Tensor, q: Tensor | None, position: int) -> Draft:
+        """Copy a draft's numbers to the host, which waits for the device here; `position` counts from 1 in
         the round."""
-        token, entropy, top_prob, margin, token_prob, q_token = made.numbers.tolist()
+        token, entropy, top_prob, margin, token_prob, q_token = drawn.numbers.tolist()
         step = DraftStep(max(entropy, 0.0), top_prob, margin, token_prob, position)
-        return cls(int(token), made.token_id, made.index, logits, q, q_token, step)
+        return cls(int(token), drawn.token_id, drawn.index, logits, q, q_token, step)
 
 
 @dataclass
 class Verdict:
-    """What the target made of a round's drafts.
+    """The result of verifying a round's drafts.
 
     Attributes:
-        accepted: how many of them it accepted, from the first.
+        accepted: number of accepted drafts, counted from the first draft.
         emitted_id: the token that the target adds itself.
         certain: [accepted + 1] the accepted drafts and the emitted token, on the device.
-        undefined: whether the target's logits hold a NaN.
-        draws: [k + 1] the uniform numbers used, None where nothing was drawn.
-        choices: [k + 1] the target's own tokens, None where the rule fixes none.
+        undefined: whether the target's logits contain a NaN.
+        draws: [k + 1] the uniform numbers used; None if nothing was drawn.
+        choices: [k + 1] the target's own tokens; None if the rule does not fix them.
     """
 
     accepted: int
@@ -84,37 +86,32 @@ class Verdict:
 
 
 class Rule(Protocol):
-    """A verification rule. `vocab` [Vq] are the target's ids of q's vocabulary, None where they are the same;
-    `written` counts the tokens of the text before the round."""
+    """A verification rule. `vocab` [Vq] holds the target's ids of q's vocabulary, or is None if the
+    vocabularies are the same; `written` is the number of tokens in the text before the round."""
 
-    def read(self, logits: Tensor, vocab: Tensor | None, written: int, position: int) -> Draft:
-        """Choose a token from the drafter's logits [Vq], the `position`-th of the round, counted from 1."""
+    def read(
+        self,
+        logits: Tensor,
+        vocab: Tensor | None,
+        written: int,
+        position: int,
+        scored: Tensor | None = None,
+    ) -> Draft:
+        """Choose the round's `position`-th token, counted from 1, from the drafter's logits [Vq]. `scored`
+        [Vq] are the logits that the stopper judges, if they are not the ones that the token is drawn from."""
 
     def verify(self, logits: Tensor, drafts: list[Draft], vocab: Tensor | None, written: int) -> Verdict:
         """Judge k drafts by the target's logits [k + 1, V]."""
 
 
-def make_rule(
-    pair: Pair, sampling: Sampling, verification: str, seed: int, score_temperature: float | None
-) -> Rule:
-    """Return the rule that a run decodes with; `score_temperature` is its stopper's."""
-    scoring = score_sampling(score_temperature, sampling)
-    if sampling.greedy:
-        return MatchRule(sampling, scoring, None, pair.read_draft, pair.choose)
-    if verification == "speculative":
-        return SpeculativeRule(sampling, scoring, Uniforms(seed, pair.device))
-    noise = SharedNoise(seed, pair.target.vocab_size, pair.device)
-    return MatchRule(sampling, scoring, noise, pair.read_draft, pair.choose)
-
-
 class MatchRule:
-    """Shared noise, and temperature 0: the target's choice at each position is already fixed.
+    """Shared noise, and temperature 0: a draft is accepted if it is the target's choice at its position.
 
     Args:
-        scoring: how q is warped for the stopper; None for as it is sampled from.
+        scoring: how q is warped for the stopper; None to use q as it is sampled.
         noise: None at temperature 0.
-        read_draft, choose: the device's kernels, see `adaedl.models.token_choice`; they serve sampling
-            without top-k and top-p.
+        read_draft, choose: the device's kernels, see `adaedl.models.token_choice`, for sampling without top-k
+            and top-p.
     """
 
     def __init__(
@@ -130,14 +127,23 @@ class MatchRule:
         untruncated = sampling.greedy or (sampling.top_k == 0 and sampling.top_p == 1)
         self.read_draft, self.choose = (read_draft, choose) if untruncated else (None, None)
 
-    def read(self, logits: Tensor, vocab: Tensor | None, written: int, position: int) -> Draft:
-        place = written + position - 1
+    def read(
+        self,
+        logits: Tensor,
+        vocab: Tensor | None,
+        written: int,
+        position: int,
+        scored: Tensor | None = None,
+    ) -> Draft:
+        text_position = written + position - 1
         if self.read_draft is None:
-            made, q = read_draft(logits, vocab, self.noise, place, self.sampling, self.scoring)
-            return Draft.of(made, logits, q, position)
-        at = self.noise.place(place) if self.noise else None
-        made = self.read_draft(logits, at, vocab, self.sampling.temperature, self.score_temperature)
-        return Draft.of(made, logits, None, position)
+            drawn, q = read_draft(
+                logits, vocab, self.noise, text_position, self.sampling, self.scoring, scored
+            )
+            return Draft.of(drawn, logits, q, position)
+        place = self.noise.place(text_position) if self.noise else None
+        drawn = self.read_draft(logits, place, vocab, self.sampling.temperature, self.score_temperature)
+        return Draft.of(drawn, logits, None, position)
 
     def verify(self, logits: Tensor, drafts: list[Draft], vocab: Tensor | None, written: int) -> Verdict:
         if self.choose:
@@ -146,11 +152,11 @@ class MatchRule:
         choices = choose_with_noise(logits, noise, self.sampling)
         drafted_ids = torch.cat([choices[:0], *(draft.token_id for draft in drafts)])
         accepted, emitted = verify_by_match(choices, drafted_ids)
-        chosen = logits.gather(-1, choices[:, None])  # argmax takes a NaN for the largest
-        undefined = chosen.isnan().any().long()
+        chosen_logits = logits.gather(-1, choices[:, None])  # argmax chooses a NaN if there is one
+        undefined = chosen_logits.isnan().any().long()
         numbers = torch.cat((accepted[None], emitted[None], undefined[None], choices)).tolist()
-        accepted, emitted_id, undefined, *chosen = numbers
-        return Verdict(accepted, emitted_id, choices[: accepted + 1], bool(undefined), choices=chosen)
+        accepted, emitted_id, undefined, *chosen_ids = numbers
+        return Verdict(accepted, emitted_id, choices[: accepted + 1], bool(undefined), choices=chosen_ids)
 
     def _verify_with_kernel(self, logits: Tensor, drafts: list[Draft], written: int) -> Verdict:
         place = self.noise.place(written) if self.noise else None
@@ -162,20 +168,28 @@ class MatchRule:
 
 
 class SpeculativeRule:
-    """Speculative sampling. `scoring` as in `MatchRule`."""
+    """Speculative sampling; `scoring` as in `MatchRule`."""
 
-    def __init__(self, sampling: Sampling, scoring: Sampling | None, uniforms: "Uniforms"):
+    def __init__(self, sampling: Sampling, scoring: Sampling | None, uniforms: Uniforms):
         self.sampling, self.scoring, self.uniforms = sampling, scoring, uniforms
 
-    def read(self, logits: Tensor, vocab: Tensor | None, written: int, position: int) -> Draft:
+    def read(
+        self,
+        logits: Tensor,
+        vocab: Tensor | None,
+        written: int,
+        position: int,
+        scored: Tensor | None = None,
+    ) -> Draft:
         q = warp(logits, self.sampling)
         index = draw(q, self.uniforms.take(1)[1][0])
-        return Draft.of(draft_numbers(logits, index, q, vocab, self.scoring), logits, q, position)
+        judged = logits if scored is None else scored
+        return Draft.of(draft_numbers(judged, index, q, vocab, self.scoring), logits, q, position)
 
     def verify(self, logits: Tensor, drafts: list[Draft], vocab: Tensor | None, written: int) -> Verdict:
         p = warp(logits, self.sampling)
         draws, uniforms = self.uniforms.take(len(drafts) + 1)
-        undefined = p[:, 0].isnan().any().long()  # one NaN makes its whole softmax NaN
+        undefined = p[:, 0].isnan().any().long()  # one NaN makes the whole softmax NaN
         if not drafts:
             emitted = draw(p[0], uniforms[0])
             emitted_id, undefined = torch.stack((emitted, undefined)).tolist()
@@ -189,11 +203,11 @@ class SpeculativeRule:
 
 
 class Uniforms:
-    """Uniform numbers, drawn on the host so that a seed means the same everywhere. Many cross to the device
-    at once, since a crossing waits for whatever the device is at. The first ones are drawn in the first round
-    that needs them, so that they are on its clock."""
+    """Uniform numbers, drawn on the host so that a seed means the same on every device. They are copied to
+    the device in blocks, since each copy waits for the device's queued work. The first block is drawn in the
+    first round that needs it, so that its cost is on that round's clock."""
 
-    AT_ONCE = 1024
+    BLOCK = 1024
 
     def __init__(self, seed: int, device: torch.device):
         self.random = random.Random(seed)
@@ -202,15 +216,15 @@ class Uniforms:
         self.taken = 0
 
     def take(self, count: int) -> tuple[list[float], Tensor]:
-        """Return the next `count` numbers, on the host and on the device [count]; none is 1, not where it is
-        rounded either."""
+        """Return the next `count` numbers, on the host and on the device [count]; all are below 1, even after
+        rounding to the device's float type."""
         if self.taken + count > len(self.numbers):
             del self.numbers[: self.taken]
-            self.numbers += [self.random.random() for _ in range(self.AT_ONCE)]
+            self.numbers += [self.random.random() for _ in range(self.BLOCK)]
             dtype = uniform_dtype(self.device)
             below_one = 1 - torch.finfo(dtype).eps / 2
             self.on_device = torch.tensor(self.numbers, dtype=dtype).clamp_(max=below_one).to(self.device)
             self.taken = 0
-        these = slice(self.taken, self.taken + count)
+        taken = slice(self.taken, self.taken + count)
         self.taken += count
-        return self.numbers[these], self.on_device[these]
+        return self.numbers[taken], self.on_device[taken]

@@ -1,5 +1,5 @@
-"""Run the target for many sequences at once, to write teacher text: large matrix products in `product_dtype`,
-and attention and sampling compiled by Numba, each row at its own position."""
+"""Run the target for many sequences at once to write teacher text. Matrix products are large and in
+`product_dtype`; attention and sampling are compiled by Numba. Each row has its own position."""
 
 import numpy as np
 import torch
@@ -12,20 +12,21 @@ from adaedl.models.rotary import Rotary, default_frequencies, pair_rotary_rows
 
 FEATURE_LAYERS = (8, 15, 22, 29, 30)
 NOISE_TABLE = 2**24
-LOGIT_ROWS = 64  # rows whose logits are computed together, few enough to stay in a cache until they are read
+LOGIT_ROWS = 64  # rows whose logits are computed together, few enough to stay in the cache until read
 
 
 def product_dtype() -> torch.dtype:
-    """Return what this processor multiplies matrices fastest in: bfloat16 where it has instructions for it
-    (there it is twice as fast as float32, elsewhere nine times as slow), else float32."""
+    """Return the dtype that this processor multiplies matrices fastest in: bfloat16 if it has instructions
+    for bfloat16, otherwise float32. With these instructions bfloat16 is twice as fast as float32, without
+    them nine times as slow."""
     return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
 
 
 @sums_in_any_order
 def attend_rows(queries, keys, values, positions, scores, out):
     """Write the attention of queries [B, kv_heads, group, d] over keys [B, kv_heads, d, capacity] and values
-    [B, kv_heads, capacity, d] up to and with each row's position, four numbers or places at a time; scores
-    [capacity + 4] is scratch memory."""
+    [B, kv_heads, capacity, d] up to and including each row's position, to `out`. The inner loops process four
+    dimensions or four positions at a time. scores [capacity + 4] is scratch memory."""
     rows, kv_heads, group, d = queries.shape
     scale = np.float32(1 / np.sqrt(d))
     for row in range(rows):
@@ -36,22 +37,22 @@ def attend_rows(queries, keys, values, positions, scores, out):
                 query, result = queries[row, head, member], out[row, head, member]
                 scores[: count + 4] = 0
                 for i in range(0, d, 4):
-                    for place in range(count):
-                        scores[place] += scale * (
-                            query[i] * key[i, place]
-                            + query[i + 1] * key[i + 1, place]
-                            + query[i + 2] * key[i + 2, place]
-                            + query[i + 3] * key[i + 3, place]
+                    for t in range(count):
+                        scores[t] += scale * (
+                            query[i] * key[i, t]
+                            + query[i + 1] * key[i + 1, t]
+                            + query[i + 2] * key[i + 2, t]
+                            + query[i + 3] * key[i + 3, t]
                         )
                 total = exponentiate_scores(scores, count)
                 result[:] = 0
-                for place in range(0, count, 4):
+                for t in range(0, count, 4):
                     for i in range(d):
                         result[i] += (
-                            scores[place] * value[place, i]
-                            + scores[place + 1] * value[place + 1, i]
-                            + scores[place + 2] * value[place + 2, i]
-                            + scores[place + 3] * value[place + 3, i]
+                            scores[t] * value[t, i]
+                            + scores[t + 1] * value[t + 1, i]
+                            + scores[t + 2] * value[t + 2, i]
+                            + scores[t + 3] * value[t + 3, i]
                         )
                 for i in range(d):
                     result[i] /= total
@@ -59,23 +60,23 @@ def attend_rows(queries, keys, values, positions, scores, out):
 
 @sums_in_any_order
 def draw(logits, temperatures, noise, starts, out):
-    """Compute the argmax of logits [B, V] + temperature · noise, where each row reads the noise from its own
-    start on."""
+    """Write the argmax of logits [B, V] + temperature · noise to out [B]. Each row reads the noise from its
+    own index in `starts` on."""
     rows, size = logits.shape
     for row in range(rows):
         best, temperature = np.float32(-np.inf), temperatures[row]
-        from_here = noise[starts[row] : starts[row] + size]
+        row_noise = noise[starts[row] : starts[row] + size]
         for token in range(size):
-            score = logits[row, token] + temperature * from_here[token]
+            score = logits[row, token] + temperature * row_noise[token]
             if score > best:
                 best, out[row] = score, token
 
 
 class BatchedTeacher:
-    """The target for many sequences at once, each at its own of `positions` [B].
+    """The target for many sequences at once. Each row has its own position in `positions` [B].
 
-    Text written in bfloat16 teaches as well as any: the drafter is evaluated, and decoding is verified, in
-    float32.
+    Text written in bfloat16 teaches as well as text written in float32. The drafter is evaluated, and
+    decoding is verified, in float32.
     """
 
     def __init__(self, model, rows: int, capacity: int, generator: torch.Generator):
@@ -94,8 +95,9 @@ class BatchedTeacher:
         self.values = torch.zeros(len(self.layers), rows, self.kv_heads, capacity, self.head_dim)
         self.positions = torch.zeros(rows, dtype=torch.long)
         self.scores = np.empty(capacity + 4, np.float32)
-        # Fresh noise for every row, step and token would cost more than the model, so rows start at random
-        # places in one long table. This is good enough for teacher text; decoding generates its own noise.
+        # New noise for every row, step and token would take longer than the model, so rows read one long
+        # table from random indices on. This is good enough for teacher text; decoding generates its own
+        # noise.
         self.generator = generator
         uniform = torch.rand(NOISE_TABLE, generator=generator).clamp_(1e-20, 1 - 1e-7)
         self.noise = -torch.log(-torch.log(uniform))
@@ -150,7 +152,7 @@ class BatchedTeacher:
 
     @torch.inference_mode()
     def draw(self, hidden: Tensor, temperatures: Tensor) -> list[int]:
-        """Draw a token for each of hidden [B, H] at its own of temperatures [B]."""
+        """Draw a token for each row of hidden [B, H] at the row's temperature in temperatures [B]."""
         size = len(self.head)
         starts = torch.randint(NOISE_TABLE - size, (len(hidden),), generator=self.generator)
         tokens = torch.empty(len(hidden), dtype=torch.long)

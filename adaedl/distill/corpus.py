@@ -1,4 +1,4 @@
-"""Teacher text on disk: tokens and the target's features of every token, appended as they are written."""
+"""Teacher text on disk: tokens, and the target's features of every token, appended as they are written."""
 
 import json
 from collections.abc import Iterable
@@ -10,9 +10,17 @@ from torch import Tensor
 
 
 class Corpus:
-    """Sequences in a folder: `tokens.bin` (uint16), `features.bin` (float16, [tokens, layers, H], each with
-    unit root mean square) and `sequences.jsonl` (length, prompt_length and temperature of each). A sequence
-    counts once its line is in `sequences.jsonl`, so an interrupted write leaves the corpus intact."""
+    """Sequences in a folder with three files: `tokens.bin` (uint16), `features.bin` (float16, [tokens,
+    layers, H], each feature at unit root mean square) and `sequences.jsonl` (length, prompt_length and
+    temperature of each sequence). A sequence counts once its line is in `sequences.jsonl`, so an interrupted
+    write leaves the corpus intact.
+
+    Attributes:
+        tokens, features: the content of the files, mapped into memory.
+    """
+
+    tokens: np.ndarray
+    features: np.ndarray
 
     def __init__(self, folder: Path, feature_layers: tuple[int, ...], hidden_size: int):
         self.folder = Path(folder)
@@ -21,6 +29,9 @@ class Corpus:
         self.shape = (len(feature_layers), hidden_size)
         self.index_file = self.folder / "sequences.jsonl"
         self.index_file.touch()
+        self._open()
+
+    def _open(self) -> None:
         records = [json.loads(line) for line in self.index_file.read_text().splitlines()]
         self.length = [r["length"] for r in records]
         self.prompt_length = [r["prompt_length"] for r in records]
@@ -48,8 +59,8 @@ class Corpus:
         return sum(self.length) - sum(self.prompt_length)
 
     def append(self, rows: Iterable[tuple[list[int], int, float, np.ndarray]]) -> None:
-        """Add sequences: (tokens [L], prompt_length, temperature, features [L or L − 1, layers, H]). The
-        target never reads the last token of a text, so its features may be missing."""
+        """Append sequences, given as (tokens [L], prompt_length, temperature, features [L or L − 1, layers,
+        H]). The features of the last token may be missing, because the target never reads that token."""
         written = int(self.offset[-1])
         lines = []
         with (
@@ -65,7 +76,7 @@ class Corpus:
                 lines.append({"length": len(ids), "prompt_length": prompt_length, "temperature": temperature})
         with self.index_file.open("a") as index:
             index.writelines(json.dumps(line) + "\n" for line in lines)
-        self.__init__(self.folder, self.feature_layers, self.shape[1])
+        self._open()
 
     def sequence(self, number: int) -> tuple[Tensor, Tensor]:
         """Return tokens [L] and features [L, layers, H] of one sequence."""

@@ -1,8 +1,8 @@
 """Measure a drafter on held-out prompts: greedy agreement and β by draft position.
 
-Both are teacher-forced: at every position of the answer, draft j follows the target's own text, reading
-features up to the start of the round and the drafter's own output after it, with the drafter running as in
-decoding. All in float32.
+Both are teacher-forced: a round starts at every position of an answer, and draft j follows the target's own
+text. The drafter runs as in decoding: it reads features up to the start of the round and its own output after
+that. Everything is computed in float32.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,14 @@ DRAFT_STEPS = 4
 
 @dataclass
 class DrafterReport:
-    """By draft position 1, 2, …: the share of positions where argmax q is argmax p, and the mean of β = Σ
-    min(p, q) at temperature 1. There is one report for each temperature that text was written at."""
+    """The results for the text that was written at one temperature.
+
+    Attributes:
+        text_temperature: of the text.
+        positions: the number of rounds.
+        agreement: by draft position 1, 2, …, the share of positions where argmax q is argmax p.
+        beta: by draft position, the mean of β = Σ min(p, q) at temperature 1.
+    """
 
     text_temperature: float
     positions: int
@@ -56,6 +62,7 @@ def write_answers(
         answer = answer[: answer.index(end) + 1] if end in answer else answer
         ids = torch.tensor(prompt + answer)
         features = runner.forward(ids, runner.new_cache(len(ids)), "none", corpus.feature_layers).features
+        assert features is not None
         rows.append((ids.tolist(), len(prompt), temperature, features.view(len(ids), *corpus.shape).numpy()))
     corpus.append(rows)
 
@@ -71,19 +78,19 @@ def evaluate(drafter: FeatureDrafter, teacher: Teacher, corpus: Corpus) -> list[
                 continue
             tokens, stored = corpus.sequence(number)
             features = stored.flatten(1).float()
-            read = corpus.prompt_length[number] - 1  # tokens before the one that the first draft follows
-            session = drafter.start(tokens[:read], features[:read], len(tokens))
-            drafts = session.unroll(tokens[read:-1], features[read - 1 : -2])
+            prefix = corpus.prompt_length[number] - 1  # tokens before the token that the first draft follows
+            session = drafter.start(tokens[:prefix], features[:prefix], len(tokens))
+            drafts = session.unroll(tokens[prefix:-1], features[prefix - 1 : -2])
             logits = drafts.logits
             for step in range(DRAFT_STEPS):
-                # Only rows where the text is long enough; the others draft past its last token.
-                p = teacher.hidden(stored[read + step : -1, -1]) @ teacher.embeddings.T
+                # Use only the rows where the text is long enough; other rows draft beyond its last token.
+                p = teacher.hidden(stored[prefix + step : -1, -1]) @ teacher.embeddings.T
                 q = logits[: len(p)]
                 agreement[step] += (drafts.vocab[q.argmax(-1)] == p.argmax(-1)).sum()
                 beta[step] += acceptance_probability(p.softmax(-1), q.softmax(-1), drafts.vocab).sum()
                 counts[step] += len(p)
                 if step + 1 < DRAFT_STEPS:
-                    after = tokens[read + 1 + step :]
+                    after = tokens[prefix + 1 + step :]
                     logits = drafts.extend(torch.cat((after, after[-1:].expand(len(logits) - len(after)))))
         shares = (agreement / counts).tolist(), (beta / counts).tolist()
         reports.append(DrafterReport(temperature, int(counts[0]), *shares))

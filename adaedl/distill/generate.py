@@ -1,9 +1,9 @@
 """Write teacher text: the target answers prompts that it invents itself.
 
-A chat model that is given an empty user turn writes a plausible one (Magpie, Xu et al., arXiv 2406.08464), so
-prompts are as varied as the model's own training was, without a list of topics. Half of them start with a
-given word or two, because this model left alone mostly asks for rewriting. The features that the drafter
-reads are by-products of the target's forward and are stored with the tokens.
+Given an empty user turn, a chat model writes a plausible prompt (Magpie, Xu et al., arXiv 2406.08464). So
+prompts are as varied as the model's training data, without a list of topics. Half of the prompts start
+with a given word or two, because otherwise this model mostly asks for rewriting. The features that the
+drafter reads are by-products of the target's forward and are stored with the tokens.
 """
 
 from collections.abc import Iterator
@@ -25,24 +25,25 @@ from adaedl.system.files import replacing
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 TEMPERATURE_SHARES = (0.4, 0.27, 0.23, 0.1)
 PROMPT_TEMPERATURE = 0.9  # varied and mostly sensible
-PROMPT_TOKENS = 64  # a longer invented prompt is cut off
-SHORTEST_PROMPT = 3  # in tokens; shorter ones are discarded
+PROMPT_TOKENS = 64  # longer invented prompts are cut off
+SHORTEST_PROMPT = 3  # in tokens; shorter prompts are discarded
 
 
 @dataclass
 class Row:
-    """One sequence being written. `forced` are tokens still to be fed unchanged."""
+    """One sequence being written. `forced` are the next tokens if they are already decided, and
+    `prompt_length` is 0 while the prompt is being written."""
 
     tokens: list[int]
     features: list[np.ndarray]
     forced: list[int]
     temperature: float
-    prompt_length: int | None = None
+    prompt_length: int = 0
 
 
 class Writer:
-    """Writes sequences, `rows` at a time: prompts invented by the target and its answers. When one ends,
-    another starts in its row."""
+    """Writes sequences, `rows` at a time: prompts invented by the target, and its answers. When a sequence
+    ends, the next one starts in its row."""
 
     def __init__(self, model, tokenizer, rows: int, answer_tokens: int, seed: int):
         self.generator = torch.Generator().manual_seed(seed)
@@ -64,32 +65,30 @@ class Writer:
 
     def new_row(self) -> Row:
         words = self.words
-        given = int(torch.randint(2 * len(words), (), generator=self.generator))
-        chosen = int(torch.multinomial(torch.tensor(TEMPERATURE_SHARES), 1, generator=self.generator))
-        forced = list(words[given]) if given < len(words) else []
-        return Row(list(self.opening), list(self.opening_features), forced, TEMPERATURES[chosen])
+        word = int(torch.randint(2 * len(words), (), generator=self.generator))
+        temperature = int(torch.multinomial(torch.tensor(TEMPERATURE_SHARES), 1, generator=self.generator))
+        forced = list(words[word]) if word < len(words) else []
+        return Row(list(self.opening), list(self.opening_features), forced, TEMPERATURES[temperature])
 
     def write(self) -> Iterator[Row]:
-        """Yield sequences without end, as they are finished."""
+        """Yield finished sequences indefinitely."""
         end_of_turn = self.closing[0]
         while True:
             hidden, features = self.teacher.step(torch.tensor([row.tokens[-1] for row in self.rows]))
             for row, stored in zip(self.rows, features.numpy(), strict=True):
                 row.features.append(stored)
-            # Prompts are invented at their own temperature, answers written at the row's.
-            temperatures = [
-                PROMPT_TEMPERATURE if row.prompt_length is None else row.temperature for row in self.rows
-            ]
+            # Prompts are invented at PROMPT_TEMPERATURE, and answers are written at the row's temperature.
+            temperatures = [row.temperature if row.prompt_length else PROMPT_TEMPERATURE for row in self.rows]
             drawn = self.teacher.draw(hidden, torch.tensor(temperatures))
             for index, (row, token) in enumerate(zip(self.rows, drawn, strict=True)):
                 if row.forced:
                     token = row.forced.pop(0)
-                elif row.prompt_length is None:
+                elif not row.prompt_length:
                     invented = len(row.tokens) - len(self.opening)
                     if token == end_of_turn or invented == PROMPT_TOKENS:
                         token, row.forced = end_of_turn, self.closing[1:]
                 row.tokens.append(token)
-                if row.prompt_length is None:
+                if not row.prompt_length:
                     if row.tokens[-len(self.closing) :] == self.closing:
                         row.prompt_length = len(row.tokens)
                 elif token == end_of_turn or len(row.tokens) - row.prompt_length == self.answer_tokens:
@@ -100,9 +99,9 @@ class Writer:
 
 
 def generate(model, tokenizer, folder: Path, tokens: int, rows: int, answer_tokens: int, seed: int) -> None:
-    """Write to the corpus in `folder` until it holds `tokens` answer tokens."""
+    """Append to the corpus in `folder` until it has `tokens` answer tokens."""
     corpus = Corpus(folder, FEATURE_LAYERS, model.config.hidden_size)
-    # The seed depends on the corpus's size, so that a resumed run writes new text.
+    # The seed depends on the size of the corpus, so that a resumed run writes new text.
     finished = Writer(model, tokenizer, rows, answer_tokens, seed + corpus.sequences).write()
     with tqdm(total=tokens, initial=corpus.answer_tokens, unit="tok", desc="writing teacher text") as bar:
         while corpus.answer_tokens < tokens:
@@ -115,8 +114,8 @@ def generate(model, tokenizer, folder: Path, tokens: int, rows: int, answer_toke
 
 
 def export_text(corpora: list[Corpus], path: Path) -> None:
-    """Write the token sequences of corpora to a safetensors file that `import_text` reads. Writing text takes
-    hours; recomputing its features takes minutes."""
+    """Write the token sequences of corpora to a safetensors file for `import_text`. The file has no features:
+    writing text takes hours, but recomputing its features takes minutes."""
     tokens = np.concatenate([corpus.tokens for corpus in corpora])
     text = {
         "tokens": torch.from_numpy(tokens),
@@ -130,8 +129,9 @@ def export_text(corpora: list[Corpus], path: Path) -> None:
 
 @torch.inference_mode()
 def import_text(model, path: Path, folder: Path) -> None:
-    """Add token sequences from a safetensors file (`tokens` end to end, `length`, `prompt_length` and
-    `temperature` of each) to the corpus in `folder`, with the features that one forward pass gives."""
+    """Append the token sequences in a safetensors file to the corpus in `folder`, with features from a
+    forward pass. The file has the concatenated `tokens`, and the `length`, `prompt_length` and `temperature`
+    of each sequence."""
     text = load_file(path)
     corpus = Corpus(folder, FEATURE_LAYERS, model.config.hidden_size)
     lengths = text["length"].tolist()

@@ -1,7 +1,7 @@
-"""How invented prompts may start, the prompts that measure the drafter, and the topics that no training text
-may mention."""
+"""The openings of invented prompts, the held-out prompts that measure the drafter, and the topics that no
+training prompt may mention."""
 
-# First words only: the target invents the request and its topic.
+# Only first words: the target invents the request and its topic.
 OPENINGS = (
     *("What", "What is", "What are", "What does", "How", "How do", "How can I", "How does", "Why", "Why do"),
     *("Who", "When", "Where", "Which", "Is", "Are", "Can", "Can you", "Could you", "Do", "Does", "Should"),
@@ -83,6 +83,6 @@ HELD_OUT_PROMPTS = (
 
 
 def mentions_held_out_topic(text: str) -> bool:
-    """Return whether a training prompt touches what the drafter is measured on."""
+    """Return whether a training prompt mentions a topic that the drafter is measured on."""
     lowered = text.lower()
     return any(topic in lowered for topic in HELD_OUT_TOPICS)

@@ -1,8 +1,9 @@
-"""Train the drafter on teacher text: a closed-form start, then distillation over several draft steps.
+"""Train the drafter on teacher text: a closed-form initialisation, then distillation over several draft
+steps.
 
-The start does most of the work of the first million training tokens. The target's own last layer becomes the
-drafter's layer, and ridge regression solves for the input projections, so that the layer's input is as close
-as a linear map can bring it to what the target's last layer would have read.
+The initialisation replaces most of the first million training tokens. The target's own last layer becomes the
+drafter's layer. Ridge regression solves for the input projections, so that the layer's input is as close to
+the input of the target's last layer as a linear map can make it.
 """
 
 import copy
@@ -11,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from adaedl.distill.batched import product_dtype
 from adaedl.distill.corpus import Corpus
@@ -29,35 +31,37 @@ from adaedl.system.files import replacing
 
 VOCAB_SIZE = 12_288
 INTERMEDIATE_SIZE = 2560  # of the MLP; with this vocabulary the file stays under 30 MB
-BETA_WEIGHT = 2.0  # of 1 − β relative to the cross-entropy: acceptance is the drafter's purpose
+BETA_WEIGHT = 2.0  # of 1 − β relative to the cross-entropy, because the drafter's purpose is acceptance
 LOSS_ROWS = 256
 
 
 @dataclass
 class Teacher:
-    """What training needs from the target: embeddings [V, H] (tied with its head), final norm [H], the last
-    two layers."""
+    """The parts of the target that training needs: embeddings [V, H] (tied with the head), final norm [H],
+    and the last two layers."""
 
     embeddings: Tensor
     final_norm: Tensor
-    layer_before: object
-    last_layer: object
-    config: object
+    layer_before: nn.Module
+    last_layer: nn.Module
+    config: Any
 
     @classmethod
     def of(cls, model) -> "Teacher":
         inner = model.model
         embeddings, final_norm = inner.embed_tokens.weight.detach(), inner.norm.weight.detach()
-        return cls(embeddings, final_norm, *inner.layers[-2:], model.config)
+        layer_before, last_layer = inner.layers[-2:]
+        return cls(embeddings, final_norm, layer_before, last_layer, model.config)
 
     def hidden(self, last_feature: Tensor) -> Tensor:
-        """Return the target's normed hidden state [..., H] from its last feature, which lost its scale."""
+        """Return the target's normed hidden state [..., H] from its last feature, which is the same state
+        without its scale."""
         feature = last_feature.float()
         return feature * torch.rsqrt((feature / self.final_norm).pow(2).mean(-1, keepdim=True))
 
 
 def answer_positions(corpus: Corpus) -> np.ndarray:
-    """Return the positions in the corpus whose next token is part of an answer."""
+    """Return the positions in a corpus whose next token is part of an answer."""
     spans = zip(corpus.offset, corpus.prompt_length, corpus.length, strict=False)
     return np.concatenate([np.arange(o + p - 1, o + n - 1) for o, p, n in spans])
 
@@ -69,9 +73,9 @@ def choose_vocab(
     generator: torch.Generator,
     keep: Tensor | None = None,
 ) -> Tensor:
-    """Return the trimmed vocabulary [vocab_size], ascending: the tokens with the largest sum of their share
-    of the emitted tokens and their share of the target's probability mass on a sample of positions. Tokens in
-    `keep` are always included."""
+    """Return the trimmed vocabulary [vocab_size] in ascending order. A token's score is its share of the
+    emitted tokens plus its share of the target's probability mass on a sample of positions, and the tokens
+    with the highest scores are chosen. Tokens in `keep` are always included."""
     size = len(teacher.embeddings)
     emitted, mass = torch.zeros(size), torch.zeros(size)
     for corpus in corpora:
@@ -92,11 +96,11 @@ def choose_vocab(
 def widen(
     net: DrafterNet, vocab: Tensor, wider: Tensor, intermediate_size: int, teacher: Teacher
 ) -> DrafterNet:
-    """Return a trained drafter with a wider output vocabulary, `wider` [V'], which includes its own `vocab`
-    [V], and a wider MLP. Its output on its own vocabulary stays the same.
+    """Return a trained drafter with a wider output vocabulary, `wider` [V'], which includes its `vocab` [V],
+    and a wider MLP. Its logits for `vocab` stay the same.
 
-    A new token's output row is the linear map of the target's embedding that fits the trained rows best. New
-    MLP neurons are copied from the target's last layer but one, with zero output weights.
+    The output rows of new tokens are a linear map of the target's embeddings that is fitted to the trained
+    rows. New MLP neurons are copied from the target's last layer but one, with zero output weights.
     """
     config = replace(net.config, vocab_size=len(wider), intermediate_size=intermediate_size)
     trained, wide = net.state_dict(), DrafterNet(config)
@@ -120,7 +124,7 @@ def initialise(
     vocab: Tensor,
     rows: int = 60_000,
 ) -> DrafterNet:
-    """Return a drafter that is useful before any training (see the module's docstring)."""
+    """Return a drafter that is useful before any training; the docstring of this module explains how."""
     c = teacher.config
     net = DrafterNet(
         DrafterConfig(
@@ -143,15 +147,15 @@ def initialise(
     embedded = unit_rms(
         teacher.embeddings[torch.from_numpy(corpus.tokens[positions].astype(np.int64))], 1e-12
     )
-    wanted = now[:, -2]  # what the target's last layer reads
-    weights = ridge(torch.cat((embedded, before.flatten(1)), 1), wanted)
+    expected = now[:, -2]  # the input of the target's last layer
+    weights = ridge(torch.cat((embedded, before.flatten(1)), 1), expected)
     hidden = c.hidden_size
-    # Where its own output replaces the features, it takes the place of the last feature.
+    # The drafter's own output, which replaces the features in a draft, approximates the last feature.
     own = unit_rms(teacher.hidden(before[:, -1]) / teacher.final_norm, 1e-12)
-    own_weights = ridge(own, wanted - embedded @ weights[:hidden])
+    own_weights = ridge(own, expected - embedded @ weights[:hidden])
 
     attention, mlp = teacher.last_layer.self_attn, teacher.last_layer.mlp
-    # The stream enters with unit root mean square here, so what the layer adds to it is scaled down too.
+    # The drafter's stream has unit root mean square, so the layer's additions to it are scaled down, too.
     scale = stream_scale(teacher, corpus, positions[:512])
     with torch.no_grad():
         net.from_token.weight.copy_(weights[:hidden].T)
@@ -171,24 +175,25 @@ def initialise(
 
 
 def stream_scale(teacher: Teacher, corpus: Corpus, positions: np.ndarray) -> float:
-    """Return the typical size of the target's residual stream before its last layer: the factor that makes
-    the stored unit features, carried through that layer's MLP, point where the next feature points."""
+    """Return the typical scale of the target's residual stream before its last layer: the scale with which
+    the stored unit features, after that layer's MLP, best match the direction of the next feature."""
     mlp, norm = teacher.last_layer.mlp, teacher.last_layer.post_attention_layernorm
     with torch.no_grad():
         feature = torch.from_numpy(corpus.features[positions, -2]).float()
         added = mlp(norm(feature))
-        wanted = unit_rms(
+        expected = unit_rms(
             teacher.hidden(torch.from_numpy(corpus.features[positions, -1])) / teacher.final_norm, 1e-12
         )
         scales = torch.logspace(0, 3, 61)
-        fits = [F.cosine_similarity(feature + added / s, wanted, dim=-1).median() for s in scales]
+        fits = [F.cosine_similarity(feature + added / s, expected, dim=-1).median() for s in scales]
     return float(scales[int(torch.stack(fits).argmax())])
 
 
 @dataclass
 class Batch:
-    """Padded sequences: tokens [B, L], features [B, L, layers, H], and where the next token is predicted [B,
-    L]: in answers, and in prompts from the position `prompts_from` on if it is given."""
+    """Padded sequences: tokens [B, L], features [B, L, layers, H], and `predicts` [B, L], true at positions
+    whose next token is predicted. These are the positions of answers and, with `prompts_from`, of prompts
+    from that position on."""
 
     tokens: Tensor
     features: Tensor
@@ -218,11 +223,12 @@ def unroll(
     rounds_a_sequence: int,
     generator: torch.Generator | None = None,
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Run the drafter as in decoding: the first draft of a round from the target's features at every position
-    at once, later ones from its own output, for some random rounds of each sequence.
+    """Run the drafter as in decoding. The first draft of a round reads the target's features; it is computed
+    at every position. Later drafts read the drafter's own output; they are computed for random rounds of each
+    sequence.
 
     Returns:
-        For draft 1, 2, … of a round: own output [N, H], and the batch row and position [N] of each.
+        For draft 1, 2, … of a round, the drafter's own output [N, H], and the batch rows and positions [N].
     """
     c = net.config
     rows, length = batch.tokens.shape
@@ -238,7 +244,7 @@ def unroll(
     if steps == 1:
         return drafts
 
-    # Random rounds: `start` is where a round's first token was drafted.
+    # Random rounds: `start` is the position of a round's first draft.
     start = torch.zeros(rows, rounds_a_sequence, dtype=torch.long)
     real = torch.zeros(rows, rounds_a_sequence, dtype=torch.bool)
     for index in range(rows):
@@ -252,15 +258,15 @@ def unroll(
     keys, values = keys.repeat_interleave(group, 1), values.repeat_interleave(group, 1)
     unseen = (torch.arange(length) > start[..., None])[:, None]
     own_keys, own_values = [], []
-    kept_row, kept_round = real.nonzero(as_tuple=True)
+    real_row, real_round = real.nonzero(as_tuple=True)
     for step in range(1, steps):
         position = (start + step).clamp(max=length - 1)
-        here = embedded.gather(1, position[..., None].expand(-1, -1, embedded.shape[-1]))
-        x = net.input(here, None, own)
+        round_embedded = embedded.gather(1, position[..., None].expand(-1, -1, embedded.shape[-1]))
+        x = net.input(round_embedded, None, own)
         query, key, value = net.project_qkv(x, cos[position], sin[position])
         own_keys.append(key.repeat_interleave(group, 2))
         own_values.append(value.repeat_interleave(group, 2))
-        # Attention over the true features up to the round's start and its own outputs after.
+        # Attention over positions with the target's features up to the round's start, then over drafts.
         scores = (query.transpose(1, 2) @ keys.transpose(2, 3)).masked_fill(unseen, -torch.inf)
         own_scores = torch.stack([(query * k).sum(-1).transpose(1, 2) for k in own_keys], -1)
         weights = (torch.cat((scores, own_scores), -1).float() / c.head_dim**0.5).softmax(-1)
@@ -268,27 +274,28 @@ def unroll(
         for index, v in enumerate(own_values):
             attended = attended + weights[..., length + index].transpose(1, 2)[..., None] * v
         own = net.finish(x, attended.flatten(2).to(x.dtype))
-        drafts.append((own[kept_row, kept_round], kept_row, position[kept_row, kept_round]))
+        drafts.append((own[real_row, real_round], real_row, position[real_row, real_round]))
     return drafts
 
 
 @sums_in_any_order
 def compare(logits, teacher_logits, beta_weight):
-    """Return the mean over rows of CE(p, q) and of β for logits of q and p [N, V], and write the gradient of
-    CE − beta_weight·β to `logits`: with m = 1[q < p], ∂CE/∂z = q − p and ∂β/∂z = q·m − q·Σ(q·m)."""
+    """Return the means over rows of the cross-entropy CE(p, q) and of β, given the logits of q and p [N, V].
+    Overwrite `logits` with the gradient of CE − beta_weight·β: with m = 1[q < p], ∂CE/∂z = q − p and
+    ∂β/∂z = q·m − q·Σ(q·m)."""
     rows, size = logits.shape
     cross_entropies, betas = 0.0, 0.0
     for row in range(rows):
         z, w = logits[row], teacher_logits[row]
-        z_most, w_most = z[0], w[0]
+        z_max, w_max = z[0], w[0]
         for i in range(size):
-            z_most, w_most = max(z_most, z[i]), max(w_most, w[i])
+            z_max, w_max = max(z_max, z[i]), max(w_max, w[i])
         z_sum, w_sum, products = np.float32(0), np.float32(0), np.float32(0)
         for i in range(size):
-            w[i] = exp(w[i] - w_most)
+            w[i] = exp(w[i] - w_max)
             w_sum += w[i]
-            products += w[i] * (z[i] - z_most)
-            z[i] = exp(z[i] - z_most)
+            products += w[i] * (z[i] - z_max)
+            z[i] = exp(z[i] - z_max)
             z_sum += z[i]
         below, rest = np.float32(0), np.float32(0)
         for i in range(size):
@@ -300,16 +307,16 @@ def compare(logits, teacher_logits, beta_weight):
         for i in range(size):
             z[i] = scale * z[i] - w[i] - (push * z[i] if z[i] < w[i] else np.float32(0))
         cross_entropies += np.log(z_sum) - products / w_sum
-        betas += below + rest
+        betas += float(below + rest)
     return cross_entropies / rows, betas / rows
 
 
 class DistillationLoss(torch.autograd.Function):
-    """Mean over rows of cross-entropy(p, q) − BETA_WEIGHT·β, where q and p are the softmax of x·headᵀ and of
-    teacher·rowsᵀ for x and teacher [N, H], head and rows [V, H]; and β.
+    """The mean over rows of cross-entropy(p, q) − BETA_WEIGHT·β, and the mean β. q is the softmax of x·headᵀ
+    and p the softmax of teacher·rowsᵀ, for x and teacher [N, H], head and rows [V, H].
 
-    Logits and their gradient are computed and used LOSS_ROWS at a time: as a whole they would not fit in a
-    cache.
+    Logits and their gradients are computed and used LOSS_ROWS rows at a time, because all of them would not
+    fit into the cache.
     """
 
     @staticmethod
@@ -317,11 +324,12 @@ class DistillationLoss(torch.autograd.Function):
         x, weight = x.to(rows.dtype), head.to(rows.dtype)
         x_gradient, head_gradient = torch.empty_like(x), torch.zeros_like(head)
         sums = torch.zeros(2, dtype=torch.double)
-        for part, part_gradient, asked in zip(
+        for part, part_gradient, part_teacher in zip(
             x.split(LOSS_ROWS), x_gradient.split(LOSS_ROWS), teacher.split(LOSS_ROWS), strict=True
         ):
-            logits, wanted = F.linear(part, weight).float(), F.linear(asked.to(rows.dtype), rows).float()
-            sums += len(part) * torch.tensor(compare(logits.numpy(), wanted.numpy(), BETA_WEIGHT))
+            logits = F.linear(part, weight).float()
+            teacher_logits = F.linear(part_teacher.to(rows.dtype), rows).float()
+            sums += len(part) * torch.tensor(compare(logits.numpy(), teacher_logits.numpy(), BETA_WEIGHT))
             gradient = logits.to(rows.dtype)
             torch.mm(gradient, weight, out=part_gradient)
             head_gradient += gradient.T @ part
@@ -338,8 +346,8 @@ class DistillationLoss(torch.autograd.Function):
 
 @dataclass
 class Recipe:
-    """Settings of a training run. The learning rates are constant until the last `decay` share of `minutes`;
-    `dropout` is the share of feature values set to zero, drawn again at every step."""
+    """Settings of a training run. The learning rates decay in the last `decay` share of `minutes`, and
+    `dropout` is the share of feature values that each step sets to zero."""
 
     minutes: float = 120
     decay: float = 0.3
@@ -366,14 +374,14 @@ def train(
     intermediate_size: int = INTERMEDIATE_SIZE,
     start_from: tuple[DrafterNet, Tensor] | None = None,
 ) -> DrafterNet:
-    """Train, or continue training, for `recipe.minutes` in total. Checkpoints hold everything needed to
-    continue.
+    """Start or continue training, for `recipe.minutes` in total, and return the drafter with averaged
+    weights. Checkpoints contain everything that is needed to continue.
 
     Args:
-        usable: whether a sequence may be used for training (those on held-out topics may not).
-        output: where the averaged weights are saved, at every checkpoint.
-        start_from: a trained drafter and its vocabulary to start from instead of the closed-form start,
-            widened to `vocab_size` and `intermediate_size` if it is narrower.
+        usable: whether a sequence may be used for training; sequences on held-out topics may not.
+        output: the file for the averaged weights, written at every checkpoint.
+        start_from: a trained drafter and its vocabulary to start from instead of the closed-form
+            initialisation. It is widened to `vocab_size` and `intermediate_size` if it is narrower.
     """
     generator = torch.Generator().manual_seed(0)
     saved = Checkpoint.read(checkpoint) if checkpoint.exists() else None
@@ -391,11 +399,11 @@ def train(
     if saved:
         run.restore(saved)
     batches = make_batches(corpora, usable, recipe, run.step)
-    began = last_save = time.monotonic()
+    start = last_save = time.monotonic()
     seconds_before = saved.seconds if saved else 0.0
 
     def elapsed() -> float:
-        return seconds_before + time.monotonic() - began
+        return seconds_before + time.monotonic() - start
 
     def save() -> None:
         run.save(checkpoint, elapsed())
@@ -427,16 +435,15 @@ def begin(
     start_from: tuple[DrafterNet, Tensor] | None,
     vocab: Tensor | None,
 ) -> tuple[DrafterNet, Tensor]:
-    """Return a drafter to train, and its vocabulary. Takes `train`'s arguments, and `vocab`, the vocabulary
+    """Return a drafter to train, and its vocabulary. Arguments are as in `train`; `vocab` is the vocabulary
     of a resumed run."""
-    net, trained_vocab = start_from or (None, None)
     if vocab is None:
-        if net and len(trained_vocab) >= vocab_size:
+        trained_vocab = start_from[1] if start_from else None
+        if trained_vocab is not None and len(trained_vocab) >= vocab_size:
             vocab = trained_vocab
         else:
             vocab = choose_vocab(corpora, teacher, vocab_size, generator, trained_vocab)
-    if net is None:
-        net, trained_vocab = initialise(corpora, teacher, feature_layers, vocab), vocab
+    net, trained_vocab = start_from or (initialise(corpora, teacher, feature_layers, vocab), vocab)
     if len(vocab) > len(trained_vocab) or intermediate_size > net.config.intermediate_size:
         net = widen(net, trained_vocab, vocab, intermediate_size, teacher)
     return net, vocab
@@ -445,7 +452,7 @@ def begin(
 def make_batches(
     corpora: list[Corpus], usable: Callable[[Corpus, int], bool], recipe: Recipe, seed: int
 ) -> Iterator[Batch]:
-    """Yield batches of usable sequences without end, each sequence about as often as any other."""
+    """Yield batches of usable sequences indefinitely, and every sequence about equally often."""
     items = [
         (corpus, number) for corpus in corpora for number in range(corpus.sequences) if usable(corpus, number)
     ]
@@ -459,11 +466,11 @@ def make_batches(
 
 
 class Run:
-    """A drafter in training, the running average of its weights, and what its optimizers know.
+    """A drafter in training, the running average of its weights, and its optimizers.
 
     Args:
-        vocab: [V] of the drafter.
-        generator: picks the rounds that are drafted.
+        vocab: [V] the drafter's vocabulary.
+        generator: chooses the random rounds.
     """
 
     def __init__(
@@ -487,7 +494,7 @@ class Run:
         matrices = [p for name, p in net.named_parameters() if p.dim() == 2 and not name.startswith("head")]
         norms = [p for p in net.parameters() if p.dim() == 1]
         # torch's Muon orthogonalises in bfloat16, which takes longer than the training itself on a processor
-        # that has no instructions for it; at rates matched to AdamW's, AdamW stands in for it there.
+        # without instructions for bfloat16. There AdamW replaces it, because Muon's rates match AdamW's.
         if self.dtype == torch.bfloat16:
             self.muon = torch.optim.Muon(
                 matrices, lr=recipe.matrix_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
@@ -506,16 +513,17 @@ class Run:
         )
 
     def restore(self, saved: "Checkpoint") -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         saved.restore(self.net, self.average, self.muon, self.adam)
         self.step = saved.step
 
     def save(self, path: Path, seconds: float) -> None:
-        """Write a checkpoint after this many seconds of training."""
+        """Write a checkpoint; `seconds` is the duration of the training so far."""
         Checkpoint.write(path, self.net, self.average, self.muon, self.adam, self.vocab, self.step, seconds)
 
     def learn(self, batch: Batch, rate: float) -> list[float]:
-        """Take a step at a share of the recipe's learning rates; return the mean β of each draft position."""
+        """Take a training step; return the mean β of each draft position. `rate` scales the recipe's learning
+        rates."""
         recipe = self.recipe
         groups = [*self.muon.param_groups, *self.adam.param_groups]
         rates = [recipe.matrix_rate, recipe.head_rate, recipe.matrix_rate]
@@ -547,9 +555,9 @@ class Run:
                 self.generator,
             )
             for number, (own, row, position) in enumerate(drafts):
-                wanted = self.teacher.hidden(true_features[row, position, -1])
+                hidden = self.teacher.hidden(true_features[row, position, -1])
                 part, beta = DistillationLoss.apply(
-                    own * net.out_norm, net.head.weight, wanted, self.head_rows
+                    own * net.out_norm, net.head.weight, hidden, self.head_rows
                 )
                 loss = loss + part * (1.0 if number == 0 else 0.4)
                 betas.append(beta.item())
@@ -563,7 +571,7 @@ class Run:
 
 
 class Checkpoint:
-    """Everything a run needs to continue, as one safetensors file."""
+    """Everything that a run needs to continue, in one safetensors file."""
 
     def __init__(self, tensors: dict[str, Tensor], step: int, seconds: float):
         self.tensors, self.step, self.seconds = tensors, step, seconds

@@ -1,12 +1,12 @@
-"""Speed, measured in one run: our lanes, transformers' own generation, and llama.cpp's.
+"""Speed of our lanes, of transformers' own generation and of llama.cpp, measured in one run.
 
-For each prompt and temperature all systems run back to back, in an order that moves on by one with every
-prompt, so that a drift of the machine's speed affects all alike. No clock includes prefill. Tokens per second
-are total tokens over total time; a speedup is the geometric mean of the prompts' speedups, with a t interval
-(`adaedl.statistics`).
+For each prompt and temperature all systems run back to back. Their order rotates by one with every prompt, so
+that a drift of the machine's speed affects all systems equally. No clock includes the prefill. Tokens per
+second are total tokens divided by total time. A speedup is the geometric mean of the speedups of the prompts,
+with a t interval (`adaedl.statistics`).
 
-Our lanes run under each verification rule that is asked for; at temperature 0 the rules are one, so only the
-first is run there. Other engines verify in their own way and run once; their speedup is given against our
+Our lanes run under each requested verification rule. At temperature 0 the rules are the same, so only the
+first one runs. Other engines have their own verification and run once. Their speedup is relative to our
 autoregressive lane under each rule.
 """
 
@@ -23,32 +23,33 @@ from torch import Tensor
 from tqdm import tqdm
 
 from adaedl.decoding import Context, decode, read_prompt
-from adaedl.errors import UserError
+from adaedl.errors import Parameter, UserError
 from adaedl.measure.forwards import draft_step_ms, machine, noise_ms, target_times
 from adaedl.measure.peers import transformers as reference
 from adaedl.measure.peers.llama_cpp import PACKAGE, LlamaCpp, can_write, installed
 from adaedl.measure.work import DecodingWork
 from adaedl.metrics import BASELINE
 from adaedl.pairs.pair import Pair
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import VERIFICATIONS, Sampling, check_race, check_run
-from adaedl.statistics import FEWEST, by_sample, geometric_mean
+from adaedl.statistics import MIN_VALUES, by_sample, geometric_mean
 from adaedl.stopping import Fixed, format_spec, make_stopper
 
 TEMPERATURES = (0.0, 0.7, 1.0, 1.3)
 LANES = (BASELINE, *(f"fixed:k={k}" for k in range(1, 7)), "adaedl", "max_confidence")
-LOOKUP_TOKENS = 3  # drafts of other engines' prompt lookup; on a CPU more cost more than they gain
-# The settings to search for transformers' fastest assisted generation: drafts per round, and the draft's own
-# probability of a token below which it stops.
+LOOKUP_TOKENS = 3  # draft length of prompt lookup; longer drafts do not pay on a CPU
+# The search space of transformers' assisted generation: drafts per round, and the lowest probability of a
+# draft token with which drafting continues.
 ASSISTED_SEARCH = [(drafts, confidence) for drafts in (1, 2, 3, 4, 6, 10) for confidence in (0.0, 0.4)]
-LOOKUP_ROOM = 16  # for llama.cpp's drafts beyond the last token
+LOOKUP_MARGIN = 16  # tokens that llama.cpp may draft beyond the last token
 WARM_UP_TOKENS = 16
+LEARNING_TOKENS = 32  # tokens of each lane from which stoppers learn expected times and acceptance
 MAX_REPEATS = 1000
 
 
 @dataclass(frozen=True)
 class Job:
-    """One prompt at one temperature, the work of every system; lanes start from copies of the context."""
+    """One prompt at one temperature. Each system writes it; lanes start from copies of the context."""
 
     prompt_ids: Tensor
     context: Context
@@ -59,9 +60,12 @@ class Job:
 
 @dataclass(frozen=True)
 class System:
-    """A system to measure: one row of the results for each temperature. `settings` are transformers' settings
-    by temperature, where they are not its defaults; `verification` is the rule of a lane of ours, None for
-    another engine."""
+    """A system to measure: one row of the results for each temperature.
+
+    Attributes:
+        settings: transformers' settings by temperature, if they differ from its defaults.
+        verification: the verification rule of one of our lanes; None for another engine.
+    """
 
     system: str
     lane: str
@@ -72,11 +76,11 @@ class System:
 
 @dataclass
 class Runs:
-    """What a system did on every prompt and repeat, in the order in which all systems took them.
+    """The runs of a system on every prompt and repeat. All systems have the same order of runs.
 
     Attributes:
         each: the prompt and the work of each run.
-        total: the sum of all.
+        total: the total work.
     """
 
     each: list[tuple[str, DecodingWork]] = field(default_factory=list)
@@ -96,10 +100,10 @@ def check_bench(
     seed: int,
     verifications: Sequence[str] = ("shared_noise",),
 ) -> None:
-    """Check what can be checked before the pair is loaded.
+    """Check all options that can be checked before the pair is loaded.
 
     Raises:
-        UserError: naming the invalid value and what would be valid.
+        UserError: a value is invalid; the error names it and a valid one.
     """
     if not verifications:
         raise UserError(
@@ -109,33 +113,45 @@ def check_bench(
         check_run(max_new_tokens, seed, verification)
     if max_new_tokens < 2:
         raise UserError(
-            f"max_new_tokens is {max_new_tokens}; it must be at least 2, because a bench times the tokens "
-            "after the first."
+            "{} is {}; it must be at least 2, because a bench times the tokens after the first.",
+            Parameter("max_new_tokens"),
+            max_new_tokens,
         )
     check_repeats(repeats)
+    check_texts(prompts, temperatures)
+    for prompt in prompts:
+        for lane in with_baseline(lanes):  # separately, because they do not run side by side as in a race
+            check_race(prompt, [lane], max_new_tokens, seed, "shared_noise")
+
+
+def check_texts(prompts: list[str], temperatures: Sequence[float]) -> None:
+    """Check that a bench has prompts and valid temperatures.
+
+    Raises:
+        UserError: something is missing or invalid; the error names it.
+    """
     if not temperatures:
         raise UserError("The bench has no temperatures; give at least one, such as 0.7.")
     for temperature in temperatures:
         Sampling(temperature)
     if not prompts:
         raise UserError("There are no prompts; the file needs one prompt per line.")
-    for prompt in prompts:
-        for lane in with_baseline(lanes):  # one by one: unlike a race's, they need not run side by side
-            check_race(prompt, [lane], max_new_tokens, seed, "shared_noise")
 
 
 def check_repeats(repeats: int) -> None:
-    """Check how often a bench runs.
+    """Check the number of repeats.
 
     Raises:
-        UserError: more or less often than it may.
+        UserError: it is out of range.
     """
     if not 1 <= repeats <= MAX_REPEATS:
-        raise UserError("repeats is {}; it must be a whole number from 1 to {}.", repeats, MAX_REPEATS)
+        raise UserError(
+            "{} is {}; it must be a whole number from 1 to {}.", Parameter("repeats"), repeats, MAX_REPEATS
+        )
 
 
 def with_baseline(lanes: list[str]) -> list[str]:
-    """Return the lanes, each once, after the autoregressive one: every speedup is against it."""
+    """Return the autoregressive lane, the reference of every speedup, and then the other lanes, each once."""
     return list(dict.fromkeys([BASELINE, *(lane.strip() for lane in lanes)]))
 
 
@@ -152,7 +168,7 @@ def bench(
     verifications: Sequence[str] = ("shared_noise",),
     same_drafts: bool = True,
 ) -> dict:
-    """Run `bench_in_parts` to its end and return its last result. Same arguments and errors."""
+    """Run `bench_in_parts`, with the same arguments and errors, and return its last result."""
     parts = bench_in_parts(
         pair,
         prompts,
@@ -181,45 +197,47 @@ def bench_in_parts(
     verifications: Sequence[str] = ("shared_noise",),
     same_drafts: bool = True,
 ) -> Iterator[dict]:
-    """Measure one prompt at one temperature per step, with every system; yield the results so far after each
+    """Measure every system on one prompt at one temperature per step; yield the results so far after each
     step.
 
     Args:
         lanes: stopper specs; the autoregressive lane is added if it is missing.
-        assisted: run transformers' assisted generation too; None means whenever the drafter is an independent
+        assisted: also run transformers' assisted generation; None means yes if the drafter is an independent
             model.
-        verifications: the rules that our lanes run under, each once.
-        same_drafts: run assisted generation beside each fixed k of ours as well, with the same drafts.
+        verifications: the verification rules of our lanes, without duplicates.
+        same_drafts: also run assisted generation with the draft length of each of our fixed lanes.
 
     Yields:
         The object that `bench --json` writes: machine, weights_read_ms, target_forward_ms and its ratio to
-            that read, draft_step_ms, noise_ms (of one position), results (one row per system, lane,
+            weights_read_ms, draft_step_ms, noise_ms (of one position), results (one row per system, lane,
             temperature and verification, see `result_row`), a summary row for each temperature and
-            verification, and whether they are `complete`. Until then, temperatures that have not been
-            measured have no rows.
+            verification, and whether the results are `complete`. Temperatures without measurements have no
+            rows.
 
     Raises:
         UserError: a value is invalid, a prompt does not fit, or `assisted` is set with a feature drafter.
     """
     check_bench(prompts, lanes, temperatures, max_new_tokens, repeats, seed, verifications)
-    rival_wanted = _wants_assisted(pair, assisted)
+    with_assisted = _wants_assisted(pair, assisted)
     target = reference.target_model(pair)
-    rival = None
-    if rival_wanted:
-        rival = partial(run_transformers, pair, target, assistant=reference.draft_model(pair, target))
+    run_assisted = None
+    if with_assisted:
+        run_assisted = partial(run_transformers, pair, target, assistant=reference.draft_model(pair, target))
     lanes = with_baseline(lanes)
     systems = [system for rule in verifications for system in _our_systems(pair, lanes, rule)]
-    systems += _of_transformers(pair, target, rival, lanes if same_drafts else [])
+    systems += _of_transformers(pair, target, run_assisted, lanes if same_drafts else [])
     encoded = [pair.encode(prompt) for prompt in prompts]
     llama_cpp_version = installed() if can_write(target) else None
     if llama_cpp_version:
-        capacity = max(map(len, encoded)) + max_new_tokens + LOOKUP_ROOM
+        capacity = max(map(len, encoded)) + max_new_tokens + LOOKUP_MARGIN
         systems += _of_llama_cpp(LlamaCpp(pair, target, capacity))
 
-    _learn_times(pair, prompts[0], temperatures[-1], min(WARM_UP_TOKENS, max_new_tokens), seed)
     warm_ups = _warm_up(pair, systems, encoded[0], temperatures, min(WARM_UP_TOKENS, max_new_tokens), seed)
-    if rival:
-        systems.append(search_assisted(rival, warm_ups))
+    for temperature in temperatures:
+        for rule in rules_at(temperature, verifications):
+            _learn(pair, prompts[0], temperature, rule, min(LEARNING_TOKENS, max_new_tokens), seed)
+    if run_assisted:
+        systems.append(search_assisted(run_assisted, warm_ups))
     options = {
         "prompts": len(prompts),
         "max_new_tokens": max_new_tokens,
@@ -227,29 +245,31 @@ def bench_in_parts(
         "seed": seed,
     }
     peers = {PACKAGE: llama_cpp_version} if llama_cpp_version else {}
-    measured = _describe(pair, peers) | options | _forward_times(pair, target, encoded[0])
+    header = _describe(pair, peers) | options | _forward_times(pair, target, encoded[0])
 
     rules = {temperature: rules_at(temperature, verifications) for temperature in temperatures}
-    due = {temperature: _compared(systems, rules[temperature]) for temperature in temperatures}
-    ran = {(system, temperature): Runs() for temperature in temperatures for system in due[temperature]}
-    left = len(temperatures) * repeats * len(prompts)
+    systems_at = {temperature: _compared(systems, rules[temperature]) for temperature in temperatures}
+    runs = {
+        (system, temperature): Runs() for temperature in temperatures for system in systems_at[temperature]
+    }
+    remaining = len(temperatures) * repeats * len(prompts)
     jobs = _jobs(pair, encoded, temperatures, max_new_tokens, repeats, seed)
-    with tqdm(total=repeats * len(prompts) * len(ran), unit="text", file=sys.stderr) as bar:
+    with tqdm(total=repeats * len(prompts) * len(runs), unit="text", file=sys.stderr) as bar:
         for number, turn, job in jobs:
             temperature = job.sampling.temperature
-            # All systems or none, so that their results are of the same texts.
-            for system, work in _run_in_turn(due[temperature], turn, job, bar):
-                ran[system, temperature].add(prompts[number], work)
-            left -= 1
-            results = _results(systems, rules, ran)
-            yield measured | {"complete": not left, "results": results, "summary": summarise(results)}
+            # All systems finish before any result counts, so that all results have the same texts.
+            for system, work in _run_in_turn(systems_at[temperature], turn, job, bar):
+                runs[system, temperature].add(prompts[number], work)
+            remaining -= 1
+            results = _results(systems, rules, runs)
+            yield header | {"complete": not remaining, "results": results, "summary": summarise(results)}
 
 
 def _wants_assisted(pair: Pair, assisted: bool | None) -> bool:
-    """Return whether transformers' assisted generation is measured too.
+    """Return whether to measure transformers' assisted generation too.
 
     Raises:
-        UserError: it is asked for and cannot use the pair's drafter.
+        UserError: the user requests it, but it cannot use the pair's drafter.
     """
     independent = pair.drafter.kind == "independent"
     if assisted and not independent:
@@ -263,7 +283,7 @@ def _wants_assisted(pair: Pair, assisted: bool | None) -> bool:
 def _warm_up(
     pair: Pair, systems: list[System], prompt_ids: Tensor, temperatures: list[float], tokens: int, seed: int
 ) -> list[Job]:
-    """Run every system once on a short text; return such a text for each temperature."""
+    """Run every system once on a short text; return a job for a short text at each temperature."""
     context = read_prompt(pair, prompt_ids, tokens)
     jobs = [Job(prompt_ids, context, Sampling(t), tokens, seed) for t in temperatures]
     for system in tqdm(systems, "warming up", leave=False, file=sys.stderr):
@@ -271,10 +291,19 @@ def _warm_up(
     return jobs
 
 
-def _learn_times(pair: Pair, prompt: str, temperature: float, tokens: int, seed: int) -> None:
-    """Race lengths from 1 to 12, so that stoppers may expect what rounds take, as after any earlier text."""
+def _learn(pair: Pair, prompt: str, temperature: float, verification: str, tokens: int, seed: int) -> None:
+    """Race draft lengths from 1 to 12, so that stoppers know the durations of rounds and how often drafts are
+    accepted, as after any text."""
     lanes = [BASELINE, *(format_spec(Fixed(k=k)) for k in (1, 4, 12))]
-    trace = new_trace(pair, prompt, lanes, Sampling(temperature), max_new_tokens=tokens, seed=seed)
+    trace = new_trace(
+        pair,
+        prompt,
+        lanes,
+        Sampling(temperature),
+        max_new_tokens=tokens,
+        seed=seed,
+        verification=verification,
+    )
     for _ in race(pair, trace, record=False):
         pass
 
@@ -293,7 +322,7 @@ def _describe(pair: Pair, peer_versions: dict[str, str]) -> dict:
 
 
 def _forward_times(pair: Pair, target, prompt_ids: Tensor) -> dict:
-    """Return how long one forward of the target, one draft step and one position's noise take."""
+    """Return the durations of a target forward, a draft step and the noise of one position."""
     read, forward_ms = target_times(pair, target, prompt_ids)
     return {
         "weights_read_ms": read.ms,
@@ -314,7 +343,7 @@ def _jobs(
     repeats: int,
     seed: int,
 ) -> Iterator[tuple[int, int, Job]]:
-    """Yield every job, with the number of its prompt and the number of the system that begins."""
+    """Yield every job with the number of its prompt and the number of the system that starts."""
     for repeat in range(repeats):
         for number, prompt_ids in enumerate(encoded):
             context = read_prompt(pair, prompt_ids, max_new_tokens)
@@ -324,7 +353,7 @@ def _jobs(
 
 
 def _run_in_turn(systems: list[System], turn: int, job: Job, bar: tqdm) -> list[tuple[System, DecodingWork]]:
-    """Run every system on a job, beginning with the one whose turn it is."""
+    """Run every system on a job, starting with system number `turn`."""
     works = []
     for system in rotated(systems, turn):
         bar.set_description(f"{system.system} {system.lane} at {job.sampling.temperature:g}")
@@ -334,32 +363,32 @@ def _run_in_turn(systems: list[System], turn: int, job: Job, bar: tqdm) -> list[
 
 
 def rotated(values: list, by: int) -> list:
-    """Return the values in their order, beginning with number `by` and going round."""
+    """Return the values rotated to the left by `by`."""
     by %= len(values)
     return values[by:] + values[:by]
 
 
 def rules_at(temperature: float, verifications: Sequence[str]) -> Sequence[str]:
-    """Return the rules that differ at a temperature: at 0 all accept the same drafts."""
+    """Return the verification rules that differ at a temperature. At 0 all rules accept the same drafts."""
     return verifications[:1] if Sampling(temperature).greedy else verifications
 
 
 def _compared(systems: list[System], verifications: Sequence[str]) -> list[System]:
-    """Return our lanes under these rules, then the other engines."""
+    """Return our lanes under these rules and the other engines."""
     return [system for system in systems if system.verification in (None, *verifications)]
 
 
 def _results(
-    systems: list[System], rules: dict[float, Sequence[str]], ran: dict[tuple[System, float], Runs]
+    systems: list[System], rules: dict[float, Sequence[str]], runs: dict[tuple[System, float], Runs]
 ) -> list[dict]:
     results = []
     for temperature, verifications in rules.items():
         for verification in verifications:
             compared = _compared(systems, [verification])
-            baseline = ran[compared[0], temperature]
+            baseline = runs[compared[0], temperature]
             if baseline.total.tokens:
                 results += [
-                    result_row(system, temperature, ran[system, temperature], baseline)
+                    result_row(system, temperature, runs[system, temperature], baseline)
                     | {"verification": verification}
                     for system in compared
                 ]
@@ -367,9 +396,9 @@ def _results(
 
 
 def summarise(results: list[dict]) -> list[dict]:
-    """Return a row for each temperature and verification: the best fixed k, AdaEDL against it, the best lane,
-    and our engine against transformers' (assisted generation at its fastest included). A number is None where
-    a system that it compares was not run.
+    """Return a row for each temperature and verification: the best fixed k, AdaEDL relative to it, the best
+    lane, and our engine relative to transformers and its fastest assisted generation. A ratio is None if one
+    of its systems did not run.
 
     Args:
         results: rows from `bench`.
@@ -378,29 +407,33 @@ def summarise(results: list[dict]) -> list[dict]:
     for temperature, verification in dict.fromkeys(map(_condition_of, results)):
         rows = [row for row in results if _condition_of(row) == (temperature, verification)]
         speeds = {(row["system"], row["lane"]): row["speedup"] for row in rows}
-        ours = {lane: speed for (system, lane), speed in speeds.items() if system == "adaedl"}
-        drafting = {lane: speed for lane, speed in ours.items() if lane != BASELINE}
+        our_speeds = {lane: speed for (system, lane), speed in speeds.items() if system == "adaedl"}
+        drafting = {lane: speed for lane, speed in our_speeds.items() if lane != BASELINE}
         fixed = {lane: speed for lane, speed in drafting.items() if lane.split(":")[0] == Fixed.name}
         best, best_fixed = _fastest(drafting), _fastest(fixed)
         assisted = [
-            _ratio(ours[lane], speed)
+            _ratio(our_speeds[lane], speed)
             for (system, lane), speed in speeds.items()
-            if system == "transformers_assisted" and lane in ours
+            if system == "transformers_assisted" and lane in our_speeds
         ]
-        theirs = {lane: speed for (system, lane), speed in speeds.items() if system.endswith("_assisted")}
+        assisted_speeds = {
+            lane: speed for (system, lane), speed in speeds.items() if system.endswith("_assisted")
+        }
         summary.append(
             {
                 "temperature": temperature,
                 "verification": verification,
                 "best_lane": best,
-                "best_lane_over_autoregressive": _ratio(ours.get(best), ours.get(BASELINE)),
+                "best_lane_over_autoregressive": _ratio(our_speeds.get(best), our_speeds.get(BASELINE)),
                 "best_fixed": best_fixed,
-                "adaedl_over_best_fixed": _ratio(ours.get("adaedl"), ours.get(best_fixed)),
+                "adaedl_over_best_fixed": _ratio(our_speeds.get("adaedl"), our_speeds.get(best_fixed)),
                 "autoregressive_over_transformers": _ratio(
-                    ours.get(BASELINE), speeds.get(("transformers_generate", "generate"))
+                    our_speeds.get(BASELINE), speeds.get(("transformers_generate", "generate"))
                 ),
                 "least_fixed_over_assisted": min((a for a in assisted if a is not None), default=None),
-                "best_lane_over_best_assisted": _ratio(ours.get(best), theirs.get(_fastest(theirs))),
+                "best_lane_over_best_assisted": _ratio(
+                    our_speeds.get(best), assisted_speeds.get(_fastest(assisted_speeds))
+                ),
             }
         )
     return summary
@@ -418,8 +451,8 @@ def _our_systems(pair: Pair, lanes: list[str], verification: str) -> list[System
 def _of_transformers(
     pair: Pair, target, assisted: Callable[..., DecodingWork] | None, lanes: list[str]
 ) -> list[System]:
-    """Return transformers' plain generation, prompt lookup and, if it is wanted, assisted generation: at its
-    defaults and with the drafts of each fixed k among the lanes."""
+    """Return transformers' plain generation, prompt lookup and, if `assisted` is given, assisted generation
+    with its defaults and with the draft length of each fixed lane."""
     generate = partial(run_transformers, pair, target)
     lookup = partial(generate, lookup=LOOKUP_TOKENS)
     systems = [
@@ -436,8 +469,8 @@ def _of_transformers(
 
 
 def _of_llama_cpp(model: LlamaCpp) -> list[System]:
-    """Return llama.cpp's plain generation and its prompt lookup, at its defaults and with transformers'
-    number of drafts."""
+    """Return llama.cpp's plain generation and its prompt lookup, with its default draft length and with
+    `LOOKUP_TOKENS`."""
 
     def run(job: Job, **drafting) -> DecodingWork:
         settings = {"max_new_tokens": job.max_new_tokens, "seed": job.seed, **drafting}
@@ -452,34 +485,34 @@ def _of_llama_cpp(model: LlamaCpp) -> list[System]:
 
 
 def search_assisted(assisted: Callable[..., DecodingWork], jobs: list[Job]) -> System:
-    """Return transformers' assisted generation at the fastest of a few settings, searched for each
-    temperature.
+    """Search the fastest setting of transformers' assisted generation at each temperature; return the system
+    with these settings.
 
     Args:
-        assisted: as `run_transformers`, with its assistant given.
-        jobs: the jobs to try the settings on, one for each temperature.
+        assisted: `run_transformers` with its assistant.
+        jobs: one job for each temperature, to test the settings.
     """
 
     def speed(job: Job, setting: tuple[int, float]) -> float:
         work = assisted(job, drafts=setting[0], confidence=setting[1])
         return _ratio(work.tokens, work.seconds) or 0.0
 
-    found = {}
+    fastest = {}
     for job in tqdm(jobs, "searching settings", leave=False, file=sys.stderr):
         drafts, confidence = max(ASSISTED_SEARCH, key=partial(speed, job))
-        found[job.sampling.temperature] = {"drafts": drafts, "confidence": confidence}
+        fastest[job.sampling.temperature] = {"drafts": drafts, "confidence": confidence}
     return System(
         "transformers_assisted",
         "searched",
-        lambda job: assisted(job, **found[job.sampling.temperature]),
-        settings=found,
+        lambda job: assisted(job, **fastest[job.sampling.temperature]),
+        settings=fastest,
     )
 
 
 def run_lane(
     pair: Pair, lane: str, job: Job, *, verification: str = "shared_noise", most_s: float = inf
 ) -> DecodingWork:
-    """Run one of our lanes on a job, which ends after the round that passes `most_s` seconds."""
+    """Run one of our lanes on a job; end it after the round that passes `most_s` seconds."""
     decoding = decode(
         pair,
         None,
@@ -489,22 +522,23 @@ def run_lane(
         seed=job.seed,
         verification=verification,
         expected_times=pair.times,
+        expected_acceptance=pair.earlier_texts.acceptance(verification, job.sampling),
         context=job.context.copy(),
         record=False,
     )
     rounds = []
     with closing(decoding):
-        for played in decoding:
-            rounds.append(played)
-            if played.end_s >= most_s:
+        for finished_round in decoding:
+            rounds.append(finished_round)
+            if finished_round.end_s >= most_s:
                 break
     return DecodingWork(
-        tokens=sum(len(played.token_ids) for played in rounds),
+        tokens=sum(len(each.token_ids) for each in rounds),
         seconds=rounds[-1].end_s,
-        forward_s=sum(played.draft_s + played.verify_s for played in rounds),
+        forward_s=sum(each.draft_s + each.verify_s for each in rounds),
         rounds=len(rounds),
-        drafted=sum(len(played.drafted) for played in rounds),
-        accepted=sum(played.accepted for played in rounds),
+        drafted=sum(len(each.drafted) for each in rounds),
+        accepted=sum(each.accepted for each in rounds),
     )
 
 
@@ -525,19 +559,19 @@ def run_transformers(pair: Pair, target, job: Job, **drafting) -> DecodingWork:
 def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -> dict:
     """Return a row of the results.
 
-    Rates and shares are computed from total tokens and total time. `speedup` is the geometric mean over
-    prompts of the autoregressive time per token over the system's, with repeats of a prompt averaged, and its
-    95% t interval is in `speedup_low` and `speedup_high`. With few prompts these are None and `speedups`
-    lists each prompt's own.
+    Rates and shares are computed from total tokens and total time. The speedup on a prompt is the time per
+    token of the autoregressive lane divided by the time per token of the system, averaged over repeats.
+    `speedup` is the geometric mean over prompts, and `speedup_low` and `speedup_high` are its 95% t interval.
+    With fewer than `MIN_VALUES` prompts these two are None, and `speedups` lists the speedup on each prompt.
 
     Args:
-        baseline: the autoregressive lane's runs at that temperature.
+        baseline: the runs of the autoregressive lane at this temperature.
     """
     work = runs.total
     tokens_per_s = _ratio(work.tokens, work.seconds)
     speedups = _speedups(runs, baseline)
     mean, *interval = geometric_mean(speedups)
-    low, high = interval if len(speedups) >= FEWEST else (None, None)
+    low, high = interval if len(speedups) >= MIN_VALUES else (None, None)
     outside = None if work.forward_s is None else work.seconds - work.forward_s
     return {
         "system": system.system,
@@ -549,7 +583,7 @@ def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -
         "speedup": mean if speedups else None,
         "speedup_low": low,
         "speedup_high": high,
-        "speedups": speedups if len(speedups) < FEWEST else [],
+        "speedups": speedups if len(speedups) < MIN_VALUES else [],
         "acceptance_rate": _ratio(work.accepted, work.drafted),
         "block_efficiency": _ratio(work.tokens, work.rounds),
         "overhead_share": _ratio(outside, work.seconds),
@@ -558,11 +592,11 @@ def result_row(system: System, temperature: float, runs: Runs, baseline: Runs) -
 
 
 def _speedups(runs: Runs, baseline: Runs) -> list[float]:
-    """Return the speedup on each prompt for which both systems wrote something."""
+    """Return the speedup on each prompt for which both systems wrote tokens."""
     known = [
         (ratio, prompt)
-        for (prompt, ours), (_, plain) in zip(runs.each, baseline.each, strict=True)
-        if (ratio := _ratio(_ratio(plain.seconds, plain.tokens), _ratio(ours.seconds, ours.tokens)))
+        for (prompt, work), (_, plain) in zip(runs.each, baseline.each, strict=True)
+        if (ratio := _ratio(_ratio(plain.seconds, plain.tokens), _ratio(work.seconds, work.tokens)))
     ]
     return list(by_sample(*zip(*known, strict=True)).values()) if known else []
 

@@ -1,5 +1,5 @@
-"""Speed of several pairs, measured in one call as `adaedl.measure.bench` measures one. Only one of them is in
-memory at a time."""
+"""Speed of several pairs, each measured like the pair of `adaedl.measure.bench`. Only one pair is in memory
+at a time."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -12,12 +12,12 @@ from adaedl.pairs.pair import Pair
 from adaedl.pairs.presets import resolve
 from adaedl.system.machine import give_back_memory
 
-LENGTHS = (*range(1, 9), 12)  # of the fixed lanes, the best of which the others must beat
+LENGTHS = (*range(1, 9), 12)  # of the fixed lanes; other lanes are compared with the best one
 
 
 def lanes_of(name: str) -> list[str]:
-    """Return the lanes that a pair is measured with where nobody names any: the target alone, fixed lengths,
-    AdaEDL as published and with the pair's own settings, and throughput."""
+    """Return the default lanes of a pair: the target alone, fixed lengths, AdaEDL as published and tuned for
+    the pair, and throughput."""
     tuned = resolve(name).tuned
     lanes = [BASELINE, *(f"fixed:k={k}" for k in LENGTHS), "adaedl", tuned or "adaedl", "throughput"]
     return list(dict.fromkeys(lanes))
@@ -33,11 +33,11 @@ def check_bench_pairs(
     dtype: str | None,
     **options,
 ) -> None:
-    """Check what can be checked before the first pair is loaded; arguments as in `bench_pairs_in_parts`,
-    `load_pair` and `check_bench`.
+    """Check all options that can be checked before the first pair is loaded; arguments as in
+    `bench_pairs_in_parts`, `load_pair` and `check_bench`.
 
     Raises:
-        UserError: naming the invalid value and what would be valid.
+        UserError: a value is invalid; the error names it and a valid one.
     """
     if not names:
         raise UserError("There are no pairs; name at least one, such as smollm2-135m.")
@@ -59,26 +59,26 @@ def bench_pairs_in_parts(
     lanes: list[str] | None = None,
     **options,
 ) -> Iterator[dict]:
-    """Measure one pair after another; yield the results so far as often as `bench_in_parts` does.
+    """Measure one pair after another; yield the results so far after each step of `bench_in_parts`.
 
     Args:
         names: presets, or pairs written as TARGET:DRAFT.
-        load: loads the pair of a name.
-        lanes: for every pair; None means each pair's `lanes_of`.
-        options: those of `bench_in_parts`.
+        load: loads a pair by name.
+        lanes: the lanes of every pair; None means `lanes_of` each pair.
+        options: the options of `bench_in_parts`.
 
     Yields:
-        The object that `bench --pairs --json` writes: `pairs`, in the order of the names, and whether they
-            are `complete`. Each of them is an object of `bench_in_parts`, with `tuned`, the lane of AdaEDL
-            with the pair's own settings, None where it has none.
+        The object that `bench --pairs --json` writes: `pairs`, in the order of the names, and whether it is
+            `complete`. Each pair is an object of `bench_in_parts` with one more key: `tuned`, the lane of
+            AdaEDL tuned for the pair, or None.
 
     Raises:
-        UserError: as `bench_in_parts` and `load` do.
+        UserError: `bench_in_parts` or `load` raised it.
     """
     measured: list[dict] = []
     for name in names:
         part: dict = {}
-        # The pair is known only to the generator, which lets go of it at its end.
+        # Only the generator refers to the pair, so it is freed when the generator ends.
         for part in bench_in_parts(load(name), prompts, lanes or lanes_of(name), temperatures, **options):
             part["tuned"] = resolve(name).tuned
             complete = part["complete"] and len(measured) + 1 == len(names)

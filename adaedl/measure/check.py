@@ -1,4 +1,4 @@
-"""Losslessness measured on a loaded pair: each property with the number that was found."""
+"""Losslessness of a loaded pair: each property with its measurement."""
 
 import math
 import sys
@@ -17,7 +17,7 @@ from adaedl.models.cpu.packed import same_bits
 from adaedl.models.shared_noise import SharedNoise
 from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs.pair import Pair
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import MAX_LANES, Sampling
 from adaedl.sampling import draw, uniform_dtype, verify_speculative, warp, warp_logits
 from adaedl.stopping import LIVE_STOPPERS
@@ -27,7 +27,7 @@ from adaedl.trace import Trace
 NOISE_TEMPERATURES = (0.7, 1.0)
 RULE_TEMPERATURES = (0.7, 1.0, 1.3)
 SMALLEST_P = 1e-4  # a correct rule fails one case in ten thousand
-LEAST_EXPECTED = 5  # draws in a cell, for the chi-square distribution to hold
+LEAST_EXPECTED = 5  # draws per cell; with fewer, the chi-square distribution is no good approximation
 DRAWS_AT_ONCE = 250
 NEGLIGIBLE = 1e-5
 VERIFIED_AT_ONCE = 5
@@ -35,7 +35,7 @@ VERIFIED_AT_ONCE = 5
 
 @dataclass(frozen=True)
 class Measurement:
-    """A property, whether it held, and the numbers as text."""
+    """A property, whether it holds, and the measured numbers as text."""
 
     name: str
     passed: bool
@@ -48,13 +48,13 @@ def check(
     """Measure one property after another.
 
     Args:
-        draws: samples of a round's first token for each case of the speculative rule.
+        draws: samples of the first token of a round, for each case of the speculative rule.
 
     Raises:
         UserError: a value is invalid, or a prompt does not fit.
     """
-    # Quantised to int8, numbers that differ in their last bit can end up far apart, and transformers' do.
-    # Ours must be bitwise identical however they are verified, so no tie explains a different text.
+    # Quantisation to int8 can move numbers far apart that differ only in their last bit, and does so in
+    # transformers. Our logits must be bitwise identical in every kind of pass, so a tie is no excuse.
     rounded = pair.dtype == torch.int8
     model = None if rounded else reference.target_model(pair)
     ties = _Ties(pair, model)
@@ -70,16 +70,16 @@ def check(
 
 
 class _Ties:
-    """Finds pairs of tokens so close that rounding alone decides between them. Without a model nothing is a
-    tie."""
+    """Detects ties: two tokens with scores so close that rounding decides between them. Without a model
+    nothing is a tie."""
 
     def __init__(self, pair: Pair, model=None):
         self.pair, self.model = pair, model
 
     @torch.inference_mode()
     def explains(self, trace: Trace, position: int) -> bool:
-        """Return whether the target's two best choices at a position of the autoregressive text are that
-        close."""
+        """Return whether the target's two best choices at a position of the autoregressive text are a
+        tie."""
         if self.model is None:
             return False
         sampling = _sampling_of(trace)
@@ -92,15 +92,15 @@ class _Ties:
         return best - second < self.tolerance(trace)
 
     def tolerance(self, trace: Trace) -> float:
-        """Return how close two scores of a trace's race must be to be a tie."""
+        """Return the largest difference between two scores of a race that counts as a tie."""
         return rounding_of(self.pair.dtype, _sampling_of(trace))
 
 
 def races_of_every_stopper() -> list[list[str]]:
-    """Return the lanes of as many races as every stopper needs, the autoregressive lane first in each."""
+    """Divide every stopper among races; return the lanes of each race, the autoregressive lane first."""
     rivals = [name for name in LIVE_STOPPERS if name != BASELINE]
-    most = MAX_LANES - 1
-    return [[BASELINE, *rivals[first : first + most]] for first in range(0, len(rivals), most)]
+    size = MAX_LANES - 1
+    return [[BASELINE, *rivals[first : first + size]] for first in range(0, len(rivals), size)]
 
 
 def _races(pair: Pair, prompts: list[str], sampling: Sampling, max_new_tokens: int, seed: int) -> list[Trace]:
@@ -142,8 +142,8 @@ def _sampling_of(trace: Trace) -> Sampling:
 
 
 def _compare(texts: list[tuple[Trace, list[int]]], ties: _Ties) -> tuple[bool, str]:
-    """Compare texts with the autoregressive lane of their trace; return whether all are the same, and how
-    many in words."""
+    """Compare texts with the autoregressive lane of their trace; return whether all are the same up to ties,
+    and the counts in words."""
     same = tied = 0
     for trace, token_ids in texts:
         expected = _baseline_ids(trace)
@@ -155,10 +155,11 @@ def _compare(texts: list[tuple[Trace, list[int]]], ties: _Ties) -> tuple[bool, s
             position = min(len(token_ids), len(expected))
         tied += ties.explains(trace, position)
     tokens = sum(len(token_ids) for _, token_ids in texts)
-    found = f"{same} of {len(texts)} texts the same ({tokens} tokens)"
+    counts = f"{same} of {len(texts)} texts are the same ({tokens} tokens)"
     if tied:
-        found += f", {tied} to where the two best choices are within {ties.tolerance(texts[0][0]):g}"
-    return same + tied == len(texts), found
+        limit = ties.tolerance(texts[0][0])
+        counts += f", {tied} more up to a tie of the two best choices (within {limit:g})"
+    return same + tied == len(texts), counts
 
 
 def _same_text(name: str, traces: list[Trace], ties: _Ties) -> Measurement:
@@ -177,8 +178,8 @@ def _as_transformers(pair: Pair, model, traces: list[Trace], ties: _Ties) -> Mea
 
 
 def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) -> Measurement:
-    """Test that the first token of a round, drawn many times by the speculative rule from a real p and q, is
-    distributed as p."""
+    """Test that the first token of a round, drawn many times by the speculative rule from a real p and q, has
+    distribution p."""
     generator = torch.Generator().manual_seed(seed)
     cases = [(trace, temperature) for trace in traces for temperature in RULE_TEMPERATURES]
     values = []
@@ -186,18 +187,18 @@ def _speculative_rule(pair: Pair, traces: list[Trace], draws: int, seed: int) ->
         p, q, draft_vocab = without_negligible(*_uncertain_round(pair, trace, Sampling(temperature)))
         tokens = _first_tokens(p, q, draft_vocab, draws, generator)
         values.append(goodness_of_fit(tokens, p))
-    found = (
-        f"smallest of {len(values)} chi-square p-values {min(values):.2g}, at least {SMALLEST_P:g} wanted "
-        f"({draws:,} draws each)"
+    numbers = (
+        f"the smallest of {len(values)} chi-square p-values is {min(values):.2g}, at least {SMALLEST_P:g} is "
+        f"required ({draws:,} draws each)"
     )
     name = "the speculative rule draws from the target's distribution"
-    return Measurement(name, min(values) >= SMALLEST_P, found)
+    return Measurement(name, min(values) >= SMALLEST_P, numbers)
 
 
 @torch.inference_mode()
 def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return p [V], q [Vq] and q's vocabulary [Vq] at the position of a text where the target is least
-    certain: there rejection and resampling have most to do."""
+    certain, because rejection and resampling matter most there."""
     ids = _text_ids(pair, trace)
     answer = slice(trace.prompt_tokens - 1, len(ids) - 1)
     cache = pair.target.new_cache(len(ids))
@@ -213,8 +214,8 @@ def _uncertain_round(pair: Pair, trace: Trace, sampling: Sampling) -> tuple[Tens
 def without_negligible(
     p: Tensor, q: Tensor, draft_vocab: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return p [V], q [Vq] and draft_vocab [Vq] restricted to the tokens that p or q give more than one in a
-    hundred thousand, and normalised again: a fraction of the vocabulary, so that many draws are quick."""
+    """Return p [V], q [Vq] and draft_vocab [Vq] restricted to tokens with a probability above `NEGLIGIBLE`
+    and normalised again. Many draws from this small part of the vocabulary are quick."""
     if draft_vocab is None:
         kept = p + q > NEGLIGIBLE
         kept_by_draft, vocab = kept, None
@@ -230,14 +231,14 @@ def without_negligible(
 def _first_tokens(
     p: Tensor, q: Tensor, draft_vocab: Tensor | None, draws: int, generator: torch.Generator
 ) -> Tensor:
-    """Return the first token [draws] of each of many rounds of one draft."""
+    """Return the first tokens [draws] of many rounds with one draft token each."""
     tokens = []
     for first in range(0, draws, DRAWS_AT_ONCE):
         rounds = min(DRAWS_AT_ONCE, draws - first)
         uniforms = torch.rand(rounds, 3, generator=generator, dtype=torch.float64)
         uniforms = uniforms.to(p.device, uniform_dtype(p.device))
         drafted = draw(q.expand(rounds, -1), uniforms[:, 0])[:, None]
-        # The second row would be the bonus token's, which is not the first of its round.
+        # The second row of p belongs to the bonus token, which is never the first token of its round.
         accepted, emitted = verify_speculative(
             p.expand(rounds, 2, -1), q.expand(rounds, 1, -1), drafted, uniforms[:, 1:], draft_vocab
         )
@@ -247,8 +248,8 @@ def _first_tokens(
 
 
 def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
-    """Return the p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]; tokens that are
-    expected less than 5 times are counted as one."""
+    """Return the p-value of Pearson's chi-square test that tokens [n] were drawn from p [V]. Tokens with
+    fewer than 5 expected draws share one cell."""
     p = p.cpu().double()
     p = p / p.sum()
     observed = torch.bincount(tokens.cpu(), minlength=len(p)).double()
@@ -257,7 +258,7 @@ def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
     expected = len(tokens) * p
     frequent = expected >= LEAST_EXPECTED
     rest = expected[~frequent].sum()
-    if rest < LEAST_EXPECTED:  # too few even together: merge them with the least frequent of the others
+    if rest < LEAST_EXPECTED:  # still too few: merge them with the least frequent token of the others
         frequent[torch.where(frequent, expected, math.inf).argmin()] = False
         rest = expected[~frequent].sum()
     expected = torch.cat((expected[frequent], rest[None]))
@@ -268,33 +269,35 @@ def goodness_of_fit(tokens: Tensor, p: Tensor) -> float:
 
 
 def _same_bits(pair: Pair, traces: list[Trace]) -> Measurement:
-    """Compare the logits of one token at a time with the logits of several at once."""
+    """Compare the logits of tokens passed one at a time with the logits of several tokens at once."""
     texts = [_text_ids(pair, trace) for trace in traces]
     same = sum(same_bits(pair.target, ids, VERIFIED_AT_ONCE) for ids in texts)
-    found = f"{same} of {len(texts)} texts, {sum(map(len, texts))} tokens"
+    numbers = f"{same} of {len(texts)} texts, {sum(map(len, texts))} tokens"
     return Measurement(
         f"{pair.target.path} logits are the same bits alone and {VERIFIED_AT_ONCE} at once",
         same == len(texts),
-        found,
+        numbers,
     )
 
 
 @torch.inference_mode()
 def _same_logits(pair: Pair, model, traces: list[Trace]) -> Measurement:
     """Compare the runner's logits, a few tokens at a time as in verification, with one forward of
-    transformers, at the positions that choose the answer's tokens. Logits reach 40 here and transformers' own
-    are within 1e-4 of float64's, hence the relative part of the limit."""
+    transformers, at the positions that choose the tokens of the answer. Logits reach 40 here, and the logits
+    of transformers are within 1e-4 of float64, hence the relative part of the limit."""
     limit = 1e-4 if pair.dtype == torch.float32 else 0.5
-    furthest, within = 0.0, True
+    largest, is_close = 0.0, True
     for trace in traces:
         ids = _text_ids(pair, trace)
         cache = pair.target.new_cache(len(ids))
         parts = [pair.target.forward(part, cache).logits for part in ids.split(VERIFIED_AT_ONCE)]
         answer = slice(trace.prompt_tokens - 1, None)
-        ours, theirs = torch.cat(parts)[answer], model(ids[None]).logits[0, answer]
-        difference = (ours - theirs).abs()
-        furthest = max(furthest, difference.max().item())
-        within = within and bool((difference <= limit + limit / 10 * theirs.abs()).all())
+        logits, expected = torch.cat(parts)[answer], model(ids[None]).logits[0, answer]
+        difference = (logits - expected).abs()
+        largest = max(largest, difference.max().item())
+        is_close = is_close and bool((difference <= limit + limit / 10 * expected.abs()).all())
     same = " (the same code)" if isinstance(pair.target, TransformersRunner) else ""
-    found = f"largest difference {furthest:.1e}, at most {limit:g} + {limit / 10:g}·|logit| wanted"
-    return Measurement(f"{pair.target.path} logits equal transformers'{same}", within, found)
+    numbers = (
+        f"the largest difference is {largest:.1e}, at most {limit:g} + {limit / 10:g}·|logit| is allowed"
+    )
+    return Measurement(f"{pair.target.path} logits equal transformers'{same}", is_close, numbers)

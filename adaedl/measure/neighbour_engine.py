@@ -2,8 +2,8 @@
 same systems.
 
 `python -m adaedl.measure.neighbour_engine` reads a JSON object from each line of standard input and answers
-with another on standard output. It ends when its standard input does, so it also ends when the process that
-started it dies.
+with a JSON object on standard output. It ends when its standard input ends, so it also ends when the parent
+process dies.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from adaedl.system.threads import prepare_threads
 
 PROJECT = Path(__file__).resolve().parents[2]
 STOP = {"do": "stop"}
-# Ctrl-C reaches every process of a terminal's group; whoever starts such a process ends it.
-APART: dict[str, Any]
+# Ctrl-C reaches every process in the group of a terminal. The parent ends these processes itself.
+OWN_GROUP: dict[str, Any]
 if sys.platform == "win32":
-    APART = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 else:
-    APART = {"start_new_session": True}
+    OWN_GROUP = {"start_new_session": True}
 BUSY = """
 import os, sys, threading
 def end_with_stdin():
@@ -45,7 +45,7 @@ while True:
 
 @contextmanager
 def busy_processes(count: int) -> Iterator[list[subprocess.Popen]]:
-    """Keep `count` single-threaded processes computing while the context lasts."""
+    """Run `count` busy single-threaded processes within the context."""
     processes = []
     try:
         for _ in range(count):
@@ -65,7 +65,7 @@ class Engine:
 
     Attributes:
         threads: the number of threads it uses.
-        tokens_per_s: its speed when it was last `working`; None if it wrote nothing.
+        tokens_per_s: its speed in the last `working` context; None if it wrote nothing.
     """
 
     def __init__(self, process: subprocess.Popen, options: dict):
@@ -74,22 +74,22 @@ class Engine:
         self.threads: int = self._ask(options)["threads"]
 
     def measure(self, system: int, least_s: float, most_s: float) -> float | None:
-        """Return the tokens per second of system number `system`, as `neighbour_systems.measure` does."""
-        order = {"do": "measure", "system": system, "least_s": least_s, "most_s": most_s}
-        return self._ask(order)["tokens_per_s"]
+        """Return the tokens per second of system number `system`, measured by `neighbour_systems.measure`."""
+        request = {"do": "measure", "system": system, "least_s": least_s, "most_s": most_s}
+        return self._ask(request)["tokens_per_s"]
 
     @contextmanager
     def working(self, system: int, most_s: float) -> Iterator[None]:
-        """Within this context, the engine runs system number `system` over and over."""
+        """Run system number `system` repeatedly within the context."""
         self._ask({"do": "work", "system": system, "most_s": most_s})
         yield
         self.tokens_per_s = self._ask(STOP)["tokens_per_s"]
 
-    def _ask(self, order: dict) -> dict:
+    def _ask(self, request: dict) -> dict:
         try:
-            orders, answers = _pipes(self._process)
-            orders.write(json.dumps(order) + "\n")
-            orders.flush()
+            requests, answers = _pipes(self._process)
+            requests.write(json.dumps(request) + "\n")
+            requests.flush()
             line = answers.readline()
         except BrokenPipeError:
             line = ""
@@ -105,15 +105,15 @@ class Engine:
 def second_engine(
     *, pair: str, dtype: str | None, max_new_tokens: int, seed: int, group: Path | None = None
 ) -> Iterator[Engine]:
-    """Start a second engine on the CPU, and stop it at the end.
+    """Start a second engine on the CPU, and stop it at the end of the context.
 
     Args:
-        pair, dtype: as for `load_pair`.
-        max_new_tokens, seed: of each text.
-        group: the process file of a control group that it joins before anything else.
+        pair, dtype: as in `load_pair`.
+        max_new_tokens, seed: the options of each text.
+        group: the process file of a control group that the engine joins first.
 
     Raises:
-        UserError: it cannot join the group or load the pair, or it ends early.
+        UserError: the engine cannot join the group, cannot load the pair, or ends early.
     """
     process = _start([sys.executable, "-m", "adaedl.measure.neighbour_engine"])
     options = {"pair": pair, "dtype": dtype, "max_new_tokens": max_new_tokens, "seed": seed}
@@ -132,12 +132,12 @@ def _start(command: list[str]) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        **APART,
+        **OWN_GROUP,
     )
 
 
 def _pipes(process: subprocess.Popen) -> tuple[IO[str], IO[str]]:
-    """Return the standard input and output of a process that `_start` has started."""
+    """Return the standard input and output of a process from `_start`."""
     assert process.stdin is not None
     assert process.stdout is not None
     return process.stdin, process.stdout
@@ -146,43 +146,43 @@ def _pipes(process: subprocess.Popen) -> tuple[IO[str], IO[str]]:
 def _end(process: subprocess.Popen) -> None:
     process.kill()
     process.wait()
-    orders, answers = _pipes(process)
+    requests, answers = _pipes(process)
     answers.close()
-    with suppress(BrokenPipeError):  # an order that it did not read
-        orders.close()
+    with suppress(BrokenPipeError):  # an unread request
+        requests.close()
 
 
 def main() -> None:
-    """Load what the first order names, then carry out the orders that follow."""
+    """Load the pair of the first request, then answer the following requests."""
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # output of a library must not be taken for an answer
-    orders: SimpleQueue[dict] = SimpleQueue()
-    Thread(target=_read_orders, args=[orders], daemon=True).start()
+    os.dup2(2, 1)  # so that the output of a library is not read as an answer
+    requests: SimpleQueue[dict] = SimpleQueue()
+    Thread(target=_read_requests, args=[requests], daemon=True).start()
 
     def answer(**values) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
     try:
-        _serve(orders, answer)
+        _serve(requests, answer)
     except UserError as error:
         answer(failed=str(error))
 
 
-def _read_orders(orders: SimpleQueue[dict]) -> None:
+def _read_requests(requests: SimpleQueue[dict]) -> None:
     for line in sys.stdin:
-        orders.put(json.loads(line))
-    os._exit(0)  # whoever gave them has ended, whatever is under way
+        requests.put(json.loads(line))
+    os._exit(0)  # the parent process has ended
 
 
-def _serve(orders: SimpleQueue[dict], answer) -> None:
-    options = orders.get()
+def _serve(requests: SimpleQueue[dict], answer) -> None:
+    options = requests.get()
     if options["group"]:
         try:
             Path(options["group"]).write_text("0")
         except OSError as error:
             raise UserError("it may not join a control group ({}).", error.strerror) from error
-    prepare_threads()  # in the group, and before the libraries that read it are imported
+    prepare_threads()  # after joining the group, and before importing libraries that read the environment
     from adaedl.measure.neighbour_systems import make_systems, measure
     from adaedl.measure.work import DecodingWork
     from adaedl.pairs.loading import load_pair
@@ -194,18 +194,18 @@ def _serve(orders: SimpleQueue[dict], answer) -> None:
         measure(system, 0)
     answer(threads=threads_in_use().count)
     while True:
-        order = orders.get()
-        system = systems[order["system"]]
-        if order["do"] == "measure":
-            work = measure(system, order["least_s"], order["most_s"])
+        request = requests.get()
+        system = systems[request["system"]]
+        if request["do"] == "measure":
+            work = measure(system, request["least_s"], request["most_s"])
         else:
             answer(working=True)
-            texts = [system.run(order["most_s"])]
-            while orders.empty():
-                texts.append(system.run(order["most_s"]))
-            orders.get()
+            texts = [system.run(request["most_s"])]
+            while requests.empty():
+                texts.append(system.run(request["most_s"]))
+            requests.get()
             work = DecodingWork()
-            for text in texts[:-1] or texts:  # the last one ran on after its neighbour had stopped
+            for text in texts[:-1] or texts:  # the last text continued after the neighbour had stopped
                 work.add(text)
         answer(tokens_per_s=work.tokens_per_s)
 

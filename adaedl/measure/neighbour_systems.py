@@ -1,4 +1,4 @@
-"""The systems that `adaedl.measure.neighbours` measures, in this process and in a second engine alike."""
+"""The systems that `adaedl.measure.neighbours` measures, in this process and in a second engine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from adaedl.request import Sampling
 
 DRAFTING = "adaedl:threshold=0.2,score_temperature=1.0"
 TEMPERATURE = 0.7
-TRANSFORMERS_TOKENS = 8  # beside busy processes one may take a second and more
-LEAST_S = 1.0  # of a measurement, which repeats its text until then
-MOST_S = 3.0  # after which a text is cut
+TRANSFORMERS_TOKENS = 8  # next to busy processes one token may take over a second
+LEAST_S = 1.0  # minimum duration of a measurement, which repeats its text
+MOST_S = 3.0  # maximum duration of a text
 MOST_RUNS = 100
 
 
 @dataclass(frozen=True)
 class System:
-    """A system to measure: it writes one text at a time, and stops early when its time is up."""
+    """A system to measure. `run` writes one text, within a limit in seconds, and returns the work."""
 
     system: str
     lane: str
@@ -31,7 +31,7 @@ class System:
 
 
 def make_systems(pair: Pair, max_new_tokens: int, seed: int) -> list[System]:
-    """Return our autoregressive lane, a drafting one and transformers' `generate`, each on the same prompt.
+    """Return our autoregressive lane, a drafting lane and transformers' `generate`, all on the same prompt.
 
     Raises:
         UserError: the prompt does not fit, or transformers' model cannot be loaded.

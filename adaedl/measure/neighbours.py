@@ -1,9 +1,10 @@
-"""How fast the engine is on a machine that it shares with other processes.
+"""Speed of the engine on a machine that it shares with other processes.
 
 Every cycle runs through all conditions: the idle machine, one thread, busy processes, a second engine, a CPU
-quota; the next cycle begins one condition later. In each condition every system is measured, and its speed is
-divided by its own on the idle machine in the same cycle, so that a drift of the machine's speed affects both
-alike. The results are the medians of these ratios over the cycles, with the smallest and the largest.
+quota. Each cycle starts one condition later than the previous one. Under each condition every system is
+measured, and its speed is divided by its speed on the idle machine in the same cycle, so that a drift of the
+machine's speed affects both equally. The results are the medians of these ratios over the cycles, with the
+smallest and the largest ratio.
 """
 
 import sys
@@ -17,7 +18,7 @@ from statistics import median
 import torch
 from tqdm import tqdm
 
-from adaedl.errors import Sentence, UserError
+from adaedl.errors import Parameter, Sentence, UserError
 from adaedl.measure.bench import check_repeats, rotated
 from adaedl.measure.forwards import machine
 from adaedl.measure.neighbour_engine import Engine, busy_processes, second_engine
@@ -34,7 +35,7 @@ from adaedl.pairs.pair import Pair
 from adaedl.request import check_run
 from adaedl.system.control_groups import group_with_quota
 
-# The conditions, by their names in the results.
+# The titles of the conditions, by their names in the results.
 CONDITIONS = {
     "idle": "idle machine",
     "one_thread": "idle machine, one thread",
@@ -48,29 +49,30 @@ BUSY = {"busy_1": 1, "busy_2": 2, "busy_4": 4}
 IDLE, ONE_THREAD, TWO_ENGINES, QUOTA = "idle", "one_thread", "two_engines", "quota_1"
 MAX_NEW_TOKENS = 32
 NO_GROUP = Sentence(
-    "not measured: no control group with a CPU quota can be made here, which takes root on Linux"
+    "not measured: a control group with a CPU quota cannot be created here; that needs root on Linux"
 )
 
 
 @dataclass
 class Measured:
-    """The speeds of one system in one condition, in tokens per second, by number of the cycle."""
+    """The speeds of one system under one condition in tokens per second, by number of the cycle."""
 
     speeds: dict[int, float] = field(default_factory=dict)
-    neighbours: dict[int, float] = field(default_factory=dict)  # the second engine's own
+    neighbours: dict[int, float] = field(default_factory=dict)  # of the second engine
     threads: int = 0
 
 
 def check_neighbours(max_new_tokens: int, repeats: int, seed: int) -> None:
-    """Check what can be checked before the pair is loaded.
+    """Check all options that can be checked before the pair is loaded.
 
     Raises:
-        UserError: naming the invalid value and what would be valid.
+        UserError: a value is invalid; the error names it and a valid one.
     """
     check_run(max_new_tokens, seed, "shared_noise")
     if max_new_tokens < 2:
         raise UserError(
-            "max_new_tokens is {}; it must be at least 2, because a bench times the tokens after the first.",
+            "{} is {}; it must be at least 2, because a bench times the tokens after the first.",
+            Parameter("max_new_tokens"),
             max_new_tokens,
         )
     check_repeats(repeats)
@@ -85,19 +87,18 @@ def neighbours_in_parts(
     repeats: int = 3,
     seed: int = 0,
 ) -> Generator[dict, None, None]:
-    """Measure all systems in one condition per step; yield the results so far after each step.
+    """Measure all systems under one condition per step; yield the results so far after each step.
 
     Args:
-        pair: on the CPU.
-        name, dtype: how it was loaded, for a second engine.
+        pair: a pair on the CPU.
+        name, dtype: the arguments it was loaded with, for a second engine.
         repeats: cycles through all conditions.
 
     Yields:
-        The object that `bench --neighbours --json` writes: machine, conditions (with the reason if one cannot
-            be created here), rows (one for each condition and system, see `result_row`), for each condition
-            how many times as fast as transformers our autoregressive lane is (`over_transformers`), and
-            whether all cycles are `complete`. A condition has no rows until it and the one that it is
-            compared with have run.
+        The object that `bench --neighbours --json` writes: machine, conditions (with a reason if one was not
+            measured), rows (one for each condition and system, see `result_row`), for each condition the
+            speed of our autoregressive lane relative to transformers (`over_transformers`), and whether all
+            cycles are `complete`. A condition has rows once it and its reference condition have run.
 
     Raises:
         UserError: a value is invalid, or a second engine cannot run.
@@ -117,22 +118,22 @@ def neighbours_in_parts(
         limited = _limited_engine(processes, start_engine)
         measured = {(condition, system): Measured() for condition in CONDITIONS for system in systems}
         reasons = dict.fromkeys(CONDITIONS) | ({} if isinstance(limited, Engine) else {QUOTA: str(limited)})
-        about = _describe(pair, max_new_tokens, repeats, seed, reasons)
+        header = _describe(pair, max_new_tokens, repeats, seed, reasons)
         possible = [condition for condition in CONDITIONS if not reasons[condition]]
         steps = schedule(possible, repeats)
         with tqdm(total=len(steps) * len(systems), unit="text", file=sys.stderr) as bar:
-            for left, (cycle, condition) in zip(reversed(range(len(steps))), steps, strict=True):
+            for remaining, (cycle, condition) in zip(reversed(range(len(steps))), steps, strict=True):
                 for number, system in rotated(list(enumerate(systems)), cycle):
                     bar.set_description(f"{CONDITIONS[condition]}, {system.system} {system.lane}")
                     _measure_in(condition, cycle, number, system, measured, neighbour, limited)
                     bar.update()
-                yield about | {"complete": not left, **_results(systems, measured)}
+                yield header | {"complete": not remaining, **_results(systems, measured)}
 
 
 def _describe(
     pair: Pair, max_new_tokens: int, repeats: int, seed: int, reasons: dict[str, str | None]
 ) -> dict:
-    """Return what was measured and on what; `reasons` say why a condition, by name, was not measured."""
+    """Return the options and the machine. `reasons` say by condition why it was not measured."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(pair),
@@ -150,12 +151,12 @@ def _describe(
 
 
 def schedule(conditions: list[str], repeats: int) -> list[tuple[int, str]]:
-    """Return the cycle and the condition of each step: every cycle begins one condition later."""
+    """Return the cycle and the condition of each step. Every cycle starts one condition later."""
     return [(cycle, condition) for cycle in range(repeats) for condition in rotated(conditions, cycle)]
 
 
 def _limited_engine(processes: ExitStack, start_engine: Callable) -> Engine | Sentence:
-    """Return a second engine under a quota of one core, or why there is none."""
+    """Return a second engine under a quota of one core, or the reason why there is none."""
     group = processes.enter_context(group_with_quota(1))
     if group is None:
         return NO_GROUP
@@ -174,11 +175,11 @@ def _measure_in(
     neighbour: Engine,
     limited: Engine | Sentence,
 ) -> None:
-    """Measure one system in one condition and add the speed to `measured`."""
-    found = measured[condition, system]
+    """Measure one system under one condition and add the speed to `measured`."""
+    result = measured[condition, system]
     if condition == QUOTA:
-        assert isinstance(limited, Engine)  # else the condition is not measured
-        speed, found.threads = limited.measure(number, LEAST_S, MOST_S), limited.threads
+        assert isinstance(limited, Engine)  # otherwise the condition is not measured
+        speed, result.threads = limited.measure(number, LEAST_S, MOST_S), limited.threads
     else:
         with ExitStack() as surroundings:
             if condition == ONE_THREAD:
@@ -188,12 +189,12 @@ def _measure_in(
             elif condition in BUSY:
                 surroundings.enter_context(busy_processes(BUSY[condition]))
             work = measure(system, LEAST_S, MOST_S)
-            found.threads = torch.get_num_threads()
+            result.threads = torch.get_num_threads()
         speed = work.tokens_per_s
         if condition == TWO_ENGINES and neighbour.tokens_per_s:
-            found.neighbours[cycle] = neighbour.tokens_per_s
+            result.neighbours[cycle] = neighbour.tokens_per_s
     if speed:
-        found.speeds[cycle] = speed
+        result.speeds[cycle] = speed
 
 
 @contextmanager
@@ -222,26 +223,26 @@ def _results(systems: list[System], measured: dict[tuple[str, System], Measured]
     return {"rows": rows, "over_transformers": over}
 
 
-def result_row(condition: str, system: System, found: Measured, against: str, baseline: Measured) -> dict:
+def result_row(condition: str, system: System, measured: Measured, against: str, baseline: Measured) -> dict:
     """Return a row of the results: the median speed over cycles, and the median, lowest and highest ratio to
-    the same system's speed in the condition `against` of the same cycle. `neighbour_tokens_per_s` is the
-    median speed of the second engine, None in other conditions."""
+    the speed of the same system under the condition `against` in the same cycle. `neighbour_tokens_per_s` is
+    the median speed of the second engine, None under other conditions."""
     return {
         "condition": condition,
         "system": system.system,
         "lane": system.lane,
-        "threads": found.threads,
-        "tokens_per_s": median(found.speeds.values()),
+        "threads": measured.threads,
+        "tokens_per_s": median(measured.speeds.values()),
         "against": against,
-        **_spread("ratio", _ratios(found, baseline)),
-        "neighbour_tokens_per_s": median(found.neighbours.values()) if found.neighbours else None,
+        **_spread("ratio", _ratios(measured, baseline)),
+        "neighbour_tokens_per_s": median(measured.neighbours.values()) if measured.neighbours else None,
     }
 
 
-def _ratios(found: Measured, baseline: Measured) -> list[float]:
+def _ratios(measured: Measured, baseline: Measured) -> list[float]:
     """Return the ratios of the speeds in the cycles that have both."""
     return [
-        speed / baseline.speeds[cycle] for cycle, speed in found.speeds.items() if cycle in baseline.speeds
+        speed / baseline.speeds[cycle] for cycle, speed in measured.speeds.items() if cycle in baseline.speeds
     ]
 
 
@@ -250,7 +251,7 @@ def _spread(name: str, values: list[float]) -> dict[str, float]:
 
 
 def report(result: dict) -> str:
-    """Return what `bench --neighbours` prints of the object it writes, below the machine."""
+    """Return the report of `bench --neighbours` without the machine, from its JSON object."""
     import pandas as pd
 
     titles = {condition["name"]: condition["title"] for condition in result["conditions"]}
@@ -261,10 +262,10 @@ def report(result: dict) -> str:
             "lane": row["lane"],
             "threads": row["threads"],
             "tokens/s": f"{row['tokens_per_s']:.1f}",
-            "×": f"{row['ratio']:.2f}",
-            "from": f"{row['ratio_low']:.2f}",
-            "to": f"{row['ratio_high']:.2f}",
-            "against": titles[row["against"]],
+            "ratio": f"{row['ratio']:.2f}",
+            "lowest": f"{row['ratio_low']:.2f}",
+            "highest": f"{row['ratio_high']:.2f}",
+            "relative to": titles[row["against"]],
             "second engine, tokens/s": _number(row["neighbour_tokens_per_s"]),
         }
         for row in result["rows"]
@@ -275,7 +276,7 @@ def report(result: dict) -> str:
         for condition in result["conditions"]
         if condition["not_measured"]
     ]
-    lines += ["", "our autoregressive lane against transformers' generate:"] if rows else []
+    lines += ["", "speed of our autoregressive lane relative to transformers' generate:"] if rows else []
     lines += [
         f"{titles[row['condition']]}: {row['ratio']:.2f}× ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
         for row in result["over_transformers"]

@@ -1,29 +1,35 @@
-"""Lists of numbers as people write them, in one line with commas."""
+"""Lists of numbers in one line, separated by commas."""
 
-from adaedl.errors import UserError
+from adaedl.errors import Parameter, UserError
 
 
 def read_numbers(name: str, text: str) -> list[float]:
     """Return the numbers in a text such as "0,0.7".
 
     Raises:
-        UserError: one of them is not a number.
+        UserError: an item is not a number.
     """
     try:
         return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise UserError("{} is {!r}; write numbers separated by commas, such as 0,0.7.", name, text) from None
+        raise UserError(
+            "{}: {!r} is not a list of numbers; separate them with commas, such as 0,0.7.",
+            Parameter(name),
+            text,
+        ) from None
 
 
 def read_whole_numbers(name: str, text: str) -> list[int]:
     """Return the whole numbers in a text such as "0,1".
 
     Raises:
-        UserError: one of them is not a whole number.
+        UserError: an item is not a whole number.
     """
     try:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise UserError(
-            "{} is {!r}; write whole numbers separated by commas, such as 0,1.", name, text
+            "{}: {!r} is not a list of whole numbers; separate them with commas, such as 0,1.",
+            Parameter(name),
+            text,
         ) from None

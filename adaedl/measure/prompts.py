@@ -1,7 +1,7 @@
-"""The prompts of `bench` and `check`, eight kinds of request, and the prompts of `sweep`, by kind of text.
+"""The prompts of `bench` and `check`, eight different requests, and the prompts of `sweep`, by kind of text.
 
-The topics of the eight (refrigerator, palindrome, lighthouse, Apollo 13, mushrooms, Lisbon, headphones,
-honeybee) are kept out of the shipped drafter's training text, so that they measure it on new topics.
+The topics of these eight (refrigerator, palindrome, lighthouse, Apollo 13, mushrooms, Lisbon, headphones,
+honeybee) do not occur in the training text of the shipped drafter, so that they test it on new topics.
 """
 
 from adaedl.errors import Sentence
@@ -237,18 +237,18 @@ PROMPT_SETS = {
 
 
 def split_prompts(text: str) -> list[str]:
-    """Return the prompts of a list, one a line, without blank lines.
+    """Return the prompts of a list with one prompt per line, without blank lines.
 
-    Only a line feed ends a line: what else Unicode calls a line boundary, such as a form feed or U+2028, is
-    part of a prompt.
+    Only a line feed ends a line. Other line boundaries of Unicode, such as a form feed or U+2028, are part of
+    a prompt.
     """
     lines = (line.strip(" \t\r") for line in text.removeprefix("\ufeff").split("\n"))
     return [line for line in lines if line.strip()]
 
 
 def repeats_in(prompts: list[str]) -> Sentence | None:
-    """Return a sentence that says how many of these prompts repeat an earlier one, and so add no sample; None
-    where all are different."""
+    """Return a sentence with the number of prompts that repeat an earlier one, or None if all are
+    distinct."""
     repeated = len(prompts) - len(set(prompts))
     if not repeated:
         return None

@@ -1,9 +1,9 @@
-"""Speed of pairs of real shapes with random weights, for a machine that has no real weights.
+"""Speed of pairs with real shapes and random weights, for machines without real weights.
 
-Both models have the configuration of a real one and random weights, made on the device. Since the output of
-random weights means nothing, every forward is computed completely, through the same runners and loop as in a
-race, and then its logits are replaced by a script's. The script's draft is calibrated: its top token has some
-probability, and is the target's choice with that probability. Everything else is measured.
+Both models have the configuration of a real model and random weights, generated on the device. The output of
+random weights is meaningless. So every forward is computed completely, with the runners and the loop of a
+race, and then its logits are replaced by scripted logits. The scripted draft is calibrated: its top token has
+some probability b, and is the target's choice with probability b. Everything else is measured.
 """
 
 import random
@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from adaedl.decoding import read_prompt
-from adaedl.errors import UserError
+from adaedl.errors import Parameter, UserError
 from adaedl.measure.bench import (
     Job,
     Runs,
@@ -59,10 +59,10 @@ from adaedl.stopping import check_live, make_stopper
 LANES = ("autoregressive", "fixed:k=2", "fixed:k=4", "fixed:k=6", "adaedl", "throughput")
 ACCEPTANCE = 0.7  # typical for a good pair on mixed text
 PROMPT_TOKENS = 128
-SPARE_BYTES = 2**30  # for caches, activations and what the library itself takes
-SEARCH_TOKENS = 32  # for each setting that transformers is tried with
-OTHERS = 7  # tokens that the script's draft considers besides its top one
-NO_MODEL = "left out, because int8 layers are made and packed one by one: there is no whole model"
+SPARE_BYTES = 2**30  # for caches, activations and the libraries
+SEARCH_TOKENS = 32  # for each setting in the search of transformers' fastest
+OTHERS = 7  # tokens with a draft probability besides the top token
+NO_MODEL = "left out, because int8 layers are generated and packed one by one, so there is no complete model"
 NEVER = -1e4  # a logit with probability zero that fits float16
 
 
@@ -97,7 +97,7 @@ def _llama(hidden: int, intermediate: int, layers: int, heads: int, kv_heads: in
 
 
 def _qwen(*shape: int, tied: bool = False) -> dict:
-    # The width that pairs of this family are cut to: no token id is above it.
+    # Pairs of this family are cut to this vocabulary size. All token ids are below it.
     return _llama(*shape, model_type="qwen2", vocab_size=151_936, tie_word_embeddings=tied)
 
 
@@ -124,14 +124,16 @@ SHAPES = {
 def check_shapes(
     lanes: list[str], max_new_tokens: int, repeats: int, seed: int, acceptance: float = ACCEPTANCE
 ) -> None:
-    """Check what can be checked before a model is made.
+    """Check all options that can be checked before a model is made.
 
     Raises:
-        UserError: naming the invalid value and what would be valid.
+        UserError: a value is invalid; the error names it and a valid one.
     """
     check_run(max_new_tokens, seed, "shared_noise")
     if not max(WIDTHS) <= max_new_tokens <= 1024:
-        raise UserError("max_new_tokens is {}; it must be from {} to 1024.", max_new_tokens, max(WIDTHS))
+        raise UserError(
+            "{} is {}; it must be from {} to 1024.", Parameter("max_new_tokens"), max_new_tokens, max(WIDTHS)
+        )
     check_repeats(repeats)
     if not 0.2 <= acceptance <= 0.95:
         raise UserError("acceptance is {:g}; it must be from 0.2 to 0.95, such as 0.7.", acceptance)
@@ -142,10 +144,10 @@ def check_shapes(
 
 
 def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtype) -> list[Shape]:
-    """Return the shapes of these names; with None, all that fit into the free memory.
+    """Return the named shapes, or for None all shapes that fit into the free memory.
 
     Raises:
-        UserError: a shape does not exist, or does not fit the memory.
+        UserError: a shape does not exist, or does not fit into the memory.
     """
     if names is not None:
         for name in names:
@@ -177,7 +179,7 @@ def pick_shapes(names: list[str] | None, device: torch.device, dtype: torch.dtyp
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the free memory of a device, or of the machine if the device has no memory itself."""
+    """Return the free memory of a device, or of the machine if the device has no memory of its own."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     import psutil
@@ -186,12 +188,13 @@ def free_bytes(device: torch.device) -> int:
 
 
 def needed_bytes(shape: Shape, device: torch.device, dtype: torch.dtype) -> int:
-    """Return the memory that a bench of a shape takes. On a CPU in float32 the weights are there twice: in
-    transformers' model, for its own generation, and packed. In int8 they are made layer by layer."""
+    """Return the bytes of memory that a bench of a shape needs. On a CPU in float32 there are two copies of
+    the weights: in the model of transformers, for its own generation, and packed. In int8 the weights are
+    generated layer by layer."""
     if dtype == torch.int8:
         models = [random_layerwise(config) for config in (shape.target, shape.draft)]
         largest = max(weight.numel() for model in models for weight in model.model.parameters())
-        read = min(models[0].bytes_to_read(), MAX_READ_BYTES)  # made, then copied into huge pages
+        read = min(models[0].bytes_to_read(), MAX_READ_BYTES)  # allocated, then copied into huge pages
         packed = sum(model.needed_bytes() for model in models)
         return packed + torch.float32.itemsize * largest + 2 * read + SPARE_BYTES
     copies = 2 if device.type == "cpu" and dtype == torch.float32 else 1
@@ -204,7 +207,7 @@ def _weights(config: dict) -> int:
 
 
 def make_model(config: dict, device: torch.device | str, dtype: torch.dtype):
-    """Return a transformers model of random weights, made on the device where it will run."""
+    """Return a transformers model with random weights, generated on its device."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device(device):
@@ -214,8 +217,8 @@ def make_model(config: dict, device: torch.device | str, dtype: torch.dtype):
 
 @dataclass
 class Script:
-    """What two models say after each position of a text, from the last token of its prompt on: logits
-    [positions, V]. `first` is the position of that token."""
+    """The logits [positions, V] of two models after each position of a text. The first position, `first`, is
+    the last token of the prompt."""
 
     first: int
     target: Tensor
@@ -223,7 +226,7 @@ class Script:
 
     @staticmethod
     def rows(logits: Tensor, first: int, end: int, count: int) -> Tensor:
-        """Return the last `count` rows before position `end`; fewer where they would begin before `first`."""
+        """Return the last `count` rows before position `end`, but none before `first`."""
         return logits[max(end - first - count, 0) : end - first]
 
 
@@ -237,8 +240,8 @@ def write_script(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Script:
-    """Return a script in which the draft's top token has probability b at each position, with b drawn from a
-    beta distribution of mean `acceptance`, and is the target's choice with probability b."""
+    """Return a script. At each position the draft's top token has probability b and is the target's choice
+    with probability b, where b is drawn from a beta distribution of mean `acceptance`."""
     rng = random.Random(seed)
     target = torch.full((positions, vocab_size), NEVER)
     draft = target.clone()
@@ -252,7 +255,7 @@ def write_script(
 
 
 class ScriptedRunner:
-    """A runner that computes every forward completely and then replaces the logits by a script's."""
+    """A runner that computes every forward completely and then replaces the logits by scripted ones."""
 
     def __init__(self, runner: Runner, logits: Tensor, first: int):
         self.runner, self.logits, self.first = runner, logits, first
@@ -274,14 +277,14 @@ class ScriptedRunner:
 
 @contextmanager
 def scripted(model, logits: Tensor, first: int) -> Iterator[None]:
-    """Within this context, a transformers model's own generation gets the logits of a script."""
+    """Replace the logits of a transformers model by scripted ones within the context."""
 
-    def tell(model, args, kwargs, output):
+    def replace_logits(model, args, kwargs, output):
         end = output.past_key_values.get_seq_length()
         output.logits = Script.rows(logits, first, end, output.logits.shape[1])[None]
         return output
 
-    hook = model.register_forward_hook(tell, with_kwargs=True)
+    hook = model.register_forward_hook(replace_logits, with_kwargs=True)
     try:
         yield
     finally:
@@ -299,16 +302,16 @@ class _Numbers:
 
 
 def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[Pair, object, object]:
-    """Return a pair of that shape and its two transformers models; in int8, what stands for them."""
+    """Return a pair of this shape and its two transformers models, or in int8 their replacements."""
     if dtype == torch.int8:
-        (runner, target), (drafts, draft) = map(_make_int8, (shape.target, shape.draft))
+        (runner, target), (draft_runner, draft) = map(_make_int8, (shape.target, shape.draft))
     else:
         target, draft = (make_model(config, device, dtype) for config in (shape.target, shape.draft))
-        runner, drafts = make_runner(target), make_runner(draft)
+        runner, draft_runner = make_runner(target), make_runner(draft)
     pair = Pair(
         name=shape.name,
         target=runner,
-        drafter=IndependentDrafter(drafts),
+        drafter=IndependentDrafter(draft_runner),
         tokenizer=_Numbers(),
         device=runner.device,
         dtype=dtype,
@@ -322,11 +325,11 @@ def make_pair(shape: Shape, device: torch.device, dtype: torch.dtype) -> tuple[P
 
 
 def _make_int8(config: dict) -> tuple[Runner, PackedAway]:
-    """Return the runner of a model of random weights in int8, made and packed layer by layer."""
-    made = random_layerwise(config)
-    read = PackedAway(made.bytes_to_read(), torch.device("cpu"))
-    made.fill()
-    return make_runner(made.model, consume=True), read
+    """Return the runner of a model with random int8 weights, generated and packed layer by layer."""
+    layerwise = random_layerwise(config)
+    replacement = PackedAway(layerwise.bytes_to_read(), torch.device("cpu"))
+    layerwise.fill()
+    return make_runner(layerwise.model, consume=True), replacement
 
 
 def bench_shape(
@@ -340,22 +343,22 @@ def bench_shape(
     seed: int = 0,
     acceptance: float = ACCEPTANCE,
 ) -> dict:
-    """Measure one shape: each model's forwards against the time to read its weights, then our lanes and
-    transformers' own generation in turn, on the same script.
+    """Measure one shape: first the forwards of each model and the time to read its weights, then our lanes
+    and transformers' own generation in turn, with the same script.
 
     Returns:
-        machine, weights and their reading of both models, target_forward_ms by the number of tokens,
-            draft_step_ms, both relative to the reading, made_s (seconds to make the random weights and pack
-            them), peak_mib (the peak memory of this process by then), results (rows as in
-            `adaedl.measure.bench`), and left_out, the systems without a row, each with the reason.
+        machine; the weights of both models and the time to read them; target_forward_ms by number of tokens
+            and draft_step_ms, both also relative to the read; made_s (seconds to generate and pack the random
+            weights); peak_mib (the peak memory of this process so far); results (rows as in
+            `adaedl.measure.bench`); and left_out, the systems without a row, each with the reason.
 
     Raises:
         UserError: a value is invalid.
     """
     check_shapes(lanes, max_new_tokens, repeats, seed, acceptance)
-    began = time.perf_counter()
+    start = time.perf_counter()
     pair, target, draft = make_pair(shape, device, dtype)
-    made_s = time.perf_counter() - began
+    made_s = time.perf_counter() - start
     prompt_ids = torch.tensor(random.Random(seed).sample(range(pair.target.vocab_size), PROMPT_TOKENS))
     prompt_ids = prompt_ids.to(pair.device)
     target_read, forward_ms = target_times(pair, target, prompt_ids)
@@ -371,10 +374,11 @@ def bench_shape(
         dtype=read_dtype(dtype),
     )
     models = (target, draft)
-    told = scripted_pair(pair, script)
-    job = Job(prompt_ids, read_prompt(told, prompt_ids, max_new_tokens), Sampling(0), max_new_tokens, seed)
-    systems, left_out = _systems(pair, told, models, script, with_baseline(lanes), job)
-    ran = _run_all(systems, job, repeats, shape.name)
+    with_script = scripted_pair(pair, script)
+    context = read_prompt(with_script, prompt_ids, max_new_tokens)
+    job = Job(prompt_ids, context, Sampling(0), max_new_tokens, seed)
+    systems, left_out = _systems(pair, with_script, models, script, with_baseline(lanes), job)
+    runs = _run_all(systems, job, repeats, shape.name)
     return {
         "shape": shape.name,
         "like": shape.like,
@@ -388,28 +392,28 @@ def bench_shape(
         "made_s": made_s,
         "peak_mib": peak_mib(),
         "left_out": left_out,
-        "results": [result_row(system, 0.0, ran[system], ran[systems[0]]) for system in systems],
+        "results": [result_row(system, 0.0, runs[system], runs[systems[0]]) for system in systems],
     }
 
 
 def scripted_pair(pair: Pair, script: Script) -> Pair:
-    """Return a pair whose models compute as before and then say what the script says."""
-    drafts = cast(IndependentDrafter, pair.drafter).runner
+    """Return the pair with models that compute as before and then return scripted logits."""
+    draft_runner = cast(IndependentDrafter, pair.drafter).runner
     return replace(
         pair,
         target=ScriptedRunner(pair.target, script.target, script.first),
-        drafter=IndependentDrafter(ScriptedRunner(drafts, script.draft, script.first)),
+        drafter=IndependentDrafter(ScriptedRunner(draft_runner, script.draft, script.first)),
     )
 
 
 def _systems(
-    pair: Pair, told: Pair, models: tuple, script: Script, lanes: list[str], job: Job
+    pair: Pair, with_script: Pair, models: tuple, script: Script, lanes: list[str], job: Job
 ) -> tuple[list[System], dict[str, str]]:
-    """Return the systems to measure, warmed up on a job, and those left out, each with the reason.
+    """Return the systems to measure, warmed up on a job, and the systems left out, each with the reason.
 
     Args:
-        told: the scripted pair.
-        models: target and draft as `make_pair` gives them.
+        with_script: the scripted pair.
+        models: target and draft from `make_pair`.
     """
     target, draft = models
 
@@ -419,29 +423,29 @@ def _systems(
             hooks.enter_context(scripted(draft, script.draft, script.first))
             return run_transformers(pair, target, job, **drafting)
 
-    systems = [System("adaedl", lane, partial(run_lane, told, lane)) for lane in lanes]
-    whole_models = not isinstance(target, PackedAway)
+    systems = [System("adaedl", lane, partial(run_lane, with_script, lane)) for lane in lanes]
+    complete_models = not isinstance(target, PackedAway)
     assisted = partial(generate, assistant=draft)
-    if whole_models:
+    if complete_models:
         systems.append(System("transformers_generate", "generate", generate))
         systems.append(System("transformers_assisted", "defaults", assisted))
     for system in systems:
         system.run(job)
-    if not whole_models:
+    if not complete_models:
         return systems, dict.fromkeys(("transformers_generate", "transformers_assisted"), NO_MODEL)
     short = replace(job, max_new_tokens=min(SEARCH_TOKENS, job.max_new_tokens))
     return [*systems, search_assisted(assisted, [short])], {}
 
 
 def _run_all(systems: list[System], job: Job, repeats: int, title: str) -> dict[System, Runs]:
-    """Run every system on a job `repeats` times, in an order that moves on by one with every repeat."""
-    ran = {system: Runs() for system in systems}
+    """Run every system on a job `repeats` times, in an order that rotates by one with every repeat."""
+    runs = {system: Runs() for system in systems}
     with tqdm(total=repeats * len(systems), desc=title, unit="text", leave=False, file=sys.stderr) as bar:
         for repeat in range(repeats):
             for system in rotated(systems, repeat):
-                ran[system].add("the script", system.run(job))
+                runs[system].add("the script", system.run(job))
                 bar.update()
-    return ran
+    return runs
 
 
 def bench_shapes(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> dict:
@@ -450,7 +454,7 @@ def bench_shapes(shapes: list[Shape], lanes: list[str], device, dtype, **options
 
 
 def bench_shapes_in_parts(shapes: list[Shape], lanes: list[str], device, dtype, **options) -> Iterator[dict]:
-    """Yield the object of `bench_shapes` after each shape; it says whether it is `complete`."""
+    """Yield the object of `bench_shapes` after each shape, with the key `complete`."""
     measured: list[dict] = []
     for shape in shapes:
         measured.append(bench_shape(shape, lanes, device, dtype, **options))
@@ -467,7 +471,7 @@ def bench_shapes_in_parts(shapes: list[Shape], lanes: list[str], device, dtype, 
 
 
 def peak_mib() -> int | None:
-    """Return the most memory that this process ever had, in MiB; None where the system does not tell."""
+    """Return the peak memory of this process in MiB, or None if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""The work that a bench counts for any system that writes tokens, ours or another."""
+"""The work that a bench counts for every system, ours or another."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass
 class DecodingWork:
-    """The work of decoding one text or several, prefill excluded.
+    """The work of decoding one or more texts, without the prefill.
 
     Attributes:
-        tokens: tokens written.
-        seconds: time it took to write them.
-        forward_s: time of that in the models' forward passes; None where they were not timed.
+        tokens: new tokens.
+        seconds: their duration.
+        forward_s: the part of `seconds` in forward passes of the models; None if not measured.
         rounds: forward passes of the target.
-        drafted, accepted: tokens drafted, and of those accepted.
+        drafted, accepted: drafted tokens, and the accepted ones among them.
     """
 
     tokens: int = 0
@@ -37,5 +37,5 @@ class DecodingWork:
 
     @property
     def tokens_per_s(self) -> float | None:
-        """The speed; None where nothing was written."""
+        """The speed; None without tokens."""
         return self.tokens / self.seconds if self.tokens and self.seconds else None

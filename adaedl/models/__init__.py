@@ -1,1 +1,1 @@
-"""Models behind one protocol: a forward that appends tokens to a cache, and a cache that rewinds."""
+"""Models behind one protocol: forward passes append tokens to a cache, and the cache can be rewound."""

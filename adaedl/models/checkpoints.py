@@ -1,10 +1,10 @@
-"""What reading a checkpoint with transformers takes, whoever reads it."""
+"""Helpers for reading checkpoints with transformers."""
 
 import contextlib
 import re
 from collections.abc import Iterator
 
-# What earlier versions of transformers saved beside the weights: masks, positions and angles.
+# Buffers that earlier versions of transformers saved with the weights: masks, positions, rotary frequencies.
 BUFFERS = re.compile(
     r"(^|\.)(attn|attention|self_attn)\.(masked_)?bias$|(^|\.)(inv_freq|position_ids|version)$"
 )

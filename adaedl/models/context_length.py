@@ -1,7 +1,7 @@
-"""How long a text may get that a transformers model decodes in steps.
+"""The longest text that a transformers model can decode step by step.
 
-A rotary embedding may change with the length of the text (longrope, dynamic NTK). The keys in the cache would
-have to be rotated anew, so a text may only get as long as the embedding stays the same.
+A rotary embedding may change with the length of the text (longrope, dynamic NTK). The cached keys would then
+have to be rotated again, so a text may grow only as long as the embedding stays the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import nn
 
 from adaedl.errors import UserError
 
-# The names of a context's length in a configuration; the first one that is there counts.
+# Configuration fields that hold the context length; the first one present is used.
 LENGTHS = (
     "max_position_embeddings",
     "n_positions",
@@ -22,16 +22,16 @@ LENGTHS = (
     "n_ctx",
     "context_length",
 )
-# For a configuration without a length, which models without positions (ALiBi) may have: BLOOM's in training.
+# For a configuration without a length, as models without positions (ALiBi) may have: BLOOM's training length.
 DEFAULT_LENGTH = 2048
-SHORTEST = 12  # tokens that a model must be able to read, which are those that measure it
+SHORTEST = 12  # tokens that a model must be able to read: the length of the text in `stepwise.Probe`
 
 
 def longest_text(model) -> int:
-    """Return the number of tokens up to which a transformers model can be decoded in steps.
+    """Return the length, in tokens, of the longest text that a transformers model can decode step by step.
 
     Raises:
-        UserError: its configuration gives a length that is no whole number, or too small.
+        UserError: the length in its configuration is not a whole number, or is too small.
     """
     config = model.config.get_text_config()
     lengths = {name: getattr(config, name, None) for name in LENGTHS}
@@ -48,7 +48,8 @@ def longest_text(model) -> int:
 
 
 def _table_lengths(model, length: int) -> Iterator[int]:
-    """Yield the tokens that a table of positions is for: RoBERTa's keeps its first rows for padding."""
+    """Yield the number of tokens that each table of positions covers. RoBERTa reserves the first rows for
+    padding."""
     words = model.get_input_embeddings()
     for module in model.modules():
         if isinstance(module, nn.Embedding) and module is not words and module.num_embeddings == length:
@@ -56,7 +57,8 @@ def _table_lengths(model, length: int) -> Iterator[int]:
 
 
 def _constant_lengths(model) -> Iterator[int]:
-    """Yield the tokens up to which a rotary embedding rotates each position by the same angles."""
+    """Yield, for each rotary embedding that changes with the length, the number of tokens up to which it
+    rotates each position by the same angles."""
     for module in model.modules():
         kinds = getattr(module, "rope_type", None)
         for layer_type, kind in (kinds if isinstance(kinds, dict) else {None: kinds}).items():

@@ -19,18 +19,24 @@ def make_runner(
     measure: bool = True,
     embeddings: torch.Tensor | None = None,
 ) -> Runner:
-    """Return the fastest runner for a loaded transformers model, on the device where it already is; `device`
-    is for one that is on several, see `TransformersRunner`. `graphs` False captures no CUDA graphs; `consume`
-    may take the model apart, which nobody else uses then; `measure` False leaves out the probe, for a model
-    whose device is not there yet (see `check_stepwise`); `embeddings` are those that a packed model shares,
-    see `PackedModel`.
+    """Return the fastest runner for a loaded transformers model on its current device.
+
+    Args:
+        model: of transformers.
+        device: for a model dispatched over several devices, see `TransformersRunner`.
+        graphs: whether to capture CUDA graphs.
+        consume: whether the model may be taken apart because nothing else uses it.
+        measure: whether to run the probe; False for a model whose device is not available yet (see
+            `check_stepwise`).
+        embeddings: to share with a packed model, see `PackedModel`.
 
     Raises:
-        UserError: the model cannot be decoded in steps.
+        UserError: the model cannot be decoded step by step.
     """
-    plain = runner = TransformersRunner(model, device)
+    plain = TransformersRunner(model, device)
+    runner: Runner = plain
     int8 = is_int8(model)
-    probe = Probe(plain) if measure and not int8 else None  # before a runner takes the model apart
+    probe = Probe(plain) if measure and not int8 else None  # must run before a runner takes the model apart
     reason = why_not_packed(model)
     if plain.device.type == "cpu":
         plain.reason = reason

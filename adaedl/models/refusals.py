@@ -1,32 +1,20 @@
-"""Sentences for models that cannot be decoded in steps."""
+"""Turn the failures of models that cannot be decoded step by step into messages for users."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from adaedl.errors import UserError, first_line, is_failure
 from adaedl.system.machine import is_out_of_memory
 
-# The names of windows in a configuration, and the types of the layers that have them.
-WINDOWS = {"sliding_window": "sliding_attention", "attention_chunk_size": "chunked_attention"}
-
-
-def cannot_rewind(kind: str, layer_types: Iterable[str]) -> UserError:
-    """Return the error for a model with layers of these types."""
-    return UserError(
-        "{} has a cache that cannot be rewound ({}); choose a model with full attention in every layer.",
-        kind,
-        ", ".join(sorted(set(layer_types))),
-    )
-
 
 @contextlib.contextmanager
 def failures_refused(kind: str) -> Iterator[None]:
-    """Turn any failure of a model's own code into a UserError with the first line of what it says.
+    """Turn any failure of a model's own code into a UserError with the first line of the failure's message.
 
     Raises:
-        UserError: it failed. Errors about memory are raised as they are.
+        UserError: the code failed. Errors about memory pass unchanged.
     """
     try:
         yield

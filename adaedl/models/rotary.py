@@ -1,6 +1,6 @@
-"""Rotary position embeddings, in two layouts: as in transformers, where the halves of a head rotate together
-(`cos_and_sin`, `rotate`), and with the numbers that rotate together side by side (`Rotary`), which makes the
-rotation one complex product.
+"""Rotary position embeddings in two layouts: as in transformers, where the two halves of a head rotate
+together (`cos_and_sin`, `rotate`), and interleaved, where adjacent numbers rotate together (`Rotary`), which
+makes the rotation one complex product.
 """
 
 import torch
@@ -22,9 +22,9 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def pair_rotary_rows(weight: Tensor, head_dim: int, rotated: int | None = None) -> Tensor:
-    """Reorder rows [heads·d, …] so that the two halves of each head's first `rotated` numbers (all by
-    default), which rotate together, sit side by side: the rotation is then one complex product. Scores do
-    not change, because queries and keys are reordered alike."""
+    """Return rows [heads·d, …] from the layout of transformers in the interleaved layout. In each head, the
+    halves of the first `rotated` numbers (all by default) are interleaved. Scores do not change, because
+    queries and keys are reordered in the same way."""
     rotated = head_dim if rotated is None else rotated
     heads = weight.unflatten(0, (-1, head_dim))
     rotating = heads[:, :rotated].unflatten(1, (2, rotated // 2)).transpose(1, 2).flatten(1, 2)
@@ -32,7 +32,7 @@ def pair_rotary_rows(weight: Tensor, head_dim: int, rotated: int | None = None) 
 
 
 def default_frequencies(rotated: int, theta: float) -> Tensor:
-    """Return the angles [rotated / 2] that one position adds, in float64."""
+    """Return the angles [rotated / 2] between one position and the next, in radians and float64."""
     return theta ** (-torch.arange(0, rotated, 2).double() / rotated)
 
 
@@ -40,8 +40,8 @@ class Rotary:
     """The rotary embedding's complex factors [positions, 1, rotated / 2].
 
     Args:
-        frequencies: [rotated / 2] the angles that one position adds.
-        factor: the length of the complex factors, which is yarn's attention factor.
+        frequencies: [rotated / 2] the angles between one position and the next, in radians.
+        factor: the magnitude of the complex factors, which is YaRN's attention factor.
     """
 
     def __init__(self, frequencies: Tensor, factor: float = 1.0, device: torch.device | str = "cpu"):

@@ -1,4 +1,4 @@
-"""The shared noise of a run, drawn the fastest way that a device has. `adaedl/noise.py` defines its bits."""
+"""The shared noise of a run, drawn in the fastest way on each device. `adaedl/noise.py` defines its bits."""
 
 import logging
 from collections.abc import Callable
@@ -16,12 +16,13 @@ log = logging.getLogger(__name__)
 
 
 class SharedNoise:
-    """The Gumbel noise of one seed over a vocabulary, which both models and every lane of a race choose with.
+    """The Gumbel noise of one seed over a vocabulary. Both models and every lane of a race choose tokens with
+    it.
 
     Args:
         seed: 0 to 2⁶³ − 1.
         vocab_size: of the target, V.
-        device: where the noise is wanted.
+        device: of the noise tensors.
     """
 
     def __init__(self, seed: int, vocab_size: int, device: torch.device | str = "cpu"):
@@ -31,22 +32,22 @@ class SharedNoise:
             self.at(0)  # compiles for this seed and vocabulary before any clock runs
 
     def place(self, position: int) -> NoisePlace:
-        """The row of a generated token, for a kernel that draws its noise itself."""
+        """Return the place of a generated token's noise, for a kernel that draws the noise itself."""
         return NoisePlace(self.seed, position)
 
     @torch.inference_mode()
     def at(self, first: int, count: int = 1) -> Tensor:
-        """Noise [count, V] for the generated positions first, first + 1, …"""
+        """Return the noise [count, V] for the generated positions first, first + 1, …"""
         return self._rows(self.seed, first, count, self.vocab_size)
 
     @torch.inference_mode()
     def of(self, position: int, token_ids: Tensor) -> Tensor:
-        """Noise [n] of some tokens [n] of the target's vocabulary at a position."""
+        """Return the noise [n] of the target's tokens token_ids [n] at a position."""
         return self._tokens(self.seed, position, token_ids)
 
 
 class Drawing(NamedTuple):
-    """How a device draws noise: rows(seed, first, count, vocab_size) as `noise_rows`, and
+    """A device's functions that draw noise: rows(seed, first, count, vocab_size) as `noise_rows`, and
     tokens(seed, position, token_ids) as `noise_of`."""
 
     rows: Callable[[int, int, int, int], Tensor]
@@ -55,10 +56,11 @@ class Drawing(NamedTuple):
 
 @cache
 def drawing(device: torch.device) -> Drawing:
-    """The fastest drawing of a device whose noise has the bits that `adaedl/noise.py` defines."""
+    """Return a device's fastest functions whose noise has the bits that `adaedl/noise.py` defines."""
     in_torch = Drawing(partial(noise_rows, device), noise_of)
     if device.type == "cpu":
-        return Drawing(kernels().noise_rows, kernels().noise_of) if kernels() else in_torch
+        compiled = kernels()
+        return Drawing(compiled.noise_rows, compiled.noise_of) if compiled else in_torch
     if device.type != "cuda" or not find_spec("triton"):
         return in_torch
     try:
@@ -66,6 +68,6 @@ def drawing(device: torch.device) -> Drawing:
 
         rows = partial(draw_rows, device)
         return Drawing(rows, noise_of) if agrees(rows, device) else in_torch
-    except Exception:  # whatever it was, torch can do without
+    except Exception:  # whatever failed, torch can take over
         log.exception("The kernel that draws noise failed; torch does it.")
         return in_torch

@@ -1,12 +1,12 @@
-"""Whether a model can be decoded in steps: measured when it is loaded.
+"""Measure, when a model is loaded, whether it can be decoded step by step.
 
-Speculative decoding reads a text in parts and takes rejected drafts back. That is right only where a model
-gives the same logits for a text in parts as for the whole text. Neither the name of an architecture nor its
-configuration says so for certain: a model may have no cache, look ahead, or keep what was taken back. So it
-is measured on a dozen tokens when a model is loaded.
+Speculative decoding reads a text in parts and rewinds rejected drafts. That is correct only if a model gives
+the same logits for a text read in parts as for the whole text. Neither the name of an architecture nor its
+configuration guarantees this: a model may have no cache, look ahead, or keep state after a rewind. So it is
+measured on a dozen tokens.
 
-A dozen tokens do not show an attention window that is longer than they are, so the window is narrowed for a
-second measurement. Nor do they show a rotary embedding that changes with the length of the text: see
+A dozen tokens cannot reveal an attention window that is longer than they are, so the window is narrowed for a
+second measurement. Nor can they reveal a rotary embedding that changes with the length of the text: see
 `context_length.py`.
 """
 
@@ -20,26 +20,28 @@ from torch import Tensor
 
 from adaedl.errors import UserError
 from adaedl.models.context_length import SHORTEST
+from adaedl.models.layer_types import WINDOWS, cannot_rewind
 from adaedl.models.protocol import Runner
-from adaedl.models.refusals import WINDOWS, cannot_rewind, failures_refused
+from adaedl.models.refusals import failures_refused
 from adaedl.models.transformers import TransformersRunner
 
-# The largest `distance` that counts as the same: forwards of other shapes add in another order, and int8
-# rounds what comes out. For SmolLM2-135M it is up to 6e-6 in float32, 0.012 in float16, 0.07 in bfloat16.
+# The largest `distance` that counts as equal. Forwards of different shapes add in different orders, and int8
+# rounds the inputs of every product. SmolLM2-135M has up to 6e-6 in float32, 0.012 in float16, 0.07 in
+# bfloat16.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3, torch.int8: 0.5}
 NARROW_WINDOW = 4
 
 
 class Probe:
-    """A dozen tokens and their logits as a whole text, to compare with those in parts.
+    """A text of a dozen tokens and its logits when read as a whole, to compare with the logits of its parts.
 
     Args:
         model: the transformers model, before a faster runner takes it apart.
-        int8_runner: the runner of a model in int8, which reads the whole text in its place: transformers' own
-            forward rounds other numbers.
+        int8_runner: the runner of an int8 model. It then reads the whole text in the place of `model`,
+            because transformers' own forward rounds different numbers.
 
     Raises:
-        UserError: the model cannot read them.
+        UserError: the model cannot read the text.
     """
 
     def __init__(self, model: TransformersRunner, int8_runner: Runner | None = None):
@@ -54,15 +56,15 @@ class Probe:
             self.whole = self._read_whole(self.token_ids)
 
     def check(self, runner: Runner) -> None:
-        """Check `runner`, which is `model` or a faster one for it.
+        """Check `runner`, which is `model` or a faster runner for the same model.
 
         Raises:
-            UserError: it gives different logits in parts, or fails.
+            UserError: it fails, or gives different logits for the parts.
         """
         if runner is self.model:
             self._check_beginning()
         self._check_parts(runner, self.whole)
-        if runner is self.model:  # faster ones have no windows
+        if runner is self.model:  # the caches of faster runners always keep all tokens
             self._check_windows()
 
     @torch.inference_mode()
@@ -74,8 +76,9 @@ class Probe:
             return logits
 
     def _check_beginning(self) -> None:
-        """Check that logits before the last token stay the same when that is another token, at the last
-        position of all. Forwards of one shape round nearly alike, so this also shows a weak glance ahead."""
+        """Check that the logits before the last token do not change with the last token and its position, the
+        last of the context. Forwards of the same shape round almost equally, so this also reveals a model
+        that looks ahead only slightly."""
         ids, whole = self.token_ids.clone(), self.whole
         ids[-1] = ids[0]
         near = far = None
@@ -85,7 +88,7 @@ class Probe:
             far[-1] = self.model.max_context - 1
         changed = self._read_whole(ids, far)
         if far is not None and self._differs(changed, whole):
-            whole = self._read_whole(self.token_ids, near)  # the model's own positions may not begin at 0
+            whole = self._read_whole(self.token_ids, near)  # the model's own positions may not start at 0
         if self._differs(changed, whole):
             raise UserError(
                 "This {} model is not causal: its logits for the start of a text depend on what follows; "
@@ -102,7 +105,7 @@ class Probe:
         with failures_refused(self.model.kind):
             cache = runner.new_cache(SHORTEST)
             parts = [runner.forward(ids[:7], cache).logits]
-            drafts = torch.cat((ids[7:8], ids[:3]))  # one is accepted, three are rejected
+            drafts = torch.cat((ids[7:8], ids[:3]))  # the first is accepted, the other three are rejected
             parts.append(runner.forward(drafts, cache).logits[:1])
             lengths = [cache.length]
             cache.rewind(8)
@@ -127,23 +130,23 @@ class Probe:
             )
 
     def _check_windows(self) -> None:
-        """Check that layers which see the last tokens only, or one chunk, do so by a mask: the cache has to
-        keep all tokens to be rewound."""
+        """Check that layers with a window or chunks of attention apply them as a mask. A cache that drops
+        tokens outside the window could not be rewound."""
         from transformers import DynamicCache
 
         model, config = self.model, self.model.config
         with failures_refused(model.kind):
             if not any(DynamicCache(config=config).is_sliding):
                 return
-        windows = {name: getattr(config, name, None) for name in WINDOWS}
-        windows = {name: window for name, window in windows.items() if isinstance(window, int)}
+        settings = {name: getattr(config, name, None) for name in WINDOWS}
+        windows = {name: window for name, window in settings.items() if isinstance(window, int)}
         measured = False
         for name, window in windows.items():
-            if window < model.max_context:  # a longer one never hides anything
+            if window < model.max_context:  # a longer window never hides a token
                 with _changed(config, name, min(NARROW_WINDOW, window // 2)):
                     narrow = self._read_whole(self.token_ids)
                     if distance(narrow, self.whole) <= self.tolerance:
-                        continue  # the mask depends on something else
+                        continue  # the mask does not depend on this setting
                     self._check_parts(model, narrow)
             measured = True
         if not measured:
@@ -151,12 +154,14 @@ class Probe:
 
 
 def distance(logits: Tensor, whole: Tensor) -> float:
-    """Return how far logits [T, V] are from those of the whole text: the root mean square of a row's
-    differences, of the row where it is largest, divided by the standard deviation of all logits."""
+    """Return how far logits [T, V] are from the logits `whole` [T, V] of the whole text: the root mean square
+    of the differences in the row where it is largest, divided by the standard deviation of all logits."""
     whole, logits = whole.cpu().double(), logits.cpu().double()  # MPS has no float64
-    known = whole > whole.amax(-1, keepdim=True) - 1000  # a ruled-out token has the least number there is
+    known = (
+        whole > whole.amax(-1, keepdim=True) - 1000
+    )  # an excluded token has the lowest representable logit
     if not known.any():
-        return 0.0  # no numbers at all, which decoding reports
+        return 0.0  # no logit is finite, which decoding reports
     differences = torch.where(known & (logits != whole), logits - whole, 0).nan_to_num(torch.inf)
     squares = differences.square().sum(-1) / known.sum(-1).clamp(min=1)
     return (squares.max().sqrt() / whole[known].std().clamp(min=1e-9)).item()
@@ -173,11 +178,11 @@ def _changed(config, name: str, value) -> Iterator[None]:
 
 
 def check_stepwise(model) -> None:
-    """Check a loaded transformers model where it is, on one thread: once OpenMP has started more, work on the
-    CPU hangs in every fork of this process, and ZeroGPU works in forks.
+    """Check a loaded transformers model on its current device, on one thread. Once OpenMP has started several
+    threads, work on the CPU hangs in every fork of this process, and ZeroGPU runs in forks.
 
     Raises:
-        UserError: it cannot be decoded in steps.
+        UserError: the model cannot be decoded step by step.
     """
     plain = TransformersRunner(model)
     threads = torch.get_num_threads()

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from adaedl.errors import Sentence
 from adaedl.models.context_length import longest_text
+from adaedl.models.layer_types import WINDOWS, cannot_rewind
 from adaedl.models.protocol import Output
-from adaedl.models.refusals import WINDOWS, cannot_rewind, failures_refused
+from adaedl.models.refusals import failures_refused
 
 
 class TransformersCache:
-    """transformers' DynamicCache, which grows; rewinding crops it."""
+    """A DynamicCache of transformers, which grows with the text; `rewind` crops it."""
 
     def __init__(self, layers=None):
         from transformers import DynamicCache
@@ -37,19 +38,20 @@ class TransformersCache:
 
 
 class TransformersRunner:
-    """Any causal LM of transformers, as it comes.
+    """Any causal language model of transformers, unchanged.
 
     Args:
-        model: on one device, or dispatched over several: its hooks then take tokens from `device` to its
-            first part, from part to part, and the output back to `device`. Keys and values stay with the
-            layer that made them.
-        device: where tokens are given and outputs expected; the model's own where None.
+        model: on one device, or dispatched over several. A dispatched model's hooks move tokens from `device`
+            to its first part, activations from part to part, and the output back to `device`. Keys and values
+            stay on the device of their layer.
+        device: of token ids and outputs; by default the model's own device.
 
     Attributes:
         reason: why a model on a CPU does not run on the fast kernels, see `families.why_not_packed`.
 
     Raises:
-        UserError: the model's cache cannot be rewound (state-space layers), or it lacks what a runner needs.
+        UserError: the model's cache cannot be rewound (state-space layers), or the model lacks something that
+            a runner needs.
     """
 
     def __init__(self, model, device: torch.device | None = None):
@@ -74,7 +76,7 @@ class TransformersRunner:
         self._parameters = inspect.signature(type(model).forward).parameters
 
     def takes(self, argument: str) -> bool:
-        """Return whether the model's forward has an argument of that name."""
+        """Return whether the model's forward has this argument."""
         return argument in self._parameters
 
     def new_cache(self, capacity: int) -> TransformersCache:
@@ -105,9 +107,10 @@ class TransformersRunner:
         return Output(scores, features)
 
     def forward_whole(self, token_ids: Tensor, positions: Tensor | None = None) -> Tensor:
-        """Return the logits [T, V] of a whole text [T] without a cache, at positions [T] if not 0, 1, …"""
+        """Return the logits [T, V] of a text [T], read as a whole without a cache, at positions [T]
+        (by default 0, 1, …)."""
         options = {"use_cache": False} if self.takes("use_cache") else {}
-        if self.takes("attention_mask"):  # else positions with a gap would mean two texts
+        if self.takes("attention_mask"):  # without it, a gap in the positions would separate two texts
             options["attention_mask"] = torch.ones_like(token_ids)[None]
         if positions is not None:
             options["position_ids"] = positions[None]

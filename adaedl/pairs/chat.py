@@ -1,6 +1,7 @@
-"""A chat template is a program that comes with a model. The template of a model that somebody else named runs
-in a process of its own: `python -m adaedl.pairs.chat` reads a template and conversations and prints what the
-one makes of the others, both as JSON.
+"""Render chat templates, which are programs that come with a model.
+
+The template of an untrusted model, one that a visitor has named, runs in a separate process:
+`python -m adaedl.pairs.chat` reads a template and conversations, and prints the rendered texts, all as JSON.
 """
 
 from __future__ import annotations
@@ -15,51 +16,53 @@ from functools import lru_cache
 from pathlib import Path
 
 from adaedl.errors import UserError, first_line
-from adaedl.pairs.presets import PROJECT
+from adaedl.system.shipped import PROJECT
 from adaedl.system.threads import PREPARED
 
 PROMPT = "a prompt in the place of any other"
 OTHER_PROMPT = "Another prompt instead."
 ANSWER = "an answer in the place of any other"
-SECONDS = 5  # of processor time for the template alone
-PATIENCE_S = 120  # for all of it, on a busy machine
-MEMORY = 2**30  # bytes more than the libraries take
-MOST_CHARACTERS = 20_000  # around a prompt
-PROMPTS_KEPT = 256  # rendered, of a template that runs in a process of its own
+CPU_SECONDS = 5  # for the template, without the start of the process
+TIMEOUT_S = 120  # for the whole process, on a busy machine
+MEMORY = 2**30  # bytes, in addition to the libraries' memory
+MAX_ADDED_CHARACTERS = 20_000  # that a template may write around a prompt
+CACHED_PROMPTS = 256  # rendered prompts kept per template
 
-# What Python and the libraries need of the environment: no token, and nothing else of the host's.
+# The variables that Python and the libraries need: no token, and nothing else of the host's.
 ENVIRONMENT = (
     *("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "OMP_NUM_THREADS"),
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", PREPARED),
 )
-# Events that Python announces (docs.python.org/3/library/audit_events.html) and a template has no use for.
+# Python's audit events (docs.python.org/3/library/audit_events.html) that no template needs.
 FORBIDDEN = ("socket.", "subprocess.", "os.", "shutil.", "ctypes.", "pty.", "urllib.")
-READS_FOLDERS = ("os.listdir", "os.scandir")  # as an import does
+READS_FOLDERS = ("os.listdir", "os.scandir")  # needed by imports
 
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A chat template that was found to work.
+    """A chat template that has been checked.
 
     Attributes:
-        render: returns the text that it makes of a prompt as the only turn of a user, up to where the
-            model's answer begins. Raises UserError where it fails at this one.
-        after_answer: what it writes after a model's answer; empty where it cannot tell.
+        render: renders a prompt as the only user turn, after a system prompt if there is one, up to the start
+            of the model's answer. Raises UserError if the template fails on this prompt or does not accept a
+            system prompt.
+        after_answer: the text that the template writes after an answer; empty if unknown.
     """
 
-    render: Callable[[str], str]
+    render: Callable[..., str]  # (prompt, system="")
     after_answer: str = ""
 
 
 class TemplateFailure(Exception):
-    """A chat template failed; the message is the reason, in one line."""
+    """A chat template failed; the message gives the reason in one line."""
 
 
 def own_template(tokenizer, name: str) -> ChatTemplate | None:
-    """Return the chat template of a tokenizer, which runs here; None where it has none.
+    """Return the chat template of a trusted tokenizer, which runs in this process; None if there is none.
+    `name` is the model's name.
 
     Raises:
-        UserError: the template does not work with a single turn of a user; `name` is the model's.
+        UserError: the template cannot render a single user turn.
     """
     if not tokenizer.chat_template:
         return None
@@ -67,56 +70,77 @@ def own_template(tokenizer, name: str) -> ChatTemplate | None:
     def write(turns: list[dict], answer: bool) -> str:
         try:
             return tokenizer.apply_chat_template(turns, add_generation_prompt=answer, tokenize=False)
-        except Exception as error:  # a template raises what it likes
+        except Exception as error:  # a template can raise any exception
             raise TemplateFailure(first_line(error)) from error
 
     return _checked(lambda turns, answer: [write(each, answer) for each in turns], name)
 
 
-def strangers_template(tokenizer, name: str) -> ChatTemplate | None:
-    """Return the chat template of a tokenizer, which runs in a process of its own for every prompt; None
-    where it has none.
+def untrusted_template(tokenizer, name: str) -> ChatTemplate | None:
+    """Return the chat template of an untrusted tokenizer, which runs in a separate process for every prompt;
+    None if there is none. `name` is the model's name.
 
     Raises:
-        UserError: the template does not work with a single turn of a user, does not end, or wants too much
-            memory; `name` is the model's.
+        UserError: the template cannot render a single user turn, does not end, or needs too much memory.
     """
     if not tokenizer.chat_template:
         return None
     try:
         source = tokenizer.get_chat_template()
-    except ValueError as error:  # several, none of which is for a plain conversation
+    except ValueError as error:  # there are several templates, and none is the default
         raise _failed(name, TemplateFailure(first_line(error))) from error
     variables = dict(tokenizer.special_tokens_map)
-    return _checked(lambda turns, answer: render_apart(source, variables, turns, answer, name), name)
+    return _checked(lambda turns, answer: render_in_subprocess(source, variables, turns, answer, name), name)
 
 
 def _checked(write: Callable[[list[list[dict]], bool], list[str]], name: str) -> ChatTemplate:
-    """Return a template that renders two prompts differently. `write` renders conversations, with the
-    beginning of an answer where asked for, and raises TemplateFailure."""
+    """Return a checked template: it renders two different prompts differently. `write` renders conversations,
+    with the start of an answer if its second argument is true, and raises TemplateFailure."""
 
-    def render_all(prompts: tuple[str, ...]) -> list[str]:
-        try:
-            texts = write([[{"role": "user", "content": prompt}] for prompt in prompts], True)
-            for prompt, text in zip(prompts, texts, strict=True):
-                if len(text) > 2 * len(prompt) + MOST_CHARACTERS:
-                    raise TemplateFailure(f"it makes {len(text):,} characters of {len(prompt):,}")
-        except TemplateFailure as failure:
-            raise _failed(name, failure) from failure
+    def write_all(conversations: list[list[dict]]) -> list[str]:
+        texts = write(conversations, True)
+        for turns, text in zip(conversations, texts, strict=True):
+            content = sum(len(turn["content"]) for turn in turns)
+            if len(text) > 2 * content + MAX_ADDED_CHARACTERS:
+                raise TemplateFailure(f"it makes {len(text):,} characters of {content:,}")
         return texts
 
-    @lru_cache(maxsize=PROMPTS_KEPT)
-    def render(prompt: str) -> str:
-        return render_all((prompt,))[0]
+    def render_alone(*prompts: str) -> list[str]:
+        try:
+            return write_all([[_turn("user", prompt)] for prompt in prompts])
+        except TemplateFailure as failure:
+            raise _failed(name, failure) from failure
 
-    if len(set(render_all((PROMPT, OTHER_PROMPT)))) == 1:
+    def render_after_system(prompt: str, system: str) -> str:
+        conversations = [
+            [_turn("system", instruction), _turn("user", prompt)] for instruction in (system, f"Not {system}")
+        ]
+        refusal = "The chat template of {} takes no system prompt; leave the system prompt empty."
+        try:
+            rendered, with_other_system = write_all(conversations)
+        except TemplateFailure as failure:
+            render_alone(prompt)  # raises if the template fails without a system prompt, too
+            raise UserError(refusal, name) from failure
+        if rendered == with_other_system:
+            raise UserError(refusal, name)
+        return rendered
+
+    @lru_cache(maxsize=CACHED_PROMPTS)
+    def render(prompt: str, system: str = "") -> str:
+        return render_after_system(prompt, system) if system else render_alone(prompt)[0]
+
+    if len(set(render_alone(PROMPT, OTHER_PROMPT))) == 1:
         raise UserError("The chat template of {} ignores the prompt; choose another model.", name)
-    turns = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": ANSWER}]
+    turns = [_turn("user", PROMPT), _turn("assistant", ANSWER)]
     try:
         answered = write([turns], False)[0]
-    except TemplateFailure:  # it need not know answers
+    except TemplateFailure:  # a template need not support answers
         answered = ""
     return ChatTemplate(render, answered.rpartition(ANSWER)[2] if ANSWER in answered else "")
+
+
+def _turn(role: str, content: str) -> dict:
+    return {"role": role, "content": content}
 
 
 def _failed(name: str, failure: TemplateFailure) -> UserError:
@@ -125,43 +149,43 @@ def _failed(name: str, failure: TemplateFailure) -> UserError:
 
 
 def template_source(tokenizer) -> str:
-    """Return the chat template of a tokenizer; empty where it has none."""
+    """Return the source of a tokenizer's chat template; empty if there is none."""
     templates = tokenizer.chat_template
     if isinstance(templates, dict):
         templates = templates.get("default")
     return templates if isinstance(templates, str) else ""
 
 
-def render_apart(
+def render_in_subprocess(
     source: str, variables: dict[str, str], conversations: list[list[dict]], answer: bool, name: str
 ) -> list[str]:
-    """Render conversations with a chat template in a process of its own, which has little time and memory, no
-    network, no files, and nothing of this process's environment that it does not need.
+    """Render conversations with a chat template in a separate process. The process has limited time and
+    memory, no network, no files, and only the environment variables that it needs.
 
     Args:
-        source, variables: the template, and the special tokens that it may name.
-        answer: write the beginning of an answer.
-        name: the model's, for errors.
+        source, variables: the template, and the special tokens that it may use.
+        answer: write the start of an answer.
+        name: the model's name, for errors.
 
     Raises:
         TemplateFailure: the template raised an error.
-        UserError: it does not end, wants too much memory, or dies.
+        UserError: the process does not end, needs too much memory, or crashes.
     """
     task = {"source": source, "variables": variables, "conversations": conversations, "answer": answer}
     try:
         done = subprocess.run(
-            # -P: only what PYTHONPATH names is imported, never what lies in the working folder.
+            # -P: import only from PYTHONPATH, never from the working folder.
             [sys.executable, "-P", "-m", "adaedl.pairs.chat"],
             env=small_environment(),
             input=json.dumps(task),
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # of any length
+            stderr=subprocess.DEVNULL,  # which could be of any length
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=True,
         )
-        told = json.loads(done.stdout)
-        texts, failure = told["texts"], told["failure"]
+        result = json.loads(done.stdout)
+        texts, failure = result["texts"], result["failure"]
         if isinstance(failure, str):
             raise TemplateFailure(first_line(ValueError(failure)))
         if len(texts) == len(conversations) and all(isinstance(text, str) for text in texts):
@@ -174,7 +198,7 @@ def render_apart(
 
 
 def small_environment() -> dict[str, str]:
-    """Return what a process that runs a stranger's template gets of the environment."""
+    """Return the environment of a process that runs an untrusted template."""
     kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     kept |= {name: value for name, value in os.environ.items() if name.startswith("LC_")}
     paths = os.pathsep.join([str(PROJECT), *filter(None, sys.path)])
@@ -183,7 +207,7 @@ def small_environment() -> dict[str, str]:
 
 
 def main() -> None:
-    """Render the conversations on stdin, within bounds."""
+    """Render the conversations on stdin within limits, and print the result."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
     task = json.load(sys.stdin)
@@ -199,31 +223,31 @@ def main() -> None:
         )
     except MemoryError:
         sys.exit("error: too much memory")
-    except Exception as error:  # a template raises what it likes
+    except Exception as error:  # a template can raise any exception
         failure = first_line(error)
     print(json.dumps({"texts": texts, "failure": failure}))
 
 
 def limit() -> None:
-    """Limit this process's time and memory from here on, where the system can do that."""
+    """Limit this process's further CPU time and memory, if the system supports it."""
     try:
         import resource
-    except ImportError:  # Windows, where PATIENCE_S alone holds
+    except ImportError:  # Windows, where TIMEOUT_S is the only limit
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime) + SECONDS
+    seconds = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     pages = (
         int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else None
     )
     if pages:
-        most = pages * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        max_bytes = pages * resource.getpagesize() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
 
 
 def isolate() -> None:
-    """Forbid this process, for good, the network, other processes and all files but Python's own libraries. A
-    template gets at none of them unless it breaks out of Jinja's sandbox."""
+    """Forbid this process permanently to use the network, other processes, and files other than Python's own
+    libraries. A template could reach them only by breaking out of Jinja's sandbox."""
     libraries = tuple(os.path.realpath(path) for path in (*sys.path, sys.prefix, sys.base_prefix) if path)
 
     def refuse(event: str, arguments: tuple) -> None:

@@ -1,4 +1,4 @@
-"""What is checked of a pair before gigabytes are read, and of an int8 model after."""
+"""Checks of a pair before gigabytes are read, and of an int8 model after it has been packed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from adaedl.models.protocol import Runner
 
 
-MOST_LAYERS = 1000  # far more than any model has
+MAX_LAYERS = 1000  # far more than any model has
 
 
 def check_int8(name: str, runner: Runner) -> None:
-    """Raises UserError where a model in int8 is not one whose numbers do not depend on how many tokens are
-    verified at once: nothing would be lossless to it."""
+    """Check that the logits of an int8 model do not depend on how many tokens are verified together.
+    Otherwise no lane could be lossless.
+
+    Raises:
+        UserError: they do, or the model is not packed.
+    """
     import torch
 
     from adaedl.models.cpu.families import FAMILIES
@@ -29,24 +33,32 @@ def check_int8(name: str, runner: Runner) -> None:
 
     if not isinstance(runner, PackedModel) or not same_bits(runner, torch.arange(10), 5):
         raise UserError(
-            "int8 needs a model of the families {} and a CPU that computes the same numbers for a token "
-            "alone and in a batch; {} here does not qualify; choose the dtype auto.",
+            "int8 needs a model of the families {} and a CPU that computes bitwise identical logits "
+            "for a token alone and in a batch; {} here does not qualify; choose the dtype auto.",
             ", ".join(FAMILIES),
             name,
         )
 
 
 def check_can_copy(name: str, target) -> None:
-    """Raises UserError where the CPU's kernels do not run a transformers model, nor an int8 copy of it."""
+    """Check that the CPU kernels can run a transformers model, and so an int8 copy of it.
+
+    Raises:
+        UserError: they cannot.
+    """
     from adaedl.models.cpu.families import why_not_packed
 
     if reason := why_not_packed(target):
         raise UserError("{} cannot draft with an int8 copy of itself, because {}.", name, reason)
 
 
-def check_shape(folder: Path, held: int, name: str) -> None:
-    """Raises UserError where a model's configuration asks for more weights than the `held` ones in its files:
-    what is missing would be made up, however large it is."""
+def check_shape(folder: Path, stored: int, name: str) -> None:
+    """Check that a model's configuration does not require more weights than the `stored` weights in its
+    files. transformers would make up the missing weights, however many.
+
+    Raises:
+        UserError: it does.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -54,20 +66,24 @@ def check_shape(folder: Path, held: int, name: str) -> None:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-        asked = sum(weights.numel() for weights in model.parameters())  # those that are tied count once
-    if asked > 1.05 * held:
+        required = sum(weights.numel() for weights in model.parameters())  # tied weights count once
+    if required > 1.05 * stored:
         raise _misfit(name)
 
 
 def check_layers(folder: Path, name: str) -> None:
-    """Raises UserError where a model's configuration asks for more layers than any model has: a list of them,
-    which is made whenever that is read, could fill the memory."""
+    """Check that a model's configuration does not have more layers than any real model. Reading such a
+    configuration makes a list of its layers, which could fill the memory.
+
+    Raises:
+        UserError: it does.
+    """
     with reading_failures_refused(name, "configuration"):
         parts = [json.loads((folder / "config.json").read_text("utf-8"))]
         for part in parts:
             parts += [value for value in part.values() if isinstance(value, dict)]
             for key, value in part.items():
-                if "layer" in key and isinstance(value, int | float) and value > MOST_LAYERS:
+                if "layer" in key and isinstance(value, int | float) and value > MAX_LAYERS:
                     raise _misfit(name)
 
 
@@ -76,7 +92,11 @@ def _misfit(name: str) -> UserError:
 
 
 def check_memory(name: str, size: int, free: int | None) -> None:
-    """Raises UserError where weights of `size` bytes do not fit the free memory; None is unknown."""
+    """Check that weights of `size` bytes fit into `free` bytes of memory, None if unknown.
+
+    Raises:
+        UserError: they do not.
+    """
     if free is not None and MEMORY_FACTOR * size > free:
         raise UserError(
             "{} needs about {:.1f} GiB of memory, but only {:.1f} GiB are free here; choose a smaller "

@@ -1,4 +1,4 @@
-"""Which device a pair runs on, and in what dtype."""
+"""Choose the device and the dtype that a pair runs on."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ if TYPE_CHECKING:
 
 
 def pick_device(device: str | None = None) -> torch.device:
-    """Return the device asked for; with None or "auto" the first CUDA GPU, else Apple's MPS, else the CPU.
+    """Return the requested device; for None or "auto" the first CUDA GPU, else Apple's MPS, else the CPU.
 
     Raises:
-        UserError: no such device here; the message lists those that are.
+        UserError: there is no such device; the message lists the available devices.
     """
     import torch
 
-    here = ["cpu"]
+    available = ["cpu"]
     if torch.backends.mps.is_available():
-        here.insert(0, "mps")
+        available.insert(0, "mps")
     if torch.cuda.is_available():
-        here[:0] = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        available[:0] = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     if device in (None, "", "auto"):
-        return torch.device(here[0])
-    wanted = str(device).strip().lower()
-    wanted = "cuda:0" if wanted == "cuda" else wanted
-    if wanted not in here:
-        raise UserError("There is no device {!r} here; choose auto or one of {}.", device, ", ".join(here))
-    return torch.device(wanted)
+        return torch.device(available[0])
+    name = str(device).strip().lower()
+    name = "cuda:0" if name == "cuda" else name
+    if name not in available:
+        raise UserError(
+            "There is no device {!r} here; choose auto or one of {}.", device, ", ".join(available)
+        )
+    return torch.device(name)
 
 
 def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
-    """Return the dtype asked for; with None or "auto" bfloat16 on CUDA (float16 on GPUs older than bfloat16),
+    """Return the requested dtype; for None or "auto" bfloat16 on CUDA (float16 on GPUs without bfloat16) and
     float32 elsewhere.
 
     Raises:
-        UserError: not one of float32, bfloat16, float16 and int8, or int8 where it is not multiplied fast.
+        UserError: it is not float32, bfloat16, float16 or int8, or it is int8 and int8 is not fast here.
     """
     import torch
 
@@ -48,21 +50,21 @@ def pick_dtype(device: torch.device, dtype: str | None = None) -> torch.dtype:
         if device.type != "cuda":
             return torch.float32
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    wanted = str(dtype).strip().lower().removeprefix("torch.")
-    if wanted not in DTYPES:
+    name = str(dtype).strip().lower().removeprefix("torch.")
+    if name not in DTYPES:
         raise UserError("There is no dtype {!r}; choose auto or one of {}.", dtype, ", ".join(DTYPES))
-    if wanted == "int8" and (device.type != "cpu" or not multiplies_int8()):
+    if name == "int8" and (device.type != "cpu" or not multiplies_int8()):
         raise UserError(
-            "int8 needs a CPU that multiplies it fast (with AVX-512 VNNI) in this app's kernels, which {} "
-            "does not; choose auto.",
+            "int8 needs a CPU with AVX-512 VNNI and this app's compiled kernels; {} does not qualify; "
+            "choose auto.",
             device,
         )
-    return getattr(torch, wanted)
+    return getattr(torch, name)
 
 
 def why_no_int8(device: torch.device | str) -> Sentence | None:
-    """Return why int8 is not fast on a device, as the end of a sentence after "because"; None where it is.
-    Imports no torch, and does not compile the kernels."""
+    """Return why int8 is not fast on a device, as the end of a sentence after "because", or None if it is.
+    This neither imports torch nor compiles the kernels."""
     from adaedl.models.cpu.jit import VNNI
 
     if str(device) != "cpu":
@@ -73,7 +75,11 @@ def why_no_int8(device: torch.device | str) -> Sentence | None:
 
 
 def check_runs_here(preset: Preset, device: torch.device) -> None:
-    """Raises UserError where a pair needs int8 and the device does not multiply it fast."""
+    """Check that int8 is fast on a device if a pair needs it.
+
+    Raises:
+        UserError: it is not.
+    """
     from adaedl.models.cpu.backends import multiplies_int8
 
     if not preset.needs_int8:
@@ -86,18 +92,18 @@ def check_runs_here(preset: Preset, device: torch.device) -> None:
 
 
 def dtype_of(preset: Preset, dtype: str | None) -> str | None:
-    """Return the dtype that a pair is defined in, else the one that the caller names.
+    """Return the dtype that a pair is defined in, or else the requested dtype.
 
     Raises:
-        UserError: the pair is defined in another dtype than the one named, or its draft is an int8 copy
-            of an int8 target.
+        UserError: the pair is defined in another dtype than the requested one, or its draft would be an int8
+            copy of an int8 target.
     """
-    named = None if dtype in (None, "", "auto") else str(dtype).strip().lower().removeprefix("torch.")
-    if preset.dtype and named not in (None, preset.dtype):
+    requested = None if dtype in (None, "", "auto") else str(dtype).strip().lower().removeprefix("torch.")
+    if preset.dtype and requested not in (None, preset.dtype):
         raise UserError(
             "{} runs in {}; leave the dtype {} out, or choose another pair.", preset.name, preset.dtype, dtype
         )
-    if preset.draft_bits and named == "int8":
+    if preset.draft_bits and requested == "int8":
         raise UserError(
             "{} drafts with an int8 copy of its target, so the target cannot be int8 too; choose the dtype "
             "float32 or bfloat16.",
@@ -107,7 +113,8 @@ def dtype_of(preset: Preset, dtype: str | None) -> str | None:
 
 
 def read_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return what weights are read in, to be used in a dtype: int8 is rounded from float32."""
+    """Return the dtype to read weights in so that they can be used in `dtype`: int8 is quantised from
+    float32."""
     import torch
 
     return torch.float32 if dtype == torch.int8 else dtype

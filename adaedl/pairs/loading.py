@@ -1,4 +1,4 @@
-"""From a pair's name to a loaded pair, in stages: request, fetch, check, read, assemble."""
+"""Load a pair from its name in stages: request, fetch, check, read, assemble."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from adaedl.errors import Sentence, UserError
-from adaedl.pairs.chat import PROMPT, own_template, strangers_template
+from adaedl.pairs.chat import PROMPT, own_template, untrusted_template
 from adaedl.pairs.checks import check_can_copy, check_int8, check_layers, check_memory, check_shape
 from adaedl.pairs.devices import check_runs_here, dtype_of, pick_device, pick_dtype, read_dtype
-from adaedl.pairs.presets import DEFAULT_PAIR, PROJECT, Preset, resolve, short_name
+from adaedl.pairs.presets import DEFAULT_PAIR, Preset, resolve, short_name
 from adaedl.pairs.progress import Progress, silent
 from adaedl.pairs.prompt_encoder import PromptEncoder
 from adaedl.pairs.reading import (
@@ -22,9 +22,9 @@ from adaedl.pairs.reading import (
     load_tokenizer,
     reading_failures_refused,
 )
+from adaedl.pairs.same_tokenizer import check_same_tokenizer
 from adaedl.pairs.vocabulary import (
     check_rows,
-    check_same_tokenizer,
     drafted_vocabulary,
     end_tokens,
     share_vocabulary,
@@ -32,9 +32,10 @@ from adaedl.pairs.vocabulary import (
 )
 from adaedl.pairs.weights import discard_damaged, fetch_weights
 from adaedl.system.machine import available_memory, give_back_memory, out_of_memory_as, without_collections
+from adaedl.system.shipped import shipped
 from adaedl.system.threads import apply_threads
 
-if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies before it needs them
+if TYPE_CHECKING:  # slow to import, and the page needs presets and cached copies first
     import torch
     from torch import nn
 
@@ -44,17 +45,18 @@ if TYPE_CHECKING:  # slow to import; the page asks for presets and cached copies
     from adaedl.pairs.chat import ChatTemplate
     from adaedl.pairs.pair import Pair
     from adaedl.pairs.placement import Placement
+    from adaedl.pairs.same_tokenizer import Difference
     from adaedl.pairs.sources.folder import Weights
-    from adaedl.pairs.vocabulary import Difference
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a caller asks for, with the choices made that it left open.
+    """A caller's request, with defaults filled in.
 
     Attributes:
-        device_is_free: nobody has named the device, so a pair that one GPU does not hold may use others.
-        dtype: that the weights are used in.
+        device_is_free: the caller did not name the device, so a pair that does not fit on one GPU may use
+            several.
+        dtype: of the weights in use.
         progress, allow_local, trusted, make_room, read_first: as in `load_pair`.
     """
 
@@ -70,37 +72,37 @@ class Request:
 
     @property
     def models(self) -> list[str]:
-        """The names of the models to read, the target first."""
+        """The names of the models to read, the target's first."""
         return [name for name in (self.preset.target, self.preset.separate_draft) if name]
 
     @property
     def fills_memory(self) -> bool:
-        """Whether weights are read into the machine's memory, and not straight into a GPU's."""
+        """Whether weights are read into the machine's memory instead of directly into a GPU's."""
         return self.read_first or self.device.type == "cpu"
 
     @property
     def read_dtype(self) -> torch.dtype:
-        """What the weights are read in."""
+        """The dtype that the weights are read in."""
         return read_dtype(self.dtype)
 
     @property
     def copy_itemsize(self) -> int:
-        """Bytes of each of the target's weights in the copy that drafts; 0 where none does."""
+        """Bytes per weight of the target's copy that drafts; 0 if there is no copy."""
         return 1 if self.preset.draft_bits else 0
 
 
 @dataclass
 class CheckedFiles:
-    """The files of a pair, found to be what they should be; in dictionaries by the names of the models.
+    """The checked files of a pair. Dictionaries are keyed by the names of the models.
 
     Attributes:
-        sizes: bytes of the weights, as they are read.
-        by_layers: models that are read and quantised layer by layer.
+        sizes: bytes of the weights in the dtype that they are read in.
+        layerwise: models that are read and quantised layer by layer.
     """
 
     weights: dict[str, Weights]
     sizes: dict[str, int]
-    by_layers: dict[str, Layerwise]
+    layerwise: dict[str, Layerwise]
     tokenizer: object
     difference: Difference | None
     template: ChatTemplate | None
@@ -109,8 +111,12 @@ class CheckedFiles:
 
 @dataclass
 class ReadModels:
-    """A pair's models of transformers; `draft` is None where no model of its own drafts. The target is spread
-    over several devices where `spread` says how many bytes each may hold."""
+    """A pair's transformers models.
+
+    Attributes:
+        draft: None if no separate model drafts.
+        spread: the bytes of the target that each device may hold; None if the target is on one device.
+    """
 
     target: nn.Module
     draft: nn.Module | None
@@ -133,20 +139,20 @@ def load_pair(
 
     Args:
         name: a preset's name or "TARGET:DRAFT", see `presets.resolve`.
-        device: "cuda", "cuda:1", "mps" or "cpu"; None for the best one here.
-        dtype: "float32", "bfloat16", "float16" or, on a CPU, "int8"; None for the pair's or the device's own.
-        progress: told what is being done, see `fetch_weights`.
-        allow_local: False refuses folders as models.
-        trusted: False for a pair that somebody else names. The Hub is asked without this machine's token,
-            a configuration that asks for more than the files hold is refused, and a chat template, which is a
-            program, runs once in a process of its own with little time and memory.
-        make_room: called once nothing but the reading of the weights is left to do, for a caller that lets go
-            of another pair for this one.
-        read_first: read the weights into the machine's memory whole, then move them to the device. ZeroGPU
-            wants it so.
+        device: "cuda", "cuda:1", "mps" or "cpu"; None for the best device available.
+        dtype: "float32", "bfloat16", "float16" or, on a CPU, "int8"; None for the default of the pair or the
+            device.
+        progress: called with a sentence and a fraction at each stage, see `fetch_weights`.
+        allow_local: whether folders are accepted as models.
+        trusted: False for a pair that a visitor names. The Hub is then accessed without this machine's token,
+            a configuration that requires more weights than its files contain is refused, and the chat
+            template, which is a program, runs in a separate process with limited time and memory.
+        make_room: called just before the weights are read, so that the caller can release another pair.
+        read_first: read all weights into the machine's memory, then move them to the device, as ZeroGPU
+            requires.
 
     Raises:
-        UserError: anything in the way that the user can mend, in one sentence.
+        UserError: the pair cannot be loaded; the message says in one sentence what the user can do.
     """
     preset = resolve(name)
     _import_libraries()
@@ -156,7 +162,7 @@ def load_pair(
         return _load(request)
     except Unreadable as error:
         model, sentence = error.model, error.sentence
-    # Out of the except clause, which keeps all that the first try has read.
+    # Outside the except clause, because the exception keeps everything alive that the first try has read.
     if not trusted or not discard_damaged(model):
         raise UserError(sentence.template, *sentence.values)
     request.progress(Sentence("removed a damaged copy of {}", short_name(model)), None)
@@ -172,7 +178,8 @@ def fetch_pair(
     allow_local: bool = True,
     trusted: bool = True,
 ) -> None:
-    """Bring what `load_pair` needs to this machine, and read none of it; arguments and errors are its own."""
+    """Download the files that `load_pair` needs without reading them. Arguments and errors are those of
+    `load_pair`."""
     _fetch(_request(resolve(name), device, dtype, progress, allow_local, trusted))
 
 
@@ -185,14 +192,14 @@ def _load(request: Request) -> Pair:
     with out_of_memory_as(_too_large(request, device)):
         models = _read(request, files, device, spread)
         pair = _assemble(request, files, models)
-    del files, models  # where weights are packed, nobody needs them as they were
+    del files, models  # packed weights have replaced the originals
     give_back_memory()
     request.progress(Sentence("ready on {}", pair.runs_on), 1.0)
     return pair
 
 
 def _import_libraries() -> None:
-    """Import what loading needs, all at once, which takes seconds."""
+    """Import the modules that loading needs in one go, which takes seconds."""
     with without_collections():
         import adaedl.models.drafters.feature
         import adaedl.models.factory
@@ -201,14 +208,11 @@ def _import_libraries() -> None:
 
 
 def _start_compiling(request: Request) -> None:
-    """Have the CPU's kernels compiled beside the download. The first time that takes seconds."""
+    """Start compiling the CPU kernels in parallel with the download. The first time takes seconds."""
     from adaedl.models.cpu import backends
 
     if request.device.type == "cpu":
         Thread(target=backends.kernels).start()
-
-
-# Request
 
 
 def _request(
@@ -221,10 +225,10 @@ def _request(
     make_room: Callable[[], None] | None = None,
     read_first: bool = False,
 ) -> Request:
-    """Return a request with its device and dtype chosen.
+    """Return a request with a device and a dtype.
 
     Raises:
-        UserError: there is no such device here, or no such dtype on it, or the pair does not run there.
+        UserError: the device or the dtype is not available here, or the pair does not run on it.
     """
     chosen = pick_device(device)
     check_runs_here(preset, chosen)
@@ -241,14 +245,11 @@ def _request(
     )
 
 
-# Fetch
-
-
 def _fetch(request: Request) -> dict[str, Weights]:
-    """Return the weights of the models, downloaded where they are not here yet.
+    """Return the weights of the models, and download missing ones.
 
     Raises:
-        UserError: they cannot be had, or no memory here holds them.
+        UserError: weights cannot be fetched, or would not fit into memory here.
     """
     from adaedl.pairs.placement import memory_of_gpus
 
@@ -256,22 +257,23 @@ def _fetch(request: Request) -> dict[str, Weights]:
         memory = available_memory() if request.fills_memory else memory_of_gpus()
         check_memory(request.preset.name, count * (request.dtype.itemsize + request.copy_itemsize), memory)
 
-    options = {
-        "allow_local": request.allow_local,
-        "use_token": request.trusted,
-        "check_size": check_size,
+    return {
+        name: fetch_weights(
+            name,
+            request.progress,
+            allow_local=request.allow_local,
+            use_token=request.trusted,
+            check_size=check_size,
+        )
+        for name in request.models
     }
-    return {name: fetch_weights(name, request.progress, **options) for name in request.models}
-
-
-# Check
 
 
 def _check(request: Request, weights: dict[str, Weights]) -> CheckedFiles:
-    """Check all that can be checked before gigabytes are read.
+    """Check everything that can be checked before gigabytes are read.
 
     Raises:
-        UserError: the files are not those of two models that fit one another.
+        UserError: the files are invalid, or the two models do not match.
     """
     target = request.preset.target
     if not request.trusted:
@@ -280,16 +282,16 @@ def _check(request: Request, weights: dict[str, Weights]) -> CheckedFiles:
     tokenizer = load_tokenizer(weights[target].folder, target)
     difference = _compare_tokenizers(request, weights, tokenizer)
     sizes = _measure(request, weights)
-    by_layers = _open_by_layers(request, weights, tokenizer)
+    layerwise = _open_layerwise(request, weights, tokenizer)
     with as_unreadable(target):
-        template = (own_template if request.trusted else strangers_template)(tokenizer, target)
-        encoder = PromptEncoder(tokenizer, template and template.render, target)
+        template = (own_template if request.trusted else untrusted_template)(tokenizer, target)
+        encoder = PromptEncoder(tokenizer, template.render if template else None, target)
         encoder.encode(PROMPT)
-    return CheckedFiles(weights, sizes, by_layers, tokenizer, difference, template, encoder)
+    return CheckedFiles(weights, sizes, layerwise, tokenizer, difference, template, encoder)
 
 
 def _compare_tokenizers(request: Request, weights: dict[str, Weights], tokenizer) -> Difference | None:
-    """Return where the draft's tokenizer differs from the target's; None where nowhere."""
+    """Return how the draft's tokenizer differs from the target's, or None if it does not."""
     draft = request.preset.separate_draft
     if not draft:
         return None
@@ -300,7 +302,7 @@ def _compare_tokenizers(request: Request, weights: dict[str, Weights], tokenizer
 
 
 def _measure(request: Request, weights: dict[str, Weights]) -> dict[str, int]:
-    """Return the bytes of each model's weights, as they are read."""
+    """Return the size of each model's weights in the dtype that they are read in, in bytes."""
     from adaedl.pairs.placement import size_of_weights
 
     sizes = {}
@@ -312,16 +314,16 @@ def _measure(request: Request, weights: dict[str, Weights]) -> dict[str, int]:
     return sizes
 
 
-def _open_by_layers(request: Request, weights: dict[str, Weights], tokenizer) -> dict[str, Layerwise]:
-    """Return those models that are to be int8 and can be read layer by layer."""
+def _open_layerwise(request: Request, weights: dict[str, Weights], tokenizer) -> dict[str, Layerwise]:
+    """Return the models that can be read layer by layer, if the request is for int8."""
     import torch
 
     from adaedl.models.cpu.layerwise import open_layerwise
 
-    opened = {}
+    opened: dict[str, Layerwise] = {}
     if request.dtype != torch.int8:
         return opened
-    # A draft that lacks some of the target's tokens is given them, which takes all of its weights.
+    # A draft that lacks some of the target's tokens gets rows for them, which needs all of its weights.
     rows = {request.preset.separate_draft: tokens_of(tokenizer)}
     for name, files in weights.items():
         layerwise = open_layerwise(files.folder, short_name(name))
@@ -332,22 +334,19 @@ def _open_by_layers(request: Request, weights: dict[str, Weights], tokenizer) ->
     return opened
 
 
-# Read
-
-
 def _place(request: Request, files: CheckedFiles) -> tuple[torch.device, dict[str, int] | None]:
-    """Return the device that the pair runs on, and how many bytes of the target each device may hold where
-    one alone does not hold it.
+    """Return the device that the pair runs on and, if the target does not fit on one device, the bytes of the
+    target that each device may hold.
 
     Raises:
-        UserError: the memory here is too small.
+        UserError: there is not enough memory here.
     """
     import torch
 
     if request.fills_memory:
-        needs = files.sizes | {name: opened.needed_bytes() for name, opened in files.by_layers.items()}
-        copied = files.sizes[request.preset.target] // request.read_dtype.itemsize * request.copy_itemsize
-        check_memory(request.preset.name, sum(needs.values()) + copied, available_memory())
+        needed = files.sizes | {name: opened.needed_bytes() for name, opened in files.layerwise.items()}
+        copy_bytes = files.sizes[request.preset.target] // request.read_dtype.itemsize * request.copy_itemsize
+        check_memory(request.preset.name, sum(needed.values()) + copy_bytes, available_memory())
     if request.device_is_free and request.device.type == "cuda" and not request.read_first:
         placement = _placement(request.preset, *files.sizes.values())
         return torch.device(placement.device), placement.target_bytes
@@ -355,7 +354,7 @@ def _place(request: Request, files: CheckedFiles) -> tuple[torch.device, dict[st
 
 
 def _placement(preset: Preset, target_bytes: int, draft_bytes: int = 0) -> Placement:
-    """Return where the weights of a pair go on the GPUs of this machine."""
+    """Return the placement of a pair's weights on the GPUs of this machine."""
     from adaedl.pairs.placement import Placement, place, visible_gpus
 
     gpus = visible_gpus()
@@ -365,15 +364,15 @@ def _placement(preset: Preset, target_bytes: int, draft_bytes: int = 0) -> Place
 
 
 def _too_large(request: Request, device: torch.device) -> Sentence:
-    """Return the sentence for a memory that turns out to be too small."""
-    need = ""
+    """Return the sentence for a device that runs out of memory."""
+    requirement: str | Sentence = ""
     if request.preset.min_memory_gib:
-        need = Sentence(", which needs about {:g} GiB", request.preset.min_memory_gib)
+        requirement = Sentence(", which needs about {:g} GiB", request.preset.min_memory_gib)
     return Sentence(
         "{} has too little free memory for {}{}; choose a smaller pair, such as {}.",
         device,
         request.preset.name,
-        need,
+        requirement,
         DEFAULT_PAIR,
     )
 
@@ -381,17 +380,17 @@ def _too_large(request: Request, device: torch.device) -> Sentence:
 def _read(
     request: Request, files: CheckedFiles, device: torch.device, spread: dict[str, int] | None
 ) -> ReadModels:
-    """Read the models, with one vocabulary, in the dtype they are used in.
+    """Read the models, give them one vocabulary, and convert them to the requested dtype.
 
     Raises:
-        UserError: they cannot be read, or not be decoded in steps.
+        UserError: a model cannot be read or cannot be decoded step by step.
     """
     import torch
 
     from adaedl.models.cpu.int8_linear import quantize_model
     from adaedl.models.stepwise import check_stepwise
 
-    preset, tokenizer, by_layers = request.preset, files.tokenizer, files.by_layers
+    preset, tokenizer, layerwise = request.preset, files.tokenizer, files.layerwise
     draft_name = preset.separate_draft
     _drop_unpackable(request, files)
     read_on = torch.device("cpu") if request.read_first else device
@@ -402,27 +401,27 @@ def _read(
         draft = _read_model(request, files, draft_name, read_on)
         share_vocabulary(target, draft, tokenizer, files.difference)
     models = dict(zip(request.models, (target, draft), strict=False))
-    if request.read_first:  # ZeroGPU's device is not there yet
+    if request.read_first:  # ZeroGPU's device is not available yet
         for model in models.values():
             check_stepwise(model)
-    if draft_name and draft_name not in by_layers:
+    if draft is not None and draft_name not in layerwise:
         draft.to(device)
     if request.dtype == torch.int8:
         for name, model in models.items():
-            if name in by_layers:
-                by_layers[name].fill()
+            if name in layerwise:
+                layerwise[name].fill()
             else:
                 quantize_model(model)
     return ReadModels(target, draft, device, spread)
 
 
 def _drop_unpackable(request: Request, files: CheckedFiles) -> None:
-    """Have those models read whole that the CPU's fast path does not run."""
+    """Mark the models that the CPU's fast path does not run to be read as a whole."""
     from adaedl.models.cpu.layerwise import packs_alike
 
-    for name in list(files.by_layers):
-        if not packs_alike(files.by_layers[name]):
-            del files.by_layers[name]
+    for name in list(files.layerwise):
+        if not packs_alike(files.layerwise[name]):
+            del files.layerwise[name]
             check_memory(request.preset.name, files.sizes[name], available_memory())
 
 
@@ -434,16 +433,13 @@ def _read_model(
     spread: dict[str, int] | None = None,
 ) -> nn.Module:
     request.progress(Sentence("loading {}", short_name(name)), None)
-    if name in files.by_layers:
-        return files.by_layers[name].model
+    if name in files.layerwise:
+        return files.layerwise[name].model
     return load_model(files.weights[name].folder, device, request.read_dtype, name, spread)
 
 
-# Assemble
-
-
 def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair:
-    """Return a pair of runners, which may take the models apart."""
+    """Return the pair. Its runners may take the models apart."""
     import torch
 
     from adaedl.models.drafters.independent import IndependentDrafter
@@ -452,22 +448,26 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
     from adaedl.pairs.pair import Pair
 
     device, preset = models.device, request.preset
-    # ZeroGPU's device is not there yet, and another process has it each time.
+    # ZeroGPU's device is not available yet, and a different process uses it each time.
     options = {"graphs": not request.read_first, "measure": not request.read_first, "consume": True}
-    copied = _pack_copy(request, models.target, options) if preset.draft_bits else None
+    copy_runner = None
+    if preset.draft_bits:
+        copy_runner = _pack_copy(request, models.target, preset.draft_bits, options)
     if models.spread:
         target = make_runner(models.target, device)
     else:
-        target = make_runner(
-            models.target.to(device), embeddings=copied.embeddings if copied else None, **options
-        )
+        embeddings = copy_runner.embeddings if copy_runner else None
+        target = make_runner(models.target.to(device), embeddings=embeddings, **options)
     if request.dtype == torch.int8:
         check_int8(preset.name, target)
-    drafter = IndependentDrafter(copied) if copied else _make_drafter(request, files, models, target, options)
+    if copy_runner:
+        drafter: Drafter = IndependentDrafter(copy_runner)
+    else:
+        drafter = _make_drafter(request, files, models, target, options)
     parts = models.target.hf_device_map.values() if models.spread else ()
-    notes = [files.difference.sentence] if files.difference else []
+    notes: list[str] = [files.difference.sentence] if files.difference else []
     if preset.draft_bits:
-        notes.append(_about_copy(preset.draft_bits))
+        notes.append(_describe_copy(preset.draft_bits))
     return Pair(
         name=preset.name,
         target=target,
@@ -488,18 +488,18 @@ def _assemble(request: Request, files: CheckedFiles, models: ReadModels) -> Pair
     )
 
 
-def _about_copy(bits: int) -> str:
-    """Return in words what drafts where the target's own copy does."""
+def _describe_copy(bits: int) -> str:
+    """Return a description of the target's own copy as the drafter."""
     emulated = "" if bits == 8 else f", each rounded to {bits} bits"
     return f"a copy of them in int8 drafts{emulated}"
 
 
-def _pack_copy(request: Request, target: nn.Module, options: dict[str, bool]) -> Runner:
-    """Return the runner of a target's own copy, rounded to the bits that the preset says. It is packed before
-    the target is taken apart, and shares its embeddings.
+def _pack_copy(request: Request, target: nn.Module, bits: int, options: dict[str, bool]) -> Runner:
+    """Return the runner of the target's own copy, rounded to `bits` bits. The copy is packed before the
+    target is taken apart, and shares the target's embeddings.
 
     Raises:
-        UserError: the kernels do not run this model.
+        UserError: the kernels cannot run this model.
     """
     from adaedl.models.cpu.int8_linear import quantized_copy
     from adaedl.models.factory import make_runner
@@ -507,7 +507,7 @@ def _pack_copy(request: Request, target: nn.Module, options: dict[str, bool]) ->
     preset = request.preset
     check_can_copy(preset.target, target)
     request.progress(Sentence("rounding a copy of {}", short_name(preset.target)), None)
-    runner = make_runner(quantized_copy(target, preset.draft_bits), **options)
+    runner = make_runner(quantized_copy(target, bits), **options)
     check_int8(preset.name, runner)
     return runner
 
@@ -521,7 +521,7 @@ def _make_drafter(
 
     if request.preset.drafter:
         embeddings = target.embeddings.to(models.device)
-        return load_feature_drafter(PROJECT / request.preset.drafter, target, embeddings)
+        return load_feature_drafter(shipped(request.preset.drafter), target, embeddings)
     vocab = drafted_vocabulary(files.tokenizer, files.difference)
     runner = make_runner(models.draft, **options) if models.draft is not None else target
     return IndependentDrafter(runner, None if vocab is None else vocab.to(models.device))

@@ -1,4 +1,4 @@
-"""A pair: the target, its drafter, and what they share."""
+"""A pair: a target, its drafter, and the tokenizer, device and kernels that they share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from adaedl.acceptance import EarlierTexts
 from adaedl.errors import Sentence
 from adaedl.pairs.chat import own_template
 from adaedl.pairs.prompt_encoder import PromptEncoder
 from adaedl.pairs.token_text import TextStream, TokenReader, is_whole
 from adaedl.request import check_prompt
 
-if TYPE_CHECKING:  # slow to import; the page says what a pair is before it needs one
+if TYPE_CHECKING:  # slow to import, and the page describes pairs before it loads one
     import torch
 
     from adaedl.models.drafters.base import Drafter
@@ -23,15 +24,23 @@ if TYPE_CHECKING:  # slow to import; the page says what a pair is before it need
 
 @dataclass
 class Pair:
-    """A target and its drafter, loaded. `weights` says in words which weights are used.
+    """A loaded target and its drafter.
 
-    `device` is where tokens go in and logits come out of both models. It holds the drafter, and the target
-    too but where that is `spread` over several devices. `encoder` turns a prompt into token ids, by default
-    with the tokenizer's own chat template where it has one; `read_draft` reads a drafted token and `choose`
-    the target's own ones with kernels of the device, see `adaedl.models.token_choice`. `times`
-    are those of the last race or recording here, None before the first; stoppers may start from them.
-    `draft_bits`: how many bits the weights of the target's own copy have; None where something else drafts.
-    `tuned`: the spec of AdaEDL with settings for this pair; None where there is none.
+    Attributes:
+        device: of token ids and logits of both models. It holds the drafter, and also the target unless that
+            is `spread` over several devices.
+        weights: a description of the weights in use.
+        eos_ids: the token ids that end a text.
+        encoder: turns a prompt into token ids, by default with the tokenizer's own chat template if it has
+            one.
+        read_draft, choose: the device's kernels that choose a drafted token and the target's tokens, see
+            `adaedl.models.token_choice`.
+        times: of the last race or recording on this pair, None before the first. Stoppers may start from
+            them.
+        earlier_texts: how often drafts were accepted in this pair's races and recordings. Stoppers may start
+            from that too.
+        draft_bits: bits per weight of the target's own copy; None if something else drafts.
+        tuned: AdaEDL's spec with settings tuned for this pair; None if there is none.
     """
 
     name: str
@@ -49,37 +58,37 @@ class Pair:
     read_draft: Callable | None = None
     choose: Callable | None = None
     times: Times | None = None
+    earlier_texts: EarlierTexts = field(default_factory=EarlierTexts)
     draft_bits: int | None = None
     tuned: str | None = None
 
     @property
     def max_context(self) -> int:
-        """Tokens that fit, prompt and answer together."""
+        """The greatest number of tokens in prompt and answer together."""
         return min(self.target.max_context, self.drafter.max_context)
 
     @property
     def where(self) -> str:
-        """Every device that the pair is on, such as "cpu" or "cuda:0+cuda:1"."""
+        """All devices of the pair, such as "cpu" or "cuda:0+cuda:1"."""
         return "+".join(dict.fromkeys((str(self.device), *self.spread)))
 
     @property
     def dtype_name(self) -> str:
-        """Such as "float32"."""
+        """The name of the dtype, such as "float32"."""
         return str(self.dtype).removeprefix("torch.")
 
     @property
     def slow_forwards(self) -> list[Sentence]:
-        """Which models run on transformers' own forwards on a CPU, and why, a sentence each."""
+        """One sentence for each model that runs on transformers' own forward on a CPU, with the reason."""
         runners = [(self.target_name, self.target)]
         draft = getattr(self.drafter, "runner", self.target)
         if draft is not self.target:
             runners.append((self.draft_name, draft))
+        reasons = [(name, getattr(runner, "reason", None)) for name, runner in runners]
         return [
-            Sentence(
-                "{} runs on transformers' own forward pass, which is slower, because {}.", name, runner.reason
-            )
-            for name, runner in runners
-            if getattr(runner, "reason", None)
+            Sentence("{} runs on transformers' own forward pass, which is slower, because {}.", name, reason)
+            for name, reason in reasons
+            if reason
         ]
 
     @property
@@ -87,37 +96,43 @@ class Pair:
         """Devices and dtype, such as "cpu/float32"."""
         return f"{self.where}/{self.dtype_name}"
 
-    def encode(self, prompt: str) -> torch.Tensor:
-        """Return the token ids [T] of a prompt, as a user's turn where the tokenizer has a chat template.
+    def encode(self, prompt: str, system: str = "", continuation: bool = False) -> torch.Tensor:
+        """Return the token ids [T] of a prompt, as a user turn if the tokenizer has a chat template.
+
+        Args:
+            system, continuation: as in `PromptEncoder.encode`.
 
         Raises:
-            UserError: the prompt is empty, not text, or nothing that the tokenizer can read as text.
+            UserError: the prompt is empty, is not text, or cannot be read as text by the tokenizer; or the
+                model does not accept a system prompt.
         """
         import torch
 
         check_prompt(prompt)
         if self.encoder is None:
             template = own_template(self.tokenizer, self.target_name)
-            self.encoder = PromptEncoder(self.tokenizer, template and template.render, self.target_name)
-        return torch.tensor(self.encoder.encode(prompt), dtype=torch.long, device=self.device)
+            render = template.render if template else None
+            self.encoder = PromptEncoder(self.tokenizer, render, self.target_name)
+        ids = self.encoder.encode(prompt, system, continuation)
+        return torch.tensor(ids, dtype=torch.long, device=self.device)
 
     @cached_property
     def token_reader(self) -> TokenReader:
         return TokenReader(self.tokenizer)
 
     def decode(self, token_ids: list[int]) -> str:
-        """Return the text of token_ids, without the end-of-sequence mark."""
+        """Return the text of token_ids without end-of-sequence tokens."""
         return self.token_reader.decode([i for i in token_ids if i not in self.eos_ids])
 
     def text_stream(self) -> TextStream:
-        """Return the text of a sequence that grows, as `decode` has it."""
+        """Return a stream for a growing sequence, with the same text as `decode`."""
         return TextStream(self.token_reader, self.eos_ids)
 
     def token_text(self, token_id: int) -> str:
-        """Return the text of one token, its leading space included; a part of a character reads as �."""
+        """Return the text of one token, including a leading space; a part of a character becomes �."""
         return self.token_reader.text(token_id)
 
     def token_bytes(self, token_ids: Iterable[int]) -> dict[str, str]:
-        """Return the bytes, in hexadecimal, of those tokens that are not whole characters by themselves."""
+        """Return the bytes in hexadecimal, by token id, of the tokens that are not whole characters."""
         read = self.token_reader.bytes_of
         return {str(token): text.hex() for token in token_ids if not is_whole(text := read(token))}

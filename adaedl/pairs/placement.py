@@ -1,8 +1,8 @@
-"""Where a pair's weights go: on one device where they fit, else the target's layers over several GPUs, with
-the drafter on the fastest of them.
+"""Place a pair's weights: on one device if they fit, otherwise with the target's layers over several GPUs and
+the drafter on the fastest GPU.
 
-A draft step is many small kernels in turn, so it gains most from a fast device; the target's parts work one
-after the other whatever they are on.
+A draft step runs many small kernels one after another, so it gains most from a fast device. The target's
+parts run one after another on any devices.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from adaedl.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-MEMORY_FACTOR = 1.15  # of the weights' own size: caches, activations, and what a device keeps for itself
+MEMORY_FACTOR = 1.15  # times the size of the weights: with caches, activations and the device's own memory
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device, the bytes that are free on it, and how fast it is beside others (larger is faster)."""
+    """A device, its free memory in bytes, and its relative speed (larger is faster)."""
 
     name: str
     free: int
@@ -32,33 +32,38 @@ class Device:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the drafter is, and tokens go in and logits come out; and how many bytes of the target's weights
-    each device may hold, None where the target is with the drafter."""
+    """The placement of a pair.
+
+    Attributes:
+        device: of the drafter, token ids and logits.
+        target_bytes: the bytes of the target's weights that each device may hold; None if the target is on
+            the drafter's device.
+    """
 
     device: str
     target_bytes: dict[str, int] | None = None
 
 
 def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Device]) -> Placement:
-    """Return where the pair of that name goes.
+    """Return the placement of the pair `name`.
 
     Args:
-        target_bytes, draft_bytes: the size of the weights; 0 for a drafter that comes with the target.
-        devices: those that may be used, the one that is preferred first.
+        target_bytes, draft_bytes: the sizes of the weights; 0 for a drafter that comes with the target.
+        devices: the devices that may be used, the preferred device first.
 
     Raises:
-        UserError: all of them together are too small.
+        UserError: the devices together have too little memory.
     """
-    fastest_first = sorted(devices, key=lambda device: -device.speed)  # stable: equal ones in their order
+    fastest_first = sorted(devices, key=lambda device: -device.speed)  # stable: ties keep their order
     for device in (devices[0], *fastest_first):
         if MEMORY_FACTOR * (target_bytes + draft_bytes) <= device.free:
             return Placement(device.name)
     drafting = next((device for device in fastest_first if MEMORY_FACTOR * draft_bytes < device.free), None)
-    rooms = {
+    capacities = {
         device.name: math.floor(device.free / MEMORY_FACTOR) - (draft_bytes if device is drafting else 0)
         for device in devices
     }
-    if drafting is None or sum(rooms.values()) < target_bytes:
+    if drafting is None or sum(capacities.values()) < target_bytes:
         raise UserError(
             "{} needs about {:.0f} GiB, and the {} GPUs here have {:.0f} GiB free together; choose a smaller "
             "pair.",
@@ -67,24 +72,24 @@ def place(name: str, target_bytes: int, draft_bytes: int, devices: Sequence[Devi
             len(devices),
             sum(device.free for device in devices) / 2**30,
         )
-    return Placement(drafting.name, rooms)
+    return Placement(drafting.name, capacities)
 
 
 def visible_gpus() -> list[Device]:
     """Return the CUDA GPUs of this process."""
     import torch
 
-    torch.cuda.empty_cache()  # what a pair that was let go has left behind is free
-    found = []
+    torch.cuda.empty_cache()  # frees the memory of released pairs
+    gpus = []
     for index in range(torch.cuda.device_count()):
-        about = torch.cuda.get_device_properties(index)
-        speed = 100 * about.major + 10 * about.minor + about.multi_processor_count / 1000
-        found.append(Device(f"cuda:{index}", torch.cuda.mem_get_info(index)[0], speed))
-    return found
+        properties = torch.cuda.get_device_properties(index)
+        speed = 100 * properties.major + 10 * properties.minor + properties.multi_processor_count / 1000
+        gpus.append(Device(f"cuda:{index}", torch.cuda.mem_get_info(index)[0], speed))
+    return gpus
 
 
 def memory_of_gpus() -> int | None:
-    """Return the bytes of memory of all CUDA GPUs together, free or not; None where there are none."""
+    """Return the total memory of all CUDA GPUs in bytes, free or not, or None if there are no GPUs."""
     import torch
 
     gpus = range(torch.cuda.device_count())
@@ -92,7 +97,7 @@ def memory_of_gpus() -> int | None:
 
 
 def size_of_weights(folder: Path, dtype: torch.dtype) -> int:
-    """Return the bytes that the safetensors of a folder take in a dtype, from their headers."""
+    """Return the size of a folder's safetensors in a dtype, in bytes, read from their headers."""
     from safetensors import safe_open
 
     whole = folder / "model.safetensors"

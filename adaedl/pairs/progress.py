@@ -1,4 +1,4 @@
-"""How fetching and loading a pair tell what they are doing."""
+"""The type of the functions that receive the progress of fetching and loading a pair."""
 
 from collections.abc import Callable
 
@@ -6,4 +6,4 @@ Progress = Callable[[str, float | None], None]  # of a Sentence, and a fraction 
 
 
 def silent(sentence: str, fraction: float | None) -> None:
-    """Report nothing."""
+    """Do nothing."""

@@ -1,4 +1,4 @@
-"""Read a tokenizer and a model from a folder, and say in a sentence why that fails."""
+"""Read a tokenizer and a model from a folder, and turn failures into sentences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Unreadable(UserError):
-    """Files of a model are there, and what they hold cannot be loaded. `model` is its name."""
+    """The files of a model exist, but their content cannot be loaded. `model` is the model's name."""
 
     def __init__(self, model: str, template: str, *values):
         super().__init__(template, *values)
@@ -26,10 +26,10 @@ class Unreadable(UserError):
 
 @without_collections()
 def load_tokenizer(folder: Path, name: str | None = None):
-    """Return the tokenizer in a folder; `name` is what errors call it.
+    """Return the tokenizer in a folder. `name` is the model's name in errors.
 
     Raises:
-        UserError: it cannot be read, or only with code of its own.
+        UserError: it cannot be read, or needs its own code.
     """
     from transformers import AutoTokenizer
 
@@ -45,28 +45,28 @@ def load_model(
     name: str | None = None,
     spread: dict[str, int] | None = None,
 ):
-    """Return the causal language model in a folder, in eval mode without gradients, read from safetensors
-    straight into `dtype` on `device`.
+    """Return the causal language model in a folder, in eval mode without gradients. Its safetensors are read
+    directly into `dtype` on `device`.
 
     Args:
-        name: what errors call it.
-        spread: read it over several devices; how many bytes each may hold.
+        name: the model's name in errors.
+        spread: the bytes that each device may hold, to distribute the model over several devices.
 
     Raises:
-        UserError: it is no such model, its weights are incomplete or broken, it needs code of its own, or
-            the device has too little memory.
+        UserError: the folder has no such model, its weights are incomplete or broken, it needs its own code,
+            or the devices have too little memory.
     """
     from transformers import AutoModelForCausalLM
 
     name = name or str(folder)
-    placed: dict[str, Any] = {"device_map": None if device.type == "cpu" else {"": device}}
+    placement: dict[str, Any] = {"device_map": None if device.type == "cpu" else {"": device}}
     if spread:
-        placed = {"device_map": "auto", "max_memory": _for_accelerate(name, spread)}
+        placement = {"device_map": "auto", "max_memory": _max_memory(name, spread)}
     with quiet_transformers(), reading_failures_refused(name, "causal language model"):
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            **placed,
+            **placement,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -95,11 +95,11 @@ def load_model(
     return model.eval().requires_grad_(False)
 
 
-def _for_accelerate(name: str, spread: dict[str, int]) -> dict[int | str, int]:
-    """Return what each device may hold, under the names that accelerate gives them.
+def _max_memory(name: str, spread: dict[str, int]) -> dict[int | str, int]:
+    """Return the bytes that each device may hold, with accelerate's names for the devices.
 
     Raises:
-        UserError: there is no accelerate.
+        UserError: accelerate is not installed.
     """
     if find_spec("accelerate") is None:
         raise UserError(
@@ -107,16 +107,17 @@ def _for_accelerate(name: str, spread: dict[str, int]) -> dict[int | str, int]:
             "installed; run: pip install accelerate",
             name,
         )
-    return {int(device.rpartition(":")[2]): most for device, most in spread.items()} | {"cpu": 0}
+    return {int(device.rpartition(":")[2]): size for device, size in spread.items()} | {"cpu": 0}
 
 
 @contextlib.contextmanager
 def reading_failures_refused(name: str, what: str) -> Iterator[None]:
-    """Turn whatever exception transformers raises into a sentence with its first line.
+    """Turn any exception of transformers into a sentence with the exception's first line. `what` names the
+    thing that is read.
 
     Raises:
-        Unreadable: what could not be read; `what` names it.
-        UserError: it needs code of its own.
+        Unreadable: it cannot be read.
+        UserError: it needs its own code.
     """
     try:
         yield
@@ -132,10 +133,10 @@ def reading_failures_refused(name: str, what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_unreadable(name: str) -> Iterator[None]:
-    """Take any UserError for one whose reason may be a damaged file.
+    """Turn any UserError into Unreadable, because its cause may be a damaged file.
 
     Raises:
-        Unreadable: in its place.
+        Unreadable: in place of a UserError.
     """
     try:
         yield

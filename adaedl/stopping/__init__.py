@@ -1,7 +1,7 @@
-"""When to stop drafting: every stopping rule, and the registry that names them.
+"""Stopping rules: every stopper, and the registry that holds them by name.
 
-A new stopper is one file of this folder (docs/add-a-stopper.md); it is found by itself and follows those
-below in every list. docs/stoppers.md describes them all.
+A new stopper is one file in this folder (docs/add-a-stopper.md); it is imported automatically and follows the
+stoppers below in every list. docs/stoppers.md describes all of them.
 """
 
 from importlib import import_module
@@ -15,6 +15,7 @@ from adaedl.stopping.base import (
     acceptance_lower_bound,
 )
 from adaedl.stopping.describe import describe_stoppers
+from adaedl.stopping.guard import StopperFault, construct, guarded
 from adaedl.stopping.registry import (
     LIVE_STOPPERS,
     STOPPERS,
@@ -37,7 +38,7 @@ from adaedl.stopping.settings import (
 from adaedl.stopping.specs import format_spec, limit_draft, make_stopper, split_specs
 
 # isort: off
-# The order in every menu and table.
+# The order of stoppers in every menu and table.
 from adaedl.stopping.fixed import Autoregressive, Fixed
 from adaedl.stopping.adaptive import AdaEDL, AdaptiveStopper, MaxConfidence
 from adaedl.stopping.static import SVIP, Margin
@@ -82,13 +83,16 @@ __all__ = [
     "ScoreStopper",
     "Setting",
     "Stopper",
+    "StopperFault",
     "Survival",
     "Throughput",
     "acceptance_lower_bound",
     "check_live",
+    "construct",
     "describe_stoppers",
     "draft_length",
     "format_spec",
+    "guarded",
     "limit_draft",
     "longest_draft",
     "make_stopper",

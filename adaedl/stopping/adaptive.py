@@ -1,4 +1,4 @@
-"""Stoppers whose threshold follows the measured acceptance rate: AdaEDL and maximum confidence."""
+"""Stoppers that adapt their threshold to the measured acceptance rate: AdaEDL and maximum confidence."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ class AdaptiveStopper(ScoreStopper):
     """A score stopper that adapts its threshold by the rule of Draft & Verify (Zhang et al., arXiv
     2309.08168, section 3.3), unless `adapt` is false.
 
-    The rule expects at least one verified draft a round. Without `keep_last` a round may drop its only draft
-    and so measure no acceptance. If nothing changed then, every later round would stop at such a token too,
-    and pay for a draft each time. So a round like that lowers the threshold by `epsilon`: nothing was
-    measured that speaks for stopping, and verifying the draft would have cost next to nothing more. It is the
-    whole `epsilon`, because `beta2` smooths the noise of measured rates and here there is none.
+    The rule expects at least one verified draft per round. Without `keep_last`, a round may drop its only
+    draft, so that there is no acceptance rate to measure. If the threshold then stayed the same, every later
+    round would stop at such a token too and waste a draft. So a round that drops its only draft lowers the
+    threshold by `epsilon`: no measurement supports stopping, and verifying the draft would have cost almost
+    nothing. It is the full `epsilon`, because `beta2` only smooths noise in measured rates.
     """
 
     threshold: float = number(
@@ -23,16 +23,21 @@ class AdaptiveStopper(ScoreStopper):
         -10,
         1,
         "threshold",
-        "Drafting stops where the score is below λ. Where λ adapts, this is its first value.",
+        "Drafting stops when the score is below λ. If λ adapts, this is its starting value.",
         symbol="λ",
         slider="lambda",
         slider_range=(0, 1),
     )
     adapt: bool = switch(
-        True, "λ adapts", "After each round λ follows the measured acceptance rate.", slider="adapt"
+        True, "λ adapts", "After each round, λ follows the measured acceptance rate.", slider="adapt"
     )
     epsilon: float = number(
-        0.01, 0, 1, "threshold step", "By how much a round may change λ, before smoothing.", symbol="ε"
+        0.01,
+        0,
+        1,
+        "step size of the threshold",
+        "How much one round may change λ before smoothing.",
+        symbol="ε",
     )
     beta1: float = number(
         0.5,
@@ -40,17 +45,17 @@ class AdaptiveStopper(ScoreStopper):
         1,
         "smoothing of the acceptance rate",
         "Weight of earlier rounds in the acceptance rate α.",
-        symbol="β₁",
+        symbol="s₁",
     )
     beta2: float = number(
-        0.9, 0, 1, "smoothing of the threshold", "Weight of the old λ in the new one.", symbol="β₂"
+        0.9, 0, 1, "smoothing of the threshold", "Weight of the old λ in the new one.", symbol="s₂"
     )
     target_rate: float = number(
         0.9,
         0,
         1,
         "target acceptance rate",
-        "λ falls while α is above this, and rises otherwise.",
+        "λ falls while the acceptance rate α is above this, and rises otherwise.",
         symbol="α*",
     )
 
@@ -77,18 +82,20 @@ class AdaptiveStopper(ScoreStopper):
 @register_stopper
 class AdaEDL(AdaptiveStopper):
     name = "adaedl"
-    summary = "Stops where the entropy-based lower bound on acceptance, 1 − √(γ·H(q)), is below λ."
+    title = "AdaEDL"
+    lane_detail = "stops when the bound is below {threshold}"
+    summary = "Stops when the entropy-based lower bound on acceptance, 1 − √(γ·H(q)), falls below λ."
     source = "Agrawal et al., arXiv 2410.18351"
     compares = "bound"
     looks_at = ("entropy", "acceptance")
 
-    threshold = AdaptiveStopper.threshold  # here too, to stand before γ in specs
+    threshold = AdaptiveStopper.threshold  # repeated here so that it precedes γ in specs
     gamma: float = number(
         0.2,
         0,
         100,
         "entropy weight",
-        "γ in the bound 1 − √(γ·H(q)), H in nats. A larger γ trusts the draft less.",
+        "γ in the bound 1 − √(γ·H(q)), with the entropy H in nats. A larger γ trusts the draft less.",
         symbol="γ",
         slider="gamma",
         slider_range=(0, 1),
@@ -101,7 +108,9 @@ class AdaEDL(AdaptiveStopper):
 @register_stopper
 class MaxConfidence(AdaptiveStopper):
     name = "max_confidence"
-    summary = "Stops where the draft's top probability is below λ, which adapts as AdaEDL's does."
+    title = "Top probability"
+    lane_detail = "stops when the top probability is below {threshold}"
+    summary = "Stops when the draft's top probability falls below λ, which adapts as in AdaEDL."
     source = "Zhang et al. (Draft & Verify), arXiv 2309.08168"
     compares = "top probability"
     looks_at = ("top_prob", "acceptance")

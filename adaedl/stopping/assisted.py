@@ -10,12 +10,14 @@ from adaedl.stopping.settings import number
 @register_stopper
 class Heuristic(LengthStopper):
     name = "heuristic"
-    summary = "Two tokens more after a full acceptance, one fewer otherwise."
+    title = "Heuristic"
+    lane_detail = "drafts {k} at first, then 2 more or 1 fewer"
+    summary = "Drafts two more tokens after a fully accepted draft, one fewer otherwise."
     source = "transformers, num_assistant_tokens_schedule='heuristic'"
 
     def __init__(self, **settings: Any):
         super().__init__(**settings)
-        self.length = self.k  # and counts down from k even where max_draft is less
+        self.length = self.k  # counts down from k even if max_draft is less
 
     def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
         if drafted == 0:
@@ -27,7 +29,10 @@ class Heuristic(LengthStopper):
 @register_stopper
 class Confidence(ScoreStopper):
     name = "confidence"
-    summary = "Stops where the probability of the drafted token itself is below the threshold."
+    title = "Confidence"
+    lane_title = "Confidence ≥ {threshold}"
+    lane_detail = "stops when the drafted token's probability is below {threshold}"
+    summary = "Stops when the probability of the drafted token itself is below the threshold."
     source = "transformers, assistant_confidence_threshold"
     compares = "the token's probability"
     looks_at = ("token_prob",)
@@ -37,7 +42,7 @@ class Confidence(ScoreStopper):
         0,
         1,
         "threshold",
-        "Drafting stops where the probability of the drafted token is below λ.",
+        "Drafting stops when the probability of the drafted token is below λ.",
         symbol="λ",
         slider="lambda",
     )

@@ -12,17 +12,17 @@ from adaedl.stopping.static import SVIP, Margin
 
 
 class SVIPDifference(ScoreStopper):
-    """TapOut's arm of entropy differences: stops where √H(q) rises by more than 0.2 from one draft of a round
-    to the next. As a score: 1 − rise is below 0.8. The first draft of a round has score 1.
+    """TapOut's entropy-difference arm: stops when √H(q) rises by more than 0.2 from one draft of a round to
+    the next. As a score: 1 − rise is below 0.8. The first draft of a round has score 1.
 
-    The paper names SVIP-Difference; we could not read its formula and its threshold. The root is SVIP's, and
-    0.2 is the threshold of the margin.
+    The paper names SVIP-Difference, but we could not read its formula and threshold. The square root is
+    SVIP's, and 0.2 is the threshold of the margin.
     """
 
     name = "svip_difference"
     threshold = 0.8
 
-    root = 0.0  # of the entropy of the draft before
+    root = 0.0  # of the previous draft's entropy
 
     def score_of(self, step: DraftStep) -> float:
         root = math.sqrt(max(step.entropy, 0.0))
@@ -33,20 +33,23 @@ class SVIPDifference(ScoreStopper):
 
 @register_stopper
 class Bandit(DistributionStopper):
-    """TapOut's sequence-level bandit: UCB1 chooses one of several training-free rules for each round, from
-    the rewards of earlier rounds.
+    """TapOut's sequence-level bandit: UCB1 chooses one of several training-free rules for each round, based
+    on the rewards of earlier rounds.
 
-    As in the paper: one choice a round; UCB1, mean reward + √(2·ln t / n) (Auer et al., 2002), each arm
-    once first; the reward blends the accepted length and the acceptance rate,
-    α·accepted/max_draft + (1 − α)·accepted/drafted, with α = 0.5. Different here: the arms are this
-    registry's rules, which judge entropy, top probability and margin, and `SVIPDifference`, each with its
-    threshold frozen, so that no arm changes from round to round and its rewards belong to one rule; and every
-    text starts afresh, where the paper learns over a whole set of prompts.
+    As in the paper: one choice per round; UCB1, mean reward + √(2·ln t / n) (Auer et al., 2002), after each
+    arm was played once; the reward blends the accepted length and the acceptance rate,
+    α·accepted/max_draft + (1 − α)·accepted/drafted, with α = 0.5.
+
+    Differences from the paper: the arms are the registered rules for entropy, top probability and margin, and
+    `SVIPDifference`, each with a fixed threshold, so that an arm's rewards belong to one unchanging rule; and
+    every text starts from scratch, while the paper learns over a whole set of prompts.
     """
 
     name = "bandit"
+    title = "Bandit"
+    lane_detail = "picks one of five rules each round"
     summary = (
-        "Picks AdaEDL, top probability, SVIP, entropy rise or margin each round by UCB1, from past rewards."
+        "Picks AdaEDL, top probability, SVIP, entropy rise or margin for each round, by past gains (UCB1)."
     )
     source = "Sridhar et al. (TapOut), arXiv 2511.02017"
     looks_at = ("entropy", "top_prob", "margin", "acceptance")
@@ -55,7 +58,7 @@ class Bandit(DistributionStopper):
         0.5,
         0,
         1,
-        "weight of the accepted length",
+        "weight of accepted length",
         "Share of the accepted length in the reward; the rest is the acceptance rate.",
     )
 
@@ -73,27 +76,27 @@ class Bandit(DistributionStopper):
 
     @property
     def arm(self) -> int:
-        """The arm of this round: the first that was never played, else the one with the highest bound."""
+        """The arm of this round: the first that was never played, or else the arm with the highest bound."""
         if 0 in self.plays:
             return self.plays.index(0)
-        explore = 2 * math.log(sum(self.plays))
-        bounds = [r / n + math.sqrt(explore / n) for r, n in zip(self.rewards, self.plays, strict=True)]
+        exploration = 2 * math.log(sum(self.plays))
+        bounds = [r / n + math.sqrt(exploration / n) for r, n in zip(self.rewards, self.plays, strict=True)]
         return bounds.index(max(bounds))
 
     def should_stop(self, step: DraftStep) -> bool:
         number = self.arm
-        arm = copy(self.arms[number])  # so that a copy of the bandit does not share it
+        arm = copy(self.arms[number])  # so that copies of the bandit do not share it
         self.arms = (*self.arms[:number], arm, *self.arms[number + 1 :])
         stop = arm.should_stop(step)
         self.score, self.threshold = arm.score, arm.threshold
         return stop
 
     def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
-        # A round whose first token was dropped brought nothing, which is a reward too.
+        # A round that dropped its first token gained nothing: its reward is 0.
         rate = accepted / drafted if drafted else 0.0
         reward = self.blend * accepted / self.max_draft + (1 - self.blend) * rate
-        # New tuples, so that a copy of a stopper goes its own way.
-        played = range(len(self.arms))
+        # New tuples, so that copies of a stopper stay independent.
+        numbers = range(len(self.arms))
         arm = self.arm
-        self.rewards = tuple(self.rewards[n] + reward * (n == arm) for n in played)
-        self.plays = tuple(self.plays[n] + (n == arm) for n in played)
+        self.rewards = tuple(self.rewards[n] + reward * (n == arm) for n in numbers)
+        self.plays = tuple(self.plays[n] + (n == arm) for n in numbers)

@@ -1,12 +1,13 @@
-"""What every stopper is: the base classes, and the numbers they are given.
+"""The base classes of all stoppers, and the numbers that stoppers see.
 
 Stoppers see only the draft distribution, so no stopper can change the target's output: it only decides how
-many drafted tokens the target verifies at once. The token in hand when a stopper says stop is kept and
-verified, because its draft is already paid for; `keep_last=false` drops it.
+many drafted tokens the target verifies at once. The token that triggers the stop is kept and verified,
+because it is drafted already; `keep_last=false` drops it.
 """
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -21,7 +22,7 @@ from adaedl.stopping.settings import (
 )
 
 DraftNumber = Literal["entropy", "top_prob", "margin", "token_prob"]
-# What a stopper may look at: the numbers of a drafted token, and what `observe` and `observe_times` report.
+# What a stopper may use: the numbers of a drafted token, and what `observe` and `observe_times` report.
 Signal = Literal[DraftNumber, "acceptance", "times"]
 DRAFT_NUMBERS = frozenset(get_args(DraftNumber))
 
@@ -33,9 +34,9 @@ class DraftStep:
     Attributes:
         entropy: H(q), in nats.
         top_prob: the largest probability of q.
-        margin: the lead of the largest probability over the second.
+        margin: the largest probability minus the second largest.
         token_prob: q of the drafted token.
-        position: its place in the round, 1 for the first.
+        position: its position in the round, from 1.
     """
 
     entropy: float
@@ -46,7 +47,7 @@ class DraftStep:
 
 
 class ExpectedTimes(Protocol):
-    """What rounds take, see `adaedl.times.Times`."""
+    """The times of rounds, see `adaedl.times.Times`."""
 
     verify_s: list[float]
     first_draft_s: float
@@ -60,33 +61,50 @@ class ExpectedTimes(Protocol):
     def overhead_s(self, steps: int) -> float: ...
 
 
+class ExpectedDrafts(Protocol):
+    """How often drafts with a similar entropy were accepted, see `adaedl.acceptance.DraftCount`."""
+
+    @property
+    def entropy(self) -> float: ...
+
+    @property
+    def accepted(self) -> float: ...
+
+    @property
+    def rejected(self) -> float: ...
+
+
 def acceptance_lower_bound(entropy: float, gamma: float = 0.2) -> float:
-    """Return 1 − sqrt(γ·H(q)), AdaEDL's estimated lower bound on β (arXiv 2410.18351, eq. 3); H in nats."""
+    """Return 1 − sqrt(γ·H(q)), AdaEDL's estimated lower bound on β (arXiv 2410.18351, eq. 3), H in nats."""
     return 1 - math.sqrt(gamma * max(entropy, 0.0))
 
 
 class Stopper:
-    """Base of all stoppers. By itself it drafts `max_draft` tokens every round.
+    """Base class of all stoppers. By itself it drafts `max_draft` tokens every round.
 
-    A subclass declares its settings as class attributes (see `adaedl.stopping.settings`) and takes them as
-    keyword arguments. Values that a stopper does not let its user set stay plain class attributes, as here.
+    A subclass declares its settings as class attributes (see `adaedl.stopping.settings`) and accepts them as
+    keyword arguments. Values that users of a stopper cannot set are plain class attributes, as here.
 
     Class attributes:
-        name: how specs and traces call it: lower-case letters, digits and underscores.
+        name: its name in specs and traces: lower-case letters, digits and underscores.
+        title: its display name; if empty, `name`.
+        lane_title: display name of a lane with this stopper, if that includes settings.
+        lane_detail: what such a lane does, in a few words. In both, {setting} stands for a setting's value.
         summary: what it does, in one sentence.
         source: where it was published.
-        compares: what its score is, in words, such as “top probability”; None where “score” will do.
-        stops_because: why it stopped, where it compares nothing; {} stands for the tokens drafted.
-        looks_at: what its decisions depend on, besides the position in the round.
-        replay_only: whether it needs to know what only a recording can tell.
+        compares: what its score is, in words, such as “top probability”; None for just “score”.
+        stops_because: why it stopped, if it compares no score; {} stands for the number of tokens drafted.
+        looks_at: what its decisions depend on, apart from the position in the round.
+        replay_only: whether it needs information that only a recording has.
+        carries_over: whether `adaedl.generate` keeps it for the next call with the same models.
 
     Attributes:
-        score, threshold: what the last decision compared; it stops where score < threshold. Both are
-            None for a rule that compares nothing.
-        max_draft: the most tokens it drafts in a round.
-        keep_last: whether the token in hand at the stop is verified too.
+        score, threshold: what the last decision compared: it stops if score < threshold. Both are None for a
+            rule that compares no score.
+        max_draft: maximum number of tokens that it drafts in a round.
+        keep_last: whether the token that triggered the stop is verified too.
         score_temperature: the temperature at which q is scored; None for the sampling temperature, or
-            1 where that is 0 or top-k is 1 (q is a point then, and its entropy says nothing).
+            1 if that is 0 or top-k is 1 (q is one-hot then, and its entropy always 0).
         gamma: γ of the acceptance lower bound that is drawn beside its score.
 
     Raises:
@@ -95,12 +113,16 @@ class Stopper:
     """
 
     name: str
+    title: str = ""
+    lane_title: str = ""
+    lane_detail: str = ""
     summary: str
     source: str = "—"
     compares: str | None = None
     stops_because: str | None = None
     looks_at: tuple[Signal, ...] = ()
     replay_only = False
+    carries_over = False
 
     score: float | None = None
     threshold: float | None = None
@@ -127,7 +149,7 @@ class Stopper:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings this stopper was made with, by name; they rebuild it."""
+        """The settings that this stopper was constructed with, by name."""
         return dict(self._settings)
 
     @property
@@ -136,46 +158,53 @@ class Stopper:
         return not DRAFT_NUMBERS.isdisjoint(self.looks_at)
 
     def expect(self, times: ExpectedTimes | None) -> None:
-        """Called before the first round with what rounds of this pair took in earlier texts; None where there
-        were none. A stopper that uses it looks at times: replays at other costs differ."""
+        """Called before the first round with the times of this pair's rounds in earlier texts; None if there
+        are none. A stopper that uses them must name "times" in `looks_at`, since replays at other costs
+        differ."""
+
+    def expect_acceptance(self, earlier: Sequence[ExpectedDrafts]) -> None:
+        """Called before the first round with how often drafts of this pair were accepted in earlier texts at
+        the same sampling settings, by their entropy at the default scoring temperature; empty if there were
+        none. A stopper that uses it looks at acceptance."""
 
     def begin_round(self) -> bool:
-        """Called before the first draft of a round; returns whether to draft in it at all."""
+        """Called before the first draft of a round; return whether to draft in this round."""
         return True
 
     def should_stop(self, step: DraftStep) -> bool:
-        """Called after each drafted token. Sets `score` and `threshold` where the rule has them."""
+        """Called after each drafted token; return whether to stop drafting. Sets `score` and `threshold` if
+        the rule compares a score."""
         return False
 
     def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
-        """Called after verification with the numbers of verified and of accepted drafts in the round, and of
-        drafts dropped unverified: 1 where the token in hand at the stop was not kept."""
+        """Called after verification with the round's numbers of verified drafts, accepted drafts, and drafts
+        dropped before verification: 1 if the token that triggered the stop was not kept."""
 
     def observe_times(self, tokens: int, verify_s: float, duration_s: float) -> None:
-        """Called after `observe` with the tokens written in the round, and the seconds that verification and
-        the whole round took."""
+        """Called after `observe` with the number of tokens written in the round, and the durations of its
+        verification and of the whole round in seconds."""
 
 
 class DistributionStopper(Stopper):
-    """Base of stoppers that look at the draft distribution q."""
+    """Base class of stoppers that look at the draft distribution q."""
 
     max_draft: int = longest_draft(slider="max_draft")
     keep_last: bool = switch(
         True,
-        "keep the last token",
-        "Verify the token in hand when drafting stops, since its draft is paid for; otherwise drop it.",
+        "keep the token that triggered the stop",
+        "Verify the token that triggered the stop, since it is drafted already; otherwise drop it.",
     )
     score_temperature: float | None = number(
         None,
         0.01,
         10,
-        "score temperature",
-        "Temperature at which q is scored; by default the sampling temperature, or 1 where that is 0.",
+        "scoring temperature",
+        "Temperature at which q is scored; by default the sampling temperature, or 1 if that is 0.",
     )
 
 
 class ScoreStopper(DistributionStopper):
-    """Base of stoppers that stop where a score of the draft distribution falls below `threshold`."""
+    """Base class of stoppers that stop when a score of the draft distribution falls below `threshold`."""
 
     threshold: float
 
@@ -189,9 +218,9 @@ class ScoreStopper(DistributionStopper):
 
 
 class LengthStopper(Stopper):
-    """Base of stoppers that set a draft length for each round before it begins; it is never below 1."""
+    """Base class of stoppers that choose a draft length, at least 1, before each round."""
 
-    stops_because = "its draft length is {} now"
+    stops_because = "current draft length is {}"
     looks_at = ("acceptance",)
 
     k: int = draft_length(

@@ -1,14 +1,15 @@
-"""The registered stoppers in words and as data, all made from their declarations."""
+"""Descriptions of the registered stoppers, as text and as data, all generated from their declarations."""
 
 import textwrap
 from typing import Any
 
-from adaedl.stopping.base import Stopper
+from adaedl.stopping.base import DRAFT_NUMBERS, Stopper
+from adaedl.stopping.guard import is_of_engine
 from adaedl.stopping.registry import STOPPERS
 from adaedl.stopping.settings import Setting, settings_of
 from adaedl.stopping.specs import format_value
 
-WIDTH = 96  # characters of a line in a terminal
+WIDTH = 96  # characters per line in a terminal
 
 SIGNALS = {
     "entropy": "entropy H(q)",
@@ -26,7 +27,7 @@ SWEEPS = {
 
 
 def describe_stoppers() -> str:
-    """Return what the command line's help says about stoppers: each with its summary, settings and ranges."""
+    """Return the command line's help on stoppers: the summary, settings and ranges of each."""
     parts = ["stoppers, written name or name:setting=value,setting=value:"]
     for stopper in STOPPERS.values():
         parts.append(_filled(f"{stopper.name}: {stopper.summary}", "  ", "    "))
@@ -37,16 +38,21 @@ def describe_stoppers() -> str:
 
 
 def stopper_data(stopper: type[Stopper]) -> dict[str, Any]:
-    """Return a stopper's declaration as plain data, for JSON: everything that the page draws of it."""
+    """Return a stopper's declaration as plain data for JSON: everything that the page shows about it."""
     return {
         "name": stopper.name,
+        # From this class only: a subclass of another stopper does not inherit its display name.
+        "title": vars(stopper).get("title", ""),
+        "lane_title": vars(stopper).get("lane_title", ""),
+        "lane_detail": stopper.lane_detail,
         "summary": stopper.summary,
         "source": stopper.source,
         "compares": stopper.compares,
         "stops_because": stopper.stops_because,
         "looks_at": list(stopper.looks_at),
-        "judges_q": stopper().judges_q,
+        "judges_q": not DRAFT_NUMBERS.isdisjoint(stopper.looks_at),
         "replay_only": stopper.replay_only,
+        "of_engine": is_of_engine(stopper),
         "sweep": sweep_of(stopper),
         "settings": [
             {
@@ -69,7 +75,7 @@ def stopper_data(stopper: type[Stopper]) -> dict[str, Any]:
 
 
 def sweep_of(stopper: type[Stopper]) -> str:
-    """Return what Explore's curve of a stopper runs over: "lambda", "k", or "flat" where there is nothing."""
+    """Return the x-axis of a stopper's curve in Explore: "lambda", "k", or "flat" if it has neither."""
     sliders = {setting.slider for setting in settings_of(stopper).values()}
     return next((axis for axis in ("lambda", "k") if axis in sliders), "flat")
 
@@ -93,6 +99,7 @@ def _section(stopper: type[Stopper]) -> str:
         "Source": stopper.source,
         "Looks at": looks_at + (", and what a recording knows" if stopper.replay_only else ""),
         "In Explore": SWEEPS[sweep_of(stopper)],
+        "On the page": stopper_data(stopper)["title"] or stopper.name,
         "Code": f"{stopper.__module__.replace('.', '/')}.py",
     }
     lines = [

@@ -10,13 +10,18 @@ from adaedl.stopping.settings import draft_length
 @register_stopper
 class Autoregressive(Stopper):
     name = "autoregressive"
-    summary = "No drafting: the target alone, one token a forward pass. The baseline of every speedup."
+    title = "Target alone"
+    lane_detail = "one token per target pass"
+    summary = "No drafting: the target alone, one token per forward pass. The baseline of every speedup."
     max_draft = 0
 
 
 @register_stopper
 class Fixed(Stopper):
     name = "fixed"
+    title = "Fixed length"
+    lane_title = "Always {k}"
+    lane_detail = "drafts {k} tokens in every round"
     summary = "Always drafts k tokens."
     source = "Leviathan et al., arXiv 2211.17192"
 

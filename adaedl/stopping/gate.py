@@ -1,4 +1,4 @@
-"""A stopper that switches drafting on and off by the entropy, with hysteresis."""
+"""A stopper that switches drafting on and off depending on the entropy, with hysteresis."""
 
 import math
 from typing import Any
@@ -7,31 +7,33 @@ from adaedl.stopping.base import DistributionStopper, DraftStep
 from adaedl.stopping.registry import register_stopper
 from adaedl.stopping.settings import DEFAULT_MAX_DRAFT, draft_length, number
 
-# While the gate is closed, one round in four drafts a token to read the entropy. The number is ours: the
-# proposal reads an entropy that costs it nothing.
+# While the gate is closed, one round in four drafts a token to measure the entropy. The number is ours: in
+# the proposal the entropy costs nothing.
 RETRY_ROUNDS = 4
 
 
 @register_stopper
 class Gate(DistributionStopper):
-    """Drafts k tokens while the gate is open and none while it is closed. An open gate closes where the
-    average entropy exceeds `high`; a closed one opens where it falls below `low`. Between the two it stays
-    as it is, so that it does not switch back and forth (a Schmitt trigger).
+    """Drafts k tokens while the gate is open and none while it is closed. An open gate closes when the
+    average entropy exceeds `high`; a closed gate opens when it falls below `low`. In between, the gate keeps
+    its state, so that it does not switch back and forth (a Schmitt trigger).
 
-    Proposed in August 2026 to vLLM (issue 54082), SGLang (36715) and llama.cpp (27821), with k = 5. `low`
-    and `high` are the 0.6 and 1.4 bits, in nats, of the author's released code
-    (Creepybits/software-defined-stochastic-inference-engine), and so is `smoothing`.
+    Proposed in August 2026 to vLLM (issue 54082), SGLang (36715) and llama.cpp (27821), with k = 5. `low` and
+    `high` are the 0.6 and 1.4 bits of the author's released code
+    (Creepybits/software-defined-stochastic-inference-engine) in nats; `smoothing` is from the same code.
 
-    Different here: the proposal reads the entropy of the *target* before each round. A stopper sees the draft
-    side alone, so the entropy here is that of the round's first draft, at the same position of the text. An
-    open gate therefore finds out by drafting one token, and a closed one by drafting one every fourth
-    round, with which it opens or stops at once.
+    Differences from the proposal: it reads the entropy of the *target* before each round. A stopper sees only
+    the draft side, so here it is the entropy of the round's first draft, at the same position of the text. So
+    an open gate drafts one token to measure the entropy; a closed gate does so every fourth round, and then
+    opens or stops at once.
     """
 
     name = "gate"
+    title = "Entropy gate"
+    lane_detail = "drafts {k} tokens while the entropy is low"
     summary = "Drafts k tokens while the average entropy is low and none while it is high, with hysteresis."
     source = "entropy gate proposed to vLLM (54082), SGLang (36715) and llama.cpp (27821)"
-    compares = "score e^(−H), H averaged"
+    compares = "score e^(−H) of the average H"
     looks_at = ("entropy",)
 
     k: int = draft_length(
@@ -41,15 +43,15 @@ class Gate(DistributionStopper):
         0.42,
         0,
         20,
-        "entropy that opens",
-        "A closed gate opens where the average entropy is below this, in nats.",
+        "opening entropy",
+        "A closed gate opens when the average entropy is below this, in nats.",
     )
     high: float = number(
         0.97,
         0,
         20,
-        "entropy that closes",
-        "An open gate closes where the average entropy exceeds this, in nats.",
+        "closing entropy",
+        "An open gate closes when the average entropy exceeds this, in nats.",
     )
     smoothing: float = number(
         0.65,
@@ -58,14 +60,14 @@ class Gate(DistributionStopper):
         "weight of the newest entropy",
         "Weight of a round's first draft in the average entropy.",
     )
-    max_draft = DEFAULT_MAX_DRAFT  # no setting: k is
+    max_draft = DEFAULT_MAX_DRAFT  # not a setting, since k limits the draft
 
     def __init__(self, **settings: Any):
         super().__init__(**settings)
         self.max_draft = self.k
         self.entropy: float | None = None  # the average, in nats
         self.is_open = True
-        self.rested = 0  # rounds without drafts
+        self.rested = 0  # rounds since the last draft
 
     def begin_round(self) -> bool:
         self.rested = 0 if self.is_open else (self.rested + 1) % RETRY_ROUNDS

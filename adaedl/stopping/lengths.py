@@ -1,5 +1,5 @@
-"""Stoppers that choose the next round's draft length from how much of earlier drafts was accepted: SGLang's
-moving average and GammaTune."""
+"""Stoppers that choose the next draft length from the number of drafts accepted so far: SGLang's moving
+average and GammaTune."""
 
 import math
 from typing import Any
@@ -13,41 +13,47 @@ from adaedl.stopping.settings import draft_length, number, whole
 class EMA(LengthStopper):
     """SGLang's adaptive draft length: the moving average of accepted drafts, rounded, plus one.
 
-    The average starts at k − 1 and takes in each round's accepted drafts with weight `smoothing`. After
-    `warmup` rounds, every `interval` rounds the length falls by 1 while the average is at most
-    length − 1.5 + `down`; where it did not fall, it rises by 1 while the average exceeds length − 0.5 + `up`.
-    With both offsets 0 that is round(average) + 1. A negative `down` keeps a length at averages that would
-    not have reached it. From python/sglang/srt/speculative/adaptive_spec_params.py, with its defaults for
-    small batches.
+    The average starts at k − 1, and each round's number of accepted drafts enters with weight `smoothing`.
+    After `warmup` rounds, every `interval` rounds the length falls by 1 while the average is at most
+    length − 1.5 + `down`; if it did not fall, it rises by 1 while the average exceeds length − 0.5 + `up`.
+    With both offsets 0 that is round(average) + 1. With a negative `down`, a length stays at averages that
+    would not have reached it. From python/sglang/srt/speculative/adaptive_spec_params.py, with its defaults
+    for small batches.
 
-    Different here: SGLang chooses among 1, 3, 5 and 7 steps, each of which it prepares beforehand, and here
-    every length from 1 to `max_draft` can be chosen (5 is where SGLang starts if its configured length is
-    none of the four); SGLang averages over the requests of a batch and may draft none in batches of 8 and
-    more, and here is one request; and SGLang keeps the average from request to request, where here every text
-    starts afresh.
+    Differences from SGLang: it chooses among 1, 3, 5 and 7 steps, which it prepares in advance; here the
+    length can be any number from 1 to `max_draft`. (SGLang starts at 5 if its configured length is none of
+    the four.) SGLang averages over the requests of a batch and may draft nothing in batches of 8 or more;
+    here there is one request. SGLang keeps the average from request to request; here every text starts from
+    scratch.
     """
 
     name = "ema"
-    summary = "Drafts one token more than the moving average of accepted drafts, with hysteresis."
+    title = "Moving average"
+    lane_detail = "drafts one more than were recently accepted"
+    summary = "Drafts one token more than the moving average of accepted tokens, with hysteresis."
     source = "SGLang, --speculative-adaptive (adaptive_spec_params.py)"
 
-    k = LengthStopper.k  # here too, to stand first in specs
+    k = LengthStopper.k  # repeated here so that it comes first in specs
     smoothing: float = number(
-        0.2, 0, 1, "weight of the newest round", "Weight of a round in the average of accepted drafts."
+        0.2, 0, 1, "weight of the newest round", "Weight of a round in the average number of accepted tokens."
     )
     up: float = number(
-        0.0, -5, 5, "offset for rising", "The length rises where the average exceeds it less 0.5 plus this."
+        0.0,
+        -5,
+        5,
+        "offset for rising",
+        "The length rises when the average accepted exceeds length − 0.5 + this offset.",
     )
     down: float = number(
         -0.25,
         -5,
         5,
         "offset for falling",
-        "The length falls where the average is at most it less 1.5 plus this.",
+        "The length falls when the average accepted is at most length − 1.5 + this offset.",
     )
-    warmup: int = whole(10, 0, 1000, "warm-up rounds", "Rounds that draft before the length may change.")
+    warmup: int = whole(10, 0, 1000, "warm-up rounds", "Rounds with drafts before the length may change.")
     interval: int = whole(
-        5, 1, 1000, "rounds between changes", "The length may change once in this many rounds."
+        5, 1, 1000, "rounds between changes", "The length may change once every this many rounds."
     )
 
     def __init__(self, **settings: Any):
@@ -77,20 +83,22 @@ class EMA(LengthStopper):
 
 @register_stopper
 class GammaTune(LengthStopper):
-    """GammaTune: `step` tokens more than were accepted after a full acceptance, else the moving average of
-    accepted drafts, rounded up. It widens fast and narrows to what usually is accepted.
+    """GammaTune: `step` tokens more than were accepted after a full acceptance, otherwise the moving average
+    of accepted drafts, rounded up. The length grows fast and shrinks to what is usually accepted.
 
-    After a round whose whole length was accepted, the next length is accepted + `step`. Otherwise the
-    average becomes (1 − η)·average + η·accepted, held between 1 and `max_draft`, and its ceiling is the
-    next length. The average and the length start at k.
+    If a round's whole draft was accepted, the next length is accepted + `step`. Otherwise the average becomes
+    (1 − η)·average + η·accepted, clamped between 1 and `max_draft`, and rounded up it is the next length. The
+    average and the length start at k.
 
-    We could read the paper's abstract, not its algorithm: the rule and its constants (k = 3, η = 0.3, δ = 2)
-    are those of a public reimplementation, whose longest draft is 10, where this registry has 12. GammaTune+,
-    which also stops at a low top probability, is missing, because we could not read its threshold.
+    We had access to the paper's abstract, not to its algorithm: the rule and its constants (k = 3, η = 0.3,
+    δ = 2) come from a public reimplementation, in which drafts have at most 10 tokens, not 12 as here.
+    GammaTune+, which also stops at a low top probability, is missing, because we do not know its threshold.
     """
 
     name = "gammatune"
-    summary = "Two tokens more than accepted after a full acceptance, else the average accepted, rounded up."
+    title = "GammaTune"
+    lane_detail = "drafts about as many as were recently accepted"
+    summary = "Drafts two more tokens after a fully accepted draft, else the average accepted, rounded up."
     source = "Gautam et al. (GammaTune), arXiv 2504.00030"
 
     k: int = draft_length(
@@ -101,15 +109,15 @@ class GammaTune(LengthStopper):
         0,
         1,
         "weight of the newest round",
-        "Weight of a round in the average of accepted drafts.",
+        "Weight of a round in the average number of accepted tokens.",
         symbol="η",
     )
     step: int = whole(
         2,
         0,
         64,
-        "step after a full acceptance",
-        "Tokens drafted beyond those that were accepted.",
+        "extra tokens after a fully accepted draft",
+        "Tokens drafted beyond the number accepted.",
         symbol="δ",
     )
 

@@ -1,4 +1,4 @@
-"""The stopper that knows the answer: a ceiling for all others."""
+"""The stopper that knows which drafts will be accepted: an upper limit for all others."""
 
 from typing import Any
 
@@ -9,13 +9,15 @@ from adaedl.stopping.settings import longest_draft
 
 @register_stopper
 class Oracle(Stopper):
-    """Drafts exactly the tokens that will be accepted, so that no draft is wasted: the ceiling for every rule
-    where a draft costs less than the target step that it saves. Only a recording knows that number; a replay
-    sets `acceptable` before each round."""
+    """Drafts exactly the tokens that will be accepted, so that no draft is wasted: an upper limit for every
+    rule, if a draft costs less than the target step that it saves. Only a recording knows that number; a
+    replay sets `acceptable` before each round."""
 
     name = "oracle"
-    summary = "Drafts exactly what will be accepted: the ceiling. It knows the text, so it is replay only."
-    stops_because = "it knows that the target accepts no more"
+    title = "Oracle"
+    lane_detail = "drafts exactly what will be accepted"
+    summary = "Drafts exactly the tokens that will be accepted: an upper limit. Replay only."
+    stops_because = "the target would reject the next token"
     replay_only = True
 
     max_draft: int = longest_draft()

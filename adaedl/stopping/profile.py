@@ -1,4 +1,4 @@
-"""A stopper that profiles itself: the draft length with the most tokens per second, as Ollama finds it."""
+"""A stopper that measures which draft length gives the most tokens per second, as Ollama does."""
 
 from typing import Any
 
@@ -6,42 +6,42 @@ from adaedl.stopping.base import DraftStep, Stopper
 from adaedl.stopping.registry import register_stopper
 from adaedl.stopping.settings import longest_draft, whole
 
-# All as in Ollama. Weight of the newest outcome in a position's acceptance rate, and of the newest time in a
-# length's cost. One time moves a cost by at most this share of it, so that a stall of the machine changes
-# little.
-ACCEPTANCE_WEIGHT = 0.1
-COST_WEIGHT = 0.3
-COST_CLAMP = 0.25
-# Rounds from one probe to the next. They double while probes change nothing.
+# All constants are Ollama's.
+ACCEPTANCE_WEIGHT = 0.1  # of the newest outcome, in the acceptance rate of a position
+COST_WEIGHT = 0.3  # of the newest duration, in the cost of a draft length
+COST_CLAMP = 0.25  # a duration counts as at most this fraction off the cost, so that a stall changes little
+# Rounds between probes; doubled while probes change nothing.
 FIRST_INTERVAL = 4
 LAST_INTERVAL = 512
 
 
 @register_stopper
 class Profile(Stopper):
-    """Drafts the length n that maximises the expected tokens of a round over its time,
-    (1 + Σ a₁·…·aᵢ for i up to n) / cost(n), n = 0 included.
+    """Drafts the length n ≥ 0 that maximises the expected tokens of a round over its duration,
+    (1 + Σ a₁·…·aᵢ for i up to n) / cost(n).
 
-    aᵢ is the acceptance rate of position i where all before it were accepted, a moving average over the
-    rounds that reached it; cost(n) the moving average of the seconds that rounds of n drafts took,
-    interpolated between the lengths that were measured. A position counts once `trusted` rounds have
-    reached it, and has the rate of the last one that counts before, or 1 where none does. The search goes
-    one position beyond those that count, and a length without a measured time is drafted once first, the
+    aᵢ is the acceptance rate of position i given that all earlier drafts were accepted, a moving average over
+    the rounds that reached it. cost(n) is the moving average of the durations of rounds with n drafts,
+    interpolated between measured lengths. A position counts once `trusted` rounds have reached it; until then
+    it has the rate of the last earlier position that counts, or 1 if there is none. The search goes one
+    position beyond the positions that count. A length without a measured duration is drafted once first,
     shortest first, so the length grows as fast as acceptance is measured. Every 4 rounds a probe drafts one
-    token more than the best length, also where that is 0; the interval doubles up to 512 while probes
-    change nothing, and a new best length sets it back to 4. So drafting is retried after at most 512
-    rounds. From x/mlxrunner/speculate_depth.go of Ollama, with its constants.
+    token more than the best length, even if that is 0; the interval doubles up to 512 while probes change
+    nothing, and a new best length resets it to 4. So drafting is retried after at most 512 rounds. From
+    x/mlxrunner/speculate_depth.go in Ollama, with its constants.
 
-    Different here: every text starts afresh, where Ollama keeps what it measured from request to request, and
-    a text of 100 tokens is over before it has climbed far; every round's time counts, where Ollama leaves
-    out those whose length differs from the round before; and Ollama does not count the positions after a
-    draft that ends the text.
+    Differences from Ollama: every text starts from scratch, while Ollama keeps its measurements from request
+    to request, so a text of 100 tokens ends before the length has grown far. The duration of every round
+    counts; Ollama ignores rounds of another length than the round before. Ollama does not count the positions
+    after a draft that ends the text.
     """
 
     name = "profile"
-    summary = "Drafts the length with the most tokens per second by measured acceptance and times, or none."
+    title = "Profile"
+    lane_detail = "drafts the length that was fastest so far"
+    summary = "Drafts the length (0 included) with the most tokens per second by measured rates and times."
     source = "Ollama's MLX engine, x/mlxrunner/speculate_depth.go"
-    stops_because = "its draft length is {} now"
+    stops_because = "current draft length is {}"
     looks_at = ("acceptance", "times")
 
     trusted: int = whole(
@@ -57,7 +57,7 @@ class Profile(Stopper):
         super().__init__(**settings)
         self.rates = (0.0,) * self.max_draft  # of acceptance, by position
         self.reached = (0,) * self.max_draft  # how often, by position
-        self.costs: tuple[float | None, ...] = (None,) * (self.max_draft + 1)  # seconds, by drafts of a round
+        self.costs: tuple[float | None, ...] = (None,) * (self.max_draft + 1)  # seconds, by draft length
         self.length = self.drafted = 0
         self.interval, self.waited = FIRST_INTERVAL, 0
         self.last_best = 0
@@ -73,7 +73,7 @@ class Profile(Stopper):
     def observe(self, drafted: int, accepted: int, dropped: int = 0) -> None:
         self.drafted = min(drafted, self.max_draft)
         rates, reached = list(self.rates), list(self.reached)
-        for position in range(min(accepted + 1, self.drafted)):  # the later ones were not judged
+        for position in range(min(accepted + 1, self.drafted)):  # later drafts were not judged
             outcome = float(position < accepted)
             weight = ACCEPTANCE_WEIGHT if reached[position] else 1.0
             rates[position] += weight * (outcome - rates[position])
@@ -86,25 +86,25 @@ class Profile(Stopper):
         old = self.costs[self.drafted]
         cost = duration_s
         if old is not None:
-            most = COST_CLAMP * old
-            cost = old + COST_WEIGHT * min(max(duration_s - old, -most), most)
+            limit = COST_CLAMP * old
+            cost = old + COST_WEIGHT * min(max(duration_s - old, -limit), limit)
         self.costs = (*self.costs[: self.drafted], cost, *self.costs[self.drafted + 1 :])
 
     @property
     def limit(self) -> int:
-        """The longest draft to consider: one position beyond those that count."""
+        """The longest draft to consider: one position beyond the positions that count."""
         counting = next((n for n, times in enumerate(self.reached) if times < self.trusted), self.max_draft)
         return min(counting + 1, self.max_draft)
 
     @property
     def best_length(self) -> int:
-        """The length with the most expected tokens per second; 0 until two lengths were timed."""
+        """The length with the most expected tokens per second; 0 until two lengths are timed."""
         if sum(cost is not None for cost in self.costs) < 2:
             return 0
         return max(range(self.limit + 1), key=lambda n: self.expected_tokens(n) / self.cost(n))
 
     def expected_tokens(self, length: int) -> float:
-        """Return the tokens that a round of this draft length is expected to write."""
+        """Return the expected number of tokens that a round of this draft length writes."""
         rate = survival = total = 1.0
         for position in range(length):
             if self.reached[position] >= self.trusted:
@@ -114,7 +114,8 @@ class Profile(Stopper):
         return total
 
     def cost(self, length: int) -> float:
-        """Return the seconds of a round of this draft length, between the nearest lengths that were timed."""
+        """Return the duration in seconds of a round of this draft length, interpolated between the nearest
+        timed lengths."""
         timed = [(n, cost) for n, cost in enumerate(self.costs) if cost is not None]
         shorter = [each for each in timed if each[0] <= length] or timed[:1]
         longer = [each for each in timed if each[0] >= length] or timed[-1:]

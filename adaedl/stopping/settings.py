@@ -1,13 +1,13 @@
-"""How a stopper declares its settings: one class attribute each, with everything that any reader needs.
+"""Declarations of a stopper's settings, one class attribute for each setting.
 
-Specs, error sentences, the command line's help, docs/stoppers.md, the lane editor and Explore's sliders are
-all made from these declarations.
+Specs, error messages, the command line's help, docs/stoppers.md, the lane editor and Explore's sliders are
+all generated from these declarations.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from adaedl.errors import UserError
+from adaedl.errors import Parameter, UserError
 
 DEFAULT_MAX_DRAFT = 12
 DEEPEST_DEFAULT = 16  # the largest default of any stopper; recordings are this deep by default
@@ -16,19 +16,19 @@ MAX_DRAFT_LIMIT = 64
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a stopper; in an instance its value takes its place.
+    """The declaration of one setting; in an instance the attribute holds the setting's value instead.
 
     Attributes:
-        default: the value where none is given. Only a setting whose default is None accepts None.
+        default: the default value. A setting accepts None only if its default is None.
         kind: bool for a switch, int for a whole number, float for any number.
-        low, high: the ends of a number's range, both allowed.
+        low, high: the (inclusive) range of a number.
         words, symbol: its label, such as “threshold” and “λ”; the symbol may be empty.
         about: one sentence that says what it does.
-        slider: the slider of Explore that moves it; None where it keeps its default there. Stoppers with a
-            setting on the slider "lambda" have a curve over λ, those with one on "k" a curve over k.
-        slider_range: the ends of that slider where they are not those of the setting.
+        slider: the slider in Explore that moves it; None if it has its default there. Stoppers with a setting
+            on the slider "lambda" have a curve over λ, stoppers with a setting on "k" a curve over k.
+        slider_range: the range of that slider, if it is not the range of the setting.
         complement: whether the slider shows 1 − the setting.
-        limits_draft: whether it is a number of drafted tokens, which a recording's depth limits.
+        limits_draft: whether it is a number of drafted tokens, which the depth of a recording limits.
     """
 
     default: Any
@@ -44,23 +44,24 @@ class Setting:
     limits_draft: bool = False
 
     def check(self, stopper: str, name: str, value: Any) -> Any:
-        """Return the value as its kind.
+        """Return a value converted to `kind`.
 
         Raises:
             UserError: it is of another kind or out of range.
         """
         if value is None and self.default is None:
             return None
+        parameter = Parameter(name, self.words, self.symbol)
         if self.kind is bool:
             if not isinstance(value, bool):
-                raise UserError("{}: {} is {!r}; it must be true or false.", stopper, name, value)
+                raise UserError("{}: {} is {!r}; it must be true or false.", stopper, parameter, value)
             return value
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        told = (stopper, name, value, self.low, self.high)
+        details = (stopper, parameter, value, self.low, self.high)
         if not is_number or not self.low <= value <= self.high:
-            raise UserError("{}: {} is {!r}; it must be a number from {} to {}.", *told)
+            raise UserError("{}: {} is {!r}; it must be a number from {} to {}.", *details)
         if self.kind(value) != value:
-            raise UserError("{}: {} is {!r}; it must be a whole number from {} to {}.", *told)
+            raise UserError("{}: {} is {!r}; it must be a whole number from {} to {}.", *details)
         return self.kind(value)
 
 
@@ -68,7 +69,7 @@ class Setting:
 
 
 def number(default: float | None, low: float, high: float, words: str, about: str, **more) -> Any:
-    """Declare a setting that is any number from `low` to `high`; `more` as in `Setting`."""
+    """Declare a setting that is a number from `low` to `high`; `more` as in `Setting`."""
     return Setting(default, float, words, about, low, high, **more)
 
 
@@ -89,11 +90,11 @@ def switch(default: bool, words: str, about: str, **more) -> Any:
 
 def longest_draft(default: int = DEFAULT_MAX_DRAFT, **more) -> Any:
     """Declare `max_draft`, which most stoppers have."""
-    return draft_length(default, "max draft", "No round drafts more tokens than this.", **more)
+    return draft_length(default, "max draft length", "No round drafts more tokens than this.", **more)
 
 
 def settings_of(stopper: type) -> dict[str, Setting]:
-    """Return the settings of a stopper class, its own first and then those of its bases. A class that gives a
-    setting of its base a plain value has no such setting."""
+    """Return the settings of a stopper class, its own first, then its base classes'. A class that replaces a
+    base class's setting by a plain value does not have this setting."""
     names = dict.fromkeys(name for cls in stopper.__mro__ for name in vars(cls))
     return {name: value for name in names if isinstance(value := getattr(stopper, name), Setting)}

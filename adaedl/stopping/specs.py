@@ -1,10 +1,11 @@
-"""Specs: a stopper and its settings as one line of text, such as `adaedl:threshold=0.4,adapt=false`."""
+"""Specs: a stopper and its settings in one line of text, such as `adaedl:threshold=0.4,adapt=false`."""
 
 import difflib
 from typing import Any
 
-from adaedl.errors import Sentence, UserError
+from adaedl.errors import Parameter, Sentence, UserError
 from adaedl.stopping.base import Stopper
+from adaedl.stopping.guard import construct, unguarded
 from adaedl.stopping.registry import STOPPERS
 from adaedl.stopping.settings import settings_of
 
@@ -14,8 +15,10 @@ def make_stopper(spec: str) -> Stopper:
     `adaedl:threshold=0.4,gamma=0.2,adapt=false`.
 
     Raises:
-        UserError: an unknown name, setting or value; the message lists what there is.
+        UserError: a name, setting or value is invalid; the message lists the valid ones.
     """
+    if not isinstance(spec, str):
+        raise UserError("{} is {!r:.60}; it must be text, such as 'fixed:k=5'.", Parameter("spec"), spec)
     name, _, rest = spec.strip().partition(":")
     name = name.strip()
     if name not in STOPPERS:
@@ -32,31 +35,33 @@ def make_stopper(spec: str) -> Stopper:
         if key in settings:
             raise UserError("{} has {} twice in {!r}; give it once.", name, key, spec)
         settings[key] = _parse(value)
-    return STOPPERS[name](**settings)
+    return construct(STOPPERS[name], settings)
 
 
 def format_spec(stopper: Stopper) -> str:
-    """Return the shortest spec that rebuilds this stopper: the inverse of `make_stopper`."""
-    declared = settings_of(type(stopper))
+    """Return the shortest spec from which `make_stopper` rebuilds this stopper."""
+    declared = settings_of(type(unguarded(stopper)))
     changed = {name: value for name, value in stopper.settings.items() if value != declared[name].default}
     values = ",".join(f"{name}={format_value(value)}" for name, value in changed.items())
     return f"{stopper.name}:{values}" if values else stopper.name
 
 
 def limit_draft(stopper: Stopper, depth: int) -> Stopper:
-    """Return a fresh stopper with the same settings that drafts at most `depth` tokens a round, as a
-    recording of that depth needs. One that can only be replayed drafts up to `depth`."""
-    declared = settings_of(type(stopper))
+    """Return a fresh stopper with the same settings that drafts at most `depth` tokens per round, for a
+    recording of that depth. The limit of a replay-only stopper is raised to `depth` if it is lower."""
+    rule = type(unguarded(stopper))
+    declared = settings_of(rule)
     limited = {
         name: depth if stopper.replay_only else min(value, depth)
         for name, value in stopper.settings.items()
         if declared[name].limits_draft
     }
-    return type(stopper)(**stopper.settings | limited)
+    return construct(rule, stopper.settings | limited)
 
 
 def split_specs(text: str) -> list[str]:
-    """`a,b:x=1,y=2,c` → [`a`, `b:x=1,y=2`, `c`]: a comma followed by key=value continues a spec."""
+    """Split a list of specs: `a,b:x=1,y=2,c` → [`a`, `b:x=1,y=2`, `c`]; a key=value after a comma belongs to
+    the spec before it."""
     specs: list[str] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         if specs and "=" in part and ":" not in part:

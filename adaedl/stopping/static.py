@@ -10,7 +10,9 @@ from adaedl.stopping.settings import number
 @register_stopper
 class SVIP(ScoreStopper):
     name = "svip"
-    summary = "Stops where √(c·H(q)) exceeds h: score 1 − √(c·H(q)), fixed threshold 1 − h."
+    title = "SVIP"
+    lane_detail = "stops when √({c}·H) is above {h}"
+    summary = "Stops when √(c·H(q)) exceeds h: score 1 − √(c·H(q)), fixed threshold 1 − h."
     source = "Zhang et al., arXiv 2411.18462, with the authors' released c and h"
     compares = "score 1 − √(c·H)"
     looks_at = ("entropy",)
@@ -20,7 +22,7 @@ class SVIP(ScoreStopper):
         0,
         10,
         "entropy limit",
-        "Drafting stops where √(c·H(q)) exceeds h, so the threshold λ is 1 − h.",
+        "Drafting stops when √(c·H(q)) exceeds h, so the threshold λ is 1 − h.",
         symbol="h",
         slider="lambda",
         slider_range=(0, 1),
@@ -39,7 +41,10 @@ class SVIP(ScoreStopper):
 @register_stopper
 class Margin(ScoreStopper):
     name = "margin"
-    summary = "Stops where the top probability leads the second by less than the threshold."
+    title = "Margin"
+    lane_title = "Margin ≥ {threshold}"
+    lane_detail = "stops when the top two probabilities are closer than {threshold}"
+    summary = "Stops when the top probability leads the second by less than the threshold."
     source = "margin sampling (Scheffer et al., 2001), as a stopping rule"
     compares = "margin"
     looks_at = ("margin",)
@@ -49,7 +54,7 @@ class Margin(ScoreStopper):
         0,
         1,
         "threshold",
-        "Drafting stops where the top probability leads the second by less than λ.",
+        "Drafting stops when the top probability leads the second by less than λ.",
         symbol="λ",
         slider="lambda",
     )

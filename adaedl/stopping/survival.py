@@ -1,4 +1,4 @@
-"""A stopper that asks how likely the whole draft is to be accepted: SpecDec++ without its trained head."""
+"""A stopper that estimates the probability that the whole draft is accepted: SpecDec++ without its head."""
 
 from adaedl.stopping.adaptive import AdaEDL
 from adaedl.stopping.base import DraftStep, ScoreStopper, acceptance_lower_bound
@@ -8,22 +8,25 @@ from adaedl.stopping.settings import number, switch
 
 @register_stopper
 class Survival(ScoreStopper):
-    """Stops where the estimated probability that every draft of the round is accepted falls below λ.
+    """Stops when the estimated probability that every draft of the round is accepted falls below λ.
 
     SpecDec++ treats the draft length as a Markov decision process and proves that the optimal policy has
     this form: verify once the probability that at least one draft is rejected exceeds a threshold. The
-    default λ = 0.3 is 1 − 0.7, with the authors' own `stop_threshold` of 0.7 (specdec_pp/sample.py of their
+    default λ = 0.3 is 1 − 0.7, where 0.7 is the authors' `stop_threshold` (specdec_pp/sample.py in their
     repository, Kaffaljidhmah2/SpecDec_pp).
 
-    Different here: the acceptance probability of a draft is not predicted by a trained head but read off q,
-    as its top probability or as AdaEDL's bound, held within [0, 1]; a draft counts as soon as it is made,
-    where their head judges it one step later; and a round may stop after one draft, where their code drafts
-    at least 2 and at most 20. Their optimal threshold follows from the costs of drafting and verifying;
-    here, as in their code, it is a setting.
+    Differences from SpecDec++: the acceptance probability of a draft does not come from a trained head but
+    from q: its top probability, or AdaEDL's bound clamped to [0, 1]. A draft counts as soon as it is drafted;
+    their head judges it one step later. A round may stop after one draft; their code drafts at least 2 and at
+    most 20. Their optimal threshold follows from the costs of drafting and verifying; here, as in their code,
+    it is a setting.
     """
 
     name = "survival"
-    summary = "Stops where the probability that all drafts of the round are accepted falls below λ."
+    title = "Survival"
+    lane_title = "Survival ≥ {threshold}"
+    lane_detail = "stops when the chance that all drafts are accepted is below {threshold}"
+    summary = "Stops when the estimated probability that the whole draft is accepted falls below λ."
     source = "Huang et al. (SpecDec++), arXiv 2405.19715, without its trained head"
     compares = "survival probability"
     looks_at = ("entropy", "top_prob")
@@ -33,7 +36,7 @@ class Survival(ScoreStopper):
         0,
         1,
         "threshold",
-        "Drafting stops where the product of the round's scores is below λ.",
+        "Drafting stops when the product of the round's scores is below λ.",
         symbol="λ",
         slider="lambda",
     )

@@ -1,1 +1,1 @@
-"""The machine and the process: threads, control groups, memory, files, signals, standard streams."""
+"""The machine and the process: threads, control groups, memory, files, signals and standard streams."""

@@ -1,4 +1,4 @@
-"""The folder where this program keeps what it has made of models: converted and quantised weights."""
+"""The folder where this program keeps converted and quantised weights of models."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from adaedl.errors import UserError
 
 
 def cache_dir() -> Path:
-    """Return ADAEDL_CACHE where that is set, else the program's folder in the user's cache folder.
+    """Return ADAEDL_CACHE if that is set, otherwise the program's folder in the user's cache folder.
 
     Raises:
-        UserError: there is no home folder to find either.
+        UserError: ADAEDL_CACHE is not a valid path, or there is no home folder.
     """
     override = os.environ.get("ADAEDL_CACHE", "").strip()
     try:

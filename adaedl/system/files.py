@@ -1,8 +1,8 @@
-"""Files that a command writes. Whether they can be written is found out before the work starts, and each is
-replaced in one step after it, so that no failure in between loses a result or the file that was there before.
+"""Files that a command writes. Before the work starts, the command checks that they can be written; after it,
+each file is replaced atomically, so that no failure loses a result or the previous file.
 
 A path may also be a stream: a pipe, a device, a terminal, or `-` for standard output. Streams are opened
-before the work, so that a reader waiting at a pipe is kept, and written to directly.
+before the work, so that a reader waiting at a pipe stays, and are written to directly.
 """
 
 import errno
@@ -20,13 +20,12 @@ from adaedl.system import interrupts
 
 STANDARD_OUTPUT = 1
 _DESCRIPTORS = {"-": STANDARD_OUTPUT, "/dev/stdout": STANDARD_OUTPUT, "/dev/stderr": 2}
-_NO_NEW_FILES = (errno.EACCES, errno.EPERM, errno.EROFS)  # of a folder
+_NO_NEW_FILES = (errno.EACCES, errno.EPERM, errno.EROFS)  # from a folder that accepts no new files
 _NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV)  # such as a file that is mounted into a container
 
 
 class Output:
-    """A file or stream for a result. Creating an Output checks that it can be written, and leaves no file
-    behind.
+    """A file or stream for a result. The constructor checks that it can be written, without leaving a file.
 
     Raises:
         UserError: it cannot be written, with the reason.
@@ -63,7 +62,7 @@ class Output:
             while rest:
                 rest = rest[os.write(stream, rest) :]
         except BrokenPipeError as error:
-            if not self.is_standard_output:  # whose reader may leave early, such as `head`
+            if not self.is_standard_output:  # its reader may end early, like `head`
                 raise _refusal(self.path, error) from None
         except OSError as error:
             raise _refusal(self.path, error) from None
@@ -73,7 +72,7 @@ class Output:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Lock a file against other processes that lock it in the same way. The empty lock file stays beside it.
+    """Lock a file against other processes that lock it in the same way. An empty lock file remains beside it.
 
     Raises:
         UserError: another process holds the lock, or the folder accepts no new files.
@@ -101,8 +100,8 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def check_writable(path: Path) -> None:
-    """Check that a file can be written, without changing it. Streams are refused, because they cannot be read
-    back.
+    """Check that a file can be written, without changing it. Streams are rejected, because they cannot be
+    read back.
 
     Raises:
         UserError: it cannot be written, with the reason.
@@ -121,7 +120,7 @@ def check_writable(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents.
+    """Create a folder and its parents.
 
     Raises:
         UserError: it cannot be created, with the reason.
@@ -144,9 +143,9 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield the path of a new file, which replaces `path` at the end of the block, once it is on the disk. If
-    the block fails, `path` is unchanged. For a symbolic link, the file that it points to is replaced;
-    permissions and owner are kept, and a new file gets the usual ones.
+    """Yield the path of a new file, which replaces `path` at the end of the block, once it is on disk. If the
+    block fails, `path` is unchanged. If `path` is a symbolic link, the file that it points to is replaced.
+    Permissions and owner of an existing file are kept.
 
     Raises:
         UserError: the file cannot be written, with the reason; also for an OSError in the block.
@@ -164,7 +163,7 @@ def replacing(path: Path) -> Iterator[Path]:
                     if error.errno not in _NOT_REPLACEABLE:
                         raise
                     shutil.copyfile(unfinished, target)
-            with suppress(OSError):  # not every file system has folders that can be flushed
+            with suppress(OSError):  # some file systems cannot flush folders
                 _flush_to_disk(target.parent)
     except OSError as error:
         raise _refusal(path, error) from None
@@ -172,8 +171,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
-    """Yield a new file beside the target, which is deleted at the end; where the folder takes no new files,
-    yield the existing target, which is then written in place."""
+    """Yield a new file beside the target, and delete it at the end. If the folder accepts no new files, yield
+    the existing target, which is then written in place."""
     unfinished = target.with_name(f".adaedl-{secrets.token_hex(6)}.unfinished")
     try:
         os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -220,7 +219,7 @@ def _open_stream(path: Path, descriptor: int | None) -> int | None:
     try:
         if descriptor is not None:
             stream = os.dup(descriptor)
-            os.write(stream, b"")  # refused where it is open for reading alone
+            os.write(stream, b"")  # fails if it is open only for reading
             return stream
         mode = _mode_of(path)
         if mode is None or not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
@@ -237,7 +236,7 @@ def _open_stream(path: Path, descriptor: int | None) -> int | None:
 
 
 def _mode_of(path: Path) -> int | None:
-    """Return the type and permissions of what is at a path; None where nothing is there."""
+    """Return the file type and permissions at a path; None if nothing exists there."""
     try:
         return os.stat(path).st_mode
     except FileNotFoundError:

@@ -1,14 +1,14 @@
-"""Ctrl-C and the other signals that ask a process to end, as one exception that carries the exit status."""
+"""Ctrl-C and the other signals that ask a process to end, as one exception with the exit status."""
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asks the process to end; `status` is the exit status for it."""
+    """A signal asked the process to end; `status` is the exit status to end with."""
 
     def __init__(self, number: int = signal.SIGINT):
         super().__init__(number)
@@ -22,8 +22,8 @@ class _State:
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Within this context, SIGINT, SIGTERM and SIGHUP raise `Interrupted`, unless whoever started the process
-    has them ignored, as nohup does."""
+    """Make SIGINT, SIGTERM and SIGHUP raise `Interrupted` within this context, except signals that the
+    process was started to ignore, for example by nohup."""
     before = {}
     _State.held, _State.pending = False, None
     try:
@@ -31,7 +31,7 @@ def raised() -> Iterator[None]:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, _receive)
     except ValueError:
-        pass  # not the main thread, whose handlers stay as they are
+        pass  # not the main thread: handlers stay unchanged
     try:
         yield
     finally:
@@ -39,10 +39,18 @@ def raised() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def restore_handlers() -> None:
+    """Reinstall Python's signal handlers after a native library has replaced them."""
+    with suppress(ValueError):  # not the main thread
+        for number in SIGNALS:
+            if (handler := signal.getsignal(number)) is not None:
+                signal.signal(number, handler)
+
+
 @contextmanager
 def held() -> Iterator[None]:
-    """Within this context, the first signal waits for `check` or for the end of the context, so that nothing
-    is left half done; a second signal does not wait."""
+    """Make the first signal within this context wait for `check` or for the end of the context, so that
+    nothing is left half done; a second signal does not wait."""
     outermost = not _State.held
     if outermost:
         _State.held, _State.pending = True, None
@@ -67,8 +75,8 @@ def take() -> Interrupted | None:
 
 
 def check() -> None:
-    """Raise `Interrupted` if a signal is waiting, or if Python dropped its exception, as it does when a
-    signal comes while an object is being deleted."""
+    """Raise `Interrupted` if a signal is waiting, or if Python discarded its exception, which happens when a
+    signal arrives while an object is being deleted."""
     if interrupted := take():
         raise interrupted
 

@@ -1,5 +1,5 @@
-"""Standard output and standard error to which printing cannot fail. By the time a command prints, its work is
-done, and a terminal that lacks a letter or a reader that has left must not undo it."""
+"""Standard output and standard error streams to which printing cannot fail. When a command prints, its work
+is done, and must not be lost because a terminal lacks a character or the reader of a pipe is gone."""
 
 import io
 import os
@@ -20,7 +20,7 @@ class LenientStream:
     def write(self, text: str) -> int:
         if self.stream is not None and self.error is None:
             stream = self.stream
-            self._attempt(lambda: _write_lettered(stream, text))
+            self._attempt(lambda: _write_escaped(stream, text))
         return len(text)
 
     def flush(self) -> None:
@@ -38,7 +38,7 @@ class LenientStream:
             action()
         except OSError as error:
             self.error = error
-            # What is left in its buffer would fail again when Python ends.
+            # Writing the rest of its buffer would fail again when Python exits.
             with suppress(OSError, ValueError, AttributeError):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, self.fileno())
@@ -47,8 +47,8 @@ class LenientStream:
             self.error = io.UnsupportedOperation()
 
 
-def _write_lettered(stream: TextIO, text: str) -> None:
-    """Write a text, with characters that the stream's encoding lacks as \\uXXXX."""
+def _write_escaped(stream: TextIO, text: str) -> None:
+    """Write a text; characters that the stream's encoding lacks are written as \\uXXXX."""
     try:
         stream.write(text)
     except UnicodeEncodeError:
@@ -58,7 +58,7 @@ def _write_lettered(stream: TextIO, text: str) -> None:
 
 @contextmanager
 def lenient_streams() -> Iterator[LenientStream]:
-    """Replace standard output and standard error by lenient streams; yields the one for standard output."""
+    """Replace standard output and standard error by lenient streams, and yield standard output's."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = out, err = LenientStream(before[0]), LenientStream(before[1])
     try:

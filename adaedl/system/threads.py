@@ -1,9 +1,8 @@
-"""How many threads to use: no more than the cores that this process may keep busy.
+"""Choose the number of threads: no more than the cores that this process may keep busy.
 
 Libraries count the cores they see. In a container with a smaller CPU quota, the kernel stops the whole
-process for the rest of every period once its threads have used up the quota. A thread that holds a lock, or
-that others wait for at a barrier, stops with it, and decoding gets several times slower. So the quota
-decides.
+process for the rest of each period once its threads have used up the quota. This also stops threads that hold
+a lock or that others wait for at a barrier, and decoding gets several times slower. So the quota decides.
 """
 
 import os
@@ -17,9 +16,9 @@ from adaedl.errors import Sentence, UserError
 from adaedl.system.control_groups import cpu_quota
 
 SETTING = "ADAEDL_THREADS"
-MOST_THREADS = 256
-# What OpenMP (so torch and Arrow too), MKL, OpenBLAS, Accelerate (numpy on a Mac), Numba and Rayon (so
-# tokenizers) read when they are loaded.
+MAX_THREADS = 256
+# Variables that OpenMP (used by torch and Arrow), MKL, OpenBLAS, Accelerate (numpy on a Mac), Numba and Rayon
+# (used by tokenizers) read when they are loaded.
 VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -29,14 +28,14 @@ VARIABLES = (
     "RAYON_NUM_THREADS",
 )
 # Lists the VARIABLES that `prepare_threads` has set, as NAME=VALUE,…, so that neither this process nor its
-# children take them for the user's.
+# children mistake them for the user's settings.
 PREPARED = "ADAEDL_THREADS_PREPARED"
 
 
 class Threads(NamedTuple):
     """A number of threads, and what limits it."""
 
-    count: int  # type: ignore[assignment]  # a tuple has a method of that name
+    count: int  # type: ignore[assignment]  # a tuple has a method with this name
     limit: Sentence
 
 
@@ -58,11 +57,11 @@ def usable_cores() -> int:
 
 
 def usable_threads(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Threads:
-    """Return how many threads to use, and what limits the number: ADAEDL_THREADS where it is set, otherwise
-    the smallest of the number of cores, the CPU quota rounded down, and the user's OMP_NUM_THREADS.
+    """Return how many threads to use, and what limits the number: ADAEDL_THREADS if it is set, otherwise the
+    smallest of the number of cores, the CPU quota rounded down, and the user's OMP_NUM_THREADS.
 
     Args:
-        root: the folder to find /proc and the control groups in.
+        root: the folder that contains /proc and the control groups.
 
     Raises:
         UserError: ADAEDL_THREADS is not a whole number from 1 to 256.
@@ -70,13 +69,13 @@ def usable_threads(environment: Mapping[str, str] = os.environ, root: Path = Pat
     if setting := environment.get(SETTING, "").strip():
         return Threads(_checked(setting), Sentence(SETTING))
     cores = usable_cores()
-    found = [Threads(cores, AFFINITY if cores < (os.cpu_count() or 1) else ALL_CORES)]
+    limits = [Threads(cores, AFFINITY if cores < (os.cpu_count() or 1) else ALL_CORES)]
     if (quota := cpu_quota(root)) is not None:
-        found.append(Threads(max(int(quota), 1), Sentence("CPU quota: {:g}", quota)))
+        limits.append(Threads(max(int(quota), 1), Sentence("CPU quota: {:g}", quota)))
     name = VARIABLES[0]
     if name not in _set_by_us(environment) and (count := _first_number(environment.get(name, ""))):
-        found.append(Threads(count, Sentence(name)))
-    return min(found, key=lambda threads: threads.count)
+        limits.append(Threads(count, Sentence(name)))
+    return min(limits, key=lambda threads: threads.count)
 
 
 def threads_in_use() -> Threads:
@@ -86,18 +85,19 @@ def threads_in_use() -> Threads:
         UserError: as `usable_threads`, if `prepare_threads` was not called.
     """
     chosen = _State.prepared or usable_threads()
-    ask = getattr(sys.modules.get("torch"), "get_num_threads", None)  # torch may be half imported
-    if ask is None or ask() == chosen.count:
+    torch_threads = getattr(sys.modules.get("torch"), "get_num_threads", None)  # torch may be half imported
+    if torch_threads is None or torch_threads() == chosen.count:
         return chosen
-    return Threads(ask(), TORCH)
+    return Threads(torch_threads(), TORCH)
 
 
 def prepare_threads() -> Threads:
-    """Make the libraries that are imported later use `usable_threads` threads, and return them.
+    """Make libraries that are imported later use as many threads as `usable_threads` says, and return its
+    result.
 
-    Only limits that libraries cannot see themselves are set, a quota or a setting. They know the cores, and
-    some count them better by leaving out second hardware threads. Variables set by the user keep their
-    values.
+    This sets only limits that libraries cannot see themselves: a quota or a setting. They know the number of
+    cores, and some count cores better by leaving out second hardware threads. Variables set by the user keep
+    their values.
 
     Raises:
         UserError: as `usable_threads`.
@@ -120,8 +120,9 @@ def prepare_threads() -> Threads:
 
 
 def apply_threads() -> None:
-    """Set torch's number of threads to what `prepare_threads` found, once, whatever the environment said.
-    Does nothing where another program imports this one and sets torch's threads itself."""
+    """Set torch's number of threads to the result of `prepare_threads`, once, whatever the environment says.
+    Do nothing if `prepare_threads` was not called: another program imports this one and sets torch's threads
+    itself."""
     chosen = _State.prepared
     if chosen is None or _State.applied:
         return
@@ -134,19 +135,20 @@ def apply_threads() -> None:
 
 
 def _checked(setting: str) -> int:
-    if not setting.isdecimal() or len(setting) > 20 or not 1 <= int(setting) <= MOST_THREADS:
-        raise UserError("{} is {!r}; it must be a whole number from 1 to {}.", SETTING, setting, MOST_THREADS)
+    if not setting.isdecimal() or len(setting) > 20 or not 1 <= int(setting) <= MAX_THREADS:
+        raise UserError("{} is {!r}; it must be a whole number from 1 to {}.", SETTING, setting, MAX_THREADS)
     return int(setting)
 
 
 def _first_number(text: str) -> int | None:
-    """Return the threads of OpenMP's outermost level in a list such as "4,2"; None for anything else."""
-    found = re.match(r"\s*0*([1-9][0-9]{0,8})\s*(,|$)", text)
-    return int(found[1]) if found else None
+    """Return OpenMP's number of threads at the outermost level in a list such as "4,2"; None for anything
+    else."""
+    match = re.match(r"\s*0*([1-9][0-9]{0,8})\s*(,|$)", text)
+    return int(match[1]) if match else None
 
 
 def _set_by_us(environment: Mapping[str, str]) -> set[str]:
-    """Return the names of the variables that still have the value that `prepare_threads` set."""
+    """Return the names of the variables that still have the value set by `prepare_threads`."""
     ours = set(environment.get(PREPARED, "").split(","))
     return {name for name in VARIABLES if f"{name}={environment.get(name)}" in ours}
 

@@ -1,11 +1,12 @@
 // @ts-check
-// What this runs on: asked of /healthz when it is opened, and copied for a report.
+// The About panel: the server's state, requested from /healthz when the panel is opened, and copied for a report.
 
 import { copyText } from "./clipboard.js";
 import { make } from "./make.js";
 import { said, t } from "./text.js";
+import { draftWords, weightsWords } from "./weights.js";
 
-const HEALTH = new URL("../../../healthz", import.meta.url); // this file lies in adaedl/<digest>/js/
+const HEALTH = new URL("../../../healthz", import.meta.url); // this file is in adaedl/<digest>/js/
 
 export function mount({ element }) {
   const facts = make("dl", { className: "facts" });
@@ -21,17 +22,17 @@ export function mount({ element }) {
   );
   element.replaceChildren(about);
   about.addEventListener("toggle", async () => {
-    if (about.open) draw(facts, await ask());
+    if (about.open) draw(facts, await readHealth());
   });
   copy.addEventListener("click", async () => {
-    const text = JSON.stringify({ ...(await ask()), browser: navigator.userAgent }, null, 1);
+    const text = JSON.stringify({ ...(await readHealth()), browser: navigator.userAgent }, null, 1);
     const field = make("textarea", { readOnly: true, value: text, rows: 6, ariaLabel: t("host.about_copy") });
     await copyText(text, note, t("host.about_copied"), field);
   });
 }
 
-/** What the server says of itself; where it does not answer, that. */
-async function ask() {
+/** Return the server's report, or a report that the server does not respond. */
+async function readHealth() {
   try {
     return await (await fetch(HEALTH, { cache: "no-store" })).json();
   } catch {
@@ -39,21 +40,21 @@ async function ask() {
   }
 }
 
-function draw(list, told) {
+function draw(list, { status, pair, machine, races, limits, versions }) {
   const rows = [
-    ["host.about_status", told.status],
-    ["host.about_device", told.pair && [told.pair.device, told.pair.device_name].join(" · ")],
-    ["host.about_threads", told.machine && t("host.about_threads_limit", told.machine)],
-    ["host.about_pair", told.pair && `${told.pair.target} + ${told.pair.draft}`],
-    ["host.about_weights", told.pair?.weights],
-    ["host.about_path", told.pair?.target_path],
-    ["host.about_slow", told.pair?.slow_forwards?.map(said).join(" ")],
-    ["host.about_races", told.races && t("host.about_queue", told.races)],
-    ["host.about_limits", told.limits && t("host.about_limit", told.limits)],
+    ["host.about_status", status],
+    ["host.about_device", pair && [pair.device, pair.device_name].join(" · ")],
+    ["host.about_threads", machine && t("host.about_threads_limit", machine)],
+    ["host.about_pair", pair && `${pair.target} + ${draftWords(pair.draft)}`],
+    ["host.about_weights", pair && weightsWords(pair.weights)],
+    ["host.about_path", pair?.target_path],
+    ["host.about_slow", pair?.slow_forwards?.map(said).join(" ")],
+    ["host.about_races", races && t("host.about_queue", races)],
+    ["host.about_limits", limits && t("host.about_limit", limits)],
     [
       "host.about_versions",
-      told.versions &&
-        Object.entries(told.versions)
+      versions &&
+        Object.entries(versions)
           .map(([name, version]) => `${name} ${version}`)
           .join(", "),
     ],

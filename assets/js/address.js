@@ -1,8 +1,8 @@
 // @ts-check
-// The page's address: the part of the page that it names, and the settings of a race. Both stand behind the #, which
-// browsers send to no server: a prompt stays with whoever has the link, and no proxy refuses a long one.
+// The page's address: a place on the page, and the settings of a race. Both come after the #, which browsers do not
+// send to servers, so that only people with the link can read a prompt and no proxy refuses a long one.
 //
-//     #learn-3                            a place on the page alone (assets/js/tabs.js)
+//     #learn-3                            a place on the page (assets/js/tabs.js)
 //     #prompt=Hi&seed=3&…&noise=2         settings
 //     #explore&prompt=Hi&seed=3&…         both
 
@@ -17,28 +17,37 @@ export const NAMES = [
   "verification",
   "top_k",
   "top_p",
+  "system",
+  "continuation",
 ];
-/** In place of a long prompt: packing.js. */
+const OMITTED = { system: "", continuation: "false" }; // the values that a link omits
+/** The name of a long prompt in its packed form (packing.js). */
 export const PACKED = "packed_prompt";
 const KNOWN = [...NAMES, PACKED, "noise", "run"];
+const RECORDED = ["race", "lecture", "lane", "round", "phase"]; // lecture/address.js reads them
 const NOISE_VERSION = 2; // adaedl/request.py
 
-/** The two parts of what stands behind the #: {place, settings}. */
+/** Return the two parts of the address after the #: {place, settings}. */
 function fragment() {
   const parts = location.hash.slice(1).split("&");
   const place = parts[0].includes("=") ? "" : (parts.shift() ?? "");
   return { place, settings: new URLSearchParams(parts.join("&")) };
 }
 
-/** The part of the page that the address names, such as learn-3; "" for the first tab. */
+/** Return the place that the address names, such as learn-3; "" for the first tab. */
 export const placeNamed = () => fragment().place;
 
-/** Name a part of the page in the address, and keep the settings there. */
+/** Name a place in the address, and keep the settings there. */
 export function namePlace(place) {
   replaceAddress(addressOf(place, fragment().settings));
 }
 
-/** This page's address with other things behind its #, and no settings before it. */
+/** Go to a place, so that Back leads to the reader's last place. */
+export function visitPlace(place) {
+  history.pushState(own(), "", addressOf(place, fragment().settings));
+}
+
+/** Return this page's address with this place and these settings after the #, and no settings before it. */
 export function addressOf(place, settings) {
   const address = new URL(location.href);
   for (const name of KNOWN) address.searchParams.delete(name);
@@ -46,33 +55,47 @@ export function addressOf(place, settings) {
   return address;
 }
 
-export const replaceAddress = (address) => history.replaceState(history.state, "", address);
-
-/** The settings in the address; links of earlier versions have them in the query. */
-export function settingsNamed() {
-  const found = new URLSearchParams();
-  for (const given of [new URLSearchParams(location.search), fragment().settings]) {
-    for (const name of KNOWN) if (given.has(name)) found.set(name, given.get(name) ?? "");
-  }
-  return found;
+/** Return the same address without a recorded race, which would open instead of the race with the settings. */
+export function withoutRecorded(address) {
+  for (const name of RECORDED) address.searchParams.delete(name);
+  return address;
 }
 
-/** Whether the address holds settings. */
+export const replaceAddress = (address) => history.replaceState(own(), "", address);
+
+const own = () => ({ ...history.state, adaedl: true });
+
+/** Return whether this page, rather than a link or the address bar, made the present history entry. */
+export const isOwnEntry = () => Boolean(history.state?.adaedl);
+
+/** Return the settings in the address; links of earlier versions have them in the query. */
+export function settingsNamed() {
+  const settings = new URLSearchParams();
+  for (const part of [new URLSearchParams(location.search), fragment().settings]) {
+    for (const name of KNOWN) if (part.has(name)) settings.set(name, part.get(name) ?? "");
+  }
+  return settings;
+}
+
+/** Return whether the address has settings. */
 export function isShared() {
-  const given = settingsNamed();
-  return [...NAMES, PACKED].some((name) => given.has(name));
+  const settings = settingsNamed();
+  return [...NAMES, PACKED].some((name) => settings.has(name));
 }
 
 /**
- * The link to a race with these settings, by their names in components/parts/settings.py; what is left out is as the host
- * has it, but for the pair, which is this page's. `noise` is the version of the random numbers that they stand for.
+ * Return the link to a race with these settings, by their names in components/parts/settings.py. A missing pair is this
+ * page's; the host chooses all other missing settings. `noise` is the version of the random numbers.
  * @param {Record<string, any>} settings
  */
 export function link({ noise = NOISE_VERSION, ...settings }) {
-  const told = new URLSearchParams();
+  const parameters = new URLSearchParams();
   /** @type {Record<string, any>} */
   const all = { pair: settingsNamed().get("pair"), ...settings };
-  for (const name of NAMES) if (all[name] !== undefined && all[name] !== null) told.set(name, all[name]);
-  told.set("noise", String(noise));
-  return addressOf("", told);
+  for (const name of NAMES) {
+    const value = all[name] ?? OMITTED[name];
+    if (value !== undefined && String(value) !== OMITTED[name]) parameters.set(name, String(value));
+  }
+  parameters.set("noise", String(noise));
+  return withoutRecorded(addressOf("", parameters));
 }

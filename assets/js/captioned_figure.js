@@ -2,7 +2,7 @@
 import { make } from "./make.js";
 
 /**
- * A place for a figure, below its caption and its keys. `about` is a longer caption, shown on pointing at it.
+ * Return a place for a figure, below its caption and its keys. `about` is a longer caption that appears on hover.
  * @param {string} name
  * @param {string} caption
  * @param {Node} keys

@@ -1,9 +1,9 @@
 // @ts-check
-// Characters as they can be seen, and as XML takes them: models write control characters, halves of surrogate
-// pairs and parts of characters too.
+// Make characters visible and valid in XML: models also write control characters, lone surrogates, parts of characters
+// and combining marks without a letter.
 
-// eslint-disable-next-line no-control-regex -- control characters are what is looked for
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\ufffe\uffff\p{Cs}]/gu;
+// eslint-disable-next-line no-control-regex -- this matches control characters on purpose
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066\u2067\ufffe\uffff\p{Cs}]/gu;
 // eslint-disable-next-line no-misleading-character-class -- each of these is invisible by itself
 const BLANK = /^[\s\p{Zs}\p{Cf}\u115f\u1160\u3164\ufe0e\ufe0f]+$/u;
 
@@ -21,66 +21,137 @@ function picture(letter) {
 }
 
 /**
- * A text with its control characters as pictures (␀, ␌) and what is no character by its number (⟨U+D83E⟩), but
- * for tabs and line feeds. Every such text may stand in XML 1.0.
+ * Return a text with pictures for control characters (␀, ␌) other than tabs and line feeds, and with code points for
+ * noncharacters and characters that change the text's direction (⟨U+D83E⟩, ⟨U+202E⟩). The result is valid in XML 1.0.
  * @param {string} text
  */
 export function drawable(text) {
   return text.replace(UNSEEN, picture);
 }
 
+const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
 /**
- * A token's text on one line, as it can be seen: line breaks and tabs as arrows, a blank as ␣.
+ * Isolate the direction of a text within another text, if the text has right-to-left letters.
+ * @param {string} text
+ */
+export const isolated = (text) => (FROM_RIGHT.test(text) ? `\u2068${text}\u2069` : text);
+
+const LONE_MARK = /^\p{M}/u;
+
+/**
+ * Return a token's text visibly on one line, with arrows for line breaks and tabs, ␣ for a blank, and a dotted circle
+ * below a combining mark without a letter.
  * @param {string} text
  */
 export function visible(text) {
   const shown = drawable(text).replaceAll("\n", "↵").replaceAll("\t", "⇥");
   if (!shown) return "∅";
-  return BLANK.test(shown) ?
-      [...shown].map((letter) => (letter === " " ? "␣" : numbered(letter))).join("")
-    : shown.trim();
+  if (BLANK.test(shown))
+    return [...shown].map((letter) => (letter === " " ? "␣" : numbered(letter))).join("");
+  return LONE_MARK.test(shown) ? `◌${shown}` : shown.trim();
 }
 
+const segmenter = "Segmenter" in Intl ? new Intl.Segmenter() : null;
+
 /**
- * A text of at most `most` characters, what is left out as ….
+ * Return a text's characters as people count them (grapheme clusters).
+ * @param {string} text
+ */
+const lettersOf = (text) =>
+  segmenter ? Array.from(segmenter.segment(text), ({ segment }) => segment) : [...text];
+
+/**
+ * Shorten a text to at most `most` characters, ending with … if it is cut off.
  * @param {string} text
  * @param {number} most
  */
 export function shortened(text, most) {
-  const letters = [...text];
+  if (text.length <= most) return text;
+  const letters = lettersOf(text);
   return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : text;
 }
+
+/**
+ * Return the first character of a text as people count them.
+ * @param {string} text
+ */
+export const firstLetter = (text) => lettersOf(text)[0] ?? "";
+
+/** Stands for a token's part of a character that another token completes. */
+export const PART = "◐";
+
+/**
+ * Return hexadecimal bytes in readable form: E6 B0.
+ * @param {string} hex
+ */
+export const spaced = (hex) => (hex.toUpperCase().match(/../g) ?? []).join(" ");
+
+/** @param {string} hex */
+const bracketed = (hex) => `⟨${spaced(hex)}⟩`;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Bytes, given in hexadecimal, as text, and those that are no whole character as they are: ⟨E6 B0⟩.
+ * Return what hexadecimal bytes add to a text. A byte-level vocabulary splits characters between tokens, so `before`
+ * has the bytes at the text's end that only begin a character. In the result, `text` has the complete characters, with
+ * `part(bytes)` in place of bytes that form none; `open` has the bytes at the end that may begin one.
  * @param {string} hex
+ * @param {string} [before]
+ * @param {(hex: string) => string} [part]
  */
-export function textOfBytes(hex) {
-  const bytes = Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
+export function readBytes(hex, before = "", part = bracketed) {
+  const bytes = bytesOf(before + hex);
+  const own = before.length / 2; // the index of the first added byte
   let text = "";
-  /** @type {number[]} */
-  let part = [];
-  const endPart = () => {
-    if (part.length)
-      text += `⟨${part.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ")}⟩`;
-    part = [];
+  let parts = "";
+  const endParts = () => {
+    if (parts) text += part(parts);
+    parts = "";
   };
   for (let at = 0; at < bytes.length;) {
-    const length =
-      bytes[at] < 0x80 ? 1
-      : bytes[at] < 0xe0 ? 2
-      : bytes[at] < 0xf0 ? 3
-      : 4;
+    const length = lengthAfter(bytes[at]);
     const letter = character(bytes.subarray(at, at + length));
-    if (letter) endPart();
+    if (letter) endParts();
+    else if (at >= own) parts += (before + hex).slice(2 * at, 2 * at + 2);
     text += letter;
-    if (!letter) part.push(bytes[at]);
     at += letter ? length : 1;
   }
-  endPart();
-  return text;
+  endParts();
+  return { text, open: openBytes(before + hex) };
+}
+
+/**
+ * Return hexadecimal bytes as text; bytes that form no complete character stay bytes: ⟨E6 B0⟩.
+ * @param {string} hex
+ */
+export const textOfBytes = (hex) => readBytes(hex).text;
+
+/**
+ * Return the bytes at the end that begin a character without completing it.
+ * @param {string} hex
+ */
+export function openBytes(hex) {
+  const bytes = bytesOf(hex);
+  for (let back = 1; back <= Math.min(3, bytes.length); back++) {
+    const byte = bytes[bytes.length - back];
+    if (byte < 0x80) return "";
+    if (byte >= 0xc0) return lengthAfter(byte) > back ? hex.slice(-2 * back) : "";
+  }
+  return "";
+}
+
+/** @param {string} hex */
+const bytesOf = (hex) => Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
+
+/**
+ * Return the number of bytes of a character from its first byte.
+ * @param {number} byte
+ */
+function lengthAfter(byte) {
+  if (byte < 0xc0) return 1;
+  if (byte < 0xe0) return 2;
+  return byte < 0xf0 ? 3 : 4;
 }
 
 /** @param {Uint8Array} bytes */

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Copy a text and say so in `note`. Without a clipboard (an insecure address, a refusal) `field`, which holds the
- * text, is put there to be copied by hand.
+ * Copy a text and put `words` into `note`. Without a clipboard (an insecure address, a refusal), put `field`, which
+ * contains the text, there instead, so that the visitor can copy it by hand.
  * @param {string} text
  * @param {Element} note
  * @param {string} words

@@ -1,5 +1,5 @@
 // @ts-check
-// The menu of example prompts. Its value is the one that was chosen.
+// The menu of example prompts, from the keys of their texts. Its value is the chosen prompt.
 
 import { make } from "./make.js";
 import { t } from "./text.js";
@@ -9,7 +9,7 @@ export function mount({ element, props, trigger }) {
     "select",
     { ariaLabel: t("page.examples") },
     make("option", { value: "", selected: true }, t("page.examples")),
-    ...props.prompts.map((prompt) => make("option", { value: prompt }, prompt)),
+    ...props.prompts.map(t).map((prompt) => make("option", { value: prompt }, prompt)),
   );
   select.addEventListener("change", () => {
     if (!select.value) return;

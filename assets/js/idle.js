@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Call `act` once the browser has nothing else to do, or after a while at the latest.
+ * Call `act` when the browser is idle, or after half a second at the latest.
  * @param {() => void} act
  */
 export function whenIdle(act) {

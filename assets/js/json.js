@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The content of one of the page's own JSON files; fails, naming it, where it cannot be had.
+ * Return the content of one of the page's JSON files; throw an error that names the file if it cannot be loaded.
  * @param {string} file
  * @param {URL} folder
  * @returns {Promise<any>}

@@ -1,9 +1,10 @@
 // @ts-check
-// The ids of the jobs that this tab has on the server (components/serving/jobs.py). They are kept while the page is
-// loaded anew, by a visitor or by gradio once a lost connection is back, so that it can follow them again.
+// Keep the ids of this tab's jobs on the server (components/serving/jobs.py), and the prompt that its visitor has
+// typed, across reloads by the visitor, or by gradio after a lost connection, so that the page can follow the jobs
+// again.
 //
-// A tab that is duplicated, or opened by a link out of this one, gets a copy of what is in sessionStorage. So
-// nothing is there while a tab is in sight: two tabs would share their jobs.
+// A duplicated tab, or one opened by a link in this tab, gets a copy of sessionStorage. So sessionStorage is empty
+// while a tab is visible; otherwise two tabs would share their jobs.
 
 import { isShared } from "./address.js";
 
@@ -11,19 +12,19 @@ const KEY = `adaedl-jobs ${location.pathname}`; // several apps may share an ori
 
 const jobs = read();
 forget();
-addEventListener("pagehide", keep);
+addEventListener("pagehide", store);
 addEventListener("pageshow", forget);
-document.addEventListener("visibilitychange", () => (document.hidden ? keep() : forget()));
+document.addEventListener("visibilitychange", () => (document.hidden ? store() : forget()));
 
 function read() {
   try {
     return JSON.parse(sessionStorage.getItem(KEY) ?? "{}");
   } catch {
-    return {}; // a browser that keeps nothing for pages
+    return {}; // a browser without storage
   }
 }
 
-function keep() {
+function store() {
   try {
     sessionStorage.setItem(KEY, JSON.stringify(jobs));
   } catch {
@@ -45,16 +46,24 @@ const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (
 const linked = jobs.linked ?? navigation?.type === "navigate";
 delete jobs.linked;
 
-/** Whether this page was opened by a link that asks for a race, and not only loaded anew. */
+/** Return whether a link to a race has opened this page, rather than a reload. */
 const isLinked = () => isShared() && linked;
 
-/** Load the page anew for a link that was put into its address bar. */
+/** Keep a value along with the jobs. */
+export function keep(name, value) {
+  jobs[name] = value;
+}
+
+/** Return the value kept by that name before the reload; undefined if a link has opened the page. */
+export const kept = (name) => (isLinked() ? undefined : jobs[name]);
+
+/** Reload the page for a link that was entered in its address bar. */
 export function openLink() {
   jobs.linked = true;
   location.reload();
 }
 
-/** Whether the page goes on with a race that it had before it was loaded anew. */
+/** Return whether the page continues with the race that it had before it reloaded. */
 export const followsRace = () => Boolean(jobs.race) && !isLinked();
 
 export function mount({ props, watch, trigger }) {
@@ -64,5 +73,5 @@ export function mount({ props, watch, trigger }) {
   });
   if (!jobs[job]) return;
   props.value = jobs[job];
-  if (job !== "race" || followsRace()) trigger("input"); // a linked race takes the place of the one before
+  if (job !== "race" || followsRace()) trigger("input"); // a linked race replaces the earlier one
 }

@@ -1,43 +1,51 @@
 // @ts-check
-// A lane's card: its numbers, what it is doing, its tape of tokens, and its text so far.
+// A lane's card: its name, its numbers, its present phase, and its tape of tokens.
 
 import { doingView } from "./lane/doing.js";
 import { laneHead } from "./lane/head.js";
 import { tapeAxis } from "./lane/tape_axis.js";
 import { TapeView } from "./lane/tape_view.js";
-import { writtenView } from "./lane/written.js";
+import { cssColour, stylesOf } from "./lane_styles.js";
 import { make } from "./make.js";
 import { t } from "./text.js";
 import { draftsNothing, textStart, titleOf } from "./trace.js";
 
-const ENTROPY_MAX = 2; // nats, before the lane has drafted anything
+const ENTROPY_MAX = 2; // nats, until the lane has drafted something
 
 /**
- * A lane's view. `pick(lane, hit, how)` is called with the lane's number and {round, roundIndex, column} when the
- * reader points at a token, `choose(lane)` when the lane is chosen to be stepped through.
+ * Return a lane's view. It calls `pick(lane, hit, how)` with the lane's number and {round, roundIndex, column} when the
+ * reader points at a token, `choose(lane)` when the reader chooses the lane for stepping, and `rename(lane, name)` when
+ * the reader renames it.
  *
- * Returns {node, show(lanePicture, growing, inSteps), followEnd(), showNumbers(metrics, isBaseline),
- * rescale(entropyMax), light(position, picked), reveal(position)}; show returns false where more is to be drawn in
- * the next frame.
+ * The view is {node, show(lanePicture, growing, inSteps), followEnd(), showNumbers(metrics, isBaseline),
+ * rescale(entropyMax), light(position, picked), reveal(position), point(position, how)}. `show` returns {written,
+ * whole}: the number of drawn tokens of the text, and whether the drawing is complete or needs another frame. `point`
+ * returns whether there is a token.
  */
-export function laneView(trace, number, { pick, choose }) {
+export function laneView(trace, number, { pick, choose, rename }) {
   const lane = trace.lanes[number];
-  const point = (hit, how) => hit && pick(number, hit, how);
-  const head = laneHead(trace, number, () => choose(number));
-  const doing = doingView(lane, trace.verification);
-  const tape = new TapeView(lane, ENTROPY_MAX, point);
-  const written = writtenView(lane, (position) => point(tape.writtenAt(position), "hover"));
+  const pointAt = (hit, how) => {
+    if (hit) pick(number, hit, how);
+    return Boolean(hit);
+  };
+  const head = laneHead(trace, number, {
+    choose: () => choose(number),
+    rename: (name) => rename(number, name),
+  });
+  const doing = doingView(lane, trace);
+  const tape = new TapeView(lane, ENTROPY_MAX, pointAt);
   const row = tapeRow(tape.node, draftsNothing(lane));
   const top = make("div", { className: "top" }, head.node, doing.node);
-  const node = make("section", { className: "lane" }, top, row.node, written.node);
+  const node = make("section", { className: "lane" }, top, row.node);
   node.dataset.lane = number;
+  node.style.setProperty("--rule", cssColour(stylesOf(trace)[number]));
   node.setAttribute("aria-label", t("player.lane", { label: titleOf(lane) }));
 
   function show(picture, growing, inSteps) {
     const whole = tape.show(picture, inSteps);
-    written.show(whole ? picture.written : textStart(lane, tape.shown));
     doing.show(picture, growing);
-    return whole;
+    const written = whole ? picture.written : textStart(lane, tape.shown);
+    return { written, whole: whole && tape.atScale };
   }
 
   function rescale(most) {
@@ -45,16 +53,14 @@ export function laneView(trace, number, { pick, choose }) {
     row.label(most);
   }
 
-  const light = lights((position) => [
-    ...tape.columnsAt(position).map((column) => column.node),
-    written.span(position),
-  ]);
+  const light = lights((position) => tape.columnsAt(position).map((column) => column.node));
+  const point = (position, how) => pointAt(tape.writtenAt(position), how);
   const followEnd = () => tape.followEnd();
   const reveal = (position) => tape.reveal(position);
-  return { node, show, followEnd, showNumbers: head.show, rescale, light, reveal };
+  return { node, show, followEnd, showNumbers: head.show, rescale, light, reveal, point };
 }
 
-/** A tape between its scales; a lane that drafts nothing has none. */
+/** Return a tape between its scales; a lane that drafts nothing has no scales. */
 function tapeRow(tape, bare) {
   const entropy = tapeAxis("right");
   entropy.label(ENTROPY_MAX);
@@ -62,7 +68,7 @@ function tapeRow(tape, bare) {
   return { node: make("div", { className: "tape-row" }, ...parts), label: entropy.label };
 }
 
-/** light(position, picked): light what `nodesAt` gives for a position, and pick a node out of it. */
+/** Return light(position, picked), which highlights the nodes of `nodesAt(position)` and marks `picked` among them. */
 function lights(nodesAt) {
   /** @type {Element[]} */
   let lit = [];

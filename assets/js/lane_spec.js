@@ -1,8 +1,8 @@
 // @ts-check
-// The text that stands for a stopper and its settings, such as "adaedl:threshold=0.5". No DOM here.
+// The spec of a stopper with its settings, such as "adaedl:threshold=0.5". No DOM here.
 
 /**
- * "adaedl:threshold=0.5" → {name: "adaedl", settings: {threshold: "0.5"}}
+ * Parse a spec: "adaedl:threshold=0.5" → {name: "adaedl", settings: {threshold: "0.5"}}.
  * @param {string} spec
  * @returns {{ name: string, settings: Record<string, string> }}
  */
@@ -13,7 +13,7 @@ export function parseSpec(spec) {
 }
 
 /**
- * The inverse of parseSpec.
+ * Return the spec of a stopper with its settings: the inverse of parseSpec.
  * @param {{ name: string, settings: Record<string, any> }} stopper
  */
 export function formatSpec({ name, settings }) {

@@ -1,10 +1,10 @@
 // @ts-check
-// The editor of lanes: a row of chips, the menu that adds one, and the form of the lane that is being edited.
-// Its value is a JSON list of specs such as "adaedl:threshold=0.5". What stoppers there are and what they take is
-// declared in stoppers.js; the server (components/parts/lanes_editor.py) checks every change.
+// The editor of lanes: a row of chips, the menu that adds one, and the form of the lane being edited. Its value is a
+// JSON list of specs such as "adaedl:threshold=0.5". The stoppers and their settings come from stoppers.js; the server
+// (components/parts/lanes_editor.py) checks every change.
 
 import { formatSpec, parseSpec } from "./lane_spec.js";
-import { addChip, chipWords, laneChip, laneTitle } from "./lanes_editor/chip.js";
+import { addChip, chipTitle, chipWords, laneChip } from "./lanes_editor/chip.js";
 import { laneForm, stoppersMenu } from "./lanes_editor/form.js";
 import {
   add,
@@ -52,17 +52,24 @@ class LanesEditor {
     this.#draw();
   }
 
-  /** Take up lanes that were set from elsewhere; where they are the same, a form that is open stays. */
+  /** Show lanes that were set from outside; if they are the same, an open form stays open. */
   take() {
     if (this.#props.value !== JSON.stringify(this.#state.specs)) this.read();
   }
 
-  /** Name the lanes anew, for another pair; a form that is open stays. */
+  /** Update the lanes' names; an open form stays open. */
   rename() {
-    this.#state.specs.forEach((spec, number) => this.#name(spec, number));
+    const words = this.#words();
+    this.#state.specs.forEach((spec, number) => {
+      /** @type {HTMLElement | null} */
+      const open = this.#chips.children[number].querySelector(".open");
+      if (!open) return;
+      setText(open, words[number]);
+      open.title = chipTitle(spec);
+    });
   }
 
-  /** Go on in another state and draw it, the keyboard's focus on what `focus` selects. */
+  /** Change to another state, draw it, and move the keyboard's focus to the selector `focus`. */
   #go(state, focus) {
     if (state === this.#state) return;
     if (state.specs !== this.#state.specs) this.#props.value = JSON.stringify(state.specs);
@@ -73,8 +80,9 @@ class LanesEditor {
 
   #draw() {
     const { specs, edited, adding } = this.#state;
+    const words = this.#words();
     const chips = specs.map((spec, number) =>
-      laneChip(spec, this.#wordsOf(spec), number, isOpen(this.#state, number), this.#actsOnChip),
+      laneChip(spec, words[number], number, isOpen(this.#state, number), this.#actsOnChip),
     );
     const more = addChip(adding, specs.length, this.#props.most, () => {
       this.#go(toggleMenu(this.#state), adding ? ".add" : ".menu button");
@@ -116,8 +124,8 @@ class LanesEditor {
 
   #moveForm(from, to, button) {
     this.#go(move(this.#state, from, to));
-    const wanted = this.#panel.querySelector(button);
-    (wanted?.disabled ? this.#panel.querySelector(".close") : wanted)?.focus();
+    const target = this.#panel.querySelector(button);
+    (target?.disabled ? this.#panel.querySelector(".close") : target)?.focus();
   }
 
   #close() {
@@ -125,7 +133,7 @@ class LanesEditor {
     this.#go(closedWith(specs), adding ? ".add" : openButton(edited));
   }
 
-  /** A setting as it was typed stands at once; the server says whether it will do. */
+  /** Store a setting as typed at once; the server then checks it. */
   async #set(number, setting, value) {
     const lane = parseSpec(this.#state.specs[number]);
     lane.settings[setting.name] = value.trim() || (setting.optional ? "none" : String(setting.value));
@@ -137,24 +145,19 @@ class LanesEditor {
     if (answer.spec) this.#write(number, answer.spec);
   }
 
-  /** Change a lane beneath its open form, which stays as it is. */
+  /** Change a lane without redrawing its open form. */
   #write(number, spec) {
     this.#state = { ...this.#state, specs: this.#state.specs.with(number, spec) };
     this.#props.value = JSON.stringify(this.#state.specs);
-    this.#name(spec, number);
+    this.rename();
   }
 
-  #name(spec, number) {
-    const open = this.#chips.children[number].querySelector(".open");
-    if (open) setText(open, this.#wordsOf(spec));
+  /** Only a race's lanes belong to the pair in its menu. */
+  #words() {
+    return chipWords(this.#state.specs, this.#props.of_pair);
   }
 
-  /** Only the lanes of a race are those of the pair in its menu. */
-  #wordsOf(spec) {
-    return this.#props.of_pair ? chipWords(spec) : laneTitle(spec);
-  }
-
-  /** Say what the server has against a setting; "" where it has nothing. */
+  /** Show the server's complaint about a setting; "" for none. */
   #complain(complaint, setting) {
     this.#error.textContent = complaint;
     this.#error.hidden = !complaint;

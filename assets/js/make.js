@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * An element. `properties` are set as properties where the element has them, else as attributes;
- * `children` are nodes or texts. Text is text here, never HTML.
+ * Return a new element. `properties` become properties if the element has them, else attributes; `children` are nodes
+ * or texts. Text is always text, never HTML.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Record<string, any>} [properties]
@@ -19,7 +19,7 @@ export function make(tag, properties = {}, ...children) {
 }
 
 /**
- * Set a node's text where it differs, so that nothing is laid out again for nothing.
+ * Set a node's text if it differs, to avoid a needless layout.
  * @param {Node} node
  * @param {string} text
  */
@@ -28,8 +28,8 @@ export function setText(node, text) {
 }
 
 /**
- * Set or remove a data attribute. Unlike a class on a node of many: gradio's style sheet has selectors on the
- * text of `class`, so that the browser would style all that is beneath it anew.
+ * Set or remove a data attribute. It is cheaper than a class: gradio's style sheet has selectors on the text of
+ * `class`, so a changed class would make the browser restyle the whole subtree.
  * @param {HTMLElement | SVGElement} node
  * @param {string} name
  * @param {boolean} on

@@ -1,10 +1,12 @@
 // @ts-check
-// The metrics of a trace at a time: adaedl/metrics.py again, in the browser, for the numbers that change
-// while one scrubs. tests/pages/test_player.py holds the two against each other.
+// The metrics of a trace at a time: the same as adaedl/metrics.py, in the browser, for the numbers that change while
+// the reader scrubs. tests/pages/test_player.py compares the two.
 
+import { csvText } from "./csv.js";
 import { t } from "./text.js";
 import { judgeTiming } from "./timing.js";
 import { endOf, roundsEnded, textStart } from "./trace.js";
+import { percent as wholePercent } from "./words.js";
 
 /**
  * @import { RoundTime } from "./timing.js"
@@ -14,17 +16,22 @@ import { endOf, roundsEnded, textStart } from "./trace.js";
 /** @typedef {{ rounds: Round[], times: RoundTime[], clock: number, tokens: number[] }} CutLane */
 
 /**
- * Every metric in the order of the table, and how its number is written (shorter in a lane's head).
- * @type {Record<string, { write: (x: any) => string, short?: (x: number) => string }>}
+ * Every metric in the order of the table, with the format of its number: `write` for the table; `short` in words and
+ * `symbol` for a lane's head.
+ * @type {Record<string, { write: (x: any) => string, short?: (x: number) => string, symbol?: string }>}
  */
 export const METRICS = {
   speedup: { write: (x) => `${x.toFixed(2)}×` },
   tokens_per_s: { write: (x) => t("player.tokens_a_second", { value: x.toFixed(1) }) },
   ms_per_token: { write: (x) => `${x.toFixed(1)} ms` },
   tokens: { write: (x) => String(x) },
-  acceptance_rate: { write: (x) => x.toFixed(3), short: (x) => `α ${x.toFixed(2)}` },
-  draft_length: { write: (x) => x.toFixed(2), short: (x) => `k̄ ${x.toFixed(1)}` },
-  block_efficiency: { write: (x) => x.toFixed(2), short: (x) => `τ ${x.toFixed(1)}` },
+  acceptance_rate: {
+    write: (x) => x.toFixed(3),
+    short: inWords("acceptance_rate", wholePercent),
+    symbol: "α",
+  },
+  draft_length: { write: (x) => x.toFixed(2), short: inWords("draft_length", tenths), symbol: "k̄" },
+  block_efficiency: { write: (x) => x.toFixed(2), short: inWords("block_efficiency", tenths), symbol: "τ" },
   mean_beta: { write: (x) => x.toFixed(3) },
   cost_ratio: { write: (x) => x.toFixed(3) },
   draft_share: { write: percent },
@@ -35,13 +42,27 @@ export const METRICS = {
   timing_reliable: { write: String },
 };
 
+/**
+ * @param {string} name
+ * @param {(x: number) => string} write
+ * @returns {(x: number) => string}
+ */
+function inWords(name, write) {
+  return (x) => t(`player.words.${name}`, { value: write(x) });
+}
+
+/** @param {number} x */
+function tenths(x) {
+  return x.toFixed(1);
+}
+
 /** @param {number} share */
 function percent(share) {
   return `${(100 * share).toFixed(1)}%`;
 }
 
 /**
- * The metrics of every lane, counting the rounds that have ended by `time` (all, if it is left out).
+ * Return the metrics of every lane over the rounds that have ended by `time` (default: all rounds).
  * @param {Trace} trace
  * @returns {LaneMetrics[]}
  */
@@ -49,8 +70,18 @@ export function metricsAt(trace, time = Infinity) {
   const cut = trace.lanes.map((lane) => cutLane(lane, roundsEnded(lane, time)));
   const baseline = cut[trace.lanes.findIndex((lane) => lane.stopper === "autoregressive")] ?? null;
   const comparable = trace.verification === "shared_noise" || trace.sampling.temperature === 0;
-  return cut.map((lane) => laneMetrics(lane, baseline, comparable));
+  return cut.map((lane, number) => {
+    const metrics = laneMetrics(lane, baseline, comparable);
+    return trace.lanes[number].failure ? ofFailed(metrics) : metrics;
+  });
 }
+
+/**
+ * Return the metrics of a lane that its stopper ended early, which has no speedup.
+ * @param {LaneMetrics} metrics
+ * @returns {LaneMetrics}
+ */
+const ofFailed = (metrics) => ({ ...metrics, speedup: null, timing_reliable: null, timing_note: null });
 
 /**
  * @param {Lane} lane
@@ -68,12 +99,12 @@ function cutLane(lane, ended) {
 }
 
 /** @param {Round} round */
-const stepsOf = (round) => round.drafted.length + (round.dropped ?? 0); // older traces say nothing of the dropped
+const stepsOf = (round) => round.drafted.length + (round.dropped ?? 0); // older traces don't count dropped tokens
 
 /**
  * @param {CutLane} lane
  * @param {CutLane | null} baseline
- * @param {boolean} comparable  whether the rule makes all texts the same
+ * @param {boolean} comparable  whether the verification rule makes all texts the same
  * @returns {LaneMetrics}
  */
 function laneMetrics({ rounds, times, clock, tokens }, baseline, comparable) {
@@ -82,7 +113,7 @@ function laneMetrics({ rounds, times, clock, tokens }, baseline, comparable) {
   const draft_s = sum(rounds, (r) => r.draft_s);
   const verify_s = sum(rounds, (r) => r.verify_s);
   const useful_s = sum(rounds, (r) => (stepsOf(r) ? (r.draft_s * r.accepted) / stepsOf(r) : 0));
-  // What follows a rejection in its round was conditioned on a text that was never written.
+  // Tokens after a rejection in their round were conditioned on a text that was never written.
   const reached = rounds.flatMap((r) => r.drafted.slice(0, r.accepted + 1));
   const betas = reached.flatMap(({ beta }) => (beta === null ? [] : [beta]));
   const speedup = ratio(baseline && perToken(baseline), perToken({ clock, tokens }));
@@ -104,7 +135,10 @@ function laneMetrics({ rounds, times, clock, tokens }, baseline, comparable) {
     verify_share: ratio(verify_s, clock),
     wasted_share: ratio(draft_s - useful_s, clock),
     overhead_share: ratio(Math.max(0, clock - draft_s - verify_s), clock),
-    same_text: comparable && baseline ? sameText(tokens, baseline.tokens) : null,
+    same_text:
+      comparable && baseline && tokens.length && baseline.tokens.length ?
+        sameText(tokens, baseline.tokens)
+      : null,
     ...judgeTiming(times, baseline && baseline.times, tokens.length, speedup, efficiency),
   };
 }
@@ -143,8 +177,8 @@ function sameText(tokens, others) {
 }
 
 /**
- * The metrics of a whole trace as CSV, as adaedl.metrics.to_frame orders them: a line a lane, "" where a
- * number is not defined.
+ * Return the metrics of a whole trace as CSV, in the order of adaedl.metrics.to_frame: a line per lane, "" for an
+ * undefined number.
  * @param {Trace} trace
  */
 export function metricsCsv(trace) {
@@ -154,13 +188,5 @@ export function metricsCsv(trace) {
     trace.lanes[number].label,
     ...names.map((name) => lane[name] ?? ""),
   ]);
-  return [["lane", ...names], ...lines].map((line) => line.map(csvCell).join(",")).join("\n") + "\n";
-}
-
-/** @param {string | number | boolean} value */
-function csvCell(value) {
-  let text = String(value);
-  // A spreadsheet takes a text that begins with one of these for a formula.
-  if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return csvText([["lane", ...names], ...lines]);
 }

@@ -1,13 +1,16 @@
 // @ts-check
-// Every metric of every lane in a table, each with what it means.
+// A table of every metric of every lane, with an explanation of each metric.
 
 import { make, setText } from "./make.js";
 import { METRICS } from "./metrics.js";
+import { marked, noiseReason, noteOf } from "./noise.js";
 import { t } from "./text.js";
 import { titleOf } from "./trace.js";
 import { differenceWords } from "./words.js";
 
-/** {node, show(metrics)}, a column a lane and a row a metric. */
+const TIMED = ["timing_reliable", "speedup"]; // their cells explain unreliable timing
+
+/** Return {node, show(metrics)}, with a column per lane and a row per metric. */
 export function metricsTable(trace) {
   const titles = trace.lanes.map((lane) => make("th", { scope: "col" }, titleOf(lane)));
   const rows = Object.keys(METRICS).map((name) => metricRow(name, trace));
@@ -28,15 +31,17 @@ function metricRow(name, { lanes, dtype }) {
       cell.dataset.value = value ?? "";
       if (name === "same_text") {
         cell.title = value === false ? differenceWords(lanes[number].text_difference, dtype) : "";
-      } else if (name === "timing_reliable") {
-        cell.title = value === false ? t(`player.timing.${metrics[number].timing_note}`) : "";
+      } else if (TIMED.includes(name)) {
+        const note = noteOf(metrics[number], lanes[number]);
+        cell.title = note ? noiseReason(note) : "";
       }
-      setText(cell, written(name, value));
+      const note = name === "speedup" && value !== null ? noteOf(metrics[number], lanes[number]) : null;
+      setText(cell, marked(written(name, value), note));
     });
   return { node, show };
 }
 
-/** A metric's name, which unfolds what it means. */
+/** Return the cell of a metric's name, which unfolds its explanation. */
 function metricHead(name) {
   const about = make("span", { className: "about", hidden: true }, t(`player.about.${name}`));
   const term = make("button", { className: "term", type: "button" }, t(`player.metric.${name}`));

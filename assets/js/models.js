@@ -1,14 +1,16 @@
 // @ts-check
-// Which models are here, or how far they are: {"phase", "sentence", "fraction", "device", "target", "draft", "weights"}.
+// The loaded models, or the progress of loading them: {"phase", "sentence", "fraction", "device", "target", "draft",
+// "weights"}.
 
 import { make } from "./make.js";
+import { spoken } from "./spoken.js";
 import { said, t } from "./text.js";
+import { draftWords, weightsWords } from "./weights.js";
 
 const shortName = (model) => model.split("/").at(-1);
 
 export function mount({ element, props, watch }) {
-  const line = make("div", { className: "models" });
-  line.setAttribute("role", "status");
+  const line = spoken(make("div", { className: "models" }));
   element.replaceChildren(line);
   const draw = () => {
     const state = JSON.parse(props.value);
@@ -25,8 +27,16 @@ export function mount({ element, props, watch }) {
             " ",
             make("strong", {}, shortName(state.target)),
           ),
-          make("p", { className: "more" }, t("page.models_pair", state)),
-          make("p", { className: "more" }, t("page.models_weights", state)),
+          make(
+            "p",
+            { className: "more" },
+            t("page.models_pair", { ...state, draft: draftWords(state.draft) }),
+          ),
+          make(
+            "p",
+            { className: "more" },
+            t("page.models_weights", { weights: weightsWords(state.weights) }),
+          ),
         ),
       );
       return;

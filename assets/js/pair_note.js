@@ -3,12 +3,12 @@
 
 import { make } from "./make.js";
 import { choosePair, chosenPreset, learnPairs } from "./pairs.js";
+import { spoken } from "./spoken.js";
 import { said } from "./text.js";
 
 export function mount({ element, props, watch }) {
   learnPairs(props.pairs, props.lanes);
-  const note = make("div", { className: "pair-note" });
-  note.setAttribute("role", "status");
+  const note = spoken(make("div", { className: "pair-note" }));
   element.replaceChildren(note);
   const draw = () => {
     choosePair(props.value);

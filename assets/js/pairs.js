@@ -1,20 +1,22 @@
 // @ts-check
-// The pairs of the menu: what each teaches, its default lanes, and which of them is chosen. No DOM here.
+// The pairs in the menu: what each teaches, its default lanes, and the chosen pair. No DOM here.
 
 /** @typedef {{ name: string, about: Record<string, string>, lanes: string[], tuned: string | null }} Preset */
 
 /** @type {Map<string, Preset>} */
 const presets = new Map();
 /** @type {string[]} */
-let usualLanes = []; // of a pair that is no preset
+let usualLanes = []; // the default lanes of a pair that is not a preset
 let chosen = "";
+/** @type {string[] | null} */
+let shownLanes = null; // the lanes of the race that has set the controls
 /** @type {(() => void)[]} */
 const listeners = [];
 
 /**
- * Take up the presets as components/parts/pair_note.py tells them.
+ * Store the presets from components/parts/pair_note.py.
  * @param {Preset[]} pairs
- * @param {string[]} lanes of a pair that is no preset
+ * @param {string[]} lanes the default lanes of a pair that is not a preset
  */
 export function learnPairs(pairs, lanes) {
   for (const preset of pairs) presets.set(preset.name, preset);
@@ -22,7 +24,7 @@ export function learnPairs(pairs, lanes) {
 }
 
 /**
- * Another pair is chosen.
+ * Make another pair the chosen one.
  * @param {string} name
  */
 export function choosePair(name) {
@@ -36,23 +38,40 @@ export function choosePair(name) {
  */
 export const onPair = (listener) => void listeners.push(listener);
 
-/** The chosen preset; undefined for a pair that was typed. */
+/** Return the chosen preset; undefined for a typed pair. */
 export const chosenPreset = () => presets.get(chosen);
 
 /**
- * Whether a spec is AdaEDL as tuned for the chosen pair.
+ * Return whether a pair can race on this machine, as far as its name shows: presets that cannot are not offered.
+ * @param {string} name
+ */
+export const isOffered = (name) =>
+  !presets.size || presets.has(name) || name.includes(":") || name === chosen;
+
+/** Return the name of the chosen pair. */
+export const chosenPair = () => chosen;
+
+/**
+ * Return whether a spec is AdaEDL with the settings for the chosen pair.
  * @param {string} spec
  */
 export const isTuned = (spec) => chosenPreset()?.tuned === spec;
 
 /**
- * The lanes once a pair is chosen: its default ones where the lanes were any pair's default ones, else as they are.
+ * Store the lanes of the race that has set the controls.
+ * @param {string[]} lanes
+ */
+export const showLanes = (lanes) => void (shownLanes = lanes);
+
+/**
+ * Return the lanes after a pair is chosen: its default lanes, if the present ones are any pair's default lanes or those
+ * of the race in the player; otherwise the present ones, because the visitor has changed them.
  * @param {string} name
  * @param {string} lanes a JSON list of specs, which is the value of the lanes' editor
  * @returns {string}
  */
 export function lanesAfter(name, lanes) {
-  const defaults = [usualLanes, ...[...presets.values()].map((preset) => preset.lanes)];
+  const defaults = [usualLanes, shownLanes, ...[...presets.values()].map((preset) => preset.lanes)];
   const changed = !defaults.some((specs) => JSON.stringify(specs) === JSON.stringify(JSON.parse(lanes)));
   return changed ? lanes : JSON.stringify(presets.get((name ?? "").trim())?.lanes ?? usualLanes);
 }

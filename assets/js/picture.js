@@ -1,6 +1,6 @@
 // @ts-check
-// What a trace looks like at a time: pure functions, no DOM. Everything on screen that moves is drawn
-// from a picture, so that scrubbing to a time shows exactly what playing to it did.
+// The picture of a trace at a time: pure functions, no DOM. Everything that moves on screen is drawn from a picture, so
+// that scrubbing to a time shows exactly the same as playing to it.
 
 import { clockOf, phasesOf, roundsEnded, textStart, tokenIds } from "./trace.js";
 
@@ -11,12 +11,12 @@ import { clockOf, phasesOf, roundsEnded, textStart, tokenIds } from "./trace.js"
 /** @typedef {{ ended: number, current: RoundPicture | null, written: number, done: boolean }} LanePicture */
 
 /**
- * The picture of a trace at `time` (seconds on the lanes' own clocks), a lane a picture:
+ * Return the picture of a trace at `time` (seconds on the lanes' own clocks), with a picture of each lane:
  *
- *     ended    how many rounds have ended; they are drawn whole
+ *     ended    the number of rounds that have ended; they are drawn in full
  *     current  the round in progress, or null; see `roundPicture`
- *     written  tokens of the text so far
- *     done     whether all of the lane's rounds have ended
+ *     written  the number of tokens of the text so far
+ *     done     whether all rounds of the lane have ended
  *
  * @param {Trace} trace
  * @param {number} time
@@ -26,7 +26,7 @@ export function picture(trace, time) {
 }
 
 /**
- * One lane's picture; see `picture`.
+ * Return one lane's picture; see `picture`.
  * @param {Lane} lane
  * @param {number} time
  * @returns {LanePicture}
@@ -45,13 +45,13 @@ export function lanePicture(lane, time) {
 }
 
 /**
- * A round in one of its phases:
+ * Return the picture of a round in one of its phases:
  *
- *     states   of each drafted token: absent, drafting, comparing, scored, verifying, judging-accepted,
+ *     states   the state of each drafted token: absent, drafting, comparing, scored, verifying, judging-accepted,
  *              judging-rejected, accepted, rejected or discarded
- *     stopped  whether the end of the draft shows
- *     emitted  whether the target's own token shows
- *     added    tokens that the round has added to the text so far
+ *     stopped  whether the end of the draft is visible
+ *     emitted  whether the target's own token is visible
+ *     added    the number of tokens that the round has added to the text so far
  *
  * @param {Round} round
  * @param {PhaseName} phase
@@ -108,8 +108,8 @@ function tokenState(round, { name, index }, number) {
 }
 
 /**
- * The phase or round boundaries of a lane after (`direction` 1) or before (−1) a time: the nearest one,
- * or the end of its clock, or 0.
+ * Return the nearest phase or round boundary of a lane after (`direction` 1) or before (−1) a time; if there is none,
+ * the end of its clock or 0.
  * @param {Lane} lane
  * @param {number} time
  * @param {number} direction

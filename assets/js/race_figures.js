@@ -1,13 +1,25 @@
 // @ts-check
-// The figures of a race's speed, as plotly's {data, layout}: speedup, progress over time, and where the time goes.
+// The figures of a race's speed, as plotly's {data, layout}: speedup, progress over time, and the parts of the time.
 
-import { axis, labelMargin, plain, rowAxis, rule, titledAxis, variable } from "./figures.js";
+import {
+  axis,
+  colourOf,
+  inLines,
+  labelMargin,
+  plain,
+  rowAxis,
+  rule,
+  titledAxis,
+  variable,
+} from "./figures.js";
 import { fillKey, lineKey } from "./keys.js";
-import { laneStyles } from "./lane_styles.js";
+import { MOST_LETTERS } from "./lane_names.js";
+import { cssColour, stylesOf } from "./lane_styles.js";
+import { marked, noteOf } from "./noise.js";
 import { t } from "./text.js";
 import { draftsNothing, endOf, lengthOf, roundsEnded, textStart, titleOf } from "./trace.js";
 
-// The parts of a lane's time: colour and hatching.
+// Part of a lane's time → its colour and hatching.
 const PARTS = {
   verify_share: ["--part-verify", ""],
   draft_share: ["--part-draft", ""],
@@ -15,23 +27,29 @@ const PARTS = {
   overhead_share: ["--part-other", "."],
 };
 
-const stylesOf = ({ lanes }) => laneStyles(lanes.map((lane) => !draftsNothing(lane)));
+const HATCHED = { solidity: 0.35 };
 
-/** Bars of walltime speedup, or of tokens a second where the race has no autoregressive lane. */
+/** Return bars of the walltime speedup, or of the tokens per second if the race has no autoregressive lane. */
 export function speedupFigure(trace, metrics) {
   const baseline = trace.lanes.some(draftsNothing);
+  const styles = stylesOf(trace);
   const [name, unit] = baseline ? ["speedup", "×"] : ["tokens_per_s", ""];
   const values = metrics.map((lane) => lane[name]);
   const labels = laneLabels(trace).map((label, number) => {
     const value = values[number];
-    return value === null ? label : `${label}  <b>${value.toFixed(2)}${unit}</b>`;
+    if (value === null) return label;
+    const note = noteOf(metrics[number], trace.lanes[number]);
+    return `${label}  <b>${marked(`${value.toFixed(2)}${unit}`, note)}</b>`;
   });
   const bars = {
     type: "bar",
     orientation: "h",
     x: values,
     y: numbersOf(trace),
-    marker: { color: stylesOf(trace).map(({ colour }) => variable(colour)) },
+    marker: {
+      color: styles.map(colourOf),
+      pattern: { shape: styles.map(({ hatching }) => hatching), ...HATCHED },
+    },
     hovertemplate: `%{x:.3f}${unit}<extra></extra>`,
   };
   const layout = {
@@ -42,20 +60,20 @@ export function speedupFigure(trace, metrics) {
   return { data: [bars], layout };
 }
 
-/** Tokens of the text over each lane's own clock up to `time`, which a line marks. */
+/** Return the tokens of the text over each lane's own clock up to `time`, which a line marks. */
 export function progressFigure(trace, time) {
   const styles = stylesOf(trace);
   const data = trace.lanes.map((lane, number) => {
     const rounds = lane.rounds.slice(0, roundsEnded(lane, time));
-    const { colour, dash } = styles[number];
+    const color = colourOf(styles[number]);
     return {
       type: "scatter",
       mode: "lines",
-      name: plain(titleOf(lane)),
+      name: plain(titleOf(lane), MOST_LETTERS),
       x: [0, ...rounds.map(endOf)],
       y: [0, ...rounds.map((_, index) => textStart(lane, index + 1))],
       hoverlabel: { namelength: -1 },
-      line: { color: variable(colour), width: 3, dash, shape: "hv" },
+      line: { color, width: 3, dash: styles[number].dash, shape: "hv" },
       hovertemplate: `%{y} · %{x:.2f} s`,
     };
   });
@@ -69,7 +87,7 @@ export function progressFigure(trace, time) {
   return { data, layout };
 }
 
-/** Where a token's time goes in each lane, in ms a token, stacked. */
+/** Return the parts of each lane's time per token, in ms, as stacked bars. */
 export function timeFigure(trace, metrics) {
   const data = Object.entries(PARTS).map(([part, [colour, shape]]) => ({
     type: "bar",
@@ -78,7 +96,7 @@ export function timeFigure(trace, metrics) {
     x: metrics.map((lane) => (lane[part] === null ? null : lane[part] * lane.ms_per_token)),
     y: numbersOf(trace),
     customdata: metrics.map((lane) => 100 * lane[part]),
-    marker: { color: variable(colour), pattern: { shape, solidity: 0.35 } },
+    marker: { color: variable(colour), pattern: { shape, ...HATCHED } },
     hovertemplate: "%{x:.1f} ms · %{customdata:.1f}%",
   }));
   const labels = laneLabels(trace);
@@ -86,16 +104,15 @@ export function timeFigure(trace, metrics) {
   return { data, layout: { ...laneBars(labels, labelMargin(labels)), barmode: "stack", xaxis } };
 }
 
-/** The keys of the lines of `progressFigure`. */
+/** Return the keys of the lines of `progressFigure`. */
 export function progressKeys(trace) {
   const styles = stylesOf(trace);
   return trace.lanes.map((lane, number) => {
-    const { colour, stroke } = styles[number];
-    return lineKey(`var(${colour})`, stroke, titleOf(lane));
+    return lineKey(cssColour(styles[number]), styles[number].stroke, titleOf(lane));
   });
 }
 
-/** The keys of the bars of `timeFigure`. */
+/** Return the keys of the bars of `timeFigure`. */
 export function timeKeys() {
   return Object.entries(PARTS).map(([part, [colour, shape]]) =>
     fillKey(`var(${colour})`, shape ? "hatched" : "", t(`player.part.${part}`)),
@@ -103,10 +120,10 @@ export function timeKeys() {
 }
 
 const numbersOf = ({ lanes }) => lanes.map((_, number) => number);
-const laneLabels = ({ lanes }) => lanes.map((lane) => plain(titleOf(lane), 20));
+const laneLabels = ({ lanes }) => lanes.map((lane) => inLines(titleOf(lane)));
 const heightFor = (lanes) => Math.max(210, 60 + 42 * lanes.length);
 
-/** The layout of lying bars, one a lane, with their labels in a left margin; sizes are in pixels. */
+/** Return the layout of horizontal bars, one per lane, with their labels in a left margin; sizes are in pixels. */
 function laneBars(labels, left) {
   const margin = { l: left, r: 14, t: 8, b: 42 };
   return { height: heightFor(labels), margin, bargap: 0.35, yaxis: rowAxis(labels) };

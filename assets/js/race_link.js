@@ -1,12 +1,12 @@
 // @ts-check
-// Links to races. A click on one within the page is a click on Run: the tab that it opens finds the link's number in
-// this browser's storage, where nobody else's link has put one.
+// Links to races, and their settings. A click on a link within the page counts as a click on Run: the new tab finds the
+// link's number in this browser's storage, where no other page's link can put one.
 
 import { t } from "./text.js";
 
 const CLICKED = "adaedl-clicked";
 
-/** Let a link to a race open in a tab of its own, so that what this page has measured stays, and race there at once. */
+/** Let a link to a race open in a new tab, so that this page's measurements stay, and start the race there at once. */
 export function inNewTab(anchor) {
   anchor.target = "_blank";
   anchor.rel = "noopener";
@@ -25,7 +25,7 @@ export function inNewTab(anchor) {
   return anchor;
 }
 
-/** Whether a link of this number was clicked; true only once. */
+/** Return whether a link with this number was clicked; true only once. */
 export function wasClicked(number) {
   try {
     if (!number || localStorage.getItem(CLICKED) !== number) return false;
@@ -34,4 +34,25 @@ export function wasClicked(number) {
   } catch {
     return false;
   }
+}
+
+/**
+ * Return the settings of a trace's race as values of the controls, by their names in an address.
+ * @returns {Record<string, any>}
+ */
+export function raceSettings(trace, seed = trace.seed) {
+  const { prompt, pair, lanes, sampling, max_new_tokens, verification } = trace;
+  const { system = "", continuation = false } = trace;
+  const specs = JSON.stringify(lanes.map(({ label }) => label));
+  return {
+    prompt,
+    pair: pair.name,
+    lanes: specs,
+    ...sampling,
+    max_new_tokens,
+    seed: String(seed),
+    verification,
+    system,
+    continuation,
+  };
 }

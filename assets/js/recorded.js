@@ -1,10 +1,11 @@
 // @ts-check
-// Recorded races: the list of assets/examples, made by this program. On arrival the first one plays, unless
-// the address asks for a race of its own.
+// The list of recorded races in assets/examples. When the page opens, the first one plays in a loop, unless the address
+// names another race.
 
 import { readJson } from "./json.js";
 import { make } from "./make.js";
 import { isShared } from "./address.js";
+import { isEmbedded, raceAsked } from "./lecture/address.js";
 import { language, t } from "./text.js";
 
 const FOLDER = new URL("../examples/", import.meta.url);
@@ -20,19 +21,29 @@ export async function mount({ element }) {
     ...races.buttons,
     aboutRaces(entries),
   );
-  // Whatever else the player shows next, no button is pressed any longer, and one that is still on its way is
-  // not wanted any more.
+  // When the player shows another race, no button stays pressed, and a recorded race that is still loading is dropped.
   document.addEventListener("adaedl:opened", (event) => {
     if (event.detail?.source !== "recorded") races.leave();
   });
-  if (isShared()) return;
+  const named = raceAsked();
+  if (isShared() && named === null) return;
   await playerReady();
-  races.open(entries[0]);
+  if (isEmbedded()) document.getElementById("player")?.append(failure); // only the player is visible there
+  const entry = named ? entries.find(({ file }) => nameOf(file) === named) : entries[0];
+  if (entry) races.open(entry, true);
+  else
+    failure.textContent = t("page.recorded_unknown", {
+      name: named,
+      names: entries.map(({ file }) => nameOf(file)).join(", "),
+    });
 }
 
-/** {buttons, open(entry), leave()}; what fails is said in `failure`. */
+/** Return a race's name in addresses. */
+const nameOf = (file) => file.replace(/\.json$/, "");
+
+/** Return {buttons, open(entry, loops), leave()}; errors appear in `failure`. */
 function racesView(entries, failure) {
-  let asked = 0; // which of them was asked for last
+  let requests = 0; // the number of the last request
   const buttons = entries.map((entry) => {
     const properties = {
       type: "button",
@@ -43,21 +54,22 @@ function racesView(entries, failure) {
   });
 
   function chosen({ currentTarget, detail }, entry) {
-    // After a click the space bar is for the player; after a key, focus stays where it was.
+    // After a click, leave the space bar to the player; after a key press, keep the focus.
     if (detail > 0) currentTarget.blur();
     open(entry);
   }
 
-  async function open(entry) {
-    const mine = ++asked;
+  async function open(entry, loops = false) {
+    const request = ++requests;
     press(entry);
     try {
       const trace = await readJson(entry.file, FOLDER);
-      if (mine !== asked) return;
-      const detail = { trace, note: entry.line[language], source: "recorded" };
+      if (request !== requests) return;
+      const name = nameOf(entry.file);
+      const detail = { trace, note: entry.line[language], source: "recorded", name, loops };
       document.dispatchEvent(new CustomEvent("adaedl:open", { detail }));
     } catch (error) {
-      if (mine === asked)
+      if (request === requests)
         failure.textContent = t("page.recorded_failed", {
           error: error instanceof Error ? error.message : error,
         });
@@ -65,7 +77,7 @@ function racesView(entries, failure) {
   }
 
   function leave() {
-    asked++;
+    requests++;
     press(null);
   }
 
@@ -78,7 +90,7 @@ function racesView(entries, failure) {
   return { buttons, open, leave };
 }
 
-/** What each of the races shows, folded. */
+/** Return the captions of all races, folded. */
 function aboutRaces(entries) {
   const lines = entries.flatMap(({ title, line }) => [
     make("dt", {}, title[language]),
@@ -88,13 +100,13 @@ function aboutRaces(entries) {
 }
 
 /**
- * The player may be drawn after this list.
+ * Wait for the player, which may be drawn after this list.
  * @returns {Promise<void>}
  */
 function playerReady() {
   return new Promise((resolve) => {
-    const look = () =>
-      document.querySelector("#player [data-ready]") ? resolve() : requestAnimationFrame(look);
-    look();
+    const check = () =>
+      document.querySelector("#player [data-ready]") ? resolve() : requestAnimationFrame(check);
+    check();
   });
 }

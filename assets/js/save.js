@@ -1,13 +1,16 @@
 // @ts-check
-// What the page shows, as files: the trace, its metrics, and its drawings. Made in the browser alone.
+// Save the page's content as files: the trace, its metrics and its drawings. All files are made in the browser.
 
+import { fileButton } from "./file_button.js";
 import { make } from "./make.js";
 import { plotly, settle, variable } from "./figures.js";
 import { metricsAt, metricsCsv } from "./metrics.js";
+import { racePage } from "./race_page.js";
 import { svg } from "./svg.js";
 import { BARE_HEIGHT, GAP, HEIGHT, drawRound } from "./tape.js";
 import { TAPE_STYLE } from "./tape_style.js";
 import { t } from "./text.js";
+import { tokensCsv } from "./token_table.js";
 import { draftsNothing, titleOf } from "./trace.js";
 
 const MOST_PIXELS = 16000; // of a canvas' width; browsers refuse more
@@ -15,9 +18,9 @@ const MOST_PIXELS = 16000; // of a canvas' width; browsers refuse more
 const TOP_LISTS = ["all", "judged", "none"]; // as in adaedl/trace.py
 
 /**
- * A trace as adaedl.trace.Trace.from_json reads it, its metrics computed anew. `seed` is the seed's digits:
- * a seed may be larger than a number of JavaScript can tell. Where the file would have more than `mostBytes`,
- * which is all that can be opened, it leaves out most probable tokens, as Trace.fitting does.
+ * Return the JSON of a trace for adaedl.trace.Trace.from_json, with newly computed metrics. `seed` has the seed's
+ * digits, because JavaScript's numbers cannot represent every seed. If the file would exceed `mostBytes`, the most that
+ * the page opens, it omits top-10 lists, like Trace.fitting.
  */
 export function traceJson(trace, seed = String(trace.seed), mostBytes = Infinity) {
   const metrics = metricsAt(trace);
@@ -42,7 +45,7 @@ function withTopLists(round, which) {
   return { ...round, drafted: [...round.drafted.slice(0, kept), ...bare], emitted };
 }
 
-/** A lane's tape as one SVG document, `ended` rounds of it. */
+/** Return the first `ended` rounds of a lane's tape as one SVG document. */
 function tapeSvg(lane, ended, entropyMax) {
   const height = draftsNothing(lane) ? BARE_HEIGHT : HEIGHT;
   const sheet = svg("svg", { xmlns: "http://www.w3.org/2000/svg", class: "tape-round" });
@@ -79,7 +82,7 @@ async function svgToPng(text) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-/** A figure on screen as a file, its layout changed by `more`; null where nothing is drawn. */
+/** Return a figure on screen as a file, with `more` layout; null if nothing is drawn. */
 export async function figureFile(plot, format, more = {}) {
   await settle(plot);
   if (!plot.data) return null;
@@ -87,14 +90,14 @@ export async function figureFile(plot, format, more = {}) {
   const layout = { ...plot.layout, paper_bgcolor: variable("--tape-page"), ...more };
   const size = {
     width: Math.max(plot.clientWidth, 480),
-    height: plot.clientHeight,
+    height: more.height ?? plot.clientHeight,
     scale: format === "png" ? 2 : 1,
   };
   const address = await Plotly.toImage({ data: plot.data, layout }, { format, ...size });
   return (await fetch(address)).blob();
 }
 
-/** Have the browser keep a text or a Blob as a file. */
+/** Let the browser save a text or a Blob as a file. */
 export function download(content, name, type) {
   const blob = content instanceof Blob ? content : new Blob([content], { type });
   const link = make("a");
@@ -104,17 +107,19 @@ export function download(content, name, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** The menu of files. `state()` gives {trace, seed, mostBytes, ended, entropyMax, figures}; `ended` counts each
- * lane's rounds on screen. */
+/** Return the menu of files. `state()` returns {trace, seed, mostBytes, ended, entropyMax, figures}; `ended` has the
+ * number of each lane's rounds on screen. */
 export function saveMenu(trace, state) {
   const summary = make("summary", {}, t("player.save"));
   const files = make(
     "div",
     { className: "files" },
     fileLine(t("player.save.trace"), [["JSON", "trace.json", () => traceFile(state()), "application/json"]]),
+    ...pageLine(state),
     fileLine(t("player.save.metrics"), [["CSV", "metrics.csv", () => metricsCsv(state().trace), "text/csv"]]),
+    fileLine(t("player.save.tokens"), [["CSV", "tokens.csv", () => tokensFile(state()), "text/csv"]]),
     ...trace.lanes.map((lane, number) => tapeLine(lane, number, state)),
-    ...["speedup", "progress", "time", "tokens"].map((name) => figureLine(name, state)),
+    ...figuresOf(state()).map((name) => figureLine(name, state)),
   );
   const node = make("details", { className: "save" }, summary, files);
   node.addEventListener("keydown", (event) => {
@@ -125,7 +130,16 @@ export function saveMenu(trace, state) {
   return node;
 }
 
+const figuresOf = ({ figures }) => Object.keys(figures).filter((name) => figures[name]);
+const tokensFile = ({ trace, seed }) => tokensCsv(trace, seed);
 const traceFile = ({ trace, seed, mostBytes }) => traceJson(trace, seed, mostBytes);
+
+/** Return the line for the HTML file, which such a file itself cannot make. */
+function pageLine(state) {
+  if (!racePage) return [];
+  const file = () => racePage(state().trace, traceFile(state()));
+  return [fileLine(t("player.save.page"), [["HTML", "race.html", file, "text/html"]])];
+}
 
 function tapeLine(lane, number, state) {
   const draw = () => tapeSvg(lane, state().ended[number], state().entropyMax);
@@ -143,18 +157,14 @@ function figureLine(name, state) {
   return fileLine(t(`player.figure.${name}`), files);
 }
 
-/** What can be saved, with a button a format: [[format, file name, makes its content, media type]]. */
+/** Return a line of the menu, with a button per format: [[format, file name, function for the content, media type]]. */
 function fileLine(label, files) {
-  return make("p", {}, make("span", {}, label), ...files.map((file) => fileButton(label, file)));
+  return make("p", {}, make("span", {}, label), ...files.map((file) => fileButtonOf(label, file)));
 }
 
-function fileButton(label, [format, name, content, type]) {
-  const button = make("button", { type: "button" }, format);
-  button.dataset.file = name;
-  button.setAttribute("aria-label", `${label} (${format})`);
-  button.addEventListener("click", async () => {
-    const made = await content();
-    if (made) download(made, `adaedl-${name}`, type);
+function fileButtonOf(label, [format, name, content, type]) {
+  return fileButton(label, format, name, async () => {
+    const file = await content();
+    if (file) download(file, `adaedl-${name}`, type);
   });
-  return button;
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Call `act` each time that a node comes into sight, out of a tab that was hidden or as the page opens; with
- * true the first time. Nothing can be measured, and so no figure drawn, while it is hidden.
+ * Call `act` whenever a node becomes visible, when the page or its tab opens, with true the first time. A hidden node
+ * cannot be measured, so no figure can be drawn in it.
  * @param {HTMLElement} node
  * @param {(first: boolean) => void} act
  */
@@ -9,11 +9,11 @@ export function whenSeen(node, act) {
   let seen = false;
   let first = true;
   new ResizeObserver(() => {
-    const sees = node.clientWidth > 0;
-    if (sees && !seen) {
+    const visible = node.clientWidth > 0;
+    if (visible && !seen) {
       act(first);
       first = false;
     }
-    seen = sees;
+    seen = visible;
   }).observe(node);
 }

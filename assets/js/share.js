@@ -1,28 +1,31 @@
 // @ts-check
-// Run puts the settings of a race into the address, Share copies it; opening such an address sets the controls, and
-// waits for a click on Run.
+// Run puts the settings of a race into the address, and Share copies the address. Opening such an address sets the
+// controls and waits for a click on Run.
 
 import {
   NAMES,
   PACKED,
   addressOf,
+  isOwnEntry,
   isShared,
   link,
   placeNamed,
   replaceAddress,
   settingsNamed,
+  withoutRecorded,
 } from "./address.js";
 import { copyText } from "./clipboard.js";
+import { restorePrompt } from "./controls.js";
 import { followsRace, openLink } from "./kept.js";
 import { make, mark } from "./make.js";
 import { pack, unpack } from "./packing.js";
-import { inNewTab, wasClicked } from "./race_link.js";
+import { inNewTab, raceSettings, wasClicked } from "./race_link.js";
 import { language, t } from "./text.js";
 
-const LONG_PROMPT = 500; // characters as they stand in an address; a longer one is packed
-const LONGEST_LINK = 8000; // characters; mail and chat programs cut off or refuse longer ones
+const LONG_PROMPT = 500; // encoded characters; a longer prompt is packed
+const LONGEST_LINK = 8000; // characters; mail and chat programs cut off or refuse longer links
 
-/** The same link, a long prompt packed; as it is in a browser that cannot do that. */
+/** Return the same link with a long prompt packed, if the browser can do that. */
 async function short(address) {
   const settings = new URLSearchParams(address.hash.slice(1));
   const prompt = settings.get("prompt") ?? "";
@@ -30,7 +33,7 @@ async function short(address) {
   if (!packed || packed.length >= encodeURIComponent(prompt).length) return address;
   settings.delete("prompt");
   settings.set(PACKED, packed);
-  return addressOf("", settings);
+  return withoutRecorded(addressOf("", settings));
 }
 
 const settingsOf = (values) =>
@@ -42,37 +45,46 @@ const settingsOf = (values) =>
   );
 
 let remembering = 0;
+let remembered = new URLSearchParams(); // the settings that the address bar shows
 
-/** Run: the address bar shows what runs, given as the values of the controls in their order. */
+/** On Run, show the settings in the address bar; `values` are the controls' values in their order. */
 export async function remember(values) {
-  const mine = ++remembering;
+  const call = ++remembering;
   callToRun(false);
+  document.dispatchEvent(new CustomEvent("adaedl:run"));
   const address = await short(link(settingsOf(values)));
-  if (mine === remembering) replaceAddress(addressOf(placeNamed(), fragmentOf(address)));
+  if (call !== remembering) return;
+  replaceAddress(withoutRecorded(new URL(location.href)));
+  showSettings(fragmentOf(address));
+}
+
+function showSettings(settings) {
+  remembered = settings;
+  replaceAddress(addressOf(placeNamed(), settings));
 }
 
 const fragmentOf = (address) => new URLSearchParams(address.hash.slice(1));
 
-/** Share: put the link into the clipboard, and say so beside the button. */
+/** On Share, copy the link to the clipboard, and say so beside the button. */
 export async function copy(values) {
   const { href } = await short(link(settingsOf(values)));
-  const said = /** @type {HTMLElement} */ (document.querySelector("#shared .said"));
+  const note = /** @type {HTMLElement} */ (document.querySelector("#shared .said"));
   if (href.length > LONGEST_LINK) {
     const number = (value) => value.toLocaleString(language);
-    said.replaceChildren(
+    note.replaceChildren(
       t("page.share_too_long", { characters: number(href.length), most: number(LONGEST_LINK) }),
     );
     return;
   }
   const field = make("input", { readOnly: true, value: href, ariaLabel: t("page.share") });
-  await copyText(href, said, t("page.share_copied"), field);
+  await copyText(href, note, t("page.share_copied"), field);
 }
 
 let clicked = false;
 
 /**
- * What the address asks for, as a query for the server; "" where that is nothing. Settings before the # move behind
- * it, and the number of a click goes, so that a reload does not race again.
+ * Return the settings in the address as a query for the server; "" if there are none. Settings before the # move after
+ * it, and the number of a click is removed, so that a reload does not race again.
  */
 export async function opened() {
   addEventListener("hashchange", openAnother);
@@ -80,7 +92,7 @@ export async function opened() {
   if (!isShared()) return "";
   clicked = wasClicked(settings.get("run"));
   settings.delete("run");
-  replaceAddress(addressOf(placeNamed(), settings));
+  showSettings(new URLSearchParams(settings));
   if (followsRace()) settings.set("followed", "1");
   if (!settings.has(PACKED)) return settings.toString();
   try {
@@ -92,16 +104,24 @@ export async function opened() {
   return settings.toString();
 }
 
-/** Another link was put into the address bar of this page, which alone does not load it anew. */
+/**
+ * Handle a changed address: if the reader went back to another place on the page, the settings stay; if another link
+ * was entered in the address bar, reload the page, because the browser does not.
+ */
 function openAnother() {
-  if (isShared()) openLink();
+  if (isOwnEntry()) showSettings(remembered);
+  else if (isShared()) openLink();
 }
 
-/** The controls are set as a link asked: "waits" for a click on Run, or "runs" where its own link was clicked; ""
- * where the page goes on with a race that it had. */
-export function setUp(asked) {
-  if (!asked) return;
-  if (asked === "runs" && clicked) runButton().click();
+/**
+ * Finish opening a link, which has set the controls.
+ * @param {string} state  "waits" for a click on Run, "runs" if a link on the page itself was clicked, or "" if the page
+ *   continues with its earlier race
+ */
+export function setUp(state) {
+  restorePrompt();
+  if (!state) return;
+  if (state === "runs" && clicked) runButton().click();
   else callToRun(true);
 }
 
@@ -111,7 +131,7 @@ function callToRun(on) {
 
 const runButton = () => /** @type {HTMLElement} */ (document.querySelector("#run"));
 
-// Below the buttons: what became of Share, and the way to race again what the player shows.
+// Below the buttons: the result of Share, and a link that runs the player's race again.
 let shown = null;
 let again = null;
 
@@ -120,20 +140,10 @@ document.addEventListener("adaedl:opened", ({ detail }) => {
   drawAgain();
 });
 
-/** The link to a race with a trace's settings; `seed` is its seed's digits where JavaScript's numbers cannot tell it. */
+/** Return the link to a race with a trace's settings; `seed` has the seed's digits if a number cannot represent it. */
 export function linkAgain(trace, seed = trace.seed) {
-  const { prompt, pair, lanes, sampling, max_new_tokens, verification, noise_version: noise = 1 } = trace;
-  const labels = lanes.map(({ label }) => label).join(",");
-  return link({
-    prompt,
-    pair: pair.name,
-    lanes: labels,
-    ...sampling,
-    max_new_tokens,
-    seed,
-    verification,
-    noise,
-  });
+  const lanes = trace.lanes.map(({ label }) => label).join(",");
+  return link({ ...raceSettings(trace, seed), lanes, noise: trace.noise_version ?? 1 });
 }
 
 function drawAgain() {

@@ -1,45 +1,57 @@
 // @ts-check
-// What is going on with the race, in one line: {"key", "values"} of a text, or {"error"}, a sentence
-// in all languages.
+// The status of the race in one line: {"key", "values"} of a text, or {"error"}, a sentence in all languages.
 
 import { make } from "./make.js";
-import { said, t } from "./text.js";
+import { spoken } from "./spoken.js";
+import { dated, said, t } from "./text.js";
 
-// Words of what is still going on: whoever reads them wants to know whether the server is still there.
+// The keys for work in progress, during which readers want to know whether the server still responds.
 const UNDER_WAY = [
   "page.status_starting",
   "page.status_queue",
   "page.status_loading",
   "page.status_racing",
   "host.status_queue",
+  "repeat.racing",
   "sweep.status_running",
   "explore.status_starting",
   "explore.status_recording",
 ];
-const ASK_MS = 5000;
+const ASK_MS = 3000;
 
 export function mount({ element, props, watch }) {
-  const line = make("p", { className: "status" });
-  line.setAttribute("role", "status");
+  const line = spoken(make("p", { className: "status" }));
   element.replaceChildren(line);
   const draw = () => {
     const { error, key, values } = JSON.parse(props.value);
+    line.dataset.key = key ?? "";
     line.classList.toggle("error", Boolean(error));
-    line.setAttribute("role", error ? "alert" : "status");
+    line.role = error ? "alert" : null;
     line.replaceChildren(
-      ...(error ? [make("span", { ariaHidden: "true" }, "⚠ "), said(error)] : [t(key, values)]),
+      ...(error ? [make("span", { ariaHidden: "true" }, "⚠ "), said(error)] : [t(key, readable(values))]),
     );
   };
   watch("value", draw);
   draw();
-  // gradio asks too, and opens the page anew once the server is back; until then these words would stay.
+  // gradio checks the server too: if its own stream was cut, it reloads the page when the server is back.
+  let lost = false;
   setInterval(async () => {
-    if (!UNDER_WAY.includes(JSON.parse(props.value).key) || (await isThere())) return;
+    if (!UNDER_WAY.includes(JSON.parse(props.value).key)) return;
+    const before = lost;
+    lost = !(await isThere());
+    if (before && !lost) draw();
+    if (!lost) return;
     line.classList.add("error");
-    line.setAttribute("role", "alert");
+    line.role = "alert";
     line.replaceChildren(make("span", { ariaHidden: "true" }, "⚠ "), t("host.status_lost"));
   }, ASK_MS);
 }
+
+/**
+ * Return the values for a text, with a file's time in the visitor's format.
+ * @type {(values?: { created?: string }) => object}
+ */
+const readable = ({ created, ...values } = {}) => (created ? { ...values, created: dated(created) } : values);
 
 async function isThere() {
   try {

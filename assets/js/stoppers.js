@@ -1,21 +1,29 @@
 // @ts-check
-// The stoppers as their own declarations say: names, words, settings and ranges (adaedl/stopping, through
-// components/parts/stoppers.py). Nothing about them is written a second time on the page.
+// The stoppers' declarations: names, words, settings and ranges (from adaedl/stopping, through
+// components/parts/stoppers.py). The page repeats nothing of them.
 
+import { readJson } from "./json.js";
 import { said } from "./text.js";
 
-const response = await fetch(new URL("../stoppers.json", import.meta.url));
+/**
+ * Every stopper of the registry, in its order.
+ * @type {any[]}
+ */
+export const stoppers = [];
 
-/** Every stopper of the registry, in its order. */
-export const stoppers = await response.json();
+const byName = new Map();
 
-const byName = new Map(stoppers.map((stopper) => [stopper.name, stopper]));
+/** Load the stoppers' declarations (open.js waits for them, so every other module has them from the start). */
+export async function loadStoppers() {
+  stoppers.push(...(await readJson("stoppers.json", new URL("../", import.meta.url))));
+  for (const stopper of stoppers) byName.set(stopper.name, stopper);
+}
 
-/** A stopper's declaration; undefined where the registry has none, as for one in a trace from elsewhere. */
+/** Return a stopper's declaration; undefined if the registry lacks it, as for a stopper in another program's trace. */
 export const declared = (name) => byName.get(name);
 
-/** What a stopper does, in a sentence. */
+/** Return a sentence about a stopper. */
 export const summaryOf = (name) => said(declared(name)?.summary) ?? "";
 
-/** A setting's label: its words and its symbol. */
+/** Return a setting's label: its words and its symbol. */
 export const labelOf = ({ words, symbol }) => [said(words), symbol].filter(Boolean).join(" ");

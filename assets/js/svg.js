@@ -2,7 +2,7 @@
 import { drawable } from "./characters.js";
 
 /**
- * An SVG element; `text` is set as text, never as markup, and as XML takes it.
+ * Return a new SVG element; `text` becomes text, never markup, and valid in XML.
  * @template {keyof SVGElementTagNameMap} Tag
  * @param {Tag} name
  * @param {Record<string, string | number>} [attributes]

@@ -1,24 +1,24 @@
 // @ts-check
-// The tab in sight and the address belong together: #learn opens the tab Learn, #learn-3 the third step of it.
-// The first tab has no hash.
+// Keep the open tab and the address in step: #learn opens the tab Learn, #learn-3 its third step. The first tab has no
+// hash. Back returns to the previous tab.
 
-import { namePlace, placeNamed } from "./address.js";
+import { placeNamed, replaceAddress, visitPlace } from "./address.js";
 
-const named = () => placeNamed().split("-")[0];
-
-/** Open the tab that the address names, and put the tab that is opened into the address. */
+/** Open the tab that the address names, and name the open tab in the address. */
 export function follow() {
   const tabs = /** @type {HTMLElement} */ (document.querySelector("#tabs"));
   /** @type {NodeListOf<HTMLElement>} */
-  const found = tabs.querySelectorAll(':scope > .tab-wrapper [role="tab"]');
-  const buttons = [...found];
-  const open = () =>
-    (named() ? buttons.find(({ dataset }) => dataset.tabId === named()) : buttons[0])?.click();
+  const nodes = tabs.querySelectorAll(':scope > .tab-wrapper [role="tab"]');
+  const buttons = [...nodes];
+  const named = () => {
+    const [name] = placeNamed().split("-");
+    return name ? buttons.find(({ dataset }) => dataset.tabId === name) : buttons[0];
+  };
   tabs.addEventListener("click", ({ target }) => {
     const button = buttons.find((each) => each.contains(/** @type {Node} */ (target)));
-    if (!button || button.dataset.tabId === named()) return;
-    namePlace(button === buttons[0] ? "" : button.dataset.tabId);
+    if (button && button !== named()) visitPlace(button === buttons[0] ? "" : button.dataset.tabId);
   });
-  addEventListener("hashchange", open);
-  if (named()) open();
+  addEventListener("hashchange", () => named()?.click());
+  replaceAddress(location.href);
+  if (named() !== buttons[0]) named()?.click();
 }

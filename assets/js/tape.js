@@ -1,22 +1,23 @@
 // @ts-check
-// The drawing of a round: its tokens in a row and, beneath each drafted one, its entropy, bound, score
-// and threshold. One SVG a round, laid out without asking the browser for any size but a text's width,
-// so that rounds are appended and never drawn again. Saved files hold the same drawing.
+// Draw a round: its tokens in a row and, below each drafted one, its entropy, bound, score and threshold. Each round is
+// one SVG; its layout needs no measurement by the browser except text widths, so rounds are appended and never redrawn.
+// Saved files contain the same drawing.
 
 import { shortened, visible } from "./characters.js";
 import { mark } from "./make.js";
 import { declared } from "./stoppers.js";
 import { svg } from "./svg.js";
+import { t } from "./text.js";
 import { columnsOf, draftsNothing, textStart } from "./trace.js";
 import { compares } from "./words.js";
 
 export const CHART = { top: 69, bottom: 121 };
 export const HEIGHT = 127;
-export const BARE_HEIGHT = 53; // of a lane that drafts nothing, so has nothing to chart
+export const BARE_HEIGHT = 53; // of a lane that drafts nothing and so has no chart
 export const GAP = 6; // between rounds
 const EDGE = 5;
 const LEAST_WIDTH = 40;
-const BARE_WIDTH = 24; // the least of a lane that drafts nothing
+const BARE_WIDTH = 24; // the least width in a lane that drafts nothing
 const MOST_LETTERS = 24;
 const STOP_WIDTH = 18;
 const TOKEN = { top: 18, height: 29, baseline: 39, strike: 34, under: 47, mark: 62 };
@@ -39,23 +40,23 @@ function textWidth(text) {
 
 function newRuler() {
   const canvas = document.createElement("canvas");
-  const made = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  made.font = "550 19px system-ui, sans-serif";
-  return made;
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  context.font = "550 19px system-ui, sans-serif";
+  return context;
 }
 
-/** The upper end of an entropy scale in nats that holds `most`. */
+/** Return the upper end of an entropy scale in nats that includes `most`. */
 export function entropyScale(most) {
   return [2, 3, 4, 5, 6, 8, 10, 12, 15].find((end) => most <= end) ?? Math.ceil(most);
 }
 
-const within = (share) => Math.min(1, Math.max(0, share));
-const heightOf = (share) => CHART.bottom - within(share) * (CHART.bottom - CHART.top);
+const clamped = (share) => Math.min(1, Math.max(0, share));
+const heightOf = (share) => CHART.bottom - clamped(share) * (CHART.bottom - CHART.top);
 
 /**
- * Draw a lane's round whole. Returns {node, columns, round, width, show(roundPicture | null, inSteps),
- * rescale(entropyMax)}; `columns` are those of `columnsOf` with their `node`, their `position` in the text and where
- * their `right` edge is.
+ * Draw a lane's round in full. Return {node, columns, round, width, show(roundPicture | null, inSteps),
+ * rescale(entropyMax)}; `columns` are those of `columnsOf` with their `node`, their `position` in the text and their
+ * `right` edge.
  */
 export function drawRound(lane, index, entropyMax) {
   const round = lane.rounds[index];
@@ -65,7 +66,7 @@ export function drawRound(lane, index, entropyMax) {
   const drawn = { node, columns, round, width: 0 };
   drawn.show = (picture, inSteps = false) => {
     showRound(drawn, stop, title, `${index + 1}`, picture);
-    mark(node, "inSteps", inSteps); // here too, so that CSS need not look at every round of a lane
+    mark(node, "inSteps", inSteps); // here too, so that CSS need not match every round of a lane
   };
   drawn.rescale = (most) =>
     columns.slice(0, round.drafted.length).forEach((column) => showEntropy(column, most));
@@ -76,7 +77,14 @@ export function drawRound(lane, index, entropyMax) {
 
 function drawFrame(index, bare) {
   const height = bare ? BARE_HEIGHT : HEIGHT;
-  const node = svg("svg", { class: "tape-round", height, "data-round": index });
+  const name = t("player.round_name", { number: index + 1 });
+  const node = svg("svg", {
+    class: "tape-round",
+    height,
+    "data-round": index,
+    role: "group",
+    "aria-label": name,
+  });
   const title = svg("text", { class: "title", x: 2, y: 10.5 });
   node.append(
     svg("rect", { class: "frame", x: 0.5, y: 14.5, width: "100%", height: height - 15, rx: 5 }),
@@ -88,7 +96,7 @@ function drawFrame(index, bare) {
   return { node, title };
 }
 
-/** A round's tokens from left to right, and the end of its draft before the token that the target adds. */
+/** Draw a round's tokens from left to right, with the end of its draft before the token that the target adds. */
 function drawParts(lane, index) {
   const round = lane.rounds[index];
   const bare = draftsNothing(lane);
@@ -109,11 +117,14 @@ function drawParts(lane, index) {
   return { parts, columns: [...drafted, ...emitted], stop };
 }
 
-function drawColumn({ stopper }, { drafted, stop_reason }, { text, index, token }, x) {
+function drawColumn({ stopper }, { drafted, stop_reason }, { text, kind, index, token }, x) {
   const shown = shortened(visible(text), MOST_LETTERS);
   const width = Math.max(stopper === "autoregressive" ? BARE_WIDTH : LEAST_WIDTH, textWidth(shown) + 16);
   const node = drawToken(shown, x, width);
   node.dataset.column = index;
+  const name = { text: visible(text), kind: t(`player.kind_name.${kind}`) };
+  node.setAttribute("role", "option");
+  node.setAttribute("aria-label", t("player.token_name", name));
   if (index < drafted.length) {
     const stops = stop_reason === "threshold" && index === drafted.length - 1;
     node.append(drawChart(token, drafted[index - 1], x, width, stopper !== "adaedl", stops));
@@ -178,7 +189,8 @@ function drawStop(reason, x) {
   return { node, right: x + STOP_WIDTH };
 }
 
-/** Why a round's draft ended. A rule that compares nothing is stopped by no λ: it comes to the length it wants. */
+/** Return why a round's draft ended. A rule without a comparison doesn't stop at a λ, but at the length that it chose.
+ * */
 function reasonShown({ stopper }, { stop_reason }) {
   return declared(stopper)?.stops_because && stop_reason === "threshold" ? "max_draft" : stop_reason;
 }
@@ -219,7 +231,7 @@ function setMark(token, kind) {
   if (mark) mark.textContent = MARKS[kind] ?? "";
 }
 
-/** A token of one kind, as a sample for the legend. */
+/** Draw a sample token of a kind for the legend. */
 export function drawSample(kind, text) {
   const width = Math.max(LEAST_WIDTH, textWidth(text) + 16);
   const sample = svg("svg", {
@@ -236,7 +248,7 @@ export function drawSample(kind, text) {
   return sample;
 }
 
-/** A stop mark of one reason, as a sample for the legend. */
+/** Draw a sample stop mark of a reason for the legend. */
 export function drawStopSample(reason) {
   const sample = svg("svg", {
     class: "tape-round",

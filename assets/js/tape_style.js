@@ -1,13 +1,13 @@
 // @ts-check
-// How the inside of a tape looks: on the page, and in a saved SVG (save.js fills the variables in there).
-// A token's kind shows in its mark and shape; its colour only repeats it.
+// The style of a tape, on the page and in a saved SVG (where save.js fills in the variables). A token's mark and shape
+// show its kind; the colour only repeats it.
 
 export const TAPE_STYLE = `
 .tape-round text { font-family: system-ui, sans-serif; fill: var(--tape-text); }
 .tape-round .frame { fill: var(--tape-round); stroke: var(--tape-line); stroke-width: 1; }
 .tape-round .grid { stroke: var(--tape-line); stroke-width: 1; }
 .tape-round .title { font-size: 11px; fill: var(--tape-soft); }
-.tape-round .label { font-size: 19px; font-weight: 550; text-anchor: middle; white-space: pre; }
+.tape-round .label { font-size: 19px; font-weight: 550; text-anchor: middle; white-space: pre; unicode-bidi: plaintext; }
 .tape-round .mark { font-size: 14px; font-weight: 700; text-anchor: middle; }
 .tape-round .box { fill: transparent; stroke: var(--tape-soft); stroke-width: 1.2; stroke-dasharray: 2 3; }
 .tape-round .under { stroke: none; stroke-width: 3.5; }

@@ -1,19 +1,19 @@
 // @ts-check
-// Whether a lane's times can be believed: adaedl/timing.py again, in the browser. No DOM here.
-// tests/pages/test_player.py holds the two against each other.
+// Whether a lane's times are reliable: the same as adaedl/timing.py, in the browser. tests/pages/test_player.py
+// compares the two. No DOM here.
 
 const TOLERANCE = 0.1; // by which a speedup may exceed τ
 const IRREGULAR_SHARE = 0.2; // of the clock
 const PAUSE = 10; // times the median
-const FEWEST = 3; // rounds that a median is taken of
+const FEWEST = 3; // rounds for a median
 
 /** @import { LaneMetrics } from "./types/trace.d.ts" */
 
 /** @typedef {{ steps: number, seconds: number }} RoundTime */
 
 /**
- * Whether a lane's times can be believed, and why not. `baseline` is the autoregressive lane's rounds: the same array
- * where it is that lane, null where there is none.
+ * Return whether a lane's times are reliable, and why not. `baseline` has the autoregressive lane's rounds: the same
+ * array for that lane itself, null without one.
  * @param {RoundTime[]} rounds
  * @param {RoundTime[] | null} baseline
  * @param {number} tokens
@@ -36,7 +36,7 @@ export function judgeTiming(rounds, baseline, tokens, speedup, blockEfficiency) 
 }
 
 /**
- * null where too few rounds can be compared with anything.
+ * Return whether a lane's rounds are irregular; null if too few of them can be compared.
  * @param {RoundTime[]} rounds
  * @param {Map<number, number>} plain
  */
@@ -56,13 +56,13 @@ function isIrregular(rounds, plain) {
 }
 
 /**
- * The median of each number of steps that enough rounds have.
+ * Return the median time for each number of steps with enough rounds.
  * @param {RoundTime[]} rounds
  */
 function mediansOf(rounds) {
   const groups = Map.groupBy(rounds, ({ steps }) => steps);
-  const enough = [...groups].filter(([, group]) => group.length >= FEWEST);
-  return new Map(enough.map(([steps, group]) => [steps, median(group.map(({ seconds }) => seconds))]));
+  const large = [...groups].filter(([, group]) => group.length >= FEWEST);
+  return new Map(large.map(([steps, group]) => [steps, median(group.map(({ seconds }) => seconds))]));
 }
 
 /** @param {number[]} values */
@@ -73,8 +73,8 @@ function median(values) {
 }
 
 /**
- * The most that a round with this number of draft steps may take: a step and its verification cost at most a target
- * forward each.
+ * Return the longest time for a round with this number of draft steps: a step and its verification each take at most a
+ * target forward.
  * @param {number} steps
  * @param {Map<number, number>} medians
  */

@@ -1,9 +1,10 @@
 // @ts-check
-// What there is to know of a token, as rows [name, words]; the names are those of the texts player.fact.….
+// The facts about a token, as rows [name, words]; each name belongs to a text player.fact.….
 
-import { visible } from "./characters.js";
+import { PART, firstLetter, spaced, visible } from "./characters.js";
 import { t } from "./text.js";
-import { labelOf } from "./trace.js";
+import { bytesOfToken, labelAt, openBefore, piecesOf } from "./token_text.js";
+import { textStart } from "./trace.js";
 import { apart, comparison, compares, endsAnyway, isDrawn, targetChoice } from "./words.js";
 
 /**
@@ -16,7 +17,7 @@ import { apart, comparison, compares, endsAnyway, isDrawn, targetChoice } from "
 const number = (value) => value.toFixed(Math.abs(value) < 0.1 ? 4 : 3);
 
 /**
- * The facts of a column of `columnsOf`.
+ * Return the facts about a column of `columnsOf`.
  * @param {Trace} trace
  * @param {Lane} lane
  * @param {Round} round
@@ -25,19 +26,58 @@ const number = (value) => value.toFixed(Math.abs(value) < 0.1 ? 4 : 3);
  */
 export function tokenFacts(trace, lane, round, column) {
   const { token, index, kind } = column;
-  if (!("q" in token)) return emittedFacts(trace, lane, round, token);
+  if (!("q" in token))
+    return [...bytesFacts(lane, round, column), ...emittedFacts(trace, lane, round, token)];
   return [
+    ...bytesFacts(lane, round, column),
     ["entropy", t("player.nats", { value: number(token.entropy) })],
     ...stopperFacts(lane, round, token, index),
     ...probabilityFacts(token),
     ...judgementFacts(trace, token, kind),
-    ...choiceFacts(trace, lane, token),
+    ...choiceFacts(trace, lane, round, token, index),
     ...replacementFacts(lane, round, kind),
   ];
 }
 
 /**
- * The bound, what the stopper decided by it, and how good it was.
+ * Return the bytes of a token that is not a complete character, and the character to which they belong, if any.
+ * @param {Lane} lane
+ * @param {Round} round
+ * @param {Column} column
+ * @returns {Fact[]}
+ */
+function bytesFacts(lane, round, column) {
+  const hex = bytesOfToken(lane, column.token);
+  if (hex === undefined) return [];
+  const character = characterOf(lane, round, column);
+  const bytes = spaced(hex);
+  const words =
+    character ?
+      t("player.fact.part_of", { bytes, character: visible(character) })
+    : t("player.fact.part", { bytes });
+  return [["bytes", words]];
+}
+
+/**
+ * Return the character to which a part belongs: the one that it completes or, for a token of the text, the one that it
+ * begins.
+ * @param {Lane} lane
+ * @param {Round} round
+ * @param {Column} column
+ */
+function characterOf(lane, round, { token, kind, offset }) {
+  const label = labelAt(lane, round, offset, token, () => PART);
+  if (openBefore(lane, round, offset) && !label.startsWith(PART)) return firstLetter(label);
+  if (kind === "rejected" || kind === "discarded") return "";
+  const position = textStart(lane, lane.rounds.indexOf(round)) + offset;
+  const pieces = piecesOf(lane);
+  const from = label === PART ? position : position + 1; // a token may complete one character and begin another
+  const piece = pieces.slice(from).find(Boolean) ?? "";
+  return piece.includes("\ufffd") ? "" : firstLetter(piece);
+}
+
+/**
+ * Return the bound, the stopper's decision, and whether the bound held.
  * @param {Lane} lane
  * @param {Round} round
  * @param {DraftedToken} token
@@ -75,7 +115,7 @@ function probabilityFacts({ p, q }) {
 }
 
 /**
- * How speculative sampling judged a token. A replay knows no u.
+ * Return how speculative sampling judged a token. A replay has no u.
  * @param {Trace} trace
  * @param {DraftedToken} token
  * @param {string} kind
@@ -86,28 +126,30 @@ function judgementFacts({ verification }, token, kind) {
   if (!isDrawn(token, verification) || p === null || q <= 0) return [];
   const chance = `min(1, p/q) = min(1, ${number(p)} / ${number(q)}) = ${number(Math.min(1, p / q))}`;
   if (u === null) return [["chance", chance]];
-  const judged =
+  const verdict =
     kind === "discarded" ? "player.fact.not_judged"
     : accepted ? "player.fact.u_below"
     : "player.fact.u_above";
   return [
     ["chance", chance],
-    ["u", `u = ${number(u)}: ${t(judged)}`],
+    ["u", `u = ${number(u)}: ${t(verdict)}`],
   ];
 }
 
 /**
  * @param {Trace} trace
  * @param {Lane} lane
+ * @param {Round} round
  * @param {DraftedToken} token
+ * @param {number} index
  * @returns {Fact[]}
  */
-function choiceFacts(trace, lane, token) {
+function choiceFacts(trace, lane, round, token, index) {
   const chosen = targetChoice(token);
   if (!chosen) return [];
   const agrees = t(token.target_id === token.id ? "player.fact.agrees" : "player.fact.differs");
   const name = trace.sampling.temperature === 0 ? "argmax" : "choice";
-  return [[name, `“${visible(labelOf(lane, chosen))}”: ${agrees}`]];
+  return [[name, `“${visible(labelAt(lane, round, index, chosen))}”: ${agrees}`]];
 }
 
 /**
@@ -116,9 +158,10 @@ function choiceFacts(trace, lane, token) {
  * @param {string} kind
  * @returns {Fact[]}
  */
-function replacementFacts(lane, { emitted }, kind) {
+function replacementFacts(lane, round, kind) {
+  const { accepted, emitted } = round;
   if (kind !== "rejected" || !emitted) return [];
-  return [["replaced", `“${visible(labelOf(lane, emitted))}”${drawnFrom(emitted)}`]];
+  return [["replaced", `“${visible(labelAt(lane, round, accepted, emitted))}”${drawnFrom(emitted)}`]];
 }
 
 /**
@@ -134,7 +177,7 @@ function emittedFacts(trace, lane, round, emitted) {
   /** @type {Fact[]} */
   const rows = [];
   if (isKnown(p)) rows.push(["p", `p = ${number(p)}`]);
-  if (rejected) rows.push(["instead", `“${visible(labelOf(lane, rejected))}”`]);
+  if (rejected) rows.push(["instead", `“${visible(labelAt(lane, round, round.accepted, rejected))}”`]);
   const drawn = drawnWords(trace, rejected, u);
   if (drawn) rows.push(["drawn", drawn]);
   if (isKnown(u) && isKnown(share)) rows.push(["residual", `(p − q)₊ / Σ(p − q)₊ = ${number(share)}`]);
@@ -148,7 +191,7 @@ function emittedFacts(trace, lane, round, emitted) {
 const isKnown = (value) => value !== null && value !== undefined;
 
 /**
- * What the target's own token was drawn from; null where the rule draws nothing.
+ * Return words for the distribution of the target's own token; null if the rule draws nothing.
  * @param {Trace} trace
  * @param {DraftedToken | null} rejected
  * @param {number | null} u

@@ -1,16 +1,16 @@
 // @ts-check
-// p against q for the likeliest tokens, as plotly's {data, layout}.
+// p against q for the most probable tokens, as plotly's {data, layout}.
 
 import { visible } from "./characters.js";
 import { axis, labelMargin, plain, rowAxis, variable } from "./figures.js";
 import { t } from "./text.js";
-import { labelOf } from "./trace.js";
+import { labelAt } from "./trace.js";
 
 const MOST_BARS = 10;
 
-/** p against q for the likeliest tokens of either, or for the target's own token p and what it was drawn
- * from; null where the run recorded no probabilities. */
-export function tokensFigure(lane, round, { token }) {
+/** Return the figure of p against q for the most probable tokens of either; for the target's own token, of p and the
+ * distribution that it was drawn from. Return null if the run recorded no probabilities. */
+export function tokensFigure(lane, round, { token, offset }) {
   const series = seriesOf(round, token);
   if (!series.length) return null;
   const bars = likeliest(series, token);
@@ -24,7 +24,7 @@ export function tokensFigure(lane, round, { token }) {
     hovertemplate: "%{x:.4f}",
   }));
   const labels = bars.map(([id, { text }]) => {
-    const label = plain(visible(labelOf(lane, { id, text })), 16);
+    const label = plain(visible(labelAt(lane, round, offset, { id, text })), 16);
     return id === token.id ? `▸ ${label}` : label;
   });
   const layout = {
@@ -38,7 +38,8 @@ export function tokensFigure(lane, round, { token }) {
   return { data, layout, series };
 }
 
-function seriesOf(round, token) {
+/** Return the recorded distributions of a token: [{key, list, label, colour, pattern}]. */
+export function seriesOf(round, token) {
   const rejected = token.kind === "correction" ? round.drafted[round.accepted] : null;
   return [
     { key: "p", list: token.top_p, label: t("player.chart.p"), colour: "--chart-p" },
@@ -53,15 +54,15 @@ function seriesOf(round, token) {
   ].filter(({ list }) => list?.length);
 }
 
-/** The most probable tokens of all series with their probabilities, and `token` in any case:
- * [[id, {text, p, q, r}], …], the most probable first. */
-function likeliest(series, token) {
+/** Return the most probable tokens of all series, most probable first, at most `most` and always including `token`, if
+ * it is in a list: [[id, {text, p, q, r}], …]. */
+export function likeliest(series, token, most = MOST_BARS) {
   const tokens = new Map();
   for (const { key, list } of series) {
     for (const [id, text, share] of list) tokens.set(id, { ...tokens.get(id), text, [key]: share });
   }
   const weight = ([, { p = 0, q = 0, r = 0 }]) => Math.max(p, q, r);
-  const bars = [...tokens].sort((a, b) => weight(b) - weight(a)).slice(0, MOST_BARS);
+  const bars = [...tokens].sort((a, b) => weight(b) - weight(a)).slice(0, most);
   const own = tokens.get(token.id);
   if (own && !bars.some(([id]) => id === token.id)) bars[bars.length - 1] = [token.id, own];
   return bars;

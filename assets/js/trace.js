@@ -1,25 +1,29 @@
 // @ts-check
-// The trace (schema adaedl-trace/1, see adaedl/trace.py) as the player reads it: out of a feed that only
-// grows, as one column a token, and as the phases of a round on the lane's own clock. No DOM here.
+// Read a trace (schema adaedl-trace/1, see adaedl/trace.py) for the player: from a growing feed, as one column per
+// token, and as the phases of a round on the lane's own clock. No DOM here.
 
-import { textOfBytes } from "./characters.js";
+import { laneNames } from "./lane_names.js";
+import { knowBytes, labelAt, labelInText } from "./token_text.js";
+
+export { bytesOfToken, labelAt, labelOf, pieceAt, piecesOf } from "./token_text.js";
 
 /** @import { DraftedToken, Emitted, Lane, Round, Trace } from "./types/trace.d.ts" */
 
 /**
- * A trace as it comes from the server. `trace` is null until its first line has come; `seed` holds the digits of its
- * seed, which may be larger than a number of JavaScript can tell, `mostBytes` the size of a file that can be opened.
+ * A trace from the server. `trace` is null until its first line has come. `seed` has the seed's digits, because
+ * JavaScript's numbers cannot represent every seed. `mostBytes` is the size limit of a file that the page opens.
  * @typedef {object} Feed
  * @property {string | null} name
- * @property {number} read  lines that were read
+ * @property {number} read  the number of lines read so far
  * @property {Trace | null} trace
- * @property {boolean} live  whether more is to come
+ * @property {boolean} live  whether more lines will come
  * @property {string | undefined} seed
  * @property {number | undefined} mostBytes
+ * @property {string} [recorded]  the name of a recorded race in addresses
  */
 
 /**
- * A token of a round, as `columnsOf` says.
+ * A token of a round, as `columnsOf` explains.
  * @typedef {object} Column
  * @property {"accepted" | "rejected" | "discarded" | "correction" | "bonus" | "plain"} kind
  * @property {string} text
@@ -31,7 +35,7 @@ import { textOfBytes } from "./characters.js";
 /** @typedef {{ name: string, index: number, start: number, end: number }} Phase */
 
 /**
- * A feed that has not begun.
+ * Return a feed that has not begun.
  * @returns {Feed}
  */
 export function newFeed() {
@@ -39,12 +43,12 @@ export function newFeed() {
 }
 
 /**
- * Bring a feed up to `text`, the value of a RaceFeed (components/parts/player.py): a line {feed, from}, then lines
- * of JSON from that number on: {trace, live, seed, most_bytes}, then {lane, round}, {lane, drop, text},
- * {lane, drop, pieces}, {lane, difference} and {token_bytes} as they come, then {end}. Only those that are new since the
- * last call are parsed.
- * Returns "begun" where another trace has begun, so that everything drawn so far is of no use; "grown"; or
- * "gap" where lines are missing, so that nothing was read.
+ * Update a feed to `text`, the value of a RaceFeed (components/parts/player.py): a line {feed, from}, then lines of
+ * JSON from that number on: {trace, live, seed, most_bytes}, then {lane, round}, {lane, drop, text}, {lane, drop,
+ * pieces}, {lane, difference}, {lane, failure} and {token_bytes} in any order, then {end}. Only new lines are parsed.
+ *
+ * Return "begun" if another trace has begun, so that everything drawn so far is obsolete; "grown"; or "gap" if lines
+ * are missing, so that nothing was read.
  * @param {Feed} feed
  * @param {string} text
  * @returns {"begun" | "grown" | "gap"}
@@ -62,7 +66,7 @@ export function readFeed(feed, text) {
 }
 
 /**
- * The feed of a trace that was opened from a file, which comes whole; null where `text` tells of a race.
+ * Return the feed of a trace from a file, which is complete; null if `text` is a race's.
  * @param {string} text
  * @returns {Feed | null}
  */
@@ -95,6 +99,8 @@ function readLine(feed, line) {
     const { pieces } = feed.trace.lanes[line.lane];
     pieces.length -= line.drop;
     for (const piece of line.pieces) pieces.push(piece);
+  } else if (line.failure) {
+    feed.trace.lanes[line.lane].failure = line.failure;
   } else if (line.difference) {
     feed.trace.lanes[line.lane].text_difference = line.difference;
   } else if (line.end) {
@@ -106,7 +112,7 @@ function readLine(feed, line) {
 }
 
 /**
- * The ids of the tokens that a round added to the text.
+ * Return the ids of the tokens that a round added to the text.
  * @param {Round} round
  */
 export function tokenIds(round) {
@@ -118,7 +124,7 @@ export function tokenIds(round) {
 export const endOf = (round) => round.start_s + round.duration_s;
 
 /**
- * Seconds that a lane has run, its own rounds alone.
+ * Return the seconds that a lane has run, in its own rounds alone.
  * @param {Lane} lane
  */
 export function clockOf({ rounds }) {
@@ -127,7 +133,7 @@ export function clockOf({ rounds }) {
 }
 
 /**
- * Seconds until the last lane of a trace ends.
+ * Return the seconds until the last lane of a trace ends.
  * @param {Trace} trace
  */
 export const lengthOf = (trace) => Math.max(0, ...trace.lanes.map(clockOf));
@@ -135,62 +141,35 @@ export const lengthOf = (trace) => Math.max(0, ...trace.lanes.map(clockOf));
 /** @param {Lane} lane */
 export const draftsNothing = (lane) => lane.stopper === "autoregressive";
 
+const lanesOf = new WeakMap(); // lane → all lanes of its trace
+
 /**
- * A lane's label, with its draft length even where that is the default.
+ * Return a lane's name: the user's name for it, or its rule's (lane_names.js). The names in an adopted trace (`adopt`)
+ * are unique.
  * @param {Lane} lane
+ * @returns {string}
  */
 export function titleOf(lane) {
-  const k = lane.settings?.k;
-  return k === undefined || k === null || lane.label.includes("k=") ? lane.label : `${lane.label}:k=${k}`;
+  const lanes = lanesOf.get(lane) ?? [lane];
+  return laneNames(lanes)[lanes.indexOf(lane)];
 }
 
-const bytesOf = new WeakMap(); // lane → its trace's token_bytes
-
 /**
- * Take up a trace: from here on its lanes know the bytes of its tokens. Traces of before have none.
+ * Prepare a trace: store the bytes of its tokens, which older traces lack, and the connection between its lanes.
  * @param {Trace} trace
  */
 export function adopt(trace) {
   trace.token_bytes ??= {};
-  for (const lane of trace.lanes) bytesOf.set(lane, trace.token_bytes);
+  knowBytes(trace);
+  for (const lane of trace.lanes) lanesOf.set(lane, trace.lanes);
   return trace;
 }
 
 /**
- * A token's text by itself, a part of a character as its bytes: ⟨E6 B0⟩.
- * @param {Lane} lane
- * @param {{ id: number, text: string }} token
- */
-export function labelOf(lane, { id, text }) {
-  const hex = bytesOf.get(lane)?.[id];
-  return hex === undefined ? text : textOfBytes(hex);
-}
-
-/**
- * What the token at a place of a lane's text adds to it: nothing where it only begins a character.
- * @param {Lane} lane
- * @param {number} position
- * @param {{ id: number, text: string }} token
- */
-export function pieceAt(lane, position, token) {
-  return lane.pieces?.[position] ?? token.text;
-}
-
-/**
- * A token's label in its place: where it completes a character, that character.
- * @param {Lane} lane
- * @param {number} position
- * @param {{ id: number, text: string }} token
- */
-function labelInText(lane, position, token) {
-  const piece = bytesOf.get(lane)?.[token.id] === undefined ? "" : pieceAt(lane, position, token);
-  return !piece || piece.includes("\ufffd") ? labelOf(lane, token) : piece;
-}
-
-/**
- * The tokens of a lane's round in the order in which they came, each {kind, text, index, offset, token}. `text` is
- * what to show of it. `index` counts within the round, the emitted token last. kind is accepted, rejected, discarded (drafted after a rejected token),
- * correction, bonus or plain. `offset` is where in the round's text the token stands or would have stood.
+ * Return the tokens of a lane's round in order, each {kind, text, index, offset, token}. `text` is the token's label.
+ * `index` counts within the round, with the emitted token last. `kind` is accepted, rejected, discarded (drafted after
+ * a rejected token), correction, bonus or plain. `offset` is the token's position, real or hypothetical, in the round's
+ * text.
  * @param {Lane} lane
  * @param {number} roundIndex
  * @returns {Column[]}
@@ -204,15 +183,18 @@ export function columnsOf(lane, roundIndex) {
       index < round.accepted ? "accepted"
       : index === round.accepted ? "rejected"
       : "discarded",
-    text: index < round.accepted ? labelInText(lane, start + index, token) : labelOf(lane, token),
+    text:
+      index < round.accepted ?
+        labelInText(lane, round, index, token, start + index)
+      : labelAt(lane, round, index, token),
     index,
     offset: index,
     token,
   }));
   if (round.emitted) {
-    const { kind } = round.emitted;
-    const text = labelInText(lane, start + round.accepted, round.emitted);
-    columns.push({ kind, text, index: columns.length, offset: round.accepted, token: round.emitted });
+    const { accepted, emitted } = round;
+    const text = labelInText(lane, round, accepted, emitted, start + accepted);
+    columns.push({ kind: emitted.kind, text, index: columns.length, offset: accepted, token: emitted });
   }
   return columns;
 }
@@ -220,7 +202,7 @@ export function columnsOf(lane, roundIndex) {
 const writtenBefore = new WeakMap(); // lane → tokens of the text before each round
 
 /**
- * Tokens of the text before a lane's round of this index.
+ * Return the number of tokens of the text before a lane's round with this index.
  * @param {Lane} lane
  * @param {number} index
  * @returns {number}
@@ -233,7 +215,7 @@ export function textStart(lane, index) {
 }
 
 /**
- * The round that holds a position of a lane's text: its index, `last` where it is beyond that one.
+ * Return the index of the round that contains a position of a lane's text, at most `last`.
  * @param {Lane} lane
  * @param {number} position
  */
@@ -244,7 +226,7 @@ export function roundAt(lane, position, last = Infinity) {
 }
 
 /**
- * How many of a lane's rounds have ended by `time`: O(log n).
+ * Return how many of a lane's rounds have ended by `time`, in O(log n).
  * @param {Lane} lane
  * @param {number} time
  */
@@ -259,21 +241,19 @@ export function roundsEnded(lane, time) {
   return low;
 }
 
-// Comparing, stopping, judging, rewinding and emitting take next to no time. To be seen at all, they are
-// given at least this share of their round together; drafting and verifying keep their proportion.
+// Comparing, stopping, judging, rewinding and emitting take almost no time. To be visible, they get at least this share
+// of their round together; drafting and verifying keep their proportion.
 const LEAST_SHARE_BETWEEN = 0.1;
 
 const phasesOfRound = new WeakMap();
 
 /**
- * A round as phases {name, index, start, end}, one after the other, from its start to its end in seconds
- * on the lane's clock:
+ * Return the consecutive phases of a round, {name, index, start, end}, in seconds on the lane's clock:
  *
  *     draft 0, compare 0, draft 1, compare 1, …, stop, verify, judge 0, judge 1, …, rewind, emit
  *
- * Every drafted token takes the same part of the round's draft_s, since only their sum was measured.
- * Tokens are judged up to the first rejected one; rewind is there where something was rejected, emit
- * where the target added a token.
+ * Every drafted token gets an equal part of the round's draft_s, because only their sum was measured. Tokens are judged
+ * up to the first rejected one. There is a rewind if a token was rejected, and an emit if the target added a token.
  * @param {Round} round
  * @returns {Phase[]}
  */
@@ -320,7 +300,7 @@ function phaseNames({ drafted, accepted, emitted }) {
 }
 
 /**
- * Seconds that each phase of a round is given, by its name.
+ * Return a function from a phase's name to its duration in seconds.
  * @param {Round} round
  * @param {[string, number][]} names
  * @returns {(name: string) => number}

@@ -1,11 +1,10 @@
 // @ts-check
-// What happened, in words: sentences about tokens, drafts and phases, from assets/text. Text only; whoever
-// shows it sets it as text.
+// Sentences about tokens, drafts and phases, from assets/text. They are text, and callers must insert them as text.
 
 import { visible } from "./characters.js";
 import { declared } from "./stoppers.js";
 import { said, t } from "./text.js";
-import { draftsNothing, labelOf } from "./trace.js";
+import { draftsNothing, labelAt } from "./trace.js";
 
 /**
  * @import { Column } from "./trace.js"
@@ -20,7 +19,7 @@ export function percent(share) {
 }
 
 /**
- * Two numbers with as many decimals as it takes to tell them apart, from two to five.
+ * Format two numbers with as many decimals as it takes to distinguish them, from two to five.
  * @param {number} a
  * @param {number} b
  * @returns {[string, string]}
@@ -33,7 +32,7 @@ export function apart(a, b) {
   return [a.toFixed(5), b.toFixed(5)];
 }
 
-/** What a lane's stopper compares with λ. */
+/** Return the name of the score that a lane's stopper compares with λ. */
 function scoreName(lane) {
   return said(declared(lane.stopper)?.compares) ?? t("player.score");
 }
@@ -41,14 +40,14 @@ function scoreName(lane) {
 /** @typedef {DraftedToken & { score: number, threshold: number }} ComparedToken */
 
 /**
- * Whether a stopper compared something for this token.
+ * Return whether a stopper compared a score for this token.
  * @param {DraftedToken} token
  * @returns {token is ComparedToken}
  */
 export const compares = (token) => token.score !== null && token.threshold !== null;
 
 /**
- * “bound 0.41 < λ 0.50” or the like, both numbers as compared.
+ * Return the comparison for a token, such as “bound 0.41 < λ 0.50”.
  * @param {Lane} lane
  * @param {ComparedToken} token
  */
@@ -58,7 +57,7 @@ export function comparison(lane, token) {
   return `${scoreName(lane)} ${score} ${sign} λ ${threshold}`;
 }
 
-/** Why drafting ended in a round; "" where a lane drafts nothing at all. */
+/** Return why drafting ended in a round; "" if the lane drafts nothing. */
 export function stopWords(lane, round) {
   if (draftsNothing(lane)) return "";
   const count = round.drafted.length;
@@ -73,7 +72,7 @@ export function stopWords(lane, round) {
 }
 
 /**
- * What became of a token.
+ * Return words for a token's fate.
  * @param {Lane} lane
  * @param {Round} round
  * @param {Column} column
@@ -82,13 +81,13 @@ export function tokenWords(lane, round, { kind, token }) {
   const values = {
     q: "q" in token ? percent(token.q) : "",
     p: token.p === null || token.p === undefined ? "" : percent(token.p),
-    replacement: round.emitted ? visible(labelOf(lane, round.emitted)) : "",
+    replacement: round.emitted ? visible(labelAt(lane, round, round.accepted, round.emitted)) : "",
   };
   return t(`player.token.${kind}${values.p ? "" : ".bare"}`, values);
 }
 
 /**
- * The token {id, text} that the target had in a drafted one's place, where the rule fixes one.
+ * Return the token {id, text} that the target chose in place of a drafted one; null if the rule fixes none.
  * @param {DraftedToken} token
  */
 export function targetChoice({ target_id: id, target_text: text }) {
@@ -96,7 +95,7 @@ export function targetChoice({ target_id: id, target_text: text }) {
 }
 
 /**
- * Whether a draw decided about a token, rather than the target's own choice. A replay knows no u.
+ * Return whether a random draw, rather than the target's choice, decided about a token. A replay has no u.
  * @param {DraftedToken} token
  * @param {string} rule  the trace's verification
  */
@@ -104,7 +103,7 @@ export const isDrawn = (token, rule) =>
   token.u !== null || (rule === "speculative" && targetChoice(token) === null);
 
 /**
- * What a round's phase does, in one sentence.
+ * Return a sentence about a phase of a round.
  * @param {Lane} lane
  * @param {Round} round
  * @param {{ name: string, index: number }} phase
@@ -112,7 +111,7 @@ export const isDrawn = (token, rule) =>
  */
 export function phaseWords(lane, round, { name, index }, rule) {
   const token = round.drafted[index];
-  const text = token ? visible(labelOf(lane, token)) : "";
+  const text = token ? visible(labelAt(lane, round, index, token)) : "";
   switch (name) {
     case "draft":
       return t("player.phase.draft", { number: index + 1, text });
@@ -137,11 +136,13 @@ export function phaseWords(lane, round, { name, index }, rule) {
  * @param {Lane} lane
  * @param {Round} round
  */
-function emitWords(lane, { emitted }) {
-  return emitted ? t(`player.phase.emit.${emitted.kind}`, { text: visible(labelOf(lane, emitted)) }) : "";
+function emitWords(lane, round) {
+  const { accepted, emitted } = round;
+  if (!emitted) return "";
+  return t(`player.phase.emit.${emitted.kind}`, { text: visible(labelAt(lane, round, accepted, emitted)) });
 }
 
-/** Whether drafting ended with this token although the rule would have drafted on. */
+/** Return whether drafting ended with this token although the rule would have continued. */
 export const endsAnyway = (round, index) =>
   index === round.drafted.length - 1 && round.stop_reason !== "threshold";
 
@@ -173,12 +174,13 @@ function judgeWords(lane, round, index, text, rule) {
   const chosen = targetChoice(token) ?? round.emitted;
   const choice =
     verdict === "accepted" ? text
-    : chosen ? visible(labelOf(lane, chosen))
+    : chosen ? visible(labelAt(lane, round, index, chosen))
     : "";
   return t(`player.phase.judge.${verdict}.matched`, { text, choice });
 }
 
-/** What sets a lane's text apart from the target's own: a trace's `text_difference`, null where it is not known. */
+/** Return words for the difference of a lane's text from the target's: a trace's `text_difference`, or null if unknown.
+ * */
 export function differenceWords(difference, dtype) {
   if (!difference) return t("player.other");
   const { position, gap, rounding } = difference;

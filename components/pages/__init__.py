@@ -1,1 +1,1 @@
-"""The page: one file per tab, and `page`, which combines them."""
+"""The page: a file for each tab, and `page`, which combines them."""

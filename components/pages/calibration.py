@@ -1,5 +1,6 @@
-"""The Calibration page: is AdaEDL's bound a bound? assets/js/explore/calibration.js draws it from the
-recording that Explore shows; adaedl.replay.calibration computes its numbers when the text is recorded."""
+"""The Calibration page: how often AdaEDL's bound really is a lower bound. assets/js/explore/calibration.js
+draws the page from the recording that Explore shows; adaedl.recordings.calibration computes the numbers when
+the text is recorded."""
 
 import gradio as gr
 

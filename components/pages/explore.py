@@ -1,4 +1,5 @@
-"""The Explore page: record a prompt once; then every slider responds in the browser (assets/js/explore)."""
+"""The Explore page: record a prompt once, then replay it in the browser with every slider
+(assets/js/explore)."""
 
 import json
 import logging
@@ -10,35 +11,29 @@ from dataclasses import dataclass, replace
 import gradio as gr
 
 from adaedl.errors import UserError
-from adaedl.replay.recording import Recording
+from adaedl.recordings.recording import Recording
 from adaedl.request import NOISE_VERSION
-from components.parts.assets import module_address
+from components.parts.assets import open_module
 from components.parts.browser_events import when_over
 from components.parts.browser_part import browser_part
-from components.parts.controls import DEFAULTS, seed_field, unchecked
+from components.parts.controls import DEFAULTS, EXAMPLES, seed_field, unchecked
+from components.parts.first_prompt import begin_in_language
 from components.parts.messages import say, say_error
-from components.parts.recordings import PROMPT, envelope, measured_lanes
+from components.parts.recordings import envelope, measured_lanes
 from components.parts.settings import RaceSettings, read_seed, whole
-from components.parts.texts import text
+from components.parts.texts import text, texts
 from components.serving.answers import FAILED
 from components.serving.explore_replay import lane_replayer
 from components.serving.jobs import GRACE_S
 from components.serving.models_state import ModelsState
-from components.serving.race_session import RaceUpdate, Session, play, wait_for_pair
-from components.serving.recording_execution import recorded_parts
+from components.serving.race_session import RaceUpdate, play
+from components.serving.recording_session import RecordingSession, make_recording
 from components.settings.hosting import host
 
 PRIVATE = {"show_progress": "hidden", "api_visibility": "private"}
-TOKENS = 128  # of a recording, if the host allows as many
+TOKENS = 128  # the default length of a recording, within the host's limit
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class ExploreSession(Session):
-    """What one visitor has made on Explore."""
-
-    recording: Recording | None = None
 
 
 class ExploreWork:
@@ -50,8 +45,8 @@ class ExploreWork:
         make: does the work, sets `explored` or `measured`, and yields words about its progress.
 
     Attributes:
-        explored: the value of the drawing, "" where there is no recording; `before` is what it was when the
-            work began.
+        explored: the value of the drawing; "" without a recording.
+        before: the value of `explored` when the work began.
         measured: the value of the part that shows measurements.
     """
 
@@ -64,31 +59,31 @@ class ExploreWork:
         make: Callable[["ExploreWork"], Iterator[str]] | None = None,
         visitor: str | None = None,
     ):
-        self.session = ExploreSession(visitor=visitor)
+        self.session = RecordingSession(visitor=visitor)
         self.inputs = inputs
-        self._asked_bytes = sys.getsizeof(repr(inputs))
+        self._input_bytes = sys.getsizeof(repr(inputs))
         self.explored = self.before = before.explored if before else ""
         self.measured = ""
         self._make = make
 
     @property
     def size(self) -> int:
-        """The bytes of the results and of the request."""
-        return sys.getsizeof(self.explored) + sys.getsizeof(self.measured) + self._asked_bytes
+        """The bytes of the results and the inputs."""
+        return sys.getsizeof(self.explored) + sys.getsizeof(self.measured) + self._input_bytes
 
     def stop(self) -> None:
         """End the work within a round."""
         self.session.stop_requested = True
 
     def run(self) -> Iterator[RaceUpdate]:
-        """Do the work and yield its updates; the last one says what was wrong, where something was."""
+        """Do the work and yield its updates; if anything goes wrong, the last one says what."""
         words = say("explore.status_starting")
         try:
             with _CollectedErrors() as errors, closing(self._make(self)) as parts:
                 for words in parts:
                     yield RaceUpdate(words)
         finally:
-            self.session = ExploreSession()  # only the results are kept
+            self.session = RecordingSession()  # only the results are kept
         yield RaceUpdate(errors[0] if errors else words, ended=True)
 
 
@@ -110,7 +105,7 @@ class ExploreParts:
         return [self.record, self.measure, self.stop]
 
     def set_running(self, running: bool) -> dict:
-        """Return the buttons' state while something runs, or while nothing does."""
+        """Return the buttons' state, depending on whether a job is running."""
         return {
             self.record: gr.Button(interactive=not running),
             self.measure: gr.Button(interactive=not running),
@@ -118,21 +113,23 @@ class ExploreParts:
         }
 
 
-def explore_view(models: ModelsState, job: gr.HTML) -> None:
-    """Build the page, inside a tab; `job` holds which recording or measurement the tab has (`kept_job`)."""
+def explore_view(page: gr.Blocks, models: ModelsState, job: gr.HTML) -> None:
+    """Build the page, inside a tab; `job` identifies the tab's recording or measurement (`kept_job`)."""
     gr.Markdown(text("explore.introduction"), elem_id="explore-introduction")
     with gr.Accordion(text("explore.record_own"), open=False, elem_id="explore-controls"):
         inputs, record = _recording_controls()
     with gr.Row(elem_id="explore-buttons", equal_height=True):
         with gr.Column(scale=5, min_width=280):
             status = browser_part("explore-status", say("explore.status_ready"), module="status")
-        measure = gr.Button(text("explore.measure"), elem_id="measure", min_width=230)
-        stop = gr.Button(text("explore.stop"), interactive=False, elem_id="stop-recording", min_width=90)
+        narrow = {"size": "md", "scale": 0, "min_width": 80}
+        measure = gr.Button(text("explore.measure"), elem_id="measure", **narrow)
+        stop = gr.Button(text("explore.stop"), interactive=False, elem_id="stop-recording", **narrow)
         opener = gr.UploadButton(
-            text("explore.open"), file_types=[".json"], type="binary", min_width=150, elem_id="open-recording"
+            text("explore.open"), file_types=[".json"], type="binary", elem_id="open-recording", **narrow
         )
     measured = browser_part("measured", "", module="explore/measured")
     explored = browser_part("explore", "", module="explore/explore", server_functions=[lane_replayer(models)])
+    begin_in_language(page, inputs[0], EXAMPLES[0])
     parts = ExploreParts(inputs, record, measure, stop, opener, status, measured, explored)
     _wire(ExploreEvents(models, job, parts))
 
@@ -141,7 +138,7 @@ def _recording_controls() -> tuple[list[gr.components.Component], gr.Button]:
     """Build the inputs, in the order of `_record`, and the button that starts a recording."""
     with gr.Row():
         prompt = gr.Textbox(
-            PROMPT, label=text("explore.prompt"), lines=2, max_lines=4, scale=5, min_width=260
+            texts()[EXAMPLES[0]], label=text("explore.prompt"), lines=2, max_lines=4, scale=5, min_width=260
         )
         temperature = unchecked(
             gr.Slider(
@@ -180,7 +177,7 @@ def _recording_controls() -> tuple[list[gr.components.Component], gr.Button]:
 
 
 class ExploreEvents:
-    """What the page's events do, before and after it is reloaded."""
+    """Handlers of the page's events, for a new page and one that was reloaded."""
 
     def __init__(self, models: ModelsState, job: gr.HTML, parts: ExploreParts):
         self.models = models
@@ -194,9 +191,9 @@ class ExploreEvents:
 
         return self._begin(name, ExploreWork(values, self._work(name), make, request.session_hash))
 
-    def measure_setting(self, request: gr.Request, name: str, asked: str) -> dict:
+    def measure_setting(self, request: gr.Request, name: str, measurement: str) -> dict:
         def make(work: ExploreWork) -> Iterator[str]:
-            return _measure(self.models, asked, work)
+            return _measure(self.models, measurement, work)
 
         before = self._work(name)
         return self._begin(name, ExploreWork(self._inputs(before), before, make, request.session_hash))
@@ -205,7 +202,7 @@ class ExploreEvents:
         work = self._work(name)
         yield from self._follow(name, {self.parts.explored: work.before} if work else {})
 
-    def take_up(self, name: str) -> Iterator[dict]:
+    def resume(self, name: str) -> Iterator[dict]:
         if work := self._work(name):
             yield dict(zip(self.parts.inputs, work.inputs, strict=True))
         yield from self._follow(name, {})
@@ -225,7 +222,7 @@ class ExploreEvents:
         work = ExploreWork(self._inputs(self._work(name)))
         work.explored = envelope(opened, [])
         changes = {parts.status: words, parts.explored: work.explored}
-        if not jobs.is_under_way(name):  # which the tab goes on to follow
+        if not jobs.is_under_way(name):  # otherwise the tab continues to follow that job
             changes[self.job] = jobs.keep(work, RaceUpdate(words, ended=True))
             jobs.forget(name)
         return changes
@@ -241,14 +238,14 @@ class ExploreEvents:
 
     def _begin(self, name: str, work: ExploreWork) -> dict:
         if self.models.jobs.is_under_way(name):
-            return gr.skip()  # two clicks in a row: it is followed twice
-        begun = self.models.jobs.start(work)
+            return gr.skip()  # a second click: both events follow the first one's job
+        started = self.models.jobs.start(work)
         self.models.jobs.forget(name)
         parts = self.parts
-        return {self.job: begun, parts.status: say("explore.status_starting"), **parts.set_running(True)}
+        return {self.job: started, parts.status: say("explore.status_starting"), **parts.set_running(True)}
 
     def _follow(self, name: str, shown: dict) -> Iterator[dict]:
-        """Yield what changes on the page while a job runs, `shown` being what is there already."""
+        """Yield the changes to the page while a job runs. `shown` has the values already on the page."""
         parts, work = self.parts, self._work(name)
         if work is None:
             yield {parts.status: say("host.status_forgotten")} if name else gr.skip()
@@ -274,21 +271,20 @@ def _wire(events: ExploreEvents) -> None:
         queue=False,
         **PRIVATE,
     )
-    module = module_address("explore/explore.js")
     raced = parts.measure.click(
         events.measure_setting,
-        [job, parts.measured],  # what is sent for the latter is what the browser asks
+        [job, parts.measured],  # the browser sends its request in place of the second value
         [job, parts.status, *parts.buttons],
-        js=f"async (job) => [job, (await import({module})).request()]",
+        js=f"async (job) => [job, (await {open_module('explore/explore.js')}).request()]",
         queue=False,
         **PRIVATE,
     )
     shown = [parts.status, parts.explored, parts.measured, *parts.buttons]
-    followed = {"concurrency_limit": None, **PRIVATE}
+    options = {"concurrency_limit": None, **PRIVATE}
     for run in (
-        recorded.then(events.follow, job, shown, **followed),
-        raced.then(events.follow, job, shown, **followed),
-        job.input(events.take_up, job, [*shown, *parts.inputs], **followed),
+        recorded.then(events.follow, job, shown, **options),
+        raced.then(events.follow, job, shown, **options),
+        job.input(events.resume, job, [*shown, *parts.inputs], **options),
     ):
         when_over(run, [parts.record, parts.measure], [parts.stop])
     parts.stop.click(events.stop, job, queue=False, **PRIVATE)
@@ -298,7 +294,7 @@ def _wire(events: ExploreEvents) -> None:
 
 
 def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
-    """Record what the controls ask for: yields words meanwhile, then fills in what the page draws."""
+    """Record the text that the controls describe, for the page to draw; yield words about the progress."""
     prompt, temperature, tokens, seed, rule, at_1 = work.inputs
     settings = replace(
         DEFAULTS,
@@ -317,25 +313,26 @@ def _record(models: ModelsState, work: ExploreWork) -> Iterator[str]:
 
 
 def _measure(models: ModelsState, request: str, work: ExploreWork) -> Iterator[str]:
-    """Race what the browser asks for: yields words meanwhile, then fills in what the page draws."""
-    settings, recorded = read_request(request)
+    """Race the stopper that the browser requests, for the page to show; yield words about the progress."""
+    settings, recording_id = read_request(request)
     with closing(play(models, settings, work.session)) as updates:
         for update in updates:
             yield update.words
     finished = update.key == "page.status_finished"
-    found = measured_lanes(work.session.trace) if finished else []
+    lanes = measured_lanes(work.session.trace) if finished else []
     words = update.words if update.key == "host.status_time_limit" else say("explore.status_unmeasured")
-    if found:
-        values = {"spec": found[0]["label"], "speedup": f"{found[0]['speedup']:.2f}"}
-        where = f"{work.session.trace.device}/{work.session.trace.dtype}"
-        key = measurement_text(settings, found[0]["timing_reliable"] is not False)
-        words = say(key, device=where, **values)
-    work.measured = json.dumps({"measured_for": recorded, "measured": found})
+    if lanes:
+        values = {"spec": lanes[0]["label"], "speedup": f"{lanes[0]['speedup']:.2f}"}
+        device = f"{work.session.trace.device}/{work.session.trace.dtype}"
+        key = measurement_text(settings, lanes[0]["timing_reliable"] is not False)
+        words = say(key, device=device, **values)
+    work.measured = json.dumps({"measured_for": recording_id, "measured": lanes})
     yield words
 
 
 def measurement_text(settings: RaceSettings, reliable: bool) -> str:
-    """Return the key of what to say of a measured race, which under speculative sampling is another draw."""
+    """Return the key of the words about a measured race. Under speculative sampling, the race is another draw
+    than the recording."""
     if not reliable:
         return "explore.status_measured_unreliable"
     another_draw = settings.verification == "speculative" and settings.temperature
@@ -343,7 +340,7 @@ def measurement_text(settings: RaceSettings, reliable: bool) -> str:
 
 
 class _CollectedErrors(list):
-    """Collects errors as words for the status line, and lets none of them out."""
+    """Catch errors and collect words about them for the status line."""
 
     def __enter__(self):
         return self
@@ -357,69 +354,33 @@ class _CollectedErrors(list):
         return isinstance(error, Exception)
 
 
-def make_recording(
-    models: ModelsState,
-    settings: RaceSettings,
-    session: ExploreSession,
-    score_temperature: float | None = None,
-) -> Iterator[str]:
-    """Record into `session.recording`, yielding words for the status line. Close it to free the device.
-
-    Raises:
-        UserError: the settings are invalid, or the pair cannot be loaded.
-    """
-    request = settings.check()
-    session.recording = None
-    # The target writes the text twice, and drafting from every position takes about as long again.
-    turn = models.take_turn(work=3 * settings.max_new_tokens, visitor=session.visitor or id(session))
-    try:
-        pair = yield from wait_for_pair(models, turn, settings.pair, lambda: session.stop_requested)
-        if pair is None:
-            yield say("explore.status_stopped")
-            return
-        where = pair.runs_on
-        yield say("explore.status_recording", device=where, percent=0)
-        with closing(recorded_parts(models, pair, request, score_temperature, session.quota)) as parts:
-            for part in parts:
-                if isinstance(part, Recording):
-                    session.recording = part
-                elif session.stop_requested:
-                    yield say("explore.status_stopped")
-                    return
-                else:
-                    yield say("explore.status_recording", device=where, percent=round(100 * part))
-        ratio = f"{session.recording.recording_s / session.recording.plain_s:.1f}"
-        count = len(session.recording.token_ids)
-        yield say("explore.status_recorded", device=where, tokens=count, ratio=ratio)
-    finally:
-        turn.leave()
-
-
 def read_request(request: str) -> tuple[RaceSettings, str]:
-    """Return the unchecked race that the browser asks for (`request` in assets/js/explore/explore.js), and
-    the id of the recording that it is compared with.
+    """Return the unchecked race that the browser requests (`request` in assets/js/explore/explore.js), and
+    the id of the recording to compare the race with.
 
     Raises:
-        UserError: there is no setting that can be measured, or this is not such a request.
+        UserError: the stopper cannot be measured, or the request is malformed.
     """
     if not request:
         raise UserError(
-            "The oracle cannot be measured, because it works only in replays; highlight another stopper."
+            "The oracle cannot be measured, because it works only in replays; highlight another rule."
         )
     try:
-        asked = json.loads(request)
+        values = json.loads(request)
         settings = RaceSettings(
-            prompt=str(asked["prompt"]),
-            pair=str(asked["pair"]),
-            lanes=["autoregressive", str(asked["spec"])],
-            temperature=asked["temperature"],
-            top_k=whole(asked["top_k"]),
-            top_p=asked["top_p"],
-            max_new_tokens=whole(asked["max_new_tokens"]),
-            seed=int(str(asked["seed"])[:20]),
-            verification=str(asked["verification"]),
+            prompt=str(values["prompt"]),
+            pair=str(values["pair"]),
+            lanes=["autoregressive", str(values["spec"])],
+            temperature=values["temperature"],
+            top_k=whole(values["top_k"]),
+            top_p=values["top_p"],
+            max_new_tokens=whole(values["max_new_tokens"]),
+            seed=int(str(values["seed"])[:20]),
+            verification=str(values["verification"]),
+            system=values.get("system", ""),
+            continuation=values.get("continuation", False),
         )
-        identity, same_noise = str(asked["id"])[:200], asked["noise_version"] == NOISE_VERSION
+        recording_id, same_noise = str(values["id"])[:200], values["noise_version"] == NOISE_VERSION
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError("This setting could not be read; reload the page and measure again.") from None
     writes_same_text = settings.verification == "shared_noise" and settings.temperature
@@ -428,4 +389,4 @@ def read_request(request: str) -> tuple[RaceSettings, str]:
             "This recording was made by a version that used different random numbers, so a race would write "
             "a different text; record the prompt again to measure it."
         )
-    return settings, identity
+    return settings, recording_id

@@ -1,5 +1,5 @@
-"""The whole page, with a tab for each of its parts. The open tab is in the address (#learn), so that a link
-can open it; assets/js/tabs.js keeps the two in step."""
+"""The whole page, with its tabs. The address names the open tab (#learn), so that a link can open it;
+assets/js/tabs.js keeps tab and address in step."""
 
 from contextlib import contextmanager
 
@@ -9,25 +9,34 @@ from components.pages.calibration import calibration_view
 from components.pages.explore import explore_view
 from components.pages.learn import learn_view
 from components.pages.race import race_view
+from components.pages.repeat import repeat_view
 from components.pages.sweep import sweep_view
-from components.parts.assets import module_address
+from components.pages.temperatures import temperatures_view
+from components.parts.assets import open_module
+from components.parts.browser_part import browser_part
 from components.parts.job_ids import kept_job
 from components.parts.texts import text
 from components.serving.answers import Page
 from components.serving.health import about_view
 from components.serving.models_state import ModelsState
 
+# The title, and a place for the switches that assets/js/header.js adds.
+HEADER = '<header><h1>AdaEDL live</h1><div class="switches"></div></header>'
+
 
 def build_page(models: ModelsState) -> gr.Blocks:
     """Build the page, ready to launch. This loads nothing."""
     with Page(title="AdaEDL live", analytics_enabled=False, delete_cache=(300, 900)) as page:
-        # Outside the tabs, which the browser draws only when they are opened.
+        # Outside the tabs, because the browser draws a tab only when it is opened.
         jobs = {name: kept_job(name) for name in ("race", "explore", "sweep")}
+        browser_part("header", frame=HEADER)
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
             with _tab("race"):
-                race_view(page, models, jobs["race"])
+                race = race_view(page, models, jobs["race"])
+                temperatures_view(race)
+                repeat_view(race)
             with _tab("explore"):
-                explore_view(models, jobs["explore"])
+                explore_view(page, models, jobs["explore"])
             with _tab("sweep"):
                 sweep_view(models, jobs["sweep"])
             with _tab("calibration"):
@@ -35,13 +44,14 @@ def build_page(models: ModelsState) -> gr.Blocks:
             with _tab("learn"):
                 learn_view()
         about_view()
-        follow = f"() => {{ import({module_address('tabs.js')}).then((tabs) => tabs.follow()); }}"
-        page.load(None, js=follow, api_visibility="private")
+        for module, start in (("tabs.js", "follow"), ("skip_link.js", "addSkipLink")):
+            script = f"() => {{ {open_module(module)}.then((module) => module.{start}()); }}"
+            page.load(None, js=script, api_visibility="private")
     return page
 
 
 @contextmanager
 def _tab(name: str):
-    """A tab that #name in the address opens; its title is the text page.tab.name."""
+    """Open the context of a tab: #name in the address opens it, and the text page.tab.name is its title."""
     with gr.Tab(text(f"page.tab.{name}"), id=name, elem_id=f"tab-{name}"):
         yield

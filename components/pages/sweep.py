@@ -1,4 +1,4 @@
-"""The Sweep page: prompts × temperatures × seeds × lanes, really run, and the results (assets/js/sweep)."""
+"""The Sweep page: run prompts × temperatures × seeds × lanes, and show the results (assets/js/sweep)."""
 
 import json
 import logging
@@ -11,8 +11,17 @@ import pandas as pd
 
 from adaedl.errors import Sentence, UserError
 from adaedl.measure.prompts import PROMPT_SETS
-from adaedl.measure.sweep import Grid, prompts_in_file, rows_to_keep, setup_of, to_frame
+from adaedl.measure.sweep import (
+    PROMPT_TEXT,
+    Grid,
+    prompts_from_lines,
+    prompts_in_file,
+    rows_to_keep,
+    setup_of,
+    to_frame,
+)
 from adaedl.request import MAX_LANES
+from components.parts.assets import open_module
 from components.parts.browser_events import when_over
 from components.parts.browser_part import browser_part
 from components.parts.controls import unchecked, verification_rule
@@ -61,7 +70,7 @@ class SweepControls:
 
     @staticmethod
     def read(kinds, count, listed, temperatures, lanes, seeds, tokens, rule) -> SweepSettings:
-        """Return the settings given by the values of `inputs`.
+        """Return the settings for the values of `inputs`.
 
         Raises:
             UserError: the lanes are not a list of specs.
@@ -83,7 +92,8 @@ class SweepWork:
 
     Args:
         inputs: the values of the controls, to restore them after a reload.
-        before: the work whose rows are kept until there are new ones, and which Continue resumes.
+        before: the work whose rows are kept until there are new ones.
+        goes_on: whether to continue with the rows of `before`.
     """
 
     grace_s = SWEEP_GRACE_S
@@ -100,7 +110,7 @@ class SweepWork:
         self.models = models
         self.pace = pace
         self.inputs = inputs
-        self._asked_bytes = len(repr(inputs))
+        self._input_bytes = len(repr(inputs))
         self.goes_on = goes_on
         self.session = SweepSession(race=Session(visitor=visitor))
         self.about = "sweep.about_opened"
@@ -109,20 +119,20 @@ class SweepWork:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The rows to show, and to continue with."""
+        """The rows to show and to continue with."""
         return self.session.rows
 
     @property
     def size(self) -> int:
-        """The bytes of the rows and of the request."""
-        return int(self.rows.memory_usage(deep=True).sum()) + self._asked_bytes
+        """The bytes of the rows and the inputs."""
+        return int(self.rows.memory_usage(deep=True).sum()) + self._input_bytes
 
     def stop(self) -> None:
         """End the sweep within a round."""
         self.session.stop_requested = True
 
     def run(self) -> Iterator[SweepUpdate]:
-        """Run the sweep and yield its updates; the last one says what was wrong, where something was."""
+        """Run the sweep and yield its updates; if anything goes wrong, the last one says what."""
         session, last = self.session, SweepUpdate(say("page.status_starting"), 0, 0, None)
         kept = session.rows
         try:
@@ -130,8 +140,8 @@ class SweepWork:
             grid = SweepControls.read(*self.inputs).grid(pair)
             session.rows = to_frame([])
             if self.goes_on:
-                for told in _rows_to_go_on_with(self.models, pair, grid, kept, session):
-                    yield replace(last, words=told)
+                for words in _keep_rows(self.models, pair, grid, kept, session):
+                    yield replace(last, words=words)
             with closing(play_sweep(self.models, pair, grid, session, self.pace)) as updates:
                 for last in updates:
                     if last.new_rows:
@@ -147,12 +157,12 @@ class SweepWork:
         finally:
             if session.rows.empty:
                 session.rows = kept
-            session.race = Session()  # nobody needs its last trace
+            session.race = Session()  # frees the last trace
         yield last
 
 
 def sweep_view(models: ModelsState, job: gr.HTML) -> None:
-    """Build the page, inside a tab; `job` holds which sweep the tab has (`kept_job`)."""
+    """Build the page, inside a tab; `job` identifies the tab's sweep (`kept_job`)."""
     pace, default = Pace(), defaults()
     gr.Markdown(text("sweep.introduction"), elem_id="sweep-introduction")
     controls = _controls(default)
@@ -163,11 +173,13 @@ def sweep_view(models: ModelsState, job: gr.HTML) -> None:
     outputs = SweepOutputs(plan, status, progress, results)
     _wire_run(SweepEvents(models, pace, job, controls, outputs))
     _wire_plan(models, pace, controls, plan)
+    _wire_own_prompts(controls)
     _wire_files(models, pace, job, controls, status, results)
 
 
 def defaults() -> SweepSettings:
-    """Return as much of DEFAULTS as the host allows: fewer temperatures, then fewer kinds, then lanes."""
+    """Return DEFAULTS within the host's limits: with fewer temperatures, then fewer kinds, then fewer
+    lanes."""
     temperatures, kinds, lanes = DEFAULTS.temperatures.split(","), list(DEFAULTS.kinds), list(DEFAULTS.lanes)
     for values in (temperatures, kinds, lanes):
         while len(values) > 1 and len(temperatures) * len(kinds) * len(lanes) > most_runs():
@@ -246,7 +258,7 @@ class SweepOutputs:
 
 
 class SweepEvents:
-    """What Start, Continue and Stop do, before and after the page is reloaded."""
+    """Handlers of Start, Continue and Stop, for a new page and one that was reloaded."""
 
     def __init__(
         self, models: ModelsState, pace: Pace, job: gr.HTML, controls: SweepControls, outputs: SweepOutputs
@@ -266,14 +278,14 @@ class SweepEvents:
     def _begin(self, request: gr.Request, name: str, values: tuple, goes_on: bool) -> dict:
         jobs = self.models.jobs
         if jobs.is_under_way(name):
-            return gr.skip()  # two clicks in a row: it is followed twice
+            return gr.skip()  # a second click: both events follow the first one's job
         before = jobs.find(name, SweepWork)
         if goes_on and before is None:
-            return gr.skip()  # deleted; its followers are told
+            return gr.skip()  # deleted, as `follow` will say
         work = SweepWork(self.models, self.pace, values, before, goes_on, request.session_hash)
-        begun = {self.job: jobs.start(work), self.outputs.status: say("page.status_starting")}
+        changes = {self.job: jobs.start(work), self.outputs.status: say("page.status_starting")}
         jobs.forget(name)
-        return {**begun, **_buttons(self.controls, True, work)}
+        return {**changes, **_buttons(self.controls, True, work)}
 
     def follow(self, name: str) -> Iterator[dict]:
         jobs, outputs = self.models.jobs, self.outputs
@@ -287,15 +299,15 @@ class SweepEvents:
                 outputs.status: update.words,
                 outputs.progress: "" if update.ended else _progress(update),
             }
-            there = (work.about, len(work.rows))
-            if there != shown and not work.rows.empty:
+            state = (work.about, len(work.rows))
+            if state != shown and not work.rows.empty:
                 changes[outputs.results] = describe_results(work.rows, work.about)
-            if there != shown or update.ended:
+            if state != shown or update.ended:
                 changes |= _buttons(self.controls, not update.ended, work)
-            shown = there
+            shown = state
             yield changes
 
-    def take_up(self, name: str) -> Iterator[dict]:
+    def resume(self, name: str) -> Iterator[dict]:
         if work := self.models.jobs.find(name, SweepWork):
             yield dict(zip(self.controls.inputs, work.inputs, strict=True))
         yield from self.follow(name)
@@ -305,21 +317,21 @@ class SweepEvents:
 
 
 def _wire_run(events: SweepEvents) -> None:
-    """Connect Start, Continue and Stop, and the sweep's way to the screen."""
+    """Connect Start, Continue and Stop, and the sweep to the parts that show it."""
     job, controls, outputs = events.job, events.controls, events.outputs
     buttons = [controls.start, controls.go_on, controls.stop]
     shown = [outputs.status, outputs.progress, outputs.results, *buttons]
-    followed = []
+    sweeps = []
     for button, run in ((controls.start, events.start), (controls.go_on, events.go_on)):
-        begun = button.click(
+        started = button.click(
             run, [job, *controls.inputs], [job, outputs.status, *buttons], queue=False, **PRIVATE
         )
-        followed.append(begun.then(events.follow, job, shown, concurrency_limit=None, **PRIVATE))
-    followed.append(
-        job.input(events.take_up, job, [*shown, *controls.inputs], concurrency_limit=None, **PRIVATE)
+        sweeps.append(started.then(events.follow, job, shown, concurrency_limit=None, **PRIVATE))
+    sweeps.append(
+        job.input(events.resume, job, [*shown, *controls.inputs], concurrency_limit=None, **PRIVATE)
     )
-    for swept in followed:
-        when_over(swept, [controls.start], [controls.stop]).then(
+    for sweep in sweeps:
+        when_over(sweep, [controls.start], [controls.stop]).then(
             lambda *values: _plan_of(values, events.models, events.pace),
             controls.inputs,
             outputs.plan,
@@ -330,7 +342,7 @@ def _wire_run(events: SweepEvents) -> None:
 
 
 def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: gr.HTML) -> None:
-    """Keep the sentence that says how much will run up to date."""
+    """Keep the sentence about the number of runs up to date."""
     gr.on(
         [part.change for part in controls.inputs],
         lambda *values: _plan_of(values, models, pace),
@@ -345,6 +357,27 @@ def _wire_plan(models: ModelsState, pace: Pace, controls: SweepControls, plan: g
         preset.click(None, preset, temperatures, js="(preset) => preset", **PRIVATE)
 
 
+def _wire_own_prompts(controls: SweepControls) -> None:
+    """Untick the kinds of built-in prompts while the visitor's own prompts replace them, and tick them again
+    when the visitor's own are gone."""
+    kinds, count, listed = controls.inputs[:3]
+
+    def follow(listed: str | None, kinds: list[str] | None) -> tuple:
+        own = bool((listed or "").strip())
+        ticked = [] if own else kinds or defaults().kinds
+        return gr.CheckboxGroup(value=ticked, interactive=not own), gr.Number(interactive=not own)
+
+    listed.change(
+        follow,
+        [listed, kinds],
+        [kinds, count],
+        js=f"async (...values) => (await {open_module('sweep/kinds.js')}).remembered(...values)",
+        queue=False,
+        trigger_mode="always_last",
+        **PRIVATE,
+    )
+
+
 def _wire_files(
     models: ModelsState,
     pace: Pace,
@@ -353,7 +386,7 @@ def _wire_files(
     status: gr.HTML,
     results: gr.HTML,
 ) -> None:
-    """Open a sweep from a CSV file, to look at or to continue, and prompts from a text file."""
+    """Open a sweep from a CSV file, to view or continue it, and prompts from a text file."""
 
     def open_csv(name: str, content: bytes | None) -> dict:
         try:
@@ -389,9 +422,9 @@ def _wire_files(
 
 
 def _settings_in(rows: pd.DataFrame) -> tuple:
-    """Return the values of the inputs with which an opened sweep was run, as far as its rows tell."""
+    """Return the values of the inputs with which an opened sweep was run, as far as its rows show them."""
     built_in = rows[rows["kind"].isin(list(PROMPT_SETS))]
-    prompts = (gr.skip(), gr.skip(), gr.skip())  # the file does not have the texts of a list
+    prompts = (gr.skip(), gr.skip(), _listed_in(rows) or gr.skip())
     if not built_in.empty:
         count = min(int(built_in["prompt"].max()), max(map(len, PROMPT_SETS.values())))
         prompts = (list(dict.fromkeys(built_in["kind"])), count, "")
@@ -406,11 +439,20 @@ def _settings_in(rows: pd.DataFrame) -> tuple:
     )
 
 
-def _rows_to_go_on_with(
+def _listed_in(rows: pd.DataFrame) -> str:
+    """Return the visitor's own prompts of an opened sweep, one per line; "" if its rows lack the text of
+    any."""
+    distinct = rows[["prompt", "prompt_digest", PROMPT_TEXT]].drop_duplicates().sort_values("prompt")
+    listed = "\n".join(str(text) for text in distinct[PROMPT_TEXT])
+    digests = [prompt.digest for prompt in prompts_from_lines(listed)]
+    return listed if digests == list(distinct["prompt_digest"]) else ""
+
+
+def _keep_rows(
     models: ModelsState, name: str, grid: Grid, kept: pd.DataFrame, session: SweepSession
 ) -> Iterator[str]:
-    """Put the rows that a sweep continues with into `session.rows`. A pair that is not loaded yet is loaded
-    in its own turn; yields words for the status line meanwhile.
+    """Put the rows with which a sweep continues into `session.rows`. If the pair is not loaded, load it in a
+    separate turn; yield words for the status line in the meantime.
 
     Raises:
         UserError: the rows belong to another sweep, pair or device; or the pair cannot be loaded.
@@ -437,11 +479,11 @@ def _plan_of(values: tuple, models: ModelsState, pace: Pace) -> str:
 
 
 def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
-    """Return how many runs the settings make, and how long they will take if that was measured."""
+    """Return words for the number of runs and, if runs were measured, their duration."""
     pair = _pair_name(models)
     grid = settings.grid(pair)
     runs = runs_of(grid)
-    about = {
+    values = {
         "runs": runs,
         "prompts": len(grid.prompts),
         "temperatures": len(grid.temperatures),
@@ -453,8 +495,8 @@ def _plan(settings: SweepSettings, models: ModelsState, pace: Pace) -> str:
     }
     seconds = pace.seconds_for(pair, runs * grid.max_new_tokens)
     if seconds is None:
-        return say("sweep.plan", **about)
-    return say("sweep.plan_timed", time=_clock(seconds), **about)
+        return say("sweep.plan", **values)
+    return say("sweep.plan_timed", time=_clock(seconds), **values)
 
 
 def _progress(update: SweepUpdate) -> str:
@@ -464,7 +506,7 @@ def _progress(update: SweepUpdate) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Return a duration in minutes and seconds."""
+    """Format a duration in minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 

@@ -1,1 +1,1 @@
-"""Parts that the pages are made of, the page's settings, words and colours."""
+"""The parts of the pages, and the page's settings, words and colours."""

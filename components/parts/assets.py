@@ -1,8 +1,9 @@
-"""The files that the browser loads: the ES modules, texts and recorded races of assets/, plotly.js from the
-installed plotly package, and the declarations of the stoppers. Nothing is fetched from elsewhere.
+"""Serve the files that the browser loads: the ES modules of assets/, singly and in bundles, the texts and
+recorded races, plotly.js from the installed plotly package, and the declarations of the stoppers. The browser
+fetches nothing from other servers.
 
-Their address contains a digest of their content, so that a browser may cache them for ever and still never
-runs yesterday's code with today's page.
+The files' address contains a digest of their content, so that a browser may cache them indefinitely and still
+never runs yesterday's code with today's page.
 """
 
 import hashlib
@@ -15,30 +16,39 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from adaedl.html.page import PAGE
+from components.parts.bundle import bundles
 from components.parts.folders import ASSETS
 from components.parts.stoppers import stoppers_json
 
-SERVED = ("js", "text", "examples")  # the drafter's weights lie in assets/ too, and no browser needs them
+SERVED = ("js", "text", "examples")  # but not the drafter's weights, which are also in assets/
 STOPPERS = "stoppers.json"
+RACE_PAGE = "race.html"  # assets/js/race_page.js puts a race into it
+FIRST = "bundle/first.js"
+PREVIEW = "preview.png"  # a picture of the page, for link previews
+FAVICON = ASSETS / "favicon.svg"
 PLOTLY = Path(plotly.__path__[0]) / "package_data" / "plotly.min.js"
-# Said here, because a machine's own table of types may be wrong, and a module of another type will not run.
-TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css"}
+# Fixed here, because a machine's own table of types may be wrong, and a browser refuses a module of another
+# type.
+TYPES = {".js": "text/javascript", ".json": "application/json", ".css": "text/css", ".png": "image/png"}
+TYPES |= {".html": "text/plain"}  # a template, not a page of this server
 
 
 @cache
 def files() -> dict[str, Path]:
-    """Return every served file: its name below `address`, and its path."""
-    found = {
+    """Return every served file: its name relative to `address`, and its path."""
+    served = {
         path.relative_to(ASSETS).as_posix(): path
         for folder in SERVED
         for path in sorted((ASSETS / folder).rglob("*"))
         if path.suffix in TYPES
     }
-    return {**found, "vendor/plotly.min.js": PLOTLY}
+    preview = ASSETS / "screenshots" / "race-light-1440.png"
+    return {**served, "vendor/plotly.min.js": PLOTLY, PREVIEW: preview, RACE_PAGE: PAGE}
 
 
 def address() -> str:
-    """Return where the files are served, relative to the page's root: adaedl/<digest>."""
+    """Return the files' address relative to the page's root: adaedl/<digest>."""
     digest = hashlib.sha256(_files_digest() + stoppers_json().encode())
     return f"adaedl/{digest.hexdigest()[:16]}"
 
@@ -50,12 +60,14 @@ def _files_digest() -> bytes:
         digest.update(name.encode())
         if path != PLOTLY:
             digest.update(path.read_bytes())
+    for bundle in bundles().values():
+        digest.update(bundle.encode())
     return digest.digest()
 
 
 def routes() -> list[Route]:
-    """Return the routes to add to gradio's app. There is one flat route, because Starlette does not resolve
-    mounted ones where the page is served below a proxy's path."""
+    """Return the routes to add to gradio's app. This is one flat route, because Starlette does not resolve
+    mounted routes if a proxy serves the page below a path."""
     return [Route(f"/{address()}/{{name:path}}", _serve)]
 
 
@@ -64,27 +76,34 @@ def _serve(request: Request) -> Response:
     headers = {"cache-control": "public, max-age=31536000, immutable"}
     if name == STOPPERS:
         return Response(stoppers_json(), media_type=TYPES[".json"], headers=headers)
+    if bundle := bundles().get(name):
+        return Response(bundle, media_type=TYPES[".js"], headers=headers)
     path = files().get(name)
     if path is None:
         raise HTTPException(404)
     return FileResponse(path, media_type=TYPES[path.suffix], headers=headers)
 
 
-def module_address(name: str) -> str:
-    """Return a JavaScript expression for the address of a module of assets/js, wherever the page is."""
+def file_address(name: str) -> str:
+    """Return a JavaScript expression for the address of a served file, whatever the page's address is."""
     page = "new URL(window.gradio_config?.root || document.baseURI, location.href)"
     return (
         f"((page) => (page.hostname === location.hostname ? location.origin : page.origin) + "
-        f'page.pathname.replace(/\\/$/, "") + "/{address()}/js/{name}")({page})'
+        f'page.pathname.replace(/\\/$/, "") + "/{address()}/{name}")({page})'
     )
 
 
-def load_module(name: str) -> str:
-    """Return the js_on_load of a gr.HTML that a module of assets/js draws: it imports the module and calls
-    its `mount({element, props, watch, trigger, server, upload})`.
+def open_module(name: str) -> str:
+    """Return a JavaScript expression for a promise of a module of assets/js, taken from the bundles."""
+    return f'import({file_address(FIRST)}).then(({{ open }}) => open("{name}"))'
 
-    Within a module, other files are found from `import.meta.url`: ../text/en.json, ../examples/index.json,
+
+def load_module(name: str) -> str:
+    """Return the js_on_load of a gr.HTML that a module of assets/js draws: it opens the module and calls its
+    `mount({element, props, watch, trigger, server, upload})`.
+
+    A module finds other files relative to `import.meta.url`: ../text/en.json, ../examples/index.json,
     ../vendor/plotly.min.js.
     """
-    return f"""import({module_address(name)})
+    return f"""{open_module(name)}
   .then((module) => module.mount({{ element, props, watch, trigger, server, upload }}));"""

@@ -1,4 +1,4 @@
-"""What a visitor sets before a race: prompt, pair, lanes, sampling, Run and Stop."""
+"""The controls of a race: prompt, pair, lanes, sampling, Run and Stop."""
 
 import json
 from dataclasses import dataclass, replace
@@ -7,25 +7,25 @@ import gradio as gr
 from gradio.i18n import I18nData
 
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, Preset, resolve, short_name
-from components.parts.assets import module_address
+from components.parts.assets import open_module
 from components.parts.browser_part import browser_part
 from components.parts.gradio_internals import replace as replace_in_gradio
 from components.parts.lanes_editor import lanes_editor
 from components.parts.messages import say
 from components.parts.pair_note import offered_presets, pair_note
 from components.parts.settings import RaceSettings, read_lanes, read_seed, whole
-from components.parts.texts import text
+from components.parts.texts import text, texts
 from components.settings.hosting import host
 
-EXAMPLES = (
-    "Explain how the water cycle works, step by step.",
-    "Count from 1 to 40 in words, separated by commas.",
-    "Write a Python function that checks whether a number is prime, with a docstring.",
-    "Write a short story about a fox who learns to swim.",
-    "List ten things to pack for a week of hiking, each with one reason.",
+EXAMPLES = (  # keys of texts; the first one is the initial prompt
+    "page.example.explain",
+    "page.example.count",
+    "page.example.code",
+    "page.example.story",
+    "page.example.list",
 )
 DEFAULTS = RaceSettings(
-    prompt=EXAMPLES[0],
+    prompt=texts()[EXAMPLES[0]],
     pair=DEFAULT_PAIR,
     lanes=list(PRESETS[DEFAULT_PAIR].lanes),
     temperature=0.7,
@@ -40,7 +40,7 @@ DEFAULTS = RaceSettings(
 @dataclass
 class Controls:
     """The components, and the conversion of their values to RaceSettings. `inputs` are in the order of
-    `read`'s parameters, which is also the order of the names in assets/js/address.js."""
+    `read`'s parameters and of the names in assets/js/address.js."""
 
     inputs: list[gr.components.Component]
     run: gr.Button
@@ -48,11 +48,15 @@ class Controls:
     share: gr.Button
     open_trace: gr.UploadButton
     status: gr.HTML  # the progress, in one line
-    link: gr.HTML  # the outcome of Share; also whether a link's race waits for a click
+    link: gr.HTML  # the result of Share; also whether a link's race waits for a click
+    note: gr.HTML  # what the pair teaches
+    shown: gr.HTML  # sets the controls to the race in the player
 
     @staticmethod
-    def read(prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p) -> RaceSettings:
-        """Return the settings given by the values of `inputs`.
+    def read(
+        prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p, system="", continuation=False
+    ) -> RaceSettings:
+        """Return the settings for the values of `inputs`.
 
         Raises:
             UserError: the lanes are not a list of specs.
@@ -67,6 +71,8 @@ class Controls:
             max_new_tokens=whole(tokens),
             seed=read_seed(seed),
             verification=rule,
+            system=system,
+            continuation=continuation,
         )
 
     @staticmethod
@@ -82,6 +88,8 @@ class Controls:
             settings.verification,
             settings.top_k,
             settings.top_p,
+            settings.system,
+            settings.continuation,
         ]
 
 
@@ -93,75 +101,100 @@ def defaults(default_pair: str) -> RaceSettings:
 
 
 def controls_view(default_pair: str) -> Controls:
-    """Build the controls, set to `defaults`."""
-    offered = {preset.name: preset for preset in offered_presets()}
+    """Build the controls, set to `defaults`: the prompt with Run and Stop in one line, and the rest in a
+    drawer that assets/js/controls.js opens (gradio's own drawer would draw its parts without their
+    properties). The caller renders `share`, `open_trace`, `link` and `status` where it wants them."""
+    small = {"size": "md", "min_width": 80}
     with gr.Row(elem_id="controls"):
-        with gr.Column(scale=5, min_width=300, elem_id="prompt-box"):
-            prompt = gr.Textbox(
-                DEFAULTS.prompt, label=text("page.prompt"), lines=2, max_lines=6, elem_id="prompt"
+        prompt = gr.Textbox(
+            DEFAULTS.prompt,
+            label=text("page.prompt"),
+            placeholder=text("page.prompt_hint"),
+            show_label=False,
+            container=False,
+            lines=2,
+            max_lines=6,
+            elem_id="prompt",
+        )
+        run = gr.Button(text("page.run"), variant="primary", elem_id="run", **small)
+        stop = gr.Button(text("page.stop"), interactive=False, elem_id="stop", **small)
+        gr.Button(text("page.set_up"), elem_id="set-up", **small)
+        with gr.Column(elem_id="setup"):
+            pair, note, others = _setup(default_pair, prompt)
+    share = gr.Button(text("page.share"), elem_id="share", render=False, **small)
+    open_trace = gr.UploadButton(
+        text("page.open"),
+        file_types=[".json"],
+        type="binary",
+        elem_id="open-trace",
+        render=False,
+        **small,
+    )
+    link = browser_part("shared", "", module="share", render=False)
+    status = browser_part("status", say("page.status_ready"), render=False)
+    inputs = [prompt, pair, *others]
+    shown = _follow_player(inputs, note, status)
+    return Controls(inputs, run, stop, share, open_trace, status, link, note, shown)
+
+
+def _setup(
+    default_pair: str, prompt: gr.Textbox
+) -> tuple[gr.Dropdown, gr.HTML, list[gr.components.Component]]:
+    """Build the controls other than the prompt: the pair, the note on it, and the other inputs in the order
+    of `Controls.read`."""
+    offered = {preset.name: preset for preset in offered_presets()}
+    with gr.Row():
+        with gr.Column(scale=5, min_width=280):
+            pair = gr.Dropdown(
+                [(pair_label(preset), name) for name, preset in offered.items()]
+                + ([] if default_pair in offered else [default_pair]),
+                value=default_pair,
+                allow_custom_value=True,
+                label=text("page.pair"),
+                elem_id="pair",
+            )
+            note = pair_note(default_pair)
+        with gr.Column(scale=4, min_width=280):
+            temperature = unchecked(
+                gr.Slider(
+                    0,
+                    2,
+                    DEFAULTS.temperature,
+                    step=0.05,
+                    label=text("page.temperature"),
+                    buttons=[],
+                    elem_id="temperature",
+                )
             )
             examples = browser_part("examples", prompts=list(EXAMPLES))
-        with gr.Column(scale=4, min_width=300):
-            with gr.Row():
-                pair = gr.Dropdown(
-                    [(pair_label(preset), name) for name, preset in offered.items()]
-                    + ([] if default_pair in offered else [default_pair]),
-                    value=default_pair,
-                    allow_custom_value=True,
-                    label=text("page.pair"),
-                    scale=3,
-                    min_width=180,
-                    elem_id="pair",
-                )
-                temperature = unchecked(
-                    gr.Slider(
-                        0,
-                        2,
-                        DEFAULTS.temperature,
-                        step=0.05,
-                        label=text("page.temperature"),
-                        buttons=[],
-                        scale=2,
-                        min_width=150,
-                        elem_id="temperature",
-                    )
-                )
-            note = pair_note(default_pair)
-    with gr.Row(elem_id="choices"):
-        with gr.Column(scale=5, min_width=300):
-            lanes = lanes_editor(lanes=defaults(default_pair).lanes, of_pair=True)
-            status = browser_part("status", say("page.status_ready"))
-        with gr.Column(scale=4, min_width=300):
-            with gr.Row(elem_id="buttons"):
-                small = {"size": "md", "min_width": 80}
-                run = gr.Button(text("page.run"), variant="primary", elem_id="run", **small)
-                stop = gr.Button(text("page.stop"), interactive=False, elem_id="stop", **small)
-                share = gr.Button(text("page.share"), elem_id="share", **small)
-                open_trace = gr.UploadButton(
-                    text("page.open"),
-                    file_types=[".json"],
-                    type="binary",
-                    elem_id="open-trace",
-                    **small,
-                )
-            link = browser_part("shared", "", module="share")
-            rule, top_k, top_p, seed, tokens = _advanced(defaults(default_pair).max_new_tokens)
-    # The menu passes its prompt within the browser.
+    lanes = lanes_editor(lanes=defaults(default_pair).lanes, of_pair=True)
+    rule, top_k, top_p, seed, tokens = _numbers(defaults(default_pair).max_new_tokens)
+    system, continuation = _reading_of_the_prompt()
+    # The menu sets the prompt without the server.
     examples.input(
         None, examples, prompt, js="(chosen) => chosen", show_progress="hidden", api_visibility="private"
     )
     _follow_pair(pair, note, lanes)
-    inputs = [prompt, pair, lanes, temperature, tokens, seed, rule, top_k, top_p]
-    return Controls(inputs, run, stop, share, open_trace, status, link)
+    return pair, note, [lanes, temperature, tokens, seed, rule, top_k, top_p, system, continuation]
+
+
+def _follow_player(inputs: list[gr.components.Component], note: gr.HTML, status: gr.HTML) -> gr.HTML:
+    """Set the controls to the race in the player, without the server. Return the part that does it
+    (assets/js/controls.js); its value is a JSON list of values for the inputs, the note and the status."""
+    shown = browser_part("shown", "", module="controls", elem_classes="unseen")
+    take = "(values) => JSON.parse(values)"
+    shown.input(
+        None, shown, [*inputs, note, status], js=take, show_progress="hidden", api_visibility="private"
+    )
+    return shown
 
 
 def _follow_pair(pair: gr.Dropdown, note: gr.HTML, lanes: gr.HTML) -> None:
-    """Let the note say what the chosen pair teaches. If the visitor chooses it, and not a link, lanes that
-    are a pair's default ones become its own."""
+    """Let the note say what the chosen pair teaches. If the visitor, rather than a link, chooses the pair,
+    and the lanes are another pair's default lanes, replace them by the default lanes of the chosen pair."""
     private = {"show_progress": "hidden", "api_visibility": "private"}
-    pairs = module_address("pairs.js")
     pair.change(None, pair, note, js="(pair) => pair ?? ''", **private)
-    following = f"async (pair, lanes) => (await import({pairs})).lanesAfter(pair, lanes)"
+    following = f"async (pair, lanes) => (await {open_module('pairs.js')}).lanesAfter(pair, lanes)"
     pair.input(None, [pair, lanes], lanes, js=following, **private)
 
 
@@ -171,10 +204,9 @@ def verification_rule(value: str, **layout) -> gr.Radio:
     return unchecked(gr.Radio(rules, value=value, label=text("page.rule"), **layout))
 
 
-def _advanced(new_tokens: int) -> tuple[gr.components.Component, ...]:
-    """Build the controls that are seldom changed: the verification rule, top-k, top-p, the seed and the
-    length."""
-    with gr.Accordion(text("page.advanced"), open=False, elem_id="advanced"), gr.Row():
+def _numbers(new_tokens: int) -> tuple[gr.components.Component, ...]:
+    """Build the verification rule, top-k, top-p, the seed and the length."""
+    with gr.Row():
         rule = verification_rule(DEFAULTS.verification, elem_id="rule", scale=3, min_width=280)
         numbers = [
             _number(text("page.top_k"), DEFAULTS.top_k, "top_k"),
@@ -185,6 +217,28 @@ def _advanced(new_tokens: int) -> tuple[gr.components.Component, ...]:
     return rule, *numbers
 
 
+def _reading_of_the_prompt() -> tuple[gr.components.Component, ...]:
+    """Build the controls for how the models read the prompt: a system prompt, and whether the models continue
+    the prompt instead of answering it."""
+    with gr.Row():
+        system = gr.Textbox(
+            label=text("page.system"),
+            info=text("page.system_about"),
+            max_lines=6,
+            scale=3,
+            min_width=280,
+            elem_id="system",
+        )
+        continuation = gr.Checkbox(
+            label=text("page.continuation"),
+            info=text("page.continuation_about"),
+            scale=2,
+            min_width=220,
+            elem_id="continuation",
+        )
+    return unchecked(system), unchecked(continuation)
+
+
 def seed_field(**layout) -> gr.Textbox:
     """Build a field for a seed, for `read_seed`: a text field, because a number field rounds above 2^53."""
     label = text("page.seed")
@@ -192,8 +246,8 @@ def seed_field(**layout) -> gr.Textbox:
 
 
 def pair_label(preset: Preset) -> str:
-    """Return a pair's entry in the menu, in every language: its name, its models, its dtype where the pair is
-    defined in one, and the memory it needs."""
+    """Return a pair's entry in the menu, the same in every language: its name, its models, int8 if that is
+    its dtype, and the memory it needs."""
     target, draft = (
         short_name(name) for name in (preset.target, preset.draft or preset.drafter or preset.target)
     )
@@ -208,7 +262,7 @@ def pair_label(preset: Preset) -> str:
 
 
 def unchecked(field: gr.components.Component) -> gr.components.Component:
-    """Let a field's value reach the engine as it came: our errors are sentences, gradio's are not."""
+    """Skip gradio's check of a field's value, because only the engine's errors are sentences."""
     replace_in_gradio(field, preprocess=lambda payload: payload)
     return field
 

@@ -1,5 +1,5 @@
-"""Changes to gradio for which it has no setting. Any version may drop what they change, so each is looked for
-first: a page that silently lost one would be less safe, or keep what visitors wrote."""
+"""Change parts of gradio that have no setting. Any version of gradio may drop such a part, so each change
+first checks for it: a page that silently lost one would be less safe, or keep visitors' texts."""
 
 from types import ModuleType
 
@@ -7,14 +7,14 @@ import gradio as gr
 
 from adaedl.errors import UserError
 
-TESTED = "6.31.0"  # the version of gradio that requirements.txt asks for, up to its last number
+TESTED = "6.31.0"  # requirements.txt allows this version of gradio and later patch releases
 
 
 def replace(owner: object, **values: object) -> None:
     """Assign to attributes of a module, a class or an object of gradio.
 
     Raises:
-        UserError: it has no such attribute.
+        UserError: the owner has no such attribute.
     """
     require(owner, *values)
     for name, value in values.items():
@@ -25,7 +25,7 @@ def require(owner: object, *names: str) -> None:
     """Check that a module, a class or an object of gradio has these attributes.
 
     Raises:
-        UserError: it does not.
+        UserError: an attribute is missing.
     """
     for name in names:
         if not hasattr(owner, name):

@@ -1,7 +1,7 @@
-"""The editor of lanes: which stoppers race, in which order, each with its own settings.
+"""The editor of lanes: the stoppers to race, in order, each with its settings.
 
-Drawn by assets/js/lanes_editor.js. Its value is a JSON list of specs, such as
-["autoregressive", "adaedl:threshold=0.5"]; its menu and forms are made from the stoppers' declarations.
+assets/js/lanes_editor.js draws it. Its value is a JSON list of specs, such as
+["autoregressive", "adaedl:threshold=0.5"]; its menu and forms follow the stoppers' declarations.
 """
 
 import json
@@ -24,9 +24,9 @@ def lanes_editor(
     *,
     of_pair: bool = False,
 ) -> gr.HTML:
-    """Return the component with the elem_id `name`, at first holding `lanes`; it takes `most` lanes.
+    """Return the component with the elem_id `name`, the initial value `lanes` and room for `most` lanes.
 
-    Where they are lanes `of_pair`, the pair that its menu has chosen, it says which is tuned for that pair.
+    With `of_pair`, the editor marks the lane that is tuned for the pair chosen in the menu of pairs.
     """
     return browser_part(
         name,

@@ -1,4 +1,4 @@
-"""Messages for the status lines: data, which assets/js/status.js puts into the visitor's language."""
+"""Messages for the status lines, as data that assets/js/status.js puts into the visitor's language."""
 
 import json
 
@@ -13,13 +13,13 @@ def say(key: str, **values) -> str:
         KeyError: there is no such text.
     """
     texts()[key]
-    told = {
+    translated = {
         name: in_all_languages(value) if isinstance(value, Sentence) else value
         for name, value in values.items()
     }
-    return json.dumps({"key": key, "values": told})
+    return json.dumps({"key": key, "values": translated})
 
 
 def say_error(error: UserError) -> str:
-    """Return an error for the status line: what is wrong, and what would do."""
+    """Return an error for the status line."""
     return json.dumps({"error": in_all_languages(error.sentence)})

@@ -1,7 +1,7 @@
 """The line under the menu of pairs: what the chosen pair teaches, and which pairs are not offered here.
 
-Drawn by assets/js/pair_note.js, which also knows each pair's default lanes: while the visitor has not changed
-the lanes, they follow the pair.
+assets/js/pair_note.js draws it. It also knows each pair's default lanes, which the lanes follow until the
+visitor changes them.
 """
 
 import gradio as gr
@@ -15,7 +15,7 @@ from components.settings.hosting import why_no_int8_pairs
 
 
 def pair_note(chosen: str) -> gr.HTML:
-    """Return the component; its value is the name of the chosen pair, at first `chosen`."""
+    """Return the component; its value is the name of the chosen pair, initially `chosen`."""
     return browser_part(
         "pair-note",
         chosen,
@@ -42,7 +42,7 @@ def _page_data(preset: Preset) -> dict:
 
 
 def _not_offered() -> Sentence | None:
-    """Return which presets are not offered here, and why; None where all are."""
+    """Return the presets that are not offered here, and the reason; None if all are offered."""
     reason = why_no_int8_pairs()
     names = [preset.name for preset in PRESETS.values() if preset.needs_int8]
     return reason and Sentence("Not offered here: {}, because {}.", ", ".join(names), reason)

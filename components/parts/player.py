@@ -1,8 +1,8 @@
-"""The player over a trace, drawn in the browser by assets/js/player.js, and the feed of its data.
+"""The player for a trace, drawn in the browser by assets/js/player.js, and the feed of its data.
 
-The browser is given lines of JSON, which only grow in number while a race runs. gradio sends the difference
-to the last value, but each time it also copies and compares the whole value in the browser, so the value is
-cut off at its beginning now and then. Lines are numbered: a browser that has missed some asks for them.
+The browser receives lines of JSON; a running race only adds lines. gradio sends the difference from the last
+value, but each time it also copies and compares the whole value in the browser. So the server drops the
+value's oldest lines from time to time. Lines are numbered, and a browser that has missed some requests them.
 """
 
 import json
@@ -17,28 +17,30 @@ from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.parts.assets import load_module
 
 WINDOW = 50_000  # characters of a value; more if the last updates are large
-KEPT = 8  # the fewest updates in a value, so that a browser may skip all but the last
+KEPT = 8  # a value has at least this many updates, so that a browser may skip some values
 
 
 class RaceFeed:
-    """The lines of JSON for one trace, finished or still growing. Line by line:
+    """The lines of JSON for one trace, finished or still growing:
 
-    {"trace": the trace without its rounds, "live": whether it grows, "seed": its seed's digits,
-    "most_bytes": of a file that can be opened again} begins it;
-    {"lane": n, "round": a Round}, for every round;
-    {"lane": n, "drop": characters, "text": more}: the lane's text, less its last `drop` UTF-16 units (a
-    character may come in the bytes of several tokens), and `text` after it;
-    {"lane": n, "drop": pieces, "pieces": more}: the lane's pieces likewise;
-    {"token_bytes": more}: the trace's `token_bytes` that are new;
-    {"lane": n, "difference": a TextDifference}, where the lane's text is not the target's;
-    {"end": true}: nothing more comes.
+    {"trace": the trace without its rounds, "live": whether it grows, "seed": the digits of its seed,
+    "most_bytes": the size limit of a file that the page opens} comes first;
+    {"lane": n, "round": a Round}: a new round;
+    {"lane": n, "drop": number, "text": more}: remove the last `drop` UTF-16 units of the lane's text, then
+    append `text` (a character may come in the bytes of several tokens);
+    {"lane": n, "drop": number, "pieces": more}: the same for the lane's list of pieces;
+    {"token_bytes": more}: new entries of the trace's `token_bytes`;
+    {"lane": n, "difference": a TextDifference}: the lane's text differs from the target's;
+    {"lane": n, "failure": a sentence}: the lane's stopper ended the lane early;
+    {"end": true}: the last line.
 
-    A value for the browser is some of them, after {"feed": which one, "from": the number of the first}.
+    A value for the browser has some of the lines, after {"feed": the feed's name, "from": the number of the
+    first line}.
 
-    Lines may be added in one thread and read in others.
+    One thread may add lines while others read them.
 
     Attributes:
-        size: bytes that its lines take.
+        size: the bytes of the lines.
     """
 
     def __init__(self, trace: Trace, live: bool = True):
@@ -53,66 +55,73 @@ class RaceFeed:
                 pieces=[],
                 metrics=None,
                 text_difference=None,
+                failure="",
             )
             for lane in trace.lanes
         ]
         header = asdict(replace(trace, lanes=lanes, token_bytes={}))
         self.lines: list[str] = []
         self.size = 0
-        self.rounds_told = [0] * len(trace.lanes)
-        self.text_told = [""] * len(trace.lanes)
-        self.pieces_told: list[list[str]] = [[] for _ in trace.lanes]
-        self.token_bytes_told: set[str] = set()
-        self.differences_told: set[int] = set()
-        self._first = 0  # of the window
-        self._updates: list[int] = []  # the number of lines at each
+        self._rounds_sent = [0] * len(trace.lanes)
+        self._text_sent = [""] * len(trace.lanes)
+        self._pieces_sent: list[list[str]] = [[] for _ in trace.lanes]
+        self._token_bytes_sent: set[str] = set()
+        self._differences_sent: set[int] = set()
+        self._failures_sent: set[int] = set()
+        self._first = 0  # the first line of the window
+        self._updates: list[int] = []  # the number of lines before each update
         self._lock = threading.RLock()
         self._ended = False
         self._add({"trace": header, "live": live, "seed": str(trace.seed), "most_bytes": MAX_TRACE_BYTES})
 
     @property
     def text(self) -> str:
-        """Return all lines, for a browser that has none."""
+        """All lines, for a browser that has none."""
         with self._lock:
             return self._value(0)
 
     def new_text(self) -> str:
-        """Return the lines so far for a browser that follows: the last value and what is new, or only its end
-        and what is new."""
+        """Return the lines for a browser that follows the race: the previous value or only its end, and the
+        new lines."""
         with self._lock:
             self._updates.append(len(self.lines))
             value = self._value(self._first)
             if len(value) > WINDOW and len(self._updates) > KEPT:
                 end = self._value(self._updates[-KEPT - 1])
-                if len(value) > 3 * len(end):  # seldom, because the kept part is sent again
+                if len(value) > 3 * len(end):  # rarely, because the browser receives the kept part again
                     self._first, value = self._updates[-KEPT - 1], end
             return value
 
     def add_new_rounds(self) -> None:
-        """Add the rounds of the trace that the lines lack. Nothing may write to the trace meanwhile."""
+        """Add a line for everything in the trace that the lines lack. Nothing may change the trace during
+        this.
+        """
         with self._lock:
             if self._ended:
                 return
-            new = self.trace.token_bytes.keys() - self.token_bytes_told
+            new = self.trace.token_bytes.keys() - self._token_bytes_sent
             if new:
                 self._add({"token_bytes": {token: self.trace.token_bytes[token] for token in sorted(new)}})
-                self.token_bytes_told |= new
+                self._token_bytes_sent |= new
             for number, lane in enumerate(self.trace.lanes):
-                for played in lane.rounds[self.rounds_told[number] :]:
+                for played in lane.rounds[self._rounds_sent[number] :]:
                     self._add_line(f'{{"lane":{number},"round":{_harmless(played.to_json())}}}\n')
-                    self.rounds_told[number] += 1
-                if lane.text != self.text_told[number]:
-                    self._add(_text_entry(number, self.text_told[number], lane.text))
-                    self.text_told[number] = lane.text
-                if lane.pieces != self.pieces_told[number]:
-                    self._add(_pieces_entry(number, self.pieces_told[number], lane.pieces))
-                    self.pieces_told[number] = list(lane.pieces)
-                if lane.text_difference and number not in self.differences_told:
+                    self._rounds_sent[number] += 1
+                if lane.text != self._text_sent[number]:
+                    self._add(_text_entry(number, self._text_sent[number], lane.text))
+                    self._text_sent[number] = lane.text
+                if lane.pieces != self._pieces_sent[number]:
+                    self._add(_pieces_entry(number, self._pieces_sent[number], lane.pieces))
+                    self._pieces_sent[number] = list(lane.pieces)
+                if lane.text_difference and number not in self._differences_sent:
                     self._add({"lane": number, "difference": asdict(lane.text_difference)})
-                    self.differences_told.add(number)
+                    self._differences_sent.add(number)
+                if lane.failure and number not in self._failures_sent:
+                    self._add({"lane": number, "failure": lane.failure})
+                    self._failures_sent.add(number)
 
     def end(self) -> None:
-        """Add the rest and the end; the trace is not needed afterwards."""
+        """Add the remaining lines and the last one; release the trace."""
         with self._lock:
             if not self._ended:
                 self.add_new_rounds()
@@ -141,19 +150,19 @@ def player_view() -> gr.HTML:
     )
 
 
-def _text_entry(number: int, told: str, text: str) -> dict:
+def _text_entry(number: int, sent: str, text: str) -> dict:
     same = next(
-        (at for at, (a, b) in enumerate(zip(told, text, strict=False)) if a != b), min(len(told), len(text))
+        (at for at, (a, b) in enumerate(zip(sent, text, strict=False)) if a != b), min(len(sent), len(text))
     )
-    dropped = len(told[same:].encode("utf-16-le", "surrogatepass")) // 2
+    dropped = len(sent[same:].encode("utf-16-le", "surrogatepass")) // 2
     return {"lane": number, "drop": dropped, "text": text[same:]}
 
 
-def _pieces_entry(number: int, told: list[str], pieces: list[str]) -> dict:
-    same = len(told)
-    while pieces[:same] != told[:same]:  # only the last few pieces change
+def _pieces_entry(number: int, sent: list[str], pieces: list[str]) -> dict:
+    same = len(sent)
+    while pieces[:same] != sent[:same]:  # only the last few pieces change
         same -= 1
-    return {"lane": number, "drop": len(told) - same, "pieces": pieces[same:]}
+    return {"lane": number, "drop": len(sent) - same, "pieces": pieces[same:]}
 
 
 def _line(entry: dict) -> str:

@@ -1,4 +1,4 @@
-"""What a visitor can set for a race: the values as they came, and their check."""
+"""A visitor's settings for a race: the values as they came, and their check."""
 
 import json
 import re
@@ -13,13 +13,13 @@ from adaedl.request import NOISE_VERSION, RaceRequest, Sampling
 from adaedl.stopping import split_specs
 from components.settings.hosting import host
 
+MOST_EXACT = 2**53  # floats represent every whole number up to this one exactly
 MAX_LANES = 6  # of a race on the page; opened traces may have as many as the engine runs
 
 
 @dataclass(frozen=True)
 class RaceSettings:
-    """The values of the controls, a link or an API call as they came, unchecked. `check` turns them into a
-    RaceRequest."""
+    """The unchecked values of the controls, a link or an API call. `check` turns them into a RaceRequest."""
 
     MOST_LANES: ClassVar[int] = MAX_LANES
 
@@ -32,14 +32,16 @@ class RaceSettings:
     max_new_tokens: int
     seed: int
     verification: str
+    system: str = ""
+    continuation: bool = False
 
     def check(self) -> RaceRequest:
-        """Check the settings as far as possible before the models are loaded; return the race they ask for.
+        """Check the settings as far as possible before the models are loaded; return the requested race.
 
         Raises:
             UserError: a value is invalid; the message names it and says what is valid.
         """
-        for name in ("prompt", "pair", "verification"):
+        for name in ("prompt", "pair", "verification", "system"):
             if not isinstance(value := getattr(self, name), str | None):
                 raise UserError("{} is {!r:.60}; it must be text.", name, value)
         request = RaceRequest(
@@ -49,6 +51,8 @@ class RaceSettings:
             self.max_new_tokens,
             self.seed,
             self.verification,
+            self.system or "",
+            self.continuation,
         )
         if len(self.lanes) > self.MOST_LANES:
             raise UserError(
@@ -64,60 +68,92 @@ class RaceSettings:
 
     @classmethod
     def from_query(cls, query: str, default: "RaceSettings") -> "RaceSettings | None":
-        """Return the settings of a shared link's query, unchecked (assets/js/share.js reads the link).
-        Settings that it leaves out are taken from `default`. None if it has no setting at all.
+        """Return the unchecked settings in a shared link's query (assets/js/share.js reads the link), with
+        missing settings from `default`; None if the query has no settings.
 
         Raises:
             UserError: the link is damaged.
         """
-        given = {key: values[-1] for key, values in parse_qs(query.lstrip("?"), True).items()}
-        if "damaged" in given:
+        parameters = {key: values[-1] for key, values in parse_qs(query.lstrip("?"), True).items()}
+        if "damaged" in parameters:
             raise UserError("The prompt in this link is cut off or damaged; ask for the complete link.")
-        known = {name: given[name] for name in cls.__dataclass_fields__ if name in given}
-        if not known:
+        values = {name: parameters[name] for name in cls.__dataclass_fields__ if name in parameters}
+        if not values:
             return None
         for name in ("temperature", "top_p", "top_k", "max_new_tokens"):
-            if name in known:
-                known[name] = _number(known[name])
-        if "seed" in known:
-            known["seed"] = read_seed(known["seed"])
-        if "lanes" in known:
-            known["lanes"] = split_specs(known["lanes"])
-        elif "pair" in known:
+            if name in values:
+                values[name] = _number(values[name])
+        if "seed" in values:
+            values["seed"] = read_seed(values["seed"])
+        if "continuation" in values:
+            word = values["continuation"]
+            values["continuation"] = {"true": True, "false": False}.get(word.lower(), word)
+        if "lanes" in values:
+            values["lanes"] = split_specs(values["lanes"])
+        elif "pair" in values:
             with suppress(UserError):  # which `check` raises
-                known["lanes"] = list(resolve(known["pair"]).lanes)
-        return cls(**{**default.__dict__, **known})
+                values["lanes"] = list(resolve(values["pair"]).lanes)
+        return cls(**{**default.__dict__, **values})
 
 
 def draws_other_noise(settings: RaceSettings, query: str) -> bool:
     """Return whether the race of a shared link writes a different text here than where the link was made,
-    because the random numbers of the shared noise have changed since."""
-    made_with = parse_qs(query.lstrip("?")).get("noise", ["1"])[-1]
+    because the random numbers of the shared noise have changed since then."""
+    noise_version = parse_qs(query.lstrip("?")).get("noise", ["1"])[-1]
     return (
         settings.verification == "shared_noise"
         and settings.temperature != 0
-        and made_with != str(NOISE_VERSION)
+        and noise_version != str(NOISE_VERSION)
     )
 
 
 def whole(value):
-    """Return a number field's value as an int if it is whole; otherwise unchanged, for the check to name."""
+    """Return a number field's value as an int if it is whole; otherwise return it unchanged, for the check to
+    reject."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def read_seed(value):
-    """Return a seed as an int if it is one; otherwise unchanged, for the check to name. Browsers send it as
-    text, because JavaScript's integers are exact only up to 2^53."""
+    """Return a seed as an int if it is whole; otherwise return it unchanged, for the check to reject.
+    Browsers send it as text, because JavaScript's integers are exact only up to 2^53.
+
+    Raises:
+        UserError: the seed came as a number so large that it may have been rounded.
+    """
     if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,30}\s*", value):
         return int(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) > MOST_EXACT:
+        raise UserError("The seed arrived as {!r}, a rounded number; send it as a string of digits.", value)
     return whole(value)
+
+
+def read_text(name: str, value: object) -> str:
+    """Return a caller's value that must be text.
+
+    Raises:
+        UserError: the value is not text.
+    """
+    if not isinstance(value, str):
+        raise UserError("{} is {!r:.60}; it must be text.", name, value)
+    return value
+
+
+def read_specs(lanes: object) -> list[str]:
+    """Return the specs in a caller's comma-separated list.
+
+    Raises:
+        UserError: the value is not text.
+    """
+    if not isinstance(lanes, str):
+        raise UserError("lanes is {!r:.60}; it must be text, such as autoregressive,fixed:k=4.", lanes)
+    return split_specs(lanes)
 
 
 def read_lanes(text: str | None) -> list[str]:
     """Return the specs in the value of the lanes editor, a JSON list.
 
     Raises:
-        UserError: it is not a list of texts.
+        UserError: the value is not a list of texts.
     """
     try:
         specs = json.loads(text or "[]")
@@ -129,7 +165,7 @@ def read_lanes(text: str | None) -> list[str]:
 
 
 def _number(text: str):
-    """Return the number in a text; otherwise the text, for the check to name."""
+    """Return the number in a text; otherwise return the text, for the check to reject."""
     for kind in (int, float):
         try:
             return kind(text)

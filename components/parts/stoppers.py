@@ -1,21 +1,20 @@
-"""The stoppers' declarations in every language, as assets/js/stoppers.js reads them.
+"""The stoppers' declarations in every language, for assets/js/stoppers.js.
 
-The English words are the declarations' own; assets/text/stoppers.<language>.json translates them. What it
-lacks stays English.
+The English words come from the declarations; assets/text/stoppers.<language>.json translates them. Words that
+it lacks stay English.
 """
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from adaedl.stopping import STOPPERS
 from adaedl.stopping.describe import stopper_data
 from components.parts.folders import ASSETS
-from components.parts.texts import LANGUAGES
+from components.parts.texts import LANGUAGES, stopper_words
 
 RULES = ASSETS / "js" / "explore" / "rules"
-WORDS = ("summary", "compares", "stops_because")
+WORDS = ("title", "lane_title", "lane_detail", "summary", "compares", "stops_because")
 SETTING_WORDS = ("words", "about")
 
 
@@ -25,35 +24,28 @@ def stoppers_json() -> str:
 
 
 def page_data(stopper: type) -> dict[str, Any]:
-    """Return a stopper's declaration for the page: words as {language: text}, and as `rule` whether its rule
-    also runs in the browser. Where it does not, Explore asks the server for its lanes."""
+    """Return a stopper's declaration for the page, with words as {language: text}. `rule` says whether the
+    stopper's rule also runs in the browser; otherwise Explore requests its lanes from the server."""
     data = stopper_data(stopper)
     settings = [_in_all_languages(setting, SETTING_WORDS) for setting in data["settings"]]
     return {**_in_all_languages(data, WORDS), "settings": settings, "rule": rule_file(stopper.name).is_file()}
 
 
 def rule_file(name: str) -> Path:
-    """Return where the JavaScript rule of a stopper belongs."""
+    """Return the path for a stopper's rule in JavaScript."""
     return RULES / f"{name}.js"
 
 
 def words_of(stopper: type) -> list[str]:
-    """Return the English words of a stopper that the page shows, all of which need a translation."""
+    """Return a stopper's English words that the page shows, all of which need a translation."""
     data = stopper_data(stopper)
-    found = [data[key] for key in WORDS]
-    found += [setting[key] for setting in data["settings"] for key in SETTING_WORDS]
-    return [words for words in found if words]
-
-
-@cache
-def translations(language: str) -> dict[str, str]:
-    """Return English words → words in a language; empty where there is no file for it."""
-    path = ASSETS / "text" / f"stoppers.{language}.json"
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    words = [data[key] for key in WORDS]
+    words += [setting[key] for setting in data["settings"] for key in SETTING_WORDS]
+    return [text for text in words if text]
 
 
 def _in_all_languages(data: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     def translated(words: str) -> dict[str, str]:
-        return {language: translations(language).get(words, words) for language in LANGUAGES}
+        return {language: stopper_words(language).get(words, words) for language in LANGUAGES}
 
     return {**data, **{key: data[key] and translated(data[key]) for key in keys}}

@@ -1,5 +1,4 @@
-"""The results of a sweep as assets/js/sweep/results.js draws them: rows, their summary by pandas, and the
-files they are kept in."""
+"""The results of a sweep for assets/js/sweep/results.js: rows, their summary, and the files of both."""
 
 import base64
 import json
@@ -14,6 +13,7 @@ from adaedl.measure.sweep import (
     MAX_TABLE_BYTES,
     MAX_TEMPERATURES,
     NUMBERS,
+    PROMPT_TEXT,
     SETUP,
     rows_from_csv,
     summarise,
@@ -26,42 +26,46 @@ from components.parts.folders import ASSETS
 from components.parts.texts import in_all_languages, texts
 
 EXAMPLE = ASSETS / "examples" / "sweep" / "sweep.csv"
-MOST_NUMBER = 1e12  # far above any measurement; sums of such numbers stay finite
+MOST_NUMBER = 1e12  # far above any measurement, yet sums of such numbers stay finite
 NEEDED = [*SETUP, *CELL, "lane", "stopper", "speedup"]
-MOST_KINDS = 50  # of prompts: more cannot be distinguished in a figure
-MOST_GROUPS = 6000  # with an interval each
+MOST_KINDS = 50  # of prompts; a figure cannot show more distinctly
+MOST_GROUPS = 6000  # each has an interval
 
 
 def describe_results(rows: pd.DataFrame, key: str, **values) -> str:
-    """Return the value of the results part: rows (as from `adaedl.measure.sweep.to_frame`) with their
-    summary, and the words that stand above them (`key` of assets/text)."""
+    """Return the value of the results part: the rows (in the format of `adaedl.measure.sweep.to_frame`),
+    their summary, and the heading (`key` of assets/text, with `values`)."""
     texts()[key]
     first = rows.iloc[0]
-    told = {
+    prompts = list(dict.fromkeys(text for text in rows[PROMPT_TEXT] if isinstance(text, str)))
+    index = {text: number for number, text in enumerate(prompts)}
+    results = {
         "about": {"key": key, "values": values},
         "setup": {
             name: first[name].item() if hasattr(first[name], "item") else first[name]
             for name in ("pair", "device", "dtype", "verification", "max_new_tokens")
         },
-        "lanes": (lanes := list(dict.fromkeys(rows["lane"]))),
-        "titles": {lane: title_of(lane) for lane in lanes},
-        "summary": _records(summarise(rows)),
-        "kinds": _records(summarise(rows, by_kind=True)),
-        "csv": rows.to_csv(index=False),
+        "lanes": list(dict.fromkeys(rows["lane"])),
+        "summary": records(summarise(rows)),
+        "kinds": records(summarise(rows, by_kind=True)),
+        # Without the last column, the prompts' texts, which would be repeated in every row.
+        "csv": rows.drop(columns=PROMPT_TEXT).to_csv(index=False),
+        "prompts": prompts,
+        "row_prompts": [index.get(text) for text in rows[PROMPT_TEXT]],
     }
     # The server never sends a literal <, so this text is harmless even if it is parsed as HTML.
-    return json.dumps(told, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(results, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def example() -> str:
-    """Return the shipped results, with when and where they were measured; assets/examples/make.sh remakes
-    them."""
+    """Return the shipped results, with the date and machine of the measurement; assets/examples/make.sh
+    remakes them."""
     about = json.loads(EXAMPLE.with_suffix(".json").read_text("utf-8"))
     return describe_results(rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name), "sweep.about_example", **about)
 
 
 def describe_example() -> None:
-    """Write down when and where the example was measured; run it right after the measurement."""
+    """Record the date and machine of the example's measurement; run this right after the measurement."""
     import torch
 
     device = rows_from_csv(EXAMPLE.read_bytes(), EXAMPLE.name)["device"][0]
@@ -78,11 +82,11 @@ def open_rows(content: bytes) -> pd.DataFrame:
     """Return the rows of an uploaded CSV file.
 
     Raises:
-        UserError: it is too large or not a sweep's.
+        UserError: the file is too large or is not a sweep's.
     """
     if len(content) > MAX_TABLE_BYTES:
         raise UserError(
-            "The file has {:.1f} MB; the page opens sweeps of at most {} MB.",
+            "The file is {:.1f} MB; the page opens sweeps of at most {} MB.",
             len(content) / 2**20,
             MAX_TABLE_BYTES // 2**20,
         )
@@ -114,7 +118,7 @@ def open_rows(content: bytes) -> pd.DataFrame:
 
 
 def parquet(csv: str) -> dict[str, object]:
-    """Return rows given as CSV as a Parquet file in base64, or what is wrong with them in a sentence."""
+    """Convert rows from CSV to a Parquet file in base64; if they are invalid, return an error instead."""
     try:
         content = to_parquet(open_rows(str(csv).encode(errors="replace")))
     except UserError as error:
@@ -122,13 +126,7 @@ def parquet(csv: str) -> dict[str, object]:
     return {"base64": base64.b64encode(content).decode()}
 
 
-def title_of(lane: str) -> str:
-    """Return a lane's name as the other pages write it: with its draft length, even the default one."""
-    k = make_stopper(lane).settings.get("k")
-    return lane if k is None or "k=" in lane else f"{lane}:k={k}"
-
-
-def _records(table: pd.DataFrame) -> list[dict]:
+def records(table: pd.DataFrame) -> list[dict]:
     """Return a table's rows, with None for undefined numbers."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
 

@@ -1,9 +1,9 @@
-"""What a visitor can set for a sweep, and the check that answers a bad value with one sentence."""
+"""A visitor's settings for a sweep: the values as they came, and their check."""
 
 import os
 from dataclasses import dataclass
 
-from adaedl.errors import Sentence, UserError
+from adaedl.errors import Parameter, Sentence, UserError
 from adaedl.measure.number_lists import read_numbers, read_whole_numbers
 from adaedl.measure.prompts import PROMPT_SETS, repeats_in, split_prompts
 from adaedl.measure.sweep import Cell, Grid, Prompt, built_in_prompts, prompts_from_lines
@@ -12,13 +12,13 @@ from components.parts.settings import RaceSettings
 from components.settings.hosting import MOST_DIGITS
 
 MOST_RUNS = 400  # a page is shared; the command line has no such limit
-MOST_CHARACTERS = 10_000  # of a list of numbers: more than the seeds of MOST_RUNS runs can have
+MOST_CHARACTERS = 10_000  # of a list of numbers; the seeds of MOST_RUNS runs have fewer
 
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """The controls' values as they came, unchecked. A run is one lane on one prompt at one temperature and
-    seed; `listed` are the visitor's own prompts, one a line, which replace the built-in ones."""
+    """The unchecked values of the controls. A run is one lane on one prompt at one temperature and seed;
+    `listed` has the visitor's own prompts, one per line, which replace the built-in ones."""
 
     kinds: list[str]
     count: int
@@ -30,15 +30,15 @@ class SweepSettings:
     verification: str
 
     def grid(self, pair: str) -> Grid:
-        """Return the grid to run on the pair of that name.
+        """Return the grid to run on the pair with this name.
 
         Raises:
-            UserError: naming the invalid value and what would be valid.
+            UserError: a value is invalid; the message names it and says what is valid.
         """
         prompts = self._prompts()
         temperatures = read_numbers("temperatures", _line("temperatures", self.temperatures))
         seeds = read_whole_numbers("seeds", _line("seeds", self.seeds))
-        # Before doing anything for each of them.
+        # Before any work for each of them.
         _check_runs(max(len(prompts) * len(temperatures) * len(seeds), 1), len(self.lanes))
         grid = Grid(
             prompts,
@@ -54,7 +54,7 @@ class SweepSettings:
 
     @property
     def repeats(self) -> Sentence | None:
-        """How many prompts of the list repeat an earlier one, in a sentence; None where none does."""
+        """The number of listed prompts that repeat an earlier one, in a sentence; None if none does."""
         return repeats_in(split_prompts(self.listed or ""))
 
     def _prompts(self) -> tuple[Prompt, ...]:
@@ -63,13 +63,18 @@ class SweepSettings:
         kinds = self.kinds or []
         if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
             raise UserError(
-                "kinds is {!r:.60}; it must be a list of kinds of prompts: {}.", kinds, ", ".join(PROMPT_SETS)
+                "{} is {!r:.60}; it must be a list of kinds of prompts: {}.",
+                Parameter("kinds"),
+                kinds,
+                ", ".join(PROMPT_SETS),
             )
         if not kinds:
             raise UserError("No kind of prompt is selected; select one, or enter your own prompts.")
         if not isinstance(self.count, int) or isinstance(self.count, bool):
             most = max(map(len, PROMPT_SETS.values()))
-            raise UserError("count is {}; it must be a whole number from 1 to {}.", self.count, most)
+            raise UserError(
+                "{} is {}; it must be a whole number from 1 to {}.", Parameter("count"), self.count, most
+            )
         return built_in_prompts(kinds, self.count)
 
 
@@ -77,7 +82,9 @@ def _line(name: str, text: str | None) -> str:
     """Return a list of numbers ready to be parsed."""
     text = (text or "").replace("，", ",")
     if len(text) > MOST_CHARACTERS:
-        raise UserError("{} has {:,} characters; at most {:,} are read.", name, len(text), MOST_CHARACTERS)
+        raise UserError(
+            "{} has {:,} characters; at most {:,} are read.", Parameter(name), len(text), MOST_CHARACTERS
+        )
     return text
 
 
@@ -95,7 +102,7 @@ def _check_runs(cells: int, lanes: int) -> None:
 
 
 class CellSettings(RaceSettings):
-    """A race of a sweep, which no player shows."""
+    """A race of a sweep. No player shows it, so it may have more lanes."""
 
     MOST_LANES = MAX_LANES
 
@@ -116,12 +123,12 @@ def race_of(grid: Grid, cell: Cell, lanes: list[str], pair: str) -> CellSettings
 
 
 def runs_of(grid: Grid) -> int:
-    """Return how many runs a grid has."""
+    """Return the number of runs in a grid."""
     return len(grid.cells) * len(grid.lanes)
 
 
 def most_runs() -> int:
-    """Return the most runs that a visitor may ask for: the host's ADAEDL_SWEEP_RUNS, or MOST_RUNS.
+    """Return the most runs that a visitor may request: the host's ADAEDL_SWEEP_RUNS, or MOST_RUNS.
 
     Raises:
         UserError: the variable is not a whole number above 0.

@@ -1,5 +1,5 @@
-"""Where calls become answers. Whatever goes wrong in an event of the page or in an endpoint of the API, the
-caller gets one sentence, and the host's log gets the traceback."""
+"""Answers to calls that go wrong. Whatever fails in an event of the page or in an API endpoint, the caller
+gets one sentence, and the host's log gets the traceback."""
 
 import inspect
 import logging
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 
 class Page(gr.Blocks):
-    """A gr.Blocks that answers every event with a result or a sentence, whether it comes from the queue, the
-    API or the MCP server."""
+    """A gr.Blocks that answers every event with a result or one sentence, whether the event comes from the
+    queue, the API or the MCP server."""
 
     async def process_api(
         self,
@@ -40,30 +40,30 @@ class Page(gr.Blocks):
         """Run an event as gr.Blocks does.
 
         Raises:
-            gr.Error: with one sentence, for anything that went wrong.
+            gr.Error: anything went wrong; the message is one sentence.
         """
         event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         try:
-            if iterator is None:  # otherwise the event is running already and has no values
+            if iterator is None:  # an event that is already running has no values
                 check_values(event, inputs)
             return await super().process_api(event, inputs, *arguments, iterator=iterator, **options)
         except gr.Error:
             raise
         except UserError as error:
-            told = error
+            answer = error
         except InvalidPathError:
-            told = _not_uploaded(event, inputs)
+            answer = _not_uploaded(event, inputs)
         except Exception:
             log.exception("the event %s failed", event.api_name or event.name)
-            told = FAILED
-        raise gr.Error(str(told), print_exception=False)
+            answer = FAILED
+        raise gr.Error(str(answer), print_exception=False)
 
 
 def check_values(event: BlockFunction, values: list) -> None:
-    """Check that a call has as many values as its event takes, and files where it takes files.
+    """Check that a call has one value for each input of its event, and a file for each file input.
 
     Raises:
-        UserError: naming the value that is missing or not a file.
+        UserError: a value is missing, is one too many or is not a file; the message names it.
     """
     names = names_of(event)
     if len(values) != len(names):
@@ -88,16 +88,16 @@ def check_values(event: BlockFunction, values: list) -> None:
 
 
 def _not_uploaded(event: BlockFunction, values: list) -> UserError:
-    """Return what to say of a call that names a file of the server."""
-    named = zip(event.inputs, names_of(event), values, strict=True)
-    found = ((name, value) for part, name, value in named if not part.stateful)
-    files = (each for each in found if "gradio.FileData" in repr(each[1]))
+    """Return the error for a call that names a file on the server."""
+    inputs = zip(event.inputs, names_of(event), values, strict=True)
+    sent = ((name, value) for part, name, value in inputs if not part.stateful)
+    files = (each for each in sent if "gradio.FileData" in repr(each[1]))
     return UserError(NO_UPLOAD, *next(files, ("a file", None)))
 
 
 def names_of(event: BlockFunction) -> list[str]:
-    """Return the names by which callers know an event's inputs: the parameters of an endpoint, or the parts
-    of the page."""
+    """Return the names of an event's inputs as callers know them: the endpoint's parameters, or the parts of
+    the page."""
     if all(isinstance(part, Api) for part in event.inputs):
         parameters = inspect.signature(event.fn).parameters.values()
         return [each.name for each in parameters if each.annotation is not gr.Request]
@@ -114,21 +114,21 @@ def _name_of(part: gr.components.Component) -> str:
 
 
 async def answer_wrong_parameter(request: Request, error: TypeError) -> JSONResponse:
-    """Answer a call of an endpoint that lacks a named value, or brings an unknown one.
+    """Answer an API call that lacks a parameter or has an unknown one.
 
     Raises:
-        TypeError: the error is about something else.
+        TypeError: the error has another cause.
     """
     if "/call/v2/" in request.url.path:
-        if lacking := re.search(r"required argument: (\w+)", str(error)):
-            return JSONResponse({"detail": f"This call lacks {lacking[1]}."}, 422)
+        if missing := re.search(r"required argument: (\w+)", str(error)):
+            return JSONResponse({"detail": f"This call lacks {missing[1]}."}, 422)
         if unknown := re.search(r"Parameter `(.{1,60})` is not", str(error)):
             return JSONResponse({"detail": f"This call does not take {unknown[1]}."}, 422)
     raise error
 
 
 async def answer_unknown_endpoint(request: Request, error: FnIndexInferError) -> JSONResponse:
-    """Answer a call of an endpoint that does not exist."""
+    """Answer a call to an endpoint that does not exist."""
     return JSONResponse({"detail": "There is no such endpoint; /gradio_api/info lists them."}, 404)
 
 

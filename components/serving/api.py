@@ -1,4 +1,5 @@
-"""The page's named endpoints for gradio_client, curl and, if the host enables it, MCP."""
+"""The page's named endpoints for gradio_client, curl and, if the host enables it, MCP: /pairs, /race, /sweep
+(`api_sweep`) and /record (`api_record`)."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,25 +9,28 @@ import gradio as gr
 
 from adaedl.errors import UserError
 from adaedl.pairs.presets import PRESETS
-from adaedl.stopping import split_specs
 from components.parts.controls import defaults
-from components.parts.settings import RaceSettings, read_seed
+from components.parts.settings import RaceSettings, read_seed, read_specs
+from components.serving.api_docs import add_endpoint
+from components.serving.api_record import record_endpoint
+from components.serving.api_sweep import sweep_endpoint
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, play
 from components.settings.hosting import why_no_int8_pairs
 
 
-def add_api(models: ModelsState) -> None:
-    """Add /race and /pairs to the page under construction."""
+def add_api(page: gr.Blocks, models: ModelsState) -> None:
+    """Add the endpoints to the page, which is under construction."""
     default = defaults(models.default)
 
     def pairs() -> list[dict]:
-        """List the pairs of a target and a draft model that a race can name.
+        """List the pairs of a target and a draft model that a race can use.
 
         Returns:
-            For each pair: name, target, draft, memory needed in GiB, whether it is gated, a one-line
-                description, its default lanes, why it is not offered here (null where it is), and whether it
-                is loaded now.
+            A list with one object per pair: "name"; "target" and "draft", the two models; "min_memory_gib",
+                the memory it needs; "gated", whether the Hugging Face Hub gives its models only to accounts
+                that were granted access; "description", one line; "lanes", its default lanes; "not_offered",
+                why this server does not offer it (null if it does); "loaded", whether it is loaded now.
         """
         return describe_pairs(models)
 
@@ -40,39 +44,51 @@ def add_api(models: ModelsState) -> None:
         top_k: int = default.top_k,
         top_p: float = default.top_p,
         pair: str = default.pair,
+        system: str = "",
+        continuation: bool = False,
         request: gr.Request = None,
     ) -> Iterator[dict]:
-        """Race several stopping rules of speculative decoding on one prompt, streaming.
+        """Race several stopping rules of speculative decoding on one prompt and stream their progress.
 
         Args:
-            prompt: the text that the models answer.
-            lanes: stoppers with their settings, such as autoregressive,fixed:k=4,adaedl:threshold=0.5.
-            temperature: 0 is argmax.
-            max_new_tokens: for each lane.
-            seed: of the noise, a whole number from 0 to 2^63 − 1 or its digits as text; under shared_noise
-                the text depends only on prompt and seed.
-            verification: shared_noise (all lanes write the same text) or speculative; both are exact.
-            top_k: 0 switches it off.
-            top_p: 1 switches it off.
-            pair: a name from /pairs, or two Hub models that share a tokenizer, target:draft.
+            prompt: The text that the models answer.
+            lanes: The stopping rules to race, separated by commas. Settings follow a colon:
+                autoregressive,fixed:k=4,adaedl:threshold=0.5.
+            temperature: The sampling temperature; 0 means argmax.
+            max_new_tokens: The most tokens that each lane writes.
+            seed: The seed of the random numbers, from 0 to 2^63 − 1. Send a seed above 2^53 as text, because
+                JSON numbers may be rounded. Under shared_noise the text depends only on prompt and seed.
+            verification: The rule that accepts drafted tokens. shared_noise: all lanes write the same text.
+                speculative: speculative sampling, where each lane draws its own text. Both sample exactly
+                from the target's distribution.
+            top_k: Sample only from the k most probable tokens; 0 means all.
+            top_p: Sample only from the most probable tokens, up to this total probability; 1 means all.
+            pair: The models: a name from /pairs, or two models from the Hugging Face Hub that share a
+                tokenizer, as target:draft.
+            system: The system prompt. If it is empty, the target's chat template decides.
+            continuation: Whether the models continue the prompt as the start of a text, without a chat
+                template, instead of answering it.
 
         Returns:
-            {"state", "lanes": [{"label", "text", "metrics"}]} a few times a second; state is waiting, racing
-                or finished. While waiting there is also "seconds_to_wait", None until it is known. The last
-                one has "trace": the whole race, which the page can open.
+            A few times a second, an object {"state", "lanes": [{"label", "text", "metrics"}]}. "state" is
+                waiting, racing or finished; "metrics" is null until there are some. While the race waits,
+                "seconds_to_wait" estimates how long (null if unknown). The last object also has "trace", the
+                whole race; save it as a JSON file to open it on the page.
         """
         session = Session(visitor=request.session_hash if request else None)
         try:
             settings = RaceSettings(
                 prompt=prompt,
                 pair=pair,
-                lanes=_specs(lanes),
+                lanes=read_specs(lanes),
                 temperature=temperature,
                 top_k=top_k,
                 top_p=top_p,
                 max_new_tokens=max_new_tokens,
                 seed=read_seed(seed),
                 verification=verification,
+                system=system,
+                continuation=continuation,
             )
             with closing(play(models, settings, session)) as updates:
                 for update in updates:
@@ -80,12 +96,14 @@ def add_api(models: ModelsState) -> None:
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    gr.api(pairs, api_name="pairs", concurrency_limit=None)
-    gr.api(race, api_name="race", concurrency_limit=None)
+    add_endpoint(pairs, "pairs")
+    add_endpoint(race, "race")
+    add_endpoint(sweep_endpoint(models, default.pair, page), "sweep")
+    add_endpoint(record_endpoint(models, default), "record")
 
 
 def describe_pairs(models: ModelsState) -> list[dict]:
-    """Return what /pairs answers."""
+    """Return the answer of /pairs."""
     loaded = models.pair.name if models.pair else None
     reason = why_no_int8_pairs()
     return [
@@ -104,14 +122,8 @@ def describe_pairs(models: ModelsState) -> list[dict]:
     ]
 
 
-def _specs(lanes: object) -> list[str]:
-    if not isinstance(lanes, str):
-        raise UserError("lanes is {!r:.60}; it must be text, such as autoregressive,fixed:k=4.", lanes)
-    return split_specs(lanes)
-
-
 def describe_race(session: Session, ended: bool) -> dict:
-    """Return what /race yields of a race; its docstring says what that is."""
+    """Return the race as /race yields it; the endpoint's docstring describes the format."""
     trace = session.trace
     if trace is None:
         return {"state": "waiting", "lanes": [], "seconds_to_wait": session.seconds_to_wait}

@@ -1,5 +1,5 @@
-"""Deleting what is left of visitors who are gone while the page runs: the results of their jobs, gradio's
-sessions, and the files of uploads that broke off."""
+"""Clean up after visitors who have left, while the page runs: their jobs' results, gradio's sessions, and the
+files of interrupted uploads."""
 
 import asyncio
 import os
@@ -17,20 +17,20 @@ from starlette.datastructures import Headers
 from components.parts.gradio_internals import replace, require
 from components.serving.jobs import Jobs
 
-MOST_SESSIONS = 300  # gradio's sessions, the most recently used; visitors' work is in jobs.py instead
+MOST_SESSIONS = 300  # gradio's sessions, the most recently used ones; visitors' work is in jobs.py
 SESSION_S = 3600  # without use
 UPLOAD_S = 900  # the age at which gradio itself deletes complete files (`delete_cache` of the page)
 EVERY_S = 60
 MOST_FILES = 4  # per upload
 
-_begun: dict[str, float] = {}  # uploading files by their temporary names, with the time of their first byte
+_uploads: dict[str, float] = {}  # temporary name of a file being uploaded → time of its first byte
 
 
 def cleaning(jobs: Jobs) -> Callable[[App], AbstractAsyncContextManager]:
-    """Return the app's lifespan: delete what is due every minute while the page is served, then end all jobs.
+    """Return the app's lifespan: clean up every minute while the page is served, then end all jobs.
 
     Raises:
-        UserError: this version of gradio keeps its sessions in another way.
+        UserError: this version of gradio stores its sessions differently.
     """
     require(StateHolder(), "lock", "session_data", "time_last_used")
 
@@ -55,7 +55,7 @@ async def _clean(app: App, jobs: Jobs) -> None:
 
 
 def forget_sessions(holder: StateHolder) -> None:
-    """Delete all that gradio keeps of the sessions that nobody has used for SESSION_S."""
+    """Delete gradio's data of all sessions that nobody has used for SESSION_S."""
     oldest = datetime.now() - timedelta(seconds=SESSION_S)
     with holder.lock:
         for session, used in list(holder.time_last_used.items()):
@@ -65,29 +65,29 @@ def forget_sessions(holder: StateHolder) -> None:
 
 
 def keep_no_values() -> None:
-    """Keep gradio from storing what was last sent to a visitor, such as a whole trace: it would do so for its
-    deep links, which this page does not have.
+    """Keep gradio from storing the last values that it sent to a visitor, such as a whole trace. It stores
+    them for deep links, which this page does not have.
 
     Raises:
-        UserError: this version of gradio stores it in another way.
+        UserError: this version of gradio stores the values differently.
     """
     replace(SessionState, _update_value_in_config=lambda *_: None)
 
 
 def delete_uploads() -> None:
-    """Delete what broken uploads left once it is old. A complete file has another name by then."""
-    for path, since in list(_begun.items()):
+    """Delete old files of interrupted uploads. gradio has renamed complete files by then."""
+    for path, since in list(_uploads.items()):
         if time.monotonic() - since > UPLOAD_S:
-            del _begun[path]
+            del _uploads[path]
             with suppress(OSError):
                 os.remove(path)
 
 
 def limit_uploads() -> None:
-    """Let gradio take few files at once, and remember each from its first byte on.
+    """Limit the files per upload to MOST_FILES, and keep track of each file from its first byte.
 
     Raises:
-        UserError: this version of gradio reads uploads in another way.
+        UserError: this version of gradio reads uploads differently.
     """
     parser = GradioMultiPartParser(Headers(), _no_bytes(), max_files=MOST_FILES, max_file_size=1)
     require(parser, "on_headers_finished", "_current_part")
@@ -106,4 +106,4 @@ class _UploadParser(GradioMultiPartParser):
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
         if self._current_part.file:
-            _begun[self._current_part.file.file.name] = time.monotonic()
+            _uploads[self._current_part.file.file.name] = time.monotonic()

@@ -1,4 +1,4 @@
-"""The state of the process, for load balancers, for the host, and for the page's About panel."""
+"""The state of the process, for load balancers, the host and the page's About panel."""
 
 import os
 import platform
@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from adaedl import __version__
 from adaedl.system.machine import device_name
 from adaedl.system.threads import threads_in_use
+from adaedl.version import __version__
 from components.parts.browser_part import browser_part
 from components.parts.texts import in_all_languages
 from components.serving.models_state import ModelsState
@@ -24,23 +24,23 @@ STARTED = time.monotonic()
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions that this runs on, by package."""
-    found = {"adaedl": __version__, "python": platform.python_version()}
+    """Return the installed versions by package."""
+    by_package = {"adaedl": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            by_package[name] = version(name)
         except PackageNotFoundError:  # installed without its metadata
-            found[name] = "unknown"
-    return found
+            by_package[name] = "unknown"
+    return by_package
 
 
 def health(models: ModelsState) -> dict:
-    """Return what /healthz answers: `status` is ok, loading, or failed where the host's pair could not be
-    loaded. It holds nothing about any visitor."""
+    """Return the answer of /healthz. Its `status` is ok, loading, or failed if the host's pair could not be
+    loaded. It says nothing about any visitor."""
     state, pair = models.state, models.pair
     racing, waiting = models.in_queue
     threads = threads_in_use()
-    told = {
+    report = {
         "status": "ok" if pair else "failed" if models.failed_at is not None else "loading",
         "models": state.sentence,
         "races": {"running": racing, "waiting": waiting, "at_once": host().concurrency},
@@ -57,7 +57,7 @@ def health(models: ModelsState) -> dict:
         "versions": versions(),
     }
     if pair:
-        told["pair"] = {
+        report["pair"] = {
             "name": pair.name,
             "target": pair.target_name,
             "draft": pair.draft_name,
@@ -67,17 +67,18 @@ def health(models: ModelsState) -> dict:
             "target_path": pair.target.path,
             "slow_forwards": [in_all_languages(sentence) for sentence in pair.slow_forwards],
         }
-    return told
+    return report
 
 
 def health_route(models: ModelsState) -> Route:
-    """Return the route of GET /healthz. It answers 200 while the models are loaded or loading, and 503 where
-    the host's pair could not be loaded; a request then starts another attempt."""
+    """Return the route of GET /healthz. It answers 200 if the models are loaded or loading, and 503 if the
+    host's pair could not be loaded; in that case a request starts another attempt."""
 
     def healthz(request: Request) -> JSONResponse:
         models.try_again()
-        told = health(models)
-        return JSONResponse(told, 503 if told["status"] == "failed" else 200, {"cache-control": "no-store"})
+        report = health(models)
+        status = 503 if report["status"] == "failed" else 200
+        return JSONResponse(report, status, {"cache-control": "no-store"})
 
     return Route("/healthz", healthz)
 

@@ -1,12 +1,13 @@
-"""Work that belongs to an id and not to a connection. A race, a recording or a sweep goes on in a thread of
-its own while the visitor's connection is cut or their page reloads, and is found again under its id.
+"""Jobs: work that belongs to an id rather than to a connection. A race, a recording or a sweep continues in
+its own thread while the visitor's connection is down or their page reloads; the page finds it again by its
+id.
 
-The reason is gradio: when a stream breaks, it closes the generator behind it at once, and the browser polls
-the server every two seconds and reloads the page as soon as there is an answer. So the stream of an event
-only follows a job. The browser's tab keeps the id (assets/js/kept.js), and follows the job again.
+gradio makes this necessary. When a stream breaks, gradio closes the generator behind it at once; the browser
+then polls the server every two seconds and reloads the page as soon as the server answers. So the stream of
+an event only follows a job. The browser's tab keeps the id (assets/js/kept.js) and follows the job again.
 
-On ZeroGPU nothing outlives the request that a GPU was lent to: there a job is advanced by the first stream
-that follows it, and ends when that stream breaks. What it has done until then is kept as for any other.
+On ZeroGPU nothing outlives the request that was granted a GPU. There the first stream that follows a job also
+advances it, and the job ends when that stream breaks. Its results so far are kept as usual.
 """
 
 import secrets
@@ -21,38 +22,38 @@ from typing import Protocol
 from components.parts.messages import say
 from components.settings.hosting import on_zero_gpu
 
-# A page that lost its connection reloads within seconds of its return; a tunnel or a change of network takes
-# up to a minute. Most abandoned races end by themselves in less.
+# A page that lost its connection reloads within seconds once the network is back; a tunnel or a change of
+# network takes up to a minute. Most abandoned races finish sooner than that.
 GRACE_S = 60
-# A sweep yields to others between any two of its runs, so waiting longer for its visitor costs them little.
+# Between two runs of a sweep others get the device, so waiting longer for its visitor costs them little.
 SWEEP_GRACE_S = 120
-KEPT_S = 3600  # without any use
-SENDING_S = 5  # longest wait for followers to send the last update
+KEPT_S = 3600  # unused jobs are deleted after this time
+SENDING_S = 5  # the longest wait for followers to send the last update
 POLL_S = 0.5
 
 
 class Update(Protocol):
-    """How far work is: a dataclass with words for a status line, and whether the work has ended."""
+    """The progress of work: a dataclass with words for a status line, and whether the work has ended."""
 
     words: str
     ended: bool
 
 
 class Work(Protocol):
-    """What a job does, and the results that are kept."""
+    """What a job does, and its results, which are kept."""
 
     grace_s: float
 
     def run(self) -> Generator[Update, None, None]:
-        """Do the work and yield its progress; it rests until the next update is asked for. Closing the
+        """Do the work and yield its progress. The work pauses until the next update is requested; closing the
         generator ends it at once."""
 
     def stop(self) -> None:
-        """Make it end soon."""
+        """Make the work end soon."""
 
     @property
     def size(self) -> int:
-        """The bytes that it holds."""
+        """The bytes that the work holds."""
 
 
 class _Job:
@@ -63,22 +64,22 @@ class _Job:
         self.update = update  # the last one
         self.count = 0  # of updates
         self.begun = self.ended = update is not None
-        self.used = self.left = time.monotonic()  # since when it is not used, and not followed
+        self.used = self.left = time.monotonic()  # when it was last used, and last followed
         self.forgotten = False
-        self._taken: dict[object, int] = {}  # by each follower
+        self._sent: dict[object, int] = {}  # follower → the number of the update that it has sent
         self._changed = threading.Condition()
 
     @property
     def in_use(self) -> bool:
-        return (self.begun and not self.ended) or bool(self._taken)
+        return (self.begun and not self.ended) or bool(self._sent)
 
     @property
     def is_over(self) -> bool:
-        """Whether its last update has come."""
+        """Whether its final update has come."""
         return self.ended or (self.update is not None and self.update.ended)
 
     def advance(self) -> Iterator[Update]:
-        """Do the work and yield its updates, storing each as the last one first. Close it to end the work."""
+        """Do the work and yield its updates, storing each as the last one. Close it to end the work."""
         try:
             with closing(self.work.run()) as updates:
                 for update in updates:
@@ -101,21 +102,21 @@ class _Job:
     def is_left(self) -> bool:
         """Whether nobody has followed it for longer than its grace period."""
         with self._changed:
-            return not self._taken and time.monotonic() - self.left > self.work.grace_s
+            return not self._sent and time.monotonic() - self.left > self.work.grace_s
 
     def wait_until_sent(self) -> None:
         """Wait until all followers have sent the last update, so that sending does not disturb timed work."""
         with self._changed:
-            self._changed.wait_for(lambda: all(n >= self.count for n in self._taken.values()), SENDING_S)
+            self._changed.wait_for(lambda: all(n >= self.count for n in self._sent.values()), SENDING_S)
 
     def follow(self) -> Iterator[Update]:
-        """Yield the last update, then new ones as they come; where several came at once, only the last of
-        them."""
+        """Yield the last update, then new ones as they come; of several that came at once, yield only the
+        last."""
         me, seen = object(), 0
         try:
             while True:
                 with self._changed:
-                    self._taken[me] = seen  # it has been sent, since the follower asks for more
+                    self._sent[me] = seen  # the follower asks for more, so it has sent this one
                     self._changed.notify_all()
                     self._wait_for_more_than(seen)
                     seen, update, ended = self.count, self.update, self.ended
@@ -125,7 +126,7 @@ class _Job:
                     return
         finally:
             with self._changed:
-                self._taken.pop(me, None)
+                self._sent.pop(me, None)
                 self.used = self.left = time.monotonic()
                 self._changed.notify_all()
 
@@ -137,8 +138,8 @@ class Jobs:
     """All jobs of the process by id, the most recently used one last.
 
     Args:
-        most_bytes: the memory for ended and running jobs together. Above it, the least recently used jobs are
-            deleted, but never one that is running or followed.
+        most_bytes: the memory for all jobs together. Above it, the least recently used jobs are deleted, but
+            never one that is running or followed.
     """
 
     def __init__(self, most_bytes: int):
@@ -147,8 +148,7 @@ class Jobs:
         self._lock = threading.RLock()
 
     def start(self, work: Work) -> str:
-        """Start work in its own thread (on ZeroGPU: when it is first followed); return its id, which nobody
-        can guess."""
+        """Start work in its own thread (on ZeroGPU: when it is first followed); return its unguessable id."""
         job = _Job(work)
         job.begun = not on_zero_gpu()
         name = self._add(job)
@@ -157,7 +157,7 @@ class Jobs:
         return name
 
     def keep(self, work: Work, update: Update) -> str:
-        """Keep finished work, such as an opened file, with its update; returns its id."""
+        """Keep finished work, such as an opened file, with its update; return its id."""
         name = self._add(_Job(work, update))
         self.make_room()
         return name
@@ -177,7 +177,7 @@ class Jobs:
         self.make_room()
 
     def find(self, name: object, kind: type) -> Work | None:
-        """Return the work of an id if it is of that kind, otherwise None."""
+        """Return the work with an id if it is of that kind, otherwise None."""
         job = self._job(name)
         return job.work if job and isinstance(job.work, kind) else None
 
@@ -187,8 +187,8 @@ class Jobs:
         return job is not None and not job.is_over
 
     def follow(self, name: object) -> Iterator[Update]:
-        """Yield a job's last update at once, then new ones as they come, up to its final one. Closing this
-        leaves the job, which goes on for its grace period."""
+        """Yield a job's last update at once, then new ones as they come, up to the final one. After this is
+        closed, the job continues for its grace period."""
         job = self._job(name)
         if job is None:
             return
@@ -205,14 +205,14 @@ class Jobs:
             job.work.stop()
 
     def forget(self, name: object) -> None:
-        """Delete a job that no tab can ask for any more, once it has ended."""
+        """Delete a job that no tab can ask for any longer, as soon as it has ended."""
         job = self._job(name)
         if job:
             job.forgotten = True
         self.make_room()
 
     def stop_all(self) -> None:
-        """Ask every job to end, because the page is no longer served."""
+        """Ask every job to end, because the page shuts down."""
         with self._lock:
             names = list(self._jobs)
         for name in names:
@@ -220,13 +220,13 @@ class Jobs:
 
     @property
     def size(self) -> int:
-        """The bytes that all of them hold."""
+        """The bytes that all jobs hold."""
         with self._lock:
             return sum(job.work.size for job in self._jobs.values())
 
     def make_room(self) -> None:
-        """Delete jobs that no tab asks for or that have not been used for KEPT_S, and as many more as
-        `most_bytes` requires."""
+        """Delete jobs that were forgotten or have not been used for KEPT_S, and more of them while all
+        together exceed `most_bytes`."""
         oldest = time.monotonic() - KEPT_S
         with self._lock:
             size = self.size

@@ -1,5 +1,5 @@
-"""One line of JSON for each race in the host's log: what was asked, how it ended, how long it took. Never a
-text, neither the visitor's nor the models'."""
+"""Log one line of JSON for each race: the request, the outcome and the times. The line never has any text,
+neither the visitor's nor the models'."""
 
 import json
 import logging
@@ -12,20 +12,20 @@ log = logging.getLogger("adaedl.races")
 
 
 class RaceRecord:
-    """A race in the host's log. `outcome` is left, stopped, finished, time limit, refused or failed."""
+    """A race for the host's log. `outcome` is left, stopped, finished, time limit, refused or failed."""
 
     def __init__(self, pair: str, request: RaceRequest):
         self.pair, self.request = pair, request
-        self.asked = time.monotonic()
+        self.requested = time.monotonic()
         self.began: float | None = None
         self.outcome = "left"
 
     def begin(self) -> None:
-        """Note that the race has the device and its models."""
+        """Record that the race has the device and its models."""
         self.began = time.monotonic()
 
     def write(self, trace: Trace | None) -> None:
-        """Log the race as it is now, with the trace if there is one."""
+        """Log the race in its present state, with its trace if it has one."""
         now = time.monotonic()
         line = {
             "event": "race",
@@ -36,7 +36,7 @@ class RaceRecord:
             "verification": self.request.verification,
             "prompt_characters": len(self.request.prompt),
             "max_new_tokens": self.request.max_new_tokens,
-            "waited_s": round((self.began or now) - self.asked, 2),
+            "waited_s": round((self.began or now) - self.requested, 2),
             "ran_s": round(now - self.began, 2) if self.began else 0.0,
         }
         if trace:

@@ -1,4 +1,4 @@
-"""A race as the page plays it: wait for the device, load the pair, run, and report progress."""
+"""Run a race for the page: wait for the device, load the pair, run, and report progress."""
 
 import json
 import time
@@ -25,7 +25,7 @@ POLL_S = 0.3
 
 @dataclass
 class Session:
-    """One visitor's race, the feed of its player, and whether it was asked to stop. `visitor` identifies the
+    """One visitor's race, the feed of its player, and whether a stop was requested. `visitor` identifies the
     visitor in the queue and for ZeroGPU's quota."""
 
     trace: Trace | None = None
@@ -36,18 +36,18 @@ class Session:
 
     @property
     def seconds_to_wait(self) -> float | None:
-        """How long the race has still to wait; None where it is not in the queue, or that is not known."""
+        """How long the race must still wait; None if this is unknown or the race is not in the queue."""
         return self.turn.seconds_to_wait() if self.turn and not self.turn.began else None
 
     @cached_property
     def quota(self) -> Quota:
-        """What ZeroGPU still lends this visitor."""
+        """This visitor's ZeroGPU quota."""
         return quota_of(self.visitor) if self.visitor else Quota()
 
 
 @dataclass(frozen=True)
 class RaceUpdate:
-    """How far a race is: words for the status line (`say`), and whether it has ended."""
+    """The progress of a race: words for the status line (`say`), and whether the race has ended."""
 
     words: str
     ended: bool = False
@@ -59,11 +59,10 @@ class RaceUpdate:
 
 
 def play(models: ModelsState, settings: RaceSettings, session: Session) -> Iterator[RaceUpdate]:
-    """Run a race into `session.trace`, yielding an update a dozen times a second, and one as soon as the
-    first round is there. Between two updates the device rests, so that whatever is sent meanwhile is on no
-    lane's clock.
+    """Run a race into `session.trace`; yield an update right after the first round and then a dozen times a
+    second. The device pauses while an update is sent, so that no lane's clock includes the sending.
 
-    Ends within a round of `session.stop_requested`. Close it to free the device at once.
+    The race ends within a round of `session.stop_requested`. Close the generator to free the device at once.
 
     Raises:
         UserError: the settings are invalid, or the pair cannot be loaded.
@@ -87,11 +86,11 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
 
         record.begin()
         running = RaceOnZeroGpu(request, session.quota) if on_zero_gpu() else RaceHere(models, pair, request)
-        must_end = _EndCondition(session, running.began + running.seconds)
+        must_end = _EndCondition(session, deadline=running.began + running.seconds)
         trace = session.trace = running.trace
         session.feed = RaceFeed(trace)
         while running.advance(must_end):
-            yield RaceUpdate(say("page.status_racing", **_about(trace)))
+            yield RaceUpdate(say("page.status_racing", **_facts(trace)))
         record.outcome = must_end.why or "finished"
         if must_end.why is None:
             turn.finished()
@@ -108,7 +107,8 @@ def play(models: ModelsState, settings: RaceSettings, session: Session) -> Itera
         record.write(session.trace)
 
 
-def _about(trace: Trace) -> dict:
+def _facts(trace: Trace) -> dict:
+    """Return the values of a race's status line."""
     return {
         "lanes": len(trace.lanes),
         "tokens": trace.max_new_tokens,
@@ -117,20 +117,20 @@ def _about(trace: Trace) -> dict:
 
 
 def _last_update(trace: Trace, why: str | None, seconds: int) -> RaceUpdate:
-    """Return the update of a race that has ended: `why` it ended before its text did, or None; `seconds` is
-    its time limit."""
+    """Return the final update of a race. `why` says what cut it short, if anything; `seconds` is its time
+    limit."""
     rounds = sum(len(lane.rounds) for lane in trace.lanes)
     if why == "stopped":
         words = say("page.status_stopped", rounds=rounds)
     elif why == "time limit":
         words = say("host.status_time_limit", seconds=seconds, rounds=rounds)
     else:
-        words = say("page.status_finished", **_about(trace))
+        words = say("page.status_finished", **_facts(trace))
     return RaceUpdate(words, ended=True)
 
 
 def _updates(waiting: Generator[str, None, Pair | None]) -> Generator[RaceUpdate, None, Pair | None]:
-    """Yield each of these words as a RaceUpdate; return what the waiting returns."""
+    """Yield the status lines of `waiting` as RaceUpdates; return its result."""
     with closing(waiting):
         while True:
             try:
@@ -146,26 +146,26 @@ def wait_for_weights(
     """Wait until a pair is on this machine, unless stopped; yield words for the status line.
 
     Raises:
-        UserError: it cannot be fetched.
+        UserError: the pair cannot be fetched.
     """
-    told = Sentence("waiting for another download")
+    status = Sentence("waiting for another download")
 
     def progress(sentence: str, _: float | None) -> None:
-        nonlocal told
-        told = sentence
+        nonlocal status
+        status = sentence
 
     fetching = models.fetch(name, progress)
     try:
         while fetching and not wait([fetching], POLL_S).done:
             if stopped():
                 return
-            yield say("page.status_loading", sentence=told)
+            yield say("page.status_loading", sentence=status)
         if fetching:
             fetching.result()
     finally:
         if fetching:
             fetching.cancel()  # if it has not begun
-        fetching = None  # as below
+        fetching = None  # for the reason given in wait_for_pair
 
 
 def wait_for_pair(
@@ -194,7 +194,7 @@ def wait_for_pair(
 
 
 def say_queue_position(turn: Turn) -> str:
-    """Return how many races come before this one and, if it is known, how long they will take."""
+    """Return words for the number of races before this one and, if it is known, their duration."""
     seconds = turn.seconds_to_wait()
     if seconds is None:
         return say("page.status_queue", ahead=turn.ahead)
@@ -202,16 +202,16 @@ def say_queue_position(turn: Turn) -> str:
 
 
 class _EndCondition:
-    """Whether a race must end before its text does, and why: it was asked to, or its time is over."""
+    """Whether a race must end before its text does, and why: a stop was requested, or its time is over."""
 
-    def __init__(self, session: Session, ends: float):
+    def __init__(self, session: Session, deadline: float):
         self.session = session
-        self.ends = ends
+        self.deadline = deadline
         self.why: str | None = None
 
     def __call__(self) -> bool:
         if self.session.stop_requested:
             self.why = "stopped"
-        elif time.monotonic() > self.ends:
+        elif time.monotonic() > self.deadline:
             self.why = "time limit"
         return self.why is not None

@@ -1,4 +1,4 @@
-"""A running recording, wherever its device is: here, or in a fork on ZeroGPU."""
+"""Make a recording on the device of this process, or in a fork on ZeroGPU."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -6,7 +6,7 @@ from contextlib import closing
 
 from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
-from adaedl.replay.recording import Recording
+from adaedl.recordings.recording import Recording
 from adaedl.request import RaceRequest
 from components.parts.recordings import DEPTH
 from components.serving.models_state import ModelsState
@@ -20,7 +20,8 @@ UPDATE_S = 0.3
 def recorded_parts(
     models: ModelsState, pair: Pair, request: RaceRequest, score_temperature: float | None, quota: Quota
 ) -> Iterator[float | Recording]:
-    """Yield the share done a few times a second, and the recording at the end. Close it to free the device.
+    """Yield the completed share a few times a second, then the recording. Close the generator to free the
+    device.
 
     Raises:
         UserError: the prompt does not fit, the device's memory is full, or the recording takes longer than
@@ -37,7 +38,7 @@ def recorded_parts(
     began, first = time.monotonic(), True
     with closing(parts):
         for part in parts:
-            if first and on_zero_gpu():  # waiting for a GPU does not count
+            if first and on_zero_gpu():  # the wait for a GPU does not count
                 began = max(began, time.monotonic() - START_S)
             first = False
             yield part
@@ -67,8 +68,8 @@ class _InDeviceThread:
 def parts_of(
     pair: Pair, request: RaceRequest, score_temperature: float | None
 ) -> Iterator[float | Recording]:
-    """Yield what `recorded_parts` does, on the device of the calling process."""
-    from adaedl.replay.recorder import record_in_parts
+    """Yield the same as `recorded_parts`, on the device of the calling process."""
+    from adaedl.recordings.recorder import record_in_parts
 
     recording = record_in_parts(
         pair,
@@ -77,6 +78,8 @@ def parts_of(
         max_new_tokens=request.max_new_tokens,
         seed=request.seed,
         verification=request.verification,
+        system=request.system,
+        continuation=request.continuation,
         depth=DEPTH,
         score_temperature=score_temperature,
     )
@@ -89,7 +92,8 @@ def parts_of(
 
 
 def gpu_seconds(request: RaceRequest, score_temperature: float | None = None) -> int:
-    """Return the seconds to ask of ZeroGPU for a recording; the score temperature makes no difference."""
+    """Return the seconds to request from ZeroGPU for a recording, which don't depend on
+    `score_temperature`."""
     return recording_duration(request.max_new_tokens, DEPTH, host().race_seconds)
 
 

@@ -1,8 +1,9 @@
-"""What protects the page from those who mean it harm, beyond the checks of each input: headers on every
-answer, closed routes, a limit on what is sent, and no requests by the server to addresses of a visitor."""
+"""Protect the page from hostile visitors, beyond the checks of each input: headers on every response, closed
+routes, a limit on the size of requests, and no requests by the server to addresses that a visitor names."""
 
 import re
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from starlette.types import Scope
 
 from adaedl.errors import Sentence, UserError
 from adaedl.measure.sweep import MAX_TABLE_BYTES
-from adaedl.pairs.presets import PROJECT
 from adaedl.system.cache_folder import cache_dir
+from adaedl.system.shipped import PROJECT
 from components.parts.gradio_internals import replace
 
-# gradio's page, and so gr.HTML, runs inline scripts and builds functions from text. What the policy can still
-# forbid is fetching from, sending to and embedding other origins.
+# gradio's page, gr.HTML included, runs inline scripts and builds functions from text. The policy can still
+# forbid the page to fetch from, send to or embed other origins.
 POLICY = {
     "default-src": "'self'",
     "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:",
@@ -36,8 +37,8 @@ POLICY = {
 }
 
 
-# gradio routes that this page does not use: they store files that nothing deletes, pass a stranger's video to
-# ffmpeg, edit the app, or reveal how others use it.
+# gradio's routes that this page does not use. They store files that nothing deletes, pass a stranger's video
+# to ffmpeg, edit the app, or reveal how others use it.
 CLOSED = (
     "/gradio_api/process_recording",
     "/gradio_api/vibe-",
@@ -51,8 +52,8 @@ CLOSED = (
 
 def route_path(scope: Scope) -> str:
     """Return the path that the router matches, below a proxy's root path, in canonical form: lower case,
-    single slashes, none at the end."""
-    # The server has already decoded the path, so %2f is a slash here and for the router.
+    single slashes, no slash at the end."""
+    # The server has already decoded the path, so %2f is a slash here, as for the router.
     path = get_route_path(scope).lower()
     return re.sub(r"[/\\]+", "/", f"/{path}").rstrip("/")
 
@@ -69,15 +70,15 @@ class ClosedRoutes:
         await answer(scope, receive, send)
 
 
-# The most bytes of a request's body. A file may have 64 MB; quoting makes a sweep's table, sent for
-# conversion to Parquet, a little longer.
+# The most bytes of a request's body. A file may have 64 MB; quoting makes a sweep's table, which is sent for
+# conversion to Parquet, a little larger.
 LARGEST = {"/gradio_api/upload": 70 * 2**20, "/gradio_api/component_server": MAX_TABLE_BYTES * 4 // 3}
 LARGEST_ELSEWHERE = 2 * 2**20
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 to a request that is too large, as soon as that is known from its
-    content-length or from what has arrived."""
+    """ASGI middleware that answers 413 to a request that is too large, as soon as its content-length or the
+    bytes that have arrived show it."""
 
     def __init__(self, app):
         self.app = app
@@ -92,40 +93,41 @@ class BodyLimit:
         if int(Headers(scope=scope).get("content-length", 0)) > most:
             await refusal(scope, receive, send)
             return
-        taken, answered = 0, False
+        received, answered = 0, False
 
         async def receive_at_most():
-            nonlocal taken
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            return message if taken <= most else {"type": "http.disconnect"}
+            received += len(message.get("body", b""))
+            return message if received <= most else {"type": "http.disconnect"}
 
         async def send_unless_refused(message) -> None:
             nonlocal answered
-            if taken <= most or answered:
+            if received <= most or answered:
                 answered = True
                 await send(message)
 
         try:
             await self.app(scope, receive_at_most, send_unless_refused)
         except Exception:
-            if taken <= most:
-                raise  # otherwise the app is reporting a visitor who has left
-        if taken > most and not answered:
+            if received <= most:
+                raise  # above the limit, the error only says that the visitor has disconnected
+        if received > most and not answered:
             await refusal(scope, receive, send)
 
 
 class SecurityHeaders:
-    """ASGI middleware that sets the same headers on every answer, streams included.
+    """ASGI middleware that sets the same headers on every response, streams included.
 
     Args:
         on_spaces: the page is shown in a frame within huggingface.co.
+        framed_by: other origins whose pages may show this one in a frame.
     """
 
-    def __init__(self, app, on_spaces: bool = False):
+    def __init__(self, app, on_spaces: bool = False, framed_by: Iterable[str] = ()):
         self.app = app
-        framed_by = "'self' https://huggingface.co https://*.hf.space" if on_spaces else "'self'"
-        policy = {**POLICY, "frame-ancestors": framed_by}
+        hub = ("https://huggingface.co", "https://*.hf.space") if on_spaces else ()
+        policy = {**POLICY, "frame-ancestors": " ".join(("'self'", *hub, *framed_by))}
         self.headers = {
             "content-security-policy": "; ".join(f"{name} {allowed}" for name, allowed in policy.items()),
             "x-content-type-options": "nosniff",
@@ -145,11 +147,11 @@ class SecurityHeaders:
 
 
 def fetch_nothing() -> None:
-    """Let gradio fetch nothing for a visitor. It would take {"path": "https://…"} in place of any input for a
-    file at that address, which the server would then request, and pass on what is at /file=https://…
+    """Keep gradio from fetching addresses for a visitor. For any input with {"path": "https://…"} it would
+    request the file at that address, and /file=https://… would pass on the file there.
 
     Raises:
-        UserError: this version of gradio fetches in another way.
+        UserError: this version of gradio fetches differently.
     """
     replace(processing_utils, async_ssrf_protected_download=_refuse_address)
     replace(routes, secure_url_stream_response=_not_here)
@@ -164,7 +166,7 @@ async def _not_here(*_) -> PlainTextResponse:
 
 
 def without_host_folders(error: UserError) -> UserError:
-    """Return the same error without the host's folders; what each folder is for stands in its place."""
+    """Return the same error with the name of its variable in place of each of the host's folders."""
     return UserError(error.sentence.template, *map(_without_folders, error.sentence.values))
 
 

@@ -1,9 +1,9 @@
-"""Hugging Face ZeroGPU: the page's process has no GPU. A function under `spaces.GPU` runs in a fork, which
-has one for the seconds that it asked for.
+"""Run tasks on Hugging Face ZeroGPU, where the page's process has no GPU. A function under `spaces.GPU` runs
+in a fork, which has a GPU for the requested number of seconds.
 
-The host's pair is loaded before the page is served, in the main thread, where `spaces` stands in for CUDA; a
-fork inherits it, with its weights moved to the GPU. What crosses between the two processes is pickled, so a
-fork is given settings and returns parts of a trace. Elsewhere all of this is plain functions and generators.
+The host's pair is loaded before the page is served, in the main thread, where `spaces` emulates CUDA; a fork
+inherits the pair, with its weights moved to the GPU. Data between the two processes is pickled, so a fork
+receives settings and returns parts of a trace. Without ZeroGPU all of this is plain functions and generators.
 """
 
 import re
@@ -17,12 +17,12 @@ from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
 from components.settings.hosting import on_zero_gpu
 
-START_S = 15  # to fork, to move the weights, to read the prompt
-TOKEN_S = 0.06  # one token of one lane with everything recorded about it, on a pair of 7 billion weights
-DRAFT_S = 0.02  # one draft of a recording whose positions draft one after another, by half a billion weights
+START_S = 15  # to fork, move the weights and read the prompt
+TOKEN_S = 0.06  # per token of a lane, all details recorded, for a target of 7 billion weights
+DRAFT_S = 0.02  # per drafted token of a recording without batched drafts, for half a billion weights
 MAX_S = 120  # the most that one visitor of a Space gets at once
-LEAST_S = START_S + 5  # with less, a task would end before it starts
-FORGET_S = 3600  # when a quota grows again, if a refusal does not say
+LEAST_S = START_S + 5  # a task with less would end before it starts
+FORGET_S = 3600  # until a quota grows again, if a refusal does not say when
 
 _lent: Pair | None = None  # inherited by forks
 
@@ -32,17 +32,17 @@ if on_zero_gpu():
 
 
 def lend(pair: Pair) -> None:
-    """Make a loaded pair the one that forks work with."""
+    """Make a loaded pair the one that forks use."""
     global _lent
     _lent = pair
 
 
 @dataclass
 class Quota:
-    """What is left of a visitor's ZeroGPU quota, as far as ZeroGPU's refusals have said.
+    """The rest of a visitor's ZeroGPU quota, as far as ZeroGPU's refusals have revealed it.
 
     Attributes:
-        left_s: seconds left; None if nothing is known.
+        left_s: seconds left; None if unknown.
         until: when more becomes available (`time.monotonic`).
     """
 
@@ -50,13 +50,13 @@ class Quota:
     until: float = 0.0
 
     def cut(self, seconds: int) -> int:
-        """Return how many of `seconds` to ask for: no more than are left, but enough for a start."""
+        """Return how many of `seconds` to request: no more than are left, but enough for a start."""
         if self.left_s is None or time.monotonic() > self.until:
             return seconds
         return min(seconds, max(int(self.left_s), LEAST_S))
 
     def learn(self, left_s: float, wait_s: float) -> None:
-        """Store what a refusal said: the seconds left, and how long until there are more."""
+        """Store the seconds left, and the seconds until there are more, from a refusal."""
         self.left_s, self.until = left_s, time.monotonic() + wait_s
 
     def spend(self, seconds: float) -> None:
@@ -72,29 +72,29 @@ def quota_of(visitor: str) -> Quota:
 
 
 def race_duration(lanes: int, tokens: int, most: int) -> int:
-    """Return the seconds to ask a GPU for: the most that a race with these lanes and new tokens takes."""
+    """Return the GPU seconds to request: the most that a race with these lanes and new tokens needs."""
     return min(round(START_S + TOKEN_S * lanes * tokens), most, MAX_S)
 
 
 def recording_duration(tokens: int, depth: int, most: int) -> int:
-    """Return the seconds to ask a GPU for: the most that a recording of `tokens` new tokens, with `depth`
-    drafts from each, takes."""
-    # The target writes the text once alone and once beside rounds of every length, and then reads it.
+    """Return the GPU seconds to request: the most that a recording of `tokens` new tokens needs, with `depth`
+    drafts from each."""
+    # The target writes the text once alone and once along with rounds of every length, and then reads it.
     return min(round(START_S + (3 * TOKEN_S + depth * DRAFT_S) * tokens), most, MAX_S)
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """A UserError on its way out of a fork, which cannot pass on exceptions as they are."""
+    """A UserError on its way out of a fork, which cannot pass on exceptions themselves."""
 
     template: str
     values: tuple
 
 
 def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
-    """Make a generator function `task(pair, *arguments)` run where the GPU is. It is called without the pair,
-    and works on the pair that was lent. Its arguments and what it yields are pickled. A `quota`, where it is
-    given, limits the seconds that are asked for, and learns from ZeroGPU's answers.
+    """Decorate a generator function `task(pair, *arguments)` to run where the GPU is. Callers leave out the
+    pair; the task uses the one that was lent. Arguments and yielded values are pickled. Callers may pass a
+    `quota`, which limits the requested seconds and learns from ZeroGPU's answers.
 
     Args:
         duration: a function of the arguments that returns the seconds to request.
@@ -127,8 +127,12 @@ def gpu_task(duration: Callable[..., int]) -> Callable[[Callable], Callable]:
 
 
 def _lease(work: Callable, arguments: tuple, quota: Quota) -> Iterator:
-    """Yield what the fork yields. `spaces` refuses tasks, and ends those that take too long, with gradio
-    errors whose message may hold HTML."""
+    """Yield the fork's values. `spaces` raises gradio errors, with possible HTML in the message, to refuse a
+    task or to end one that exceeds its time.
+
+    Raises:
+        UserError: ZeroGPU refused or ended the task.
+    """
     import gradio as gr
 
     seconds, began = arguments[0], None
@@ -152,8 +156,8 @@ TOO_LONG = "larger than the maximum allowed"
 
 
 def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
-    """Return the UserError for an error of `spaces` after `seconds` were requested; the quota learns
-    from it."""
+    """Return the UserError for an error of `spaces` after a request for `seconds`; update the quota from
+    it."""
     if TOO_LONG in reason:
         return UserError(
             "ZeroGPU grants no GPU for the {} s that this task needs; request fewer new tokens or run fewer "
@@ -182,6 +186,6 @@ def _refusal(reason: str, seconds: int, quota: Quota) -> UserError:
     )
 
 
-def _seconds(told: re.Match) -> int:
-    """Return the seconds of a duration as `timedelta` writes it."""
-    return ((int(told["days"] or 0) * 24 + int(told["h"])) * 60 + int(told["m"])) * 60 + int(told["s"])
+def _seconds(match: re.Match) -> int:
+    """Return the seconds of a duration in the format of `timedelta`."""
+    return ((int(match["days"] or 0) * 24 + int(match["h"])) * 60 + int(match["m"])) * 60 + int(match["s"])

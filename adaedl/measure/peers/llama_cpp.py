@@ -1,8 +1,8 @@
-"""llama.cpp's own generation on the same weights: an independent reference for `bench`, where
-llama-cpp-python is installed.
+"""llama.cpp's own generation on the same weights: an independent reference for `bench`, if llama-cpp-python
+is installed.
 
-Prompt lookup is the speculative decoding that llama-cpp-python includes. The weights are written as GGUF
-without a tokenizer: tokens go in and tokens come out.
+Prompt lookup is the speculative decoding of llama-cpp-python. The weights are written as GGUF without a
+tokenizer: tokens go in and tokens come out.
 """
 
 import importlib.util
@@ -28,12 +28,12 @@ FORMATS = {torch.float32: "F32", torch.int8: "Q8_0"}
 
 
 def installed() -> str | None:
-    """Return the version of llama-cpp-python; None where it is not installed."""
+    """Return the version of llama-cpp-python, or None if it is not installed."""
     return version(PACKAGE) if importlib.util.find_spec("llama_cpp") else None
 
 
 def can_write(model) -> bool:
-    """Return whether `write_gguf` writes this transformers model so that llama.cpp computes the same."""
+    """Return whether llama.cpp computes the same with this transformers model after `write_gguf`."""
     config = model.config
     return (
         config.model_type in ("llama", "qwen2")
@@ -53,8 +53,8 @@ def write_gguf(model, path: Path, kind: str) -> None:
 
     config, head_dim = model.config, head_dim_of(model.config)
     arch = gguf.MODEL_ARCH[config.model_type.upper()]
-    wanted, plain = gguf.GGMLQuantizationType[kind], gguf.GGMLQuantizationType.F32
-    block = gguf.GGML_QUANT_SIZES[wanted][0]  # numbers that share a scale
+    matrix_type, plain = gguf.GGMLQuantizationType[kind], gguf.GGMLQuantizationType.F32
+    block = gguf.GGML_QUANT_SIZES[matrix_type][0]  # numbers that share a scale
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
     writer.add_tokenizer_model("none")
     writer.add_vocab_size(config.vocab_size)
@@ -75,7 +75,7 @@ def write_gguf(model, path: Path, kind: str) -> None:
             continue
         if config.model_type == "llama" and (".q_proj." in key or ".k_proj." in key):
             weight = pair_rotary_rows(weight, head_dim)  # llama.cpp rotates neighbouring rows of a Llama
-        stored = wanted if weight.dim() == 2 and weight.shape[1] % block == 0 else plain
+        stored = matrix_type if weight.dim() == 2 and weight.shape[1] % block == 0 else plain
         array = quantize(np.ascontiguousarray(weight.numpy()), stored)
         writer.add_tensor(names.get_name(key, (".weight", ".bias")), array, raw_dtype=stored)
     writer.write_header_to_file()
@@ -85,11 +85,14 @@ def write_gguf(model, path: Path, kind: str) -> None:
 
 
 class LlamaCpp:
-    """A pair's target in llama.cpp, at its defaults except for the number of threads, which is torch's."""
+    """A pair's target in llama.cpp, with its default settings and torch's number of threads."""
 
     def __init__(self, pair: Pair, target, capacity: int):
-        """Load the target. `target` is the pair's model from `peers.transformers.target_model`; `capacity` is
-        the most tokens of a prompt and its answer together.
+        """Load the target.
+
+        Args:
+            target: the pair's model from `peers.transformers.target_model`.
+            capacity: the maximum number of tokens of a prompt and its answer together.
 
         Raises:
             UserError: the target's weights cannot be found, or llama.cpp does not load them.
@@ -112,11 +115,11 @@ class LlamaCpp:
         lookup: bool = False,
         drafts: int | None = None,
     ) -> tuple[list[int], DecodingWork]:
-        """Return what llama.cpp writes after a prompt, and the work of decoding it; the clock starts when the
-        first token comes out, as in `reference.generate`.
+        """Return the text of llama.cpp after a prompt, and the work of decoding it. The clock starts with the
+        first token, as in `reference.generate`.
 
         Args:
-            lookup: draft by prompt lookup, `drafts` tokens per round (None: its default).
+            lookup: draft by prompt lookup, `drafts` tokens per round (None: the default of llama.cpp).
         """
         from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
 
@@ -124,25 +127,25 @@ class LlamaCpp:
         find = LlamaPromptLookupDecoding(**({"num_pred_tokens": drafts} if drafts else {}))
 
         def draft(token_ids: np.ndarray, **_) -> np.ndarray:
-            found = find(token_ids) if lookup else token_ids[:0]
+            drafted = find(token_ids) if lookup else token_ids[:0]
             work.rounds += 1
-            work.drafted += len(found)
-            return found
+            work.drafted += len(drafted)
+            return drafted
 
         self.model.set_seed(seed)
         self.model.draft_model = draft
         warping = {"temp": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
-        written: list[int] = []
-        began = ended = 0.0
+        new_ids: list[int] = []
+        start = end = 0.0
         for token in self.model.generate(prompt_ids, **warping, min_p=0.0):
-            ended = time.perf_counter()
-            began = began or ended
-            written.append(token)
-            if token in self.eos_ids or len(written) == max_new_tokens:
+            end = time.perf_counter()
+            start = start or end
+            new_ids.append(token)
+            if token in self.eos_ids or len(new_ids) == max_new_tokens:
                 break
-        work.seconds, work.tokens = ended - began, len(written) - 1
+        work.seconds, work.tokens = end - start, len(new_ids) - 1
         work.accepted = work.tokens - work.rounds
-        return written, work
+        return new_ids, work
 
 
 def _load(path: Path, capacity: int):
@@ -155,11 +158,11 @@ def _load(path: Path, capacity: int):
             n_ctx=capacity,
             n_threads=threads,
             n_threads_batch=threads,
-            logits_all=True,  # which drafting needs
+            logits_all=True,  # drafting needs them
             use_mmap=False,  # so that the file can be deleted
             verbose=False,
         )
-    except Exception as error:  # whatever a library of C++ raises
+    except Exception as error:  # a C++ library can raise anything
         raise UserError(
             "{} {} does not run here ({}); install another version, or uninstall it to measure without it.",
             PACKAGE,

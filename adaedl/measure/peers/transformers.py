@@ -1,4 +1,4 @@
-"""transformers' own generation on the same weights, which `check` compares with and `bench` measures."""
+"""transformers' own generation on the same weights: the reference of `check` and `bench`."""
 
 import copy
 import time
@@ -25,8 +25,8 @@ from adaedl.request import Sampling
 
 
 def target_model(pair: Pair, rounded: bool = True):
-    """Return the pair's target as a plain transformers model. For an int8 pair its weights are `rounded` in
-    the same way, or else in float32.
+    """Return the pair's target as a plain transformers model. The weights of an int8 pair are quantised in
+    the same way if `rounded`, otherwise they are in float32.
 
     Raises:
         UserError: its weights cannot be found or loaded.
@@ -35,8 +35,8 @@ def target_model(pair: Pair, rounded: bool = True):
 
 
 def draft_model(pair: Pair, target):
-    """Return the draft model of an independent pair as a plain transformers model; where the target drafts
-    for itself, a second handle on `target` that shares its weights, or its rounded copy.
+    """Return the draft model of an independent pair as a plain transformers model. If the target drafts for
+    itself, return a second handle on `target` that shares its weights, or its quantised copy.
 
     Raises:
         UserError: its weights cannot be found or loaded.
@@ -56,7 +56,7 @@ def _plain(pair: Pair, runner: Runner, name: str, rounded: bool = True):
     if isinstance(runner, (TransformersRunner, GraphedLlama)):
         return runner.model
     model = load_model(fetch_weights(name).folder, pair.device, read_dtype(pair.dtype), name)
-    if model.config.vocab_size != runner.vocab_size:  # a pair drops rows that only one of its models has
+    if model.config.vocab_size != runner.vocab_size:  # a pair removes rows that only one of its models has
         model.resize_token_embeddings(runner.vocab_size, mean_resizing=False)
     if pair.dtype == torch.int8 and rounded:
         quantize_model(model)
@@ -77,27 +77,28 @@ def generate(
     confidence: float = 0.0,
     most_s: float = inf,
 ) -> tuple[list[int], DecodingWork]:
-    """Return what transformers' `generate` writes after prompt_ids [T], and the work of decoding it.
+    """Return the text of transformers' `generate` after prompt_ids [T], and the work of decoding it.
 
-    The clock runs from the first tokens that come out to the last, so it excludes the prefill, as every
-    lane's clock does.
+    The clock runs from the first new tokens to the last, so it excludes the prefill, like the clock of every
+    lane.
 
     Args:
         lookup: draft this many tokens by prompt lookup.
-        assistant: a draft model (from `draft_model`) that drafts `drafts` tokens each round, fewer where it
-            gives one less than `confidence`. None drafts as transformers does by default.
+        assistant: a draft model, from `draft_model`.
+        drafts: tokens that the assistant drafts per round; None means transformers' default schedule.
+        confidence: the assistant ends a round after a token with a probability below this.
         most_s: end the text after the first step at which the clock has passed this many seconds.
     """
     if assistant is not None:
-        _configure_assistant(assistant, drafts, confidence)
-    config = _generation_config(pair, sampling, max_new_tokens, lookup)
+        configure_assistant(assistant, drafts, confidence)
+    config = generation_config(pair.eos_ids, sampling, max_new_tokens, lookup)
     watch = _Watch(target=model)
     with torch.random.fork_rng(), torch.inference_mode(), ExitStack() as hooks:
         torch.manual_seed(seed)
-        for watched in (model, assistant):
-            if watched is not None:
-                hooks.enter_context(watched.register_forward_pre_hook(watch.begin_forward, with_kwargs=True))
-                hooks.enter_context(watched.register_forward_hook(watch.end_forward))
+        for module in (model, assistant):
+            if module is not None:
+                hooks.enter_context(module.register_forward_pre_hook(watch.begin_forward, with_kwargs=True))
+                hooks.enter_context(module.register_forward_hook(watch.end_forward))
         ids = prompt_ids[None]
         model.generate(
             ids,
@@ -110,7 +111,10 @@ def generate(
     return watch.token_ids, watch.work(timed=pair.device.type == "cpu")
 
 
-def _generation_config(pair: Pair, sampling: Sampling, max_new_tokens: int, lookup: int | None):
+def generation_config(
+    eos_ids: frozenset[int], sampling: Sampling, max_new_tokens: int, lookup: int | None = None
+):
+    """Return transformers' settings for a text that ends with one of `eos_ids`."""
     from transformers import GenerationConfig
 
     settings = {"do_sample": not sampling.greedy, "repetition_penalty": 1.0}
@@ -118,7 +122,7 @@ def _generation_config(pair: Pair, sampling: Sampling, max_new_tokens: int, look
         settings |= {"temperature": sampling.temperature, "top_k": sampling.top_k, "top_p": sampling.top_p}
     if lookup:
         settings["prompt_lookup_num_tokens"] = lookup
-    ends = sorted(pair.eos_ids)
+    ends = sorted(eos_ids)
     return GenerationConfig(
         max_new_tokens=max_new_tokens,
         eos_token_id=ends or None,
@@ -128,25 +132,27 @@ def _generation_config(pair: Pair, sampling: Sampling, max_new_tokens: int, look
     )
 
 
-def _configure_assistant(assistant, drafts: int | None, confidence: float) -> None:
-    """Let a draft model draft as `generate` describes, or, without `drafts`, as transformers does by
-    default."""
-    constant = drafts is not None
+def configure_assistant(
+    assistant, drafts: int | None = None, confidence: float = 0.0, schedule: str = "constant"
+) -> None:
+    """Configure the drafting of a draft model, with the arguments of `generate`. The `schedule` is
+    transformers' num_assistant_tokens_schedule, which changes `drafts` from round to round."""
+    configured = drafts is not None
     config = assistant.generation_config
     config.num_assistant_tokens = drafts
-    config.num_assistant_tokens_schedule = "constant" if constant else None
-    config.assistant_confidence_threshold = confidence if constant else None
+    config.num_assistant_tokens_schedule = schedule if configured else None
+    config.assistant_confidence_threshold = confidence if configured else None
 
 
 class _Watch:
-    """A streamer that notes when tokens come, with hooks that time the forwards between them."""
+    """A streamer that records the times of new tokens, with hooks that time the forwards between them."""
 
     def __init__(self, target):
         self.target = target
         self.steps: list[list[int]] = []  # the prompt, then the new tokens of each target forward
         self.times: list[float] = []
-        self.widths: list[int] = []  # tokens that each target forward read
-        self.began = self.forward_s = 0.0
+        self.widths: list[int] = []  # input tokens of each target forward
+        self.start = self.forward_s = 0.0
 
     def put(self, tokens: Tensor) -> None:
         self.times.append(time.perf_counter())
@@ -158,15 +164,15 @@ class _Watch:
     def begin_forward(self, model, args, kwargs) -> None:
         if model is self.target:
             self.widths.append(kwargs["input_ids"].shape[1])
-        self.began = time.perf_counter()
+        self.start = time.perf_counter()
 
     def end_forward(self, model, args, output) -> None:
         if len(self.steps) > 1:
-            self.forward_s += time.perf_counter() - self.began
+            self.forward_s += time.perf_counter() - self.start
 
     def has_taken(self, seconds: float, ids: Tensor, scores, **_) -> Tensor:
-        """Return, for each text of a batch, whether the clock has passed `seconds`: a stopping criterion,
-        which transformers asks before `put`."""
+        """Return for each text of a batch whether the clock has passed `seconds`. This is a stopping
+        criterion; transformers calls it before `put`."""
         over = len(self.times) > 1 and time.perf_counter() - self.times[1] >= seconds
         return torch.full((len(ids),), over, device=ids.device)
 
@@ -175,14 +181,14 @@ class _Watch:
         return [token for step in self.steps[1:] for token in step]
 
     def work(self, timed: bool) -> DecodingWork:
-        """Return the work so far. The first new tokens come with the prefill and are not counted. A GPU's
-        forwards are queued and not waited for, so their own time is known only on a CPU."""
-        written = [len(step) for step in self.steps[2:]]
+        """Return the work so far. The first new tokens come with the prefill and are not counted. On a GPU
+        forwards run asynchronously, so only a CPU can time them (`timed`)."""
+        counts = [len(step) for step in self.steps[2:]]
         return DecodingWork(
-            tokens=sum(written),
+            tokens=sum(counts),
             seconds=self.times[-1] - self.times[1],
             forward_s=self.forward_s if timed else None,
-            rounds=len(written),
-            drafted=sum(self.widths[1 : len(written) + 1]) - len(written),
-            accepted=sum(written) - len(written),
+            rounds=len(counts),
+            drafted=sum(self.widths[1 : len(counts) + 1]) - len(counts),
+            accepted=sum(counts) - len(counts),
         )

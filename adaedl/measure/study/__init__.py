@@ -1,5 +1,6 @@
-"""The study: the paper's claims over pairs, verification rules, temperatures and costs of a draft.
+"""The study: test the claims of the AdaEDL paper (arXiv 2410.18351) over pairs, verification rules,
+temperatures and cost ratios.
 
-Each text is recorded once (`recordings`), every stopper is replayed on it at every cost (`replays`), and the
-report is made of the table that results (`report`). The claims are AdaEDL's (arXiv 2410.18351).
+Each text is recorded once (`recordings`). Every stopper is replayed on it at every cost ratio (`replays`).
+The report is written from the resulting tables (`report`).
 """

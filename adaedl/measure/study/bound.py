@@ -1,7 +1,7 @@
-"""How good AdaEDL's bound is for each pair, verification rule and temperature of a study.
+"""The quality of AdaEDL's bound for each pair, verification rule and temperature of a study.
 
-The drafts of one text are not independent of each other, so shares and correlations are taken within each
-text, and averaged over texts with an interval.
+The drafts of one text are not independent of each other. So shares and correlations are computed within each
+text, then averaged over texts, with an interval.
 """
 
 import pandas as pd
@@ -14,8 +14,8 @@ NUMBERS = ("beta", "coverage", "gap", "rank_correlation")
 
 def bound_table(texts: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each condition: the number of `prompts`, the measured `cost_ratio`, the fitted
-    `gamma`, and for β, coverage, gap (β − bound) and rank correlation the mean over texts, with the ends of
-    its interval as `…_low` and `…_high`.
+    `gamma`, and the means over texts of β, coverage, gap (β − bound) and rank correlation. The ends of the
+    interval of each mean are `…_low` and `…_high`.
 
     Args:
         texts: the table of texts (`adaedl.measure.study.tables.TEXTS`).
@@ -32,5 +32,5 @@ def _row(texts: pd.DataFrame) -> dict[str, float]:
         values = texts[name].dropna()
         row[name], row[f"{name}_low"], row[f"{name}_high"] = arithmetic_mean(values)
     entropy = texts["entropy"].sum()
-    # As adaedl.replay.calibration.fit_gamma over the drafts of all texts.
+    # The same as adaedl.recordings.calibration.fit_gamma over the drafts of all texts.
     return row | {"gamma": (texts["rejected"].sum() / entropy) ** 2 if entropy else float("nan")}

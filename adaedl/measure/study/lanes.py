@@ -1,4 +1,4 @@
-"""The lanes of a study: every stopper of the registry, and those with thresholds over their settings."""
+"""The lanes of a study: every registered stopper, and a grid of settings for stoppers with a threshold."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from adaedl.measure.study.recordings import DEPTH
 from adaedl.metrics import BASELINE
 from adaedl.stopping import STOPPERS, format_spec, limit_draft, make_stopper, settings_of
 
-ADAEDL = "adaedl"  # as published: λ = 0.4 at first, γ = 0.2
+ADAEDL = "adaedl"  # as published: initial λ = 0.4, γ = 0.2
 THROUGHPUT = "throughput"
 FIXED = "fixed"
 ORACLE = "oracle"
@@ -23,13 +23,14 @@ def fixed(k: int) -> str:
 
 
 def adaedl(threshold: float, gamma: float = PUBLISHED_GAMMA, scored: bool = False) -> str:
-    """Return the lane of AdaEDL with these settings; `scored`, with the entropy of q at temperature 1."""
+    """Return the lane of AdaEDL with these settings; if `scored`, it uses the entropy of q at temperature
+    1."""
     scoring = ",score_temperature=1.0" if scored else ""
     return format_spec(make_stopper(f"adaedl:threshold={threshold},gamma={gamma}{scoring}"))
 
 
 def over_thresholds(spec: str) -> list[str]:
-    """Return the lanes of a stopper over the values of its threshold; none where there is no such stopper."""
+    """Return the lanes of a stopper, one for each threshold; empty if the stopper is not registered."""
     if family_of(spec) not in STOPPERS:
         return []
     stopper = make_stopper(spec)
@@ -44,8 +45,8 @@ OVER_BOTH = {(t, gamma): adaedl(t, gamma) for t in THRESHOLDS for gamma in GAMMA
 
 
 def study_lanes() -> tuple[str, ...]:
-    """Return every lane of a study, the baseline first. A stopper that only a recording can run drafts as
-    deep as a recording goes."""
+    """Return every lane of a study, the baseline first. A stopper that only runs on recordings drafts up to
+    their depth."""
     lanes = [BASELINE, *FIXED_LENGTHS.values(), *OVER_BOTH.values()]
     lanes += [adaedl(threshold, scored=True) for threshold in THRESHOLDS]
     for spec in OVER_THRESHOLDS:
@@ -62,14 +63,14 @@ def family_of(lane: str) -> str:
 
 
 def families(lanes: Iterable[str]) -> dict[str, list[str]]:
-    """Return the lanes of each stopper, in their order."""
-    found: dict[str, list[str]] = {}
+    """Return the lanes by stopper, in their order."""
+    by_stopper: dict[str, list[str]] = {}
     for lane in lanes:
-        found.setdefault(family_of(lane), []).append(lane)
-    return found
+        by_stopper.setdefault(family_of(lane), []).append(lane)
+    return by_stopper
 
 
 def rivals(lanes: Iterable[str]) -> list[str]:
-    """Return the other training-free stoppers among lanes, at their default settings."""
-    apart = {BASELINE, FIXED, ADAEDL, THROUGHPUT, ORACLE}
-    return [lane for lane in lanes if lane in STOPPERS and lane not in apart]
+    """Return the lanes of the other training-free stoppers with their default settings."""
+    excluded = {BASELINE, FIXED, ADAEDL, THROUGHPUT, ORACLE}
+    return [lane for lane in lanes if lane in STOPPERS and lane not in excluded]

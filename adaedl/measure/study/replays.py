@@ -1,7 +1,7 @@
-"""Replay every lane of a study on its recordings, at the measured cost of a draft and at others.
+"""Replay every lane of a study on its recordings, at the measured cost ratio and at modelled ones.
 
-Times are pooled over the prompts of a condition, so that a minute in which the machine was busy does not
-decide about a prompt. Then every prompt of a condition is replayed with the same times.
+Times are pooled over the prompts of a condition, and every prompt of the condition is replayed with the
+pooled times. So a minute in which the machine was busy does not decide the result of a prompt.
 """
 
 import multiprocessing
@@ -10,40 +10,44 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from adaedl.acceptance import DraftCount, count_text
 from adaedl.measure.study.lanes import study_lanes
 from adaedl.measure.study.recordings import Cell, Condition, read_recordings
 from adaedl.metrics import BASELINE
-from adaedl.replay.calibration import coverage, drafts_of_recording, lower_bound, rank_correlations
-from adaedl.replay.clock import clock_of, rounds_by_work
-from adaedl.replay.recording import Recording
-from adaedl.replay.replay import replay
+from adaedl.recordings.calibration import coverage, drafts_of_recording, lower_bound, rank_correlations
+from adaedl.recordings.clock import clock_of, rounds_by_work
+from adaedl.recordings.recording import Recording
+from adaedl.recordings.replay import replay
 from adaedl.stopping import make_stopper
+from adaedl.stopping.plugins import load_plugins
 from adaedl.system.threads import VARIABLES, usable_cores
 from adaedl.times import Times
 
 MEASURED = "measured"
-COSTS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # c, by the model of time
+COSTS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # modelled c
 COST_NAMES = (MEASURED, *map(str, COSTS))
 
 
 @dataclass(frozen=True)
 class TextStudy:
-    """What a recording says apart from any stopper: the costs of its rounds, and how good AdaEDL's bound is
-    on its drafts.
+    """The results of a recording that do not depend on a stopper: the durations of its rounds and the quality
+    of AdaEDL's bound on its drafts.
 
     Attributes:
-        drafts: how many have a known β; all else is None where there are none.
-        beta, bound: their mean β, and their mean bound with γ = 0.2.
-        coverage: the share of them with bound ≤ β.
-        rank_correlation: Spearman's ρ of bound and β; NaN where one is constant.
+        drafts: the number of drafts with a known β. If it is 0, all means, shares and correlations are NaN.
+        beta, bound: the mean β of these drafts, and their mean bound with γ = 0.2.
+        coverage: the share of these drafts with bound ≤ β.
+        rank_correlation: Spearman's ρ of bound and β; NaN if one of them is constant.
         entropy: Σ H(q), nats.
-        rejected: Σ √H(q)·(1 − β), with which Σ H(q) fits γ (`adaedl.replay.calibration.fit_gamma`).
+        rejected: Σ √H(q)·(1 − β). Together with Σ H(q) it gives the fitted γ
+            (`adaedl.recordings.calibration.fit_gamma`).
+        judged: the entropy of each draft that the target would judge, and whether it would be accepted.
     """
 
     times: Times
@@ -55,10 +59,11 @@ class TextStudy:
     rank_correlation: float
     entropy: float
     rejected: float
+    judged: tuple[tuple[float, bool], ...]
 
 
 def study_text(recording: Recording) -> TextStudy:
-    """Return what a recording says apart from any stopper."""
+    """Return the results of a recording that do not depend on a stopper."""
     drafts = drafts_of_recording(recording)
     entropy, beta = drafts["entropy"].to_numpy(float), drafts["beta"].to_numpy(float)
     known = len(drafts) > 0
@@ -72,11 +77,12 @@ def study_text(recording: Recording) -> TextStudy:
         rank_correlation=rank_correlations(drafts)["bound"] if known else float("nan"),
         entropy=float(entropy.sum()),
         rejected=float(np.sqrt(entropy) @ (1 - beta).clip(0)),
+        judged=tuple(recording.judged_drafts),
     )
 
 
 def pool_times(times: Sequence[Times]) -> Times:
-    """Return the median of each cost over several recordings of one depth."""
+    """Return the median of each duration over several recordings of the same depth."""
     pooled = {
         field.name: np.median([getattr(one, field.name) for one in times], axis=0).tolist()
         for field in fields(Times)
@@ -85,30 +91,38 @@ def pool_times(times: Sequence[Times]) -> Times:
 
 
 def times_at(pooled: Times) -> list[Times]:
-    """Return the times as measured and at each cost ratio, in the order of `COST_NAMES`."""
+    """Return the times at the measured and at each modelled cost ratio, in the order of `COST_NAMES`."""
     return [pooled, *(pooled.with_cost_ratio(c) for c in COSTS)]
 
 
 def speedups_of(
-    recordings: dict[float | None, Recording], lanes: Sequence[str], costs: Sequence[Times]
+    recordings: dict[float | None, Recording],
+    lanes: Sequence[str],
+    costs: Sequence[Times],
+    earlier: Sequence[DraftCount] = (),
 ) -> dict[str, list[float]]:
     """Return the speedups of each lane over the target alone, one for each of `costs`.
 
     Args:
-        recordings: of one text, by the temperature at which stoppers judge q.
+        recordings: the recordings of one text, by the temperature at which stoppers judge q.
+        earlier: how often drafts were accepted in earlier texts of the same condition.
     """
+    recordings = {
+        score: replace(recording, expected_acceptance=list(earlier))
+        for score, recording in recordings.items()
+    }
     baseline = _clocks(recordings[None], BASELINE, costs)
-    found = {}
+    speedups = {}
     for lane in lanes:
         stopper = make_stopper(lane)
         recording = recordings[stopper.score_temperature if stopper.judges_q else None]
         clocks = _clocks(recording, lane, costs)
-        found[lane] = [alone / own for alone, own in zip(baseline, clocks, strict=True)]
-    return found
+        speedups[lane] = [alone / clock for alone, clock in zip(baseline, clocks, strict=True)]
+    return speedups
 
 
 def _clocks(recording: Recording, lane: str, costs: Sequence[Times]) -> list[float]:
-    """Return the seconds that a lane takes for a text at each of several costs."""
+    """Return the duration of a lane on a text in seconds, one for each of `costs`."""
     stopper = make_stopper(lane)
     if "times" in stopper.looks_at:
         return [replay(recording, lane, times).clock_s for times in costs]
@@ -119,8 +133,8 @@ def _clocks(recording: Recording, lane: str, costs: Sequence[Times]) -> list[flo
 def replay_study(study: Path, cells: Sequence[Cell], processes: int | None = None) -> Iterator[Any]:
     """Replay every lane on the recordings of a study, on all cores.
 
-    Yields the share done from 0 to 1 after each text, and at the end the rows of the two tables: of speedups
-    and of texts (`adaedl.measure.study.tables`).
+    Yields the completed share from 0 to 1 after each text. The last item is the pair of the rows of the
+    tables of speedups and of texts (`adaedl.measure.study.tables`).
     """
     lanes = study_lanes()
     with _pool(processes or usable_cores()) as pool:
@@ -131,7 +145,7 @@ def replay_study(study: Path, cells: Sequence[Cell], processes: int | None = Non
         pooled = _pooled(cells, texts)
         costs = [times_at(pooled[cell.condition]) for cell in cells]
         results: list[dict[str, list[float]]] = []
-        jobs = (cells, [study] * len(cells), [lanes] * len(cells), costs)
+        jobs = (cells, [study] * len(cells), [lanes] * len(cells), costs, earlier_drafts(cells, texts))
         for speedups in pool.map(_replay_cell, *jobs, chunksize=4):
             results.append(speedups)
             yield 0.2 + 0.8 * len(results) / len(cells)
@@ -146,9 +160,9 @@ def _study_cell(cell: Cell, study: Path) -> TextStudy:
 
 
 def _replay_cell(
-    cell: Cell, study: Path, lanes: tuple[str, ...], costs: list[Times]
+    cell: Cell, study: Path, lanes: tuple[str, ...], costs: list[Times], earlier: list[DraftCount]
 ) -> dict[str, list[float]]:
-    return speedups_of(read_recordings(cell, study), lanes, costs)
+    return speedups_of(read_recordings(cell, study), lanes, costs, earlier)
 
 
 def _pooled(cells: Sequence[Cell], texts: Sequence[TextStudy]) -> dict[Condition, Times]:
@@ -156,6 +170,17 @@ def _pooled(cells: Sequence[Cell], texts: Sequence[TextStudy]) -> dict[Condition
     for cell, text in zip(cells, texts, strict=True):
         measured[cell.condition].append(text.times)
     return {condition: pool_times(times) for condition, times in measured.items()}
+
+
+def earlier_drafts(cells: Sequence[Cell], texts: Sequence[TextStudy]) -> list[list[DraftCount]]:
+    """Return for each cell how often drafts were accepted in the cells of its condition before it. The first
+    text of a condition starts without any."""
+    so_far: dict[Condition, list[DraftCount]] = {}
+    earlier = []
+    for cell, text in zip(cells, texts, strict=True):
+        earlier.append(so_far.get(cell.condition, []))
+        so_far[cell.condition] = count_text(earlier[-1], text.judged)
+    return earlier
 
 
 def _key(cell: Cell) -> tuple:
@@ -171,16 +196,17 @@ def _speedup_rows(cell: Cell, speedups: dict[str, list[float]]) -> Iterator[tupl
 
 
 def _text_row(cell: Cell, text: TextStudy, pooled: Times) -> tuple:
-    own = (getattr(text, field.name) for field in fields(text) if field.name != "times")
-    return *_key(cell), pooled.cost_ratio, 1000 * pooled.verify_s[0], *own
+    columns = (getattr(text, field.name) for field in fields(text) if field.name not in ("times", "judged"))
+    return *_key(cell), pooled.cost_ratio, 1000 * pooled.verify_s[0], *columns
 
 
 @contextmanager
 def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of processes with one thread each, which stop at once where the block is left early."""
+    """Yield a pool of processes with one thread each; cancel waiting tasks when the block is left."""
     before = {name: os.environ.get(name) for name in VARIABLES}
     os.environ.update(dict.fromkeys(VARIABLES, "1"))
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, spawn, initializer=load_plugins, initargs=(dict(os.environ),))
     try:
         yield pool
     finally:

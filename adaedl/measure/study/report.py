@@ -1,4 +1,4 @@
-"""The report of a study, docs/study.md: all of it follows from the tables."""
+"""The report of a study, docs/study.md, written from the tables alone."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ from adaedl.measure.study.claims import (
     best_rules,
     findings,
 )
-from adaedl.measure.study.lanes import ADAEDL, FIXED_LENGTHS, ORACLE, OVER_BOTH, THROUGHPUT, family_of
+from adaedl.measure.study.lanes import ADAEDL, FIXED_LENGTHS, ORACLE, OVER_BOTH, THROUGHPUT, family_of, fixed
 from adaedl.measure.study.recordings import Setup
 from adaedl.measure.study.replays import COST_NAMES, COSTS
 from adaedl.measure.study.words import RULES, count_words, listed, markdown, named_rules, over_costs
@@ -35,22 +35,28 @@ def report(frame: pd.DataFrame, texts: pd.DataFrame, measured: pd.DataFrame, set
     setup = setup.of_pairs(set(frame["pair"]))
     speedups = tables.of_pairs(every, setup.pairs)
     bounds = bound_table(texts)
-    found = findings(speedups, tables.of_pairs(bounds, setup.pairs))
+    results = findings(speedups, tables.of_pairs(bounds, setup.pairs))
     parts = [
         "# When stopping early pays\n",
         _introduction(every, setup),
         "## The paper's claims, each in a sentence\n",
-        "Over the modelled costs. A cell is one pair, verification rule, temperature and c.\n",
-        "\n".join(f"- *{finding.claim}* {finding.verdict}" for finding in found) + "\n",
+        "A cell is one combination of pair, verification rule, temperature and cost ratio. The claims count "
+        "the cells with a modelled cost ratio.\n",
+        "\n".join(f"- *{finding.claim}* {finding.verdict}" for finding in results) + "\n",
         *_gain_figures(),
         *_map(speedups),
         *_bound(),
         "## The numbers behind the claims\n",
-        "From the lowest to the highest over verification rules and temperatures; the settings and lengths "
-        "called best are those that are best on the other prompts.\n",
+        "The tables show the lowest and the highest value over verification rules and temperatures. The best "
+        "settings and lengths are those that are best on the other prompts.\n",
     ]
-    for finding in found:
-        parts += [f"### {finding.claim}\n", f"{finding.verdict} {finding.note}\n", markdown(finding.table)]
+    for finding in results:
+        sentences = (finding.verdict, *finding.notes)
+        parts += [
+            f"### {finding.claim}\n",
+            "\n".join(f"- {sentence}" for sentence in sentences) + "\n",
+            markdown(finding.table),
+        ]
     parts += [
         *_ours(every, setup),
         *_thumb(every, texts, setup),
@@ -72,23 +78,25 @@ def _introduction(speedups: pd.DataFrame, setup: Setup) -> str:
         )
     return (
         f"Pairs: {pairs}, on {setup.machine}; up to {setup.max_new_tokens} new tokens.{held_out} Each text "
-        "was recorded once under each verification rule and temperature, and every stopper replayed on it: "
-        "under shared noise and at temperature 0 a replay is the run that decoding makes, under speculative "
-        "sampling it has the same distribution. Run it with `python -m adaedl study`, and draw it with "
-        "`python -m components.study_figures FOLDER`.\n\n"
-        "The cost ratio c is the time of a draft step over the time of a target step. Besides the measured "
-        f"c, times are modelled at c = {listed(f'{c:g}' for c in COSTS)}: each draft step takes c target "
-        "steps, and everything else what it takes on this machine. Speedups are over the target alone on the "
-        "same text; means are geometric, over prompts, with 95% t intervals.\n"
+        "was recorded once under each verification rule and temperature, and every stopper was replayed on "
+        "each recording. Under shared noise and at temperature 0, a replay has the rounds of a real run. "
+        "Under speculative sampling it has the same distribution. `python -m adaedl study` runs the study, "
+        "and `python -m components.study_figures FOLDER` draws its figures.\n\n"
+        "The cost ratio c is the duration of a draft step divided by the duration of a target step. Besides "
+        f"the measured c, the study models c = {listed(f'{c:g}' for c in COSTS)}: a draft step then takes c "
+        "target steps, and everything else takes as long as it does on this machine. A speedup compares a "
+        "lane with the target alone on the same text. Means over prompts are geometric, with 95% t "
+        "intervals. `throughput` starts each text from these times and from how often drafts were accepted "
+        "in the cell's earlier texts.\n"
     )
 
 
 def _gain_figures() -> Iterable[str]:
     yield "## What AdaEDL gains over fixed lengths\n"
     yield (
-        "One line for each temperature, with its 95% interval; the shaded band is the paper's "
-        f"{BAND[0]}–{BAND[1]}%. Diamonds are at the measured c. Verification by speculative sampling, the "
-        "paper's own rule:\n"
+        "Each line is one temperature, with 95% intervals. The shaded band is the paper's "
+        f"{BAND[0]}–{BAND[1]}%, and diamonds mark the measured c. These figures use speculative sampling, "
+        "the paper's verification rule:\n"
     )
     for (verification, choice), file in GAIN_FIGURES.items():
         if verification == "speculative":
@@ -98,20 +106,21 @@ def _gain_figures() -> Iterable[str]:
         for (verification, choice), file in GAIN_FIGURES.items()
         if verification != "speculative"
     )
-    yield f"The same under shared noise: {others}.\n"
+    yield f"The same figures under shared noise: {others}.\n"
 
 
 def _map(speedups: pd.DataFrame) -> Iterable[str]:
     best = best_rules(speedups)
     shares = 100 * best["rule"].value_counts(normalize=True)
-    wins = listed(f"`{rule}` in {share:.0f}%" for rule, share in shares.items())
+    first, *others = (f"`{rule}` {{}}in {share:.0f}%" for rule, share in shares.items())
+    wins = listed([first.format("is fastest ") + " of the cells", *(other.format("") for other in others)])
     yield "## The map: which rule wins\n"
     yield f"![The fastest rule by c and temperature]({MAP_FIGURE})\n"
     yield (
-        "Each rule has the settings that are best on the other prompts, and so has the fixed length that it "
-        "is compared with. Which rule is the fastest is chosen in hindsight, so the gains are on the high "
-        "side. A star: the 95% interval of the gain excludes 0. Fastest: "
-        f"{wins} of the cells.\n"
+        "Each cell names the fastest rule and its gain over the best fixed length. Every rule and the fixed "
+        "length run with the settings that are best on the other prompts. The fastest rule is chosen in "
+        "hindsight, so the gains are optimistic. A star marks a gain whose 95% interval excludes 0. "
+        f"{wins}.\n"
     )
     words = best.apply(lambda row: f"{row['rule']} {row['mean']:+.0f}%{_star(row)}", axis=1)
     yield markdown(named_rules(words.unstack("cost", sort=False)))
@@ -134,35 +143,35 @@ def _ours(every: pd.DataFrame, setup: Setup) -> Iterable[str]:
     missed = ours.misses(every)
     ranking = ours.on_the_mean(speedups)
     faster = [f"`{lane}`" for name, lane in ranking["lane"].items() if ranking.loc[name, "ours"] < 1]
-    verb = "is" if len(faster) == 1 else "are"
+    verb = "has" if len(faster) == 1 else "have"
     yield f"## `{THROUGHPUT}`, which has no threshold\n"
     yield (
-        f"Over the map `{THROUGHPUT}` has {ratios['fixed'].min():.3f}× to {ratios['fixed'].max():.3f}× the "
-        f"speed of the best fixed length in hindsight, {_mean(ratios['fixed']):.3f}× on average; "
-        f"{ratios['alone'].min():.3f}× the speed of the target alone at least; and "
-        f"{100 * _mean(ratios['oracle']):.0f}% of the oracle's speed on average. "
-        + (
-            f"On the mean of the map {listed(faster)} {verb} faster."
-            if faster
-            else "No rule is faster on the mean."
-        )
-        + "\n"
+        f"Over all cells, `{THROUGHPUT}` runs at {ratios['fixed'].min():.3f}× to "
+        f"{ratios['fixed'].max():.3f}× the speed of the fixed length that is best in hindsight, and at "
+        f"{_mean(ratios['fixed']):.3f}× on average. Its lowest speed is {ratios['alone'].min():.3f}× the "
+        f"speed of the target alone. On average it reaches {100 * _mean(ratios['oracle']):.0f}% of the "
+        "oracle's speed. "
+        + (f"{listed(faster)} {verb}" if faster else "No other rule has")
+        + " a higher mean speed.\n"
     )
     yield _held_out_ratios(every, setup)
-    yield "Every rule with the one setting that is best on the mean of the map:\n"
+    yield "Mean speedup of each rule over all cells, with the one setting that has the highest mean:\n"
     table = pd.DataFrame(
         {
             "speedup": ranking["speedup"].map("{:.3f}×".format),
-            f"`{THROUGHPUT}` over it": ranking["ours"].map("{:.3f}×".format),
+            f"speed of `{THROUGHPUT}` relative to it": ranking["ours"].map("{:.3f}×".format),
         }
     ).set_index("`" + ranking["lane"] + "`")
     yield markdown(table.rename_axis("rule"))
-    yield "To the best fixed length in hindsight, from the lowest to the highest of each pair and c:\n"
+    yield (
+        f"Lowest and highest speed of `{THROUGHPUT}` for each pair and c, relative to the fixed length that "
+        "is best in hindsight:\n"
+    )
     yield markdown(over_costs(ours.ratios(every)["fixed"], "{:.2f}"))
     if missed.empty:
-        yield f"Every cell reaches {ours.GOAL:g}×.\n"
+        yield f"Every cell reaches {ours.GOAL:g}× of that length's speed.\n"
     else:
-        yield f"{len(missed)} of {len(ours.ratios(every))} cells miss {ours.GOAL:g}×:\n"
+        yield f"{len(missed)} of {len(ours.ratios(every))} cells stay below {ours.GOAL:g}×:\n"
         table = missed.map("{:.3f}".format).unstack("cost", sort=False)
         columns = [cost for cost in COST_NAMES if cost in table]
         yield markdown(named_rules(table[columns].fillna("")))
@@ -173,8 +182,9 @@ def _held_out_ratios(every: pd.DataFrame, setup: Setup) -> str:
         return ""
     own = ours.ratios(tables.of_pairs(every, [setup.held_out]))
     return (
-        f"On the held-out pair `{setup.held_out}` it has {own['fixed'].min():.3f}× to "
-        f"{own['fixed'].max():.3f}× that speed, {_mean(own['fixed']):.3f}× on average.\n"
+        f"On the held-out pair `{setup.held_out}` it runs at {own['fixed'].min():.3f}× to "
+        f"{own['fixed'].max():.3f}× the speed of the best fixed length, and at {_mean(own['fixed']):.3f}× on "
+        "average.\n"
     )
 
 
@@ -186,7 +196,7 @@ def _thumb(every: pd.DataFrame, texts: pd.DataFrame, setup: Setup) -> Iterable[s
     odd, even = thumb.halves(every)
     yield "## A rule of thumb for λ and γ\n"
     if even.empty or odd.empty:
-        yield "It takes two prompts of a kind: one to fit it, one to test it.\n"
+        yield "A rule of thumb needs two prompts of one kind: one to fit it and one to test it.\n"
         return
     fitted = thumb.fit(tables.of_pairs(odd, setup.pairs), texts)
     tested = thumb.speeds(fitted, even, texts)
@@ -194,16 +204,17 @@ def _thumb(every: pd.DataFrame, texts: pd.DataFrame, setup: Setup) -> Iterable[s
     better = 100 * (_mean(tested["thumb"] / tested["published"]) - 1)
     yield (
         f"Stop where the draft's entropy exceeds H* = {fitted.a:.2g} · c^−{fitted.b:.2g} · (β / (1 − "
-        f"β))^{fitted.d:.2g} nats, with β the pair's mean agreement: γ = 0.2 and λ = 1 − √(0.2·H*). At "
-        f"β = 0.5 that is λ = {fitted.threshold(0.02, 0.5):.2f} for c = 0.02 and "
-        f"{fitted.threshold(0.2, 0.5):.2f} for c = 0.2; at β = 0.9, {fitted.threshold(0.02, 0.9):.2f} and "
-        f"{fitted.threshold(0.2, 0.9):.2f}.\n"
+        f"β))^{fitted.d:.2g} nats, where β is the mean acceptance probability of the pair. As settings of "
+        "AdaEDL: γ = 0.2 and λ = 1 − √(0.2·H*). At "
+        f"β = 0.5, λ is {fitted.threshold(0.02, 0.5):.2f} for c = 0.02 and "
+        f"{fitted.threshold(0.2, 0.5):.2f} for c = 0.2. At β = 0.9, it is {fitted.threshold(0.02, 0.9):.2f} "
+        f"and {fitted.threshold(0.2, 0.9):.2f}.\n"
     )
     yield (
-        "The odd prompts of the map's pairs fit it, the even prompts test it, each cell with the replayed λ "
-        "and γ whose entropy limit is nearest. Its speed is "
-        f"{better:+.1f}% against the published settings, on average over the tested cells. Loss to the "
-        "best λ and γ in hindsight:\n"
+        "The rule of thumb was fitted on the odd prompts of the map's pairs and tested on the even prompts. "
+        "In each cell the test uses the replayed λ and γ with the nearest entropy limit. Over the tested "
+        f"cells, its mean speed differs from the speed of the published settings by {better:+.1f}%. The "
+        "table shows the loss against the best λ and γ in hindsight:\n"
     )
     names = [f"`{pair}`" + (" (held out)" if pair == setup.held_out else "") for pair in lost.index]
     table = lost.drop(columns="cells").map("{:.1f}%".format).assign(cells=lost["cells"])
@@ -217,27 +228,28 @@ def _timing(frame: pd.DataFrame, measured: pd.DataFrame) -> Iterable[str]:
     yield "## Error of the timing model\n"
     verification = errors.index.get_level_values("verification")
     same, drawn = errors[verification == "shared_noise"], errors[verification == "speculative"]
-    least, most = errors["prompts"].min(), errors["prompts"].max()
-    prompts = count_words(most, "prompt") if least == most else f"{least} to {most} prompts"
-    off = same["error"].abs()
-    sentences = [f"Of each pair {prompts} really ran as well."]
+    fewest, most = errors["prompts"].min(), errors["prompts"].max()
+    prompts = count_words(most, "prompt") if fewest == most else f"{fewest} to {most} prompts"
+    size = same["error"].abs()
+    sentences = [f"Real runs with each pair: {prompts}."]
     if len(same):
         sentences.append(
-            f"Under shared noise the rounds are the same, except those of `{THROUGHPUT}`, which depend on "
-            f"times; modelled mean speedups are off by {off.mean():.1f}% on average and {off.max():.1f}% at "
-            "most."
+            f"Under shared noise the modelled mean speedups are off by {size.mean():.1f}% on average and by "
+            f"{size.max():.1f}% at most. A real run and a replay have the same rounds there, except with "
+            f"`{THROUGHPUT}`, which depends on durations."
         )
     known = drawn[drawn["modelled_low"].notna()]
     if len(known):
         sentences.append(
-            "Under speculative sampling the drafts differ, and only means compare: their intervals overlap "
-            f"in {real_runs.overlapping(known).sum()} of {len(known)} comparisons."
+            "Under speculative sampling the drafts differ, so only means can be compared: their intervals "
+            f"overlap in {real_runs.overlapping(known).sum()} of {len(known)} comparisons."
         )
-    yield " ".join(sentences) + " Modelled / measured:\n"
+    yield " ".join(sentences) + " Modelled / measured speedup (error):\n"
     words = errors.apply(
         lambda row: f"{row['modelled']:.2f}× / {row['measured']:.2f}× ({row['error']:+.1f}%)", axis=1
     )
-    yield markdown(named_rules(words.unstack("lane", sort=False)))
+    table = words.unstack("lane", sort=False).rename(columns={fixed(4): "fixed:k=4"})  # its default k
+    yield markdown(named_rules(table))
 
 
 def _summary(speedups: pd.DataFrame) -> Iterable[str]:
@@ -258,5 +270,5 @@ def _summary(speedups: pd.DataFrame) -> Iterable[str]:
         }
     )
     yield "## Every cell\n"
-    yield "Mean speedups over the target alone. Best k and best AdaEDL are picked in hindsight.\n"
+    yield "Mean speedups over the target alone. The best k and the best λ and γ are chosen in hindsight.\n"
     yield markdown(named_rules(table))

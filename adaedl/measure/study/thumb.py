@@ -1,12 +1,13 @@
-"""A rule of thumb for AdaEDL's λ and γ from the cost of a draft and the pair's agreement.
+"""A rule of thumb for AdaEDL's λ and γ, from the cost ratio and the pair's mean acceptance probability.
 
-AdaEDL stops where 1 − √(γ·H) < λ, so where the entropy H exceeds (1 − λ)² / γ. Its λ moves by a thousandth a
-round at most, so on one text λ and γ are one setting: the entropy limit H*. The rule of thumb is
+AdaEDL stops where 1 − √(γ·H) < λ, which means that the entropy H exceeds (1 − λ)² / γ. Its λ moves by at most
+0.001 per round, so within one text λ and γ act as one setting: the entropy limit H*. The rule of thumb is
 
     H* = a · c^(−b) · (β / (1 − β))^d nats,
 
-with c the cost of a draft step in target steps and β the pair's mean agreement. The odd prompts fit a, b
-and d, the even ones test them. β is always that of the odd prompts, as a user would know it from other texts.
+where c is the cost ratio and β is the mean acceptance probability of the pair, its agreement. The odd prompts
+fit a, b and d, and the even prompts test them. β is always the mean of the odd prompts, because a user
+would also estimate it on other texts.
 """
 
 from dataclasses import dataclass
@@ -29,20 +30,20 @@ LIMITS = {lane: entropy_limit(*both) for both, lane in OVER_BOTH.items()}
 
 @dataclass(frozen=True)
 class Thumb:
-    """The rule of thumb, as fitted."""
+    """The fitted rule of thumb."""
 
     a: float
     b: float
     d: float
 
     def entropy_limit(self, cost, agreement):
-        """Return H* in nats for costs [n] and mean agreements [n], within what the lanes cover."""
+        """Return H* in nats for costs [n] and mean agreements [n], clipped to the limits of the lanes."""
         beta = np.clip(agreement, 0.01, 0.99)
         limit = self.a * cost ** (-self.b) * (beta / (1 - beta)) ** self.d
         return np.clip(limit, min(LIMITS.values()), max(LIMITS.values()))
 
     def threshold(self, cost: float, agreement: float, gamma: float = PUBLISHED_GAMMA) -> float:
-        """Return λ for a cost and an agreement, with γ as given."""
+        """Return λ for a cost, an agreement and γ."""
         return float(1 - np.sqrt(gamma * self.entropy_limit(cost, agreement)))
 
 
@@ -57,63 +58,65 @@ def costs_and_agreement(cells: pd.MultiIndex, texts: pd.DataFrame) -> tuple[np.n
     bounds = bound_table(texts[texts["prompt"] % 2 == 1])
     conditions = pd.MultiIndex.from_arrays([cells.get_level_values(name) for name in CONDITION])
     known = bounds.reindex(conditions)
-    named = cells.get_level_values("cost")
+    names = cells.get_level_values("cost")
     costs = [
-        measured if cost == MEASURED else float(cost)
-        for cost, measured in zip(named, known["cost_ratio"], strict=True)
+        measured if name == MEASURED else float(name)
+        for name, measured in zip(names, known["cost_ratio"], strict=True)
     ]
     return np.array(costs), known["beta"].to_numpy()
 
 
 def fit(speedups: pd.DataFrame, texts: pd.DataFrame) -> Thumb:
-    """Return the rule of thumb with the best mean speed over all cells."""
+    """Return the rule of thumb with the highest mean speed over all cells."""
     means = np.log(cell_means(speedups[list(LIMITS)]))
     costs, agreement = costs_and_agreement(means.index, texts)
     odds = logit(np.clip(agreement, 0.01, 0.99))
-    # The lanes in the order of their limits, and the limits half way between two of them, in logarithms.
+    # Sort the lanes by their log limits. Borders lie halfway between neighbours.
     order = np.argsort(list(LIMITS.values()), kind="stable")
     limits = np.log(list(LIMITS.values()))[order]
     values, borders = means.to_numpy()[:, order], (limits[1:] + limits[:-1]) / 2
     rows = np.arange(len(values))
-    best, found = -np.inf, Thumb(1, 0, 0)
+    best_score, best = -np.inf, Thumb(1, 0, 0)
     for b in COST_POWERS:
         for d in AGREEMENT_POWERS:
             shape = d * odds - b * np.log(costs)
             chosen = np.searchsorted(borders, np.log(FACTORS)[:, None] + shape)
             score = values[rows, chosen].mean(axis=1)
             at = int(score.argmax())
-            if score[at] > best + 1e-9:
-                best, found = score[at], Thumb(float(FACTORS[at]), float(b), float(d))
-    return found
+            if score[at] > best_score + 1e-9:
+                best_score, best = score[at], Thumb(float(FACTORS[at]), float(b), float(d))
+    return best
 
 
 def lanes_for(thumb: Thumb, cells: pd.MultiIndex, texts: pd.DataFrame) -> list[str]:
-    """Return for each cell the lane whose entropy limit is nearest to the rule's."""
-    wanted = np.log(thumb.entropy_limit(*costs_and_agreement(cells, texts)))
-    distance = np.abs(wanted[:, None] - np.log(list(LIMITS.values())))
+    """Return for each cell the lane with the entropy limit nearest to the limit of the rule of thumb."""
+    limits = np.log(thumb.entropy_limit(*costs_and_agreement(cells, texts)))
+    distance = np.abs(limits[:, None] - np.log(list(LIMITS.values())))
     return [list(LIMITS)[at] for at in distance.argmin(axis=1)]
 
 
 def speeds(thumb: Thumb, speedups: pd.DataFrame, texts: pd.DataFrame) -> pd.DataFrame:
-    """Return by cell the speedups of the rule of thumb (`thumb`), of AdaEDL as published (`published`) and of
-    the best λ and γ in hindsight (`best`)."""
+    """Return by cell the speedups of AdaEDL with the settings of the rule of thumb (`thumb`), as published
+    (`published`) and with the best λ and γ in hindsight (`best`)."""
     means = cell_means(speedups[list(LIMITS)])
     chosen = lanes_for(thumb, means.index, texts)
-    own = [row[lane] for lane, (_, row) in zip(chosen, means.iterrows(), strict=True)]
-    return pd.DataFrame({"thumb": own, "published": means[ADAEDL], "best": means.max(axis=1)}, means.index)
+    chosen_means = [row[lane] for lane, (_, row) in zip(chosen, means.iterrows(), strict=True)]
+    return pd.DataFrame(
+        {"thumb": chosen_means, "published": means[ADAEDL], "best": means.max(axis=1)}, means.index
+    )
 
 
 def losses(tested: pd.DataFrame) -> pd.DataFrame:
-    """Return by pair what the rule of thumb and the published settings lose to the best in hindsight, in
-    percent: mean over cells and worst cell."""
+    """Return by pair the loss of the rule of thumb and of the published settings against the best settings in
+    hindsight, in percent: the mean over cells and the worst cell."""
     lost = pd.DataFrame({name: 100 * (1 - tested[name] / tested["best"]) for name in ("thumb", "published")})
     by_pair = lost.groupby(level="pair", sort=False)
     return pd.DataFrame(
         {
             "cells": by_pair.size(),
             "rule of thumb: mean loss": by_pair["thumb"].mean(),
-            "worst": by_pair["thumb"].max(),
+            "rule of thumb: worst loss": by_pair["thumb"].max(),
             "published: mean loss": by_pair["published"].mean(),
-            "worst of published": by_pair["published"].max(),
+            "published: worst loss": by_pair["published"].max(),
         }
     )

@@ -1,4 +1,4 @@
-"""A sequence's keys and values, and attention over them in torch, which defines what the kernels compute."""
+"""Keys and values of one sequence, and attention over them in torch: the reference for the kernels."""
 
 import torch
 import torch.nn.functional as F
@@ -26,13 +26,14 @@ class StaticCache:
 
 
 def causal_mask(rows: int, length: int, group: int, window: int | None = None) -> Tensor | None:
-    """Return the additive mask [rows·group, length] for the queries of the last `rows` positions, each of
-    which sees the last `window` positions up to its own; None where every query may see everything."""
-    windowed = window is not None and window < length
-    if rows == 1 and not windowed:
+    """Return the additive mask [rows·group, length] for the queries of the last `rows` positions. Each query
+    sees the last `window` positions up to its own. Return None if every query sees all positions."""
+    if window is not None and window >= length:
+        window = None
+    if rows == 1 and window is None:
         return None
     hidden = torch.full((rows, length), -torch.inf).triu(length - rows + 1)
-    if windowed:
+    if window is not None:
         hidden += torch.full((rows, length), -torch.inf).tril(length - rows - window)
     return hidden.repeat_interleave(group, 0)
 
@@ -46,7 +47,7 @@ def grouped_query_attention(
 ) -> Tensor:
     """Return the attention [T, heads·d] of queries [T, heads, d] over one layer's cache
     [length, 2, kv_heads, d]. The query heads that share keys become rows of one product. Scores are
-    multiplied by `scale` (1/√d by default) and, with a `softcap`, bent so that none is larger."""
+    multiplied by `scale` (1/√d by default) and soft-capped at ±softcap, unless it is None."""
     rows, heads, head_dim = queries.shape
     kv_heads = cache.shape[2]
     group = heads // kv_heads
@@ -60,6 +61,6 @@ def grouped_query_attention(
     return attended.reshape(kv_heads, rows, -1).transpose(0, 1).reshape(rows, -1)
 
 
-def cap(x: Tensor, most: float | None) -> Tensor:
-    """Soft-cap x at ±most; return it as it is with None."""
-    return x if most is None else most * torch.tanh(x / most)
+def cap(x: Tensor, limit: float | None) -> Tensor:
+    """Return x soft-capped at ±limit, or x itself if `limit` is None."""
+    return x if limit is None else limit * torch.tanh(x / limit)

@@ -1,6 +1,6 @@
 """Read transformers models of many families into the plain data that `PackedModel` runs.
 
-A family is a set of choices: where norms stand, whether the MLP has a gate, which part of a head rotates,
+A family is a set of choices: where the norms are, whether the MLP has a gate, which part of a head rotates,
 which positions a layer sees. Each choice becomes a field of `PackedLayer`, so that one forward runs them all.
 A model that computes anything else is refused with the reason.
 """
@@ -15,9 +15,9 @@ from adaedl.models.cpu.linear import PackedGate, PackedLinear, PackedUp
 from adaedl.models.rotary import Rotary, default_frequencies, pair_rotary_rows
 
 FAMILIES = ("llama", "qwen2", "qwen3", "gpt_neox", "olmo2", "smollm3", "gemma3_text", "phi3")
-ROPE_TYPES = ("default", "linear", "llama3", "yarn")  # those whose angles don't depend on the text's length
+ROPE_TYPES = ("default", "linear", "llama3", "yarn")  # angles do not depend on the text's length
 DTYPES = (torch.float32, torch.bfloat16)
-# transformers' names of activations.
+# Our names of activations by transformers' names.
 ACTIVATIONS = {
     "silu": "silu",
     "swish": "silu",
@@ -25,7 +25,8 @@ ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
 }
-# Families whose layers see what `config.layer_types` says; phi3's all have the window, others none.
+# Families with windows in the layers that `config.layer_types` names. In phi3 every layer has the window, in
+# other families none has.
 WINDOWED = ("qwen2", "qwen3", "smollm3", "gemma3_text")
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -36,8 +37,8 @@ def can_pack(model) -> bool:
 
 
 def why_not_packed(model) -> Sentence | None:
-    """Return why `PackedModel` cannot run this transformers model, as the end of a sentence after "because";
-    None where it can."""
+    """Return why `PackedModel` cannot run this transformers model, as the end of a sentence after "because",
+    or None if it can."""
     config = model.config
     if config.model_type not in FAMILIES:
         return Sentence(
@@ -111,20 +112,20 @@ def _activation_name(config) -> str:
 
 
 def kv_heads_of(config) -> int:
-    """Return how many heads of keys and values a configuration says; as many as queries where it doesn't.
-    GPT-NeoX shares none, whatever else its configuration holds."""
+    """Return the number of key and value heads in a configuration, by default the number of query heads.
+    GPT-NeoX does not share keys, whatever its configuration contains."""
     if config.model_type == "gpt_neox":
         return config.num_attention_heads
     return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
 
 
 def head_dim_of(config) -> int:
-    """Return the width of a head by a transformers configuration, which may leave it out."""
+    """Return the width of a head. A transformers configuration may leave it out."""
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def attention_scale_of(config) -> float:
-    """Return what queries times keys are multiplied by."""
+    """Return the factor of attention scores."""
     return (config.query_pre_attn_scalar if _is_gemma(config) else head_dim_of(config)) ** -0.5
 
 
@@ -132,11 +133,8 @@ def _is_gemma(config) -> bool:
     return config.model_type == "gemma3_text"
 
 
-# Rotary embeddings
-
-
 def _rope_settings(config) -> dict[str | None, dict]:
-    """Return the settings of each rotary embedding by the type of the layers that it is for, None for all."""
+    """Return the settings of each rotary embedding, keyed by the type of its layers, or by None for all."""
     settings = config.rope_parameters or {}
     if _is_gemma(config):
         return {kind: settings[kind] for kind in sorted(set(config.layer_types))}
@@ -144,7 +142,7 @@ def _rope_settings(config) -> dict[str | None, dict]:
 
 
 def read_rotaries(model) -> dict[str | None, Rotary]:
-    """Return a model's rotary embeddings by the type of the layers that each is for, None for all."""
+    """Return a model's rotary embeddings, keyed by the type of their layers, or by None for all layers."""
     return {
         kind: _read_rotary(model, kind, settings) for kind, settings in _rope_settings(model.config).items()
     }
@@ -158,7 +156,7 @@ def _read_rotary(model, layer_type: str | None, settings: dict) -> Rotary:
     # The model's own buffers may be rounded to its dtype, so the frequencies come from its configuration.
     initialize = module.compute_default_rope_parameters if kind == "default" else ROPE_INIT_FUNCTIONS[kind]
     frequencies, factor = initialize(config, device=torch.device("cpu"), layer_type=layer_type)
-    if kind == "default":  # the same, more exactly
+    if kind == "default":  # the same frequencies in float64
         head_dim = head_dim_of(config)
         partial = 2 * len(frequencies) < head_dim
         dim = int(head_dim * settings.get("partial_rotary_factor", 1.0)) if partial else head_dim
@@ -166,11 +164,8 @@ def _read_rotary(model, layer_type: str | None, settings: dict) -> Rotary:
     return Rotary(frequencies, factor)
 
 
-# Modules
-
-
 def decoder_layers(model) -> nn.ModuleList:
-    """Return the decoder layers of a transformers model, whatever its family calls the module around them."""
+    """Return the decoder layers of a transformers model, whatever its family calls their parent module."""
     return model.base_model.layers
 
 
@@ -183,13 +178,13 @@ def final_norm_of(model) -> Norm:
 
 
 def embedding_scale_of(model) -> float:
-    """Return what embeddings are multiplied by, rounded as the model rounds it."""
+    """Return the factor of embeddings, rounded to the model's dtype as the model does it."""
     scale = getattr(model.get_input_embeddings(), "scalar_embed_scale", 1.0)
     return torch.tensor(scale).to(model.dtype).item()
 
 
 def read_norm(module: nn.Module, config, order=None) -> Norm:
-    """Return the data of a norm's module in float32, its weights reordered by the function `order`."""
+    """Return the data of a norm module in float32, with its weights reordered by the function `order`."""
     weight = module.weight.detach().float().clone()
     if isinstance(module, nn.LayerNorm):
         bias = module.bias.detach().float().clone()
@@ -200,7 +195,7 @@ def read_norm(module: nn.Module, config, order=None) -> Norm:
 
 
 def parts_of(linear) -> list[Tensor | None]:
-    """Return weight, bias and, in int8, scale of a linear layer."""
+    """Return the weight, bias and scale of a linear layer; None for parts that it does not have."""
     parts = (linear.weight, linear.bias, getattr(linear, "scale", None))
     return [None if part is None else part.detach() for part in parts]
 
@@ -214,7 +209,7 @@ def _joined(*parts: Tensor | None) -> Tensor | None:
 
 
 class LayerReader:
-    """Reads a model's decoder layers, one after the other, into `PackedLayer`s."""
+    """Reads a model's decoder layers one by one into `PackedLayer`s."""
 
     def __init__(self, model):
         config = self.config = model.config
@@ -224,10 +219,10 @@ class LayerReader:
         self.activation = ACTIVATIONS[_activation_name(config)]
         rotaries = read_rotaries(model)
         self.rotaries = list(rotaries.values())
-        self._places = {kind: place for place, kind in enumerate(rotaries)}
+        self._rotary_indices = {layer_type: index for index, layer_type in enumerate(rotaries)}
 
     def read(self, index: int, layer: nn.Module) -> PackedLayer:
-        """Return the layer of that index as data, its products laid out anew."""
+        """Return layer number `index` as data, with packed weights."""
         rotary = self._rotary(index)
         neox = self.family == "gpt_neox"
         attention = layer.attention if neox else layer.self_attn
@@ -236,7 +231,7 @@ class LayerReader:
         def pair(rows: Tensor) -> Tensor:
             return pair_rotary_rows(rows, self.head_dim, rotated) if rotated else rows
 
-        norms = {"query_norm": None, "key_norm": None}
+        norms: dict[str, Norm | None] = {"query_norm": None, "key_norm": None}
         if hasattr(attention, "q_norm"):
             norms = {
                 "query_norm": read_norm(attention.q_norm, self.config, pair),
@@ -259,7 +254,7 @@ class LayerReader:
         )
 
     def _split(self, attention: nn.Module) -> list[list[Tensor | None]]:
-        """Return the parts of the queries', the keys' and the values' rows."""
+        """Return weight, bias and scale of the projections to queries, to keys and to values."""
         if self.family == "gpt_neox":
             parts = parts_of(attention.query_key_value)
             by_head = _each(parts, lambda part: part.unflatten(0, (self.heads, 3, self.head_dim)))
@@ -277,11 +272,11 @@ class LayerReader:
         if self.family == "phi3":
             gate_up = parts_of(mlp.gate_up_proj)
         else:
-            gate_up = map(_joined, *(parts_of(linear) for linear in (mlp.gate_proj, mlp.up_proj)))
+            gate_up = list(map(_joined, parts_of(mlp.gate_proj), parts_of(mlp.up_proj)))
         return PackedGate(*gate_up, activation=self.activation), PackedLinear(*parts_of(mlp.down_proj))
 
     def _norms(self, layer: nn.Module) -> dict[str, Norm | None]:
-        """Return the norms of the stream, by their names in `PackedLayer`."""
+        """Return the norms of the residual stream by their names in `PackedLayer`."""
         names = {"attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
         if self.family == "gemma3_text":
             names["mlp_norm"] = "pre_feedforward_layernorm"
@@ -291,12 +286,14 @@ class LayerReader:
             names["attention_out_norm"] = "post_attention_layernorm"
             names["mlp_out_norm"] = "post_feedforward_layernorm"
         absent = dict.fromkeys(("attention_norm", "attention_out_norm", "mlp_norm", "mlp_out_norm"))
-        return absent | {name: read_norm(getattr(layer, of), self.config) for name, of in names.items()}
+        return absent | {
+            name: read_norm(getattr(layer, module), self.config) for name, module in names.items()
+        }
 
     def _rotary(self, index: int) -> int | None:
         if self.family == "smollm3" and not self.config.no_rope_layers[index]:
             return None
-        return self._places[self.config.layer_types[index] if _is_gemma(self.config) else None]
+        return self._rotary_indices[self.config.layer_types[index] if _is_gemma(self.config) else None]
 
     def _window(self, index: int) -> int | None:
         config = self.config

@@ -1,4 +1,4 @@
-"""Linear layers in int8, in the place of those of a transformers model."""
+"""Int8 replacements for the linear layers of a transformers model."""
 
 import copy
 from itertools import chain
@@ -10,7 +10,7 @@ from adaedl.models.cpu.linear import PackedLinear
 
 
 class Int8Linear(nn.Module):
-    """A linear layer in int8, in the place of one of transformers'."""
+    """A linear layer in int8 that replaces a linear layer of a transformers model."""
 
     def __init__(self, linear: nn.Linear, bits: int = 8):
         super().__init__()
@@ -18,16 +18,16 @@ class Int8Linear(nn.Module):
         self.weight, scale = quantize(linear.weight.detach().float(), bits)
         self.scale = scale[:, 0]
         self.bias = None if linear.bias is None else linear.bias.detach()
-        self._packed = None
+        self._packed: PackedLinear | None = None
 
     @classmethod
     def of(cls, weight: Tensor, scale: Tensor, bias: Tensor | None = None) -> "Int8Linear":
-        """Return a layer of weights that are quantised already: [out, in] int8, and [out] scales."""
-        made = cls.__new__(cls)
-        nn.Module.__init__(made)
-        made.out_features, made.in_features = weight.shape
-        made.weight, made.scale, made.bias, made._packed = weight, scale, bias, None
-        return made
+        """Return a layer with weights that are already quantised: int8 [out, in], with scales [out]."""
+        layer = cls.__new__(cls)
+        nn.Module.__init__(layer)
+        layer.out_features, layer.in_features = weight.shape
+        layer.weight, layer.scale, layer.bias, layer._packed = weight, scale, bias, None
+        return layer
 
     def forward(self, x: Tensor) -> Tensor:
         if self._packed is None:
@@ -37,8 +37,8 @@ class Int8Linear(nn.Module):
 
 
 def quantize_model(model, bits: int = 8) -> None:
-    """Put `Int8Linear` in the place of every linear layer of a transformers model, its weights rounded to
-    `bits` bits; embeddings stay."""
+    """Replace every linear layer of a transformers model with an `Int8Linear`, with weights rounded to `bits`
+    bits. Embeddings stay as they are."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
@@ -46,14 +46,14 @@ def quantize_model(model, bits: int = 8) -> None:
 
 
 def quantized_copy(model, bits: int = 8):
-    """Return a copy of a transformers model with its linear layers in int8, rounded to `bits` bits. It shares
-    all other weights with the model, so only the rounded ones take memory."""
+    """Return a copy of a transformers model with its linear layers in int8, rounded to `bits` bits. The copy
+    shares all other weights with the model, so only the quantised weights take memory."""
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    made = copy.deepcopy(model, shared)
-    quantize_model(made, bits)
-    return made
+    clone = copy.deepcopy(model, shared)
+    quantize_model(clone, bits)
+    return clone
 
 
 def is_int8(model) -> bool:
-    """Return whether a transformers model has had `quantize_model`."""
+    """Return whether `quantize_model` has been applied to a transformers model."""
     return any(isinstance(module, Int8Linear) for module in model.modules())

@@ -1,4 +1,4 @@
-"""How functions are compiled by Numba, and for what processor."""
+"""How Numba compiles functions, and for which processor."""
 
 from llvmlite import binding
 from numba import njit
@@ -6,7 +6,7 @@ from numba.core import config
 
 
 def _compiles_for(feature: str) -> bool:
-    """Return whether the processor that Numba compiles for has a feature; by default that is this one."""
+    """Return whether the processor that Numba compiles for, by default this one, has a feature."""
     if config.CPU_NAME or config.CPU_FEATURES:
         return f"+{feature}" in (config.CPU_FEATURES or "")
     return bool(binding.get_host_cpu_features().get(feature))
@@ -15,19 +15,19 @@ def _compiles_for(feature: str) -> bool:
 VNNI = _compiles_for("avx512vnni")
 
 
-def _keeps() -> bool:
-    """Return whether Numba finds a folder where it may keep what it compiles."""
+def _can_cache() -> bool:
+    """Return whether Numba finds a folder in which it can cache compiled code."""
     try:
-        njit(cache=True)(_keeps)
+        njit(cache=True)(_can_cache)
     except RuntimeError:
         return False
     return True
 
 
-KEEP = _keeps()
+CAN_CACHE = _can_cache()
 
-# Not kept one by one: they are compiled as parts of the entry points that Python calls, which are kept.
+# Not cached one by one: they are compiled into the entry points that Python calls, and those are cached.
 compiled = njit(error_model="numpy")
-# Numba compiles a function with the fastmath flags of the caller that needs it first. So that bits do not
-# depend on that, whatever such a function calls is declared in the same way.
+# Numba compiles a function with the fastmath flags of its first caller. So that the bits of a result do not
+# depend on which caller that is, these functions call only functions that are declared in the same way.
 sums_in_any_order = njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})

@@ -9,8 +9,8 @@ from adaedl.models.cpu.linear import PackedLinear
 
 
 class Norm(NamedTuple):
-    """x at unit root mean square, times a weight [H] where there is one. `center` subtracts the mean first
-    and adds a bias [H] at the end: a layer norm."""
+    """A norm: x at unit root mean square, times a weight [H] if there is one. With `center` it is a layer
+    norm: the mean is subtracted first, and a bias [H] is added at the end."""
 
     weight: Tensor | None
     eps: float
@@ -28,14 +28,15 @@ class PackedLayer(NamedTuple):
     """A decoder layer as data. A norm that is None is not applied.
 
     Attributes:
-        attention_norm: before queries, keys and values.
+        attention_norm: applied to the input of `qkv`.
         qkv: rows of queries, keys (both paired by `pair_rotary_rows`) and values.
-        query_norm, key_norm: over each head [d] by itself where `norm_heads`, else over the full width
+        query_norm, key_norm: applied to each head [d] by itself if `norm_heads`, else to the full width
             [heads·d]; weights in the order of the rows.
-        rotary: which of the model's rotary embeddings; None where the layer does not rotate.
-        window: how many last positions a token sees, itself included; None for all.
-        attention_out_norm, mlp_out_norm: before what attention and the MLP give is added to the stream.
-        parallel: whether the MLP reads the layer's input and not the stream after attention.
+        rotary: the index of the layer's rotary embedding in the model's list; None for no rotation.
+        window: the number of last positions that a token sees, including its own; None for all.
+        attention_out_norm, mlp_out_norm: applied to the output of attention and of the MLP before it is added
+            to the residual stream.
+        parallel: whether the MLP reads the layer's input instead of the stream after attention.
         up: the MLP's first product with its activation, a `PackedGate` or a `PackedUp`.
     """
 

@@ -1,12 +1,12 @@
 """Models that are read and quantised to int8 one decoder layer at a time.
 
 A float32 model of 1.7 billion weights takes 6.8 GB, its int8 copy 1.7 GB. To make the copy without holding
-the whole model, a transformers model is built without memory for its weights (on torch's meta device), and
-its list of decoder layers reads a layer from the safetensors files when somebody asks for it. Whoever packs
-the model goes through the list once and lets go of each layer before the next.
+the whole model in memory, a transformers model is built on torch's meta device, without memory for its
+weights. Its list of decoder layers reads a layer from the safetensors files when the layer is accessed. The
+code that packs the model iterates over the list once and releases each layer before the next.
 
-Only a checkpoint whose names, shapes and dtypes are exactly the model's own is read this way. Everything else
-(renamed or fused weights, other formats, broken files) stays transformers' to read or to refuse.
+A checkpoint is read this way only if its names, shapes and dtypes are exactly the model's. transformers reads
+or refuses everything else: renamed or fused weights, other formats, broken files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -32,23 +32,23 @@ from adaedl.models.transformers import TransformersRunner
 
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 CHUNK = 2**18  # weights that are quantised at once, few enough to stay in a processor's cache
-SAMPLE_ROWS = 512  # of the vocabulary, in the model of the first layers
-MOST_SAMPLE_LAYERS = 8
-CACHED_FROM = 2**30  # bytes of a model in float32; a smaller one is quantised in seconds
+SAMPLE_ROWS = 512  # size of the vocabulary in `Layerwise.first_layers`
+MAX_SAMPLE_LAYERS = 8
+CACHED_FROM = 2**30  # bytes of a model in float32; smaller models are quantised in seconds
 HEAD = "head"
-# Settings of a configuration with which transformers reads other files, or reads them in another way.
+# Settings with which transformers reads other files, or reads the files in another way.
 SPECIAL_SETTINGS = ("quantization_config", "transformers_weights", "fusion_config")
 
 
 class NotLayerwise(Exception):
-    """A checkpoint that has to be read as a whole; says why."""
+    """A checkpoint cannot be read layer by layer; the message says why."""
 
 
 class Source(Protocol):
-    """Where the weights of a model come from, by their names."""
+    """The source of a model's weights."""
 
     def read(self, name: str) -> Tensor:
-        """Return a weight in the dtype it is kept in; valid as long as its file is open."""
+        """Return the weight `name` in its stored dtype. It is valid while its file is open."""
 
     def opened(self) -> contextlib.AbstractContextManager:
         """Keep files open for several reads."""
@@ -63,11 +63,11 @@ class Stored(NamedTuple):
 
 
 class FileSource:
-    """The safetensors of a folder. Files are mapped only while a layer is read, so that their pages do not
-    add up.
+    """The safetensors files of a folder. Files are mapped only while a layer is read, so that their pages do
+    not accumulate in memory.
 
     Raises:
-        NotLayerwise: the folder has no index that agrees with its files.
+        NotLayerwise: the folder's index does not agree with its files.
     """
 
     def __init__(self, folder: Path):
@@ -87,12 +87,13 @@ class FileSource:
         self._open: dict | None = None
 
     def read(self, name: str) -> Tensor:
-        file = self.stored[name].file
-        if file not in self._open:
+        file, opened = self.stored[name].file, self._open
+        assert opened is not None, "weights are read inside `opened`"
+        if file not in opened:
             from safetensors import safe_open
 
-            self._open[file] = safe_open(file, "pt")
-        return self._open[file].get_tensor(name)
+            opened[file] = safe_open(file, "pt")
+        return opened[file].get_tensor(name)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -104,7 +105,7 @@ class FileSource:
 
 
 class RandomSource:
-    """Random weights for a model on the meta device, the same ones at every read."""
+    """Random weights for a model on the meta device; every read returns the same weights."""
 
     def __init__(self, model: nn.Module):
         self.shapes = {name: weight.shape for name, weight in model.named_parameters()}
@@ -114,7 +115,7 @@ class RandomSource:
         if len(shape) == 1:
             return torch.full(shape, 0.0 if name.endswith("bias") else 1.0)
         generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-        return torch.empty(shape).uniform_(-0.035, 0.035, generator=generator)  # a deviation of 0.02
+        return torch.empty(shape).uniform_(-0.035, 0.035, generator=generator)  # standard deviation 0.02
 
     def opened(self) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
@@ -132,18 +133,22 @@ def _weight_map(folder: Path) -> dict[str, str]:
 
 
 def _check_index(folder: Path, files: list[Path], stored: dict[str, Stored]) -> None:
-    """Raises NotLayerwise where an index of shards does not name what is in them."""
+    """Check the index of a sharded checkpoint against the shards.
+
+    Raises:
+        NotLayerwise: they do not agree.
+    """
     if files[0].name == "model.safetensors":
         return
-    if _weight_map(folder) != {name: str(at.file.relative_to(folder)) for name, at in stored.items()}:
+    if _weight_map(folder) != {name: str(w.file.relative_to(folder)) for name, w in stored.items()}:
         raise NotLayerwise("the index does not agree with its files")
 
 
 class LazyLayers(nn.ModuleList):
-    """Decoder layers on the meta device, each of which is read anew when it is asked for.
+    """Decoder layers on the meta device. Each access to a layer reads its weights.
 
     Args:
-        read: returns the layer of an index with its weights, given that layer on the meta device.
+        read: returns a layer with its weights, given its index and the layer on the meta device.
     """
 
     def __init__(self, layers: nn.ModuleList, read: Callable[[int, nn.Module], nn.Module]):
@@ -152,29 +157,29 @@ class LazyLayers(nn.ModuleList):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return (self[place] for place in range(*index.indices(len(self))))
+            return (self[position] for position in range(*index.indices(len(self))))
         layer = super().__getitem__(index)
         if any(weight.is_meta for weight in layer.parameters()):
             return self._read(range(len(self))[index], layer)
-        return layer  # what somebody has put in its place
+        return layer  # the caller has replaced it
 
     def __iter__(self) -> Iterator[nn.Module]:
         return self[:]
 
     def _apply(self, *_, **__) -> LazyLayers:
-        """Stay on the meta device wherever the model is moved: layers are read on the CPU."""
+        """Stay on the meta device even if the model is moved: layers are read on the CPU."""
         return self
 
 
 class Layerwise:
-    """A causal language model whose weights are still in its files, to be used in int8.
+    """A causal language model for use in int8 whose weights are still in its files.
 
     Attributes:
         model: of transformers, on the meta device until `fill` is called. Its embeddings and head may be
             cut to fewer rows before that.
 
     Raises:
-        NotLayerwise: the model is not made of a list of decoder layers.
+        NotLayerwise: the model has no plain list of decoder layers.
     """
 
     def __init__(self, model: nn.Module, source: Source, cache: Int8Cache | None = None):
@@ -183,7 +188,7 @@ class Layerwise:
         self.progress: Callable[[float], None] = lambda fraction: None
         self.errors: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
         base = model.base_model
-        layers = getattr(base, "layers", None)
+        layers: Any = getattr(base, "layers", None)
         if base is model or type(layers) is not nn.ModuleList or not len(layers):
             raise NotLayerwise("it has no list of decoder layers")
         if len(layers) != model.config.num_hidden_layers or list(layers.buffers()):
@@ -198,17 +203,17 @@ class Layerwise:
         return self.model.base_model.layers
 
     def fill(self) -> None:
-        """Read what is outside the decoder layers: embeddings and norms in float32, the head in int8."""
+        """Read the weights outside the decoder layers: embeddings and norms in float32, the head in int8."""
         with self.errors(), self.source.opened(), torch.no_grad():
             self._fill(self.model, "", f"{HEAD}-{self.rows}", skip=self.path)
         self.model.eval().requires_grad_(False)
 
     def first_layers(self) -> nn.Module:
-        """Return a whole model of the first layers in float32, with the first tokens of the vocabulary: small
-        enough to be run both by transformers and packed, and with a layer of every kind.
+        """Return a model of the first layers in float32, with the first tokens of the vocabulary. It is small
+        enough to run both in transformers and packed, and has a layer of every kind.
 
         Raises:
-            UserError: its weights cannot be read.
+            UserError: the weights cannot be read.
         """
         config = copy.deepcopy(self.model.config)
         config.num_hidden_layers = _layers_of_every_kind(config)
@@ -225,21 +230,21 @@ class Layerwise:
         return model.eval().requires_grad_(False)
 
     def needed_bytes(self) -> int:
-        """Return the memory that packing takes at its peak: the int8 weights with a scale and a sum for each
-        output, embeddings and norms in float32, once read and once packed, and three copies of a layer."""
+        """Return the peak memory of packing, in bytes: the int8 weights with a scale and a sum for each
+        output, embeddings and norms in float32 twice (read and packed), and three copies of a layer."""
         linears = [module for module in self.model.modules() if type(module) is nn.Linear]
         layer = self.layers._modules["0"]
         in_layer = sum(module.weight.numel() for module in layer.modules() if type(module) is nn.Linear)
         rounded = sum(linear.weight.numel() + 8 * linear.out_features for linear in linears)
         matrices = {id(linear.weight) for linear in linears}
         table = self.model.get_input_embeddings().weight
-        matrices.discard(id(table))  # quantised for a tied head, and float32 for the embeddings
+        matrices.discard(id(table))  # a tied head is in int8, its embeddings in float32
         others = [weight for weight in self.model.parameters() if id(weight) not in matrices]
         return rounded + 2 * 4 * sum(weight.numel() for weight in others) + 3 * in_layer
 
     def bytes_to_read(self) -> int:
-        """Return the bytes of the weights that a step reads once the model is packed: its linear layers in
-        int8, the rest but for the embeddings in float32."""
+        """Return the size of the weights that a forward of the packed model reads, in bytes: linear layers in
+        int8 and the rest, without the embeddings, in float32."""
         linears = [module.weight for module in self.model.modules() if type(module) is nn.Linear]
         table = self.model.get_input_embeddings().weight
         rounded = {id(weight) for weight in (*linears, table)}
@@ -248,7 +253,7 @@ class Layerwise:
 
     @property
     def rows(self) -> int:
-        """How many tokens it has embeddings for."""
+        """The number of tokens that have embeddings."""
         return self.model.get_input_embeddings().weight.shape[0]
 
     def _read_layer(self, index: int, on_meta: nn.Module) -> nn.Module:
@@ -259,7 +264,8 @@ class Layerwise:
         return layer.eval().requires_grad_(False)
 
     def _fill(self, module: nn.Module, prefix: str, part: str, skip: str | None = None) -> None:
-        """Give a module its weights, linear layers in int8 from that part of the cache where it is there."""
+        """Read a module's weights; take the int8 weights of linear layers from `part` of the cache if it is
+        there."""
         inside = {
             name: child
             for name, child in module.named_modules(remove_duplicate=False)
@@ -282,7 +288,7 @@ class Layerwise:
                     _put(module, own, self._read_float(prefix + own, weight.shape))
 
     def _read_float(self, name: str, shape: torch.Size) -> Tensor:
-        """Return a weight in float32, its first rows where the model has fewer, in memory of its own."""
+        """Return a copy of a weight in float32, only its first rows if the model has fewer."""
         name = self.tied.get(name, name)
         rows = self.source.read(name)[: shape[0]]
         return torch.empty(shape).copy_(rows)
@@ -301,15 +307,15 @@ class Layerwise:
 
 
 def open_layerwise(folder: Path, name: str) -> Layerwise | None:
-    """Return the model in a folder, to be read layer by layer; None where transformers has to read it as a
-    whole, or will say why it cannot be read. `name` is what the cache of its int8 weights calls it."""
+    """Return the model in a folder, to be read layer by layer, or None if transformers must read it as a
+    whole or report why it cannot be read. `name` is the model's name in the cache of its int8 weights."""
     try:
         with quiet_transformers():
             source = FileSource(folder)
             model = _model_of(folder)
             layerwise = Layerwise(model, source)
             _check_weights(model, source)
-    except Exception:  # whatever is unusual about a model, transformers knows, and says it
+    except Exception:  # transformers can read the model, or report what is wrong with it
         return None
     if 4 * sum(weight.numel() for weight in model.parameters()) >= CACHED_FROM:
         layerwise.cache = open_cache(source.files, folder, name)
@@ -317,22 +323,23 @@ def open_layerwise(folder: Path, name: str) -> Layerwise | None:
 
 
 def packs_alike(layerwise: Layerwise) -> bool:
-    """Return whether the CPU's fast path runs a model, measured on its first layers.
+    """Return whether the CPU's fast path runs a model, as measured on its first layers.
 
-    A model that is packed layer by layer never exists as a whole, so transformers cannot run it for
-    comparison. Its first layers can be run both ways: in float32, where the two must agree closely (see
-    `Probe`), with the model's own weights and configuration. The int8 model is then checked against itself:
-    `make_runner` compares the logits of a text in parts with those of the whole text, and `load_pair`
-    requires that a token's logits are the same to the bit alone and beside others.
+    A model that is packed layer by layer is never in memory as a whole, so transformers cannot run it for
+    comparison. Its first layers can be run both ways, with the model's own weights and configuration, in
+    float32, where the two must agree closely (see `Probe`). The int8 model is then compared with itself:
+    `make_runner` compares the logits of a text read in parts with the logits of the whole text, and
+    `load_pair` requires that a token's logits are the same to the bit whether it is read alone or with
+    others.
 
     Raises:
-        UserError: transformers and the fast path compute different things.
+        UserError: transformers and the fast path compute different logits.
     """
     return not isinstance(make_runner(layerwise.first_layers(), consume=True), TransformersRunner)
 
 
 def random_layerwise(config: dict) -> Layerwise:
-    """Return a model of random weights with that configuration, made layer by layer."""
+    """Return a model with this configuration and random weights, to be made layer by layer."""
     from transformers import AutoConfig
 
     model = on_meta(AutoConfig.for_model(**config))
@@ -347,10 +354,10 @@ def on_meta(config) -> nn.Module:
 
 
 def _model_of(folder: Path) -> nn.Module:
-    """Return the model in a folder on the meta device, with the settings of its generation.
+    """Return the model in a folder on the meta device, with its generation settings.
 
     Raises:
-        NotLayerwise: transformers would read it in a way of its own.
+        NotLayerwise: transformers would do more than read the weights of this model.
     """
     from transformers import AutoConfig, GenerationConfig
 
@@ -366,17 +373,21 @@ def _model_of(folder: Path) -> nn.Module:
 
 
 def _check_weights(model: nn.Module, source: FileSource) -> None:
-    """Raises NotLayerwise where the files hold anything but the model's weights under their own names."""
+    """Check that the files contain exactly the model's weights under their own names.
+
+    Raises:
+        NotLayerwise: they do not.
+    """
     from transformers.conversion_mapping import get_model_conversion_mapping
 
     if get_model_conversion_mapping(model, add_legacy=False):
         raise NotLayerwise("transformers converts its weights")
     tied = set(model.all_tied_weights_keys)
-    wanted = {name: tuple(weight.shape) for name, weight in model.state_dict().items() if name not in tied}
-    held = {name: at.shape for name, at in source.stored.items() if not BUFFERS.search(name)}
-    if held != wanted:  # a tied weight that is there once more may be another one
+    expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items() if name not in tied}
+    stored = {name: weight.shape for name, weight in source.stored.items() if not BUFFERS.search(name)}
+    if stored != expected:  # a tied weight that is stored twice may have two values
         raise NotLayerwise("the files hold other weights")
-    if any(source.stored[name].dtype not in FLOATS for name in wanted):
+    if any(source.stored[name].dtype not in FLOATS for name in expected):
         raise NotLayerwise("its weights are in another dtype")
 
 
@@ -384,7 +395,7 @@ def _make_buffers(model: nn.Module) -> None:
     """Fill the buffers of a model on the meta device, such as the frequencies of a rotary embedding.
 
     Raises:
-        NotLayerwise: transformers does not make them itself.
+        NotLayerwise: transformers does not compute one of them itself.
     """
     modules = [module for module in model.modules() if any(b.is_meta for b in module.buffers(recurse=False))]
     for module in modules:
@@ -398,10 +409,10 @@ def _make_buffers(model: nn.Module) -> None:
 
 
 def _layers_of_every_kind(config) -> int:
-    """Return how many of the first layers it takes for one of each kind."""
+    """Return the number of first layers that include one layer of each kind."""
     lists = [getattr(config, name, None) for name in ("layer_types", "no_rope_layers")]
     kinds = list(zip(*(kind for kind in lists if kind), strict=False)) or [()]
-    return min(max(map(kinds.index, set(kinds))) + 1, MOST_SAMPLE_LAYERS)
+    return min(max(map(kinds.index, set(kinds))) + 1, MAX_SAMPLE_LAYERS)
 
 
 def _put(module: nn.Module, name: str, weight: Tensor) -> None:

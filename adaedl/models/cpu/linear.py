@@ -1,10 +1,11 @@
-"""Products of a few rows with weights that are laid out anew.
+"""Products of a few rows with packed weights.
 
-Verifying five tokens must cost about what one costs, or speculation cannot pay. MKL's matrix product is poor
-at few rows, so weights are laid out once for kernels that read each weight once however few the rows. Where
-they cannot be compiled, float32 runs on oneDNN's products and torch's operations.
+Speculation pays only if verifying five tokens costs about as much as verifying one. MKL's matrix product is
+slow for few rows. So weights are laid out once for kernels that read each weight once, however few the rows.
+Where the kernels cannot be compiled, float32 runs on oneDNN's products and torch's operations.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -13,21 +14,25 @@ from torch import Tensor
 
 from adaedl.models.cpu import backends
 
-# The row count that oneDNN lays weights out for. Laid out for 8 rows, one row costs what it costs laid out
-# for one, and five rows a third less.
+# The number of rows that oneDNN lays weights out for. Compared with the layout for one row, the layout for
+# 8 rows takes as long for one row and a third less for five.
 PACKED_ROWS = 8
 
 
 def narrowed(weight: Tensor) -> Tensor:
-    """Return a float32 weight as bfloat16 where each of its numbers is one, as in a checkpoint that came in
-    bfloat16, and where that is faster: products stay the same to the bit."""
+    """Return a float32 weight in bfloat16 if that is exact, as for a checkpoint that was saved in bfloat16,
+    and faster on this processor. Products stay the same to the bit."""
     if weight.dtype != torch.float32 or not backends.reads_bfloat16_faster():
         return weight
     narrow = weight.bfloat16() if torch.equal(weight[:1], weight[:1].bfloat16().float()) else weight
     return narrow if torch.equal(narrow.float(), weight) else weight
 
 
-ACTIVATIONS = {"silu": F.silu, "gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh")}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+}
 
 
 class PackedLinear:
@@ -36,7 +41,7 @@ class PackedLinear:
     Args:
         weight: [out, in], float32, bfloat16 or int8.
         bias: [out].
-        scale: [out], what each row of an int8 weight is to be multiplied by.
+        scale: [out], the factor of each row of an int8 weight.
     """
 
     activation: str | None = None
@@ -54,23 +59,23 @@ class PackedLinear:
             if backends.has_packed_linear() and weight.dtype == torch.float32:
                 self.path = "oneDNN packed"
                 weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
-        if self.path == "torch":  # a view would keep all that it is a view of
+        if self.path == "torch":  # a view would keep the whole storage that it belongs to
             weight = weight.detach().clone()
         self.weights = (weight, None if bias is None else bias.clone(), scale)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that a product reads."""
+        """The size of the weights that a product reads, in bytes."""
         tensors = self.packed.tensors if self.packed else self.weights
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)
 
     def multiply(self, x: Tensor) -> Tensor:
-        """Return the product alone, without the activation where the kernels do not add it."""
+        """Return the product; only the kernels apply the activation too."""
         if self.packed:
             return backends.kernels().multiply(self.packed, x, activation=self.activation)
         if self.path == "oneDNN packed":
             return torch.ops.mkldnn._linear_pointwise(x, *self.weights[:2], "none", [], "")
-        return backends.by_definition(x, *self.weights)
+        return backends.reference_product(x, *self.weights)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.multiply(x)
@@ -83,7 +88,7 @@ class PackedLinear:
 
 
 class PackedUp(PackedLinear):
-    """activation(x·Wᵀ + b) for x [T, in], an MLP's first product where it has no gate. The activation is one
+    """activation(x·Wᵀ + b) for x [T, in], the first product of an MLP without a gate. The activation is one
     of ACTIVATIONS."""
 
     def __init__(self, *weights: Tensor | None, activation: str = "gelu"):
@@ -96,8 +101,8 @@ class PackedUp(PackedLinear):
 
 
 class PackedGate(PackedLinear):
-    """activation(x·Gᵀ) · (x·Uᵀ) for x [T, in], of weights G over U [2·out, in]. The activation is one of
-    ACTIVATIONS."""
+    """activation(x·Gᵀ) · (x·Uᵀ) for x [T, in]. The weight [2·out, in] is G above U, and the activation is one
+    of ACTIVATIONS."""
 
     gate = True
 
@@ -114,5 +119,5 @@ class PackedGate(PackedLinear):
 
 
 def slowest_path(products: list[PackedLinear]) -> str:
-    """Return which implementation runs: the slowest of the products'."""
+    """Return the name of the slowest implementation among the products'."""
     return min((product.path for product in products), key=backends.PATHS.index)

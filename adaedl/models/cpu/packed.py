@@ -1,8 +1,8 @@
 """The CPU fast path: decoder models in float32, bfloat16 or int8 on packed weights.
 
-A whole forward is one call of the kernels (`kernels/`). Where they cannot be compiled, torch's operations run
-the same layers; they define what the kernels compute. `families.py` reads transformers models into the data
-that is run here.
+A whole forward is one call of the kernels (`kernels/`). Where the kernels cannot be compiled, torch's
+operations run the same layers; they are the reference for the kernels. `families.py` reads transformers
+models into the data that is run here.
 """
 
 import torch
@@ -19,31 +19,34 @@ from adaedl.models.protocol import Output
 from adaedl.models.rotary import Rotary
 from adaedl.system.machine import give_back_memory
 
-LAYERS_BETWEEN_TRIMS = 4  # small tensors that stay split the room of large ones that go
+LAYERS_BETWEEN_TRIMS = 4  # small tensors that stay fragment the memory of large tensors that are freed
 
 
 class PackedModel:
-    """A decoder model of one of `families.FAMILIES` on packed weights, in float32 (logits agree with
-    transformers' to 1e-4), in bfloat16 (weights only), or in int8 where its linear layers are `Int8Linear`.
+    """A decoder model of one of `families.FAMILIES` on packed weights: in float32 (logits agree with those of
+    transformers to 1e-4), in bfloat16 (weights only), or in int8 if its linear layers are `Int8Linear`.
+
+    Args:
+        model: of transformers.
+        consume: release each layer of the model once it is packed, so that no two copies of all layers exist
+            at the same time. The model is unusable afterwards.
+        embeddings: [V, H] float32, shared with a runner that has the same embeddings.
     """
 
     def __init__(self, model, consume: bool = False, embeddings: Tensor | None = None):
-        """`consume`: release each of the model's layers once it is packed, so that they are never there
-        twice; the model is of no use then. `embeddings` [V, H] float32: those of a runner that has the same
-        ones, to be there once."""
         config = model.config
         self.vocab_size = config.vocab_size
         self.max_context = config.max_position_embeddings
         self.device = model.device
         self.dtype = model.dtype
-        self.eps = getattr(config, "rms_norm_eps", 1e-5)  # of features
+        self.eps = getattr(config, "rms_norm_eps", 1e-5)  # of the features' norm
         reader = families.LayerReader(model)
         self.heads, self.kv_heads, self.head_dim = reader.heads, reader.kv_heads, reader.head_dim
         self.rotaries = reader.rotaries
         self.attention_scale = families.attention_scale_of(config)
         self.attention_softcap: float | None = None
         self.logit_softcap = getattr(config, "final_logit_softcapping", None)
-        # What is not packed is copied: the model's own is a part of its file, which would stay mapped whole.
+        # Copied, because the model's own embeddings would keep their whole file mapped.
         if embeddings is None:
             embeddings = model.get_input_embeddings().weight.detach().float().clone()
         self.embeddings = embeddings
@@ -89,7 +92,7 @@ class PackedModel:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of the weights that a forward reads."""
+        """The size of the weights that a forward reads, in bytes."""
         products = [product for layer in self.layers for product in layer.products]
         return sum(product.nbytes for product in [*products, self.head])
 
@@ -126,7 +129,7 @@ class PackedModel:
         )
 
     def _run_layer(self, index: int, x: Tensor, cache: StaticCache) -> Tensor:
-        """Return the stream [T, H] after a layer; its keys and values go into the cache after its length."""
+        """Return the stream [T, H] after a layer; append the layer's keys and values to the cache."""
         layer = self.layers[index]
         attended = self._run_attention(index, _normed(x, layer.attention_norm), cache)
         after = _added(layer.attention_out, layer.attention_out_norm, attended, x)
@@ -134,19 +137,20 @@ class PackedModel:
         return _added(layer.down, layer.mlp_out_norm, inner, after)
 
     def _run_attention(self, index: int, x: Tensor, cache: StaticCache) -> Tensor:
-        """Return attention's result [T, heads·d] for a layer's normed input [T, H]."""
+        """Return the output of attention [T, heads·d] for a layer's normed input [T, H]."""
         layer, rows, start = self.layers[index], len(x), cache.length
         sizes = [n * self.head_dim for n in (self.heads, self.kv_heads, self.kv_heads)]
         queries, keys, values = layer.qkv(x).split(sizes, -1)
         queries = self._heads(queries, layer.query_norm, layer, start)
-        kept = cache.data[index, : start + rows]
-        kept[start:, 0] = self._heads(keys, layer.key_norm, layer, start)
-        kept[start:, 1] = values.unflatten(-1, (-1, self.head_dim))
+        cached = cache.data[index, : start + rows]
+        cached[start:, 0] = self._heads(keys, layer.key_norm, layer, start)
+        cached[start:, 1] = values.unflatten(-1, (-1, self.head_dim))
         mask = causal_mask(rows, start + rows, self.heads // self.kv_heads, layer.window)
-        return grouped_query_attention(queries, kept, mask, self.attention_scale, self.attention_softcap)
+        return grouped_query_attention(queries, cached, mask, self.attention_scale, self.attention_softcap)
 
     def _heads(self, rows: Tensor, norm: Norm | None, layer: PackedLayer, start: int) -> Tensor:
-        """Return queries or keys [T, heads, d] of rows [T, heads·d] at the positions start, start + 1, …"""
+        """Return rows [T, heads·d] as queries or keys [T, heads, d], normed and rotated, at the positions
+        start, start + 1, …"""
         if not layer.norm_heads:
             rows = _normed(rows, norm)
         heads = rows.unflatten(-1, (-1, self.head_dim))
@@ -158,7 +162,7 @@ class PackedModel:
 
 
 def _discard_weights(layer: torch.nn.Module) -> None:
-    """Discard those weights of a layer that the kernels' layout has copied."""
+    """Discard the weights of a layer that has been packed for the kernels."""
     for module in layer.modules():
         if type(module) is torch.nn.Linear:
             discard(module.weight)
@@ -174,8 +178,8 @@ def _added(product: PackedLinear, norm: Norm | None, x: Tensor, stream: Tensor) 
 
 @torch.inference_mode()
 def same_bits(runner: PackedModel, token_ids: Tensor, at_once: int) -> bool:
-    """Return whether a runner gives every token's logits to the same bit, one at a time and several at
-    once."""
+    """Return whether a runner computes the same logits to the bit, reading tokens one at a time or `at_once`
+    together."""
 
     def logits(count: int) -> Tensor:
         cache = runner.new_cache(len(token_ids))

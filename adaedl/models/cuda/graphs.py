@@ -1,16 +1,16 @@
 """The GPU fast path: Llama-like models whose forwards over a few tokens are CUDA graphs.
 
-A draft step of a small model is a few hundred kernels that each take less time to run than to launch. A CUDA
+A draft step of a small model is a few hundred kernels, and each takes less time to run than to launch. A CUDA
 graph launches them all at once, but only with the shapes and the memory that it was captured with. So there
-is one graph for each number of tokens, keys and values lie in one buffer that all graphs share, and positions
-are data.
+is one graph for each number of tokens, all graphs share one buffer of keys and values, and positions are
+data.
 
-In a graph too a kernel takes some two microseconds however little it does. So projections that read the same
-rows are one product, and products add to the residual themselves. Where there is Triton, a layer is seven
-kernels of its own (triton_layer.py).
+Even in a graph, a kernel takes about two microseconds, however little it does. So projections of the same
+rows are one product, and products add their result to the residual stream themselves. With Triton, a layer is
+seven custom kernels (triton_layer.py).
 
-Several sequences take turns in the buffer. What a turn costs is one copy of a sequence's keys and values, a
-hundredth or less of the weights that the forward after it reads.
+Several sequences take turns in the buffer. A turn costs one copy of a sequence's keys and values, a hundredth
+or less of the weights that the next forward reads.
 """
 
 import logging
@@ -24,16 +24,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adaedl.models.cuda.steps import RowPositions, Steps, TorchSteps
-from adaedl.models.protocol import Output
+from adaedl.models.protocol import Output, Runner
 from adaedl.models.transformers import TransformersRunner
 
 log = logging.getLogger(__name__)
 GRAPHABLE = ("llama", "qwen2")
-GRAPHED_ROWS = 16  # a prompt is read in longer forwards, launched kernel by kernel
-LEAST_CAPACITY = 1024
+GRAPHED_ROWS = 16  # most rows of a graph; longer forwards, as for a prompt, are launched kernel by kernel
+MIN_CAPACITY = 1024
 WARM_UP = 2
-# As far as logits may be from those of transformers, whose products are rounded in another order; see
-# `difference`.
+# The largest `difference` from the logits of transformers, which rounds in another order.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
 
 
@@ -52,16 +51,16 @@ def can_graph(model) -> bool:
 
 
 class CudaGraph:
-    """Work captured once; called, it runs again, into the same outputs."""
+    """Work that is captured once; each call runs it again and writes to the same outputs."""
 
     def __init__(self, work: Callable[[], tuple[Tensor, Tensor | None]], device: torch.device):
         with torch.cuda.device(device):
-            aside = torch.cuda.Stream()
-            aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):
+            side_stream = torch.cuda.Stream()
+            side_stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side_stream):
                 for _ in range(WARM_UP):
                     work()
-            torch.cuda.current_stream().wait_stream(aside)
+            torch.cuda.current_stream().wait_stream(side_stream)
             self.graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph):
                 self.outputs = work()
@@ -72,7 +71,8 @@ class CudaGraph:
 
 
 class GraphedCache:
-    """Keys and values of one sequence: in its runner's buffer, or in `data` while another's are there."""
+    """Keys and values of one sequence: in its runner's buffer, or in `data` while the buffer holds another
+    sequence's."""
 
     def __init__(self, runner: "GraphedLlama", capacity: int):
         self.runner = runner
@@ -97,7 +97,8 @@ class GraphedCache:
 
 
 class Layer(NamedTuple):
-    """A decoder layer's norms, and its projections' weights and biases, joined where they read the same."""
+    """A decoder layer's norms, and its projections' weights and biases. Projections with the same input are
+    joined."""
 
     attention_norm: Tensor
     qkv: tuple[Tensor, Tensor | None]
@@ -108,8 +109,8 @@ class Layer(NamedTuple):
 
 
 def join_layer(layer: nn.Module) -> Layer:
-    """Return the weights of a Llama's or a Qwen2's layer. Joined ones are there once: the layer's own
-    projections become parts of them, and work on."""
+    """Return the weights of a Llama or Qwen2 layer. Joined weights are stored once: the layer's own
+    projections become views of them and keep working."""
     attention, mlp = layer.self_attn, layer.mlp
     return Layer(
         layer.input_layernorm.weight,
@@ -122,7 +123,7 @@ def join_layer(layer: nn.Module) -> Layer:
 
 
 def _join(*projections: nn.Linear) -> tuple[Tensor, Tensor | None]:
-    """Return the weight and bias of several projections, one below the other."""
+    """Return the weight and bias of several projections, concatenated along the outputs."""
     joined = []
     for name in ("weight", "bias"):
         parts = [getattr(projection, name) for projection in projections]
@@ -136,11 +137,11 @@ def _join(*projections: nn.Linear) -> tuple[Tensor, Tensor | None]:
 
 
 class GraphedLlama:
-    """A Llama or Qwen2 of transformers, on its own weights.
+    """A Llama or Qwen2 model of transformers, run on its own weights.
 
     Args:
-        capture: makes a graph of work on a device; tests have one that needs no GPU.
-        steps: what lies between the products of forwards that are graphs.
+        capture: makes a graph of work on a device; tests pass a replacement that needs no GPU.
+        steps: the operations of a layer in graphs; by default torch's.
     """
 
     def __init__(self, model, capture: Callable = CudaGraph, steps: Steps | None = None):
@@ -162,13 +163,11 @@ class GraphedLlama:
         self._token_ids = torch.zeros(GRAPHED_ROWS, dtype=torch.long, device=self.device)
         self._positions = torch.zeros_like(self._token_ids)
         self._features_asked: set[tuple[int, ...]] = {()}
-        self._grow(LEAST_CAPACITY)
-
-    # The buffer, and whose keys and values are in it.
+        self._grow(MIN_CAPACITY)
 
     def _grow(self, capacity: int) -> None:
         shape = (len(self.layers), capacity, 2 * self.kv_heads, self.head_dim)
-        # Zeros, since what a mask hides is multiplied by zero, and zero times NaN is NaN.
+        # Zeros, because hidden values are multiplied by zero, and zero times NaN is NaN.
         self._buffer = torch.zeros(shape, dtype=self.dtype, device=self.device)
         self._places = torch.arange(capacity, device=self.device)
         of_dtype = self.embeddings[:0]
@@ -185,9 +184,10 @@ class GraphedLlama:
         return GraphedCache(self, capacity)
 
     def content(self, cache: GraphedCache) -> Tensor:
-        """Return a cache's keys and values [layers, length, 2·kv_heads, d], wherever they are."""
-        there = self._owner() is cache or cache.data is None
-        return (self._buffer if there else cache.data)[:, : cache.length]
+        """Return a cache's keys and values [layers, length, 2·kv_heads, d], from the buffer or its own
+        data."""
+        in_buffer = self._owner() is cache or cache.data is None
+        return (self._buffer if in_buffer else cache.data)[:, : cache.length]
 
     def _put_back(self) -> None:
         owner = self._owner()
@@ -201,8 +201,6 @@ class GraphedLlama:
                 self._buffer[:, : cache.length] = cache.data[:, : cache.length]
             self._owner = weakref.ref(cache)
 
-    # Forwards.
-
     def forward(
         self,
         token_ids: Tensor,
@@ -212,12 +210,12 @@ class GraphedLlama:
     ) -> Output:
         rows = len(token_ids)
         if rows > GRAPHED_ROWS and logits == "all":
-            # Drafts to verify. Kernel by kernel they would be rounded otherwise than in a graph, and a lane
-            # of long drafts would then write another text than one of short drafts.
+            # Drafts to verify. Kernel by kernel, they would be rounded differently than in a graph, and a
+            # lane with long drafts could write a different text than a lane with short drafts.
             parts = token_ids.split(GRAPHED_ROWS)
             return _joined([self.forward(part, cache, logits, feature_layers) for part in parts])
         if logits == "none" and feature_layers not in self._features_asked:
-            # A prompt is being read, on no lane's clock: now is the time to capture what its lanes will need.
+            # A prompt is being read, and no lane's clock runs: capture the graphs that its lanes will need.
             self._features_asked.add(feature_layers)
             self._capture_all(feature_layers)
         self._take(cache)
@@ -227,7 +225,7 @@ class GraphedLlama:
             self._token_ids[:rows] = token_ids
             self._positions[:rows] = positions
             scores, features = self._graph(rows, feature_layers)()
-            scores = scores.clone()  # the next replay writes there
+            scores = scores.clone()  # the next replay overwrites the outputs
             features = None if features is None else features.clone()
         else:
             scores, features = self._run(TorchSteps(), token_ids, positions, feature_layers, logits)
@@ -243,7 +241,7 @@ class GraphedLlama:
     def _graph(self, rows: int, feature_layers: tuple[int, ...]) -> Callable:
         key = rows, feature_layers
         if key not in self._graphs:
-            # Capturing runs the work, which writes into the buffer: nobody's keys and values may be there.
+            # Capturing runs the work, which overwrites the buffer: save its keys and values first.
             self._put_back()
             self._owner, owner = (lambda: None), self._owner()
             token_ids, positions = self._token_ids[:rows], self._positions[:rows]
@@ -262,16 +260,16 @@ class GraphedLlama:
         feature_layers: tuple[int, ...],
         logits: str = "all",
     ) -> tuple[Tensor, Tensor | None]:
-        """Return logits [T, V], only the last row but for "all", and features [T, n·H] of token_ids [T] at
+        """Return logits [T, V] ([1, V] unless `logits` is "all") and features [T, n·H] of token_ids [T] at
         positions [T] of the buffer."""
         at = RowPositions(positions, self._cos, self._sin)
         x = self.model.get_input_embeddings()(token_ids)
         hidden_states = []
-        for index, (layer, kept) in enumerate(zip(self.layers, self._buffer, strict=True)):
+        for index, (layer, cached) in enumerate(zip(self.layers, self._buffer, strict=True)):
             if index in feature_layers:
                 hidden_states.append(x.clone())
             heads = steps.product(steps.norm(x, layer.attention_norm, self.eps), *layer.qkv)
-            attended = steps.append_and_attend(heads.view(len(x), -1, self.head_dim), at, kept)
+            attended = steps.append_and_attend(heads.view(len(x), -1, self.head_dim), at, cached)
             steps.add_product(x, attended, *layer.attention_out)
             gated = steps.gated(steps.norm(x, layer.mlp_norm, self.eps), *layer.gate_up)
             steps.add_product(x, gated, *layer.down)
@@ -287,20 +285,20 @@ class GraphedLlama:
 
 
 def _joined(outputs: list[Output]) -> Output:
-    """Return the outputs of forwards that followed one another as that of one."""
+    """Return the outputs of consecutive forwards as the output of one forward."""
     logits, features = zip(*outputs, strict=True)
     return Output(torch.cat(logits), None if features[0] is None else torch.cat(features))
 
 
 def make_graphed(model, capture: Callable = CudaGraph) -> GraphedLlama | None:
-    """Return a graphed runner that gives the logits of transformers on this machine, or None; the log says
+    """Return a graphed runner whose logits agree with transformers on this machine, or None; the log says
     why."""
     return next(filter(None, (_checked(model, capture, triton) for triton in (True, False))), None)
 
 
 def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
-    """Return the runner, with Triton's kernels or without, or None where it fails or gives other logits than
-    transformers."""
+    """Return the runner, with Triton's kernels or without, or None if it fails or its logits differ from
+    transformers'."""
     name = f"CUDA graphs of {model.config.model_type}"
     steps = None
     try:
@@ -314,7 +312,7 @@ def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
             steps = TritonSteps(model.device)
         runner = GraphedLlama(model, capture, steps)
         off = difference(runner, TransformersRunner(model))
-    except Exception:  # whatever it was, transformers' own forwards can do without graphs
+    except Exception:  # whatever failed, transformers' own forwards can take over
         log.exception("%s failed; its forwards run without", name)
         return None
     if not off <= TOLERANCE[model.dtype]:
@@ -325,15 +323,15 @@ def _checked(model, capture: Callable, triton: bool) -> GraphedLlama | None:
 
 @torch.inference_mode()
 def difference(runner: GraphedLlama, reference: TransformersRunner) -> float:
-    """Return how far a runner's logits are from another's, over forwards of several lengths: the root mean
-    square of the differences in parts of the other's."""
+    """Return how far a runner's logits are from a reference, over forwards of several lengths: the root mean
+    square of the differences, divided by the root mean square of the reference."""
     token_ids = torch.arange(2 * GRAPHED_ROWS + 9, device=runner.device) % runner.vocab_size
-    caches = runner.new_cache(len(token_ids)), reference.new_cache(len(token_ids))
     prompt, *parts = token_ids.split([GRAPHED_ROWS + 1, GRAPHED_ROWS + 1, 1, 5, 1])
-    for made, cache in zip((runner, reference), caches, strict=True):
-        made.forward(prompt, cache, "none")
-    ours, theirs = (
-        torch.cat([made.forward(part, cache).logits for part in parts]).float()
-        for made, cache in zip((runner, reference), caches, strict=True)
-    )
+
+    def logits_of(each: Runner) -> Tensor:
+        cache = each.new_cache(len(token_ids))
+        each.forward(prompt, cache, "none")
+        return torch.cat([each.forward(part, cache).logits for part in parts]).float()
+
+    ours, theirs = logits_of(runner), logits_of(reference)
     return ((ours - theirs).norm() / theirs.norm()).item()

@@ -1,8 +1,8 @@
 """Triton kernels for a GPU: `_scan` and `_combine` choose a drafted token and compute its statistics, without
 top-k and top-p; `_draw` draws whole rows of shared noise.
 
-In torch the choice is some twenty kernels over the vocabulary, a good part of a small model's draft step. The
-definitions of what they compute are `models/token_choice.py` and noise.py.
+In torch the choice takes about twenty kernels over the vocabulary, a large part of a small model's draft
+step. The reference for these kernels is in `models/draft_reading.py` and `adaedl/noise.py`.
 """
 
 import torch
@@ -14,10 +14,10 @@ from adaedl import noise as definition
 from adaedl.noise import NoisePlace
 from adaedl.sampling import DraftNumbers
 
-AT_ONCE = 2048  # logits of one program
-PARTS = 8  # numbers that a program leaves
+AT_ONCE = 2048  # logits per program
+PARTS = 8  # partial results of a program of `_scan`
 SEED_VARIES = {"do_not_specialize": ["seed", "position", "size"]}
-# Noise has the same bits everywhere only where no product is fused with a sum.
+# Noise has the same bits on every device only if no product is fused with a sum.
 AS_WRITTEN = {"enable_fp_fusion": False}
 
 NEAR_ONE = tl.constexpr(definition.NEAR_ONE)
@@ -51,7 +51,7 @@ def _log(x, exponent):
 
 @triton.jit
 def _gumbel(seed, position, tokens):
-    """Return the noise of some tokens at a position, as noise.py defines it."""
+    """Return the noise of tokens at a position, as defined by noise.py."""
     pair = (tokens >> 1).to(tl.uint32)
     nothing = pair * 0
     even_high, even_low, odd_high, odd_low = tl.philox(
@@ -69,13 +69,13 @@ def _gumbel(seed, position, tokens):
 
 @triton.jit(**SEED_VARIES)
 def _draw(out, seed, position, size, N: tl.constexpr):
-    """N tokens' noise in a row of out [rows, size], the first row's at a position, the others' after it."""
+    """Write the noise of N tokens to a row of out [rows, size]. Row r has the noise at position + r."""
     row, n = tl.program_id(1), tl.program_id(0) * N + tl.arange(0, N)
     tl.store(out + row.to(tl.int64) * size + n, _gumbel(seed, position + row, n), mask=n < size)
 
 
 def draw_rows(device: torch.device, seed: int, first: int, count: int, vocab_size: int) -> Tensor:
-    """Return `noise.noise_rows`, [count, V], on a GPU."""
+    """Return the noise [count, V] of `noise.noise_rows`, drawn on a GPU."""
     out = torch.empty(count, vocab_size, device=device)
     blocks = triton.cdiv(vocab_size, AT_ONCE)
     _draw[blocks, count](out, seed, first, vocab_size, N=AT_ONCE, num_warps=8, **AS_WRITTEN)
@@ -87,8 +87,9 @@ def _scan(
     logits, vocab, parts, seed, position, size, temperature, score_temperature,
     NOISE: tl.constexpr, VOCAB: tl.constexpr, N: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """Of N logits: the choice and its index; as scored the largest two, the sum of exp(x − the largest) and
-    that of the same times x − the largest; as sampled the largest and the first sum."""
+    """Write the partial results of N logits: the maximum of the choice and its index; at the score
+    temperature the two largest logits x₁ ≥ x₂, Σ exp(x − x₁) and Σ (x − x₁)·exp(x − x₁); at the sampling
+    temperature the largest logit and Σ exp(x − x₁)."""
     block = tl.program_id(0)
     n = block * N + tl.arange(0, N)
     there = n < size
@@ -167,8 +168,8 @@ def read_draft(
     temperature: float,
     score_temperature: float,
 ) -> DraftNumbers:
-    """Return the token that a draft's logits [Vq] give with the shared noise at a place, or at temperature 0
-    without any, and its numbers at a score temperature. `vocab` [Vq] as in `DraftSession`."""
+    """Return the token chosen from a draft's logits [Vq] with the shared noise at a place, or without noise
+    at temperature 0, and its statistics at the score temperature. `vocab` [Vq] is as in `DraftSession`."""
     size = len(logits)
     blocks = triton.cdiv(size, AT_ONCE)
     greedy = noise is None

@@ -1,13 +1,13 @@
-"""Triton kernels of the GPU fast path: a decoder layer of a few rows is seven of them.
+"""Triton kernels of the GPU fast path: a decoder layer over a few rows takes seven kernels.
 
-At so few rows a product is bound by reading its weights, and what lies between two products takes a GPU less
-time than to begin it. So biases, gates and residuals are the ends of products, and rotating, keeping and
-attending are one kernel.
+With so few rows, reading the weights limits a product, and the operations between two products take a GPU
+less time to run than to launch. So products also apply biases and gates and add to the residual stream, and
+one kernel rotates, caches and attends.
 
-Every product is made for 16 rows, and every row attends by itself. So no sum depends on how many rows there
-are: what the target says of a token has the same bits whether it verifies five or writes one.
+Every product is computed for 16 rows, and every row attends by itself. So no sum depends on the number of
+rows: the target's logits for a token have the same bits whether it verifies five tokens or writes one.
 
-What these compute is defined by `TorchSteps` in steps.py; `python tests/gpu.py` compares them.
+`TorchSteps` in steps.py is the reference for these kernels; `python tests/gpu.py` compares them.
 """
 
 from typing import NamedTuple
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from adaedl.models.cuda.steps import RowPositions
 
-LEAST_ROWS = 16  # that a tensor core multiplies
-COLUMNS = 64  # of a product that one program makes
+MIN_ROWS = 16  # that a tensor core multiplies
+COLUMNS = 64  # of a product, per program
 KEYS_AT_ONCE = 128
 STAGES_OF_KEYS = 2
 ROWS_VARY = {"do_not_specialize": ["rows"]}
@@ -42,15 +42,15 @@ def _product(
     BIAS: tl.constexpr, GATE: tl.constexpr, ADD: tl.constexpr, SPLIT: tl.constexpr, WHOLE: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
-    """N columns of x [rows, width] · weight [columns, width]ᵀ, over one of SPLIT parts of the width. With
-    GATE the weight has twice the columns, and silu of the first half times the second comes out; with ADD
-    what is in `out` already is added. WHOLE is whether K divides the width."""
+    """Compute N columns of x [rows, width] · weight [columns, width]ᵀ over one of SPLIT parts of the width.
+    With GATE the weight has twice the columns, and the result is silu of the first half times the second.
+    With ADD the result is added to `out`. WHOLE is whether K divides the width."""
     block, part = tl.program_id(0), tl.program_id(1)
     m, k, n = tl.arange(0, M), tl.arange(0, K), block * N + tl.arange(0, N)
     row, column = m[:, None] < rows, n[:, None] < columns
     at_x = x + m[:, None] * width + k[None, :]
     at_weight = weight + n[:, None].to(tl.int64) * width + k[None, :]
-    # The weight is the left side, [N, K] · [K, M]: a warp group's instruction wants 64 rows of it.
+    # The weight is on the left, [N, K] · [K, M], because a warp group's instruction needs 64 rows there.
     sums = tl.zeros([N, M], tl.float32)
     ups = tl.zeros([N, M], tl.float32)
     share = tl.cdiv(tl.cdiv(width, K), SPLIT) * K
@@ -66,7 +66,7 @@ def _product(
             ups = tl.dot(ws, xs, ups, input_precision="ieee")
     last = True
     if SPLIT > 1:
-        # The part that arrives last adds up all of them, in their order.
+        # The part that arrives last adds up all parts in their order.
         cell = parts + block * SPLIT * N * M + tl.arange(0, N)[:, None] * M + m[None, :]
         tl.store(cell + part * N * M, sums)
         tl.debug_barrier()
@@ -92,16 +92,17 @@ def _product(
 
 @triton.jit(**ROWS_VARY)
 def _append_and_attend(
-    heads, cos, sin, positions, kept, attended, rows, kv_heads, group, scale,
+    heads, cos, sin, positions, cached, attended, rows, kv_heads, group, scale,
     D: tl.constexpr, HALF: tl.constexpr, R: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
 ):  # fmt: skip
-    """All there is to do for a key head and a row: rotate keys, keep them and the values, and attend with the
-    query heads that share them. heads [rows, (group + 2)·kv_heads, D], kept [capacity, 2·kv_heads, D]."""
+    """For one key head and one row: rotate keys, cache keys and values, and attend with the query heads that
+    share them. heads [rows, (group + 2)·kv_heads, D], cached [capacity, 2·kv_heads, D]."""
     head, row = tl.program_id(0), tl.program_id(1)
     half, d, r, m, n = tl.arange(0, HALF), tl.arange(0, D), tl.arange(0, R), tl.arange(0, M), tl.arange(0, N)
     row_size, place_size = (group + 2) * kv_heads * D, 2 * kv_heads * D
 
-    # Keys and values of all rows. Every row's program writes them, the same ones, since it reads them below.
+    # Keys and values of all rows. The programs of all rows write the same ones, because each reads them
+    # below.
     there = (r < rows)[:, None]
     position = tl.load(positions + r, mask=r < rows, other=0)
     first = heads + r[:, None] * row_size + (group * kv_heads + head) * D
@@ -109,9 +110,9 @@ def _append_and_attend(
     y = tl.load(first + HALF + half[None, :], mask=there, other=0.0).to(tl.float32)
     turn = position[:, None] * D + half[None, :]
     c, s = tl.load(cos + turn).to(tl.float32), tl.load(sin + turn).to(tl.float32)
-    keep = kept + position[:, None] * place_size + head * D
-    tl.store(keep + half[None, :], (x * c - y * s).to(kept.dtype.element_ty), mask=there)
-    tl.store(keep + HALF + half[None, :], (y * c + x * s).to(kept.dtype.element_ty), mask=there)
+    keep = cached + position[:, None] * place_size + head * D
+    tl.store(keep + half[None, :], (x * c - y * s).to(cached.dtype.element_ty), mask=there)
+    tl.store(keep + HALF + half[None, :], (y * c + x * s).to(cached.dtype.element_ty), mask=there)
     value = tl.load(first + kv_heads * D + d[None, :], mask=there, other=0.0)
     tl.store(keep + kv_heads * D + d[None, :], value, mask=there)
     tl.debug_barrier()
@@ -122,13 +123,13 @@ def _append_and_attend(
     x = tl.load(query, mask=asks, other=0.0).to(tl.float32)
     y = tl.load(query + HALF, mask=asks, other=0.0).to(tl.float32)
     c, s = tl.load(cos + here * D + half).to(tl.float32), tl.load(sin + here * D + half).to(tl.float32)
-    q1 = (x * c[None, :] - y * s[None, :]).to(kept.dtype.element_ty)
-    q2 = (y * c[None, :] + x * s[None, :]).to(kept.dtype.element_ty)
+    q1 = (x * c[None, :] - y * s[None, :]).to(cached.dtype.element_ty)
+    q2 = (y * c[None, :] + x * s[None, :]).to(cached.dtype.element_ty)
 
     largest = tl.full([M], float("-inf"), tl.float32)
     total = tl.zeros([M], tl.float32)
     sums = tl.zeros([M, D], tl.float32)
-    keys = kept + head * D
+    keys = cached + head * D
     for start in range(0, here + 1, N):
         at = start + n
         inside = at <= here
@@ -150,8 +151,8 @@ def _append_and_attend(
 
 
 class Tiling(NamedTuple):
-    """How a product is tiled: the width that is read at once, how many reads are under way (pipeline stages),
-    and into how many parts the width is split."""
+    """The tiling of a product: the width of one read, the number of reads in flight (pipeline stages), and
+    the number of parts that the width is split into."""
 
     width: int
     stages: int
@@ -159,20 +160,20 @@ class Tiling(NamedTuple):
 
 
 def tile_product(columns: int, width: int, gate: bool, shared_bytes: int, itemsize: int = 2) -> Tiling:
-    """Return the tiling that was fast for models of 135M to 14B weights on an H200, within the shared memory
-    of a block."""
+    """Return a tiling that fits into the shared memory of a block. It was chosen by measuring models of 135M
+    to 14B weights on an H200."""
     at_once = 64 if width <= 1024 else 128
     split = 4 if width > 1024 and columns <= 4096 and not gate else 1
-    stage_bytes = at_once * (COLUMNS * (2 if gate else 1) + LEAST_ROWS) * itemsize
+    stage_bytes = at_once * (COLUMNS * (2 if gate else 1) + MIN_ROWS) * itemsize
     return Tiling(at_once, min(6, max(2, (shared_bytes - 4096) // stage_bytes)), split)
 
 
 class TritonSteps:
-    """The steps of a layer for rows that a graph holds, on a CUDA device."""
+    """The operations of a layer in Triton, for the rows of a graph on a CUDA device."""
 
     def __init__(self, device: torch.device):
         self.shared_bytes = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
-        # How many parts of each program's have arrived: none, between two products.
+        # The number of parts that have arrived, for each program; 0 between two products.
         self.arrived = torch.zeros(4096 // COLUMNS, dtype=torch.int32, device=device)
 
     def norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -204,25 +205,25 @@ class TritonSteps:
         programs = triton.cdiv(columns, COLUMNS)
         parts = None
         if tiling.split > 1:
-            parts = torch.empty(programs, tiling.split, COLUMNS, LEAST_ROWS, device=x.device)
+            parts = torch.empty(programs, tiling.split, COLUMNS, MIN_ROWS, device=x.device)
         _product[programs, tiling.split](
             x, weight, bias, out, parts, self.arrived, rows, columns, width,
             BIAS=bias is not None, GATE=gate, ADD=add, SPLIT=tiling.split, WHOLE=width % tiling.width == 0,
-            M=LEAST_ROWS, N=COLUMNS, K=tiling.width, num_warps=4, num_stages=tiling.stages,
+            M=MIN_ROWS, N=COLUMNS, K=tiling.width, num_warps=4, num_stages=tiling.stages,
         )  # fmt: skip
         return out
 
-    def append_and_attend(self, heads: Tensor, at: RowPositions, kept: Tensor) -> Tensor:
+    def append_and_attend(self, heads: Tensor, at: RowPositions, cached: Tensor) -> Tensor:
         rows, total, d = heads.shape
-        kv_heads = kept.shape[1] // 2
+        kv_heads = cached.shape[1] // 2
         group = total // kv_heads - 2
         attended = heads.new_empty(rows, group * kv_heads * d)
         at_once = KEYS_AT_ONCE
         while STAGES_OF_KEYS * 2 * at_once * d * heads.element_size() > self.shared_bytes:
             at_once //= 2
         _append_and_attend[kv_heads, rows](
-            heads, at.cos, at.sin, at.positions, kept, attended, rows, kv_heads, group, d**-0.5,
-            D=d, HALF=d // 2, R=LEAST_ROWS, M=max(LEAST_ROWS, triton.next_power_of_2(group)), N=at_once,
+            heads, at.cos, at.sin, at.positions, cached, attended, rows, kv_heads, group, d**-0.5,
+            D=d, HALF=d // 2, R=MIN_ROWS, M=max(MIN_ROWS, triton.next_power_of_2(group)), N=at_once,
             num_warps=4, num_stages=STAGES_OF_KEYS,
         )  # fmt: skip
         return attended

@@ -1,8 +1,8 @@
 """The protocol of drafters.
 
 An *independent* drafter is any causal language model with the target's tokenizer, the setting of the paper. A
-*feature* drafter is one decoder layer that reads the target's hidden states. Both propose from an explicit
-distribution, so that every stopper and both verification rules work on both unchanged.
+*feature* drafter is one decoder layer that reads the target's hidden states. Both propose tokens from an
+explicit distribution, so every stopper and both verification rules work with either kind.
 """
 
 from typing import Protocol
@@ -11,39 +11,42 @@ from torch import Tensor
 
 
 class DraftSession(Protocol):
-    """One sequence being drafted. Its state is a cache; `begin` and `extend` append to it.
+    """One sequence being drafted. Its state is a cache; `begin` and `extend` append to it."""
 
-    Attributes:
-        vocab: [Vq] the target's ids that logits are for, None where they are all of the target's own. It
-            may grow with `begin`, never within a round.
-    """
-
-    vocab: Tensor | None
+    @property
+    def vocab(self) -> Tensor | None:
+        """[Vq] the target's token ids of the logits; None if they are for the target's whole vocabulary. It
+        may grow with `begin`, never within a round."""
 
     def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
-        """Start a round. token_ids [m] are the tokens that became certain since the last call (accepted
-        drafts, then the target's own token, then those of rounds without drafts), features [m, F] the
-        target's features one position before each (zeros before the very first token). Drops what was
-        drafted and not accepted. Returns the logits [Vq] for the next token."""
+        """Start a round: drop rejected drafts, append the tokens that became certain, and return the logits
+        [Vq] for the next token.
+
+        Args:
+            token_ids: [m] the tokens that became certain since the last call: accepted drafts, then the
+                target's own token, then the tokens of rounds without drafts.
+            features: [m, F] the target's features one position before each token; zeros before the very
+                first token.
+        """
 
     def extend(self, token_id: Tensor) -> Tensor:
         """Append a drafted token (a tensor of one element) and return the logits [Vq] for the next."""
 
     def rewind(self, accepted: int) -> None:
-        """End a round: drop its drafts but for the first `accepted`. Without it `begin` takes them from its
-        token_ids, which must then be those of one round."""
+        """End a round: drop all drafts after the first `accepted`. If it is not called, `begin` infers the
+        accepted drafts from its token_ids, which must then be the tokens of one round."""
 
     def copy(self) -> "DraftSession":
         """Return an independent session in the same state."""
 
 
 class Drafter(Protocol):
-    """What proposes tokens.
+    """A model that proposes tokens.
 
     Attributes:
-        vocab: the target's ids of a trimmed output vocabulary, before a text adds its own to it; None where
-            it is the target's.
-        feature_layers: which of the target's hidden states it reads; empty for an independent drafter.
+        vocab: the target's token ids of a trimmed output vocabulary, before a text adds its own tokens; None
+            if the vocabulary is the target's.
+        feature_layers: indices of the target's hidden states that it reads; empty for an independent drafter.
     """
 
     kind: str
@@ -53,5 +56,10 @@ class Drafter(Protocol):
     path: str
 
     def start(self, prompt_ids: Tensor, features: Tensor | None, capacity: int) -> DraftSession:
-        """Return a session that has seen prompt_ids [T] (the prompt but for its last token), whose target
-        features are features [T, F], with room for `capacity` tokens in all."""
+        """Return a session that has read a prompt.
+
+        Args:
+            prompt_ids: [T] the prompt without its last token.
+            features: [T, F] the target's features of these tokens.
+            capacity: the greatest number of tokens that the session can hold.
+        """

@@ -1,4 +1,4 @@
-"""The feature drafter: one decoder layer that reads the target's hidden states (`net.py` has its network),
+"""The feature drafter: one decoder layer that reads the target's hidden states (its network is in `net.py`),
 and a vocabulary that grows with the text.
 """
 
@@ -24,11 +24,14 @@ from adaedl.models.rotary import Rotary, default_frequencies, pair_rotary_rows
 
 
 class FeatureDrafter:
-    """The trained one-layer drafter, on the device of its target, its weights laid out anew on a CPU.
+    """The trained one-layer drafter on the device of its target; on a CPU its weights are packed.
 
-    Its vocabulary is trimmed, and each text adds its own tokens to it (see text_memory.py). Training began
-    with the target's embeddings as output rows; for the tokens that it left out, a linear map of those
-    embeddings stands in for it, the one that comes closest to what it did to the others.
+    Its vocabulary is trimmed, and each text adds its own tokens (see text_memory.py). Training started from
+    the target's embeddings as output rows. The output rows of tokens outside the trimmed vocabulary are a
+    linear map of the target's embeddings, fitted by ridge regression to the trained rows.
+
+    Args:
+        int8: quantise the weights to int8.
     """
 
     kind = "feature"
@@ -41,7 +44,6 @@ class FeatureDrafter:
         embeddings: Tensor,
         int8: bool = False,
     ):
-        """`int8`: quantise the weights to int8."""
         self.config = net.config
         self.device = target.device
         self.vocab = vocab.to(self.device)
@@ -49,7 +51,7 @@ class FeatureDrafter:
         self.feature_layers = net.config.feature_layers
         self.max_context = target.max_context
         self.embeddings = embeddings
-        # A drafter is small: float32 everywhere keeps q the same however a device rounds.
+        # A drafter is small: float32 on every device keeps q the same, whatever the target's dtype.
         self._pack(net.float().to(self.device), int8)
         self.compiled = None
         if self.path == "kernels" and embeddings.dtype == torch.float32:
@@ -59,7 +61,7 @@ class FeatureDrafter:
         self.embedding_to_row = ridge(F.embedding(self.vocab, embeddings).float(), head)
 
     def _pack(self, net: DrafterNet, int8: bool) -> None:
-        """Lay out the network's weights for products of a few rows."""
+        """Pack the network's weights for products of a few rows."""
         c = net.config
 
         def product(weight: Tensor, kind: type[PackedLinear] = PackedLinear) -> PackedLinear:
@@ -74,7 +76,7 @@ class FeatureDrafter:
         heads = [c.num_heads, c.num_kv_heads, c.num_kv_heads]
         queries, keys, values = net.qkv.weight.detach().split([count * c.head_dim for count in heads])
         paired = [pair_rotary_rows(queries, c.head_dim), pair_rotary_rows(keys, c.head_dim), values]
-        unit = Norm(None, c.rms_norm_eps)  # the norms' weights are a part of the products'
+        unit = Norm(None, c.rms_norm_eps)  # the norms' weights are multiplied into the products' weights
         self.layer = PackedLayer(
             attention_norm=unit,
             qkv=product(torch.cat(paired) * net.attention_norm),
@@ -90,7 +92,7 @@ class FeatureDrafter:
         )
 
     def _compile(self):
-        """Return the drafter's forward as one call of the kernels."""
+        """Return the kernels' forward for the drafter."""
         c = self.config
         return backends.kernels().Forward(
             [self.layer],
@@ -118,19 +120,19 @@ class FeatureDrafter:
         return session
 
     def append(self, cache: StaticCache, token_ids: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Write keys and values of token_ids [T]; seen [T, H] is the projected feature or own output
-        one position back. Returns the stream [T, H] and the rotated queries [T, heads, d]."""
+        """Append the keys and values of token_ids [T] to the cache; return the stream [T, H] and the rotated
+        queries [T, heads, d]. `seen` [T, H] is the projected feature or own output one position back."""
         start, end = cache.length, cache.length + len(token_ids)
         x, queries, keys, values = self.project(token_ids, seen, start)
-        kept = cache.data[0, start:end]
-        kept[:, 0] = keys
-        kept[:, 1] = values
+        cached = cache.data[0, start:end]
+        cached[:, 0] = keys
+        cached[:, 1] = values
         cache.length = end
         return x, queries
 
     def project(self, token_ids: Tensor, seen: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the stream [T, H] of token_ids [T] at the positions first, first + 1, …, and their rotated
-        queries [T, heads, d], rotated keys and values [T, kv_heads, d]."""
+        """Return the stream [T, H] of token_ids [T] at the positions first, first + 1, …, their rotated
+        queries [T, heads, d], their rotated keys and their values, each [T, kv_heads, d]."""
         c = self.config
         embedded = unit_rms(F.embedding(token_ids, self.embeddings).float(), 1e-12)
         x = self.from_token.plus(embedded, seen)
@@ -140,8 +142,8 @@ class FeatureDrafter:
         return x, rotated[:, : c.num_heads], rotated[:, c.num_heads :], heads[:, rotating:]
 
     def finish(self, x: Tensor, attended: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the own output [T, H] and logits [T, Vq] of the stream x [T, H] and attention's result [T,
-        heads·d]."""
+        """Return the drafter's own output [T, H] and logits [T, Vq] from the stream x [T, H] and the output
+        of attention [T, heads·d]."""
         x = self.layer.attention_out.plus(attended, x)
         x = self.layer.down.plus(self.layer.up(self.layer.mlp_norm(x)), x)
         own = unit_rms(x, self.config.rms_norm_eps)
@@ -149,8 +151,13 @@ class FeatureDrafter:
 
 
 class GrowingVocab:
-    """The drafter's vocabulary and what one text adds to it: `vocab` [Vq], `rows` [extra, H] the output rows
-    of the text's own tokens, and the memory that says which logits the text itself raises."""
+    """The drafter's vocabulary and the tokens that one text adds to it.
+
+    Attributes:
+        vocab: [Vq] the target's token ids.
+        rows: [extra, H] the output rows of the text's own tokens.
+        memory: finds the logits that the text itself raises.
+    """
 
     def __init__(self, drafter: FeatureDrafter):
         self.drafter = drafter
@@ -165,18 +172,25 @@ class GrowingVocab:
         added = list(self.memory.extra)[known:]
         if added:
             d = self.drafter
-            added = torch.tensor(added, dtype=torch.long, device=d.device)
-            self.vocab = torch.cat((self.vocab, added))
-            self.rows = torch.cat((self.rows, F.embedding(added, d.embeddings).float() @ d.embedding_to_row))
+            added_ids = torch.tensor(added, dtype=torch.long, device=d.device)
+            self.vocab = torch.cat((self.vocab, added_ids))
+            rows = F.embedding(added_ids, d.embeddings).float() @ d.embedding_to_row
+            self.rows = torch.cat((self.rows, rows))
 
     def complete(self, own: Tensor, logits: Tensor, first: int, drafted: list[list[int]]) -> Tensor:
-        """Return logits [N, Vq] over the whole vocabulary, from own output [N, H] and logits [N, trimmed] of
-        N rows whose certain text ends at the positions first, first + 1, …, each with its drafts after."""
+        """Return logits [N, Vq] over the whole vocabulary for N rows.
+
+        Args:
+            own: [N, H] the drafter's own output.
+            logits: [N, trimmed] over the trimmed vocabulary.
+            first: the certain text of the rows ends at the positions first, first + 1, …
+            drafted: the tokens drafted after each row's certain text.
+        """
         memory, index_of = self.memory, self.drafter.index_of
         trimmed = logits.shape[-1]
         if memory.extra:
             logits = torch.cat((logits, own @ self.rows.T), -1)
-        places, bonuses = [], []
+        indices, bonuses = [], []
         for row, drafts in enumerate(drafted):
             certain = first + row + 1
             known = bisect_right(memory.extra_since, certain)
@@ -185,11 +199,12 @@ class GrowingVocab:
             for token, length in memory.followers(certain, drafts).items():
                 index = index_of.get(token)
                 index = trimmed + memory.extra[token] if index is None else index
-                places.append(row * logits.shape[-1] + index)
+                indices.append(row * logits.shape[-1] + index)
                 bonuses.append(MATCH_BONUS * length)
-        if places:
-            on = {"device": logits.device}
-            logits.view(-1).index_add_(0, torch.tensor(places, **on), torch.tensor(bonuses, **on))
+        if indices:
+            device = logits.device
+            added = torch.tensor(bonuses, device=device)
+            logits.view(-1).index_add_(0, torch.tensor(indices, device=device), added)
         return logits
 
     def copy(self) -> "GrowingVocab":
@@ -199,7 +214,8 @@ class GrowingVocab:
 
 
 class FeatureSession:
-    """The drafter's cache: positions up to `certain` saw the target's features, later ones its own output."""
+    """One sequence being drafted. Cached positions up to `certain` have read the target's features; later
+    positions have read the drafter's own output."""
 
     def __init__(self, drafter: FeatureDrafter, cache: StaticCache, words: GrowingVocab):
         self.drafter = drafter
@@ -225,10 +241,11 @@ class FeatureSession:
         return self._append(token_id.view(1), self.own, self.drafter.from_own)
 
     def rewind(self, accepted: int) -> None:
-        self.cache.rewind(self.certain)  # even accepted ones were read without the target's features
+        self.cache.rewind(self.certain)  # accepted drafts too were read without the target's features
 
     def _append(self, token_ids: Tensor, seen: Tensor, from_seen: PackedLinear) -> Tensor:
-        """Append token_ids [T] and what was seen one position back; returns the logits [Vq] for the next."""
+        """Append token_ids [T] and return the logits [Vq] for the next token. `seen` [T, F] are the target's
+        features or the drafter's own output one position back, and `from_seen` projects them."""
         drafter = self.drafter
         if drafter.compiled:
             self.own, logits = drafter.compiled.draft(
@@ -241,8 +258,8 @@ class FeatureSession:
         return self.words.complete(self.own, logits, self.certain - 1, [self.drafted])[0]
 
     def unroll(self, token_ids: Tensor, features: Tensor) -> "FeatureUnroll":
-        """Begin at each of token_ids [N] at once and return drafts from every one of them, side by side, each
-        as if the text ended there. They are certain from then on; arguments are those of `begin`."""
+        """Append token_ids [N] as certain and draft after each of them, side by side, as if the text ended
+        there. Arguments are as in `begin`."""
         self.cache.rewind(self.certain)
         self.words.append(token_ids)
         unroll = FeatureUnroll(self.cache, self.words.copy(), token_ids, features)
@@ -256,9 +273,13 @@ class FeatureSession:
 
 
 class FeatureUnroll:
-    """Drafts from the last N positions of a session, side by side: each sees the text up to its own position,
-    and its own drafts after. `logits` [N, Vq] are those for the next token of each, −∞ for what only a later
-    part of the text adds to the vocabulary."""
+    """Drafts after each of the last N positions of a session, side by side. Each row sees the text up to its
+    own position, then its own drafts.
+
+    Attributes:
+        logits: [N, Vq] for the next token of each row; −∞ for tokens that only later text adds to the
+            vocabulary.
+    """
 
     def __init__(self, cache: StaticCache, words: GrowingVocab, token_ids: Tensor, features: Tensor):
         self.drafter = words.drafter
@@ -275,7 +296,7 @@ class FeatureUnroll:
         if drafter.compiled:
             own, logits = drafter.compiled.draft(
                 *(token_ids, cache, drafter.from_token.packed, features, drafter.from_features.packed),
-                asked=self.rows,
+                output_rows=self.rows,
             )
         else:
             x, queries = drafter.append(cache, token_ids, drafter.from_features(features))
@@ -285,7 +306,8 @@ class FeatureUnroll:
         self._complete(own, logits)
 
     def extend(self, token_ids: Tensor) -> Tensor:
-        """Append a drafted token to each, token_ids [N], and return the logits [N, Vq] for the next."""
+        """Append one drafted token to each row, token_ids [N]; return the logits [N, Vq] for the next
+        tokens."""
         drafter, drafts = self.drafter, len(self.drafted[0])
         if drafts == self.tails.shape[1]:
             self.tails = torch.cat((self.tails, torch.empty_like(self.tails)), 1)
@@ -294,7 +316,7 @@ class FeatureUnroll:
         if drafter.compiled:
             own, logits = drafter.compiled.draft(
                 *(token_ids, self.cache, drafter.from_token.packed, self.own, drafter.from_own.packed),
-                asked=self.rows,
+                output_rows=self.rows,
                 tails=self.tails,
                 first=self.first,
                 drafts=drafts,
@@ -316,8 +338,8 @@ class FeatureUnroll:
         queries = queries.unflatten(1, (c.num_kv_heads, -1)) / c.head_dim**0.5  # [N, kv_heads, group, d]
         own_keys, own_values = self.tails[:, :drafts].unbind(2)
         shared_keys, shared_values = self.shared.unbind(1)
-        places = torch.arange(len(self.shared), device=queries.device)
-        later = places > self.first + torch.arange(self.rows, device=queries.device)[:, None]
+        positions = torch.arange(len(self.shared), device=queries.device)
+        later = positions > self.first + torch.arange(self.rows, device=queries.device)[:, None]
         scores = torch.einsum("nkgd,lkd->nkgl", queries, shared_keys)
         scores = scores.masked_fill(later[:, None, None], -torch.inf)
         own_scores = torch.einsum("nkgd,njkd->nkgj", queries, own_keys)
@@ -352,12 +374,12 @@ def load_feature_drafter(
     target: Runner,
     embeddings: Tensor,
 ) -> FeatureDrafter:
-    """Return the drafter in a safetensors file, bound to its target and the target's embeddings [V, H]; in
-    int8 on a CPU that is fast at it: a draft step then takes less than half of its time and proposes nearly
-    as well.
+    """Return the drafter in a safetensors file for a target with embeddings [V, H]. On a CPU where int8 is
+    fast, its weights are quantised to int8: a draft step then takes less than half the time, and its drafts
+    are nearly as good.
 
     Raises:
-        UserError: the file is missing or was trained for another target.
+        UserError: the file is missing, or its drafter was trained for another target.
     """
     net, vocab = read_drafter(path)
     if net.config.hidden_size != embeddings.shape[1] or int(vocab.max()) >= target.vocab_size:

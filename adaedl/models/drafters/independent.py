@@ -9,8 +9,8 @@ class IndependentDrafter:
     """Any runner as the draft model.
 
     Args:
-        runner: with as many logits as the target.
-        vocab: [Vq] the ids that it may propose; None for all of them.
+        runner: with as many logits as the target has.
+        vocab: [Vq] the token ids that it may propose; None for all.
     """
 
     kind = "independent"
@@ -30,17 +30,18 @@ class IndependentDrafter:
 
 
 class IndependentSession:
-    """The draft model's cache. Accepted drafts it has seen stay in it; the rest is rewound."""
+    """One sequence being drafted. Accepted drafts that the model has read stay in its cache; rejected drafts
+    are dropped."""
 
     def __init__(self, runner: Runner, cache, certain: int, vocab: Tensor | None):
         self.runner = runner
         self.cache = cache
         self.vocab = vocab
-        self.certain = certain  # tokens known to be part of the text; those after them are drafts
+        self.certain = certain  # number of tokens known to be part of the text; later tokens are drafts
 
     def begin(self, token_ids: Tensor, features: Tensor | None) -> Tensor:
         self.certain += len(token_ids)
-        # All but the last of token_ids may be in the cache already, as drafts that were accepted.
+        # All of token_ids except the last may be in the cache already, as accepted drafts.
         keep = min(self.cache.length, self.certain - 1)
         self.cache.rewind(keep)
         return self._logits(token_ids[keep - self.certain :])
@@ -49,7 +50,7 @@ class IndependentSession:
         return self._logits(token_id.view(1))
 
     def follow(self, token_ids: Tensor) -> Tensor:
-        """Read certain tokens [N]; return the logits [N, Vq] that `begin` gives after each of them."""
+        """Append certain tokens [N]; return the logits [N, Vq] that `begin` would return after each token."""
         self.cache.rewind(self.certain)
         self.certain += len(token_ids)
         logits = self.runner.forward(token_ids, self.cache, "all").logits
@@ -60,7 +61,7 @@ class IndependentSession:
         return logits if self.vocab is None else logits[self.vocab]
 
     def keep(self, tokens: int) -> None:
-        """Forget all but the first `tokens` certain ones."""
+        """Drop everything after the first `tokens` certain tokens."""
         self.certain = tokens
         self.cache.rewind(tokens)
 

@@ -1,10 +1,10 @@
-"""The feature drafter's network: one decoder layer over the target's own hidden states.
+"""The feature drafter's network: one decoder layer over the target's hidden states.
 
-The idea is EAGLE's (arXiv 2401.15077), with features from several depths of the target as in
-EAGLE-3 (arXiv 2503.01840). Position i reads the embedding of token i beside the target's hidden
-states at i − 1 (they are known once the target has verified token i − 1) and predicts token i + 1.
-Where those hidden states are not known yet, because token i − 1 is itself a draft, it reads its
-own output at i − 1 instead, through a projection of its own.
+The idea comes from EAGLE (arXiv 2401.15077), with features from several depths of the target as in EAGLE-3
+(arXiv 2503.01840). Position i reads the embedding of token i together with the target's hidden states at
+i − 1, which are known once the target has verified token i − 1, and predicts token i + 1. If token i − 1 is
+itself a draft, its hidden states are not known yet. Position i then reads the drafter's own output at i − 1
+instead, through a separate projection.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,8 +18,8 @@ from adaedl.models.rotary import rotate
 
 @dataclass(frozen=True)
 class DrafterConfig:
-    """Shapes of the drafter. `feature_layers` are indices into the target's hidden states as
-    transformers counts them: 0 is the embedding, n the output of layer n, the last one normed."""
+    """Shapes of the drafter. `feature_layers` are indices into the target's hidden states, numbered as in
+    transformers: 0 is the embedding, n the output of layer n, and the last one is normed."""
 
     hidden_size: int
     intermediate_size: int
@@ -45,14 +45,14 @@ def unit_rms(x: Tensor, eps: float) -> Tensor:
 
 
 def ridge(x: Tensor, y: Tensor) -> Tensor:
-    """Return W minimising |x·W − y|² + a little |W|²."""
+    """Return the W that minimises |x·W − y|² + ε|W|², with ε a thousandth of the mean diagonal of xᵀx."""
     gram = x.T @ x
     gram.diagonal().add_(1e-3 * gram.diagonal().mean())
     return torch.linalg.solve(gram, x.T @ y)
 
 
 class DrafterNet(nn.Module):
-    """Weights of the drafter, and the pieces of its forward pass that training and decoding share."""
+    """The drafter's weights, and the parts of its forward pass that training and decoding share."""
 
     def __init__(self, config: DrafterConfig):
         super().__init__()
@@ -76,8 +76,8 @@ class DrafterNet(nn.Module):
         self.head = nn.Linear(hidden, config.vocab_size, bias=False)
 
     def input(self, embeddings: Tensor, features: Tensor | None, own: Tensor | None) -> Tensor:
-        """Return the residual stream [..., H] from token embeddings [..., H] and either the target's features
-        [..., n·H] or the drafter's own output [..., H] one position back."""
+        """Return the residual stream [..., H] from token embeddings [..., H] and, one position back, either
+        the target's features [..., n·H] or the drafter's own output [..., H]."""
         x = self.from_token(unit_rms(embeddings, 1e-12))
         return x + (self.from_features(features) if features is not None else self.from_own(own))
 
@@ -97,8 +97,8 @@ class DrafterNet(nn.Module):
         )
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Return the own output [..., H], at unit root mean square, from the stream x [..., H] and the
-        attention's result [..., heads·d]."""
+        """Return the drafter's own output [..., H], at unit root mean square, from the stream x [..., H] and
+        the output of attention [..., heads·d]."""
         c = self.config
         x = x + self.attention_out(attended)
         gate, up = self.gate_up(F.rms_norm(x, (c.hidden_size,), self.mlp_norm, c.rms_norm_eps)).chunk(2, -1)

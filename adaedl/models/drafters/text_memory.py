@@ -1,36 +1,37 @@
-"""What a text itself says of its next token: a drafter's second source, beside its network.
+"""Predictions from the text itself, a drafter's second source besides its network.
 
-A text repeats its own rare words and its own phrases, which a small network with a trimmed vocabulary
-does not foresee. So the tokens of the text join that vocabulary, and a token that followed the latest
-ones before gains a constant in its logit for each token of that match. The idea is that of cache models
-(Kuhn and De Mori, IEEE PAMI 1990; Grave et al., arXiv 1612.04426) with the matches of prompt lookup
-(Saxena 2023). It reads nothing but the text, so q stays a distribution that depends on the text alone,
-and whatever it proposes is verified like any other draft.
+A text repeats its own rare words and phrases, which a small network with a trimmed vocabulary cannot predict.
+So the tokens of the text join the vocabulary. If the latest tokens occurred before, the logit of each token
+that followed them gains a constant for each matched token. The idea comes from cache models (Kuhn and De
+Mori, IEEE PAMI 1990; Grave et al., arXiv 1612.04426), with matches as in prompt lookup (Saxena 2023). The
+memory reads only the text, so q stays a distribution that depends on the text alone, and its proposals are
+verified like any other draft.
 """
 
 from collections.abc import Container, Iterable
 
 LONGEST_MATCH = 5
 MATCH_BONUS = 0.5  # nats for each matched token
-MOST_FOLLOWERS = 1024  # of one context; more than an ordinary text of 8,192 tokens has of any
+MAX_FOLLOWERS = 1024  # per context; more than any context has in an ordinary text of 8,192 tokens
 
 Table = dict[tuple[int, ...], dict[int, int]]
 
 
 class TextMemory:
-    """The certain tokens of one text, oldest first, and what followed each of its n-grams.
+    """The certain tokens of one text, oldest first, and the tokens that followed each of its n-grams.
 
-    Which tokens followed a context depends only on the text before, so a text remembered whole answers for
-    each of its beginnings as that beginning does. A lookup costs as much as there are different followers,
-    however often each of them occurred.
+    The followers of a context depend only on earlier text, so a memory of the whole text also gives the
+    answers for each prefix of the text. The cost of a lookup is the number of distinct followers, however
+    often each of them occurred.
 
     Attributes:
         text: the tokens.
-        extra: the tokens outside the drafter's own vocabulary, numbered in the order they appeared.
-        extra_since: for each of `extra`, how long the text was with its first appearance.
-        tables: for every context of 1 to LONGEST_MATCH tokens, the place of each follower's first
-            appearance, in ascending order; at most MOST_FOLLOWERS of them. Copies share all tables but the
-            last, which is the only one that grows.
+        extra: the tokens outside the drafter's own vocabulary, numbered in the order of their appearance.
+        extra_since: for each token of `extra`, the length of the text up to and including its first
+            appearance.
+        tables: for every context of 1 to LONGEST_MATCH tokens, the position of each follower's first
+            appearance, in ascending order; at most MAX_FOLLOWERS per context. Copies share all tables except
+            the last, the only table that grows.
     """
 
     def __init__(self, vocab: Container[int]):
@@ -59,26 +60,26 @@ class TextMemory:
                 if follower in followers:
                     return
                 known += len(followers)
-        if known < MOST_FOLLOWERS:
+        if known < MAX_FOLLOWERS:
             self.tables[-1].setdefault(context, {})[follower] = len(self.text)
 
     def followers(self, certain: int, drafted: list[int]) -> dict[int, int]:
-        """Return the tokens that followed the latest ones before, each with the length of the longest match,
-        from 1 to LONGEST_MATCH.
+        """Return the tokens that followed earlier occurrences of the latest tokens, each with the length of
+        the longest match, from 1 to LONGEST_MATCH.
 
-        The latest tokens are the first `certain` tokens of the text and `drafted` after them; matches and
-        followers are found among those first `certain` tokens alone.
+        The latest tokens are the end of the first `certain` tokens of the text followed by `drafted`. Matches
+        and followers are searched only in the first `certain` tokens.
         """
         latest = (*self.text[max(0, certain - LONGEST_MATCH) : certain], *drafted)[-LONGEST_MATCH:]
         matched: dict[int, int] = {}
         for length in range(1, len(latest) + 1):
             for table in self.tables:
-                for follower, place in table.get(latest[-length:], {}).items():
-                    if place >= certain:
+                for follower, position in table.get(latest[-length:], {}).items():
+                    if position >= certain:
                         break
                     matched[follower] = length
             if not matched:
-                break  # what a longer context would match, this one would
+                break  # a longer context has no match if a shorter one has none
         return matched
 
     def copy(self) -> "TextMemory":

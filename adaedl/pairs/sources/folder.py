@@ -1,4 +1,4 @@
-"""A model's folder: what it must hold, and a folder that a person names."""
+"""A model's folder: the files that it must contain, and folders named by users."""
 
 import contextlib
 import json
@@ -9,31 +9,28 @@ from pathlib import Path
 
 from adaedl.errors import UserError, first_line
 
-LONGEST_NAME = 255  # bytes of a file's name
+MAX_NAME_BYTES = 255  # of a file's name
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A folder with a model and its tokenizer, and in words where they came from."""
+    """A folder with a model and its tokenizer, and a description of their origin."""
 
     folder: Path
     origin: str
 
 
-# Folders
-
-
 def is_path(model_id: str) -> bool:
-    """Return whether a model's name is a folder's path and no Hub id."""
+    """Return whether a model's name is the path of a folder, not a Hub id."""
     return model_id.startswith((".", "~")) or Path(model_id).is_absolute()
 
 
 def open_folder(path: str, allow_local: bool) -> Weights:
-    """Return the model in a folder that a person names.
+    """Return the model in a folder named by the user.
 
     Raises:
-        UserError: folders are not allowed here, or this one lacks a file or cannot be read.
+        UserError: folders are not allowed, or this folder lacks a file or cannot be read.
     """
     if not allow_local:
         raise UserError(
@@ -53,8 +50,12 @@ def open_folder(path: str, allow_local: bool) -> Weights:
 
 @contextlib.contextmanager
 def _folder_errors(path: str) -> Iterator[None]:
-    """Say why a folder that a person named cannot be read: no permission, links in a circle, no such user, a
-    name that is too long or holds a NUL."""
+    """Turn an error from reading a folder into a sentence: no permission, a loop of links, an unknown user, a
+    name that is too long or contains NUL.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
     try:
         yield
     except UserError:
@@ -65,8 +66,8 @@ def _folder_errors(path: str) -> Iterator[None]:
 
 
 def lacking_file(folder: Path) -> str | None:
-    """Return what a folder lacks to be loaded, None where it's all there. A download that broke off leaves
-    shards out, never parts of one."""
+    """Return the first missing file of a model's folder, or None if it is complete. An interrupted download
+    lacks whole shards, never parts of a shard."""
     if not (folder / "config.json").is_file():
         return "config.json"
     index = folder / "model.safetensors.index.json"
@@ -85,18 +86,22 @@ def lacking_file(folder: Path) -> str | None:
 
 
 def _shards(index: Path) -> list[str] | None:
-    """Return the names of the files in a shard index; None where it is none."""
+    """Return the names of the files in a shard index, or None if it is not a valid index."""
     try:
         names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        are_names = all(isinstance(name, str) and 0 < len(name.encode()) <= LONGEST_NAME for name in names)
+        are_names = all(isinstance(name, str) and 0 < len(name.encode()) <= MAX_NAME_BYTES for name in names)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return names if are_names else None
 
 
 def _check_names(folder: Path, names: list[str]) -> None:
-    """Raises UserError where an index of shards names a file outside its folder. The name is judged, not
-    where it leads: in the Hub's cache every file is a link to one that lies elsewhere."""
+    """Check that a shard index names only files inside its folder. Only the names are checked, because in the
+    Hub's cache every file is a link to a file outside the folder.
+
+    Raises:
+        UserError: a name leads outside.
+    """
     for name in names:
         first, *more = re.split(r"[/\\]", name)
         if not first or ":" in first or ".." in (first, *more):

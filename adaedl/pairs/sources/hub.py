@@ -1,4 +1,4 @@
-"""Weights from the Hugging Face Hub, or from a mirror that HF_ENDPOINT names."""
+"""Weights from the Hugging Face Hub, or from the mirror in HF_ENDPOINT."""
 
 import contextlib
 import hashlib
@@ -17,8 +17,8 @@ from adaedl.pairs.sources import network
 from adaedl.pairs.sources.disk import naming_cache_folder, sha256_of
 from adaedl.pairs.sources.folder import Weights, lacking_file
 
-SILENCE_S = 20.0  # after which an answer of the Hub's is given up
-# The files that are downloaded. A repository also holds the same weights in other formats, pictures, code.
+HUB_TIMEOUT_S = 20.0  # for one answer of the Hub
+# The files to download. A repository also contains the same weights in other formats, images and code.
 FILES = [
     "config.json",
     "generation_config.json",
@@ -35,7 +35,11 @@ FILES = [
 
 
 def check_name(model_id: str) -> None:
-    """Raises UserError where a name cannot be one on the Hub."""
+    """Check that a name can be the name of a model on the Hub.
+
+    Raises:
+        UserError: it cannot.
+    """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -64,7 +68,7 @@ def _endpoint() -> str:
 
 
 def why_no_answer() -> Sentence:
-    """Return why the Hub did not answer, as a part of a sentence."""
+    """Return why the Hub did not answer, as part of a sentence."""
     if _is_offline():
         return Sentence("HF_HUB_OFFLINE forbids access to the Hugging Face Hub")
     return Sentence(
@@ -73,7 +77,7 @@ def why_no_answer() -> Sentence:
 
 
 def answers() -> bool:
-    """Return whether the Hub answers; raises whatever a network can raise."""
+    """Return whether the Hub answers. Any network error is raised."""
     if _is_offline():
         return False
     from huggingface_hub import get_session
@@ -83,10 +87,10 @@ def answers() -> bool:
 
 
 def cached(model_id: str) -> Weights | None:
-    """Return the whole copy in the Hugging Face cache; None where there is none, or not all of one.
+    """Return the complete copy in the Hugging Face cache, or None if there is none.
 
     Raises:
-        UserError: it may not be read.
+        UserError: the cache cannot be read.
     """
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -94,7 +98,7 @@ def cached(model_id: str) -> Weights | None:
     with naming_cache_folder(Path(constants.HF_HUB_CACHE), "HF_HOME", "read"):
         try:
             folder = Path(snapshot_download(model_id, allow_patterns=FILES, local_files_only=True))
-        except LocalEntryNotFoundError:  # none, or one that the Hub's client knows to be incomplete
+        except LocalEntryNotFoundError:  # no copy, or one that the Hub's client knows to be incomplete
             return None
         return None if lacking_file(folder) else Weights(folder, _origin(model_id, folder))
 
@@ -102,7 +106,7 @@ def cached(model_id: str) -> Weights | None:
 def download(
     model_id: str, progress: Progress, use_token: bool, check_size: Callable[[int], None] | None
 ) -> Weights:
-    """Return a model downloaded into the Hugging Face cache; arguments are those of `fetch_weights`.
+    """Download a model into the Hugging Face cache and return it. Arguments are as in `fetch_weights`.
 
     Raises:
         UserError: the Hub or the disk refuses it, or it has no safetensors.
@@ -110,7 +114,7 @@ def download(
     from huggingface_hub import constants
 
     store = Path(constants.HF_HUB_CACHE)
-    if store.parts[:1] == ("~",):  # as the Hub's client leaves it where there is no home folder
+    if store.parts[:1] == ("~",):  # there is no home folder, so the Hub's client could not expand it
         raise UserError(
             "There is no home folder to store models in; set ADAEDL_CACHE and HF_HOME to folders."
         )
@@ -135,25 +139,25 @@ def _download(
 ) -> Path:
     from huggingface_hub import HfApi, get_session, snapshot_download
 
-    get_session().timeout = SILENCE_S  # of the Hub's client, which else waits for ever
-    about = HfApi(endpoint=_endpoint(), token=token).model_info(model_id, files_metadata=True)
-    files = about.siblings or []
+    get_session().timeout = HUB_TIMEOUT_S  # without it, the Hub's client waits indefinitely
+    info = HfApi(endpoint=_endpoint(), token=token).model_info(model_id, files_metadata=True)
+    files = info.siblings or []
     if not any(re.fullmatch(r"model(-.*)?\.safetensors", file.rfilename) for file in files):
         raise UserError("{} has no safetensors weights on the Hub; choose a model that has them.", model_id)
     sizes = {file.rfilename: file.size or 0 for file in files if _is_wanted(file.rfilename)}
     total = sum(sizes.values())
-    if check_size:  # where the Hub does not count weights, they have four bytes each at the most
-        check_size(about.safetensors.total if about.safetensors else total // 4)
+    if check_size:  # if the Hub does not count the weights, assume four bytes per weight
+        check_size(info.safetensors.total if info.safetensors else total // 4)
     _check_disk(model_id, total, store)
     sentence = Sentence("downloading {}, {:,.0f} MB", short_name(model_id), total / 1e6)
-    missing = sum(size for name, size in sizes.items() if not _is_cached(model_id, name, about.sha))
+    missing = sum(size for name, size in sizes.items() if not _is_cached(model_id, name, info.sha))
     progress(sentence, 0.0)
     folder = snapshot_download(
         model_id,
         endpoint=_endpoint(),
         allow_patterns=FILES,
         token=token,
-        tqdm_class=_bar_that_reports(progress, sentence, missing),
+        tqdm_class=_reporting_bar(progress, sentence, missing),
     )
     progress(sentence, 1.0)
     return Path(folder)
@@ -161,38 +165,38 @@ def _download(
 
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
-    """Have the Hub's client draw no progress bars of its own."""
+    """Keep the Hub's client from drawing its own progress bars."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-    drawn = not are_progress_bars_disabled()
+    were_enabled = not are_progress_bars_disabled()
     disable_progress_bars()
     try:
         yield
     finally:
-        if drawn:
+        if were_enabled:
             enable_progress_bars()
 
 
-def _bar_that_reports(progress: Progress, sentence: Sentence, total: int) -> type:
-    """Return a class of tqdm bars that report what share of `total` bytes has come, and draw nothing. The
-    Hub's client makes one for the bytes it receives, one for those it writes, and one that counts files."""
+def _reporting_bar(progress: Progress, sentence: Sentence, total: int) -> type:
+    """Return a tqdm class whose bars draw nothing and report the share of `total` bytes that has arrived. The
+    Hub's client makes one bar for received bytes, one for written bytes, and one for files."""
     from tqdm.std import tqdm
 
-    lock, most = threading.Lock(), 0
+    lock, largest = threading.Lock(), 0
 
     class Bar(tqdm):
-        monitor_interval = 0  # which starts no thread that redraws
+        monitor_interval = 0  # start no thread for redrawing
 
         def __init__(self, *args, name: str = "", disable: bool | None = None, **options):
             # `name` and `disable` are for the Hub client's own bars.
             super().__init__(*args, **{**options, "file": io.StringIO(), "mininterval": 0, "miniters": 1})
 
         def display(self, *_, **__) -> None:
-            nonlocal most
-            with lock:  # files come in several threads, and a bar should not go back
-                if self.unit == "B" and self.n > most:
-                    most = self.n
-                    progress(sentence, min(most / max(total, 1), 1.0))
+            nonlocal largest
+            with lock:  # several threads download files, and the reported share must not decrease
+                if self.unit == "B" and self.n > largest:
+                    largest = self.n
+                    progress(sentence, min(largest / max(total, 1), 1.0))
 
     return Bar
 
@@ -204,20 +208,24 @@ def _is_cached(model_id: str, name: str, commit: str | None) -> bool:
 
 
 def discard_damaged(folder: Path) -> bool:
-    """Remove the files of a snapshot that are not what was downloaded; return whether there were any."""
+    """Remove the files of a snapshot that have changed since the download; return whether there were any."""
     damaged = [file for file in folder.rglob("*") if _is_damaged(file)]
     for file in damaged:
         for path in (file.resolve(), _first_target(file), file):
             path.unlink(missing_ok=True)
-    if damaged:  # without its link to this one the copy is not whole, whatever else it lacks
+    if damaged:  # without this file the copy counts as incomplete
         (folder / "config.json").unlink(missing_ok=True)
     return bool(damaged)
 
 
 def _check_disk(model_id: str, size: int, folder: Path) -> None:
-    """Raise UserError if a download of this size, in bytes, does not fit on the disk of a folder."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
+    """Check that a download of `size` bytes fits on the disk of a folder.
+
+    Raises:
+        UserError: it does not.
+    """
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
     if size > free:
         raise UserError(
             "{} takes {:,.0f} MB, but the disk of {} has only {:,.0f} MB free; free some space or set "
@@ -230,8 +238,8 @@ def _check_disk(model_id: str, size: int, folder: Path) -> None:
 
 
 def _is_damaged(file: Path) -> bool:
-    """Return whether a file of the Hub's cache is not what was downloaded: it is a link to one that is named
-    by the sha256 of its content, a small one by the hash that git gives it."""
+    """Return whether a file in the Hub's cache has changed since the download. Such a file is a link to a
+    file named by the SHA-256 of its content or, if it is small, by its git hash."""
     if not file.is_symlink() or not file.is_file():
         return False
     name = _first_target(file).name
@@ -245,8 +253,8 @@ def _is_damaged(file: Path) -> bool:
 
 
 def _first_target(link: Path) -> Path:
-    """Return where a link leads at once; there may be one more behind it, to a file that several models
-    share."""
+    """Return the target of a link without following further links. The target may itself be a link to a file
+    that several models share."""
     return link.parent / link.readlink()
 
 
@@ -259,7 +267,7 @@ def _is_wanted(filename: str) -> bool:
 def _refusal(model_id: str, error: Exception, use_token: bool) -> UserError:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    if isinstance(error, RepositoryNotFoundError) and not use_token:  # gated ones are such, too
+    if isinstance(error, RepositoryNotFoundError) and not use_token:  # includes gated models
         return UserError(
             "{} is not on the Hugging Face Hub or not public; choose a public model, because the host's "
             "own access is not used for pairs that visitors type in.",

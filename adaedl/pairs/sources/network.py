@@ -4,17 +4,17 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-NETWORK_TIMEOUT = 2.0  # seconds to decide where weights can come from
+NETWORK_TIMEOUT = 2.0  # seconds, to decide which sources are reachable
 
 
 def ask(check: Callable[..., bool], *arguments) -> Callable[[float], bool]:
-    """Run a network check in the background. The returned function takes the most seconds to wait for
-    the answer; none in time means no. A lookup that hangs in the system's resolver cannot be interrupted,
-    hence the thread, which does not keep the program from ending."""
+    """Start a network check in the background. The returned function takes a timeout in seconds and returns
+    the answer; no answer in time means no. The check runs in a daemon thread, because a lookup that hangs in
+    the system's resolver cannot be interrupted."""
     answers: list[bool] = []
 
     def run() -> None:
-        with contextlib.suppress(Exception):  # whatever a network can throw: it did not answer
+        with contextlib.suppress(Exception):  # any error means that the server did not answer
             answers.append(check(*arguments))
 
     thread = threading.Thread(target=run, daemon=True)

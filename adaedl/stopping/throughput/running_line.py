@@ -1,12 +1,12 @@
-"""A straight line through points that keep coming."""
+"""A least-squares line through a stream of points."""
 
 from typing import NamedTuple
 
 
 class RunningLine(NamedTuple):
-    """The line of least squares through points (x, y), kept as five sums, in which older points count less.
+    """The least-squares line through points (x, y), kept as five sums in which older points count less.
 
-    It is never changed: each method returns a new one, so that a copy of a stopper goes its own way.
+    It is immutable: each method returns a new line, so that copies of a stopper do not share state.
     """
 
     count: float = 0.0  # type: ignore[assignment]  # Σ 1; a tuple has a method of that name
@@ -27,8 +27,8 @@ class RunningLine(NamedTuple):
         """Return the slope, in y per x, shrunk towards `prior` and never below 0.
 
         Args:
-            prior: the slope that is believed before the points say otherwise.
-            prior_spread: the spread Σ (x − mean)² of the points at which both count alike.
+            prior: the slope without any points.
+            prior_spread: the spread Σ (x − mean)² at which the points count as much as the prior.
         """
         spread = self.xx - self.x**2 / self.count
         covariance = self.xy - self.x * self.y / self.count

@@ -1,32 +1,32 @@
 // @ts-check
-// How good the bound is at one γ, over drafts [[entropy, β], …]: parts of adaedl/replay/calibration.py again, for the γ
-// slider. tests/pages/test_calibration_page.py holds the two against each other. No DOM here.
+// Calibration of the bound at one γ, over drafts [[entropy, β], …]: the part of adaedl/recordings/calibration.py that
+// the γ slider needs. tests/pages/test_calibration_page.py checks that both give the same numbers. No DOM here.
 
 import { acceptanceLowerBound } from "./rule.js";
 
 /**
- * Mean bound, mean β and coverage, the share of drafts whose bound is at most their β.
+ * Return the mean bound, the mean β and the coverage: the share of drafts with bound ≤ β.
  * @param {[number, number][]} drafts
  * @param {number} gamma
  */
 export function summary(drafts, gamma) {
-  let [holds, bound, beta] = [0, 0, 0];
-  for (const [entropy, share] of drafts) {
-    const low = acceptanceLowerBound(entropy, gamma);
-    holds += Number(low <= share);
-    bound += low;
-    beta += share;
+  let [covered, boundSum, betaSum] = [0, 0, 0];
+  for (const [entropy, beta] of drafts) {
+    const bound = acceptanceLowerBound(entropy, gamma);
+    covered += Number(bound <= beta);
+    boundSum += bound;
+    betaSum += beta;
   }
   const count = drafts.length;
-  return { count, coverage: holds / count, bound: bound / count, beta: beta / count };
+  return { count, coverage: covered / count, bound: boundSum / count, beta: betaSum / count };
 }
 
-const FEWEST = 5; // values that an interval is given for
+const MIN_COUNT = 5; // drafts that an interval needs
 const Z = 1.959963984540054; // the normal distribution's 97.5% quantile
 
 /**
- * Student's 97.5% quantile, by the expansion around the normal one in 1/ν (Abramowitz and Stegun, 26.7.5); from
- * ν = 4 on it is within 0.001 of the exact one.
+ * Return the 97.5% quantile of Student's t distribution with ν = `freedom` degrees of freedom, by expanding around the
+ * normal quantile in 1/ν (Abramowitz and Stegun, 26.7.5). For ν ≥ 4 the error is below 0.001.
  * @param {number} freedom
  */
 export function studentQuantile(freedom) {
@@ -42,9 +42,9 @@ export function studentQuantile(freedom) {
 }
 
 /**
- * Mean β in each of `bins` equal parts of the bound's range from 0 to 1 (bounds below 0 are in the first), with its
- * 95% t interval: [{count, bound, beta, low, high}]; the interval is null where there are fewer than five drafts.
- * Drafts of one text hang together, so it is somewhat too narrow.
+ * Return the mean β in each of `bins` equal parts of the bound's range from 0 to 1, with its 95% t interval:
+ * [{count, bound, beta, low, high}]. Bounds below 0 go into the first bin. The interval is null for fewer than five
+ * drafts. Drafts of one text are correlated, so the interval is somewhat too narrow.
  * @param {[number, number][]} drafts
  * @param {number} gamma
  */
@@ -61,7 +61,7 @@ export function binned(drafts, gamma, bins = 10) {
     /** @param {0 | 1} index */
     const mean = (index) => part.reduce((sum, pair) => sum + pair[index], 0) / count;
     const beta = mean(1);
-    if (count < FEWEST) return { count, bound: mean(0), beta, low: null, high: null };
+    if (count < MIN_COUNT) return { count, bound: mean(0), beta, low: null, high: null };
     const spread = Math.sqrt(part.reduce((sum, [, each]) => sum + (each - beta) ** 2, 0) / (count - 1));
     const half = (studentQuantile(count - 1) * spread) / Math.sqrt(count);
     return { count, bound: mean(0), beta, low: Math.max(0, beta - half), high: Math.min(1, beta + half) };

@@ -1,53 +1,55 @@
 // @ts-check
-// Calibration: β against the bound for every drafted token of a recording, and how good each score is at telling
-// β. The slider moves γ; nothing is asked of the server.
+// Calibration: β over the bound for every drafted token of a recording, and how well each score predicts β. The slider
+// sets γ; everything is computed in the browser.
 
 import { captionedFigure } from "../captioned_figure.js";
 import { keysLine } from "../keys.js";
 import { formatSpec } from "../lane_spec.js";
 import { make, setText } from "../make.js";
+import { spoken } from "../spoken.js";
 import { language, t } from "../text.js";
 import { summary } from "./bound.js";
 import { SCORES, scatterPicture, scoresPicture } from "./calibration_pictures.js";
 import { calibrationNotes, calibrationTable } from "./calibration_table.js";
 import { chart } from "./chart.js";
-import { PAPERS_GAMMA, gammaPanel, within } from "./gamma_panel.js";
+import { PAPER_GAMMA, clampGamma, gammaPanel } from "./gamma_panel.js";
 import { recordingMenu } from "./recording_menu.js";
 import * as recordings from "./recordings.js";
-import { judging } from "./settings.js";
+import { loadRules } from "./rules.js";
+import { withScoreTemperature } from "./settings.js";
 
-const LEVEL = 0.005; // by which mean bound and mean β may differ and count as level
+const LEVEL = 0.005; // a mean bound and a mean β this close count as equal
 
 export async function mount({ element }) {
   const root = make("div", { className: "player explore calibration" });
   element.replaceChildren(root);
-  await recordings.addStyle();
+  await Promise.all([recordings.addStyle(), loadRules()]);
   const page = new Calibration(root);
-  const entries = await recordings.shipped().catch(() => []); // a visitor's own can still be shown
+  const entries = await recordings.shipped().catch(() => []); // the visitor's own recording can still be shown
   page.offer(entries);
-  const shown = recordings.onRecording((opened) => page.open(opened));
-  if (!shown) await page.openShipped(recordings.firstShown(entries));
+  const isOpen = recordings.onRecording((opened) => page.open(opened));
+  if (!isOpen) await page.openShipped(recordings.firstShown(entries));
   root.dataset.ready = "";
 }
 
 class Calibration {
   #root;
-  #gamma = PAPERS_GAMMA;
+  #gamma = PAPER_GAMMA;
   /** @type {any} */
-  #opened = null; // {recording, calibration, …} as recordings.js gives it
+  #opened = null; // {recording, calibration, …}, see recordings.js
   #frame = 0;
   /** @type {any[]} */
   #entries = []; // the shipped recordings
   /** @type {any} */
   #own = null;
   /** @type {Map<string, any>} */
-  #owns = new Map(); // the visitor's own as entries, the latest of each title
+  #ownEntries = new Map(); // pair and title → the visitor's latest recording, as an entry
   #menu = recordingMenu(
     (entry) => this.openShipped(entry),
     () => recordings.show(this.#own),
   );
   #about = make("p", { className: "small about-recording" });
-  #headline = make("p", { className: "headline", role: "status" });
+  #headline = spoken(make("p", { className: "headline" }));
   #verdict = make("p");
   #panel = gammaPanel((gamma) => this.#set(gamma), this.#headline, this.#verdict);
   #scatter = chartOf("scatter", 420, scatterKeys());
@@ -57,6 +59,7 @@ class Calibration {
   constructor(root) {
     this.#root = root;
     root.append(
+      make("h2", { className: "for-readers" }, t("page.tab.calibration")),
       this.#menu.node,
       this.#about,
       make("div", { className: "bench" }, this.#panel.node, this.#scatter.node),
@@ -79,19 +82,19 @@ class Calibration {
     });
   }
 
-  /** Fill the table with the recordings of the open one's pair and rule, one file after another. */
+  /** Fill the table with every recording of the open one's pair and rule, reading one file at a time. */
   async #showRows() {
     const opened = this.#opened;
-    const entries = [...this.#entries, ...this.#owns.values()];
+    const entries = [...this.#entries, ...this.#ownEntries.values()];
     this.#table.clear();
     for (const each of recordings.siblings(entries, recordings.kindOf(opened.recording))) {
       const { calibration } = await each.read().catch(() => ({}));
-      if (this.#opened !== opened) return; // another is open meanwhile
+      if (this.#opened !== opened) return; // another recording was opened in the meantime
       if (calibration) this.#table.add(each.title[language], calibration, this.#gamma);
     }
   }
 
-  /** Show a recording as recordings.js gives it. */
+  /** Show an opened recording (recordings.js). */
   open(opened) {
     this.#opened = opened;
     const { recording, calibration, own } = opened;
@@ -109,11 +112,11 @@ class Calibration {
     this.#menu.showOwn(title);
     const kind = recordings.kindOf(opened.recording);
     const entry = { ...kind, title: { [language]: title }, read: async () => opened };
-    this.#owns.set(`${kind.pair} ${title}`, entry);
+    this.#ownEntries.set(`${kind.pair} ${title}`, entry);
   }
 
   #set(gamma) {
-    this.#gamma = within(gamma);
+    this.#gamma = clampGamma(gamma);
     if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
@@ -133,7 +136,7 @@ class Calibration {
   }
 }
 
-/** What the menu calls an opened recording. */
+/** Return the menu's key of an opened recording. */
 const fileOf = ({ file, own }) => (own ? "own" : file);
 
 function scatterKeys() {
@@ -163,7 +166,7 @@ function aboutWords(recording) {
   return t("calibration.about_recording", values);
 }
 
-/** The headline and the verdict at γ. */
+/** Return the headline and the verdict at γ. */
 function wordsOf({ drafts }, gamma) {
   const { coverage, bound, beta } = summary(drafts, gamma);
   const headline = t("calibration.headline", { share: (100 * coverage).toFixed(0), gamma: gamma.toFixed(3) });
@@ -174,8 +177,11 @@ function wordsOf({ drafts }, gamma) {
   return [headline, t(key, { bound: bound.toFixed(2), beta: beta.toFixed(2) })];
 }
 
-/** The address of a race of a recording's prompt with adaedl at γ. */
+/** Return the address of a race of a recording's prompt with AdaEDL at γ. */
 function raceAt(recording, gamma) {
   const adaedl = { name: "adaedl", settings: { gamma: Number(gamma.toFixed(4)) } };
-  return recordings.raceLink(recording, formatSpec(judging(adaedl, recording.score_temperature)));
+  return recordings.raceLink(
+    recording,
+    formatSpec(withScoreTemperature(adaedl, recording.score_temperature)),
+  );
 }

@@ -1,16 +1,23 @@
 // @ts-check
-// What the charts of Calibration show, as chart.js draws it. No DOM here.
+// The pictures of Calibration's charts, for chart.js. No DOM here.
 
+import { stoppers } from "../stoppers.js";
 import { t } from "../text.js";
 import { binned } from "./bound.js";
 import { acceptanceLowerBound } from "./rule.js";
-import { LINE, PRESENT } from "./styles.js";
+import { LINE, PRESENT, STYLES } from "./styles.js";
 
-/** The scores that could tell β. */
+/** The scores that may predict β. */
 export const SCORES = ["bound", "top_prob", "margin", "token_prob"];
-const SCORE_STYLE = { colour: "var(--lane-1)", dash: "none" };
 
-/** β over the bound at γ: every draft [entropy, β], and the mean of each tenth with its interval. */
+/** Return the rule that compares a score; undefined if there is none. */
+const ruleOf = (score) => {
+  const first = stoppers.find(({ looks_at: [signal] }) => signal === score);
+  return score === "bound" ? "adaedl" : first?.name;
+};
+
+/** Return the picture of β over the bound at γ: a dot for each draft [entropy, β], and the mean of each bin with its
+ * interval. */
 export function scatterPicture(drafts, gamma) {
   const bins = binned(drafts, gamma)
     .filter(({ count }) => count)
@@ -41,12 +48,20 @@ function binWords({ count, bound, beta }) {
   return t("calibration.bin", { count, bound: bound.toFixed(2), beta: beta.toFixed(2) });
 }
 
-/** The rank correlation ρ of each score with β: {score: ρ or null}. */
+/** Return the picture of the rank correlation ρ of each score with β; `correlations` are {score: ρ or null}. */
 export function scoresPicture(correlations) {
   const bars = SCORES.flatMap((name, x) => {
     const rho = correlations[name];
     if (rho === null) return [];
-    return [{ x, from: Math.min(0, rho), to: Math.max(0, rho), style: SCORE_STYLE, label: rho.toFixed(2) }];
+    return [
+      {
+        x,
+        from: Math.min(0, rho),
+        to: Math.max(0, rho),
+        style: STYLES[ruleOf(name)] ?? LINE,
+        label: rho.toFixed(2),
+      },
+    ];
   });
   const known = Object.values(correlations).filter((rho) => rho !== null);
   const name = (index) => t(`calibration.score.${SCORES[index]}`);

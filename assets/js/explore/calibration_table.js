@@ -1,5 +1,5 @@
 // @ts-check
-// The table of Calibration: a row for each recording, its numbers at the γ of the slider.
+// The table of Calibration: one row per recording, with its numbers at the slider's γ.
 
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
@@ -16,7 +16,8 @@ const COLUMNS = [
   ...SCORES.map((name) => `rho_${name}`),
 ];
 
-/** {node, clear(), add(title, calibration, gamma), show(gamma)}; a recording takes the row of one with the same title. */
+/** Return {node, clear(), add(title, calibration, gamma), show(gamma)}. A recording replaces an earlier one of its
+ * title. */
 export function calibrationTable() {
   const rows = new Map(); // title → {node, show(gamma)}
   const body = make("tbody");
@@ -36,10 +37,10 @@ export function calibrationTable() {
   function add(title, calibration, gamma) {
     rows.get(title)?.node.remove();
     rows.delete(title);
-    const made = row(title, calibration);
-    made.show(gamma);
-    rows.set(title, made);
-    body.append(made.node);
+    const added = row(title, calibration);
+    added.show(gamma);
+    rows.set(title, added);
+    body.append(added.node);
   }
   return { node, clear, add, show: (gamma) => rows.forEach((each) => each.show(gamma)) };
 }
@@ -47,7 +48,7 @@ export function calibrationTable() {
 const titleOf = (name) => t(`calibration.column.${name}`);
 const aboutOf = (name) => t(`calibration.about.${name}`);
 
-/** What every number of the table means. */
+/** Return the explanations of the table's columns. */
 export function calibrationNotes() {
   const lines = COLUMNS.flatMap((name) => [make("dt", {}, titleOf(name)), make("dd", {}, aboutOf(name))]);
   return make(
@@ -65,7 +66,7 @@ function row(title, calibration) {
   return { node, show };
 }
 
-/** The numbers of a calibration, in the order of COLUMNS. */
+/** Return the texts of a calibration's cells, in the order of COLUMNS. */
 function numbersOf({ drafts, gamma: fitted, gamma_for_coverage: covering, rank_correlations: rho }, gamma) {
   const { count, beta, bound, coverage } = summary(drafts, gamma);
   const share = `${(100 * coverage).toFixed(1)}%`;

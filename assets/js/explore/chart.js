@@ -1,34 +1,38 @@
 // @ts-check
-// A small chart in SVG that is drawn whole in a millisecond or two, so that it can follow a slider: lines, bars,
-// points and rules on two axes. It is as wide as its place, and drawn again when that changes.
+// A small SVG chart: lines, bars, points and rules on two axes. It is redrawn as a whole within a millisecond or two,
+// so it can follow a slider. It fills the width of its place, and is redrawn when that width changes.
 
 import { svg } from "../svg.js";
 
 const NARROW = 480; // pixels
-const LABEL = 60; // the most that a rule's label is wide
+const LABEL = 60; // pixels: the width reserved for a rule's label
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 40 };
 
-/** Round numbers within a range, about `count` of them. */
+/** Return about `count` round numbers within a range. */
 export function ticks([low, high], count = 6) {
   const rough = (high - low) / count;
   const unit = 10 ** Math.floor(Math.log10(rough));
   const step = unit * ([1, 2, 2.5, 5].find((factor) => factor * unit >= rough * 0.999) ?? 10);
-  const made = [];
+  const values = [];
   for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n++)
-    made.push(Number((n * step).toPrecision(9)));
-  return made;
+    values.push(Number((n * step).toPrecision(9)));
+  return values;
 }
 
 /**
- * A chart in `place`. draw({x, y, lines, bars, points, spans, dots, rules, marks}) draws it:
+ * Put a chart into `place`. Return {node, draw}; draw(picture) draws a picture, which may have:
  *
- * x, y: {range, title, ticks?, format?}; lines: [{points: [[x, y], …], style, wide, thin}], which end where the axes
- * do; bars: [{x, from, to, style, outline, hatched, label}] one unit wide; points: [{x, y, style, shape}], a dot or a
- * "diamond"; spans: upright intervals [{x, from, to, style}]; dots: {points, style}, many small ones; rules: [{x} or
- * {y}, style, label]; marks: places on the x axis [{x, label, name}], a dot where there is no label.
- * A `style` is that of a stopper: {colour, dash}, a CSS colour and an SVG dash pattern.
+ *     x, y    the axes, {range, title, ticks?, format?}
+ *     lines   [{points: [[x, y], …], style, wide, thin}], clipped to the plot
+ *     bars    [{x, from, to, style, outline, hatched, label}], one unit wide
+ *     points  [{x, y, style, shape, name}], a dot or a "diamond"
+ *     spans   vertical intervals [{x, from, to, style}]
+ *     dots    many small points, {points, style}
+ *     rules   lines across the plot, [{x or y, style, label, strong}]
+ *     marks   places on the x axis, [{x, label, name}], drawn as a dot without a label
  *
- * `onX(value)` gets the place on the x axis where the pointer is pressed and dragged.
+ * A `style` is {colour, dash}: a CSS colour and an SVG dash pattern. `onX(value)` is called with the value on the x
+ * axis where the pointer is pressed or dragged.
  * @param {HTMLElement} place
  * @param {{ height?: number, label: string, onX?: (value: number) => void }} options
  */
@@ -45,7 +49,7 @@ export function chart(place, { height = 300, label, onX }) {
     scale = scaleOf(picture, width, height);
     if (!width) return;
     node.setAttribute("width", String(width));
-    node.replaceChildren(...axes(picture, scale), ...marks(picture, scale));
+    node.replaceChildren(...drawAxes(picture, scale), ...drawContent(picture, scale));
   }
 
   new ResizeObserver(() => {
@@ -55,20 +59,21 @@ export function chart(place, { height = 300, label, onX }) {
   return { node, draw };
 }
 
-/** Call `act` with the pointer's distance from a node's left edge where it is pressed, and while it is dragged. */
+/** Call `act` with the pointer's distance from a node's left edge whenever it is pressed or dragged. */
 function whenDragged(node, act) {
   node.classList.add("draggable");
-  const tell = ({ clientX }) => act(clientX - node.getBoundingClientRect().left);
+  const report = ({ clientX }) => act(clientX - node.getBoundingClientRect().left);
   node.addEventListener("pointerdown", (event) => {
     node.setPointerCapture(event.pointerId);
-    tell(event);
+    report(event);
   });
   node.addEventListener("pointermove", (event) => {
-    if (node.hasPointerCapture(event.pointerId)) tell(event);
+    if (node.hasPointerCapture(event.pointerId)) report(event);
   });
 }
 
-/** Where values are in a chart of this size: `across` and `up` in pixels, and the inverse of `across`. */
+/** Return where values are in a chart of this size: `across` and `up` give pixels, `valueAt` is the inverse of
+ * `across`. */
 function scaleOf({ x, y }, width, height) {
   const { left, top } = MARGIN;
   const [right, bottom] = [width - MARGIN.right, height - MARGIN.bottom];
@@ -76,12 +81,12 @@ function scaleOf({ x, y }, width, height) {
   const [least, most] = y.range;
   const across = (value) => left + ((value - low) / (high - low)) * (right - left);
   const up = (value) => bottom - ((value - least) / (most - least)) * (bottom - top);
-  const valueAt = (place) => low + Math.min(1, Math.max(0, (place - left) / (right - left))) * (high - low);
+  const valueAt = (pixels) => low + Math.min(1, Math.max(0, (pixels - left) / (right - left))) * (high - low);
   return { width, height, left, right, top, bottom, across, up, valueAt };
 }
 
-function axes({ x, y }, { width, height, left, right, bottom, across, up }) {
-  const level = (value) => [
+function drawAxes({ x, y }, { width, height, left, right, bottom, across, up }) {
+  const tickUp = (value) => [
     svg("line", { class: "grid", x1: left, x2: right, y1: up(value), y2: up(value) }),
     svg(
       "text",
@@ -89,29 +94,34 @@ function axes({ x, y }, { width, height, left, right, bottom, across, up }) {
       (y.format ?? String)(value),
     ),
   ];
-  const upright = (value) => [
+  const tickAcross = (value) => [
     svg("line", { class: "grid", x1: across(value), x2: across(value), y1: bottom, y2: bottom + 4 }),
-    svg(
-      "text",
-      { class: "tick", x: across(value), y: bottom + 18, "text-anchor": "middle" },
-      (x.format ?? String)(value),
-    ),
+    labelBelow((x.format ?? String)(value), across(value), bottom, width < NARROW),
   ];
   return [
-    ...(y.ticks ?? ticks(y.range)).flatMap(level),
-    ...ticksAcross(x, width < NARROW).flatMap(upright),
+    ...(y.ticks ?? ticks(y.range)).flatMap(tickUp),
+    ...ticksAcross(x, width < NARROW).flatMap(tickAcross),
     svg("text", { class: "axis", x: (left + right) / 2, y: height - 4, "text-anchor": "middle" }, x.title),
     svg("line", { class: "base", x1: left, x2: right, y1: bottom, y2: bottom }),
   ];
 }
 
-/** The ticks of the x axis; where it is narrow, every third of many. */
-function ticksAcross({ range, ticks: given }, narrow) {
-  if (!given) return ticks(range, narrow ? 5 : 10);
-  return given.filter((_, index) => !narrow || given.length < 10 || index % 3 === 0);
+/** Return a tick's label below the axis; a narrow chart has one word per line. */
+function labelBelow(label, x, bottom, narrow) {
+  const lines = narrow ? label.split(" ") : [label];
+  const parts = lines.map((words, line) => svg("tspan", { x, y: bottom + 18 + 13 * line }, words));
+  const node = svg("text", { class: "tick", "text-anchor": "middle" });
+  node.append(...parts);
+  return node;
 }
 
-function marks(picture, scale) {
+/** Return the ticks of the x axis; a narrow chart keeps every third of ten or more. */
+function ticksAcross({ range, ticks: fixedTicks }, narrow) {
+  if (!fixedTicks) return ticks(range, narrow ? 5 : 10);
+  return fixedTicks.filter((_, index) => !narrow || fixedTicks.length < 10 || index % 3 === 0);
+}
+
+function drawContent(picture, scale) {
   const { lines = [], bars = [], points = [], spans = [], dots = null, rules = [], marks = [] } = picture;
   return [
     ...(dots ? [drawDots(dots, scale)] : []),
@@ -148,23 +158,23 @@ function drawBar({ x, from, to, style, outline, hatched, label }, { across, up }
 }
 
 function drawRule({ x, y, style, label, strong }, { left, right, top, bottom, across, up }) {
-  const level = x === undefined;
+  const isLevel = x === undefined;
   const ends =
-    level ?
+    isLevel ?
       { x1: left, x2: right, y1: up(y), y2: up(y) }
     : { x1: across(x), x2: across(x), y1: top, y2: bottom };
   /** @type {SVGElement[]} */
   const parts = [svg("line", { class: "rule", ...ends, style: stroke(style, strong ? 2.5 : 1.5) })];
-  const leftwards = !level && across(x) > right - LABEL;
+  const nearRight = !isLevel && across(x) > right - LABEL;
   const place =
-    level ? { x: right - 2, y: up(y) - 4, "text-anchor": "end" }
-    : leftwards ? { x: across(x) - 4, y: top + 10, "text-anchor": "end" }
+    isLevel ? { x: right - 2, y: up(y) - 4, "text-anchor": "end" }
+    : nearRight ? { x: across(x) - 4, y: top + 10, "text-anchor": "end" }
     : { x: across(x) + 4, y: top + 10, "text-anchor": "start" };
   if (label) parts.push(svg("text", { class: "tick", ...place }, label));
   return parts;
 }
 
-/** Lines within a frame of their own, beyond which nothing of it is drawn. */
+/** Draw lines in a nested SVG, which clips them to the plot. */
 function drawLines(lines, scale) {
   if (!lines.length) return [];
   const [x, y, width, height] = [0, scale.top - 4, scale.width, scale.bottom - scale.top + 8];
@@ -174,12 +184,12 @@ function drawLines(lines, scale) {
 }
 
 function drawLine({ points, style, wide, thin }, { across, up }) {
-  const step = ([x, y], index) => `${index ? "L" : "M"}${across(x).toFixed(1)} ${up(y).toFixed(1)}`;
+  const command = ([x, y], index) => `${index ? "L" : "M"}${across(x).toFixed(1)} ${up(y).toFixed(1)}`;
   const width =
     wide ? 4
     : thin ? 1.2
     : 2;
-  return svg("path", { class: "line", d: points.map(step).join(""), style: stroke(style, width) });
+  return svg("path", { class: "line", d: points.map(command).join(""), style: stroke(style, width) });
 }
 
 function drawMark({ x, label, name }, { across, bottom }) {
@@ -208,7 +218,7 @@ function drawPoint({ x, y, style, shape, name }, { across, up }) {
   return node;
 }
 
-/** Slanted strokes in a box, as a path: what a colour says is said by them too. */
+/** Return slanted strokes across a box, as a path, so that a bar differs by more than its colour. */
 function hatch({ x, y, width, height }) {
   let path = "";
   for (let offset = 6; offset < width + height; offset += 7) {

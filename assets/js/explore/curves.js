@@ -1,79 +1,80 @@
 // @ts-check
-// The curves of the present setting, computed a part of a frame at a time.
+// The curves of the present setting, computed in the background for a few milliseconds of each frame.
 
-import { compute, curvesKey } from "./settings.js";
+import { compute, curvesKey } from "./model.js";
 
-const BUDGET_MS = 12; // of a frame
+const BUDGET_MS = 12; // per frame
 
 export class Curves {
   #lanes;
   #onPart;
-  #onWhole;
+  #onComplete;
   #recording = null;
   #controls = null;
-  #wanted = ""; // what the curves are to be of (curvesKey)
-  #overtaken = false; // whether that has changed since they were begun
+  #key = ""; // of the requested setting (curvesKey)
+  #isStale = false; // whether the setting has changed since the computation began
   /** @type {ReturnType<typeof compute> | null} */
-  #work = null; // the curves in the making
+  #work = null; // the computation under way
   #frame = 0;
   /** @type {Record<string, any>} */
-  made = {}; // {lambda, k, map}, each as soon as it is there
+  finished = {}; // {lambda, k, map}, each once it is complete
 
-  /** `lanes` has the server's (server_lanes.js). `onPart()` is called after a frame that made one of the curves whole,
-   * `onWhole(key)` once all are. */
-  constructor(lanes, onPart, onWhole) {
-    [this.#lanes, this.#onPart, this.#onWhole] = [lanes, onPart, onWhole];
+  /** `lanes` come from the server (server_lanes.js). `onPart()` is called after each frame that finished a curve,
+   * `onComplete(key)` once all are finished. */
+  constructor(lanes, onPart, onComplete) {
+    [this.#lanes, this.#onPart, this.#onComplete] = [lanes, onPart, onComplete];
   }
 
-  /** Forget the curves: another recording is open. */
+  /** Forget the curves, because another recording is open. */
   reset() {
-    [this.#wanted, this.#work, this.made] = ["", null, {}];
+    [this.#key, this.#work, this.finished] = ["", null, {}];
   }
 
-  /** Have the curves of this setting made, where they are not yet. Returns their key. */
-  want(recording, controls) {
+  /** Compute the curves of a setting unless they were requested last. Return their key. */
+  request(recording, controls) {
     const key = curvesKey(controls);
     [this.#recording, this.#controls] = [recording, controls];
-    if (key === this.#wanted) return key;
-    this.#wanted = key;
-    this.again();
+    if (key === this.#key) return key;
+    this.#key = key;
+    this.recompute();
     return key;
   }
 
-  /** Make the curves anew. A slider that keeps moving must not keep them from ever being whole. */
-  again() {
-    if (this.#work) this.#overtaken = true;
+  /** Compute the curves again, after the computation under way: a slider that keeps moving would otherwise stop every
+   * computation before its end. */
+  recompute() {
+    if (this.#work) this.#isStale = true;
     else this.#begin();
   }
 
   #begin() {
-    this.#overtaken = false;
-    this.#work = compute(this.#recording, this.#controls, this.made, this.#lanes);
-    this.#goOn();
+    this.#isStale = false;
+    this.#work = compute(this.#recording, this.#controls, this.finished, this.#lanes);
+    this.#schedule();
   }
 
-  #goOn() {
+  #schedule() {
     if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#compute());
   }
 
   #compute() {
     this.#frame = 0;
-    if (this.#workAWhile()) this.#onPart();
-    if (this.#work) this.#goOn();
-    else if (this.#overtaken) this.#begin();
-    else this.#onWhole(this.#wanted);
+    if (this.#computeWithinBudget()) this.#onPart();
+    if (this.#work) this.#schedule();
+    else if (this.#isStale) this.#begin();
+    else this.#onComplete(this.#key);
   }
 
-  /** Go on for a part of a frame. Returns whether one of the curves became whole. */
-  #workAWhile() {
+  /** Compute for a part of a frame. Return whether a curve was finished. */
+  #computeWithinBudget() {
     const until = performance.now() + BUDGET_MS;
-    let whole = false;
+    let finishedOne = false;
     while (this.#work && performance.now() < until) {
       const { value, done } = this.#work.next();
-      if (value) whole = true;
-      // The map takes longest; it is left out where the sliders have moved on.
-      if (done || (this.#overtaken && value === "k")) this.#work = null;
+      if (value) finishedOne = true;
+      // The map takes longest, so it is skipped once the sliders have moved on.
+      if (done || (this.#isStale && value === "k")) this.#work = null;
     }
-    return whole;
+    return finishedOne;
   }
 }

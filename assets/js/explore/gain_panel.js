@@ -1,10 +1,11 @@
 // @ts-check
-// The map of gains on the page: a chart over the cost ratio c, where pressing or an arrow key sets c, the pairs that are
-// marked on its axis, and what it shows in a sentence. It is computed while the browser has nothing else to do.
+// The map of gains: a chart over the cost ratio c, on which a press or an arrow key sets c, a button for each pair on
+// its axis, and a sentence that sums it up. It is computed while the browser is idle.
 
 import { captionedFigure } from "../captioned_figure.js";
 import { whenIdle } from "../idle.js";
 import { keysLine, lineKey } from "../keys.js";
+import { laneNames, laneOfSpec, ruleName } from "../lane_names.js";
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
 import { chart } from "./chart.js";
@@ -14,14 +15,14 @@ import { PAIRS } from "./pairs.js";
 import { BASELINE, costAt } from "./settings.js";
 
 const HEIGHT = 340;
-const BUDGET_MS = 8; // of an idle moment
-const LEVEL = 0.5; // percent that count as no gain
+const BUDGET_MS = 8; // per idle moment
+const LEVEL = 0.5; // percent; a smaller difference counts as no gain
 const STEPS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -5, PageUp: 5 };
-const STEP = 10 ** 0.05; // a key's factor
+const STEP = 10 ** 0.05; // the factor of one key step
 
 export class GainPanel {
   /** @type {any} */
-  #opened = null; // {recording, own, …} as recordings.js gives it
+  #opened = null; // {recording, own, …}, see recordings.js
   /** @type {any} */
   #controls = null;
   /** @type {any} */
@@ -29,9 +30,9 @@ export class GainPanel {
   /** @type {Record<string, [number, number][]>} */
   #lines = {};
   /** @type {Generator<string | null> | null} */
-  #work = null; // the lines in the making
-  #waiting = false; // for an idle moment
-  #wanted = ""; // what the lines depend on
+  #work = null; // the computation of the lines under way
+  #isScheduled = false; // for the next idle moment
+  #key = ""; // the setting that the lines are computed for
   #keys = keysLine();
   #sentence = make("p", { className: "gain-told" });
   #hasSliders;
@@ -40,8 +41,8 @@ export class GainPanel {
   node;
 
   /**
-   * `change({c})` is called with the cost ratio that is picked, null for the measured one. Where the page `hasSliders`,
-   * AdaEDL as published is drawn beside AdaEDL as set.
+   * `change({c})` is called with the chosen cost ratio, null for the measured one. If the page `hasSliders`, AdaEDL
+   * with its published settings is drawn beside AdaEDL with the sliders' settings.
    * @param {(changes: { c: number | null }) => void} change
    */
   constructor(change, { hasSliders = true } = {}) {
@@ -57,34 +58,34 @@ export class GainPanel {
     const source = make("p", { className: "small" }, t("explore.presets_source"));
     node.append(this.#sentence, this.#pairs.node, source);
     this.node = node;
-    asSlider(this.#chart.node, (c) => change({ c }), {
+    moveByKey(this.#chart.node, (c) => change({ c }), {
       present: () => this.#present,
       range: () => costRange(this.#opened.recording),
     });
   }
 
-  /** Draw the map of a recording as recordings.js gives it. */
+  /** Draw the map of an opened recording (recordings.js). */
   show(opened, controls) {
     const { recording } = opened;
     if (recording !== this.#opened?.recording) {
-      [this.#clocks, this.#lines, this.#wanted] = [new Clocks(recording), {}, ""];
-      setText(this.#sentence, ""); // it was about another text
+      [this.#clocks, this.#lines, this.#key] = [new Clocks(recording), {}, ""];
+      setText(this.#sentence, ""); // it described the previous recording
     }
     [this.#opened, this.#controls] = [opened, controls];
-    const wanted = JSON.stringify({ ...controls, c: null, stopper: null });
-    if (wanted !== this.#wanted) {
-      this.#wanted = wanted;
+    const key = JSON.stringify({ ...controls, c: null, stopper: null });
+    if (key !== this.#key) {
+      this.#key = key;
       this.#work = computeGains(recording, controls, this.#clocks, this.#lines);
       delete this.node.dataset.drawn;
-      this.#goOn();
+      this.#schedule();
     }
     this.#draw();
   }
 
-  /** The lines that are drawn. */
-  #shown() {
+  /** Return the lines to draw. */
+  #visibleLines() {
     const lines = { ...this.#lines };
-    if (!this.#hasSliders) delete lines.published; // it is AdaEDL as set
+    if (!this.#hasSliders) delete lines.published; // the same as the line `set`
     return lines;
   }
 
@@ -92,23 +93,23 @@ export class GainPanel {
     return costAt(this.#opened.recording, this.#controls);
   }
 
-  #goOn() {
-    if (this.#waiting) return;
-    this.#waiting = true;
+  #schedule() {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
     whenIdle(() => this.#compute());
   }
 
   #compute() {
-    this.#waiting = false;
+    this.#isScheduled = false;
     const until = performance.now() + BUDGET_MS;
-    let grew = false;
+    let finishedLine = false;
     while (this.#work && performance.now() < until) {
       const { value, done } = this.#work.next();
-      if (value) grew = true;
+      if (value) finishedLine = true;
       if (done) this.#work = null;
     }
-    if (grew || !this.#work) this.#draw();
-    if (this.#work) this.#goOn();
+    if (finishedLine || !this.#work) this.#draw();
+    if (this.#work) this.#schedule();
   }
 
   #draw() {
@@ -118,22 +119,22 @@ export class GainPanel {
     const measured = costAt(recording, { c: null });
     const measuredName = t(own ? "explore.this_machine" : "explore.as_measured", { c: measured.toFixed(3) });
     this.#pairs.show(this.#controls, measuredName);
-    const lines = this.#shown();
+    const lines = this.#visibleLines();
     this.#keys.replaceChildren(...keysOf(Object.keys(lines), this.#hasSliders, measuredName));
-    tellSlider(this.#chart.node, present, range);
+    describeSlider(this.#chart.node, present, range);
     this.#chart.draw(gainPicture(lines, { range, present, measured, measuredName }));
-    if (this.#work) return; // the sentence would be of the lines before
+    if (this.#work) return; // the lines are not up to date yet, so the sentence has to wait
     setText(this.#sentence, sentenceOf(recording, this.#controls, this.#clocks, this.#lines.set));
-    this.node.dataset.drawn = JSON.stringify([this.#wanted, present]);
+    this.node.dataset.drawn = JSON.stringify([this.#key, present]);
   }
 }
 
-/** What the map shows at the present c, and where it differs most from that. */
+/** Return a sentence about the gain at the present c, and at the c where the gain differs most. */
 function sentenceOf(recording, controls, clocks, line) {
   const at = (c) => {
-    const now = { ...controls, c };
-    const [lane] = mapLanes(recording, now);
-    const { best, gains } = gainsAt(recording, now, clocks, [lane]);
+    const moved = { ...controls, c };
+    const [lane] = mapLanes(recording, moved);
+    const { best, gains } = gainsAt(recording, moved, clocks, [lane]);
     return { best, percent: gains[lane.id] };
   };
   const here = at(controls.c);
@@ -148,11 +149,11 @@ function sentenceOf(recording, controls, clocks, line) {
 }
 
 function gainWords(where, { best, percent }) {
-  const way =
+  const comparison =
     Math.abs(percent) < LEVEL ? "level"
     : percent > 0 ? "faster"
     : "slower";
-  return t(`explore.gain.${where}.${way}`, { percent: Math.abs(percent).toFixed(0), k: best });
+  return t(`explore.gain.${where}.${comparison}`, { percent: Math.abs(percent).toFixed(0), k: best });
 }
 
 function keysOf(ids, hasSliders, measuredName) {
@@ -165,10 +166,11 @@ function keysOf(ids, hasSliders, measuredName) {
 function nameOf(id) {
   if (id === BASELINE) return t("explore.gain.target_alone");
   if (["set", "published"].includes(id)) return t(`explore.gain.${id}`);
-  return id.startsWith("fixed_") ? `k = ${id.slice("fixed_".length)}` : id;
+  if (!id.startsWith("fixed_")) return ruleName(id);
+  return laneNames([laneOfSpec(id.replace("_", ":k="))])[0];
 }
 
-/** A button for each pair on the axis, and for the measured cost ratio. */
+/** Return a button for each pair on the axis, and one for the measured cost ratio. */
 function pairButtons(change) {
   const measured = make("button", { type: "button", onclick: () => change({ c: null }) });
   const pairs = PAIRS.map(({ name, draft, target, c }, index) => {
@@ -189,10 +191,10 @@ function pairButtons(change) {
 
 const roundCost = (c) => Number(c.toPrecision(3));
 
-/** Let keys move a chart along its axis, as they move a slider; `present` and `range` give where it is and may be. */
-function asSlider(node, set, { present, range }) {
+/** Let keys move a chart's value like a slider's; `present()` returns the value, `range()` its least and most. */
+function moveByKey(node, set, { present, range }) {
   node.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return; // a shortcut of the browser, such as back
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // a browser shortcut, such as Back
     const [least, most] = range();
     const ends = { Home: least, End: most };
     if (!(event.key in ends) && !(event.key in STEPS)) return;
@@ -202,8 +204,8 @@ function asSlider(node, set, { present, range }) {
   });
 }
 
-/** Make a chart a slider for a screen reader, and say where it is. */
-function tellSlider(node, present, [least, most]) {
+/** Describe a chart to screen readers as a slider at its present value. */
+function describeSlider(node, present, [least, most]) {
   node.setAttribute("role", "slider");
   node.tabIndex = 0;
   [node.ariaValueMin, node.ariaValueMax] = [String(least), String(most)];

@@ -1,6 +1,6 @@
 // @ts-check
-// How much faster stoppers are than the best fixed draft length, over the cost ratio c: the map of when stopping early
-// pays. No DOM here. tests/pages/test_explore.py checks its numbers against the engine's.
+// How much faster each stopper is than the best fixed draft length, over the cost ratio c: a map of when stopping early
+// pays off. No DOM here. tests/pages/test_explore.py checks its numbers against the engine's.
 
 import { declared } from "../stoppers.js";
 import { replay, roundSeconds } from "./replay.js";
@@ -11,46 +11,46 @@ import {
   LEAST_COST,
   MAPPED,
   costAt,
-  declaredAt,
-  goesByClock,
+  defaultStopper,
+  dependsOnTimes,
   stopperAt,
   timesAt,
 } from "./settings.js";
 
-const RANGE = [0.01, 0.5]; // of c, unless this machine's is outside it
+const RANGE = [0.01, 0.5]; // of c; extended to the measured c
 const POINTS = 41;
-const LONGEST = 16; // fixed length
+const LONGEST = 16; // the longest fixed draft length
 const REFERENCES = [4, 8];
 const RIVALS = ["max_confidence", "survival", "throughput"];
-const MOST_KEPT = 4000;
+const MOST_CACHED = 4000;
 
-/** The seconds that stoppers take for a recording's text, at any cost of rounds. A stopper that does not go by the
- * clock has the same rounds at every cost, so it is replayed once. */
+/** How many seconds stoppers take to write a recording's text, at any times of its rounds. A stopper whose decisions do
+ * not depend on times has the same rounds at all of them, so it is replayed only once. */
 export class Clocks {
   #recording;
-  #kept = new Map(); // stopper → its rounds; stopper and times → seconds, where it looks at times
+  #cache = new Map(); // stopper → kinds of rounds; stopper and times → seconds, if it depends on times
 
   constructor(recording) {
     this.#recording = recording;
   }
 
   seconds(stopper, times) {
-    if (goesByClock(stopper.name))
-      return this.#once([stopper, times], () => replay(this.#recording, stopper, times).clock_s);
-    const kinds = this.#once(stopper, () => tally(replay(this.#recording, stopper).rounds));
+    if (dependsOnTimes(stopper.name))
+      return this.#cached([stopper, times], () => replay(this.#recording, stopper, times).clock_s);
+    const kinds = this.#cached(stopper, () => countKinds(replay(this.#recording, stopper).rounds));
     return kinds.reduce((sum, kind) => sum + kind.count * roundSeconds(times, kind), 0);
   }
 
-  #once(what, find) {
-    const key = JSON.stringify(what);
-    if (this.#kept.size > MOST_KEPT) this.#kept.clear();
-    if (!this.#kept.has(key)) this.#kept.set(key, find());
-    return this.#kept.get(key);
+  #cached(input, compute) {
+    const key = JSON.stringify(input);
+    if (this.#cache.size > MOST_CACHED) this.#cache.clear();
+    if (!this.#cache.has(key)) this.#cache.set(key, compute());
+    return this.#cache.get(key);
   }
 }
 
-/** The kinds of rounds, which take the same time: [{steps, drafted, count}]. */
-function tally(rounds) {
+/** Count rounds by what determines their duration: [{steps, drafted, count}]. */
+function countKinds(rounds) {
   const kinds = new Map();
   for (const { steps, drafted } of rounds) {
     const key = `${steps} ${drafted}`;
@@ -60,22 +60,22 @@ function tally(rounds) {
   return [...kinds.values()];
 }
 
-/** The stoppers of the map, [{id, stopper}]: AdaEDL as the sliders set it and as published, its rivals with their own
- * defaults, two fixed lengths and the target alone. */
+/** Return the map's stoppers, [{id, stopper}]: AdaEDL with the sliders' settings and with its published ones, its
+ * rivals with their defaults, two fixed lengths and the target alone. */
 export function mapLanes(recording, controls) {
   const rivals = RIVALS.filter((name) => declared(name) && hasRule(name));
   const lengths = REFERENCES.filter((k) => k <= recording.depth);
   return [
     { id: "set", stopper: stopperAt(MAPPED, controls, recording) },
-    { id: "published", stopper: declaredAt(MAPPED, recording) },
-    ...rivals.map((name) => ({ id: name, stopper: declaredAt(name, recording) })),
+    { id: "published", stopper: defaultStopper(MAPPED, recording) },
+    ...rivals.map((name) => ({ id: name, stopper: defaultStopper(name, recording) })),
     ...lengths.map((k) => ({ id: `fixed_${k}`, stopper: fixed(recording, k) })),
-    { id: BASELINE, stopper: declaredAt(BASELINE, recording) },
+    { id: BASELINE, stopper: defaultStopper(BASELINE, recording) },
   ];
 }
 
 /**
- * The ends of the map's axis: [least, most] c.
+ * Return the ends of the map's axis, [least, most] c.
  * @returns {[number, number]}
  */
 export function costRange(recording) {
@@ -83,13 +83,14 @@ export function costRange(recording) {
   return [Math.max(LEAST_COST, Math.min(RANGE[0], measured)), Math.min(1, Math.max(RANGE[1], measured))];
 }
 
-/** The values of c at which the map is computed. */
+/** Return the values of c at which the map is computed. */
 function costsOf(recording) {
   const [low, high] = costRange(recording);
   return Array.from({ length: POINTS }, (_, n) => low * (high / low) ** (n / (POINTS - 1)));
 }
 
-/** The map at one c: {best, gains}, the best fixed length there and by how many percent each lane is faster, by id. */
+/** Return {best, gains} at one c: the best fixed length, and by how many percent each lane (by id) is faster than
+ * it. */
 export function gainsAt(recording, controls, clocks, lanes = mapLanes(recording, controls)) {
   const times = timesAt(recording, controls);
   const best = bestFixed(recording, times, clocks);
@@ -98,12 +99,12 @@ export function gainsAt(recording, controls, clocks, lanes = mapLanes(recording,
 }
 
 /**
- * The map's lines, computed a piece at a time: a generator that yields a lane's id when `lines[id]`, [[c, percent], …],
- * is whole, and null in between.
+ * Compute the map's lines piece by piece. The generator yields a lane's id when `lines[id]`, [[c, percent], …], is
+ * complete, and null in between.
  */
 export function* computeGains(recording, controls, clocks, lines) {
   for (const k of lengths(recording)) {
-    clocks.seconds(fixed(recording, k), recording.times); // its replay is kept
+    clocks.seconds(fixed(recording, k), recording.times); // caches its replay
     yield null;
   }
   const costs = costsOf(recording).map((c) => {
@@ -115,7 +116,7 @@ export function* computeGains(recording, controls, clocks, lines) {
     const points = [];
     for (const { c, times, best } of costs) {
       points.push([c, gain(best, clocks.seconds(stopper, times))]);
-      if (goesByClock(stopper.name)) yield null;
+      if (dependsOnTimes(stopper.name)) yield null;
     }
     lines[id] = points;
     yield id;
@@ -128,13 +129,13 @@ const fixed = (recording, k) => stopperAt("fixed", { ...DEFAULTS, k }, recording
 
 const lengths = ({ depth }) => Array.from({ length: Math.min(LONGEST, depth) }, (_, n) => n + 1);
 
-/** The fixed length that takes least time, which is known in hindsight only: {k, seconds}. */
+/** Return the fastest fixed length, known only in hindsight: {k, seconds}. */
 function bestFixed(recording, times, clocks) {
   return lengths(recording)
     .map((k) => ({ k, seconds: clocks.seconds(fixed(recording, k), times) }))
     .reduce((best, each) => (each.seconds < best.seconds ? each : best));
 }
 
-/** The point [c, percent] of a line that differs most from `percent`. */
+/** Return the point [c, percent] of a line that differs most from `percent`. */
 export const furthest = (line, percent) =>
   line.reduce((far, point) => (Math.abs(point[1] - percent) > Math.abs(far[1] - percent) ? point : far));

@@ -1,5 +1,5 @@
 // @ts-check
-// The controls of Calibration: the slider of γ, the values of γ that a recording was fitted with, and races at them.
+// The controls of Calibration: the γ slider, buttons for the fitted values of γ, and links to races with them.
 
 import { make, setText } from "../make.js";
 import { inNewTab } from "../race_link.js";
@@ -7,26 +7,26 @@ import { labelOf } from "../stoppers.js";
 import { said, t } from "../text.js";
 import { sliderOf } from "./settings.js";
 
-const MOST = 100; // that adaedl takes
-const ENDS = [1, 10, MOST]; // of the slider
+const MOST = sliderOf("gamma").setting.range[1]; // the largest γ that adaedl accepts
+const ENDS = [1, 10, MOST]; // possible upper ends of the slider
 
 /** The paper's γ, which the page opens with. */
-export const PAPERS_GAMMA = 0.2;
+export const PAPER_GAMMA = 0.2;
 
-/** A γ that the slider can be set to. */
-export const within = (gamma) => Math.min(MOST, Math.max(0, gamma));
+/** Return the nearest γ that the slider can be set to. */
+export const clampGamma = (gamma) => Math.min(MOST, Math.max(0, gamma));
 
 /**
- * {node, open(calibration, raceAt), show(gamma)}: `open` shows what a recording's fit found (null where it has none)
- * with links to races at it, `show` brings the slider to γ. `change(gamma)` is called by the controls; `headline` and
- * `verdict` are nodes that stand among them.
+ * Return {node, open(calibration, raceAt), show(gamma)}. `open` shows a recording's fitted values of γ with a link to a
+ * race (`calibration` may be null), `show` moves the slider to γ. The controls call `change(gamma)`; the nodes
+ * `headline` and `verdict` are placed among them.
  */
 export function gammaPanel(change, headline, verdict) {
   const slider = gammaSlider(change);
   const fits = { fitted: fitButton("gamma", change), covering: fitButton("gamma_for_coverage", change) };
   const paper = make(
     "button",
-    { type: "button", onclick: () => change(PAPERS_GAMMA) },
+    { type: "button", onclick: () => change(PAPER_GAMMA) },
     t("calibration.paper"),
   );
   const race = inNewTab(make("a", { className: "race-this" }, t("calibration.race")));
@@ -65,7 +65,7 @@ export function gammaPanel(change, headline, verdict) {
 }
 
 function gammaSlider(change) {
-  const value = make("output");
+  const value = make("output", { ariaLive: "off" });
   const input = make("input", { type: "range", min: 0, max: 1, step: 0.005, name: "gamma" });
   input.addEventListener("input", () => change(Number(input.value)));
   const { setting } = sliderOf("gamma");
@@ -80,17 +80,17 @@ function gammaSlider(change) {
   return { node, show };
 }
 
-/** A button that sets γ to what a fit found, where it found one that can be raced. */
+/** Return a button that sets γ to a fitted value; it is disabled if no race can have that value. */
 function fitButton(name, change) {
-  let found = null;
+  let fitted = null;
   const node = make("button", {
     type: "button",
     title: t(`calibration.about.${name}`),
-    onclick: () => change(found),
+    onclick: () => change(fitted),
   });
 
   function show(gamma, key) {
-    found = gamma;
+    fitted = gamma;
     node.disabled = !canRun(gamma);
     setText(node, t(key, { gamma: gamma === null ? "—" : gamma.toFixed(3) }));
   }
@@ -99,7 +99,7 @@ function fitButton(name, change) {
 
 const canRun = (gamma) => gamma !== null && gamma <= MOST;
 
-/** What to say of a fitted γ that is not within the slider's usual range; nothing of one that is. */
+/** Return a remark about a fitted γ that is missing or outside the slider's usual range, else "". */
 function rangeWords(fit, gamma) {
   if (gamma === null) return t(`calibration.none.${fit}`);
   if (gamma <= ENDS[0]) return "";

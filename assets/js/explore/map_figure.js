@@ -1,11 +1,11 @@
 // @ts-check
-// Explore's map, as plotly's {data, layout}.
+// The figure of Explore's map, as plotly's {data, layout}.
 
 import { axis, titledAxis, variable } from "../figures.js";
 import { t } from "../text.js";
-import { MAP_GAMMAS, MAP_LAMBDAS } from "./settings.js";
+import { MAP_GAMMAS, MAP_LAMBDAS } from "./model.js";
 
-/** AdaEDL's map over γ and λ, the present setting marked, as plotly's {data, layout}. */
+/** Return the map of AdaEDL's speedup over γ and λ, with the present setting marked. */
 export function mapFigure(speedups, { gamma, lambda }) {
   const share = { showgrid: false, zeroline: false, range: [-0.025, 1.025] };
   const map = {

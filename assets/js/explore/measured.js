@@ -1,17 +1,17 @@
 // @ts-check
-// What a real race of the present setting measured, on its way from the server to Explore. It draws nothing.
+// Passes the measurements of a real race from the server to Explore. It draws nothing.
 
-let last = null; // that came
+let latest = null;
 
 export function mount({ props, watch }) {
-  const tell = () => {
+  const pass = () => {
     if (!props.value) return;
-    last = JSON.parse(props.value);
-    document.dispatchEvent(new CustomEvent("adaedl:measured", { detail: last }));
+    latest = JSON.parse(props.value);
+    document.dispatchEvent(new CustomEvent("adaedl:measured", { detail: latest }));
   };
-  watch("value", tell);
-  tell();
+  watch("value", pass);
+  pass();
 }
 
-/** What came before Explore was drawn, or null. */
-export const measured = () => last;
+/** Return the latest measurements, or null: they may arrive before Explore is drawn. */
+export const measured = () => latest;

@@ -1,60 +1,58 @@
 // @ts-check
-// Real races of a recorded text, beside what the model says of them. No DOM here.
+// Real races of a recorded text, compared with the modelled speedups. No DOM here.
 
-import { OVER_LAMBDA, lambdaOf, modelErrors, stopperAt } from "./settings.js";
+import { modelErrors } from "./model.js";
+import { OVER_LAMBDA, isMeasured, lambdaOf, stopperAt } from "./settings.js";
 
-/** What tells recordings apart. */
+/** Return a key that identifies a recording. */
 export const idOf = ({ created, seed, sampling }) => `${created} ${seed} ${sampling.temperature}`;
 
-/** What was measured on this page since, by recording. */
+/** The races measured on this page, by recording. */
 export class Measurements {
-  #since = new Map(); // idOf a recording → [{stopper, settings, speedup, timing_reliable}]
+  #races = new Map(); // idOf a recording → [{stopper, settings, speedup, timing_reliable}]
 
-  /** Add races of the recording of that id. */
+  /** Add races of the recording with this id. */
   add(id, races) {
-    this.#since.set(id, [...races, ...(this.#since.get(id) ?? [])]);
+    this.#races.set(id, [...races, ...(this.#races.get(id) ?? [])]);
   }
 
-  /** The races of an opened recording, the latest first. */
+  /** Return the races of an opened recording, the latest first. */
   of({ recording, measured }) {
-    return [...(this.#since.get(idOf(recording)) ?? []), ...measured];
+    return [...(this.#races.get(idOf(recording)) ?? []), ...measured];
   }
 }
 
-/** Whether two stoppers of the same name have the same settings. */
-const same = (wanted, settings) =>
-  Object.entries(wanted).every(([name, value]) => Math.abs(Number(settings[name]) - Number(value)) < 1e-9);
+/** Whether `settings` has all the `expected` settings. */
+const hasSettings = (settings, expected) =>
+  Object.entries(expected).every(([name, value]) => Math.abs(Number(settings[name]) - Number(value)) < 1e-9);
 
-/** Whether the sliders stand for the machine that was measured. */
-const isMeasured = ({ c, ideal }) => c === null && !ideal;
-
-/** What was measured at just the present setting, beside `results` of settings.js:
- * {stopper: {speedup, unreliable, error}}; `error` is modelled / measured − 1. */
+/** Return the races measured at exactly the present setting, {stopper: {speedup, unreliable, error}}. `error` is
+ * modelled / measured − 1, with the modelled speedup from `results` (model.js). */
 export function measuredHere(races, recording, controls, results) {
   if (!isMeasured(controls)) return {};
-  const found = {};
+  const measured = {};
   for (const { stopper, settings, speedup, timing_reliable } of races) {
     const present = stopperAt(stopper, controls, recording);
-    if (!results[stopper].lane || !same(present.settings, settings)) continue;
+    if (!results[stopper].lane || !hasSettings(settings, present.settings)) continue;
     const error = results[stopper].speedup / speedup - 1;
-    found[stopper] = { speedup, unreliable: timing_reliable === false, error };
+    measured[stopper] = { speedup, unreliable: timing_reliable === false, error };
   }
-  return found;
+  return measured;
 }
 
-/** The races that lie on the present curves over λ: [{stopper, lambda, speedup}]. */
+/** Return the races that belong to the present curves over λ, [{stopper, lambda, speedup}]. */
 export function measuredOverLambda(races, recording, controls) {
   if (!isMeasured(controls)) return [];
   return races
     .filter(({ stopper }) => OVER_LAMBDA.includes(stopper))
     .map((race) => ({ ...race, lambda: lambdaOf(race.stopper, race.settings) }))
     .filter(({ stopper, lambda, settings }) =>
-      same(stopperAt(stopper, { ...controls, lambda }, recording).settings, settings),
+      hasSettings(settings, stopperAt(stopper, { ...controls, lambda }, recording).settings),
     );
 }
 
-/** How far the modelled speedup is from the measured one over all races: {count, mean, most}, in percent. `server`
- * replays what does not run here (server_lanes.js). */
+/** Return the absolute error of the modelled speedup over all races, {count, mean, most}, in percent. `server` replays
+ * the stoppers that do not run in the browser (server_lanes.js). */
 export function errorSummary(recording, races, server) {
   const errors = modelErrors(recording, races, server).map((error) => 100 * Math.abs(error));
   const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length;

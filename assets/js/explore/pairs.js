@@ -1,8 +1,8 @@
 // @ts-check
-// Pairs of models that people run, with the cost ratio that their sizes suggest. No DOM here.
+// Common pairs of models, with the cost ratio that their sizes suggest. No DOM here.
 
-// Parameters in billions as the models' cards give them. A small model is slower than they say where
-// launching its layers takes longer than reading its weights.
+// Parameters in billions, from the model cards. A small model is slower than its size suggests if launching its layers
+// takes longer than reading its weights.
 /** @type {[string, number, number][]} */
 const BILLIONS = [
   ["SmolLM2 135M / 1.7B", 0.1345, 1.71],
@@ -12,5 +12,5 @@ const BILLIONS = [
   ["Llama 3.2 1B / 3.1 8B", 1.24, 8.03],
 ];
 
-/** [{name, draft, target, c}]: parameters of both models in billions, and their ratio. */
+/** [{name, draft, target, c}]: the parameters of both models in billions, and their ratio. */
 export const PAIRS = BILLIONS.map(([name, draft, target]) => ({ name, draft, target, c: draft / target }));

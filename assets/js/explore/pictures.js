@@ -1,13 +1,15 @@
 // @ts-check
-// What Explore's charts show, as chart.js draws it. No DOM here.
+// The pictures of Explore's charts, for chart.js. No DOM here.
 
+import { ruleName } from "../lane_names.js";
 import { t } from "../text.js";
-import { CEILING, FLAT, OVER_K, OVER_LAMBDA, draftLengths } from "./settings.js";
+import { draftLengths } from "./model.js";
+import { CEILING, FLAT, OVER_K, OVER_LAMBDA } from "./settings.js";
 import { LINE, PRESENT, STYLES } from "./styles.js";
 
-const EVEN = { y: 1, style: LINE, label: "" };
+const BREAK_EVEN = { y: 1, style: LINE, label: "" };
 
-/** Modelled speedup over λ, with the races of `measuredOverLambda`. */
+/** Return the picture of the modelled speedup over λ, with the races of `measuredOverLambda`. */
 export function lambdaPicture(curves, controls, results, races) {
   const { stopper: chosen, lambda } = controls;
   const flat = (name) => [
@@ -19,18 +21,18 @@ export function lambdaPicture(curves, controls, results, races) {
     ...FLAT.filter((name) => results[name].lane).map((name) => line(name, flat(name), chosen)),
   ].sort((a, b) => Number(a.wide) - Number(b.wide));
   const measured = races.map(({ stopper, lambda: x, speedup: y }) => {
-    return { x, y, style: STYLES[stopper], shape: "diamond", name: `${stopper}: ${y.toFixed(2)}×` };
+    return { x, y, style: STYLES[stopper], shape: "diamond", name: `${ruleName(stopper)}: ${y.toFixed(2)}×` };
   });
   return {
     x: { range: [0, 1], title: t("explore.axis.lambda") },
     y: speedupAxis(lines, measured),
     lines,
-    rules: [EVEN, present(lambda, `λ ${lambda.toFixed(2)}`)],
+    rules: [BREAK_EVEN, present(lambda, `λ ${lambda.toFixed(2)}`)],
     points: [...dots(OVER_LAMBDA, chosen, lambda, results), ...measured],
   };
 }
 
-/** Modelled speedup over k; its axis has room for the same races. */
+/** Return the picture of the modelled speedup over k; its axis fits the same races, to match the chart over λ. */
 export function kPicture(curves, controls, results, races, depth) {
   const { stopper: chosen, k } = controls;
   const ceiling = results[CEILING].speedup;
@@ -45,24 +47,24 @@ export function kPicture(curves, controls, results, races, depth) {
     },
   ];
   return {
-    x: { range: [0.5, depth + 0.5], title: t("explore.axis.k"), ticks: wholes(1, depth) },
+    x: { range: [0.5, depth + 0.5], title: t("explore.axis.k"), ticks: integers(1, depth) },
     y: speedupAxis(
       lines,
       races.map(({ speedup }) => ({ y: speedup })),
     ),
     lines,
-    rules: [EVEN, present(k, `k ${k}`)],
+    rules: [BREAK_EVEN, present(k, `k ${k}`)],
     points: dots(OVER_K, chosen, k, results),
   };
 }
 
 const line = (name, points, chosen) => ({ points, style: STYLES[name], wide: name === chosen });
 
-/** The curves of those that are known; the others wait for the server. */
+/** Return the curves that are known; the others wait for the server. */
 const curved = (names, curves, chosen) =>
   names.filter((name) => curves[name]).map((name) => line(name, curves[name], chosen));
 
-/** The present setting on the highlighted stopper's curve, where it has one and is known. */
+/** Return the dot of the present setting on the highlighted stopper's curve, if that is drawn and known. */
 function dots(names, chosen, x, results) {
   if (!names.includes(chosen) || !results[chosen].lane) return [];
   return [{ x, y: results[chosen].speedup, style: STYLES[chosen] }];
@@ -70,7 +72,7 @@ function dots(names, chosen, x, results) {
 
 const present = (x, label) => ({ x, style: PRESENT, strong: true, label });
 
-/** The axis of a speedup that holds these lines, these points and 1×. */
+/** Return a speedup axis that fits these lines, these points and 1×. */
 function speedupAxis(lines, points) {
   const values = lines.flatMap(({ points: path }) => path.map(([, y]) => y));
   const high = Math.max(1.1, ...values, ...points.map(({ y }) => y));
@@ -80,7 +82,7 @@ function speedupAxis(lines, points) {
   return { range, format: (value) => `${Number(value.toFixed(2))}×` };
 }
 
-/** How often a lane drafted how many tokens, whole drafts accepted and others, beside the lane of the ceiling. */
+/** Return a histogram of a lane's draft lengths, split into fully accepted drafts and others, beside the ceiling's. */
 export function lengthsPicture(lane, ceiling, depth) {
   const ours = draftLengths(lane, depth);
   const theirs = draftLengths(ceiling, depth).map(([whole, cut]) => whole + cut);
@@ -91,10 +93,10 @@ export function lengthsPicture(lane, ceiling, depth) {
   ]);
   const most = Math.max(...ours.map(([whole, cut]) => whole + cut), ...theirs);
   return {
-    x: { range: [-0.6, depth + 0.6], title: t("explore.axis.lengths"), ticks: wholes(0, depth) },
+    x: { range: [-0.6, depth + 0.6], title: t("explore.axis.lengths"), ticks: integers(0, depth) },
     y: { range: [0, most * 1.05] },
     bars,
   };
 }
 
-const wholes = (first, last) => Array.from({ length: last - first + 1 }, (_, n) => first + n);
+const integers = (first, last) => Array.from({ length: last - first + 1 }, (_, n) => first + n);

@@ -1,12 +1,12 @@
 // @ts-check
-// The choice among the shipped recordings: a pair, a temperature and a verification rule, of those that there are; and
-// the button of the visitor's own.
+// The menus of the shipped recordings, by pair, temperature and verification rule, and the button of the visitor's own
+// recording.
 
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
 import { isGreedy } from "./recordings.js";
 
-/** What is chosen, in this order; a choice offers what goes with the choices before it. */
+/** The choices in their order; each offers the values that exist for the choices before it. */
 const CHOICES = [
   { name: "pair", of: ({ pair }) => pair, words: (pair) => pair },
   {
@@ -22,8 +22,8 @@ const CHOICES = [
 ];
 
 /**
- * {node, fill(entries), press(file), showOwn(words)}. `open(entry)` is called with the shipped recording that is chosen,
- * `openOwn()` for the visitor's own; `press` shows which is open, "own" for the latter, undefined for none.
+ * Return {node, fill(entries), press(file), showOwn(words)}. `open(entry)` is called with the chosen shipped recording,
+ * `openOwn()` for the visitor's own. `press` shows which one is open: "own" for the visitor's, undefined for none.
  * @param {(entry: any) => void} open
  * @param {(() => void)} [openOwn]
  */
@@ -40,7 +40,7 @@ export function recordingMenu(open, openOwn) {
     ...(openOwn ? [own] : []),
   );
   let entries = [];
-  let rule = ""; // that was shown last at a temperature where there are two
+  let rule = ""; // the last rule shown above temperature 0, where the two rules differ
 
   function choose(changed) {
     const wanted = Object.fromEntries(CHOICES.map(({ name }, index) => [name, menus[index].value()]));
@@ -50,7 +50,7 @@ export function recordingMenu(open, openOwn) {
     open(entry);
   }
 
-  /** Show an entry in the menus, each with what goes with the ones before it. */
+  /** Select an entry in the menus, each of which offers the values that go with the ones before it. */
   function offer(entry) {
     if (!isGreedy(entry)) rule = entry.verification;
     let offered = entries;
@@ -81,7 +81,7 @@ export function recordingMenu(open, openOwn) {
   return { node, fill, press, showOwn };
 }
 
-/** Of the entries that have what was `changed` last, the one that has most of the rest, the first choices first. */
+/** Return the entry that keeps the `changed` choice and as many of the others as possible, earlier choices first. */
 export function nearest(entries, wanted, changed) {
   const first = CHOICES.filter(({ name }) => name === changed);
   const score = (entry) =>
@@ -99,7 +99,7 @@ function choiceMenu(name, change) {
     select.disabled = values.length < 2;
   }
 
-  /** Show that nothing is chosen, so that every choice is one. */
+  /** Deselect, so that choosing any option counts as a change. */
   function clear() {
     select.selectedIndex = -1;
     select.disabled = false;

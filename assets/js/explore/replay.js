@@ -1,6 +1,6 @@
 // @ts-check
-// Any stopper on a recorded text: adaedl/replay/replay.py and the clock of adaedl/times.py again, in the browser.
-// tests/pages/test_explore.py holds the two against each other. No DOM here.
+// Replays any stopper on a recorded text: adaedl/recordings/replay.py and the clock of adaedl/times.py, in the browser.
+// tests/pages/test_explore.py checks that both give the same lanes. No DOM here.
 
 import { makeRule } from "./rules.js";
 
@@ -40,18 +40,18 @@ import { makeRule } from "./rules.js";
  */
 
 /**
- * A recording (adaedl/replay/recording.py) made ready: `steps` of every chain, and how many of its drafts the target
- * would accept.
+ * Prepare a recording (adaedl/recordings/recording.py) for replays: add each chain's `steps`, and how many of its
+ * drafts the target would accept.
  * @param {Recording} recording
  * @returns {ReadyRecording}
  */
 export function prepare(recording) {
   const eos = new Set(recording.eos_ids);
   const chains = recording.chains.map((chain, position) => {
-    const agree = chain.ids.findIndex((id, index) => id !== recording.token_ids[position + index]);
+    const mismatch = chain.ids.findIndex((id, index) => id !== recording.token_ids[position + index]);
     return {
       ...chain,
-      acceptable: agree >= 0 ? agree : chain.ids.length,
+      acceptable: mismatch >= 0 ? mismatch : chain.ids.length,
       ends: chain.ids.map((id) => eos.has(id)),
       steps: chain.ids.map((_, index) => ({
         entropy: chain.entropy[index],
@@ -66,12 +66,10 @@ export function prepare(recording) {
 }
 
 /**
- * The lane that a stopper {name, settings} would have had.
+ * Return the lane that a stopper {name, settings} would have produced.
  *
- * Returns {rounds, tokens, clock_s, drafted, accepted, steps, draft_s, verify_s, useful_s}; a round is
- * {start, drafted, steps, accepted, reason, tokens, kind, start_s, duration_s}: `start` counts the tokens of the
- * text before it, `steps` the draft steps that were paid for, `kind` is the emitted token's. Every round has
- * `compared`, [score, threshold] a draft, where `detailed` is set.
+ * In a round, `start` counts the tokens of the text before it, `steps` the draft steps that it paid for, and `kind` is
+ * the kind of its emitted token. If `detailed`, `compared` holds [score, threshold] for each draft.
  * @param {ReadyRecording} recording
  * @param {StopperSpec} stopper
  * @param {Times} times
@@ -79,6 +77,7 @@ export function prepare(recording) {
 export function replay(recording, stopper, times = recording.times, detailed = false) {
   const rule = makeRule(stopper);
   rule.expect(times);
+  rule.expectAcceptance(recording.expected_acceptance ?? []);
   /** @type {ReplayedLane} */
   const lane = {
     rounds: [],
@@ -122,9 +121,9 @@ export function replay(recording, stopper, times = recording.times, detailed = f
  */
 function draft(recording, rule, written, detailed) {
   const chain = recording.chains[written];
-  const room = recording.max_new_tokens - written - 1;
-  let limit = Math.min(rule.max_draft, room);
-  let reason = rule.max_draft <= room ? "max_draft" : "length";
+  const longest = recording.max_new_tokens - written - 1;
+  let limit = Math.min(rule.max_draft, longest);
+  let reason = rule.max_draft <= longest ? "max_draft" : "length";
   if ("acceptable" in rule) rule.acceptable = chain.acceptable;
   if (!rule.beginRound() && limit) [limit, reason] = [0, "threshold"];
   const { drafted, steps, stop, compared } = draftUpTo(chain, rule, limit, detailed);
@@ -144,7 +143,7 @@ function draft(recording, rule, written, detailed) {
 }
 
 /**
- * Draft along a chain until the stopper or the text's end stops it (`stop` says which of the two), or at `limit`.
+ * Draft along a chain until the stopper or the end of the text stops it (`stop` says which), or up to `limit` tokens.
  * @param {ReadyChain} chain
  * @param {any} rule
  * @param {number} limit
@@ -198,7 +197,7 @@ const overheadSeconds = (times, steps) =>
   steps ? times.round_overhead_s + steps * times.draft_overhead_s : times.plain_overhead_s;
 
 /**
- * What a round takes that pays for `steps` draft steps and has `drafted` tokens verified.
+ * Return the duration of a round with `steps` draft steps and `drafted` verified tokens.
  * @param {Times} times
  * @param {{ steps: number, drafted: number }} round
  */
@@ -206,27 +205,27 @@ export const roundSeconds = (times, { steps, drafted }) =>
   draftSeconds(times, steps) + times.verify_s[drafted] + overheadSeconds(times, steps);
 
 /**
- * c: time of one draft step / time of one target step.
+ * Return c: the duration of a draft step / the duration of a target step.
  * @param {Times} times
  */
 export const costRatio = (times) => times.next_draft_s / times.verify_s[0];
 
 /**
- * The same machine with draft steps of `c` target steps each. What the first step of a round takes longer than the
- * others stays: it is the time to begin, not to draft.
+ * Return the times of the same machine at cost ratio `c`. The extra time of a round's first draft step stays, because
+ * it is the cost of starting, not of drafting.
  * @param {Times} times
  * @param {number} c
  * @returns {Times}
  */
 export function withCostRatio(times, c) {
-  const beginning = Math.max(0, times.first_draft_s - times.next_draft_s);
+  const startup = Math.max(0, times.first_draft_s - times.next_draft_s);
   const step = c * times.verify_s[0];
-  return { ...times, first_draft_s: step + beginning, next_draft_s: step };
+  return { ...times, first_draft_s: step + startup, next_draft_s: step };
 }
 
 /**
- * The textbook's device (Leviathan et al., arXiv 2211.17192, theorem 3.8): verifying takes one target step at
- * any length, all draft steps take the same, and nothing else takes time.
+ * Return the times of an ideal device (Leviathan et al., arXiv 2211.17192, theorem 3.8): verification takes one target
+ * step at any length, every draft step takes the same time, and there is no overhead.
  * @param {Times} times
  * @returns {Times}
  */
@@ -242,7 +241,7 @@ export function idealTimes(times) {
 }
 
 /**
- * Tokens per second of a lane over those of another on the same text: its speedup.
+ * Return a lane's speedup: its tokens per second over those of the baseline.
  * @param {ReplayedLane} lane
  * @param {ReplayedLane} baseline
  */

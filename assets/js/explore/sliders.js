@@ -1,7 +1,8 @@
 // @ts-check
-// The controls of Explore: which stopper is highlighted, its settings, and what a draft costs.
+// The controls of Explore: the highlighted stopper, its settings, and the cost of drafting.
 
 import { make, setText } from "../make.js";
+import { ruleName } from "../lane_names.js";
 import { labelOf, summaryOf } from "../stoppers.js";
 import { said, t } from "../text.js";
 import { PAIRS } from "./pairs.js";
@@ -12,17 +13,17 @@ import {
   SHOWN,
   SLIDERS,
   costAt,
-  goesByClock,
+  dependsOnTimes,
   settingOn,
-  standsAt,
+  sliderValue,
 } from "./settings.js";
 
 const LEAST_LOG = Math.log10(LEAST_COST);
 
-/** The panel; `change({name: value})` gets what a control was moved to. */
+/** Return the panel; `change({name: value})` is called when a control is moved. */
 export function sliders(change) {
   const stopper = make("select", { onchange: () => change({ stopper: stopper.value }) });
-  stopper.append(...SHOWN.map((name) => make("option", { value: name }, name)));
+  stopper.append(...SHOWN.map((name) => make("option", { value: name }, ruleName(name))));
   const about = make("p", { className: "rule-about" });
   const settings = SLIDERS.map((each) => settingControl(each, change));
   const costs = costControls(change);
@@ -41,7 +42,7 @@ export function sliders(change) {
     make("p", { className: "actions" }, reset),
   );
 
-  /** Bring every control to where `controls` are, for this recording; `own` is one made on this page's machine. */
+  /** Show `controls` for a recording; `own` says whether it was made on this machine. */
   function show(controls, recording, own) {
     stopper.value = controls.stopper;
     setText(about, ruleWords(controls.stopper));
@@ -51,34 +52,34 @@ export function sliders(change) {
   return { node, show };
 }
 
-/** The control of a slider of settings.js: {node, show(controls, depth)}. */
+/** Return the control of one of SLIDERS (settings.js): {node, show(controls, depth)}. */
 function settingControl(each, change) {
   const { name, setting, min, max, step } = each;
   const isSwitch = setting.kind === "switch";
-  const moved = (value) => change({ [name]: value });
+  const onMove = (value) => change({ [name]: value });
   /** @type {any} */
   const control =
     isSwitch ?
-      check(name, labelOf(setting), moved)
-    : slider(name, { min, max, step }, labelOf(setting), moved);
+      check(name, labelOf(setting), onMove)
+    : slider(name, { min, max, step }, labelOf(setting), onMove);
   const note = make("small");
   control.label.append(" ", note);
 
   function show(controls, depth) {
-    const value = standsAt(each, controls, depth);
+    const value = sliderValue(each, controls, depth);
     if (isSwitch) control.input.checked = value;
     else showNumber(control, setting, value, depth);
-    const used = settingOn(name, controls.stopper);
-    control.node.title = said((used ?? setting).about);
-    control.node.classList.toggle("unused", !used);
-    setText(note, noteOf(used, controls, name));
+    const ownSetting = settingOn(name, controls.stopper);
+    control.node.title = said((ownSetting ?? setting).about);
+    control.node.classList.toggle("unused", !ownSetting);
+    setText(note, noteOf(ownSetting, controls, name));
   }
   return { node: control.node, show };
 }
 
-/** What is said beside a slider: that the highlighted stopper has no such setting, or that it was not moved. */
-function noteOf(used, controls, name) {
-  if (!used) return t("explore.unused", { stopper: controls.stopper });
+/** Return the note beside a slider: that the highlighted stopper lacks the setting, or that it was not moved. */
+function noteOf(ownSetting, controls, name) {
+  if (!ownSetting) return t("explore.unused", { stopper: ruleName(controls.stopper) });
   return controls[name] === null ? t("explore.own_defaults") : "";
 }
 
@@ -88,27 +89,27 @@ function showNumber({ input, value }, { kind, limits_draft }, number, depth) {
   setText(value, kind === "whole" ? String(number) : number.toFixed(2));
 }
 
-function slider(name, range, words, moved) {
-  const value = make("output");
+function slider(name, range, words, onMove) {
+  const value = make("output", { ariaLive: "off" });
   const input = make("input", { type: "range", ...range, name });
-  input.addEventListener("input", () => moved(Number(input.value)));
+  input.addEventListener("input", () => onMove(Number(input.value)));
   const label = make("span", {}, words, " ", value);
   return { node: make("label", { className: "field" }, label, input), label, input, value };
 }
 
-function check(name, words, moved) {
-  const input = make("input", { type: "checkbox", name, onchange: () => moved(input.checked) });
+function check(name, words, onMove) {
+  const input = make("input", { type: "checkbox", name, onchange: () => onMove(input.checked) });
   const label = make("span", {}, words);
   return { node: make("label", { className: "check" }, input, label), label, input };
 }
 
-/** What a draft costs: the slider of c with the ratios of some pairs, and the ideal device. */
+/** Return the controls of the drafting cost: the slider of c, with the ratios of some pairs, and the ideal device. */
 function costControls(change) {
-  const moved = (value) => change({ c: 10 ** value });
-  const cost = slider("cost", { min: LEAST_LOG, max: 0, step: 0.01 }, t("explore.slider.cost"), moved);
+  const onMove = (value) => change({ c: 10 ** value });
+  const cost = slider("cost", { min: LEAST_LOG, max: 0, step: 0.01 }, t("explore.slider.cost"), onMove);
   cost.node.title = t("explore.about.cost");
   const presets = costPresets(change);
-  const here = make("option"); // this machine's cost ratio among the marks
+  const here = make("option"); // the mark of this machine's cost ratio
   const marks = PAIRS.map(({ c }) => make("option", { value: Math.log10(c) }));
   const ticks = make("datalist", { id: "cost-ratios" }, here, ...marks);
   cost.input.setAttribute("list", ticks.id);
@@ -129,7 +130,7 @@ function costControls(change) {
   return { node, show };
 }
 
-/** Buttons that set c: to what was measured, a tenth of it, and the ratio of each of PAIRS. */
+/** Return buttons that set c: to the measured ratio, a tenth of it, and the ratio of each pair. */
 function costPresets(change) {
   let measuredCost = 0;
   const measured = make("button", { type: "button", onclick: () => change({ c: null }) });
@@ -164,10 +165,10 @@ function costPresets(change) {
 
 const logOf = (c) => String(Math.log10(Math.max(LEAST_COST, c)));
 
-/** What the highlighted stopper does, and how far what is drawn of it can be believed. */
+/** Say what the highlighted stopper does, and what limits the replays of it. */
 function ruleWords(name) {
-  const words = [`${name}: ${summaryOf(name)}`];
-  if (goesByClock(name)) words.push(t("explore.goes_by_clock"));
+  const words = [`${ruleName(name)}: ${summaryOf(name)}`];
+  if (dependsOnTimes(name)) words.push(t("explore.goes_by_clock"));
   if (!hasRule(name)) words.push(t("explore.by_server"));
   return words.join(" ");
 }

@@ -1,23 +1,26 @@
 // @ts-check
-// The recorded text with the rounds of the present setting drawn into it. The text is the same whatever the
-// stopper does, so its tokens are laid out once, and a slider moves the brackets alone.
+// The recorded text, with the rounds of the present setting marked in it. The text does not depend on the stopper, so
+// its tokens are laid out once and a slider moves only the brackets.
 
-import { drawable, textOfBytes, visible } from "../characters.js";
+import { drawable, openBytes, readBytes, visible } from "../characters.js";
 import { make, setText } from "../make.js";
+import { alignedPieces } from "../pieces.js";
+import { spoken } from "../spoken.js";
 import { t } from "../text.js";
 import { stopWords } from "../words.js";
 
-/** {node, open(recording), show(lane, stopper)}: `open` lays a recording's text out, `show` draws the rounds of a
- * detailed replay of a stopper into it. */
+/** Return {node, open(recording), show(lane, stopper)}. `open` lays out a recording's text, `show` marks the rounds
+ * of a stopper's detailed replay in it. */
 export function strip() {
   const text = make("p", {
     className: "strip",
     dir: "auto",
     tabIndex: 0,
-    role: "group",
+    role: "listbox",
+    ariaMultiSelectable: "true", // a round is all of its tokens
     ariaLabel: t("explore.strip"),
   });
-  const about = make("p", { className: "strip-about", role: "status" });
+  const about = spoken(make("p", { className: "strip-about" }));
   let recording = null;
   let tokens = [];
   let roundAt = []; // token → index of its round
@@ -27,7 +30,7 @@ export function strip() {
 
   function open(next) {
     recording = next;
-    tokens = piecesOf(recording).map((piece) => make("span", {}, piece));
+    tokens = piecesOf(recording).map(tokenNode);
     text.replaceChildren(...tokens);
     [lane, roundAt, picked] = [null, [], null];
   }
@@ -44,11 +47,12 @@ export function strip() {
     picked = token;
     const index = roundAt[token];
     const { start, tokens: count } = lane.rounds[index];
-    tokens.forEach((each, at) => each.classList.toggle("lit", at >= start && at < start + count));
+    tokens.forEach((each, at) => light(each, at >= start && at < start + count));
+    text.setAttribute("aria-activedescendant", tokens[start].id);
     setText(about, roundWords(recording, lane, stopper, index));
   }
 
-  /** Go to the round after (1) or before (−1) the one that is described. */
+  /** Go to the round after (1) or before (−1) the described one. */
   function step(by) {
     const { rounds } = lane;
     const unpicked = by > 0 ? -1 : rounds.length;
@@ -62,6 +66,17 @@ export function strip() {
   });
   whenStepped(text, (by) => lane && step(by));
   return { node: make("div", {}, text, about), open, show };
+}
+
+function tokenNode(piece, number) {
+  const node = make("span", { id: `strip-${number}`, role: "option", ariaSelected: "false" }, piece);
+  if (!piece.trim()) node.ariaLabel = visible(piece); // white space has no other name
+  return node;
+}
+
+function light(token, on) {
+  token.classList.toggle("lit", on);
+  token.ariaSelected = String(on);
 }
 
 function whenPointedAt(text, act) {
@@ -78,12 +93,13 @@ function whenStepped(text, act) {
   });
 }
 
-/** What each token of a recording adds to its text. */
-function piecesOf({ token_ids, texts, pieces = [] }) {
-  return token_ids.map((id, place) => drawable(pieces[place] ?? texts[id]));
+/** Return the text that each token of a recording adds. */
+function piecesOf({ token_ids, texts, text, pieces = [] }) {
+  const tokens = token_ids.map((id) => texts[id]);
+  return (pieces.length ? pieces : (alignedPieces(tokens, text) ?? tokens)).map(drawable);
 }
 
-/** Mark the tokens of a round's text: how each was written, where the round begins, and what it wasted. */
+/** Mark the tokens that a round wrote: the kind of each, the round's start, and how many drafts it wasted. */
 function drawRound(tokens, { start, tokens: count, drafted, accepted, kind }, index) {
   const parity = index % 2 ? "odd" : "even";
   for (let offset = 0; offset < count; offset++) {
@@ -105,20 +121,24 @@ function roundWords(recording, { rounds }, stopper, index) {
     rounds: rounds.length,
     count: round.drafted,
     accepted: round.accepted,
-    text: visible(textOf(recording, chain.ids.slice(0, round.drafted))),
+    text: visible(textAfter(recording, round.start, chain.ids.slice(0, round.drafted))),
     stop: stopWords({ stopper, rounds: [] }, { drafted, stop_reason: round.reason }),
   };
   return t(round.drafted ? "explore.round" : "explore.round_none", values);
 }
 
-/** Tokens as one text; those that hold parts of characters are put together. */
-function textOf({ texts, token_bytes = {} }, ids) {
-  let [text, hex] = ["", ""];
+/** Return the text of tokens that follow a position, joining tokens that hold parts of one character. */
+function textAfter({ texts, token_ids, token_bytes = {} }, position, ids) {
+  const bytesOf = (id) => token_bytes[id];
+  const firstWhole = (tokens) => tokens.findLastIndex((id) => bytesOf(id) === undefined) + 1;
+  const written = token_ids.slice(0, position);
+  const begun = openBytes(written.slice(firstWhole(written)).map(bytesOf).join(""));
+  let [text, hex, before] = ["", "", begun];
   for (const id of ids) {
-    if (id in token_bytes) hex += token_bytes[id];
-    else [text, hex] = [text + textOfBytes(hex) + texts[id], ""];
+    if (bytesOf(id) !== undefined) hex += bytesOf(id);
+    else [text, hex, before] = [text + readBytes(hex, before).text + texts[id], "", ""];
   }
-  return text + textOfBytes(hex);
+  return text + readBytes(hex, before).text;
 }
 
 function set(node, name, value) {

@@ -1,15 +1,17 @@
 // @ts-check
-// Every stopper at the present setting, side by side: modelled speedup, share of the oracle, drafts and waste.
+// The table of Explore: every stopper at the present setting, with its modelled speedup, share of the oracle's, drafts
+// and waste.
 
 import { make, setText } from "../make.js";
+import { SIGN, marked, noiseReason } from "../noise.js";
 import { summaryOf } from "../stoppers.js";
 import { t } from "../text.js";
-import { best } from "./settings.js";
+import { best } from "./model.js";
 import { STYLES, key } from "./styles.js";
 
 const COLUMNS = ["speedup", "oracle", "draft_length", "acceptance_rate", "waste", "best", "measured"];
 
-/** The table of the stoppers `names`; `choose(name)` gets the one that is picked. */
+/** Return the table of the stoppers `names`; `choose(name)` is called with the one that is picked. */
 export function stoppersTable(names, choose) {
   const rows = Object.fromEntries(names.map((name) => [name, row(name, choose)]));
   const head = make("tr", {}, make("td"), ...COLUMNS.map((column) => headCell(column)));
@@ -25,37 +27,22 @@ export function stoppersTable(names, choose) {
     table,
   );
 
-  /** Bring it up to date; `results` as from settings.js, `measured` name → {speedup, error, unreliable} where one was run. */
+  /** Show `results` (compare() in model.js); `measured` is name → {speedup, error, unreliable} for stoppers with a
+   * real race. */
   function show(results, stopper, measured) {
     const most = Math.max(...Object.values(results).map((result) => result.speedup ?? 0));
     for (const name of names) {
-      const { lane, speedup, ofOracle, waste } = results[name];
-      const { cells, bar, button } = rows[name];
+      const { node, button } = rows[name];
       button.setAttribute("aria-pressed", String(name === stopper));
-      rows[name].node.classList.toggle("chosen", name === stopper);
-      rows[name].node.ariaBusy = String(!lane);
-      if (!lane) continue; // the server is still at it; what it said last stands
-      setText(cells.speedup, `${speedup.toFixed(2)}×`);
-      bar.style.width = `${(100 * speedup) / most}%`;
-      setText(cells.oracle, `${(100 * ofOracle).toFixed(0)}%`);
-      setText(cells.draft_length, (lane.drafted / lane.rounds.length).toFixed(2));
-      setText(cells.acceptance_rate, lane.drafted ? (lane.accepted / lane.drafted).toFixed(3) : "—");
-      setText(
-        cells.waste,
-        waste ? t("explore.waste", { count: waste, share: ((100 * waste) / lane.drafted).toFixed(0) }) : "0",
-      );
-      const real = measured[name];
-      const words =
-        real && t("explore.measured", { speedup: real.speedup.toFixed(2), error: signed(100 * real.error) });
-      setText(
-        cells.measured,
-        real ? `${words}${real.unreliable ? ` ⚠ ${t("player.timing.unreliable")}` : ""}` : "—",
-      );
+      node.classList.toggle("chosen", name === stopper);
+      node.ariaBusy = String(!results[name].lane);
+      if (!results[name].lane) continue; // until the server answers, keep the last numbers
+      showNumbers(rows[name], results[name], most, measured[name]);
     }
   }
 
   /**
-   * The best setting of each stopper that has a curve.
+   * Show the best setting of each stopper that has a curve.
    * @param {Record<string, any>} curves
    */
   function showBest({ lambda, k }) {
@@ -69,21 +56,42 @@ export function stoppersTable(names, choose) {
   return { node, show, showBest };
 }
 
+function showNumbers({ cells, bar }, { lane, speedup, ofOracle, waste, note }, most, measured) {
+  const { drafted, accepted, rounds } = lane;
+  setText(cells.speedup, marked(`${speedup.toFixed(2)}×`, note));
+  cells.speedup.title = note ? noiseReason(note) : "";
+  bar.style.width = `${(100 * speedup) / most}%`;
+  setText(cells.oracle, `${(100 * ofOracle).toFixed(0)}%`);
+  setText(cells.draft_length, (drafted / rounds.length).toFixed(2));
+  setText(cells.acceptance_rate, drafted ? (accepted / drafted).toFixed(3) : "—");
+  setText(cells.waste, wasteWords(waste, drafted));
+  setText(cells.measured, measured ? measuredWords(measured) : "—");
+}
+
+function wasteWords(waste, drafted) {
+  return waste ? t("explore.waste", { count: waste, share: ((100 * waste) / drafted).toFixed(0) }) : "0";
+}
+
+function measuredWords({ speedup, error, unreliable }) {
+  const words = t("explore.measured", { speedup: speedup.toFixed(2), error: signed(100 * error) });
+  return unreliable ? `${words} ${SIGN} ${t("player.timing.unreliable")}` : words;
+}
+
 const signed = (percent) => `${percent < 0 ? "−" : "+"}${Math.abs(percent).toFixed(1)}%`;
 
 function headCell(column) {
-  const cell = make(
-    "th",
-    { scope: "col", title: t(`explore.about.${column}`) },
-    t(`explore.column.${column}`),
-  );
-  return cell;
+  return make("th", { scope: "col", title: t(`explore.about.${column}`) }, t(`explore.column.${column}`));
 }
 
 function row(name, choose) {
   const button = make(
     "button",
-    { type: "button", className: "choose", title: summaryOf(name), onclick: () => choose(name) },
+    {
+      type: "button",
+      className: "choose",
+      title: `${name}: ${summaryOf(name)}`,
+      onclick: () => choose(name),
+    },
     key(name),
   );
   const label = make("th", { scope: "row" }, button);

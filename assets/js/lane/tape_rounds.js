@@ -1,34 +1,37 @@
 // @ts-check
-// The rounds of a lane that are drawn into its tape.
+// The rounds of a lane, as its tape draws them.
 
 import { GAP, drawRound } from "../tape.js";
 import { roundAt } from "../trace.js";
 
-// What a frame may put into a tape, so that a jump to the end of a long race keeps no frame waiting: a
-// token that is drawn for the first time costs more than one that only comes back.
+// The cost that one frame may spend on a tape, so that a jump to the end of a long race does not block a frame. Drawing
+// a token for the first time costs more than putting it back.
 const BUDGET = 40;
 const [DRAW_COST, RETURN_COST] = [2, 1];
+const RESCALED = 120; // tokens of a lane that one frame rescales
 
 export class TapeRounds {
   #lane;
   #tape;
   #entropyMax;
-  #drawn = []; // by index; kept when the time goes back, to be shown again
-  #partial = -1; // the one that is not shown whole
-  shown = 0; // how many of them are in the tape
+  #drawn = []; // by index; kept when time goes back, to be shown again
+  #partial = -1; // index of the round that is shown in part
+  #outdated = 0; // the first rounds, still drawn at an earlier scale
+  shown = 0; // how many rounds are in the tape
 
   constructor(lane, tape, entropyMax) {
     [this.#lane, this.#tape, this.#entropyMax] = [lane, tape, entropyMax];
   }
 
-  /** Bring the tape to a lane's picture. Returns false where more is to be drawn in the next frame. */
+  /** Draw a lane's picture. Return false if the next frame has to draw more. */
   show({ ended, current }, inSteps) {
-    const want = ended + (current ? 1 : 0);
-    while (this.shown > want) this.#drawn[--this.shown].node.remove();
+    this.#rescaleSome();
+    const wanted = ended + (current ? 1 : 0);
+    while (this.shown > wanted) this.#drawn[--this.shown].node.remove();
     if (this.#partial >= 0 && this.#partial !== ended) this.#drawn[this.#partial].show(null);
     this.#partial = -1;
-    for (let budget = BUDGET; this.shown < want && budget > 0;) budget -= this.#append();
-    if (this.shown < want) return false;
+    for (let budget = BUDGET; this.shown < wanted && budget > 0;) budget -= this.#append();
+    if (this.shown < wanted) return false;
     if (current) {
       this.#partial = ended;
       this.#drawn[ended].show(current, inSteps);
@@ -36,7 +39,7 @@ export class TapeRounds {
     return true;
   }
 
-  /** Append the next round. Returns its cost. */
+  /** Append the next round. Return its cost. */
   #append() {
     const index = this.shown++;
     const cost = this.#drawn[index] ? RETURN_COST : DRAW_COST;
@@ -47,23 +50,38 @@ export class TapeRounds {
     return cost * columns.length;
   }
 
+  /** Redraw at another scale over the next frames, since a long race has thousands of tokens. */
   rescale(entropyMax) {
     if (entropyMax === this.#entropyMax) return;
     this.#entropyMax = entropyMax;
-    for (const drawn of this.#drawn) drawn.rescale(entropyMax);
+    this.#outdated = this.#drawn.length;
   }
 
-  /** The width of the first `count` rounds in the tape, all if it is left out. */
+  /** Whether all rounds are drawn at the same scale. */
+  get atScale() {
+    return this.#outdated === 0;
+  }
+
+  /** Rescale some rounds, starting at the end, which a running race shows. */
+  #rescaleSome() {
+    for (let budget = RESCALED; this.#outdated > 0 && budget > 0;) {
+      const { columns, rescale } = this.#drawn[--this.#outdated];
+      rescale(this.#entropyMax);
+      budget -= columns.length;
+    }
+  }
+
+  /** Return the width of the first `count` rounds in the tape, by default of all. */
   width(count = this.shown) {
     return this.#drawn.slice(0, count).reduce((sum, { width }) => sum + width + GAP, 0);
   }
 
-  /** The first token of the lane that was ever drawn. */
+  /** The node of the lane's first token; undefined before it is drawn. */
   get first() {
     return this.#drawn[0]?.columns[0]?.node;
   }
 
-  /** The token that is drawn at a node: {round, roundIndex, column}, null where there is none. */
+  /** Return the token drawn at a node, {round, roundIndex, column}, or null. */
   find(node) {
     const group = node.closest?.(".column, .stop");
     const roundIndex = Number(group?.parentNode.dataset.round);
@@ -73,7 +91,7 @@ export class TapeRounds {
     return column ? { round: drawn.round, roundIndex, column } : null;
   }
 
-  /** The tokens in the tape that stand or would have stood at a position of the text. */
+  /** Return the columns in the tape whose token stands, or would have stood, at a position of the text. */
   columnsAt(position) {
     if (position < 0 || !this.shown) return [];
     const index = roundAt(this.#lane, position, this.shown - 1);

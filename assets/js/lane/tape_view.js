@@ -1,5 +1,5 @@
 // @ts-check
-// A lane's tape: its rounds side by side in a box that scrolls, and the token that is pointed at or gone to by key.
+// A lane's tape: its rounds side by side in a scrolling box, whose tokens can be pointed at or reached by keys.
 
 import { make } from "../make.js";
 import { BARE_HEIGHT, HEIGHT } from "../tape.js";
@@ -7,25 +7,25 @@ import { t } from "../text.js";
 import { draftsNothing, titleOf } from "../trace.js";
 import { TapeRounds } from "./tape_rounds.js";
 
-const SCROLLBAR = 11; // pixels
-const NEAR_END = 60; // pixels; whoever scrolls that near to the end goes on following it
-const AHEAD = 80; // pixels in sight to the right of a token that is brought into view
-const BEHIND = 120; // pixels in sight to the left of its right edge
+const NEAR_END = 60; // pixels; scrolling this close to the end resumes following it
+const AHEAD = 80; // pixels kept visible to the right of a token that is brought into view
+const BEHIND = 120; // pixels kept visible to the left of its right edge
 
 export class TapeView {
   #rounds;
   #point;
   /** @type {Element | null} */
   #tabStop = null;
-  #content = 0; // width of what is in the tape
+  #content = 0; // width of the tape's content
   #following = true;
   #scrolledTo = 0;
 
   /** `point(hit, how)` is called with {round, roundIndex, column} on "hover", "click" or "focus". */
   constructor(lane, entropyMax, point) {
-    this.node = make("div", { className: "tape", role: "group", tabIndex: 0 });
+    this.node = make("div", { className: "tape", role: "listbox", tabIndex: 0 });
+    this.node.setAttribute("aria-orientation", "horizontal");
     this.node.setAttribute("aria-label", t("player.tape", { label: titleOf(lane) }));
-    this.node.style.height = `${(draftsNothing(lane) ? BARE_HEIGHT : HEIGHT) + SCROLLBAR}px`;
+    this.node.style.setProperty("--height", `${draftsNothing(lane) ? BARE_HEIGHT : HEIGHT}px`);
     this.#rounds = new TapeRounds(lane, this.node, entropyMax);
     this.#point = point;
     this.#listen();
@@ -36,21 +36,26 @@ export class TapeView {
     return this.#rounds.shown;
   }
 
-  /** Bring the tape to a lane's picture. Returns false where more is to be drawn in the next frame. */
+  /** Draw a lane's picture. Return false if the next frame has to draw more. */
   show(picture, inSteps) {
-    const whole = this.#rounds.show(picture, inSteps);
+    const isComplete = this.#rounds.show(picture, inSteps);
     if (!this.#tabStop?.isConnected) this.#setTabStop(this.#rounds.first);
-    return whole;
+    return isComplete;
   }
 
   rescale(entropyMax) {
     this.#rounds.rescale(entropyMax);
   }
 
-  /** Keep the tape's end in sight. Apart from `show`, so that a frame lays the page out once for all lanes. */
+  /** Whether everything is drawn at the same scale; the next frames redraw what is not. */
+  get atScale() {
+    return this.#rounds.atScale;
+  }
+
+  /** Keep the tape's end in sight. This is not part of `show`, so that a frame lays out the page once for all lanes. */
   followEnd() {
     const width = this.#rounds.width();
-    if (width === this.#content || !this.node.clientWidth) return; // what is out of sight cannot be scrolled
+    if (width === this.#content || !this.node.clientWidth) return; // a hidden tape cannot be scrolled
     this.#content = width;
     if (this.#following) this.#scrollTo(width);
   }
@@ -59,7 +64,7 @@ export class TapeView {
     return this.#rounds.columnsAt(position);
   }
 
-  /** The token of the text at a position, as `point` is called with it; null where it is not in the tape. */
+  /** Return the text's token at a position, as `point` is called with it; null if it is not in the tape. */
   writtenAt(position) {
     const column = this.columnsAt(position).find(({ kind }) => kind !== "rejected" && kind !== "discarded");
     return column ? this.#rounds.find(column.node) : null;
@@ -93,8 +98,10 @@ export class TapeView {
 
   #setTabStop(node) {
     this.#tabStop?.setAttribute("tabindex", "-1");
+    this.#tabStop?.setAttribute("aria-selected", "false");
     this.#tabStop = node ?? null;
     this.#tabStop?.setAttribute("tabindex", "0");
+    this.#tabStop?.setAttribute("aria-selected", "true");
     this.node.tabIndex = this.#tabStop ? -1 : 0;
   }
 
@@ -130,7 +137,7 @@ export class TapeView {
     node.focus({ preventScroll: true });
   }
 
-  /** The arrow keys, Home and End go from token to token. */
+  /** Move between tokens with the arrow keys, Home and End. */
   #key(event) {
     if (event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
     const columns = [...this.node.querySelectorAll('.column:not([data-state="absent"])')];

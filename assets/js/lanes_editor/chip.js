@@ -1,41 +1,37 @@
 // @ts-check
-// A lane as a chip, and the chip that adds one.
+// The chip of a lane, and the chip that adds a lane.
 
-import { parseSpec } from "../lane_spec.js";
+import { laneDetail, laneNames, laneOfSpec } from "../lane_names.js";
 import { make } from "../make.js";
 import { isTuned } from "../pairs.js";
-import { declared } from "../stoppers.js";
 import { t } from "../text.js";
 
 const DRAGGED = "text/adaedl-lane";
 
-/** A lane's name and settings in words. A draft length is shown even where it is the default one. */
-export function laneTitle(spec) {
-  const { name, settings } = parseSpec(spec);
-  const lengths = declared(name)?.settings.filter(({ symbol }) => symbol === "k") ?? [];
-  const shown = {
-    ...Object.fromEntries(lengths.map((setting) => [setting.name, setting.value])),
-    ...settings,
-  };
-  return [name, ...Object.entries(shown).map(([key, value]) => `${key}=${value}`)].join(" ");
+/** Return the words on the lanes' chips: their names and, if the lanes are `ofPair`, which one is tuned for the
+ * pair. */
+export function chipWords(specs, ofPair) {
+  const names = laneNames(specs.map(laneOfSpec));
+  const tuned = (number) => ofPair && isTuned(specs[number]);
+  return names.map((name, number) => (tuned(number) ? `${name} · ${t("player.lane_tuned")}` : name));
 }
 
-/** What a lane's chip says: its title, and whether it is tuned for the chosen pair. */
-export const chipWords = (spec) =>
-  isTuned(spec) ? `${laneTitle(spec)} · ${t("page.lane_tuned")}` : laneTitle(spec);
+/** Return a chip's tooltip: what it is for, what its lane does, and its spec. */
+export const chipTitle = (spec) =>
+  [t("page.lane_edit"), laneDetail(laneOfSpec(spec)), spec].filter(Boolean).join("\n");
 
-/** The chip of the lane `number`, which says `words`; `act` has {toggleForm(number), remove(number), move(from, to)}. */
+/** Return the chip of lane `number` with the text `words`; `act` has {toggleForm(number), remove(number),
+ * move(from, to)}. */
 export function laneChip(spec, words, number, isOpen, act) {
-  const title = laneTitle(spec);
   const open = make("button", { type: "button", className: "open", ariaExpanded: String(isOpen) }, words);
-  open.title = t("page.lane_edit");
+  open.title = chipTitle(spec);
   open.addEventListener("click", () => act.toggleForm(number));
   const remove = make(
     "button",
     { type: "button", className: "remove", onclick: () => act.remove(number) },
     "×",
   );
-  remove.title = remove.ariaLabel = t("page.lane_remove", { lane: title });
+  remove.title = remove.ariaLabel = t("page.lane_remove", { lane: words });
   const item = make("li", { className: "chip", draggable: true }, open, remove);
   item.dataset.lane = number;
   whenDropped(item, number, act.move);
@@ -53,14 +49,14 @@ function whenDropped(item, number, move) {
   });
 }
 
-/** The chip that opens the menu of stoppers, unless there are already `most` lanes. */
-export function addChip(adding, count, most, toggle) {
+/** Return the chip that opens the menu of stoppers; it is disabled once there are `most` lanes. */
+export function addChip(isMenuOpen, count, most, toggle) {
   const full = count >= most;
   const properties = {
     type: "button",
     className: "add",
     disabled: full,
-    ariaExpanded: String(adding),
+    ariaExpanded: String(isMenuOpen),
     onclick: toggle,
   };
   const button = make("button", properties, `+ ${t("page.lane")}`);

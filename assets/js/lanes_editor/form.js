@@ -1,26 +1,26 @@
 // @ts-check
-// The form of the lane that is being edited, and the menu that adds one.
+// The form that edits a lane, and the menu that adds one.
 
+import { ruleName } from "../lane_names.js";
 import { parseSpec } from "../lane_spec.js";
 import { make } from "../make.js";
 import { declared, labelOf, stoppers, summaryOf } from "../stoppers.js";
 import { said, t } from "../text.js";
-import { laneTitle } from "./chip.js";
 
-/** The menu of stoppers that can race; `add(stopper)` is called with the declaration of the chosen one. */
+/** Return the menu of stoppers that can race; `add(stopper)` is called with the chosen stopper's declaration. */
 export function stoppersMenu(add, close) {
   const entries = stoppers
     .filter(({ replay_only }) => !replay_only)
     .map((stopper) => {
-      const words = [make("strong", {}, stopper.name), make("span", {}, summaryOf(stopper.name))];
+      const words = [make("strong", {}, ruleName(stopper.name)), make("span", {}, summaryOf(stopper.name))];
       return make("button", { type: "button", onclick: () => add(stopper) }, ...words);
     });
   return make("div", { className: "menu", onkeydown: closeOnEscape(close) }, ...entries);
 }
 
 /**
- * The form of a lane: its settings, and what can be done with it. `act` has {set(setting, value), earlier(), later(),
- * duplicate(), close()}; of these, the ones in `disabled` cannot be done now.
+ * Return the form of a lane: its settings, and buttons for its actions. `act` has {set(setting, value), earlier(),
+ * later(), duplicate(), close()}; `disabled` names the actions that are not possible now.
  */
 export function laneForm(spec, act, disabled) {
   const { name, settings } = parseSpec(spec);
@@ -38,8 +38,8 @@ export function laneForm(spec, act, disabled) {
   });
   return make(
     "div",
-    { className: "form", role: "group", ariaLabel: laneTitle(spec), onkeydown: closeOnEscape(act.close) },
-    make("p", { className: "summary" }, make("strong", {}, name), " ", summaryOf(name)),
+    { className: "form", role: "group", ariaLabel: spec, onkeydown: closeOnEscape(act.close) },
+    make("p", { className: "summary" }, make("strong", {}, ruleName(name)), " ", summaryOf(name)),
     make("div", { className: "fields" }, ...fields),
     make("div", { className: "actions" }, ...actions),
   );
@@ -52,7 +52,7 @@ function field(setting, value, onSet) {
       make("input", { type: "checkbox", checked: String(value) === "true" })
     : numberInput(setting, value);
   input.name = setting.name;
-  // At every keystroke, not when the field is left: what then moves would slip from under the pointer.
+  // Update on every keystroke. An update on blur would move the page while the pointer is pressing something.
   input.addEventListener("input", () => onSet(isSwitch ? String(input.checked) : input.value));
   const range = setting.range ? ` (${setting.range.join(" … ")})` : "";
   const properties = { className: isSwitch ? "switch" : "", title: `${said(setting.about)}${range}` };

@@ -1,8 +1,8 @@
 // @ts-check
-// The lanes as they are edited: a state, and functions that return the next one. No DOM here.
+// The state of the lanes' editor, and functions that return the next state. No DOM here.
 
 /**
- * The specs of the lanes, the number of the lane whose form is open, and whether the menu that adds one is open.
+ * The lanes' specs, the number of the lane whose form is open, and whether the menu that adds a lane is open.
  * @typedef {{ specs: string[], edited: number | null, adding: boolean }} State
  */
 
@@ -19,7 +19,7 @@ export const closedWith = (specs) => ({ specs, edited: null, adding: false });
 export const isOpen = ({ edited, adding }, number) => edited === number && !adding;
 
 /**
- * Open a lane's form, or close it.
+ * Open or close a lane's form.
  * @param {State} state
  * @param {number} number
  * @returns {State}
@@ -31,14 +31,14 @@ export const toggleForm = (state, number) => ({
 });
 
 /**
- * Open the menu, or close it.
+ * Open or close the menu.
  * @param {State} state
  * @returns {State}
  */
 export const toggleMenu = (state) => ({ ...state, adding: !state.adding });
 
 /**
- * Add a lane, its form open where it has `settings`.
+ * Add a lane, and open its form if it has `settings`.
  * @param {State} state
  * @param {string} spec
  * @param {boolean} settings
@@ -73,7 +73,7 @@ export const duplicate = (state, number) => ({
 });
 
 /**
- * Move a lane to another place; the open form stays with its lane.
+ * Move a lane to another place; an open form stays with its lane.
  * @param {State} state
  * @param {number} from
  * @param {number} to

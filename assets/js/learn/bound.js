@@ -1,5 +1,5 @@
 // @ts-check
-// Step 3: from Pinsker's inequality to 1 − √(γH), on the reader's own p and q and on the recorded races.
+// Step 3: from Pinsker's inequality to 1 − √(γH), with the reader's p and q and with recorded races.
 
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
@@ -8,7 +8,7 @@ import { percent } from "../words.js";
 import { boundFigure } from "./bound_figure.js";
 import { draw as drawFigure } from "./figure.js";
 import { formula, fraction, group, root } from "./formulas.js";
-import { figurePlace, fixed, menu, slider, stepOf, tellingLine } from "./parts.js";
+import { figurePlace, fixed, fold, menu, slider, spokenLine, stepOf, terms } from "./parts.js";
 import {
   acceptanceLowerBound,
   crossEntropy,
@@ -20,7 +20,7 @@ import {
 } from "./rules.js";
 
 export function bound(shared) {
-  const gamma = slider("γ", {
+  const gamma = slider(t("learn.3.gamma"), {
     min: 0,
     max: 1,
     step: 0.01,
@@ -31,7 +31,15 @@ export function bound(shared) {
   const own = ownToy();
   const recorded = recordedToy(shared);
   const node = stepOf(3, {
-    words: ["why", derivation(), "estimate", "reads"],
+    words: [
+      terms("entropy"),
+      "why",
+      "point",
+      formula("β ≈ 1 −", root("γ · H(q)")),
+      "estimate",
+      "reads",
+      fold(3, t("learn.why"), [derivation()]),
+    ],
     toy: [gamma.node, ...own.nodes, ...recorded.nodes],
     race: {
       prompt: "Explain how the water cycle works, step by step.",
@@ -47,7 +55,7 @@ export function bound(shared) {
   return { node, show: recorded.show };
 }
 
-/** The bounds of the reader's own p and q; show({p, q, gamma}) brings them up to date. */
+/** Return {nodes, show({p, q, gamma})}: the bounds of the reader's own p and q. */
 function ownToy() {
   const implied = make("p", { className: "note" });
   const list = make("dl", { className: "facts" });
@@ -66,7 +74,7 @@ function factNode({ name, value, holds }) {
   return entry;
 }
 
-/** The bound on a recorded race: show(races) has them all to choose from, draw() brings the figure to γ. */
+/** Return {nodes, show(races), draw()}: the bound on a recorded race, with a menu of `races`; `draw` updates γ. */
 function recordedToy(shared) {
   let race = null;
   const races = menu(t("learn.race_menu"), (chosen) => {
@@ -74,14 +82,18 @@ function recordedToy(shared) {
     draw();
   });
   const place = figurePlace(t("learn.3.figure"));
-  const told = tellingLine();
+  const summary = spokenLine();
   const about = make("p", { className: "note" });
 
   function show(all) {
     const usable = all.map(tokensOf).filter(({ tokens }) => tokens.length);
-    // At temperature 0, β is 0 or 1; the first picture is one with all there is between.
-    const telling = ({ temperature, tokens }) => (temperature > 0 ? tokens.length : 0);
-    race = usable.reduce((best, each) => (telling(each) > telling(best) ? each : best));
+    // Start with a race where the bound holds for some tokens and fails for others, not at temperature 0, where β is 0
+    // or 1.
+    const score = ({ temperature, tokens }) => {
+      const share = shareHolding(tokens, shared.values.gamma);
+      return temperature > 0 ? tokens.length * Math.min(share, 1 - share) : 0;
+    };
+    race = usable.reduce((best, each) => (score(each) > score(best) ? each : best));
     races.fill(
       usable.map((each) => ({ label: raceLabel(each), value: each })),
       usable.indexOf(race),
@@ -94,21 +106,21 @@ function recordedToy(shared) {
     const { tokens, lane, pair, temperature } = race;
     const { gamma } = shared.values;
     const values = { share: percent(shareHolding(tokens, gamma)), count: tokens.length, gamma: fixed(gamma) };
-    setText(told, t("learn.3.told", values));
+    setText(summary, t("learn.3.told", values));
     const greedy = temperature === 0 ? t("learn.3.greedy") : "";
     setText(about, `${t("learn.3.about", { lane: titleOf(lane), pair })} ${greedy}`);
     drawFigure(place, () => boundFigure(tokens, gamma));
   }
-  return { nodes: [make("h4", {}, t("learn.3.real")), races.node, place, told, about], show, draw };
+  return { nodes: [make("h4", {}, t("learn.3.real")), races.node, place, summary, about], show, draw };
 }
 
-/** The drafted tokens that the target reached, in a lane that drafts a fixed number whatever the bound says (a
- * lane that stops by the bound would have picked them by it). One lane, since lanes share positions. */
+/** Return the drafted tokens that the target judged in the race's longest fixed lane. A lane that stops by the bound
+ * would have selected its tokens by the bound. One lane only, since lanes share positions. */
 function tokensOf({ title, trace }) {
   const lanes = trace.lanes.filter(({ stopper }) => stopper === "fixed");
   const lane = lanes.reduce((most, each) => (each.settings.k > most.settings.k ? each : most), lanes[0]);
-  const reached = lane?.rounds.flatMap(({ drafted, accepted }) => drafted.slice(0, accepted + 1)) ?? [];
-  const known = reached.filter(({ beta }) => beta !== null);
+  const judged = lane?.rounds.flatMap(({ drafted, accepted }) => drafted.slice(0, accepted + 1)) ?? [];
+  const known = judged.filter(({ beta }) => beta !== null);
   const tokens = known.map((token) => ({ ...token, text: labelOf(lane, token) }));
   return { title, lane, tokens, pair: trace.pair.name, temperature: trace.sampling.temperature };
 }

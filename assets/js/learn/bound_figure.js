@@ -1,5 +1,5 @@
 // @ts-check
-// The figure of step 3: β over the bound for every judged draft of a lane, as plotly's {data, layout}.
+// The figure of step 3, as plotly's {data, layout}: β over the bound for every judged draft of a lane.
 
 import { visible } from "../characters.js";
 import { plain } from "../figures.js";
@@ -7,7 +7,7 @@ import { t } from "../text.js";
 import { colour, SHARES, titled } from "./figure.js";
 import { acceptanceLowerBound } from "./rules.js";
 
-/** `tokens` are [{entropy, beta, text}]. */
+/** Return the figure of `tokens`, [{entropy, beta, text}]. */
 export function boundFigure(tokens, gamma) {
   const points = tokens.map(({ entropy, beta, text }) => ({
     bound: acceptanceLowerBound(entropy, gamma),

@@ -1,5 +1,5 @@
 // @ts-check
-// Step 1: one recorded round, stepped through.
+// Step 1: one recorded round, first shown at its end, to be stepped through.
 
 import { drawable } from "../characters.js";
 import { make, setText } from "../make.js";
@@ -8,7 +8,7 @@ import { t } from "../text.js";
 import { phasesOf, pieceAt, textStart, titleOf } from "../trace.js";
 import { phaseWords } from "../words.js";
 import { below, formula, fraction } from "./formulas.js";
-import { button, menu, stepOf } from "./parts.js";
+import { button, fold, menu, stepOf, terms } from "./parts.js";
 import { emittedCard, tokenCard } from "./round_cards.js";
 
 const SEEN_BEFORE = 140; // characters of the text so far
@@ -17,16 +17,17 @@ export function draftAndVerify() {
   let trace;
   let lane;
   let shown = []; // the rounds that drafted something
-  let roundIndex = 0; // counts among them
+  let roundIndex = 0; // index into `shown`
   let phaseIndex = 0;
 
   const view = roundView();
   const rounds = menu(t("learn.1.round"), (index) => open(index, 0));
+  const start = button(t("learn.1.start"), () => open(roundIndex, 0));
   const back = button(t("learn.back"), () => step(-1));
-  const on = button(t("learn.next"), () => step(1), { className: "main" });
+  const next = button(t("learn.next"), () => step(1), { className: "main" });
   const where = make("span", { className: "where" });
   const recorded = make("p", { className: "note" });
-  const controls = make("div", { className: "controls" }, back, on, where, rounds.node);
+  const controls = make("div", { className: "controls" }, start, back, next, where, rounds.node);
   const node = verifyStep([recorded, ...view.nodes, controls]);
 
   function show(races) {
@@ -39,19 +40,21 @@ export function draftAndVerify() {
     );
     shown = lane.rounds.filter(({ drafted }) => drafted.length);
     rounds.fill(shown.map((round, index) => ({ label: roundLabel(lane, round), value: index })));
-    open(tellingRound(shown), 0);
+    open(mostInstructive(shown), Infinity);
   }
 
+  /** Go to a phase of a round, at most to its last. */
   function open(round, phase) {
-    [roundIndex, phaseIndex] = [round, phase];
+    const last = phasesOf(shown[round]).length - 1;
+    [roundIndex, phaseIndex] = [round, Math.min(phase, last)];
     rounds.select.selectedIndex = round;
     draw();
   }
 
-  /** A step back or on; over the ends of a round into the next. */
+  /** Go one phase on (1) or back (−1), across the ends of a round. */
   function step(by) {
     const phases = phasesOf(shown[roundIndex]);
-    if (phaseIndex + by < 0) open(roundIndex - 1, phasesOf(shown[roundIndex - 1]).length - 1);
+    if (phaseIndex + by < 0) open(roundIndex - 1, Infinity);
     else if (phaseIndex + by === phases.length) open(roundIndex + 1, 0);
     else open(roundIndex, phaseIndex + by);
   }
@@ -61,8 +64,9 @@ export function draftAndVerify() {
     const phases = phasesOf(round);
     view.show(trace, lane, round, phases[phaseIndex]);
     setText(where, t("learn.1.where", { at: phaseIndex + 1, of: phases.length }));
+    start.disabled = phaseIndex === 0;
     back.disabled = roundIndex === 0 && phaseIndex === 0;
-    on.disabled = roundIndex === shown.length - 1 && phaseIndex === phases.length - 1;
+    next.disabled = roundIndex === shown.length - 1 && phaseIndex === phases.length - 1;
   }
 
   return { node, show };
@@ -72,14 +76,18 @@ function verifyStep(toy) {
   const residualLaw = fraction([below("(p(x) − q(x))", "+")], "1 − β");
   return stepOf(1, {
     words: [
+      terms("token", "distribution", "target", "draft"),
       "draft",
       "verify",
       "judge",
-      "exact",
-      formula("q(x) · min(1, p(x) / q(x))"),
-      formula("+ (1 − β) ·", residualLaw),
-      formula("= min(p(x), q(x)) +", below("(p(x) − q(x))", "+"), "= p(x)"),
-      "blind",
+      "same",
+      fold(1, t("learn.why"), [
+        "exact",
+        formula("q(x) · min(1, p(x) / q(x))"),
+        formula("+ (1 − β) ·", residualLaw),
+        formula("= min(p(x), q(x)) +", below("(p(x) − q(x))", "+"), "= p(x)"),
+        "blind",
+      ]),
     ],
     toy,
     race: {
@@ -91,38 +99,42 @@ function verifyStep(toy) {
   });
 }
 
-/** A round in a phase: the text so far, its tokens, and what happens. */
+/** Return {nodes, show}: a round in a phase, with the text so far, its tokens, and what happens. */
 function roundView() {
   const text = make("p", { className: "text-so-far", dir: "auto" });
   const tokens = make("ol", { className: "drafted" });
-  const said = make("p", { className: "said", role: "status" });
+  const narration = make("p", { className: "said", role: "status" });
 
   function show(trace, lane, round, phase) {
     const { states, emitted, added } = roundPicture(round, phase);
     text.replaceChildren(...textSoFar(lane, lane.rounds.indexOf(round), added));
-    const drafted = round.drafted.map((token, index) => tokenCard(lane, token, states[index]));
+    const drafted = round.drafted.map((_, place) => tokenCard(lane, round, place, states[place]));
     tokens.replaceChildren(...drafted, emittedCard(lane, round, emitted));
     const sentence = phaseWords(lane, round, phase, trace.verification);
-    said.replaceChildren(make("strong", {}, t(`player.phase_name.${phase.name}`)), ` ${sentence}.`);
+    narration.replaceChildren(
+      make("strong", {}, t(`player.phase_name.${phase.name}`)),
+      ` ${t("player.sentence", { text: sentence })}`,
+    );
   }
-  return { nodes: [text, tokens, said], show };
+  return { nodes: [text, tokens, narration], show };
 }
 
-/** The end of the text before a round, and what the round has added to it, marked. */
+/** Return the end of the text before a round, and a mark around what the round has added. */
 function textSoFar(lane, index, added) {
   const before = lane.rounds
     .slice(0, index)
-    .flatMap((_, earlier) => writtenBy(lane, earlier))
+    .flatMap((_, earlier) => piecesOfRound(lane, earlier))
     .join("");
-  const now = writtenBy(lane, index).slice(0, added).join("");
-  const end = before.length > SEEN_BEFORE ? `…${before.slice(-SEEN_BEFORE)}` : before;
-  return [end, make("mark", {}, now)];
+  const addition = piecesOfRound(lane, index).slice(0, added).join("");
+  const characters = [...before];
+  const end = characters.length > SEEN_BEFORE ? `…${characters.slice(-SEEN_BEFORE).join("")}` : before;
+  return [end, make("mark", {}, addition)];
 }
 
-/** The round that tells the most: one with an accepted and a rejected token, the longest of them. */
-function tellingRound(rounds) {
-  const tells = ({ accepted, drafted }) => (accepted > 0 && accepted < drafted.length ? drafted.length : 0);
-  return rounds.reduce((best, round, index) => (tells(round) > tells(rounds[best]) ? index : best), 0);
+/** Return the index of the longest round that has both accepted and rejected tokens, or 0. */
+function mostInstructive(rounds) {
+  const score = ({ accepted, drafted }) => (accepted > 0 && accepted < drafted.length ? drafted.length : 0);
+  return rounds.reduce((best, round, index) => (score(round) > score(rounds[best]) ? index : best), 0);
 }
 
 function roundLabel(lane, round) {
@@ -130,8 +142,8 @@ function roundLabel(lane, round) {
   return t("learn.1.round_label", { number, drafted: round.drafted.length, accepted: round.accepted });
 }
 
-/** What each token that a round added to the text adds to it. */
-function writtenBy(lane, index) {
+/** Return the text that each token of a round adds. */
+function piecesOfRound(lane, index) {
   const { drafted, accepted, emitted } = lane.rounds[index];
   const tokens = [...drafted.slice(0, accepted), ...(emitted ? [emitted] : [])];
   return tokens.map((token, place) => drawable(pieceAt(lane, textStart(lane, index) + place, token)));

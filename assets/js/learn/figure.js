@@ -1,18 +1,18 @@
 // @ts-check
-// The figures of the Learn page: drawn by plotly with the page's own colours, and drawn again when the theme
-// changes or the page comes into sight.
+// The figures of the Learn page, drawn by plotly in the page's colours and redrawn when the theme changes or the page
+// comes into sight.
 
 import { axis, draw as drawFigure } from "../figures.js";
 
 const drawn = new Map(); // place → the function that makes its figure
 
-/** A colour of the Learn page (palette.css), as it is now. */
+/** Return the current value of a colour of the Learn page (palette.css). */
 export function colour(name) {
   const page = document.querySelector(".learn") ?? document.documentElement;
   return getComputedStyle(page).getPropertyValue(`--learn-${name}`).trim();
 }
 
-/** Draw the figure that `make` returns ({data, layout}) into a place, now and whenever it must change. */
+/** Draw the figure {data, layout} that `make` returns into a place, now and at every `redraw`. */
 export function draw(place, make) {
   drawn.set(place, make);
   drawFigure(place, () => {
@@ -25,7 +25,7 @@ export function redraw() {
   for (const [place, make] of drawn) draw(place, make);
 }
 
-/** An axis with a title. */
+/** Return an axis with a title. */
 export function titled(text, more = {}) {
   const line = colour("line");
   return axis({
@@ -37,7 +37,7 @@ export function titled(text, more = {}) {
   });
 }
 
-/** What a figure's axes hold in common: shares from 0 to 1. */
+/** The settings of an axis of shares from 0 to 1. */
 export const SHARES = { range: [-0.03, 1.03], tickvals: [0, 0.25, 0.5, 0.75, 1] };
 
 function base() {

@@ -1,18 +1,17 @@
 // @ts-check
-// Formulas as MathML, which browsers draw themselves.
+// Formulas as MathML, which browsers render natively.
 //
 //     formula("β =", sum("x"), "min(p(x), q(x)) = 1 −", "TVD(p, q)")
 //
-// A text is read symbol by symbol: numbers, names of letters and operators; everything else is built by the
-// functions below.
+// A string is split into symbols: numbers, identifiers and operators. The functions below build everything else.
 
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 const SYMBOL = /\d+(?:\.\d+)?×?|[A-Za-z]+|\p{L}[*′]?|[^\s]/gu;
 
 function node(tag, ...children) {
-  const made = document.createElementNS(MATHML, tag);
-  made.append(...children);
-  return made;
+  const element = document.createElementNS(MATHML, tag);
+  element.append(...children);
+  return element;
 }
 
 function symbols(text) {
@@ -33,17 +32,18 @@ export const root = (...parts) => node("msqrt", row(...parts));
 export const below = (base, index) => node("msub", row(base), row(index));
 export const power = (base, exponent) => node("msup", row(base), row(exponent));
 export const group = (...parts) => row("(", ...parts, ")");
-/** Values with the condition that each has, below one another; a condition that is no formula is a node. */
+
+/** Return lines of a value and its condition; a condition in words is a node. */
 export function cases(...lines) {
   const cells = (parts) => parts.map((part) => node("mtd", row(part)));
   return node("mtable", ...lines.map((line) => node("mtr", ...cells(line))));
 }
 
-/** Words in a formula. */
+/** Return words in a formula. */
 export const words = (text) => node("mtext", text);
 export const sum = (over) => node("munder", row("∑"), row(over));
 
-/** A formula on a line of its own. */
+/** Return a formula on its own line. */
 export function formula(...parts) {
   const math = node("math", row(...parts));
   math.setAttribute("display", "block");

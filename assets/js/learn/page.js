@@ -1,6 +1,6 @@
 // @ts-check
-// The Learn page: five steps, each with a toy that computes in the browser, on the reader's own numbers or on
-// the recorded races.
+// The Learn page: five steps, each with an interactive toy for the reader's own numbers or for recorded races, and the
+// findings of a study. Everything is computed in the browser.
 
 import { make } from "../make.js";
 import { whenSeen } from "../seen.js";
@@ -16,12 +16,13 @@ import { sharedValues } from "./parts.js";
 import { pays } from "./pays.js";
 import { recordings } from "./recordings.js";
 import { threshold } from "./threshold.js";
+import { verdict } from "./verdict.js";
 
-const STEPS = [draftAndVerify, minimum, bound, threshold, pays];
+const STEPS = [draftAndVerify, minimum, bound, threshold, pays, verdict];
 const P = [0.45, 0.25, 0.15, 0.1, 0.05];
 const Q = [0.25, 0.4, 0.05, 0.2, 0.1];
 
-/** Draw the page into gradio's component; it has no value. */
+/** Draw the page into gradio's component, which has no value. */
 export async function mount({ element }) {
   const root = element.querySelector(".learn");
   await addSheets("palette.css", "learn/learn.css");
@@ -39,7 +40,12 @@ export async function mount({ element }) {
 }
 
 function heading() {
-  return make("header", {}, make("h1", {}, t("learn.title")), make("p", {}, t("learn.lead")));
+  return make(
+    "header",
+    {},
+    make("h2", { className: "title" }, t("learn.title")),
+    make("p", {}, t("learn.lead")),
+  );
 }
 
 function overview(steps) {

@@ -1,29 +1,65 @@
 // @ts-check
-// What all five steps are made of: a step with words, a toy and a question; sliders, menus and buttons; values
-// that several steps share.
+// The building blocks of the five steps: a step with words, a toy and a question; sliders, menus and buttons; and
+// values that steps share.
 
 import { link as raceLink } from "../address.js";
 import { fillKey, keysLine } from "../keys.js";
 import { make, setText } from "../make.js";
 import { inNewTab } from "../race_link.js";
+import { spoken } from "../spoken.js";
 import { t } from "../text.js";
 
 /**
- * A step: its title and words from the texts `learn.<number>.…`, its toy beside them, and the question that
- * a race with these settings answers. `words` are names of texts or nodes, in their order.
+ * Return the section of a step: its title and words from the texts `learn.<number>.…`, its toy beside them, and a
+ * question that a race with the settings `race` answers. `words` are names of texts, or nodes.
  */
 export function stepOf(number, { words, toy, race }) {
   const key = `learn.${number}`;
   const title = make("h2", { id: `learn-${number}-title`, tabIndex: -1 });
   title.append(make("span", { className: "count", ariaHidden: "true" }, String(number)), t(`${key}.title`));
-  const nodes = words.map((word) => (typeof word === "string" ? make("p", {}, t(`${key}.${word}`)) : word));
+  const nodes = paragraphs(key, words);
   nodes.push(make("p", { className: "sources" }, t("learn.sources", { sources: t(`${key}.sources`) })));
   const figure = make("div", { className: "toy", role: "group", ariaLabel: t(`${key}.toy`) });
   figure.append(make("h3", {}, t(`${key}.toy`)), ...toy);
   const section = make("section", { className: "step", id: `learn-${number}` });
   section.setAttribute("aria-labelledby", title.id);
-  section.append(title, make("div", { className: "words" }, ...nodes), figure, questionOf(key, race));
+  // The question is outside the element in which the words stick; otherwise they would slide over it.
+  const body = make(
+    "div",
+    { className: "body" },
+    sticky(make("div", { className: "words" }, ...nodes)),
+    figure,
+  );
+  section.append(title, body, questionOf(key, race));
   return section;
+}
+
+const paragraphs = (key, words) =>
+  words.map((word) => (typeof word === "string" ? make("p", {}, t(`${key}.${word}`)) : word));
+
+/** Keep words in view beside a longer toy. If they are taller than the window, their end stays in view. */
+function sticky(words) {
+  new ResizeObserver(() => words.style.setProperty("--height", `${words.offsetHeight}px`)).observe(words);
+  return words;
+}
+
+/** Return definitions of terms that a step introduces: `learn.term.…` and `learn.meaning.…`. */
+export function terms(...names) {
+  const entries = names.map((name) =>
+    make("div", {}, make("dt", {}, t(`learn.term.${name}`)), make("dd", {}, t(`learn.meaning.${name}`))),
+  );
+  return make("dl", { className: "terms" }, ...entries);
+}
+
+/**
+ * Return a proof or the details of a step, folded behind a question; `words` are as in `stepOf`.
+ * @param {number} number
+ * @param {string} question
+ * @param {(string | Node)[]} words
+ */
+export function fold(number, question, words) {
+  const inside = make("div", {}, ...paragraphs(`learn.${number}`, words));
+  return make("details", { className: "fold" }, make("summary", {}, question), inside);
 }
 
 function questionOf(key, settings) {
@@ -33,13 +69,16 @@ function questionOf(key, settings) {
 }
 
 /**
- * A slider with its name before it and its value after it. `write` makes the value's text.
+ * Return a slider between its name and its value: {node, set(value), input}. `write` formats the value.
  * @param {string} name
- * @param {{ min: number, max: number, step: number, value: number, write?: (value: number) => string, change: (value: number) => void }} options
+ * @param {{
+ *   min: number, max: number, step: number, value: number, write?: (value: number) => string,
+ *   change: (value: number) => void,
+ * }} options
  */
 export function slider(name, { min, max, step, value, write = String, change }) {
   const input = make("input", { type: "range", min, max, step, value });
-  const output = make("output");
+  const output = make("output", { ariaLive: "off" });
   const show = () => {
     setText(output, write(input.valueAsNumber));
     input.ariaValueText = output.textContent;
@@ -50,14 +89,14 @@ export function slider(name, { min, max, step, value, write = String, change }) 
   });
   show();
   const node = make("label", { className: "slider" }, make("span", {}, name), input, output);
-  const set = (to) => {
-    input.value = to;
+  const set = (moved) => {
+    input.value = moved;
     show();
   };
   return { node, set, input };
 }
 
-/** A menu; its choices [{label, value}] may come later, by `fill`. */
+/** Return a menu {node, fill, select}; `fill(choices, chosen)` sets its choices [{label, value}]. */
 export function menu(name, change) {
   const select = make("select");
   let values = [];
@@ -74,24 +113,25 @@ export function button(text, onclick, properties = {}) {
   return make("button", { type: "button", onclick, ...properties }, text);
 }
 
-/** A line of numbers that a screen reader tells when it changes. */
-export function tellingLine(className = "telling") {
-  return make("p", { className, role: "status" });
+/** Return a line of numbers that screen readers announce when it changes. */
+export function spokenLine(className = "telling") {
+  return spoken(make("p", { className }));
 }
 
-/** A figure for `draw`, with its height in pixels and a description for screen readers. */
+/** Return a place for a figure of `draw`, with its height in pixels and a description for screen readers. */
 export function figurePlace(label, height = 360) {
   const place = make("div", { className: "plot", role: "img", ariaLabel: label });
-  place.style.minHeight = `${height}px`; // or what is below would move once it is drawn
+  place.style.minHeight = `${height}px`; // so that drawing it moves nothing below
   return place;
 }
 
-/** A row of keys for a figure: [colour of the Learn page, class of the sign, text]. */
+/** Return a row of a figure's keys, each [colour of the Learn page, class of the sign, text]. */
 export function keysOf(keys) {
   return keysLine(...keys.map(([colour, sign, text]) => fillKey(`var(--learn-${colour})`, sign, text)));
 }
 
-/** Values that several steps share: set(changes) tells every watcher, and watch(watcher) tells it at once. */
+/** Return {values, set, watch} for values that steps share. `set(changes)` calls every watcher, `watch(watcher)`
+ * calls the new one at once. */
 export function sharedValues(values) {
   const watchers = [];
   return {
@@ -107,7 +147,7 @@ export function sharedValues(values) {
   };
 }
 
-/** A probability with two decimals, a length or ratio with as many as asked for. */
+/** Format a number with `digits` decimals, infinity as a symbol. */
 export const fixed = (value, digits = 2) =>
   Number.isFinite(value) ? value.toFixed(digits)
   : value > 0 ? "∞"

@@ -1,5 +1,5 @@
 // @ts-check
-// The figure of step 5: the model's speedup over k, beside what recorded lanes measured, as plotly's {data, layout}.
+// The figure of step 5, as plotly's {data, layout}: the model's speedup over k, with measurements of recorded lanes.
 
 import { plain, rule } from "../figures.js";
 import { t } from "../text.js";
@@ -7,14 +7,15 @@ import { colour, titled } from "./figure.js";
 import { fixed } from "./parts.js";
 import { bestLength, improvement } from "./rules.js";
 
-/** The longest draft that is shown. */
+/** The longest draft length shown. */
 export const MOST = 16;
 
-/** The speedup at every k for α and c, its best and the present k; `lane` of the `measured` ones is drawn larger. */
-export function paysFigure({ alpha, c, k, lane }, measured) {
+/** Return the model's speedup over k for β and c, with the best and the present k, and the `measured` lanes, of which
+ * `lane` is drawn larger. */
+export function paysFigure({ beta, c, k, lane }, measured) {
   const lengths = Array.from({ length: MOST + 1 }, (_, length) => length);
-  const speedups = lengths.map((length) => improvement(alpha, length, c));
-  const best = bestLength(alpha, c, MOST);
+  const speedups = lengths.map((length) => improvement(beta, length, c));
+  const best = bestLength(beta, c, MOST);
   const data = [
     {
       ...modelPoints("lines+markers", lengths, speedups),
@@ -44,8 +45,8 @@ function modelPoints(mode, x, y) {
 }
 
 function lanePoints(lanes, size) {
-  const words = ({ title, label, alpha, c }) =>
-    `${plain(title)}: ${plain(label)}<br>α ${fixed(alpha)}, c ${fixed(c)}`;
+  const words = ({ title, label, beta, c }) =>
+    `${plain(title)}: ${plain(label)}<br>β ${fixed(beta)}, c ${fixed(c)}`;
   return {
     type: "scatter",
     mode: "markers",

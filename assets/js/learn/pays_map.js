@@ -1,19 +1,20 @@
 // @ts-check
-// The end of step 5: the same question on real text. Explore's map of gains for a shipped recording, with every rule at
-// its own defaults.
+// The end of step 5: the same question for real text. Explore's map of gains for a shipped recording, with every rule
+// at its defaults.
 
 import { GainPanel } from "../explore/gain_panel.js";
 import { recordingMenu } from "../explore/recording_menu.js";
 import { addStyle, firstShown, shipped } from "../explore/recordings.js";
-import { DEFAULTS, within } from "../explore/settings.js";
+import { loadRules } from "../explore/rules.js";
+import { DEFAULTS, limitDrafts } from "../explore/settings.js";
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
 
-/** {node, load()}; `load` reads the first recording once the page is seen. */
+/** Return {node, load()}; `load` reads the first recording, called once the page is seen. */
 export function paysMap() {
   let controls = { ...DEFAULTS };
   /** @type {any} */
-  let opened = null; // as recordings.js gives it
+  let opened = null; // see recordings.js
   const menu = recordingMenu(open);
   const panel = new GainPanel(
     ({ c }) => {
@@ -26,27 +27,27 @@ export function paysMap() {
   const node = make("div", { className: "pays-map player explore" }, menu.node, failure, panel.node);
 
   function show() {
-    panel.show(opened, within(controls, opened.recording.depth));
+    panel.show(opened, limitDrafts(controls, opened.recording.depth));
   }
 
   async function open(entry) {
     menu.press(entry.file);
-    const read = await entry.read().catch(() => null);
-    if (menu.node.dataset.file !== entry.file) return; // another was chosen meanwhile
-    if (!read) return fail();
-    opened = read;
+    const recording = await entry.read().catch(() => null);
+    if (menu.node.dataset.file !== entry.file) return; // another was chosen in the meantime
+    if (!recording) return fail();
+    opened = recording;
     setText(failure, "");
     show();
   }
 
-  /** Say that a recording could not be read, and leave what is open. */
+  /** Report that a recording could not be read, and keep the open one. */
   function fail() {
     menu.press(opened?.file);
     setText(failure, t("explore.unread"));
   }
 
   async function load() {
-    await addStyle();
+    await Promise.all([addStyle(), loadRules()]);
     const entries = await shipped().catch(() => []);
     menu.fill(entries);
     if (entries.length) await open(firstShown(entries));

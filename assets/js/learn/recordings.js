@@ -8,7 +8,7 @@ import { adopt } from "../trace.js";
 const FOLDER = new URL("../../examples/", import.meta.url);
 let reading = null;
 
-/** Every recorded race: [{title, trace}], in the order of the Race page. */
+/** Return every recorded race, [{title, trace}], in the Race page's order. */
 export function recordings() {
   reading ??= readJson("index.json", FOLDER).then((entries) => Promise.all(entries.map(readRace)));
   return reading;

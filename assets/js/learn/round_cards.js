@@ -1,20 +1,21 @@
 // @ts-check
-// The tokens of a round as cards: what was known of each in a phase of the round, and what became of it.
+// The tokens of a round as cards, with what is known about each in a phase of the round.
 
 import { visible } from "../characters.js";
 import { make } from "../make.js";
 import { t } from "../text.js";
-import { labelOf } from "../trace.js";
+import { labelAt } from "../trace.js";
 import { fixed } from "./parts.js";
 
 const BEFORE_VERDICT = ["absent", "drafting", "comparing", "scored", "verifying"];
 
-/** The card of a drafted token in one of the states of picture.js. */
-export function tokenCard(lane, token, state) {
+/** Return the card of a round's drafted token at index `place`, in one of the states of picture.js. */
+export function tokenCard(lane, round, place, state) {
+  const token = round.drafted[place];
   const card = make("li", { className: "token" });
   card.dataset.state = state;
   if (state === "absent") return card;
-  card.append(make("b", {}, visible(labelOf(lane, token))), bar("q", token.q));
+  card.append(make("b", { dir: "auto" }, visible(labelAt(lane, round, place, token))), bar("q", token.q));
   if (state === "drafting") return card;
   const sign = token.score < token.threshold ? "<" : "≥";
   card.append(
@@ -33,13 +34,14 @@ export function tokenCard(lane, token, state) {
   return card;
 }
 
-/** The card of the token that the target adds, once it `isThere`. */
-export function emittedCard(lane, round, isThere) {
+/** Return the card of the token that the target adds, empty before the token `isEmitted`. */
+export function emittedCard(lane, round, isEmitted) {
   const card = make("li", { className: "token own" });
-  card.dataset.state = isThere && round.emitted ? round.emitted.kind : "absent";
-  if (!isThere || !round.emitted) return card;
+  card.dataset.state = isEmitted && round.emitted ? round.emitted.kind : "absent";
+  if (!isEmitted || !round.emitted) return card;
   const { kind, p } = round.emitted;
-  card.append(make("b", {}, visible(labelOf(lane, round.emitted))), bar("p", p));
+  const label = visible(labelAt(lane, round, round.accepted, round.emitted));
+  card.append(make("b", { dir: "auto" }, label), bar("p", p));
   card.append(fact(t(`learn.1.from.${kind}`)), verdict("＋", t(`learn.1.${kind}`)));
   return card;
 }

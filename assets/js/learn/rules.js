@@ -1,6 +1,10 @@
 // @ts-check
-// The formulas that the Learn page teaches, as functions of plain numbers. No DOM. tests/pages/test_learn.py holds
-// those that the engine has too (adaedl/sampling.py, adaedl/stopping/) against it.
+// The formulas that the Learn page teaches, as functions of plain numbers. No DOM here. tests/pages/test_learn.py
+// compares them with the engine's, where the engine has them (adaedl/sampling.py, adaedl/stopping/).
+
+import { acceptanceLowerBound } from "../explore/rule.js";
+
+export { acceptanceLowerBound } from "../explore/rule.js";
 
 /** @import { Lane, Round } from "../types/trace.d.ts" */
 
@@ -8,34 +12,34 @@
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 /**
- * β = Σ min(p, q), the acceptance probability of a position (Leviathan et al., arXiv 2211.17192, theorem 3.5).
+ * Return β = Σ min(p, q), the acceptance probability of a position (Leviathan et al., arXiv 2211.17192, theorem 3.5).
  * @param {number[]} p
  * @param {number[]} q
  */
 export const overlap = (p, q) => sum(p.map((share, token) => Math.min(share, q[token])));
 
 /**
- * Total variation distance ½ Σ |p − q|, which is 1 − β.
+ * Return the total variation distance ½ Σ |p − q| = 1 − β.
  * @param {number[]} p
  * @param {number[]} q
  */
 export const totalVariation = (p, q) => 0.5 * sum(p.map((share, token) => Math.abs(share - q[token])));
 
 /**
- * (p − q)+, not normalised; its sum is 1 − β too.
+ * Return (p − q)+, not normalised; it sums to 1 − β.
  * @param {number[]} p
  * @param {number[]} q
  */
 export const residual = (p, q) => p.map((share, token) => Math.max(0, share - q[token]));
 
 /**
- * H(q) in nats.
+ * Return H(q) in nats.
  * @param {number[]} q
  */
 export const entropy = (q) => sum(q.map((share) => (share > 0 ? -share * Math.log(share) : 0)));
 
 /**
- * H(q, p) = −Σ q ln p in nats; infinite where p is 0 and q is not.
+ * Return H(q, p) = −Σ q ln p in nats; infinite if p is 0 where q is not.
  * @param {number[]} q
  * @param {number[]} p
  */
@@ -43,28 +47,21 @@ export const crossEntropy = (q, p) =>
   sum(q.map((share, token) => (share > 0 ? -share * Math.log(p[token]) : 0)));
 
 /**
- * KL(q‖p) = H(q, p) − H(q) in nats.
+ * Return KL(q‖p) = H(q, p) − H(q) in nats.
  * @param {number[]} q
  * @param {number[]} p
  */
 export const divergence = (q, p) => Math.max(0, crossEntropy(q, p) - entropy(q));
 
 /**
- * 1 − √(KL(q‖p) / 2): by Pinsker's inequality never above β. It needs the target's p.
+ * Return 1 − √(KL(q‖p) / 2), by Pinsker's inequality never above β. It needs the target's p.
  * @param {number[]} p
  * @param {number[]} q
  */
 export const pinskerBound = (p, q) => 1 - Math.sqrt(divergence(q, p) / 2);
 
 /**
- * 1 − √(γ·H): AdaEDL's estimate (arXiv 2410.18351), which needs the draft's q alone.
- * @param {number} nats
- * @param {number} gamma
- */
-export const acceptanceLowerBound = (nats, gamma) => 1 - Math.sqrt(gamma * nats);
-
-/**
- * The share of `tokens` [{entropy, beta}] whose β is at or above the bound.
+ * Return the share of `tokens` [{entropy, beta}] with β at or above the bound.
  * @param {{ entropy: number, beta: number }[]} tokens
  * @param {number} gamma
  */
@@ -72,10 +69,10 @@ export const shareHolding = (tokens, gamma) =>
   tokens.filter((token) => acceptanceLowerBound(token.entropy, gamma) <= token.beta).length / tokens.length;
 
 /**
- * λ and the acceptance rate after each of a lane's rounds, by the rule of Draft & Verify (arXiv 2309.08168,
- * section 3.3) with `settings` {threshold, epsilon, beta1, beta2, target_rate, max_draft}. A list of
- * {before, drafted, accepted, rateBefore, rate, proposed, threshold}; a round that drafts nothing leaves both
- * as they are.
+ * Return λ and the acceptance rate after each of a lane's rounds, by the rule of Draft & Verify (arXiv 2309.08168,
+ * section 3.3) with `settings` {threshold, epsilon, beta1, beta2, target_rate, max_draft}: a list of
+ * {before, drafted, accepted, rateBefore, rate, proposed, threshold}. A round without drafts changes neither, but
+ * lowers λ by ε if a draft was dropped unverified.
  * @param {Round[]} rounds
  * @param {Record<string, number>} settings
  */
@@ -103,36 +100,36 @@ export function adaptThreshold(rounds, settings) {
 }
 
 /**
- * Expected tokens a round, (1 − α^(k+1)) / (1 − α), where each draft is accepted with probability α whatever
- * came before (Leviathan et al., equation 1).
- * @param {number} alpha
+ * Return the expected tokens per round, (1 − β^(k+1)) / (1 − β), if each draft is accepted with probability β,
+ * independently of the others (Leviathan et al., equation 1).
+ * @param {number} beta
  * @param {number} k
  */
-export const expectedTokens = (alpha, k) => (alpha === 1 ? k + 1 : (1 - alpha ** (k + 1)) / (1 - alpha));
+export const expectedTokens = (beta, k) => (beta === 1 ? k + 1 : (1 - beta ** (k + 1)) / (1 - beta));
 
 /**
- * Expected improvement of the walltime, (1 − α^(k+1)) / ((1 − α)(k·c + 1)) (Leviathan et al., theorem 3.8).
- * @param {number} alpha
+ * Return the expected walltime improvement, (1 − β^(k+1)) / ((1 − β)(k·c + 1)) (Leviathan et al., theorem 3.8).
+ * @param {number} beta
  * @param {number} k
  * @param {number} c
  */
-export const improvement = (alpha, k, c) => expectedTokens(alpha, k) / (k * c + 1);
+export const improvement = (beta, k, c) => expectedTokens(beta, k) / (k * c + 1);
 
 /**
- * The draft length up to `most` that improves the walltime the most; 0 where none does.
- * @param {number} alpha
+ * Return the draft length up to `most` that improves the walltime the most; 0 if none does.
+ * @param {number} beta
  * @param {number} c
  * @param {number} most
  */
-export function bestLength(alpha, c, most) {
+export function bestLength(beta, c, most) {
   let best = 0;
-  for (let k = 1; k <= most; k++) if (improvement(alpha, k, c) > improvement(alpha, best, c)) best = k;
+  for (let k = 1; k <= most; k++) if (improvement(beta, k, c) > improvement(beta, best, c)) best = k;
   return best;
 }
 
 /**
- * The α of that model as a lane measured it: accepted / judged, where a round judges its drafts up to the
- * first one rejected. null where nothing was drafted.
+ * Return a lane's measured β for this model: accepted / judged drafts, where a round judges its drafts up to the first
+ * rejected one; null if nothing was drafted.
  * @param {Lane} lane
  */
 export function acceptedOfJudged(lane) {
@@ -141,7 +138,7 @@ export function acceptedOfJudged(lane) {
 }
 
 /**
- * Numbers from 0 to 1, the same ones for the same seed (mulberry32).
+ * Return a generator of uniform numbers from 0 to 1, reproducible by its seed (mulberry32).
  * @param {number} seed
  */
 export function seeded(seed) {
@@ -155,23 +152,23 @@ export function seeded(seed) {
 }
 
 /**
- * The index that `uniform` draws from weights, which need not add up to 1.
+ * Return the index that `uniform` draws from weights, which need not sum to 1.
  * @param {number[]} weights
  * @param {number} uniform
  */
 export function draw(weights, uniform) {
-  let left = uniform * sum(weights);
+  let remaining = uniform * sum(weights);
   for (let index = 0; index < weights.length; index++) {
-    left -= weights[index];
-    if (left < 0) return index;
+    remaining -= weights[index];
+    if (remaining < 0) return index;
   }
   return weights.findLastIndex((weight) => weight > 0);
 }
 
 /**
- * One position of speculative sampling (Leviathan et al., algorithm 1): draft x from q, accept it with
- * probability min(1, p/q), else draw from `fallback` of p and q. {token, accepted}. The residual (p − q)+ is
- * the fallback that makes the emitted token distributed as p; any other is wrong.
+ * Return {token, accepted} of one position of speculative sampling (Leviathan et al., algorithm 1): draft x from q,
+ * accept it with probability min(1, p/q), else draw from `fallback(p, q)`. Only the residual (p − q)+ makes the emitted
+ * token distributed as p.
  * @param {number[]} p
  * @param {number[]} q
  * @param {() => number} random
@@ -184,7 +181,7 @@ export function speculate(p, q, random, fallback = residual) {
 }
 
 /**
- * q with the share of one token set; the others keep their proportions and make up the rest.
+ * Return shares with one token's share set; the others are rescaled to the rest.
  * @param {number[]} shares
  * @param {number} token
  * @param {number} share

@@ -1,11 +1,12 @@
 // @ts-check
-// The figure of step 4: λ and the acceptance rate after each round, as plotly's {data, layout}.
+// The figure of step 4, as plotly's {data, layout}: λ and the acceptance rate after each round.
 
 import { rule } from "../figures.js";
 import { t } from "../text.js";
 import { colour, titled } from "./figure.js";
 
-/** The `recorded` steps (rules.js) beside the reader's; `at` is the round that is worked out, `close` shows λ alone. */
+/** Return the `recorded` steps (rules.js) and the reader's; `at` is the index of the selected round, `close` shows only
+ * λ. */
 export function thresholdFigure({ recorded, steps, settings, at, close }) {
   const { target_rate: target } = settings;
   const data = [

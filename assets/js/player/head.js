@@ -1,10 +1,11 @@
 // @ts-check
-// The line above a race: what it is, how it was run, and the way back to one's own.
+// The line above a race: what it is, how it was run, and a button back to the visitor's own race.
 
 import { make } from "../make.js";
-import { t } from "../text.js";
+import { dated, t } from "../text.js";
+import { draftWords, weightsWords } from "../weights.js";
 
-/** The head of a feed's race, below `note`; `back`, where there is one, is called for one's own race. */
+/** Return the head of a feed's race, below `note`. `back`, if given, is called to return to the visitor's own race. */
 export function raceHead({ trace, seed }, note, back) {
   /** @type {HTMLElement[]} */
   const notes = note ? [make("p", { className: "race-note" }, note)] : [];
@@ -15,20 +16,29 @@ export function raceHead({ trace, seed }, note, back) {
 }
 
 function aboutRace(
-  { prompt, pair, sampling, verification, seed, device, dtype, created, versions },
+  { prompt, system, continuation, pair, sampling, verification, seed, device, dtype, created, versions },
   seedDigits = seed,
 ) {
   const rule = t(sampling.temperature === 0 ? "player.rule.greedy" : `player.rule.${verification}`);
   const where = { pair: pair.name, device, dtype, temperature: sampling.temperature, rule, seed: seedDigits };
-  const made = Object.entries(versions)
+  const versionWords = Object.entries(versions)
     .map((each) => each.join(" "))
     .join(", ");
-  const models = { target: pair.target, weights: pair.weights, draft: pair.draft, created, versions: made };
+  const models = {
+    target: pair.target,
+    weights: weightsWords(pair.weights),
+    draft: draftWords(pair.draft),
+    created: dated(created),
+    versions: versionWords,
+  };
   const summary = make("summary", {}, t("player.race", { prompt, ...where }));
+  const promptNotes = [];
+  if (system) promptNotes.push(t("player.race_system", { system }));
+  if (continuation) promptNotes.push(t("player.race_continued"));
   return make(
     "details",
     { className: "about-race" },
     summary,
-    make("p", {}, t("player.race_models", models)),
+    ...[...promptNotes, t("player.race_models", models)].map((words) => make("p", {}, words)),
   );
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// The player's keys, as actions of the timeline.
+// The player's keys and the timeline's actions that they trigger.
 
 /** @type {Record<string, string>} */
 const KEYS = {
@@ -12,11 +12,11 @@ const KEYS = {
   End: "end",
 };
 const TYPES_TEXT = 'input:not([type="range"]), textarea, select, [contenteditable="true"]';
-const PRESSES_ITSELF = "button, summary, a"; // by the space bar
-const SCROLLS = ".written, .metrics-table"; // by all keys but the space bar
+const USES_SPACE = "button, summary, a";
+const USES_OTHER_KEYS = ".metrics-table"; // for scrolling
 
 /**
- * The action that a key asks of the player in `root`; undefined where the key is for something else.
+ * Return the action that a key triggers in the player in `root`; undefined if the key is for something else.
  * @param {KeyboardEvent} event
  * @param {HTMLElement} root
  */
@@ -25,6 +25,7 @@ export function actionOf(event, root) {
   const { key, shiftKey } = event;
   const target = /** @type {HTMLElement} */ (event.target);
   if (!root.contains(target) && target !== document.body) return undefined;
-  if (target.closest(TYPES_TEXT) || target.closest(key === " " ? PRESSES_ITSELF : SCROLLS)) return undefined;
+  if (target.closest(TYPES_TEXT) || target.closest(key === " " ? USES_SPACE : USES_OTHER_KEYS))
+    return undefined;
   return KEYS[(shiftKey ? "Shift+" : "") + key];
 }

@@ -1,8 +1,9 @@
 // @ts-check
-// What is on screen of one trace: its timeline, its lanes, the inspector and the figures.
+// The player's view of one trace: the timeline, the lanes, the inspector and the figures.
 
 import { inspectorView } from "../inspector.js";
 import { laneView } from "../lane.js";
+import { lectureButton } from "../lecture/start.js";
 import { legendView } from "../legend.js";
 import { make, mark } from "../make.js";
 import { metricsAt } from "../metrics.js";
@@ -10,68 +11,100 @@ import { picture } from "../picture.js";
 import { saveMenu } from "../save.js";
 import { speedView } from "../speed.js";
 import { entropyScale } from "../tape.js";
+import { textsView } from "../texts/texts.js";
+import { t } from "../text.js";
 import { timelineView } from "../timeline.js";
 import { draftsNothing, lengthOf, roundsEnded } from "../trace.js";
 import { inSteps } from "./time.js";
 
 export class Screen {
   #feed;
-  #state; // gives the player's state (time.js)
+  #act; // performs one of the timeline's actions
+  #state; // returns the player's state (time.js)
   #entropyMax = 2;
-  #scaled; // for each lane, how many rounds the entropy scale holds
+  #scaled; // per lane, how many rounds the entropy scale covers
   /** @type {any} */
   #picked = null; // {lane, round, roundIndex, column}
   #lanes;
+  #texts;
   #inspector;
   #speed;
   #timeline;
 
-  /** `act(name, value)` is called for the timeline's actions, `state()` for where the player is. */
+  /** `act(name, value)` performs one of the timeline's actions, `state()` returns the player's state. */
   constructor(feed, act, state) {
     const { trace } = feed;
-    [this.#feed, this.#state] = [feed, state];
+    [this.#feed, this.#act, this.#state] = [feed, act, state];
     const pick = (number, hit, how) => this.#pick(number, hit, how);
     const choose = (number) => act("lane", number);
-    this.#lanes = trace.lanes.map((_, number) => laneView(trace, number, { pick, choose }));
+    const rename = (number, name) => act("rename", { number, name });
+    this.#lanes = trace.lanes.map((_, number) => laneView(trace, number, { pick, choose, rename }));
+    this.#texts = textsView(trace, (lanes, position, how) => this.#pickInText(lanes, position, how));
     this.#scaled = trace.lanes.map(() => 0);
     this.#inspector = inspectorView(trace);
     this.#speed = speedView(trace);
-    this.#timeline = timelineView(trace, act, [saveMenu(trace, () => this.#whatToSave())]);
+    const lecture = lectureButton(
+      feed,
+      () => this.#lectureStart(),
+      (...place) => this.goTo(...place),
+    );
+    this.#timeline = timelineView(trace, act, [lecture, saveMenu(trace, () => this.#contentToSave())]);
     this.#timeline.tempo.value = state().tempo;
-    const lanes = make("div", { className: "lanes" }, ...this.#lanes.map(({ node }) => node));
+    const lanes = make(
+      "div",
+      { className: "lanes" },
+      ...this.#lanes.map(({ node }) => node),
+      this.#texts.node,
+    );
     const main = make("div", { className: "main" }, lanes, this.#inspector.node);
-    this.nodes = [this.#timeline.node, main, legendView(), this.#speed.node]; // from the top down
+    const title = make("h2", { className: "for-readers" }, t("page.lanes"));
+    this.nodes = [this.#timeline.node, title, main, legendView(), this.#speed.node]; // from the top down
   }
 
-  #whatToSave() {
+  /** Pause, and return where a lecture begins: {lane, round}. */
+  #lectureStart() {
+    this.#act("pause");
+    const { lane, time } = this.#state();
+    const { trace } = this.#feed;
+    return { lane, round: time < lengthOf(trace) ? roundsEnded(trace.lanes[lane], time) : 0 };
+  }
+
+  /** Go to a time in a lane, where a lecture ended. */
+  goTo(lane, time) {
+    this.#act("lane", lane);
+    this.#act("seek", time);
+  }
+
+  #contentToSave() {
     const { trace, seed, mostBytes } = this.#feed;
     const figures = { ...this.#speed.figures, tokens: this.#inspector.plot };
     const ended = trace.lanes.map((lane) => roundsEnded(lane, this.#state().time));
     return { trace, seed, mostBytes, entropyMax: this.#entropyMax, figures, ended };
   }
 
-  /** Take in the rounds that have come: one entropy scale for all lanes, which holds every token. */
+  /** Extend the entropy scale, which all lanes share, to the tokens of new rounds. */
   rescale() {
     const { lanes } = this.#feed.trace;
-    const fresh = lanes.flatMap(({ rounds }, number) => rounds.slice(this.#scaled[number]));
+    const newRounds = lanes.flatMap(({ rounds }, number) => rounds.slice(this.#scaled[number]));
     let most = 0;
-    for (const { drafted } of fresh) for (const { entropy } of drafted) most = Math.max(most, entropy);
+    for (const { drafted } of newRounds) for (const { entropy } of drafted) most = Math.max(most, entropy);
     this.#scaled = lanes.map(({ rounds }) => rounds.length);
     this.#entropyMax = Math.max(this.#entropyMax, entropyScale(most));
     for (const lane of this.#lanes) lane.rescale(this.#entropyMax);
   }
 
-  /** Draw the player's state. Returns false where more is to be drawn in the next frame. */
+  /** Draw the player's state. Return false if the next frame has to draw more. */
   show() {
     const { trace, live } = this.#feed;
     const state = this.#state();
     const pictures = picture(trace, state.time).lanes;
-    const whole = this.#lanes.map((lane, number) => lane.show(pictures[number], live, inSteps(state)));
+    const drawn = this.#lanes.map((lane, number) => lane.show(pictures[number], live, inSteps(state)));
+    this.#texts.show(drawn.map(({ written }) => written));
     for (const lane of this.#lanes) lane.followEnd();
     const rounds = trace.lanes[state.lane].rounds.length;
     const round = Math.min(pictures[state.lane].ended + 1, rounds);
     this.#timeline.show({ ...state, length: lengthOf(trace), growing: live, round, rounds });
-    return whole.every(Boolean);
+    return drawn.every(({ whole }) => whole);
   }
 
   showNumbers() {
@@ -84,7 +117,7 @@ export class Screen {
     this.#speed.show(metrics, time);
   }
 
-  /** Draw the figures again, in the page's present colours. */
+  /** Redraw the figures in the page's present colours. */
   recolour() {
     const { trace } = this.#feed;
     const { time } = this.#state();
@@ -92,12 +125,12 @@ export class Screen {
     if (this.#picked) this.#inspector.show(trace.lanes[this.#picked.lane], this.#picked);
   }
 
-  /** Mark the lane that steps go through. */
+  /** Mark the lane that is stepped through. */
   markLane() {
     this.#lanes.forEach(({ node }, number) => mark(node, "followed", number === this.#state().lane));
   }
 
-  /** The reader points at a token: the same place in the text is lit in every lane. */
+  /** Show the token that the reader points at, and light its position of the text in every lane. */
   #pick(number, hit, how) {
     if (how === "hover" && this.#picked?.column === hit.column) return;
     this.#picked = { lane: number, ...hit };
@@ -106,6 +139,14 @@ export class Screen {
       lane.light(position, other === number ? node : null);
       if (how !== "hover" && other !== number && !this.#state().playing) lane.reveal(position);
     });
+    this.#texts.light(position);
     this.#inspector.show(this.#feed.trace.lanes[number], hit);
+  }
+
+  /** Show the token that the reader points at in a text that several lanes share, preferring the followed lane's. */
+  #pickInText(lanes, position, how) {
+    const { lane } = this.#state();
+    const first = lanes.includes(lane) ? [lane] : [];
+    [...first, ...lanes].some((number) => this.#lanes[number].point(position, how));
   }
 }

@@ -1,37 +1,53 @@
 // @ts-check
-// Where a player is in a trace, and where it goes from there: a state, and functions that return the next one.
-// No DOM here.
+// The player's position in a trace: a state, and functions that return the next state. No DOM here.
 
 import { stepTime } from "../picture.js";
 import { draftsNothing, lengthOf } from "../trace.js";
 
-const LONGEST_FRAME_MS = 500; // what a page that was out of sight may catch up
+const LONGEST_FRAME_MS = 500; // the most that a page catches up after being out of sight
 const STEP_MS = 1100; // a phase at the tempo “step by step”
+const SLOW_S = 20; // a whole race at the tempo “slow”
+const REST_MS = 4000; // the rest at the end of a race that loops
 
 /**
  * @import { Trace } from "../types/trace.d.ts"
- * @typedef {{ time: number, playing: boolean, following: boolean, tempo: string, lane: number, nextStepAt: number }} State
+ * @typedef {{
+ *   time: number, playing: boolean, following: boolean, tempo: string, lane: number, nextStepAt: number,
+ *   loops: boolean, restartAt: number,
+ * }} State
  */
 
 /**
- * The state at the start of a trace:
+ * Return the state at the start of a trace:
  *
  *     time        seconds on the lanes' clocks
  *     playing     whether time runs by itself
- *     following   whether time stays at the end of a trace that grows
- *     tempo       seconds of the trace per second, as text, or "steps" for a phase at a time
- *     lane        the lane that steps go through
+ *     following   whether time stays at the end of a growing trace
+ *     tempo       seconds of the trace per second, as text, "slow", or "steps" for one phase at a time
+ *     lane        the lane that is stepped through
  *     nextStepAt  when the next step is due, in milliseconds of the page's clock
+ *     loops       whether a complete race starts over after its end
+ *     restartAt   when it starts over, on the same clock; 0 before the end
  *
  * @param {Trace} trace
  * @returns {State}
  */
-export function atStart(trace, tempo = "1") {
-  return { time: 0, playing: false, following: false, tempo, lane: laneToStepThrough(trace), nextStepAt: 0 };
+export function atStart(trace, tempo = "slow") {
+  const lane = laneToStepThrough(trace);
+  const still = { playing: false, following: false, loops: false };
+  return { time: 0, ...still, tempo, lane, nextStepAt: 0, restartAt: 0 };
 }
 
 /**
- * AdaEDL's lane, else the first lane that drafts, else the first.
+ * Return the seconds of the trace per second at a tempo other than "steps". "slow" is never faster than the race was.
+ * @param {string} tempo
+ * @param {Trace} trace
+ */
+export const rateOf = (tempo, trace) =>
+  tempo === "slow" ? Math.min(1, lengthOf(trace) / SLOW_S) : Number(tempo);
+
+/**
+ * Return AdaEDL's lane, else the first lane that drafts, else the first lane.
  * @param {Trace} trace
  */
 function laneToStepThrough({ lanes }) {
@@ -40,7 +56,7 @@ function laneToStepThrough({ lanes }) {
 }
 
 /**
- * Whether phases pass slowly enough to be read.
+ * Whether phases pass slowly enough to read them.
  * @param {State} state
  */
 export const inSteps = ({ following, playing, tempo }) =>
@@ -57,7 +73,17 @@ export function seek(state, trace, time) {
 }
 
 /**
- * Play on, from the start again where a complete trace has been played to its end.
+ * Stop looping, because the reader has taken over.
+ * @param {State} state
+ * @returns {State}
+ */
+export function touch(state) {
+  if (!state.loops) return state;
+  return { ...state, loops: false, restartAt: 0, playing: state.playing && !state.restartAt };
+}
+
+/**
+ * Play, starting over if a complete trace is at its end.
  * @param {State} state
  * @param {Trace} trace
  * @param {boolean} live
@@ -75,7 +101,7 @@ export function play(state, trace, live) {
 export const pause = (state) => ({ ...state, playing: false, following: false });
 
 /**
- * Go to the end, and stay there while the trace grows.
+ * Go to the end and stay there while the trace grows.
  * @param {State} state
  * @param {Trace} trace
  * @param {boolean} live
@@ -86,7 +112,7 @@ export function follow(state, trace, live) {
 }
 
 /**
- * Pause at the next (`direction` 1) or previous (−1) phase or round of the lane that steps go through.
+ * Pause at the next (`direction` 1) or previous (−1) phase or round of the lane that is stepped through.
  * @param {State} state
  * @param {Trace} trace
  * @param {number} direction
@@ -97,7 +123,7 @@ function step(state, trace, direction, unit) {
 }
 
 /**
- * The state after one of the timeline's actions (timeline.js); `value` is the action's.
+ * Return the state after one of the timeline's actions (timeline.js); `value` is the action's value.
  * @param {State} state
  * @param {string} name
  * @param {Trace} trace
@@ -109,6 +135,7 @@ export function act(state, name, trace, live, value) {
   /** @type {Record<string, () => State>} */
   const moves = {
     play: () => (state.playing || state.following ? pause(state) : play(state, trace, live)),
+    pause: () => pause(state),
     start: () => seek(pause(state), trace, 0),
     end: () => seek(pause(state), trace, lengthOf(trace)),
     phase_back: () => step(state, trace, -1, "phase"),
@@ -118,13 +145,13 @@ export function act(state, name, trace, live, value) {
     live: () => follow(state, trace, live),
     seek: () => seek(state, trace, value),
     tempo: () => ({ ...state, tempo: value, nextStepAt: 0 }),
-    lane: () => ({ ...state, lane: value }),
+    lane: () => ({ ...state, lane: trace.lanes[value] ? value : state.lane }),
   };
   return moves[name]();
 }
 
 /**
- * The state a frame later, `elapsed` milliseconds after the last one, at `now` on the page's clock.
+ * Return the state one frame later, `elapsed` milliseconds after the last frame, at `now` on the page's clock.
  * @param {State} state
  * @param {Trace} trace
  * @param {boolean} live
@@ -133,11 +160,13 @@ export function act(state, name, trace, live, value) {
  * @returns {State}
  */
 export function advance(state, trace, live, elapsed, now) {
+  if (state.restartAt) return now < state.restartAt ? state : { ...state, time: 0, restartAt: 0 };
   const stepping = state.tempo === "steps";
   if (!state.playing || (stepping && now < state.nextStepAt)) return state;
   const next = stepping ? nextPhase(state, trace, now) : runOn(state, trace, elapsed);
   const ended = next.time >= lengthOf(trace) || (stepping && next.time === state.time);
-  return ended && !live ? pause(next) : next;
+  if (!ended || live) return next;
+  return state.loops ? { ...next, restartAt: now + REST_MS } : pause(next);
 }
 
 /**
@@ -161,6 +190,7 @@ function nextPhase(state, trace, now) {
  * @returns {State}
  */
 function runOn(state, trace, elapsed) {
-  const seconds = (Math.min(elapsed, LONGEST_FRAME_MS) / 1000) * Number(state.tempo);
+  // A frame's timestamp may be earlier than the click that started playing.
+  const seconds = (Math.min(Math.max(0, elapsed), LONGEST_FRAME_MS) / 1000) * rateOf(state.tempo, trace);
   return { ...state, time: Math.min(lengthOf(trace), state.time + seconds) };
 }

@@ -1,10 +1,11 @@
 // @ts-check
-// The figures of a sweep, as plotly's {data, layout}: speedup over temperature, speedup by kind of text, and any
-// other number over temperature.
+// The figures of a sweep, as plotly's {data, layout}: speedup over temperature, speedup by kind of text, and other
+// measures over temperature.
 
 import { axis, plain, rule, titledAxis, variable } from "../figures.js";
 import { has, t } from "../text.js";
 import { isBaseline, plotlyStyle } from "./lanes.js";
+import { noiseMarks } from "./noise.js";
 
 export const MEASURES = {
   tokens_per_s: { hover: ".1f" },
@@ -14,9 +15,9 @@ export const MEASURES = {
   wasted_share: { hover: ".1%", ticks: ".0%" },
 };
 
-const MOST_BANDS = 4; // lanes; the bands and circles of more would hide one another and the lines
+const MOST_BANDS = 4; // lanes; more bands and circles would hide one another and the lines
 
-/** The 95% interval of a summary's row in words, or each prompt's speedup where prompts are too few for one. */
+/** Return the 95% interval of a summary row in words, or each prompt's speedup if there are too few prompts for one. */
 export function spreadWords({ speedup_low, speedup_high, speedups }) {
   if (speedup_low !== null) return `${speedup_low.toFixed(2)} – ${speedup_high.toFixed(2)}`;
   return speedups.length ?
@@ -24,40 +25,48 @@ export function spreadWords({ speedup_low, speedup_high, speedups }) {
     : "";
 }
 
+const speedupOf = (row) => row.speedup;
 const inBrackets = (row) => (spreadWords(row) ? ` (${spreadWords(row)})` : "");
 
-/** Mean speedup of each lane over temperature, and where lanes are few its 95% interval as a band, or each prompt's
- * speedup where prompts are too few for one; a line marks 1.0×. */
+/** Return each lane's mean speedup over temperature, with a line at 1.0×. If few lanes are chosen, they have their 95%
+ * intervals as bands, or each prompt's speedup if there are too few prompts for an interval. */
 export function speedupFigure(results) {
-  const { lanes, summary } = results;
-  const drafting = lanes.filter((lane) => !isBaseline(lane));
-  const banded = drafting.length <= MOST_BANDS;
+  const { summary, chosen } = results;
+  const drafting = chosenLast(results).filter((lane) => !isBaseline(lane));
+  const banded = drafting.filter((lane) => chosen.has(lane)).length <= MOST_BANDS;
   const data = drafting.flatMap((lane) => {
     const rows = rowsOf(summary, lane);
     const style = plotlyStyle(lane, results);
     const mean = meanLine(rows, "speedup", style, "%{y:.2f}×%{customdata}", rows.map(inBrackets));
-    if (!banded) return [mean];
-    return [...intervalBand(rows, style), mean, ...eachPrompt(rows, (row) => row.temperature, style)];
+    if (!style.isChosen) return [mean];
+    const marks = noiseMarks(rows, (row) => row.temperature, speedupOf);
+    if (!banded) return [mean, ...marks];
+    const each = eachPrompt(rows, (row) => row.temperature, style);
+    return [...intervalBand(rows, style), mean, ...each, ...marks];
   });
-  const shown = (row) => [
+  const visibleValues = (row) => [
     row.speedup,
-    ...(banded ? [row.speedup_low, row.speedup_high, ...row.speedups] : []),
+    ...(banded && chosen.has(row.lane) ? [row.speedup_low, row.speedup_high, ...row.speedups] : []),
   ];
-  const values = summary.flatMap(shown).filter((value) => value !== null);
+  const values = summary.flatMap(visibleValues).filter((value) => value !== null);
   const layout = {
     ...overTemperature(summary),
-    yaxis: speedupAxis(around([1, ...values])),
+    yaxis: speedupAxis(rangeAround([1, ...values])),
     shapes: [rule({ y: 1 })],
   };
   return { data, layout };
 }
 
-/** One of a lane's numbers over temperature. */
-function meanLine(rows, name, { name: title, line, marker }, hovertemplate, customdata) {
+/** Return the lanes in drawing order: the coloured ones last, above the grey ones. */
+const chosenLast = ({ lanes, chosen }) => lanes.toSorted((a, b) => chosen.has(a) - chosen.has(b));
+
+/** Return the line of one of a lane's measures over temperature. */
+function meanLine(rows, name, { name: title, line, marker, isChosen }, hovertemplate, customdata) {
   return {
     type: "scatter",
     mode: "lines+markers",
     name: title,
+    showlegend: isChosen,
     x: rows.map((row) => row.temperature),
     y: rows.map((row) => row[name]),
     customdata,
@@ -68,14 +77,14 @@ function meanLine(rows, name, { name: title, line, marker }, hovertemplate, cust
   };
 }
 
-/** The 95% intervals of a lane's speedup, where there are any, as a band. */
+/** Return the 95% intervals of a lane's speedup as a band, if there are any. */
 function intervalBand(rows, { colour }) {
   const known = rows.filter((row) => row.speedup_low !== null);
   if (!known.length) return [];
-  const reach = known.map((row) => row.temperature);
+  const temperatures = known.map((row) => row.temperature);
   const band = {
     type: "scatter",
-    x: [...reach, ...reach.toReversed()],
+    x: [...temperatures, ...temperatures.toReversed()],
     y: [...known.map((row) => row.speedup_high), ...known.map((row) => row.speedup_low).toReversed()],
     fill: "toself",
     fillcolor: colour,
@@ -90,7 +99,7 @@ function intervalBand(rows, { colour }) {
 
 const speedupAxis = (range) => titledAxis(t("sweep.speedup_axis"), { range, ticksuffix: "×" });
 
-/** The speedups of single prompts, where rows have them, as open circles at `place(row)`. */
+/** Return the speedups of single prompts, if the rows have them, as open circles at x = `place(row)`. */
 function eachPrompt(rows, place, style, more = {}) {
   const values = rows.flatMap((row) => row.speedups.map((value) => [place(row), value]));
   if (!values.length) return [];
@@ -108,19 +117,22 @@ function eachPrompt(rows, place, style, more = {}) {
   ];
 }
 
-/** Bars of speedup for each kind of text at one temperature, with their intervals, or each prompt's speedup. */
+/** Return bars of the chosen lanes' speedups for each kind of text at one temperature, with their 95% intervals or each
+ * prompt's speedup. */
 export function kindsFigure(results, temperature) {
-  const { lanes, kinds } = results;
+  const { lanes, kinds, chosen } = results;
   const rows = kinds.filter((row) => row.temperature === temperature);
   const names = [...new Set(rows.map((row) => row.kind))];
   const data = lanes
-    .filter((lane) => !isBaseline(lane))
+    .filter((lane) => !isBaseline(lane) && chosen.has(lane))
     .flatMap((lane) => {
       const own = names.map((kind) => rows.find((row) => row.lane === lane && row.kind === kind));
       const known = own.filter((row) => row);
       const style = plotlyStyle(lane, results);
       const bars = kindBars(lane, own, style);
-      return [bars, ...eachPrompt(known, (row) => names.indexOf(row.kind), style, { offsetgroup: lane })];
+      const place = (row) => names.indexOf(row.kind);
+      const group = { offsetgroup: lane };
+      return [bars, ...eachPrompt(known, place, style, group), ...noiseMarks(known, place, speedupOf, group)];
     });
   const top = Math.max(1, ...rows.flatMap((row) => [row.speedup, row.speedup_high, ...row.speedups]));
   const layout = {
@@ -136,7 +148,7 @@ export function kindsFigure(results, temperature) {
   return { data, layout };
 }
 
-/** A lane's bars, one a kind of text; a kind that it was not run on has no row and no bar. */
+/** Return a lane's bars, one per kind of text; a kind without runs has no row and no bar. */
 function kindBars(lane, rows, { name, bar }) {
   const distance = (end) =>
     rows.map((row) => (row && row[end] !== null ? Math.abs(row[end] - row.speedup) : null));
@@ -162,11 +174,11 @@ function kindBars(lane, rows, { name, bar }) {
   };
 }
 
-/** The mean of one of MEASURES over temperature. */
+/** Return the mean of one of MEASURES over temperature. */
 export function measureFigure(results, name) {
-  const { lanes, summary } = results;
+  const { summary } = results;
   const { hover, ticks = "" } = MEASURES[name];
-  const data = lanes
+  const data = chosenLast(results)
     .map((lane) => [lane, rowsOf(summary, lane)])
     .filter(([, rows]) => rows.some((row) => row[name] !== null))
     .map(([lane, rows]) => meanLine(rows, name, plotlyStyle(lane, results), `%{y:${hover}}`));
@@ -174,12 +186,12 @@ export function measureFigure(results, name) {
   return { data, layout: { ...overTemperature(summary), yaxis } };
 }
 
-/** A kind of text in the reader's language, where it is one of the built-in ones. */
+/** Return the name of a kind of text, in the reader's language if the kind is built in. */
 function kindName(kind) {
   return has(`sweep.kind.${kind}`) ? t(`sweep.kind.${kind}`) : plain(kind);
 }
 
-/** The temperatures of a sweep, from low to high. */
+/** Return the temperatures of a sweep, in ascending order. */
 export const temperaturesOf = ({ summary }) =>
   [...new Set(summary.map((row) => row.temperature))].sort((a, b) => a - b);
 
@@ -188,19 +200,19 @@ const rowsOf = (summary, lane) =>
 
 function overTemperature(summary) {
   const ticks = temperaturesOf({ summary });
-  const reach = ticks.at(-1) - ticks[0] || 1;
+  const span = ticks.at(-1) - ticks[0] || 1;
   return {
     height: 340,
     margin: { l: 58, r: 14, t: 8, b: 46 },
     xaxis: titledAxis(t("page.temperature"), {
-      range: [ticks[0] - 0.05 * reach, ticks.at(-1) + 0.05 * reach],
+      range: [ticks[0] - 0.05 * span, ticks.at(-1) + 0.05 * span],
       ...(ticks.length < 9 ? { tickvals: ticks } : {}),
     }),
   };
 }
 
-function around(values) {
+function rangeAround(values) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const room = 0.07 * (high - low || 1);
-  return [low - room, high + room];
+  const margin = 0.07 * (high - low || 1);
+  return [low - margin, high + margin];
 }

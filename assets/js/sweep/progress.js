@@ -1,5 +1,5 @@
 // @ts-check
-// How far a sweep is: a bar and a line; nothing while none runs.
+// A sweep's progress: a bar and a line of text, hidden while no sweep runs.
 
 import { make } from "../make.js";
 import { t } from "../text.js";

@@ -1,15 +1,19 @@
 // @ts-check
-// What a sweep found: figures, the table, and files of both. Its value is the text of components/parts/sweep_results.py.
+// The results of a sweep: figures, the table, and files of both. The component's value is made by
+// components/parts/sweep_results.py.
 
+import { withColumn } from "../csv.js";
+import { fileButton } from "../file_button.js";
+import { figureButtons } from "../figure_files.js";
 import { draw } from "../figures.js";
 import { make, setText } from "../make.js";
-import { download, figureFile } from "../save.js";
+import { download } from "../save.js";
 import { whenSeen } from "../seen.js";
 import { addSheets } from "../sheets.js";
-import { said as sentence, t } from "../text.js";
+import { said as inLanguage, t } from "../text.js";
 import { whenRecoloured } from "../theme.js";
 import { MEASURES, kindsFigure, measureFigure, speedupFigure, temperaturesOf } from "./figures.js";
-import { keys } from "./lanes.js";
+import { firstChosen, keys } from "./lanes.js";
 import { tableView } from "./table.js";
 
 export async function mount({ element, props, watch, server }) {
@@ -28,32 +32,56 @@ export async function mount({ element, props, watch, server }) {
 
 function resultsView(server) {
   let results = null;
+  let isPicked = false; // whether the reader has chosen lanes
   const about = make("p", { className: "whence" });
   const legend = make("div");
   const table = tableView();
   const figures = figuresView(() => results);
-  const said = make("p", { className: "said", role: "alert" });
+  const message = make("p", { className: "said", role: "alert" });
   const files = make(
     "p",
     { className: "files" },
-    file("CSV", "csv", () => download(results.csv, "adaedl-sweep.csv", "text/csv")),
-    file("Parquet", "parquet", async () => setText(said, await saveParquet(server, results))),
+    fileButton(t("sweep.table"), "CSV", "csv", () =>
+      download(csvOf(results), "adaedl-sweep.csv", "text/csv"),
+    ),
+    fileButton(t("sweep.table"), "Parquet", "parquet", async () =>
+      setText(message, await saveParquet(server, csvOf(results))),
+    ),
   );
 
   function show(next) {
-    results = next;
+    isPicked &&= results.lanes.every((lane) => next.lanes.includes(lane)); // the same sweep, or a later state of it
+    results = { ...next, chosen: isPicked ? results.chosen : firstChosen(next) };
     const { key, values } = next.about;
     about.replaceChildren(make("strong", {}, t(key, values)), " ", setupWords(next.setup));
-    legend.replaceChildren(keys(next));
-    table.show(next);
+    showKeys();
+    table.show(results);
     figures.offer(next);
+    figures.draw();
+  }
+
+  function showKeys() {
+    /** @type {HTMLElement | null} */
+    const focused = legend.querySelector(":focus");
+    legend.replaceChildren(keys(results, results.chosen, choose));
+    if (!focused) return;
+    /** @type {HTMLElement | null} */
+    const replacement = legend.querySelector(`[data-lane="${CSS.escape(focused.dataset.lane ?? "")}"]`);
+    replacement?.focus();
+  }
+
+  function choose(lane) {
+    const { chosen } = results;
+    isPicked = true;
+    if (!chosen.delete(lane)) chosen.add(lane);
+    showKeys();
     figures.draw();
   }
   const nodes = [
     make("h2", {}, t("sweep.results")),
     about,
     make("div", { className: "line" }, legend, files),
-    said,
+    message,
     figures.node,
     table.node,
     make("p", { className: "small" }, t("sweep.interval")),
@@ -61,7 +89,7 @@ function resultsView(server) {
   return { nodes, show, redraw: () => results && figures.draw() };
 }
 
-/** The three figures and what they are of; `results()` gives what is shown. */
+/** Return the three figures, with menus for temperature and measure; `results()` returns the shown results. */
 function figuresView(results) {
   const temperature = choice("sweep.at_temperature");
   const measure = choice(
@@ -85,10 +113,19 @@ function figuresView(results) {
   };
 }
 
-/** Save the rows as Parquet, which the server makes. Returns what is to be said of it. */
-async function saveParquet(server, { csv }) {
+/** Return the rows as the command line writes them, with the texts of their prompts, each of which the server sends
+ * once. */
+const csvOf = ({ csv, prompts, row_prompts: indices }) =>
+  withColumn(
+    csv,
+    "prompt_text",
+    indices.map((index) => prompts[index] ?? ""),
+  );
+
+/** Save the rows as Parquet, converted by the server. Return an error message, or "". */
+async function saveParquet(server, csv) {
   const { base64, error } = await server.parquet(csv);
-  if (error) return sentence(error);
+  if (error) return inLanguage(error);
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   download(new Blob([bytes], { type: "application/vnd.apache.parquet" }), "adaedl-sweep.parquet");
   return "";
@@ -99,13 +136,11 @@ function setupWords({ pair, device, dtype, verification, max_new_tokens }) {
   return t("sweep.setup", { pair, device: `${device}/${dtype}`, rule, tokens: max_new_tokens });
 }
 
-/** A figure with its title and its files. */
+/** Return a figure with its title and the buttons of its files. */
 function figure(name, makeFigure, ...controls) {
   const title = t(`sweep.figure.${name}`);
   const place = make("div", { className: "plot", role: "img", ariaLabel: title });
-  const files = ["svg", "png"].map((format) =>
-    file(format.toUpperCase(), `${name}.${format}`, () => saveFigure(place, name, format), title),
-  );
+  const files = figureButtons(title, place, name, `adaedl-sweep-${name}`);
   const head = make(
     "div",
     { className: "head" },
@@ -118,25 +153,7 @@ function figure(name, makeFigure, ...controls) {
   return { node, draw: () => draw(place, makeFigure) };
 }
 
-async function saveFigure(place, name, format) {
-  if (!place.data) return;
-  const { margin } = place.layout;
-  // The keys stand beside the figures on the page; a file has them within.
-  const legend = {
-    showlegend: true,
-    legend: { orientation: "h", y: -0.22 },
-    margin: { ...margin, t: 28, b: 110 },
-  };
-  download(await figureFile(place, format, legend), `adaedl-sweep-${name}.${format}`);
-}
-
-function file(format, name, save, of = t("sweep.table")) {
-  const button = make("button", { type: "button", ariaLabel: `${of} (${format})`, onclick: save }, format);
-  button.dataset.file = name;
-  return button;
-}
-
-/** A menu with its label; what is chosen stays chosen as long as it is offered. */
+/** Return a menu with its label; the chosen option stays chosen as long as it is offered. */
 function choice(key, options = []) {
   const select = make("select");
   const offer = (entries) => {

@@ -1,11 +1,14 @@
 // @ts-check
-// The table of a sweep: a row for each lane and temperature, sorted by any column.
+// The table of a sweep: one row per lane and temperature, which can be sorted by any column.
 
+import { cssColour } from "../lane_styles.js";
 import { make } from "../make.js";
 import { percent } from "../words.js";
 import { t } from "../text.js";
 import { spreadWords } from "./figures.js";
-import { isBaseline, styleOf } from "./lanes.js";
+import { SIGN } from "../noise.js";
+import { isBaseline, styleOf, titleOf } from "./lanes.js";
+import { noiseInRuns } from "./noise.js";
 
 const NONE = "–";
 const number = (digits) => (value) => (value === null ? NONE : value.toFixed(digits));
@@ -15,7 +18,7 @@ const COLUMNS = {
   lane: String,
   temperature: String,
   prompts: String,
-  speedup: String, // with its interval, see speedupCell
+  speedup: String, // not used, see speedupCell
   tokens_per_s: number(1),
   acceptance_rate: number(3),
   draft_length: number(2),
@@ -24,7 +27,7 @@ const COLUMNS = {
   wasted_share: share,
 };
 
-/** {node, show(results)}. */
+/** Return {node, show(results)}. */
 export function tableView() {
   let results = null;
   let sort = { column: "temperature", down: false };
@@ -55,17 +58,18 @@ export function tableView() {
 
 function headCell(column, choose) {
   const own = ["lane", "temperature", "prompts", "speedup"].includes(column);
-  const [name, what] =
+  const [name, about] =
     own ?
       [`sweep.column.${column}`, `sweep.what.${column}`]
     : [`player.metric.${column}`, `player.about.${column}`];
-  const button = make("button", { type: "button", title: t(what), onclick: choose }, t(name));
+  const button = make("button", { type: "button", title: t(about), onclick: choose }, t(name));
   const cell = make("th", { scope: "col" }, button);
   cell.dataset.column = column;
   return cell;
 }
 
-/** The order after a column's head is pressed: the other way round, or by it, the largest numbers first. */
+/** Return the order after a column's head is pressed: the reverse order, or by that column, the largest numbers
+ * first. */
 function nextSort(sort, column) {
   const down = sort.column === column ? !sort.down : column !== "lane" && column !== "temperature";
   return { column, down };
@@ -80,14 +84,14 @@ function sorted(rows, { column, down }) {
   );
 }
 
-function row(values, { lanes, titles }) {
+function row(values, { lanes }) {
   const { lane, temperature } = values;
   const swatch = make("i", { ariaHidden: "true" });
-  swatch.style.background = `var(${styleOf(lane, lanes).colour})`;
-  const cells = Object.entries(COLUMNS).map(([column, written]) => {
-    if (column === "lane") return make("th", { scope: "row" }, swatch, titles[lane]);
+  swatch.style.background = cssColour(styleOf(lane, lanes));
+  const cells = Object.entries(COLUMNS).map(([column, write]) => {
+    if (column === "lane") return make("th", { scope: "row", title: lane }, swatch, titleOf(lane, lanes));
     if (column === "speedup") return speedupCell(values);
-    return make("td", {}, written(values[column]));
+    return make("td", {}, write(values[column]));
   });
   const node = make("tr", {}, ...cells);
   Object.assign(node.dataset, { lane, temperature });
@@ -100,16 +104,14 @@ function speedupCell(row) {
   const spread = isBaseline(lane) ? "" : spreadWords(row);
   const cell = make("td", {}, make("strong", {}, `${speedup.toFixed(2)}×`), spread && ` (${spread})`);
   if (row.unreliable) {
-    const words = t("sweep.unreliable", { count: row.unreliable });
-    cell.append(
-      make("span", { className: "unreliable", title: t("player.about.timing_reliable") }, ` ⚠ ${words}`),
-    );
+    const words = ` ${SIGN} ${noiseInRuns(row)}`;
+    cell.append(make("span", { className: "unreliable", title: t("player.about.timing_reliable") }, words));
   }
   cell.dataset.value = speedup;
   return cell;
 }
 
-/** Numbers or texts in order; what is not there comes last. */
+/** Compare numbers or texts for sorting; null comes last. */
 function compare(a, b, down = false) {
   if (a === b) return 0;
   if (a === null || b === null) return a === null ? 1 : -1;

@@ -1,4 +1,4 @@
-// What the page has beside a browser's own: plotly and the events by which its parts tell one another of a trace.
+// What the page adds to the browser's own types: plotly, and the events by which its parts pass traces to one another.
 
 interface Window {
   Plotly?: any;
@@ -7,10 +7,11 @@ interface Window {
 interface DocumentEventMap {
   "adaedl:open": CustomEvent;
   "adaedl:opened": CustomEvent;
+  "adaedl:run": CustomEvent;
   "adaedl:measured": CustomEvent;
 }
 
-/** A place that plotly has drawn into. */
+/** An element that plotly has drawn into. */
 interface HTMLDivElement {
   on?: (event: string, act: (event: any) => void) => void;
   data?: object[];

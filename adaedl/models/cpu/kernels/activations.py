@@ -1,4 +1,4 @@
-"""Activations, and the exponential that they and softmax share."""
+"""Activation functions, and the exponential function that they share with softmax."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from adaedl.models.cpu.kernels.tiles import LANES
 
 @sums_in_any_order
 def exp(x):
-    """e^x to float32's precision, between e^-87 and e^88, in steps that a compiler can take for a vector at
-    once: the power of two, and for the rest a polynomial (Cephes' expf)."""
+    """Return e^x in float32, clipped to e^-87 … e^88, in operations that the compiler can vectorise: a power
+    of two times a polynomial of the remainder (expf of the Cephes library)."""
     x = np.float32(-87) if x < np.float32(-87) else np.float32(88) if x > np.float32(88) else x
     power = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     x = x - power * np.float32(0.693359375) + power * np.float32(2.12194440e-4)
@@ -27,14 +27,15 @@ def exp(x):
 
 @compiled
 def erf(x):
-    """The error function to 2e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26)."""
-    size = abs(x)
-    t = np.float32(1) / (np.float32(1) + np.float32(0.3275911) * size)
+    """Return the error function of x to 2e-7 (Abramowitz and Stegun, Handbook of Mathematical Functions,
+    7.1.26)."""
+    magnitude = abs(x)
+    t = np.float32(1) / (np.float32(1) + np.float32(0.3275911) * magnitude)
     y = np.float32(1.061405429) * t - np.float32(1.453152027)
     y = y * t + np.float32(1.421413741)
     y = y * t - np.float32(0.284496736)
     y = y * t + np.float32(0.254829592)
-    y = np.float32(1) - y * t * exp(-size * size)
+    y = np.float32(1) - y * t * exp(-magnitude * magnitude)
     return y if x >= 0 else -y
 
 
@@ -61,7 +62,8 @@ def gelu_tanh(x):
 
 @compiled
 def activate(kind, x, count, out):
-    """An activation of x [count]; a loop each, for a compiler to take a vector at once."""
+    """Write an activation of x [count] to `out`. Each kind has its own loop, so that the compiler can
+    vectorise it."""
     if kind == GELU:
         for i in range(count):
             out[i] = gelu(x[i])
@@ -75,7 +77,7 @@ def activate(kind, x, count, out):
 
 @compiled
 def gate(kind, x, count, out):
-    """out [count] = act(a)·b of a block's halves."""
+    """Write act(a)·b to out [count], where a and b are the two halves of the block x."""
     if kind == GELU:
         for i in range(count):
             out[i] = gelu(x[i]) * x[LANES + i]

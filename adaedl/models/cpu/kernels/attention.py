@@ -1,4 +1,4 @@
-"""Attention of one head of one row."""
+"""Attention of one head for one row."""
 
 import numpy as np
 
@@ -10,27 +10,28 @@ from adaedl.models.cpu.kernels.norms import dot
 
 @sums_in_any_order
 def exponentiate_scores(scores, count):
-    """Replace scores [count] by exp(score − the maximum), softmax's numerators; returns their sum."""
-    most = scores[0]
+    """Replace scores [count] by exp(score − maximum), the numerators of softmax; return their sum."""
+    largest = scores[0]
     for i in range(1, count):
-        most = max(most, scores[i])
+        largest = max(largest, scores[i])
     total = np.float32(0)
     for i in range(count):
-        scores[i] = exp(scores[i] - most)
+        scores[i] = exp(scores[i] - largest)
         total += scores[i]
     return total
 
 
 @compiled
 def score_keys(query, keys, width, d, scale, scores, first, count):
-    """Write the scores of keys [count, 2, kv_heads, d] from the place `first` on."""
+    """Write the scores of keys [count, 2, kv_heads, d] to `scores`, from index `first` on."""
     for t in range(count):
         scores[first + t] = dot(query, float32s(keys + 8 * t * width), d) * scale
 
 
 @compiled
 def add_values(scores, first, keys, width, d, count, out):
-    """Add the values beside the keys [count, 2, kv_heads, d], weighted by the scores from `first` on."""
+    """Add to `out` the values beside the keys [count, 2, kv_heads, d], weighted by the scores from index
+    `first` on."""
     for t in range(count):
         value, weight = float32s(keys + 8 * t * width + 4 * width), scores[first + t]
         for i in range(d):
@@ -39,7 +40,7 @@ def add_values(scores, first, keys, width, d, count, out):
 
 @compiled
 def attend_head(f, step, item, scratch, work):
-    """Write attention of one head of one row, [d], to `work`; `scratch` holds its scores."""
+    """Write the output of attention of one head for one row, [d], to `work`; `scratch` holds the scores."""
     d, group = f.head_dim, f.heads // f.kv_heads
     width, scale = f.kv_heads * d, np.float32(f.attention_scale)
     scores, out = float32s(scratch), float32s(work)

@@ -1,4 +1,4 @@
-"""What Python calls: products, choices, drafted tokens' numbers, and noise."""
+"""The kernels' functions for Python: products, choices, statistics of drafted tokens, and noise."""
 
 import ctypes
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 from adaedl.models.cpu.kernels import entry_points, team
 from adaedl.models.cpu.kernels.choices import PIECES
-from adaedl.models.cpu.kernels.gumbel_noise import AT_ONCE, NOISE_BYTES
+from adaedl.models.cpu.kernels.gumbel_noise import BLOCK_TOKENS, NOISE_BYTES
 from adaedl.models.cpu.kernels.packing import Packed, address_of, round_up
-from adaedl.models.cpu.kernels.products import MOST_BLOCKS
+from adaedl.models.cpu.kernels.products import MAX_BLOCKS
 from adaedl.models.cpu.kernels.records import (
     ACTIVATE,
     ACTIVATIONS,
@@ -23,7 +23,7 @@ from adaedl.models.cpu.kernels.records import (
     NoiseCall,
     ReadCall,
 )
-from adaedl.models.cpu.kernels.team import threads_wanted
+from adaedl.models.cpu.kernels.team import thread_count
 from adaedl.models.cpu.kernels.tiles import BLOCK, LANES, ROWS
 from adaedl.noise import NoisePlace
 from adaedl.sampling import DraftNumbers
@@ -35,8 +35,8 @@ _read, _draw = (ctypes.CFUNCTYPE(None, ctypes.c_void_p)(kernel.address) for kern
 def multiply(
     packed: Packed, x: Tensor, add_to: Tensor | None = None, activation: str | None = None
 ) -> Tensor:
-    """Return a product with x [rows, inputs], or what its gate makes of it: [rows, outputs], plus `add_to`.
-    `activation` is one of ACTIVATIONS."""
+    """Return the product [rows, outputs] of packed weights with x [rows, inputs], with the gate or activation
+    applied, or plus `add_to` [rows, outputs]. `activation` is one of ACTIVATIONS."""
     x = x.contiguous()
     rows, inputs = x.shape
     outputs = packed.record.outputs
@@ -46,9 +46,9 @@ def multiply(
     else:
         out = torch.empty(rows, outputs // 2 if packed.gate else outputs)
     if rows:
-        each = round_up(4 * (MOST_BLOCKS * ROWS * BLOCK + rows) + rows * inputs)
-        scratch = torch.empty(threads_wanted() * each, dtype=torch.uint8)
-        addresses = (out.data_ptr(), scratch.data_ptr(), each)
+        thread_bytes = round_up(4 * (MAX_BLOCKS * ROWS * BLOCK + rows) + rows * inputs)
+        scratch = torch.empty(thread_count() * thread_bytes, dtype=torch.uint8)
+        addresses = (out.data_ptr(), scratch.data_ptr(), thread_bytes)
         kind = ACTIVATIONS.index(activation or "silu")
         call = MultiplyCall(packed.record, x.data_ptr(), rows, sink, kind, *addresses)
         chunks = -(-outputs // LANES) * -(-rows // ROWS)
@@ -63,12 +63,12 @@ def read_draft(
     temperature: float,
     score_temperature: float,
 ) -> DraftNumbers:
-    """Return the token that a draft's logits [Vq] give with the shared noise at a place, or at temperature 0
-    without any, and its numbers at a score temperature, as on a GPU. `vocab` as in `DraftSession`."""
+    """Return the token chosen from a draft's logits [Vq] with the shared noise at a place, or without noise
+    at temperature 0, and its statistics at the score temperature. `vocab` is as in `DraftSession`."""
     logits = logits.float().contiguous()
     size = len(logits)
     seed, position = noise or (0, 0)
-    places = torch.empty(2, dtype=torch.long)
+    places = torch.empty(2, dtype=torch.long)  # the token's index in q's vocabulary, and its id
     numbers = torch.empty(6)
     scratch = torch.empty(NOISE_BYTES + 4 * size, dtype=torch.uint8)
     call = ReadCall(
@@ -81,22 +81,22 @@ def read_draft(
 
 
 def choose(logits: Tensor, noise: NoisePlace | None, temperature: float) -> tuple[Tensor, bool]:
-    """Return the token [T] where each row of logits [T, V] / temperature + shared noise is largest, and
-    whether any logit is NaN. The first row takes the noise at `noise`, the next rows the positions after it;
-    without noise the largest logit is chosen."""
+    """Return the token [T] with the largest logit / temperature + shared noise in each row of logits [T, V],
+    and whether any logit is NaN. The first row takes the noise at the place `noise`, the next rows at the
+    positions after it. Without noise the largest logit is chosen."""
     logits = logits.float().contiguous()
     rows, size = logits.shape
     seed, position = noise or (0, 0)
     results = torch.empty(rows * (1 + 2 * PIECES), dtype=torch.long)
-    each = NOISE_BYTES + 4 * AT_ONCE
-    scratch = torch.empty(threads_wanted() * each, dtype=torch.uint8)
-    tops = torch.empty(rows, -(-size // AT_ONCE)) if noise else None
+    thread_bytes = NOISE_BYTES + 4 * BLOCK_TOKENS
+    scratch = torch.empty(thread_count() * thread_bytes, dtype=torch.uint8)
+    tops = torch.empty(rows, -(-size // BLOCK_TOKENS)) if noise else None
     undefined = ctypes.c_int64(0)
-    chosen, at = results[:rows], results.data_ptr() + 8 * rows
+    chosen, best = results[:rows], results.data_ptr() + 8 * rows
     call = ChooseCall(
         *(logits.data_ptr(), noise is not None, seed, position, rows, size),
-        *(at, at + 8 * rows * PIECES, results.data_ptr(), ctypes.addressof(undefined)),
-        *(address_of(tops), scratch.data_ptr(), each),
+        *(best, best + 8 * rows * PIECES, results.data_ptr(), ctypes.addressof(undefined)),
+        *(address_of(tops), scratch.data_ptr(), thread_bytes),
         1 if noise is None else temperature,
     )
     if rows:
@@ -106,12 +106,12 @@ def choose(logits: Tensor, noise: NoisePlace | None, temperature: float) -> tupl
 
 
 def noise_rows(seed: int, first: int, count: int, vocab_size: int) -> Tensor:
-    """Return the noise [count, V] of whole rows, as `noise.noise_rows`."""
+    """Return the noise [count, V] of whole rows, the same as `noise.noise_rows`."""
     return _draw_noise(seed, first, count, vocab_size, None)
 
 
 def noise_of(seed: int, position: int, token_ids: Tensor) -> Tensor:
-    """Return the noise [n] of some tokens, as `noise.noise_of`."""
+    """Return the noise [n] of token_ids [n], the same as `noise.noise_of`."""
     return _draw_noise(seed, position, 1, len(token_ids), token_ids.contiguous())[0]
 
 

@@ -1,7 +1,7 @@
-"""The C functions that Python calls: each is compiled with all that it calls, and kept on the disk.
+"""The C functions that Python calls. Each is compiled with everything that it calls, and cached on disk.
 
-The key of Numba's cache is a function's own file, its bytecode and the values it closes over. It does not
-change with a function that is called. So each entry point closes over a hash of all sources.
+The key of Numba's cache is made of a function's own file, its bytecode and the values that it closes over. It
+does not change when a function that is called changes. So each entry point closes over a hash of all sources.
 """
 
 import hashlib
@@ -15,22 +15,22 @@ from adaedl.models.cpu import int8, jit
 from adaedl.models.cpu.kernels import choices, gumbel_noise, jobs
 from adaedl.models.cpu.kernels.records import NOISE, READ
 
-on_team = cfunc(types.void(types.int64, types.int64), cache=jit.KEEP)
-on_call = cfunc(types.void(types.voidptr), cache=jit.KEEP)
+on_team = cfunc(types.void(types.int64, types.int64), cache=jit.CAN_CACHE)
+on_call = cfunc(types.void(types.voidptr), cache=jit.CAN_CACHE)
 
 
 def source_files() -> list[Path]:
-    """Return the files that the kernels are compiled from: this package, and the modules whose constants it
-    takes."""
+    """Return the files that the kernels are compiled from: this package, and the modules with constants that
+    it uses."""
     return [
         *sorted(Path(__file__).parent.glob("*.py")),
-        *(Path(module.__file__) for module in (noise, int8, jit)),
+        *(Path(str(module.__file__)) for module in (noise, int8, jit)),
     ]
 
 
 @cache
 def hash_of_sources() -> int:
-    """Return a hash of all that the kernels are compiled from."""
+    """Return a hash of all files that the kernels are compiled from."""
     digest = hashlib.sha256()
     for file in source_files():
         digest.update(file.read_bytes())
@@ -38,7 +38,7 @@ def hash_of_sources() -> int:
 
 
 def compile_lead():
-    """Return lead(team, job), see `jobs.lead`."""
+    """Return the compiled lead(team, job), see `jobs.lead`."""
     sources = hash_of_sources()
 
     @on_team
@@ -50,7 +50,7 @@ def compile_lead():
 
 
 def compile_follow():
-    """Return follow(team, thread), see `jobs.follow`."""
+    """Return the compiled follow(team, thread), see `jobs.follow`."""
     sources = hash_of_sources()
 
     @on_team
@@ -62,7 +62,7 @@ def compile_follow():
 
 
 def compile_read():
-    """Return read(call), see `choices.read_draft`."""
+    """Return the compiled read(call), see `choices.read_draft`."""
     sources = hash_of_sources()
 
     @on_call
@@ -74,7 +74,7 @@ def compile_read():
 
 
 def compile_draw():
-    """Return draw(call), see `gumbel_noise.draw_rows`."""
+    """Return the compiled draw(call), see `gumbel_noise.draw_rows`."""
     sources = hash_of_sources()
 
     @on_call

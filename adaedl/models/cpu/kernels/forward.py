@@ -1,4 +1,4 @@
-"""All forwards of a model with packed layers, each in one call."""
+"""The forward of a model with packed layers, in one call of the kernels."""
 
 import ctypes
 from itertools import accumulate
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from adaedl.models.cpu.kernels import team
 from adaedl.models.cpu.kernels.packing import Packed, address_of, round_up
-from adaedl.models.cpu.kernels.products import MOST_BLOCKS
+from adaedl.models.cpu.kernels.products import MAX_BLOCKS
 from adaedl.models.cpu.kernels.records import (
     ACTIVATE,
     ACTIVATIONS,
@@ -24,32 +24,32 @@ from adaedl.models.cpu.kernels.records import (
     GATED,
     HEAD,
     PROJECT,
+    ROTATE,
     SEEN,
     START,
     STORE,
-    TURN,
     ForwardCall,
     NormRecord,
     Step,
     X,
 )
-from adaedl.models.cpu.kernels.team import threads_wanted
+from adaedl.models.cpu.kernels.team import thread_count
 from adaedl.models.cpu.kernels.tiles import BLOCK, LANES, ROWS
 from adaedl.models.cpu.memory import ALIGNED
 from adaedl.models.protocol import Output
 
 
-def norm_record(norm) -> NormRecord:
-    """Return what kernels read of a `Norm`, or of None."""
+def norm_record(norm) -> ctypes.Structure:
+    """Return a `Norm` or None as a `NormRecord` for the kernels."""
     if norm is None:
         return NormRecord()
     return NormRecord(True, address_of(norm.weight), address_of(norm.bias), norm.center, norm.eps)
 
 
-def layer_steps(index: int, layer, rotaries: list) -> list[Step]:
-    """Return a layer as steps. The MLP of a parallel layer reads what attention has not been added to yet."""
+def layer_steps(index: int, layer, rotaries: list) -> list[ctypes.Structure]:
+    """Return a layer as `Step`s. The MLP of a parallel layer reads the stream before attention is added."""
     rotary = -1 if layer.rotary is None else layer.rotary
-    turning = {"rotary": rotary, "rotated": 0 if rotary < 0 else rotaries[rotary].rotated}
+    rotation = {"rotary": rotary, "rotated": 0 if rotary < 0 else rotaries[rotary].rotated}
     heads_normed = layer.query_norm is not None or layer.key_norm is not None
 
     project = Step(
@@ -63,9 +63,9 @@ def layer_steps(index: int, layer, rotaries: list) -> list[Step]:
     attention = [project]
     if heads_normed:
         norms = {"norm": norm_record(layer.query_norm), "key_norm": norm_record(layer.key_norm)}
-        attention.append(Step(kind=TURN, layer=index, per_head=layer.norm_heads, **norms, **turning))
+        attention.append(Step(kind=ROTATE, layer=index, per_head=layer.norm_heads, **norms, **rotation))
     else:
-        project.rotary, project.rotated = turning.values()
+        project.rotary, project.rotated = rotation.values()
     attention.append(Step(kind=ATTEND, layer=index, window=layer.window or 0))
     up = Step(
         kind=DENSE,
@@ -84,8 +84,8 @@ def layer_steps(index: int, layer, rotaries: list) -> list[Step]:
     return [*attention, *attention_out, up, *down]
 
 
-def _onto_stream(source: int, product, norm) -> list[Step]:
-    """Add a product to the residual stream, through a norm where there is one."""
+def _onto_stream(source: int, product, norm) -> list[ctypes.Structure]:
+    """Return the steps that add a product to the residual stream, after a norm if there is one."""
     step = Step(kind=DENSE, source=source, to=X, sink=ADD, column=-1, product=product.packed.record)
     if norm is None:
         return [step]
@@ -94,7 +94,7 @@ def _onto_stream(source: int, product, norm) -> list[Step]:
 
 
 class Forward:
-    """All forwards of a model with packed layers, each in one call.
+    """The forward of a model with packed layers, in one call of the kernels.
 
     Args:
         layers: PackedLayers.
@@ -103,9 +103,9 @@ class Forward:
         head: a PackedLinear.
         rotaries: the model's rotary embeddings; their tables grow on demand.
         eps: of the features' norm.
-        widths: inputs of products beside those of the layers.
-        attention_scale: what scores are multiplied by, 1/√d by default.
-        attention_softcap, logit_softcap: bend scores and logits so that none is larger; None does not.
+        widths: the numbers of inputs of products outside the layers.
+        attention_scale: the factor of attention scores, 1/√d by default.
+        attention_softcap, logit_softcap: the soft caps of scores and logits; None for no cap.
     """
 
     def __init__(
@@ -141,14 +141,14 @@ class Forward:
             )
         )
         self.steps = (Step * len(steps))(*steps)
-        self.tensors = (layers, embeddings, final_norm, head)  # that addresses are of
+        self.tensors = (layers, embeddings, final_norm, head)  # kept because the records hold their addresses
         self.rotaries = rotaries
         self.columns: dict[tuple[int, ...], ctypes.Array] = {}
         hidden, attended = embeddings.shape[1], heads * head_dim
         products = [step.product for step in steps]
         gated = max((step.product.inputs for step in steps if step.source == GATED), default=0)
         self.widths = (hidden, attended, attended, gated, hidden)  # of x, queries, attended, gated, branch
-        self.most_blocks = max(-(-product.outputs // LANES) for product in products)
+        self.max_blocks = max(-(-product.outputs // LANES) for product in products)
         self.fixed = ForwardCall(
             steps=ctypes.addressof(self.steps),
             step_count=len(steps),
@@ -171,17 +171,17 @@ class Forward:
         """Run `PackedModel.forward`."""
         f = ForwardCall.from_buffer_copy(self.fixed)
         rows = len(token_ids)
-        asked = {"all": rows, "last": min(rows, 1), "none": 0}[logits]
+        logit_rows = {"all": rows, "last": min(rows, 1), "none": 0}[logits]
         features = None
         if feature_layers:
             if feature_layers not in self.columns:
-                places = {layer: column for column, layer in enumerate(feature_layers)}
-                columns = [places.get(layer, -1) for layer in range(self.steps[-1].column + 1)]
+                column_of = {layer: column for column, layer in enumerate(feature_layers)}
+                columns = [column_of.get(layer, -1) for layer in range(self.steps[-1].column + 1)]
                 self.columns[feature_layers] = (ctypes.c_int64 * len(columns))(*columns)
             features = torch.empty(rows, len(feature_layers) * f.hidden)
             f.features, f.feature_width = features.data_ptr(), features.shape[1]
             f.feature_columns = ctypes.addressof(self.columns[feature_layers])
-        scores = self._run(f, token_ids, cache, asked, features)
+        scores = self._run(f, token_ids, cache, logit_rows, features)
         return Output(None if logits == "none" else scores, features)
 
     def draft(
@@ -191,62 +191,76 @@ class Forward:
         from_token: Packed,
         seen: Tensor,
         from_seen: Packed,
-        asked: int = 1,
+        output_rows: int = 1,
         tails: Tensor | None = None,
         first: int = 0,
         drafts: int = 0,
     ) -> tuple[Tensor, Tensor]:
-        """Return a feature drafter's own output [asked, H] and logits [asked, Vq] after the last of token_ids
-        [T], each beside what it saw one position back, seen [T, F]; the two products make its stream of them.
+        """Return a feature drafter's own output [output_rows, H] and logits [output_rows, Vq] for the last of
+        token_ids [T].
 
-        With `tails` [T, capacity, 2, kv_heads, d] they are drafts side by side, after the cache's positions
-        first, first + 1, … and `drafts` drafts before them, whose keys and values are in their tails, where
-        their own go. The cache stays as it is.
+        Args:
+            token_ids: [T], appended to the cache, unless there are `tails`.
+            seen: [T, F] the target's features, or the drafter's own output, one position before each token.
+            from_token, from_seen: the projections of the tokens' embeddings and of `seen` into the stream.
+            output_rows: the number of last tokens to return outputs for.
+            tails: [T, capacity, 2, kv_heads, d] keys and values of drafts side by side. Token i then follows
+                the cache's position first + i and `drafts` earlier drafts in its own tail, and its keys and
+                values are appended to the tail. The cache does not change.
+
+        Raises:
+            IndexError: the cache or the tails are too small, or a token is not in the vocabulary.
         """
         f = ForwardCall.from_buffer_copy(self.fixed)
         seen = seen.contiguous()
-        own = torch.empty(asked, f.hidden)
+        own = torch.empty(output_rows, f.hidden)
         f.from_token, f.from_seen = from_token.record, from_seen.record
         f.seen, f.own = seen.data_ptr(), own.data_ptr()
         keep = (from_token, from_seen, seen, own, tails)
         if tails is None:
-            return own, self._run(f, token_ids, cache, asked, keep)
+            return own, self._run(f, token_ids, cache, output_rows, keep)
         if drafts >= tails.shape[1]:
             raise IndexError(f"{drafts + 1} drafts in tails for {tails.shape[1]}")
         f.tails, f.tail_capacity, f.drafts = tails.data_ptr(), tails.shape[1], drafts
-        return own, self._run(f, token_ids, cache, asked, keep, first + 1)
+        return own, self._run(f, token_ids, cache, output_rows, keep, first + 1)
 
     def _run(
-        self, f: ForwardCall, token_ids: Tensor, cache, asked: int, keep=None, start: int | None = None
+        self,
+        f: ctypes.Structure,
+        token_ids: Tensor,
+        cache,
+        logit_rows: int,
+        keep=None,
+        start: int | None = None,
     ) -> Tensor:
-        """Append token_ids [T] to the cache, or to tails; return the logits [asked, V] of the last ones."""
+        """Append token_ids [T] to the cache or the tails; return the logits [logit_rows, V] of the last."""
         rows = len(token_ids)
         start = cache.length if start is None else start
         end = start + rows + f.drafts
         if not f.tails and end > cache.data.shape[1]:
             raise IndexError(f"{end} tokens in a cache for {cache.data.shape[1]}")
         for rotary in self.rotaries:
-            rotary(start, end - start)  # extends the table as far as that
+            rotary(start, end - start)  # extends its table up to `end`
         tables = [rotary.table for rotary in self.rotaries]
         rotaries = (ctypes.c_int64 * len(tables))(*map(address_of, tables))
-        scores = torch.empty(asked, self.outputs)
-        work = 4 * max(MOST_BLOCKS * ROWS * BLOCK, f.head_dim)
-        each = round_up(work + 4 * (rows * (2 + f.widest + f.hidden) + end))
+        scores = torch.empty(logit_rows, self.outputs)
+        work = 4 * max(MAX_BLOCKS * ROWS * BLOCK, f.head_dim)
+        thread_bytes = round_up(work + 4 * (rows * (2 + f.widest + f.hidden) + end))
         sizes = [round_up(4 * rows * width) for width in self.widths]
-        memory = torch.empty(sum(sizes) + ALIGNED + threads_wanted() * each, dtype=torch.uint8)
+        memory = torch.empty(sum(sizes) + ALIGNED + thread_count() * thread_bytes, dtype=torch.uint8)
         wrong_token = ctypes.c_int64(0)
         token_ids = token_ids.contiguous()
         f.token_ids, f.rows, f.start = token_ids.data_ptr(), rows, start
         f.cache, f.cache_layer = cache.data.data_ptr(), 4 * cache.data.stride(0)
         f.rotaries = ctypes.addressof(rotaries)
-        f.logits, f.first_logits = scores.data_ptr() if asked else 0, rows - asked
+        f.logits, f.first_logits = scores.data_ptr() if logit_rows else 0, rows - logit_rows
         addresses = list(accumulate(sizes, initial=round_up(memory.data_ptr())))
         f.x, f.queries, f.attended, f.gated, f.branch, f.scratch = addresses
-        f.scratch_bytes = each
+        f.scratch_bytes = thread_bytes
         f.wrong_token = ctypes.addressof(wrong_token)
         if rows:
             groups = -(-rows // ROWS)
-            chunks = max(self.most_blocks * groups + 2, rows * f.heads)
+            chunks = max(self.max_blocks * groups + 2, rows * f.heads)
             keep = (self, token_ids, cache.data, tables, rotaries, memory, wrong_token, scores, keep)
             team.run(FORWARDS, f, f.step_count, chunks, keep, quick=len(self.steps) < 16 and rows <= ROWS)
         if wrong_token.value:

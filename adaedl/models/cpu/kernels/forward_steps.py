@@ -1,14 +1,14 @@
-"""The steps of a forward, each as chunks: prepared, computed into a thread's own memory, finished."""
+"""The steps of a forward: each is prepared, computed in chunks into a thread's own memory, and finished."""
 
 import numpy as np
 
 from adaedl.models.cpu.jit import compiled
 from adaedl.models.cpu.kernels.attention import attend_head
-from adaedl.models.cpu.kernels.heads import kept_row, norm_and_rotate_heads, store_heads
+from adaedl.models.cpu.kernels.heads import cache_row, norm_and_rotate_heads, store_heads
 from adaedl.models.cpu.kernels.intrinsics import float32s, int64s
 from adaedl.models.cpu.kernels.norms import norm, norm_row
 from adaedl.models.cpu.kernels.products import (
-    MOST_BLOCKS,
+    MAX_BLOCKS,
     NO_CAP,
     multiply_chunk,
     part_of,
@@ -26,15 +26,15 @@ from adaedl.models.cpu.kernels.records import (
     GATED,
     HEAD,
     PROJECT,
+    ROTATE,
     SEEN,
     SILU,
     START,
     STORE,
-    TURN,
 )
 from adaedl.models.cpu.kernels.tiles import BLOCK, ROWS
 
-EMBEDDING_EPS = 1e-12  # under the norm of a drafter's embeddings
+EMBEDDING_EPS = 1e-12  # of the norm of a drafter's embeddings
 
 
 @compiled
@@ -47,7 +47,7 @@ def write_features(f, column, source):
 
 @compiled
 def embedding_of(f, row):
-    """The address of the embedding of a row's token."""
+    """Return the address of the embedding of a row's token."""
     token = int64s(f.token_ids)[row]
     if token < 0 or token >= f.vocab_size:
         int64s(f.wrong_token)[0] = 1
@@ -55,8 +55,8 @@ def embedding_of(f, row):
     return f.embeddings + 4 * token * f.hidden
 
 
-# A forward's scratch memory, each thread's own. `work` holds a block or a head, `scales` and `rounded` a
-# step's rounded rows, `normed` its normed ones, `scores` those of attention.
+# Each thread has its own scratch memory for a forward: `work` holds a chunk of a product or a head, `scales`
+# and `rounded` the quantised input rows of a step, `normed` the normed ones, `scores` the attention scores.
 
 
 @compiled
@@ -66,7 +66,7 @@ def work_of(f, thread):
 
 @compiled
 def scales_of(f, thread):
-    return work_of(f, thread) + 4 * max(MOST_BLOCKS * ROWS * BLOCK, f.head_dim)
+    return work_of(f, thread) + 4 * max(MAX_BLOCKS * ROWS * BLOCK, f.head_dim)
 
 
 @compiled
@@ -97,7 +97,7 @@ def buffer_of(f, which):
 
 @compiled
 def column_of(f, step):
-    """The number of the feature that a step's input is; -1 where it is none."""
+    """Return the column of the features for a step's input, or -1 if it is not a feature."""
     if not f.features or step.column < 0:
         return -1
     return int64s(f.feature_columns)[step.column]
@@ -105,13 +105,14 @@ def column_of(f, step):
 
 @compiled
 def chunks_of_step(f, step):
-    """How many chunks a step has. Those beyond a product's own write what it reads to the features."""
+    """Return the number of chunks of a step. Chunks beyond those of a product write its input to the features
+    or to the drafter's own output."""
     kind = step.kind
     if kind == START:
         return product_chunks(f.from_token, STORE, f.rows) if f.seen else f.rows
     if kind == SEEN:
         return product_chunks(f.from_seen, ADD, f.rows) if f.seen else 0
-    if kind == TURN:
+    if kind == ROTATE:
         return 2 * f.rows
     if kind == ATTEND:
         return f.rows * f.heads
@@ -124,7 +125,7 @@ def chunks_of_step(f, step):
 
 @compiled
 def prepare_step(f, step, thread):
-    """Norm and quantise a product's input in the thread's own memory; returns its address."""
+    """Norm and quantise a product's input in the thread's own memory; return its address."""
     rounded, scales, normed = rounded_of(f, thread), scales_of(f, thread), normed_of(f, thread)
     kind = step.kind
     if kind == START and f.seen:
@@ -165,7 +166,8 @@ def compute_chunk(f, step, chunk, x, thread):
 
 @compiled
 def finish_chunk(f, step, chunk, thread):
-    """Write a chunk's result where it belongs, or compute there what is fast. One thread does it."""
+    """Write a chunk's result to its destination. Only one thread does this, and it does the fast steps here
+    completely."""
     kind, hidden, work = step.kind, f.hidden, work_of(f, thread)
     if kind == ATTEND:
         source, to = float32s(work), float32s(f.attended + 4 * chunk * f.head_dim)
@@ -181,10 +183,10 @@ def finish_chunk(f, step, chunk, thread):
                 to[i] = source[i] * scale
     elif kind == SEEN:
         store_chunk(f.from_seen, ADD, SILU, NO_CAP, chunk, f.rows, work, f.x)
-    elif kind == TURN:
+    elif kind == ROTATE:
         row = chunk // 2
         if chunk % 2:
-            norm_and_rotate_heads(f, step, row, f.kv_heads, step.key_norm, kept_row(f, step, row))
+            norm_and_rotate_heads(f, step, row, f.kv_heads, step.key_norm, cache_row(f, step, row))
         else:
             start = f.queries + 4 * row * f.heads * f.head_dim
             norm_and_rotate_heads(f, step, row, f.heads, step.norm, start)
@@ -199,7 +201,7 @@ def finish_chunk(f, step, chunk, thread):
 
 @compiled
 def finish_product(f, step, chunk, thread):
-    """Do `finish_chunk` for a product, or for the features and the drafter's own output beside it."""
+    """Finish a chunk of a product, or write a product's input to the features or the drafter's own output."""
     rows = f.rows - f.first_logits if step.kind == HEAD else f.rows
     chunks, work = product_chunks(step.product, step.sink, rows), work_of(f, thread)
     if chunk >= chunks:
@@ -214,8 +216,8 @@ def finish_product(f, step, chunk, thread):
     elif step.kind == PROJECT:
         start, end, first, count = part_of(step.product, STORE, rows, chunk)
         for block in range(start, end):
-            here = work + 4 * (block - start) * ROWS * BLOCK
-            store_heads(f, step, block, first, count, here)
+            block_work = work + 4 * (block - start) * ROWS * BLOCK
+            store_heads(f, step, block, first, count, block_work)
     else:
         out, cap = f.logits if step.kind == HEAD else buffer_of(f, step.to), np.float32(f.logit_softcap)
         store_chunk(step.product, step.sink, step.activation, cap, chunk, rows, work, out)

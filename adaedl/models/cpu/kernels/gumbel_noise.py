@@ -1,4 +1,4 @@
-"""The shared noise: the same bits as `adaedl.noise`, which defines it."""
+"""The shared noise, with the bits that `adaedl.noise` defines."""
 
 import numpy as np
 from llvmlite import ir
@@ -26,19 +26,19 @@ from adaedl.noise import (
     SQRT_HALF_BITS,
 )
 
-AT_ONCE = 512  # block size of the search for the largest logit, and of drawing noise
-NOISE_BYTES = 3 * 8 * AT_ONCE  # of scratch memory: one block's counters and random words
-WORDS = 8  # Philox blocks in a vector: their 32-bit words, each in the low half of 64 bits
+BLOCK_TOKENS = 512  # tokens in a block of noise and in a block of the search for the largest logit
+NOISE_BYTES = 3 * 8 * BLOCK_TOKENS  # of scratch memory: the counters and random words of one block
+WORDS = 8  # 32-bit words in a vector of 64-bit elements, each in a lower half
 
 
 @intrinsic
 def philox(typing, counters, position, seed, high, low, vectors):
-    """Philox4x32-10 of the counters (c, position, 0, 0), as `noise.philox`, for vectors of c.
+    """Compute Philox4x32-10 of the counters (c, position, 0, 0), as `noise.philox`, for vectors of c.
 
-    Words 0 and 2 of each block go to `high`, words 1 and 3 to `low`, two 32-bit words in each 64-bit element:
-    the bits of an even token in the lower halves, of the odd token after it in the upper ones. All arguments
-    but position, seed and the number of vectors are addresses. Written as vector code because the compiler
-    does not vectorise a product of 32-bit words by itself."""
+    Words 0 and 2 of each result go to `high`, words 1 and 3 to `low`, two 32-bit words in each 64-bit
+    element: the bits of an even token in the lower half, the bits of the next, odd token in the upper half.
+    All arguments except position, seed and the number of vectors are addresses. It is written as vector code,
+    because the compiler does not vectorise products of 32-bit words."""
     i64 = ir.IntType(64)
     vector = ir.VectorType(i64, WORDS)
 
@@ -70,11 +70,11 @@ def philox(typing, counters, position, seed, high, low, vectors):
         test, body, after = (builder.append_basic_block(name) for name in ("test", "body", "after"))
         builder.branch(test)
         builder.position_at_end(test)
-        place = builder.phi(i64)
-        place.add_incoming(i64(0), before)
-        builder.cbranch(builder.icmp_signed("<", place, vectors), body, after)
+        index = builder.phi(i64)
+        index.add_incoming(i64(0), before)
+        builder.cbranch(builder.icmp_signed("<", index, vectors), body, after)
         builder.position_at_end(body)
-        words = [lower(builder.load(builder.gep(counters, [place]), align=8)), position, number(0), number(0)]
+        words = [lower(builder.load(builder.gep(counters, [index]), align=8)), position, number(0), number(0)]
         for key0, key1 in keys:
             product0, product1 = (
                 builder.mul(words[at], number(by)) for at, by in zip((0, 2), MULTIPLIERS, strict=True)
@@ -86,8 +86,8 @@ def philox(typing, counters, position, seed, high, low, vectors):
                 lower(product0),
             ]
         for out, even, odd in ((high, *words[::2]), (low, *words[1::2])):
-            builder.store(builder.or_(even, builder.shl(odd, half)), builder.gep(out, [place]), align=8)
-        place.add_incoming(builder.add(place, i64(1)), body)
+            builder.store(builder.or_(even, builder.shl(odd, half)), builder.gep(out, [index]), align=8)
+        index.add_incoming(builder.add(index, i64(1)), body)
         builder.branch(test)
         builder.position_at_end(after)
         return context.get_dummy_value()
@@ -97,13 +97,13 @@ def philox(typing, counters, position, seed, high, low, vectors):
 
 @compiled
 def as_fraction(high, low):
-    """`noise._fraction` of two words."""
+    """Return `noise._fraction` of two words."""
     return np.float32(high) * np.float32(2.0**-32) + np.float32(low | np.uint32(1)) * np.float32(2.0**-64)
 
 
 @compiled
 def split_power(value):
-    """`noise._split`."""
+    """Return `noise._split` of a value."""
     bits = bits_of_float(value)
     exponent = np.int32(np.int32(bits - np.int32(SQRT_HALF_BITS)) >> np.int32(23))
     return float_of_bits(np.int32(bits - np.int32(exponent << np.int32(23)))) - np.float32(1), np.float32(
@@ -113,7 +113,7 @@ def split_power(value):
 
 @compiled
 def log_of_split(x, exponent):
-    """`noise._log`: no operation may be fused with another, for the bits must be the same everywhere."""
+    """Return `noise._log`. No operations may be fused, because the bits must be the same on every machine."""
     square = x * x
     tail = np.float32(LOG_POLYNOMIAL[0]) * x + np.float32(LOG_POLYNOMIAL[1])
     for coefficient in literal_unroll(LOG_POLYNOMIAL[2:]):
@@ -126,7 +126,7 @@ def log_of_split(x, exponent):
 
 @compiled
 def gumbel(high, low):
-    """`noise.gumbel` of one token's words."""
+    """Return `noise.gumbel` of one token's words."""
     from_one = as_fraction(high, low)
     x, exponent = split_power(as_fraction(np.uint32(~high), np.uint32(~low)))
     near_one = from_one < np.float32(NEAR_ONE)
@@ -137,44 +137,49 @@ def gumbel(high, low):
 
 @compiled
 def draw_words(seed, position, first, count, scratch):
-    """The random words of up to AT_ONCE tokens side by side, from `first`, an even one, on. They stay in the
-    scratch memory, for `noise_of_words`."""
+    """Write the random words of up to BLOCK_TOKENS consecutive tokens, starting with the even token `first`,
+    to the scratch memory, for `noise_of_words`."""
     blocks = (count + 1) // 2
     for i in range(blocks):
         int64s(scratch)[i] = first // 2 + i
     philox(
-        scratch, position, seed, scratch + 8 * AT_ONCE, scratch + 16 * AT_ONCE, (blocks + WORDS - 1) // WORDS
+        scratch,
+        position,
+        seed,
+        scratch + 8 * BLOCK_TOKENS,
+        scratch + 16 * BLOCK_TOKENS,
+        (blocks + WORDS - 1) // WORDS,
     )
 
 
 @compiled
 def noise_of_words(count, out, scratch):
-    high, low = uint32s(scratch + 8 * AT_ONCE), uint32s(scratch + 16 * AT_ONCE)
+    high, low = uint32s(scratch + 8 * BLOCK_TOKENS), uint32s(scratch + 16 * BLOCK_TOKENS)
     for i in range(count):
         float32s(out)[i] = gumbel(high[i], low[i])
 
 
 @compiled
 def noise_bound_of_words(count, scratch):
-    """No less than the noise of any of `count` tokens, from the upper halves of their random bits."""
-    high = uint32s(scratch + 8 * AT_ONCE)
-    least = high[0]
+    """Return an upper bound of the noise of `count` tokens, from the upper halves of their random bits."""
+    high = uint32s(scratch + 8 * BLOCK_TOKENS)
+    smallest = high[0]
     for i in range(1, count):
-        least = min(least, high[i])
-    return gumbel(least, np.uint32(0))
+        smallest = min(smallest, high[i])
+    return gumbel(smallest, np.uint32(0))
 
 
 @compiled
 def draw_row(seed, position, first, count, out, scratch):
-    """Noise of up to AT_ONCE tokens side by side, from `first`, an even one, on."""
+    """Write the noise of up to BLOCK_TOKENS consecutive tokens, starting with the even token `first`."""
     draw_words(seed, position, first, count, scratch)
     noise_of_words(count, out, scratch)
 
 
 @compiled
 def draw_tokens(seed, position, tokens, count, out, scratch):
-    """Noise of up to AT_ONCE tokens, any of the vocabulary."""
-    counters, high, low = scratch, scratch + 8 * AT_ONCE, scratch + 16 * AT_ONCE
+    """Write the noise of up to BLOCK_TOKENS arbitrary tokens of the vocabulary."""
+    counters, high, low = scratch, scratch + 8 * BLOCK_TOKENS, scratch + 16 * BLOCK_TOKENS
     for i in range(count):
         int64s(counters)[i] = int64s(tokens)[i] >> 1
     philox(counters, position, seed, high, low, (count + WORDS - 1) // WORDS)
@@ -185,17 +190,17 @@ def draw_tokens(seed, position, tokens, count, out, scratch):
 
 @compiled
 def draw_all(seed, position, vocab, size, out, scratch):
-    """Noise of a whole vocabulary, or of the tokens of a trimmed one."""
-    for first in range(0, size, AT_ONCE):
-        count, here = min(AT_ONCE, size - first), out + 4 * first
+    """Write the noise of a whole vocabulary, or of the tokens of a trimmed vocabulary."""
+    for first in range(0, size, BLOCK_TOKENS):
+        count, block_out = min(BLOCK_TOKENS, size - first), out + 4 * first
         if vocab:
-            draw_tokens(seed, position, vocab + 8 * first, count, here, scratch)
+            draw_tokens(seed, position, vocab + 8 * first, count, block_out, scratch)
         else:
-            draw_row(seed, position, first, count, here, scratch)
+            draw_row(seed, position, first, count, block_out, scratch)
 
 
 @compiled
 def draw_rows(n):
-    """Noise of the rows that a call asks for."""
+    """Write the noise of the rows of a NoiseCall."""
     for row in range(n.rows):
         draw_all(n.seed, n.first + row, n.vocab, n.size, n.out + 4 * row * n.size, n.scratch)

@@ -1,4 +1,4 @@
-"""What kernels need of the machine: memory at an address, atomic words, libc, vectors."""
+"""Low-level operations for the kernels: memory access by address, atomic words, libc functions, vectors."""
 
 import ctypes
 import platform
@@ -18,7 +18,7 @@ clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32,
 
 
 def _cast(kind):
-    """Return a function that makes an address a pointer of that kind."""
+    """Return a function that casts an address to a pointer type."""
 
     @intrinsic
     def cast(typing, address):
@@ -38,7 +38,8 @@ untyped = _cast(types.voidptr)
 
 
 def _atomic(signature, emit):
-    """Return an atomic operation on the 64-bit word at an address, written by emit(builder, pointer, …)."""
+    """Return an atomic operation on the 64-bit word at an address. emit(builder, pointer, …) writes its
+    code."""
 
     @intrinsic
     def one(typing, address):
@@ -81,13 +82,13 @@ def _swap(builder, word, before, after):
     return builder.extract_value(result, 1)
 
 
-# Compare and swap: whether the word was `before`, and is `after` now.
+# Compare and swap: return whether the word was `before` and has been set to `after`.
 swap = _atomic(types.boolean(types.int64, types.int64, types.int64), _swap)
 
 
 @intrinsic
 def release(typing, address, value):
-    """Write a word after all that this thread has written before."""
+    """Store a word with release order: after all earlier writes of this thread."""
 
     def generate(context, builder, signature, arguments):
         pointer, value = _word(builder, arguments)
@@ -99,7 +100,7 @@ def release(typing, address, value):
 
 @intrinsic
 def pause(typing):
-    """Tell the processor that this thread waits for a word to change."""
+    """Hint to the processor that this thread is waiting for a word to change."""
 
     def generate(context, builder, signature, arguments):
         i32, nothing = ir.IntType(32), ir.VoidType()
@@ -132,7 +133,7 @@ def bits_of_float(typing, number):
 
 
 def splat(builder, value, lanes: int):
-    """Return a vector that repeats one number."""
+    """Return a vector with the same number in every lane."""
     undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
     first = builder.insert_element(undefined, value, ir.IntType(32)(0))
     return builder.shuffle_vector(

@@ -1,4 +1,4 @@
-"""How threads share a job, step by step: see the docstring of this package."""
+"""Share the steps of a job among threads; the docstring of this package explains how."""
 
 from numba import carray
 
@@ -19,7 +19,7 @@ from adaedl.models.cpu.kernels.intrinsics import (
     untyped,
 )
 from adaedl.models.cpu.kernels.products import (
-    MOST_BLOCKS,
+    MAX_BLOCKS,
     NO_CAP,
     multiply_chunk,
     product_chunks,
@@ -38,27 +38,27 @@ from adaedl.models.cpu.kernels.records import (
 )
 from adaedl.models.cpu.kernels.tiles import BLOCK, ROWS
 
-# 64-bit words of a thread's part of a team's memory, each on a cache line of its own.
+# The 64-bit words of a thread in a team's memory, each on a separate cache line.
 DONE, ACTIVE, ASLEEP, SEMAPHORE, CLOCK = range(0, 40, 8)
 LINE_BYTES = 8 * 64
-TEAM_JOB = 64  # where in a team's memory its job's address is
-COUNT_BITS = 24  # of a word that holds a tick above and a count below
-IDLE_NS = 300_000  # how long a thread without work keeps its core; a wake-up costs some 50 µs
-PATIENCE_NS = 3_000  # beside the time of two chunks, before a thread computes what another has claimed
-UNKNOWN_NS = 50_000  # the time of a chunk where a thread has seen none of a step
+TEAM_JOB = 64  # the offset of the job's address in a team's memory, in bytes
+COUNT_BITS = 24  # of a word that holds a tick in its upper bits and a count in its lower bits
+IDLE_NS = 300_000  # how long a thread without work keeps its core; waking it up takes about 50 µs
+PATIENCE_NS = 3_000  # plus twice a chunk's duration, before a thread computes chunks that others have claimed
+UNKNOWN_NS = 50_000  # an assumed duration of a chunk, for a thread that has not done one in this step
 
 
 @compiled
 def word(j, thread, which):
-    """The address of a thread's word in a team's memory."""
+    """Return the address of a thread's word in a team's memory."""
     return j.lines + thread * LINE_BYTES + 8 * which
 
 
 @compiled
-def nanoseconds(place):
-    """The time; two words at `place` are written over."""
-    clock_gettime(1, place)  # CLOCK_MONOTONIC
-    return int64s(place)[0] * 1_000_000_000 + int64s(place)[1]
+def nanoseconds(address):
+    """Return the time in nanoseconds. The two words at `address` are overwritten."""
+    clock_gettime(1, address)  # CLOCK_MONOTONIC
+    return int64s(address)[0] * 1_000_000_000 + int64s(address)[1]
 
 
 @compiled
@@ -68,7 +68,7 @@ def now(j, thread):
 
 @compiled
 def newest_tick(j):
-    """The tick of the last step that has a finished chunk; all steps before it are finished."""
+    """Return the tick of the last step that has a finished chunk. All steps before it are finished."""
     newest = 0
     for thread in range(j.threads):
         newest = max(newest, load(word(j, thread, DONE)) >> COUNT_BITS)
@@ -77,7 +77,7 @@ def newest_tick(j):
 
 @compiled
 def is_finished(j, tick, chunks):
-    """Whether a step's chunks are all done."""
+    """Return whether all chunks of a step are done."""
     done = 0
     for thread in range(j.threads):
         counted = load(word(j, thread, DONE))
@@ -91,16 +91,16 @@ def is_finished(j, tick, chunks):
 @compiled
 def count_done(j, tick, thread):
     """Count a chunk as done by a thread."""
-    place = word(j, thread, DONE)
-    counted = int64s(place)[0]
+    address = word(j, thread, DONE)
+    counted = int64s(address)[0]
     if counted >> COUNT_BITS != tick:
         counted = tick << COUNT_BITS
-    release(place, counted + 1)
+    release(address, counted + 1)
 
 
 @compiled
 def chunks_of(j, f, steps, c, m, index):
-    """How many chunks a step of a job has."""
+    """Return the number of chunks of a step of a job."""
     if j.kind == FORWARDS:
         return chunks_of_step(f, steps[index])
     if j.kind == CHOOSES:
@@ -110,18 +110,18 @@ def chunks_of(j, f, steps, c, m, index):
 
 @compiled
 def prepare(j, f, steps, m, index, thread):
-    """Make ready what a step reads in the thread's own memory; returns its address."""
+    """Prepare a step's input in the thread's own memory; return its address."""
     if j.kind == FORWARDS:
         return prepare_step(f, steps[index], thread)
     if j.kind == MULTIPLIES:
-        scales = m.scratch + thread * m.scratch_bytes + 4 * MOST_BLOCKS * ROWS * BLOCK
+        scales = m.scratch + thread * m.scratch_bytes + 4 * MAX_BLOCKS * ROWS * BLOCK
         return quantise_if_int8(m.product, m.x, m.rows, scales + 4 * m.rows, scales)
     return 0
 
 
 @compiled
 def do_chunk(j, f, steps, c, m, index, chunk, x, thread, state):
-    """Do a chunk that is not done yet."""
+    """Do a chunk unless it is done."""
     tick = j.tick + index
     if load(state) >= tick:
         return
@@ -131,7 +131,7 @@ def do_chunk(j, f, steps, c, m, index, chunk, x, thread, state):
         choose_chunk(c, index, chunk, thread)
     else:
         work = m.scratch + thread * m.scratch_bytes
-        scales = work + 4 * MOST_BLOCKS * ROWS * BLOCK
+        scales = work + 4 * MAX_BLOCKS * ROWS * BLOCK
         multiply_chunk(m.product, m.sink, chunk, m.rows, x, scales, work)
     before = load(state)
     if before >= tick or not swap(state, before, tick):
@@ -145,29 +145,30 @@ def do_chunk(j, f, steps, c, m, index, chunk, x, thread, state):
 
 @compiled
 def run_step(j, f, steps, c, m, index, chunks, thread):
-    """Do a thread's part of a step, then what others leave undone; the step is finished when this returns."""
+    """Do a thread's share of a step, then chunks that others have not done. When this returns, the step is
+    finished."""
     tick, threads = j.tick + index, j.threads
-    began = now(j, thread) if threads > 1 else 0
+    start_ns = now(j, thread) if threads > 1 else 0
     x = prepare(j, f, steps, m, index, thread)
     first, last = range_of(chunks, thread, threads)
     for chunk in range(first, last):
         do_chunk(j, f, steps, c, m, index, chunk, x, thread, state_of(j, thread, chunk - first))
     if is_finished(j, tick, chunks):
         return
-    ready = now(j, thread)
-    for turn in range(1, threads):  # from the ends of the others' ranges, up to where they may be
+    end_ns = now(j, thread)
+    for turn in range(1, threads):  # from the ends of the others' ranges, back to what they have reached
         owner = (thread + turn) % threads
         start, end = range_of(chunks, owner, threads)
         for chunk in range(end - 1, start - 1, -1):
             state = state_of(j, owner, chunk - start)
             if load(state) >= tick:
                 continue
-            begun = end - start == 1 if chunk == start else load(state - 8) >= tick
-            if begun:
+            claimed = end - start == 1 if chunk == start else load(state - 8) >= tick
+            if claimed:
                 break
             do_chunk(j, f, steps, c, m, index, chunk, x, thread, state)
-    did = last - first
-    until = now(j, thread) + PATIENCE_NS + 2 * ((ready - began) // did if did else UNKNOWN_NS)
+    count = last - first
+    until = now(j, thread) + PATIENCE_NS + 2 * ((end_ns - start_ns) // count if count else UNKNOWN_NS)
     while now(j, thread) < until:
         for _ in range(4):
             if is_finished(j, tick, chunks):
@@ -180,19 +181,19 @@ def run_step(j, f, steps, c, m, index, chunks, thread):
             for chunk in range(start, end):
                 do_chunk(j, f, steps, c, m, index, chunk, x, thread, state_of(j, owner, chunk - start))
         if not is_finished(j, tick, chunks):
-            sched_yield()  # to one that is between its swap and its count
+            sched_yield()  # to a thread that is between its swap and its count
 
 
 @compiled
 def range_of(chunks, thread, threads):
-    """The chunks that a thread does if all keep their cores."""
+    """Return the first chunk of a thread's range and the end of the range."""
     return chunks * thread // threads, chunks * (thread + 1) // threads
 
 
 @compiled
-def state_of(j, thread, place):
-    """The address of the state of a chunk, which is at a place in the range of a thread."""
-    return j.states + thread * j.state_bytes + 8 * place
+def state_of(j, thread, index):
+    """Return the address of the state of a chunk, given its index in a thread's range."""
+    return j.states + thread * j.state_bytes + 8 * index
 
 
 @compiled
@@ -204,7 +205,7 @@ def run_job(j, thread):
     m = carray(untyped(j.call), 1, MULTIPLY)[0]
     index = 0
     while True:
-        index = max(index, newest_tick(j) - j.tick)  # what others have finished meanwhile is passed over
+        index = max(index, newest_tick(j) - j.tick)  # skip steps that others have finished
         if index >= j.steps:
             return
         chunks = chunks_of(j, f, steps, c, m, index)
@@ -213,7 +214,7 @@ def run_job(j, thread):
         index += 1
 
 
-# A team's memory: its epoch, its job's address, then a line for each thread.
+# A team's memory holds its epoch and its job's address, then LINE_BYTES for each thread.
 
 
 @compiled
@@ -223,8 +224,8 @@ def job_of(team):
 
 @compiled
 def lead(team, job):
-    """Open a job to a team and work on it too; it is done when this returns. The epoch is odd while a job is
-    open."""
+    """Open a job to a team and work on it too. When this returns, the job is done. The epoch is odd while a
+    job is open."""
     exchange(team + TEAM_JOB, job)
     j = job_of(team)
     if j.threads > 1:
@@ -239,26 +240,27 @@ def lead(team, job):
 
 @compiled
 def follow(team, thread):
-    """A thread of a team, for good: work on each job while it is open; sleep where none comes for a while."""
+    """Run a thread of a team until the process ends: work on each open job, and sleep after IDLE_NS without
+    one."""
     line = team + LINE_BYTES * (1 + thread)
     active, asleep, semaphore = line + 8 * ACTIVE, line + 8 * ASLEEP, line + 8 * SEMAPHORE
-    seen, idle_since = 0, nanoseconds(line + 8 * CLOCK)
+    last_epoch, idle_since = 0, nanoseconds(line + 8 * CLOCK)
     while True:
         epoch = load(team)
-        if epoch % 2 and epoch != seen:
+        if epoch % 2 and epoch != last_epoch:
             exchange(active, epoch)
-            if load(team) == epoch:  # whoever closes it from now on sees that this thread is active
+            if load(team) == epoch:  # if the job is closed after this, the leader sees this thread as active
                 j = job_of(team)
                 if thread < j.threads:
                     run_job(j, thread)
             exchange(active, 0)
-            seen, idle_since = epoch, nanoseconds(line + 8 * CLOCK)
+            last_epoch, idle_since = epoch, nanoseconds(line + 8 * CLOCK)
             continue
         for _ in range(32):
             pause()
         if nanoseconds(line + 8 * CLOCK) - idle_since > IDLE_NS:
             exchange(asleep, 1)
             epoch = load(team)
-            if not (epoch % 2 and epoch != seen and exchange(asleep, 0)):
-                sem_wait(semaphore)  # until `lead` has found this thread asleep
+            if not (epoch % 2 and epoch != last_epoch and exchange(asleep, 0)):
+                sem_wait(semaphore)  # until `lead` wakes this thread
             idle_since = nanoseconds(line + 8 * CLOCK)

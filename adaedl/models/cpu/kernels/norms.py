@@ -16,16 +16,16 @@ def dot(a, b, count):
 
 @compiled
 def norm(source, weight, width, eps, out):
-    """out = source / rms(source) · weight, for one row; without a weight where its address is 0."""
+    """Write out = source / rms(source) · weight for one row; without a weight if its address is 0."""
     x, y = float32s(source), float32s(out)
-    by = np.float32(1) / np.sqrt(dot(x, x, width) / np.float32(width) + np.float32(eps))
+    scale = np.float32(1) / np.sqrt(dot(x, x, width) / np.float32(width) + np.float32(eps))
     if weight:
         w = float32s(weight)
         for i in range(width):
-            y[i] = x[i] * by * w[i]
+            y[i] = x[i] * scale * w[i]
     else:
         for i in range(width):
-            y[i] = x[i] * by
+            y[i] = x[i] * scale
 
 
 @sums_in_any_order
@@ -37,22 +37,22 @@ def sum_of(x, count):
 
 
 @sums_in_any_order
-def sum_of_squares(x, less, count):
+def sum_of_squares(x, mean, count):
     total = np.float32(0)
     for i in range(count):
-        total += (x[i] - less) * (x[i] - less)
+        total += (x[i] - mean) * (x[i] - mean)
     return total
 
 
 @compiled
 def layer_norm(n, source, width, out):
-    """out = (source - mean) / deviation · weight + bias, for one row."""
+    """Write out = (source − mean) / standard deviation · weight + bias for one row."""
     x, y, w, b = float32s(source), float32s(out), float32s(n.weight), float32s(n.bias)
     mean = sum_of(x, width) / np.float32(width)
     variance = sum_of_squares(x, mean, width) / np.float32(width)
-    by = np.float32(1) / np.sqrt(variance + np.float32(n.eps))
+    scale = np.float32(1) / np.sqrt(variance + np.float32(n.eps))
     for i in range(width):
-        y[i] = (x[i] - mean) * by
+        y[i] = (x[i] - mean) * scale
         if n.weight:
             y[i] *= w[i]
         if n.bias:
@@ -61,7 +61,7 @@ def layer_norm(n, source, width, out):
 
 @compiled
 def norm_row(n, source, width, out):
-    """A row as the norm of that record has it, which may be written where it was."""
+    """Write the norm of one row, described by a NormRecord. `out` may be `source`."""
     if n.center:
         layer_norm(n, source, width, out)
     else:

@@ -14,8 +14,8 @@ from adaedl.models.cpu.memory import ALIGNED, aligned
 
 
 class Packed(NamedTuple):
-    """A product's weights as the kernels read them: the record that says where they are, what it points at,
-    and whether half of its outputs are the gate of the others."""
+    """A product's weights in the kernels' layout: a record of their addresses, the tensors at these
+    addresses, and whether half of the outputs gate the other half."""
 
     record: ctypes.Structure
     tensors: list[Tensor]
@@ -23,7 +23,7 @@ class Packed(NamedTuple):
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Return whether there are tiles for a weight [outputs, inputs]."""
+    """Return whether the kernels have tiles for a weight [outputs, inputs]."""
     return weight.shape[1] % STEP == 0 and weight.dtype in (torch.float32, torch.bfloat16, torch.int8)
 
 
@@ -31,12 +31,12 @@ def pack(
     weight: Tensor, bias: Tensor | None = None, scale: Tensor | None = None, gate: bool = False
 ) -> Packed:
     """Return a weight [outputs, inputs] laid out in blocks: float32, bfloat16, or int8 with a scale
-    [outputs]. Where its first half is the gate of the second, a block has 16 outputs of either."""
+    [outputs]. If its first half is the gate of its second half, a block has 16 outputs of each."""
     parts = 2 if gate else 1
     size = BLOCK // parts
 
     def blocks(rows: Tensor) -> Tensor:
-        """[blocks, 32, …], zeros where there are no more rows."""
+        """Return rows as blocks [blocks, 32, …], padded with zeros."""
         padding = (0, 0) * (rows.dim() - 1) + (0, -(len(rows) // parts) % size)
         return torch.cat([F.pad(part, padding).unflatten(0, (-1, size)) for part in rows.chunk(parts)], 1)
 
@@ -45,18 +45,18 @@ def pack(
     else:
         tiles, sums = lay_out(weight.detach(), size, parts)
         tensors = [tiles, bias, scale, sums]
-    for place in (1, 2):
-        if tensors[place] is not None:
-            tensors[place] = aligned(blocks(tensors[place].detach().float()))
+    for index in (1, 2):
+        if tensors[index] is not None:
+            tensors[index] = aligned(blocks(tensors[index].detach().float()))
     record = Product(*map(address_of, tensors), *weight.shape[::-1], weight.dtype == torch.bfloat16)
     return Packed(record, tensors, gate)
 
 
 def address_of(tensor: Tensor | None) -> int:
-    """Return where a tensor's numbers are; 0 for None."""
+    """Return the address of a tensor's data, or 0 for None."""
     return 0 if tensor is None else tensor.data_ptr()
 
 
 def round_up(size: int) -> int:
-    """Return the next multiple of a vector's bytes."""
+    """Round a size in bytes up to a multiple of the SIMD width."""
     return -(-size // ALIGNED) * ALIGNED

@@ -1,4 +1,4 @@
-"""Products of rows with packed weights, in chunks that threads share."""
+"""Products of rows with packed weights, cut into chunks that threads share."""
 
 import numpy as np
 
@@ -9,25 +9,25 @@ from adaedl.models.cpu.kernels.intrinsics import float32s, float_of_bits, int32s
 from adaedl.models.cpu.kernels.records import ACTIVATE, ADD, CAP, GATE
 from adaedl.models.cpu.kernels.tiles import BLOCK, LANES, OFFSET, ROWS, bfloat16_tile, int8_tile, tile
 
-CHUNK = 192  # inputs whose products are added up before they join the sum
+CHUNK = 192  # inputs in a partial sum
 NO_CAP = np.float32(0)
-FEW_CHUNKS = 32  # of a product: enough for threads to share out
-MOST_BLOCKS = 8  # of a chunk: between chunks a processor waits for its memory
+TARGET_CHUNKS = 32  # of a product: enough to share evenly among threads
+MAX_BLOCKS = 8  # of a chunk; larger chunks are faster, because a processor waits for memory between chunks
 
 
 @compiled
 def max_magnitude(source, count):
-    """The maximum of |x| in a row, NaN where one is NaN. Without their signs, floats are ordered like the
-    integers of their bits, whose maximum a compiler finds a vector at a time."""
-    bits, most = int32s(source), np.int32(0)
+    """Return the maximum of |x| in a row, or NaN if the row has a NaN. Without their signs, floats have the
+    same order as their bits read as integers, and the compiler can vectorise a maximum of integers."""
+    bits, largest = int32s(source), np.int32(0)
     for i in range(count):
-        most = max(most, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
-    return float_of_bits(most)
+        largest = max(largest, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
+    return float_of_bits(largest)
 
 
 @compiled
 def quantise_row(source, count, out):
-    """Quantise a row to integers from −LEVELS to LEVELS; returns their scale."""
+    """Quantise a row to integers from −LEVELS to LEVELS; return their scale."""
     x, y = float32s(source), uint8s(out)
     scale = max_magnitude(source, count) / np.float32(LEVELS) + np.float32(LEAST_SCALE)
     for i in range(count):
@@ -37,8 +37,9 @@ def quantise_row(source, count, out):
 
 @compiled
 def quantise_if_int8(product, source, rows, rounded, scales):
-    """The address that the tiles of a product read for source [rows, inputs]: itself, or for int8 weights
-    `rounded`, where its quantised rows are written; their scales go to `scales`."""
+    """Quantise source [rows, inputs] for int8 weights: write the numbers to `rounded` and the scales to
+    `scales`. Return the address of the product's input, which is `rounded` for int8 weights, else
+    `source`."""
     if not product.scale:
         return source
     count = product.inputs
@@ -49,7 +50,7 @@ def quantise_if_int8(product, source, rows, rounded, scales):
 
 @compiled
 def multiply_block(product, block, x, scales, first, rows, out):
-    """Write a block's outputs [rows, 32] for the rows from `first` on."""
+    """Write a block's outputs [rows, 32] for `rows` rows from `first` on."""
     inputs, y = product.inputs, float32s(out)
     at = block * BLOCK
     for i in range(rows * BLOCK):
@@ -59,20 +60,20 @@ def multiply_block(product, block, x, scales, first, rows, out):
         int8_tile(rows, weights, x + first * inputs, inputs, inputs, out)
         totals, s, sums = int32s(out), float32s(product.scale), int32s(product.sums)
         for row in range(rows):
-            by = float32s(scales)[first + row]
+            row_scale = float32s(scales)[first + row]
             for j in range(BLOCK):
                 total = totals[row * BLOCK + j] - np.int32(OFFSET) * sums[at + j]
-                y[row * BLOCK + j] = np.float32(total) * s[at + j] * by
+                y[row * BLOCK + j] = np.float32(total) * s[at + j] * row_scale
     else:
-        each = 2 if product.bfloat16 else 4
-        weights = product.weight + each * block * inputs * BLOCK
-        for at_input in range(0, inputs, CHUNK):  # in parts, which rounds less than one long sum
+        itemsize = 2 if product.bfloat16 else 4
+        weights = product.weight + itemsize * block * inputs * BLOCK
+        for at_input in range(0, inputs, CHUNK):  # partial sums have smaller rounding errors than one sum
             count = min(CHUNK, inputs - at_input)
-            here, weights_here = x + 4 * (first * inputs + at_input), weights + each * at_input * BLOCK
+            part, part_weights = x + 4 * (first * inputs + at_input), weights + itemsize * at_input * BLOCK
             if product.bfloat16:
-                bfloat16_tile(rows, weights_here, here, inputs, count, out)
+                bfloat16_tile(rows, part_weights, part, inputs, count, out)
             else:
-                tile(rows, weights_here, here, inputs, count, out)
+                tile(rows, part_weights, part, inputs, count, out)
     if product.bias:
         b = float32s(product.bias)
         for row in range(rows):
@@ -82,7 +83,7 @@ def multiply_block(product, block, x, scales, first, rows, out):
 
 @compiled
 def store_block(sink, activation, cap, block, outputs, first, rows, work, out):
-    """Write a block's outputs to out [rows, outputs], or [rows, outputs/2] after a gate, as `sink` says."""
+    """Write a block's outputs to out [rows, outputs] ([rows, outputs/2] after a gate); `sink` says how."""
     width = outputs // 2 if sink == GATE else outputs
     at = block * (LANES if sink == GATE else BLOCK)
     count = min(LANES if sink == GATE else BLOCK, width - at)
@@ -105,7 +106,7 @@ def store_block(sink, activation, cap, block, outputs, first, rows, work, out):
 
 @compiled
 def blocks_of(product, sink):
-    """How many blocks a product's outputs are."""
+    """Return the number of blocks of a product's outputs."""
     outputs = product.outputs
     if sink == GATE:
         return (outputs // 2 + LANES - 1) // LANES
@@ -114,19 +115,19 @@ def blocks_of(product, sink):
 
 @compiled
 def groups_of(rows):
-    """How many times a block is read for rows."""
+    """Return how many times each block is read for a number of rows."""
     return (rows + ROWS - 1) // ROWS
 
 
 @compiled
 def span_of(blocks):
-    """How many blocks a chunk has."""
-    return min(max(blocks // FEW_CHUNKS, 1), MOST_BLOCKS)
+    """Return the number of blocks in a chunk, given the number in the product."""
+    return min(max(blocks // TARGET_CHUNKS, 1), MAX_BLOCKS)
 
 
 @compiled
 def product_chunks(product, sink, rows):
-    """How many chunks a product of rows has: blocks side by side, for as many rows as a tile has."""
+    """Return the number of chunks of a product. A chunk is a span of adjacent blocks for one tile's rows."""
     blocks = blocks_of(product, sink)
     span = span_of(blocks)
     return (blocks + span - 1) // span * groups_of(rows)
@@ -134,7 +135,7 @@ def product_chunks(product, sink, rows):
 
 @compiled
 def part_of(product, sink, rows, chunk):
-    """A chunk's first block and the one after its last, its first row, and how many rows it has."""
+    """Return a chunk's first block, the end of its blocks, its first row, and its number of rows."""
     blocks, groups = blocks_of(product, sink), groups_of(rows)
     span = span_of(blocks)
     start, first = chunk // groups * span, chunk % groups * ROWS
@@ -143,7 +144,7 @@ def part_of(product, sink, rows, chunk):
 
 @compiled
 def multiply_chunk(product, sink, chunk, rows, x, scales, work):
-    """Compute a chunk of a product of rows into `work` [blocks, 8, 32]."""
+    """Compute a chunk of a product into `work` [blocks, 8, 32]."""
     start, end, first, count = part_of(product, sink, rows, chunk)
     for block in range(start, end):
         multiply_block(product, block, x, scales, first, count, work + 4 * (block - start) * ROWS * BLOCK)
@@ -151,8 +152,8 @@ def multiply_chunk(product, sink, chunk, rows, x, scales, work):
 
 @compiled
 def store_chunk(product, sink, activation, cap, chunk, rows, work, out):
-    """Write a chunk's outputs to `out`, as `store_block`."""
+    """Write a chunk's outputs to `out`, as `store_block` does."""
     start, end, first, count = part_of(product, sink, rows, chunk)
     for block in range(start, end):
-        here = work + 4 * (block - start) * ROWS * BLOCK
-        store_block(sink, activation, cap, block, product.outputs, first, count, here, out)
+        block_work = work + 4 * (block - start) * ROWS * BLOCK
+        store_block(sink, activation, cap, block, product.outputs, first, count, block_work, out)

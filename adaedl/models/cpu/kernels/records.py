@@ -1,4 +1,4 @@
-"""Structures that Python fills and kernels read: what a call works on, by addresses and counts."""
+"""Structures that Python fills in and kernels read: the addresses and counts of a call's data."""
 
 import ctypes
 
@@ -6,19 +6,19 @@ import numpy as np
 
 
 def _record(name: str, *fields) -> tuple[type[ctypes.Structure], np.dtype]:
-    """Return a structure of 64-bit numbers and structures, as Python fills it and as kernels read it."""
-    fields = [field if isinstance(field, tuple) else (field, INT64) for field in fields]
-    structure = type(name, (ctypes.Structure,), {"_fields_": [(field, kinds[0]) for field, kinds in fields]})
-    return structure, np.dtype([(field, kinds[1]) for field, kinds in fields])
+    """Return a structure of 64-bit numbers and structures: as ctypes for Python, as dtype for the kernels."""
+    typed = [field if isinstance(field, tuple) else (field, INT64) for field in fields]
+    structure = type(name, (ctypes.Structure,), {"_fields_": [(field, kinds[0]) for field, kinds in typed]})
+    return structure, np.dtype([(field, kinds[1]) for field, kinds in typed])
 
 
 INT64 = (ctypes.c_int64, np.int64)
 FLOAT64 = (ctypes.c_double, np.float64)
-# Fields are addresses, 0 for a missing one, and counts.
+# Fields are addresses (0 for a missing tensor) and counts.
 Product, PRODUCT = _record("Product", "weight", "bias", "scale", "sums", "inputs", "outputs", "bfloat16")
 NormRecord, NORM = _record("NormRecord", "used", "weight", "bias", "center", ("eps", FLOAT64))
-# A step of a forward. `source` and `to` are BUFFERS; `layer` is whose keys and values it uses; `column` says
-# where its input goes among the features, or -1; `rotary` is a table's number, or -1.
+# A step of a forward. `source` and `to` are BUFFERS. `layer` is the index of its layer in the cache, `column`
+# the index of its input among the hidden states, and `rotary` the index of its rotary table; −1 for none.
 Step, STEP_OF_FORWARD = _record(
     "Step",
     *("kind", "source", "to", "sink", "activation", "layer", "column"),
@@ -52,15 +52,15 @@ ChooseCall, CHOOSE = _record(
     *("tops", "scratch", "scratch_bytes"),
     ("temperature", FLOAT64),
 )
-# What a team of threads works on: the record of a call, and the tick of its first step.
+# A team's work: the address of a call's record, and the tick of its first step.
 JobRecord, JOB = _record(
     "JobRecord", "kind", "call", "steps", "tick", "threads", "lines", "states", "state_bytes"
 )
 FORWARDS, MULTIPLIES, CHOOSES = range(3)  # kinds of jobs
 # Kinds of a forward's steps.
-START, SEEN, PROJECT, TURN, ATTEND, DENSE, ADD_NORMED, HEAD = range(8)
+START, SEEN, PROJECT, ROTATE, ATTEND, DENSE, ADD_NORMED, HEAD = range(8)
 BUFFERS = X, ATTENDED, GATED, BRANCH = range(4)
-# What becomes of a product y: itself, added to what is there, act(y), act(a)·b of its halves, a soft cap.
+# How a product y is written: as it is, added to the destination, act(y), act(a)·b of its halves, soft-capped.
 STORE, ADD, ACTIVATE, GATE, CAP = range(5)
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh")
 SILU, GELU, GELU_TANH = range(3)

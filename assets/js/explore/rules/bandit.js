@@ -43,10 +43,10 @@ export default class Bandit extends Stopper {
   }
 }
 
-/** The arm of entropy differences: stops where √H(q) rises by more than 0.2 from one draft to the next. */
+/** The entropy-difference arm: stops when √H(q) rises by more than 0.2 from one draft to the next. */
 class SVIPDifference extends ScoreStopper {
   threshold = 0.8;
-  root = 0; // of the entropy of the draft before
+  root = 0; // √H(q) of the previous draft
 
   scoreOf(step) {
     const root = Math.sqrt(Math.max(step.entropy, 0));

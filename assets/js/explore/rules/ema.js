@@ -1,6 +1,6 @@
 import { Stopper } from "../rule.js";
 
-/** SGLang's adaptive number of steps: the moving average of accepted drafts, rounded, plus one, with hysteresis. */
+/** SGLang's adaptive draft length: the rounded moving average of accepted drafts plus one, with hysteresis. */
 export default class EMA extends Stopper {
   rounds = 0;
 

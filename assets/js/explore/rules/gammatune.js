@@ -1,6 +1,6 @@
 import { Stopper } from "../rule.js";
 
-/** GammaTune (arXiv 2504.00030): widens after a full acceptance, else drafts what usually is accepted. */
+/** GammaTune (arXiv 2504.00030): drafts more after full acceptance, else the usual number of accepted drafts. */
 export default class GammaTune extends Stopper {
   constructor(settings) {
     super(settings);

@@ -1,6 +1,6 @@
 import { Stopper } from "../rule.js";
 
-/** Drafts exactly the tokens that will be accepted; a replay sets `acceptable` before each round. */
+/** Drafts exactly the tokens that will be accepted; the replay sets `acceptable` before each round. */
 export default class Oracle extends Stopper {
   acceptable = 0;
 

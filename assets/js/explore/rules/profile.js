@@ -1,4 +1,4 @@
-// The constants, with the reason for each, are in adaedl/stopping/profile.py.
+// adaedl/stopping/profile.py has the reason for each constant.
 
 import { Stopper } from "../rule.js";
 
@@ -8,7 +8,7 @@ const COST_CLAMP = 0.25;
 const FIRST_INTERVAL = 4;
 const LAST_INTERVAL = 512;
 
-/** Drafts the length that maximises the expected tokens of a round over its time, as Ollama finds it. */
+/** Drafts the length that maximises a round's expected tokens over its time, found as Ollama finds it. */
 export default class Profile extends Stopper {
   length = 0;
   drafted = 0;
@@ -35,7 +35,7 @@ export default class Profile extends Stopper {
 
   observe(drafted, accepted) {
     this.drafted = Math.min(drafted, this.max_draft);
-    // The positions after the first rejected draft were not judged.
+    // The target does not judge positions after the first rejected draft.
     for (let position = 0; position < Math.min(accepted + 1, this.drafted); position += 1) {
       const outcome = position < accepted ? 1 : 0;
       const weight = this.reached[position] ? ACCEPTANCE_WEIGHT : 1;
@@ -46,18 +46,18 @@ export default class Profile extends Stopper {
 
   observeTimes(tokens, verifySeconds, seconds) {
     if (seconds <= 0) return;
-    const old = this.costs[this.drafted] ?? seconds;
-    const most = COST_CLAMP * old;
-    this.costs[this.drafted] = old + COST_WEIGHT * Math.min(Math.max(seconds - old, -most), most);
+    const average = this.costs[this.drafted] ?? seconds;
+    const most = COST_CLAMP * average;
+    this.costs[this.drafted] = average + COST_WEIGHT * Math.min(Math.max(seconds - average, -most), most);
   }
 
-  /** The longest draft to consider: one position beyond those whose acceptance rate counts. */
+  /** The longest draft to consider: one position beyond those with a trusted acceptance rate. */
   get limit() {
-    const counting = this.reached.findIndex((times) => times < this.trusted);
-    return counting < 0 ? this.max_draft : counting + 1;
+    const untrusted = this.reached.findIndex((times) => times < this.trusted);
+    return untrusted < 0 ? this.max_draft : untrusted + 1;
   }
 
-  /** The length with the most expected tokens per second; 0 until two lengths were timed. */
+  /** The length with the most expected tokens per second; 0 until two lengths have been timed. */
   get bestLength() {
     if (this.costs.filter((cost) => cost !== null).length < 2) return 0;
     const speeds = Array.from(
@@ -77,7 +77,7 @@ export default class Profile extends Stopper {
     return total;
   }
 
-  /** Seconds of a round of this draft length, between the nearest lengths that were timed. */
+  /** Return the seconds of a round of this draft length, interpolated between the nearest timed lengths. */
   cost(length) {
     const timed = [...this.costs.keys()].filter((drafts) => this.costs[drafts] !== null);
     const low = timed.findLast((drafts) => drafts <= length) ?? timed[0];

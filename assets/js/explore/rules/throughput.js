@@ -1,40 +1,55 @@
-// The constants, with the reason for each, are in adaedl/stopping/throughput.
+// adaedl/stopping/throughput has the reason for each constant.
 
 import { Stopper } from "../rule.js";
 
 const CERTAIN = [0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.98, 0.995];
 const DECLINE = [0, 0.125, 0.25, 0.5, 1, 2, 4, 8];
 const CURVES = CERTAIN.flatMap((certain) => DECLINE.map((decline) => [certain, decline]));
+const UNIFORM = CURVES.map(() => 1 / CURVES.length);
 const SHARE = 0.005;
+const EARLIER_DRAFTS = 100;
+const OPEN = 0.1;
 const DECAY = 0.98;
 const PRIOR_SPREAD = 5;
 const FIRST_COST = 0.15;
 const PRIOR_STEPS = 4;
+const FURTHER = 3;
 const PRIOR_GIVEN_UP = 0.5;
 const PRIOR_DRAFTS = 1 / 3;
-const ROUNDS_AHEAD = 4;
+const ROUNDS_AHEAD = 2;
 
-/** The probability that a curve gives to a draft's acceptance, for what the bound gives up. */
+/** Return a draft's acceptance probability under a curve, where `givenUp` is √(γ·H), what the bound gives up. */
 const accepted = ([certain, decline], givenUp) => certain / (1 + decline * givenUp);
 
-/** Drafts on while one more token is expected to bring more text than its time would at the present speed
- * (docs/throughput.md). */
+/** Keeps drafting while one more draft is expected to add more tokens than the lane would write in the same time at the
+ * best speed (docs/throughput.md). */
 export default class Throughput extends Stopper {
-  beliefs = CURVES.map(() => 1 / CURVES.length);
+  beliefs = UNIFORM;
+  prior = UNIFORM;
   /** @type {MeasuredCosts | ExpectedCosts} */
   costs = new MeasuredCosts();
   drafts = PRIOR_DRAFTS;
   totalGivenUp = PRIOR_DRAFTS * PRIOR_GIVEN_UP;
   steps = 1; // draft steps so far
-  verified = 1; // those of them that were verified
-  givenUp = []; // by the bounds of this round's drafts
-  standing = this.beliefs; // of each curve: its weight times that all of them are accepted
+  verified = 1; // draft steps whose token was verified
+  givenUp = []; // for each draft of this round
+  standing = this.beliefs; // for each curve: its weight × the probability that all drafts of this round are accepted
   nextAccepted = [];
-  prices = [FIRST_COST]; // of draft 1, 2, … of this round, in tokens; the last one is that of all further ones
+  prices = [FIRST_COST]; // of draft 1, 2, … of a round, in tokens; the last price holds for all later drafts
   threshold = FIRST_COST;
 
   expect(times) {
     if (times !== null) this.costs = new ExpectedCosts(times);
+  }
+
+  expectAcceptance(earlier) {
+    if (!earlier.length || this.score_temperature !== null) return; // counted for other entropies
+    this.beliefs = this.prior = priorAfter(earlier, this.gamma);
+    const drafts = sum(earlier.map(({ accepted, rejected }) => accepted + rejected));
+    const givenUp = earlier.map(
+      ({ entropy, accepted, rejected }) => (accepted + rejected) * Math.sqrt(this.gamma * entropy),
+    );
+    this.totalGivenUp = (this.drafts * sum(givenUp)) / drafts;
   }
 
   beginRound() {
@@ -43,15 +58,28 @@ export default class Throughput extends Stopper {
     this.nextAccepted = CURVES.map((curve) => accepted(curve, usual));
     if (!this.costs.known) return true;
     const { costs } = this;
-    const { speed } = costs;
+    const speed = costs.bestSpeed(this.expectedTokens());
     this.prices = Array.from({ length: this.max_draft }, (_, index) => speed * costs.ofDraft(index + 1));
     this.threshold = this.prices[0];
-    return this.worthDrafting();
+    return this.worthDrafting(speed * costs.ofDraftingAtAll);
   }
 
-  worthDrafting() {
+  /** Yield the expected tokens of a round with 0, 1, … drafts. */
+  *expectedTokens() {
+    let tokens = 1;
+    let { standing } = this;
+    yield tokens;
+    for (let drafts = 1; drafts <= this.max_draft; drafts++) {
+      standing = standing.map((chance, number) => chance * this.nextAccepted[number]);
+      tokens += sum(standing);
+      yield tokens;
+    }
+  }
+
+  /** Return whether drafting gains, or may gain enough in later rounds to be worth a try; `fixed` is the fixed cost
+   * of a round with drafts, in tokens. */
+  worthDrafting(fixed) {
     const share = this.verified / this.steps;
-    const fixed = this.costs.speed * this.costs.ofDraftingAtAll;
     let gains = 0;
     let losses = 0;
     this.nextAccepted.forEach((chance, number) => {
@@ -62,7 +90,7 @@ export default class Throughput extends Stopper {
     return ROUNDS_AHEAD * gains >= losses;
   }
 
-  /** The tokens that the best number of drafts, each accepted with this chance, brings beyond its cost. */
+  /** Return the largest net gain of any draft length, in tokens, if each draft is accepted with this chance. */
   mostGained(chance, share) {
     let standing = share * chance;
     let gained = standing - this.prices[0];
@@ -85,7 +113,7 @@ export default class Throughput extends Stopper {
 
   observe(drafted, acceptedDrafts, dropped = 0) {
     const weights = [...this.beliefs];
-    // The drafts after the first rejected one were not judged.
+    // The target does not judge drafts after the first rejected one.
     this.givenUp.slice(0, Math.min(acceptedDrafts + 1, drafted)).forEach((givenUp, index) => {
       CURVES.forEach((curve, number) => {
         const chance = accepted(curve, givenUp);
@@ -93,8 +121,9 @@ export default class Throughput extends Stopper {
       });
     });
     const total = sum(weights);
-    const returned = SHARE / CURVES.length;
-    this.beliefs = weights.map((weight) => ((1 - SHARE) * weight) / total + returned);
+    this.beliefs = weights.map(
+      (weight, number) => ((1 - SHARE) * weight) / total + SHARE * this.prior[number],
+    );
     if (!this.givenUp.length) return;
     this.drafts = DECAY * this.drafts + this.givenUp.length;
     this.totalGivenUp = DECAY * this.totalGivenUp + sum(this.givenUp);
@@ -107,10 +136,28 @@ export default class Throughput extends Stopper {
   }
 }
 
-/** Costs by running sums over the rounds of this text. */
+/** Return the probability of each curve before the first draft of a text, given earlier texts' acceptance counts. */
+function priorAfter(earlier, gamma) {
+  const drafts = sum(earlier.map((count) => count.accepted + count.rejected));
+  const logs = CURVES.map((curve) =>
+    sum(
+      earlier.map((count) => {
+        const chance = accepted(curve, Math.sqrt(gamma * count.entropy));
+        return count.accepted * Math.log(chance) + count.rejected * Math.log(1 - chance);
+      }),
+    ),
+  );
+  const scale = Math.min(1, EARLIER_DRAFTS / drafts);
+  const best = Math.max(...logs);
+  const likelihoods = logs.map((log) => Math.exp(scale * (log - best)));
+  const total = sum(likelihoods);
+  return likelihoods.map((likelihood) => ((1 - OPEN) * likelihood) / total + OPEN / CURVES.length);
+}
+
+/** Costs estimated from running sums over the rounds of this text. */
 class MeasuredCosts {
-  drafting = new RunningLine(); // seconds besides verification, over draft steps
-  verifying = new RunningLine(); // seconds of verification, over draft steps
+  drafting = new RunningLine(); // seconds outside verification over draft steps
+  verifying = new RunningLine(); // seconds of verification over draft steps
   tokens = 0;
   seconds = 0;
 
@@ -127,18 +174,18 @@ class MeasuredCosts {
     return this.drafting.x > 0;
   }
 
-  /** Seconds of one more draft and of verifying it. */
+  /** Return the seconds of one more draft and its verification. */
   ofDraft() {
     return this.oneDraft + this.verifyOne;
   }
 
-  /** Seconds that a round with drafts takes, however few they are, besides verification. */
+  /** The fixed seconds of a round with drafts, whatever its draft length, outside verification. */
   get ofDraftingAtAll() {
     return Math.max(0, (this.drafting.y - this.oneDraft * this.drafting.x) / this.drafting.count);
   }
 
-  /** Tokens per second: those so far, or the target's alone where that is more. */
-  get speed() {
+  /** Tokens per second so far, or of the target alone if that is faster. */
+  bestSpeed() {
     const alone = (this.verifying.y - this.verifyOne * this.verifying.x) / this.verifying.count;
     const soFar = this.tokens / this.seconds;
     return alone > 0 ? Math.max(soFar, 1 / alone) : soFar;
@@ -154,39 +201,52 @@ class MeasuredCosts {
   }
 }
 
-/** Costs as earlier texts of the pair measured them, all changed by one factor where the rounds of this text take more
- * or less. */
+/** Costs measured in earlier texts of the pair, scaled by one factor that says how much longer this text's rounds
+ * take. */
 class ExpectedCosts {
   known = true;
-  tokens = 0;
-  seconds = 0;
   taken = 0;
   expected = 0;
 
   constructor(times) {
     this.times = times;
     const { verify_s } = times;
-    // Verification times rise in steps: the least average of a draft and any number after it.
+    // Verification times rise in steps, so a draft's cost is the least average over it and any number of drafts after
+    // it.
     this.verifying = verify_s.slice(1).map((_, drafts) => {
-      const added = verify_s.slice(drafts + 1).map((then, more) => (then - verify_s[drafts]) / (more + 1));
-      return Math.max(0, Math.min(...added));
+      const averages = verify_s
+        .slice(drafts + 1)
+        .map((seconds, index) => (seconds - verify_s[drafts]) / (index + 1));
+      return Math.max(0, Math.min(...averages));
     });
   }
 
   add(steps, tokens, verifySeconds, seconds) {
-    const { times } = this;
-    const drafting = steps ? times.first_draft_s + (steps - 1) * times.next_draft_s : 0;
-    const overhead = steps ? times.round_overhead_s + steps * times.draft_overhead_s : times.plain_overhead_s;
-    const verifying = times.verify_s[Math.min(steps, times.verify_s.length - 1)];
-    this.tokens = DECAY * this.tokens + tokens;
-    this.seconds = DECAY * this.seconds + seconds;
     this.taken = DECAY * this.taken + seconds;
-    this.expected = DECAY * this.expected + (drafting + verifying + overhead);
+    this.expected = DECAY * this.expected + this.roundSeconds(steps);
   }
 
-  get speed() {
-    const alone = 1 / (this.factor * (this.times.verify_s[0] + this.times.plain_overhead_s));
-    return this.seconds ? Math.max(alone, this.tokens / this.seconds) : alone;
+  /** Return the expected seconds of a round. */
+  roundSeconds(drafts) {
+    const { times } = this;
+    const drafting = drafts ? times.first_draft_s + (drafts - 1) * times.next_draft_s : 0;
+    const overhead =
+      drafts ? times.round_overhead_s + drafts * times.draft_overhead_s : times.plain_overhead_s;
+    return drafting + times.verify_s[Math.min(drafts, times.verify_s.length - 1)] + overhead;
+  }
+
+  /** Return the tokens per second of the best draft length; `tokens` are the tokens of a round with 0, 1, … drafts. */
+  bestSpeed(tokens) {
+    const measured = this.times.verify_s.length;
+    let [best, bestDrafts, drafts] = [0, 0, 0];
+    for (const written of tokens) {
+      if (drafts === measured) break;
+      const speed = written / this.roundSeconds(drafts);
+      if (speed > best) [best, bestDrafts] = [speed, drafts];
+      else if (drafts >= bestDrafts + FURTHER) break;
+      drafts += 1;
+    }
+    return best / this.factor;
   }
 
   get ofDraftingAtAll() {
@@ -199,14 +259,14 @@ class ExpectedCosts {
     return this.factor * (this.times.next_draft_s + this.times.draft_overhead_s + verifying);
   }
 
-  /** How much longer rounds take now. */
+  /** How many times as long rounds take now. */
   get factor() {
     const prior = PRIOR_STEPS * this.times.verify_s[0];
     return (this.taken + prior) / (this.expected + prior);
   }
 }
 
-/** The line of least squares through points (x, y), kept as five sums, in which older points count less. */
+/** A least-squares line through points (x, y), kept as five sums in which older points decay. */
 class RunningLine {
   count = 0;
   x = 0;
@@ -226,7 +286,7 @@ class RunningLine {
     this.xy += x * y;
   }
 
-  /** The slope, shrunk towards `prior` and never below 0. */
+  /** Return the slope, shrunk towards `prior` and at least 0. */
   slope(prior, priorSpread) {
     const spread = this.xx - (this.x * this.x) / this.count;
     const covariance = this.xy - (this.x * this.y) / this.count;

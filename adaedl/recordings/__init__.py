@@ -1,0 +1,1 @@
+"""Recordings of texts, and replays of any stopper on a recording."""

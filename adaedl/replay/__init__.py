@@ -1,1 +1,0 @@
-"""Recordings, and the replay of any stopper on one."""

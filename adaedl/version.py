@@ -1,0 +1,3 @@
+"""The version of the engine and the page."""
+
+__version__ = "0.1.0"

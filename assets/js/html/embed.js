@@ -1,0 +1,4 @@
+// @ts-check
+// In a frame, html.css decides what the file shows. There is no full page to link to.
+
+export const embed = () => undefined;

@@ -1,0 +1,4 @@
+// @ts-check
+// The file is itself the page that ../race_page.js would save.
+
+export const racePage = null;
