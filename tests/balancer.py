@@ -1,9 +1,10 @@
-"""Two replicas behind nginx, set up as docs/scaling.md says.
+"""Check two replicas behind nginx, configured as in docs/scaling.md.
 
-`python tests/balancer.py` takes the configuration out of the docs, starts nginx (which must be installed) in
-front of two replicas with a tiny pair, and sends browsers and other clients through it: each stays on one
-replica, races arrive round by round, large files get through, and a page whose replica has gone opens anew on
-the other. It prints what it saw and exits with 1 where something is not so.
+`python tests/balancer.py` reads the configuration from the docs, starts nginx (which must be installed) in
+front of two replicas with a tiny pair, and sends browsers and other clients through it. It checks that each
+browser stays on one replica, that races arrive round by round, that large files get through, and that a page
+reloads on the other replica when its own is gone. It prints its observations and exits with 1 if a check
+fails.
 """
 
 import json
@@ -30,12 +31,12 @@ from adaedl.pairs.presets import DEFAULT_PAIR  # noqa: E402
 from components.chromium import chromium, run_linked  # noqa: E402
 
 BROWSERS = 24
-REQUESTS = 6  # of each browser
+REQUESTS = 6  # by each browser
 UPLOAD = 20 * 10**6  # bytes
 
 
 def documented_configuration() -> str:
-    """The nginx blocks of docs/scaling.md."""
+    """Return the nginx configuration in docs/scaling.md."""
     lines = (PROJECT / "docs" / "scaling.md").read_text("utf-8").splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("    map $uri"))
     block = []
@@ -48,14 +49,15 @@ def documented_configuration() -> str:
 
 @contextmanager
 def balanced(replicas: list[str]):
-    """nginx for these replicas, as the docs say, telling in a header which of them answered; its address."""
+    """Start nginx for these replicas, configured as in the docs, with a header that names the replica that
+    answered; yield its address."""
     port = free_port()
     text = documented_configuration().replace("listen 80;", f"listen 127.0.0.1:{port};")
     for number, address in enumerate(replicas, start=1):
         text = text.replace(f"10.0.0.{number}:7860", address.removeprefix("http://"))
     text = text.replace("location / {", "location / {\n add_header X-Replica $upstream_addr always;")
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)  # nginx's workers are another user where it was started by root
+        Path(folder).chmod(0o755)  # if root starts nginx, its workers run as another user
         paths = "".join(
             f"{kind}_temp_path {folder}/{kind};\n"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -81,38 +83,38 @@ def _answers(address: str) -> bool:
 
 
 def browsers_stay(address: str) -> Counter:
-    """How many browsers each replica got; every one stays with its own."""
-    found = Counter()
+    """Check that every browser stays on one replica; return how many browsers each replica got."""
+    browsers = Counter()
     for _ in range(BROWSERS):
         with httpx.Client(base_url=address) as browser:
             replicas = {browser.get(path).headers["X-Replica"] for path in ["/", *["/config"] * REQUESTS]}
         assert len(replicas) == 1, f"a browser was sent to {replicas}"
-        found.update(replicas)
-    assert len(found) == 2, f"all browsers were sent to {set(found)}"
-    return found
+        browsers.update(replicas)
+    assert len(browsers) == 2, f"all browsers were sent to {set(browsers)}"
+    return browsers
 
 
 def rounds_stream(address: str) -> int:
-    """How many parts of a race arrived before its end."""
+    """Check that a race is streamed; return how many parts of it arrived before its end."""
     with httpx.Client(base_url=address, timeout=60) as client:
         config = client.get("/config").json()
         index = next(event["id"] for event in config["dependencies"] if event["api_name"] == "race")
-        asked = ["w1 w2 w3", "autoregressive,adaedl", 0.7, 48, 0, "shared_noise", 0, 1.0, DEFAULT_PAIR]
-        heard = events(client, {"data": asked, "fn_index": index})
-    parts = [told for told in heard if told["msg"] == "process_generating"]
-    assert heard[-1]["msg"] == "process_completed"
+        values = ["w1 w2 w3", "autoregressive,adaedl", 0.7, 48, 0, "shared_noise", 0, 1.0, DEFAULT_PAIR]
+        stream = events(client, {"data": values, "fn_index": index})
+    parts = [event for event in stream if event["msg"] == "process_generating"]
+    assert stream[-1]["msg"] == "process_completed"
     assert len(parts) > 1, "the race came all at once"
     return len(parts)
 
 
 def client_races(address: str) -> int:
-    """The tokens of a race by gradio_client, which keeps no cookies."""
+    """Run a race with gradio_client, which keeps no cookies; return its number of tokens."""
     trace = race(Client(address, verbose=False), "w1 w2", seed=5, tokens=16)["trace"]
     return sum(len(lane["token_ids"]) for lane in trace["lanes"])
 
 
 def uploads(address: str) -> int:
-    """The size of a file that got through."""
+    """Upload a large file; return its size."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         file.write(b" " * UPLOAD)
         file.flush()
@@ -123,7 +125,7 @@ def uploads(address: str) -> int:
 
 
 def page_moves(address: str, replicas: dict[str, ExitStack]) -> str:
-    """A race in a browser's tab; then its replica goes, and the page races on the other one."""
+    """Race in a browser's tab, stop its replica, and race on the other one; return both addresses."""
     with sync_playwright() as playwright, chromium(playwright) as browser:
         page = browser.new_context(locale="en-US").new_page()
         answer = page.goto(f"{address}/?prompt=w1&max_new_tokens=8&lanes=autoregressive,adaedl")
@@ -134,7 +136,7 @@ def page_moves(address: str, replicas: dict[str, ExitStack]) -> str:
         answer = page.reload()
         other = f"http://{answer.header_value('X-Replica').split(', ')[-1]}"
         assert other != own
-        expect(page.locator("#status")).to_contain_text("no longer on the server", timeout=60_000)
+        expect(page.locator("#status")).to_contain_text("The server no longer has", timeout=60_000)
         page.click("#run")
         expect(page.locator("#status")).to_contain_text("Finished", timeout=60_000)
     return f"{own} to {other}"
@@ -147,14 +149,14 @@ def main() -> None:
             replica = stack.enter_context(ExitStack())
             replicas[replica.enter_context(hosted())[0]] = replica
         address = stack.enter_context(balanced(list(replicas)))
-        seen = {
+        observed = {
             "browsers by replica": dict(browsers_stay(address)),
             "parts of a race that came before its end": rounds_stream(address),
             "tokens of a race by gradio_client": client_races(address),
             "bytes of a file that got through": uploads(address),
-            "a page whose replica has gone": page_moves(address, replicas),
+            "a page whose replica is gone moved from": page_moves(address, replicas),
         }
-    print(json.dumps(seen, indent=1))
+    print(json.dumps(observed, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What all tests share: the real default pair, one browser, and one thread for models that are too small for
-two."""
+"""Fixtures for all tests: the real default pair, one browser, and one thread for models that are too small
+for two."""
 
+import os
 import subprocess
 
 import pytest
@@ -12,32 +13,41 @@ from adaedl.models.cpu import backends
 from adaedl.pairs.pair import Pair
 from components.chromium import chromium
 
-# Files that take longest, which start first where several processes share the tests.
+# The slowest files start first, for when several processes share the tests.
 LONGEST = (
     "test_page",
     "test_losslessness",
-    "test_real_pair",
-    "test_replay",
-    "test_cli",
-    "test_explore",
     "test_player",
-    "test_loading",
-    "test_learn",
-    "test_bench",
-    "test_decoding",
     "test_connection",
+    "test_real_pair",
+    "test_hostile",
+    "test_cli",
+    "test_loading",
+    "test_speculative",
+    "test_learn",
+    "test_explore",
+    "test_replay",
     "test_restart",
+    "test_neighbours",
+    "test_decoding",
+    "test_links",
     "test_sweep_page",
+    "test_visitors",
+    "test_threads",
+    "test_chat",
+    "test_examples",
+    "test_bench",
     "test_hosting",
-    "test_faults",
+    "test_options",
+    "test_ray",
 )
 
 # Fixtures of slow tests: a browser, the real models, a process for ZeroGPU.
 SLOW_FIXTURES = {"browser", "default_pair", "raced", "zero_gpu"}
 # Files whose tests start servers or other processes, or train.
-SLOW_FILES = {"test_hostile", "test_visitors", "test_page", "test_chat", "test_distill"}
+SLOW_FILES = {"test_hostile", "test_visitors", "test_page", "test_chat", "test_distill", "test_ray"}
 
-SOON = 60_000  # milliseconds in which a page must show what is expected of it, on a busy machine
+SOON = 60_000  # milliseconds that a page has to show what a test expects, on a busy machine
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest looks for the markers that -m names
@@ -51,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def without_kernels(monkeypatch):
-    """A machine on which the CPU's kernels cannot be compiled."""
+    """Simulate a machine on which the CPU kernels cannot be compiled."""
     monkeypatch.setattr(backends, "kernels", lambda: None)
 
 
@@ -66,7 +76,7 @@ def small_disk(tmp_path):
 
 @pytest.fixture(scope="session")
 def default_pair() -> Pair:
-    """The default pair with its real weights, from the user's cache (fetched the first time)."""
+    """The default pair with its real weights, from the user's cache (downloaded the first time)."""
     from adaedl.pairs.loading import load_pair
 
     return load_pair()
@@ -74,15 +84,19 @@ def default_pair() -> Pair:
 
 @pytest.fixture(scope="session")
 def browser() -> Browser:
-    """A headless Chromium: the one that CHROMIUM names, the machine's own, or playwright's."""
-    with sync_playwright() as playwright, chromium(playwright) as browser:
-        expect.set_options(timeout=SOON)
-        yield browser
+    """A headless Chromium: the one that CHROMIUM names, the machine's own, or playwright's. TEST_BROWSER can
+    name another of playwright's browsers."""
+    engine = os.environ.get("TEST_BROWSER", "chromium")
+    with sync_playwright() as playwright:
+        launched = chromium(playwright) if engine == "chromium" else getattr(playwright, engine).launch()
+        with launched as browser:
+            expect.set_options(timeout=SOON)
+            yield browser
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _all_threads():
-    """One thread from here on; gives the number there were."""
+    """Use one thread from here on; return the previous number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     return threads

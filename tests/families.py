@@ -1,11 +1,12 @@
-"""Which of transformers' causal language models run here, and whether those that run are right.
+"""Check which of transformers' causal language models run here, and whether they are right.
 
     python tests/families.py [FAMILY …]
 
 Builds a tiny random model of every family and prints one line for each: `right`, `refused` with the sentence,
-`wrong` or `crashed`, or `not built` where no tiny one could be made. A right one gives in parts, with drafts
-taken back, the logits of the whole text up to the end of its context, and writes what transformers' generate
-writes. Exits with 1 where one is wrong or crashed.
+`wrong`, `crashed`, or `not built` if no tiny model could be built. A model is right if reading a text in
+parts, with rejected drafts in between, gives the same logits as reading it whole, up to the end of its
+context, and if it writes the same text as transformers' generate. Exits with 1 if a model is wrong or
+crashed.
 """
 
 import inspect
@@ -33,7 +34,7 @@ from adaedl.models.protocol import prefill
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
 
-CONTEXT = 48  # tokens, several times the windows
+CONTEXT = 48  # tokens, several times WINDOW
 WINDOW = 8
 MOST_WEIGHTS = 150e6
 SMALL = {
@@ -61,11 +62,11 @@ SMALL = {
 }
 
 
-# Tried in turn where a family has no settings below.
+# Tried in turn for a family without settings below.
 VARIANTS = (
     {},
-    {"num_key_value_heads": 4},  # latent attention has as many as query heads
-    {"num_hidden_layers": 4},  # of hybrids the fourth layer is often the first with attention
+    {"num_key_value_heads": 4},  # latent attention has as many key heads as query heads
+    {"num_hidden_layers": 4},  # the fourth layer of a hybrid is often its first with attention
     {"num_hidden_layers": 4, "num_key_value_heads": 4},
 )
 MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_expand": 2}
@@ -96,21 +97,21 @@ VERDICTS = ("right", "refused", "wrong", "crashed", "not built")
 
 
 class NotBuilt(Exception):
-    """There is no tiny model of a family."""
+    """No tiny model of a family could be built."""
 
 
 class Verdict(NamedTuple):
-    """`name` is one of VERDICTS; `words` say more."""
+    """The verdict on a model: `name` is one of VERDICTS, and `words` give details."""
 
     name: str
     words: str
 
 
 def tiny_model(family: str, **settings):
-    """A random model of a family, with weights large enough that every token matters.
+    """Return a random model of a family, with weights large enough for every token to matter.
 
     Raises:
-        NotBuilt: transformers makes none of that size.
+        NotBuilt: transformers cannot build one of this size.
     """
     error = None
     for changes in (SETTINGS.get(family, {}) | settings,) if family in SETTINGS or settings else VARIANTS:
@@ -144,24 +145,24 @@ def _tiny_model(family: str, changes: dict):
         whole_logits(model, torch.arange(3, 3 + 2 * WINDOW))
     except NotBuilt:
         raise
-    except Exception as error:  # of configurations whose sizes go together in ways of their own
+    except Exception as error:  # some configurations have their own constraints on sizes
         raise NotBuilt(first_line(error)) from error
     return model
 
 
 @torch.inference_mode()
 def whole_logits(model, token_ids: torch.Tensor) -> torch.Tensor:
-    """Logits [T, V] of a text [T] in one forward without a cache."""
+    """Return the logits [T, V] of a text [T] from one forward without a cache."""
     has_cache = "use_cache" in inspect.signature(model.forward).parameters
     return model(token_ids[None], **({"use_cache": False} if has_cache else {})).logits[0]
 
 
 def first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip() or 'nothing said').splitlines()[0]}"
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
 
 
 def judge(model) -> Verdict:
-    """What becomes of a model that somebody names."""
+    """Return the verdict on a model."""
     try:
         runner = make_runner(model)
     except UserError as error:
@@ -182,7 +183,8 @@ def judge(model) -> Verdict:
 
 @torch.inference_mode()
 def distance_in_parts(runner, model) -> float:
-    """How far logits are from those of the whole text in parts of their spread, where it is read in parts."""
+    """Return the largest difference between the logits of a text read in parts and of the text read whole, in
+    units of their standard deviation."""
     count = min(runner.max_context, CONTEXT)
     ids = torch.randint(3, runner.vocab_size, (count,), generator=torch.Generator().manual_seed(1))
     whole = whole_logits(model, ids)
@@ -200,7 +202,8 @@ def distance_in_parts(runner, model) -> float:
 
 
 def texts(runner, model) -> tuple[list[int], list[int]]:
-    """What fixed:k=4 and transformers' generate write at temperature 0, up to the end of the context."""
+    """Return what fixed:k=4 and transformers' generate write at temperature 0, up to the end of the
+    context."""
     prompt = torch.arange(5, 10)
     count = min(runner.max_context, CONTEXT) - len(prompt)
     plain = {"eos_token_id": None, "forced_eos_token_id": None, "pad_token_id": 0}

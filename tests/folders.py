@@ -1,4 +1,4 @@
-"""Tiny models in folders, with tokenizers of every kind that models come with."""
+"""Tiny models in folders, with tokenizers of every kind that models use."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ TEXTS = [
     "<think>Why is the sky blue?</think>\n\nIt scatters light.",
 ]
 SPECIAL = ("<s>", "</s>", "<|im_start|>", "<|im_end|>")
-# What GPT-4's tokenizer, and Llama 3's after it, split text with.
+# The pattern with which GPT-4's tokenizer, and later Llama 3's, splits text.
 TIKTOKEN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
@@ -29,7 +29,7 @@ TIKTOKEN = (
 
 
 def byte_level() -> Tokenizer:
-    """As GPT-2, SmolLM and Qwen have it."""
+    """Return a tokenizer like those of GPT-2, SmolLM and Qwen."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -39,7 +39,8 @@ def byte_level() -> Tokenizer:
 
 
 def tiktoken() -> Tokenizer:
-    """As Llama 3 has it: text is split first, and a part that is a token is one whatever the merges say."""
+    """Return a tokenizer like Llama 3's: text is split first, and a part that is in the vocabulary is one
+    token whatever the merges are."""
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
     split = pre_tokenizers.Split(Regex(TIKTOKEN), "isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -54,8 +55,8 @@ def tiktoken() -> Tokenizer:
 
 
 def llama(prefix: str = "always") -> Tokenizer:
-    """As Llama 2 has it: a text is one word, and bytes stand in for unknown characters. A space goes before a
-    text (`prefix` "first"), or before everything that follows a special token, too ("always")."""
+    """Return a tokenizer like Llama 2's: a text is one word, and bytes replace unknown characters. A space is
+    added before the text (`prefix` "first"), or also after every special token ("always")."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
     spaces = normalizers.Replace(" ", "▁")
     if prefix == "always":
@@ -80,12 +81,12 @@ def llama(prefix: str = "always") -> Tokenizer:
 
 
 def llama_first() -> Tokenizer:
-    """The same with a space before the text alone."""
+    """Return the same tokenizer with a space only before the text."""
     return llama("first")
 
 
 def unigram() -> Tokenizer:
-    """As T5 and XLNet have it: special tokens are pieces like any other."""
+    """Return a tokenizer like those of T5 and XLNet: special tokens are ordinary pieces."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
@@ -95,7 +96,7 @@ def unigram() -> Tokenizer:
 
 
 def words() -> Tokenizer:
-    """Whole words, special tokens among them."""
+    """Return a tokenizer of whole words, including special tokens."""
     listed = sorted({word for text in TEXTS for word in text.split()})
     vocabulary = {word: index for index, word in enumerate(["<unk>", *SPECIAL, *listed])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, "<unk>"))
@@ -108,12 +109,12 @@ def _train(tokenizer: Tokenizer, trainer: type, **options) -> None:
 
 
 KINDS: dict[str, Callable[[], Tokenizer]] = {
-    made.__name__: made for made in (byte_level, tiktoken, llama, llama_first, unigram, words)
+    build.__name__: build for build in (byte_level, tiktoken, llama, llama_first, unigram, words)
 }
 
 
 def make_tokenizer(kind: str, template: str | dict | None = CHATML, added: list[AddedToken] = ()):
-    """A tokenizer of transformers: one of KINDS, or "python" for one that is all Python."""
+    """Return a transformers tokenizer: one of KINDS, or "python" for one in pure Python."""
     if kind == "python":
         tokenizer = ByT5Tokenizer(additional_special_tokens=["<|im_start|>", "<|im_end|>"], extra_ids=0)
     else:
@@ -132,7 +133,8 @@ def make_tokenizer(kind: str, template: str | dict | None = CHATML, added: list[
 
 
 def save_model(folder: Path, tokenizer, seed: int = 0, rows: int | None = None, **changes) -> Path:
-    """A tiny Llama with a tokenizer in a folder, with as many rows as the tokenizer has tokens, or `rows`."""
+    """Save a tiny Llama with a tokenizer to a folder; it has as many embedding rows as the tokenizer has
+    tokens, or `rows`."""
     model = tiny_llama(seed, rows or len(tokenizer), num_hidden_layers=1, **changes)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

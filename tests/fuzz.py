@@ -1,6 +1,6 @@
-"""Anything at all, sent to every endpoint of the page and to the opening of traces.
+"""Send arbitrary data to every endpoint of the page, and open damaged traces.
 
-`python tests/fuzz.py --cases 2000` runs so many cases of each; the tests run a few of the same.
+`python tests/fuzz.py --cases 2000` runs 2000 cases of each kind; the tests run a few.
 """
 
 import argparse
@@ -50,7 +50,7 @@ FILES = [
     {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "trace.json"}
     for path in ("/etc/passwd", "../app.py", "http://169.254.169.254/latest", "https://example.com/", "")
 ]
-# What must never reach a visitor: the insides of the program.
+# Internals of the program that must never reach a visitor.
 LEAKS = (
     "Traceback (most recent",
     'File "',
@@ -71,60 +71,62 @@ anything = st.recursive(
 
 @st.composite
 def races(draw) -> list:
-    """The arguments of /race: those of a small race, some of them replaced by anything."""
-    good = ["w1 w2 w3", "autoregressive,adaedl", 0.7, 4, 0, "shared_noise", 0, 1.0, "smollm2-135m"]
-    for index in draw(st.sets(st.integers(0, len(good) - 1), max_size=3)):
-        good[index] = draw(anything)
-    return good
+    """Generate arguments of /race: those of a small race, some of them replaced by arbitrary values."""
+    arguments = ["w1 w2 w3", "autoregressive,adaedl", 0.7, 4, 0, "shared_noise", 0, 1.0, "smollm2-135m"]
+    for index in draw(st.sets(st.integers(0, len(arguments) - 1), max_size=3)):
+        arguments[index] = draw(anything)
+    return arguments
 
 
 def events(client: httpx.Client, body: dict) -> list[dict]:
-    """Call an event of the page as a browser would, and hear it out."""
+    """Call an event of the page like a browser; return the messages of its stream."""
     session = uuid.uuid4().hex
-    told = json.dumps({**body, "session_hash": session})  # halves of characters too, as escapes
+    content = json.dumps({**body, "session_hash": session})  # lone surrogates too, as escapes
     headers = {"content-type": "application/json"}
-    joined = client.post("/gradio_api/queue/join", content=told, headers=headers)
+    joined = client.post("/gradio_api/queue/join", content=content, headers=headers)
     assert joined.status_code < 500, f"{joined.status_code}: {joined.text[:300]}"
     check_no_leak(joined.text)
     if joined.status_code != 200:
         return []
-    heard = []
+    messages = []
     with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
         for line in stream.iter_lines():
             if not line.startswith("data:"):
                 continue
             check_no_leak(line)
-            heard.append(json.loads(line[5:]))
-            if heard[-1]["msg"] in ("process_completed", "close_stream", "unexpected_error"):
+            messages.append(json.loads(line[5:]))
+            if messages[-1]["msg"] in ("process_completed", "close_stream", "unexpected_error"):
                 break
-    if heard and not heard[-1].get("success", True):
-        check_sentence(heard[-1]["output"]["error"])
-    return heard
+    if messages and not messages[-1].get("success", True):
+        check_sentence(messages[-1]["output"]["error"])
+    return messages
 
 
 def check_no_leak(text: str) -> None:
     for leak in LEAKS:
-        assert leak not in text, f"the answer holds {leak!r}: {text[:500]}"
+        assert leak not in text, f"the answer contains {leak!r}: {text[:500]}"
 
 
 def damaged(data: dict, path: list, value) -> dict:
-    """A copy of a trace with a value put somewhere into it; `path` chooses where, modulo what is there."""
+    """Return a copy of a trace with a value replaced; `path` chooses the place, modulo the number of keys at
+    each step."""
     data = copy.deepcopy(data)
-    at = data
+    part = data
     for step in path:
-        keys = sorted(at) if isinstance(at, dict) else range(len(at))
+        keys = sorted(part) if isinstance(part, dict) else range(len(part))
         if not keys:
             break
         key = keys[step % len(keys)]
-        if step == path[-1] or not isinstance(at[key], (dict, list)):
-            at[key] = value
+        if step == path[-1] or not isinstance(part[key], (dict, list)):
+            part[key] = value
             break
-        at = at[key]
+        part = part[key]
     return data
 
 
 def check_trace(content: str | bytes) -> bool:
-    """Open a trace as the page does; whether it was one. Anything but a clear refusal fails."""
+    """Open a trace like the page; return whether it is valid. An invalid one must be refused in one
+    sentence."""
     try:
         trace = Trace.from_json(content)
         compute_metrics(trace)
@@ -140,43 +142,44 @@ def check_trace(content: str | bytes) -> bool:
 
 
 def check_sentence(text: str | None) -> None:
-    assert text, "no reason is given"
+    assert text, "there is no reason"
     assert "\n" not in text
     assert len(text) < 600, f"{len(text)} characters"
 
 
 def _no_json(name: str):
-    raise AssertionError(f"{name} is no JSON; a browser cannot read it")
+    raise AssertionError(f"{name} is not JSON; a browser cannot read it")
 
 
-def _many(cases: int):
-    quiet = list(HealthCheck)
-    return hypothesis_settings(max_examples=cases, deadline=None, suppress_health_check=quiet, database=None)
+def _settings(cases: int):
+    checks = list(HealthCheck)
+    return hypothesis_settings(max_examples=cases, deadline=None, suppress_health_check=checks, database=None)
 
 
 def fuzz_races(client: httpx.Client, fn_index: int, cases: int) -> int:
-    """Send /race anything; how many cases ran."""
+    """Send arbitrary arguments to /race; return how many cases ran."""
     ran = 0
 
     @seed(1)
-    @_many(cases)
+    @_settings(cases)
     @given(races())
     def case(arguments):
         nonlocal ran
         ran += 1
-        heard = events(client, {"data": arguments, "fn_index": fn_index})
-        assert not heard or heard[-1]["msg"] == "process_completed"
+        messages = events(client, {"data": arguments, "fn_index": fn_index})
+        assert not messages or messages[-1]["msg"] == "process_completed"
 
     case()
     return ran
 
 
 def fuzz_events(client: httpx.Client, indices: dict[int, int], cases: int) -> int:
-    """Send every event of the page, named or not, anything; `indices` gives how many inputs each has."""
+    """Send arbitrary values to every event of the page, named or not; return how many cases ran. `indices`
+    maps an event to its number of inputs."""
     ran = 0
 
     @seed(2)
-    @_many(cases)
+    @_settings(cases)
     @given(st.sampled_from(sorted(indices)), st.data())
     def case(index, data):
         nonlocal ran
@@ -190,21 +193,21 @@ def fuzz_events(client: httpx.Client, indices: dict[int, int], cases: int) -> in
 
 
 def fuzz_traces(trace: Trace, cases: int) -> int:
-    """Open damaged traces; how many cases ran."""
+    """Open damaged traces; return how many cases ran."""
     ran = 0
-    good = json.loads(trace.to_json())
+    intact = json.loads(trace.to_json())
     values = anything | st.sampled_from([1e308, -1e308, 5e-324, math.pi, 2**63, -1, [], {}])
 
     @seed(3)
-    @_many(cases)
+    @_settings(cases)
     @given(st.lists(st.integers(0, 60), min_size=1, max_size=9), values)
     def case(path, value):
         nonlocal ran
         ran += 1
-        check_trace(json.dumps(damaged(good, path, value)))
+        check_trace(json.dumps(damaged(intact, path, value)))
 
     @seed(4)
-    @_many(cases // 4 + 1)
+    @_settings(cases // 4 + 1)
     @given(st.binary(max_size=200) | texts.map(lambda text: text.encode("utf-8", "surrogatepass")))
     def noise(content):
         nonlocal ran
@@ -217,13 +220,13 @@ def fuzz_traces(trace: Trace, cases: int) -> int:
 
 
 def inputs_of(config: dict) -> dict[int, int]:
-    """The events of a page's config that the server answers, with how many inputs they take."""
+    """Return the events of a page's config that the server answers, each with its number of inputs."""
     return {event["id"]: len(event["inputs"]) for event in config["dependencies"] if event["backend_fn"]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=2000, help="of each kind")
+    parser.add_argument("--cases", type=int, default=2000, help="of each kind (default 2000)")
     cases = parser.parse_args().cases
     from hosted import hosted, small_race
 

@@ -1,8 +1,9 @@
-"""Whether the engine's GPU path does what it should, on a GPU at hand. Not one of the tests, which need none.
+"""Check the engine's GPU path on a GPU. This is not one of the tests, which need no GPU.
 
-`python tests/gpu.py --json docs/gpu.json` exits with 1 where something is not as it should be: the kernels
-against their definitions in torch, graphed models against transformers, a row's bits whatever it is verified
-with, texts token for token under every stopper, and a race that finds the memory full.
+`python tests/gpu.py --json docs/gpu.json` compares the kernels with their definitions in torch and graphed
+models with transformers. It checks that a row has the same bits whatever other rows are verified with it,
+that the texts under every stopper are equal token for token, and that a race on a full memory fails with one
+sentence. It exits with 1 if a check fails.
 """
 
 import argparse
@@ -33,15 +34,15 @@ from adaedl.models.drafters.independent import IndependentDrafter  # noqa: E402
 from adaedl.models.factory import make_runner  # noqa: E402
 from adaedl.models.token_choice import make_read_draft  # noqa: E402
 from adaedl.models.transformers import TransformersRunner  # noqa: E402
-from adaedl.race import new_trace, race  # noqa: E402
+from adaedl.racing import new_trace, race  # noqa: E402
 from adaedl.request import Sampling  # noqa: E402
 from adaedl.stopping import LIVE_STOPPERS, make_stopper  # noqa: E402
 
 ROWS = (1, 5, GRAPHED_ROWS)
-# Query heads, key heads, and what a head is wide, as in models from 135M to 14B weights.
+# Query heads, key heads and head width, as in models from 135M to 14B weights.
 HEADS = ((9, 3, 64), (14, 2, 64), (32, 32, 64), (28, 4, 128), (40, 8, 128))
 PRODUCTS = ((576, 960), (896, 4864), (4864, 896), (3584, 3584), (5120, 1000), (1000, 40))
-FURTHEST = {torch.float32: 1e-4, torch.bfloat16: 0.02}
+TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 0.02}
 TOKENS = 96
 
 
@@ -50,7 +51,7 @@ def scaled_difference(ours: Tensor, theirs: Tensor) -> float:
 
 
 def check_kernels(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str, float]]:
-    """What each step of a layer is off its definition, by its name, the most over all shapes."""
+    """Yield each step of a layer with its largest difference from the definition, over all shapes."""
     from adaedl.models.cuda.triton_layer import TritonSteps
 
     ours, theirs = TritonSteps(device), TorchSteps()
@@ -61,8 +62,8 @@ def check_kernels(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[st
         at = RowPositions(torch.arange(first, first + rows, device=device), random(512, d), random(512, d))
         copies = kept, kept.clone()
         pairs = zip((ours, theirs), copies, strict=True)
-        made = [steps.append_and_attend(states.clone(), at, kept) for steps, kept in pairs]
-        return max(scaled_difference(*made), scaled_difference(*copies))
+        outputs = [steps.append_and_attend(states.clone(), at, kept) for steps, kept in pairs]
+        return max(scaled_difference(*outputs), scaled_difference(*copies))
 
     yield "attend", max(attend(rows, *heads, first) for rows in ROWS for heads in HEADS for first in (0, 300))
     off = {"norm": 0.0, "product": 0.0, "gated": 0.0, "add_product": 0.0}
@@ -75,8 +76,8 @@ def check_kernels(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[st
             for bias in (None, random(columns)):
                 weight = random(columns, width) / width**0.5
                 for name in ("product", "gated"):
-                    made = [getattr(steps, name)(x, weight, bias) for steps in (ours, theirs)]
-                    off[name] = max(off[name], scaled_difference(*made))
+                    outputs = [getattr(steps, name)(x, weight, bias) for steps in (ours, theirs)]
+                    off[name] = max(off[name], scaled_difference(*outputs))
                 sums = [random(rows, columns)] * 2
                 sums = [each.clone() for each in sums]
                 for steps, each in zip((ours, theirs), sums, strict=True):
@@ -86,8 +87,8 @@ def check_kernels(device: torch.device, dtype: torch.dtype) -> Iterator[tuple[st
 
 
 def check_model(config: dict, device: torch.device, dtype: torch.dtype) -> dict:
-    """A model of random weights: which path runs it, how far its logits are from transformers', and whether
-    a token's are the same bits alone and beside others."""
+    """Check a model with random weights: return the path that runs it, the difference of its logits from
+    transformers', and whether a token's logits have the same bits alone and with other tokens."""
     model = make_model(config, device, dtype)
     runner = make_graphed(model)
     if runner is None:
@@ -107,14 +108,14 @@ def check_model(config: dict, device: torch.device, dtype: torch.dtype) -> dict:
 
 
 def peaked_model(config: dict, device: torch.device, dtype: torch.dtype):
-    """A model of random weights that has something to say: some tokens are far more probable than others."""
+    """Return a model with random weights for which some tokens are far more probable than others."""
     model = make_model({**config, "tie_word_embeddings": False}, device, dtype)
     model.get_output_embeddings().weight.mul_(8)
     return model
 
 
 def pairs(device: torch.device, dtype: torch.dtype):
-    """A target with a draft that is the target, disturbed, and with a feature drafter."""
+    """Yield a target with two drafters: a perturbed copy of the target, and a feature drafter."""
     model = peaked_model({**SMOLLM2_135M, "num_hidden_layers": 6, "vocab_size": 2000}, device, dtype)
     draft = copy.deepcopy(model)
     for weight in draft.parameters():
@@ -128,7 +129,7 @@ def pairs(device: torch.device, dtype: torch.dtype):
 
 
 def check_texts(pair, temperature: float) -> dict:
-    """Texts under every stopper against the autoregressive one, and how many drafts were accepted."""
+    """Compare the texts under every stopper with the autoregressive one; count the accepted drafts."""
     prompt_ids = torch.arange(60, device=pair.device) * 7
     specs = [name for name in LIVE_STOPPERS if name != BASELINE] + ["fixed:k=8"]
 
@@ -140,17 +141,17 @@ def check_texts(pair, temperature: float) -> dict:
         return ids, sum(len(played.drafted) for played in rounds), sum(played.accepted for played in rounds)
 
     alone, _, _ = text(BASELINE)
-    told = {spec: text(spec) for spec in specs}
+    runs = {spec: text(spec) for spec in specs}
     return {
-        "texts": len(told),
-        "equal": sum(ids == alone for ids, _, _ in told.values()),
-        "drafted": sum(drafted for _, drafted, _ in told.values()),
-        "accepted": sum(accepted for _, _, accepted in told.values()),
+        "texts": len(runs),
+        "equal": sum(ids == alone for ids, _, _ in runs.values()),
+        "drafted": sum(drafted for _, drafted, _ in runs.values()),
+        "accepted": sum(accepted for _, _, accepted in runs.values()),
     }
 
 
 def check_full_memory(pair) -> dict:
-    """A race on a device without memory is told in a sentence, and the next one runs."""
+    """Race on a device with full memory; return the error, and whether the next race writes the same text."""
     prompt = " ".join(f"w{number}" for number in range(200))
 
     def run() -> str:
@@ -162,38 +163,38 @@ def check_full_memory(pair) -> dict:
     torch.cuda.empty_cache()
     free, _ = torch.cuda.mem_get_info(pair.device)
     filler = [torch.empty(free - 2**24, dtype=torch.uint8, device=pair.device)]
-    kept = []
-    try:  # the last of it, in small pieces
+    pieces = []
+    try:  # the rest of the memory in small pieces
         for size in (2**22, 2**20, 2**16, 2**12, 512):
             while True:
-                kept.append(torch.empty(size, dtype=torch.uint8, device=pair.device))
+                pieces.append(torch.empty(size, dtype=torch.uint8, device=pair.device))
     except torch.OutOfMemoryError:
         pass
     try:
         run()
-        told = ""
+        sentence = ""
     except UserError as error:
-        told = str(error)
-    filler.clear(), kept.clear()
+        sentence = str(error)
+    filler.clear(), pieces.clear()
     torch.cuda.empty_cache()
-    return {"told": told, "next_race_is_the_same": run() == before}
+    return {"told": sentence, "next_race_is_the_same": run() == before}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path, help="where to write what was found")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print("There is no GPU here that torch can use.", file=sys.stderr)
         return 1
     device = torch.device("cuda:0")
-    wrong = []
+    failures = []
 
-    def expect(right: bool, what: str) -> None:
-        if not right:
-            wrong.append(what)
+    def expect(holds: bool, failure: str) -> None:
+        if not holds:
+            failures.append(failure)
 
-    found = {
+    results = {
         "gpu": torch.cuda.get_device_name(device),
         "torch": torch.__version__,
         "kernels": {},
@@ -202,31 +203,30 @@ def main() -> int:
     for dtype in (torch.bfloat16, torch.float32):
         name = str(dtype).removeprefix("torch.")
         for step, off in check_kernels(device, dtype):
-            found["kernels"][f"{step} {name}"] = off
-            expect(off <= FURTHEST[dtype], f"{step} in {name} is {off:.2g} off")
+            results["kernels"][f"{step} {name}"] = off
+            expect(off <= TOLERANCES[dtype], f"{step} in {name} is {off:.2g} off")
         for label, config in (("SmolLM2-135M", SMOLLM2_135M), ("Qwen2.5-0.5B", QWEN_05B)):
-            told = found["models"][f"{label} {name}"] = check_model(config, device, dtype)
-            expect(told.get("same_bits", False), f"{label} in {name}: {told}")
-    found["draft_kernel"] = make_read_draft(device) is not None
-    expect(found["draft_kernel"], "the kernel that reads drafts is not used")
-    found["texts"] = {}
+            checked = results["models"][f"{label} {name}"] = check_model(config, device, dtype)
+            expect(checked.get("same_bits", False), f"{label} in {name}: {checked}")
+    results["draft_kernel"] = make_read_draft(device) is not None
+    expect(results["draft_kernel"], "the kernel that reads drafts is not used")
+    results["texts"] = {}
     for kind, pair in pairs(device, torch.bfloat16):
         for read_draft in (None, make_read_draft(device)):
             pair.read_draft = read_draft
             for temperature in (0.0, 0.7):
-                told = check_texts(pair, temperature)
-                found["texts"][f"{kind} T={temperature:g}{' kernel' if read_draft else ''}"] = told
-                expect(told["equal"] == told["texts"], f"{kind} at {temperature:g}: {told}")
-        found[f"full_memory {kind}"] = told = check_full_memory(pair)
-        expect(
-            "too little free memory" in told["told"] and told["next_race_is_the_same"], f"full memory: {told}"
-        )
-    found["wrong"] = wrong
-    text = json.dumps(found, indent=1)
+                compared = check_texts(pair, temperature)
+                results["texts"][f"{kind} T={temperature:g}{' kernel' if read_draft else ''}"] = compared
+                expect(compared["equal"] == compared["texts"], f"{kind} at {temperature:g}: {compared}")
+        results[f"full_memory {kind}"] = full = check_full_memory(pair)
+        refused = "too little free memory" in full["told"]
+        expect(refused and full["next_race_is_the_same"], f"full memory: {full}")
+    results["wrong"] = failures
+    text = json.dumps(results, indent=1)
     print(text)
     if options.json:
         options.json.write_text(text + "\n")
-    return 1 if wrong else 0
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The largest files that are written."""
+"""The largest files that the program writes."""
 
 from dataclasses import replace
 from itertools import cycle, islice
@@ -9,35 +9,37 @@ from adaedl.request import MAX_LANES
 from adaedl.trace import DraftedToken, Emitted, Lane, Round, Trace
 from components.parts.folders import ASSETS
 
-TOKENS = 512  # a lane, the most that the page asks for where its host says no other number
+TOKENS = 512  # per lane, the page's default limit
 
 
 def large_trace(drafts: int, accepted: int, lanes: int = MAX_LANES, tokens: int = TOKENS) -> Trace:
-    """A race whose rounds draft and accept that many tokens each, made of the tokens of a real race with all
-    their most probable ones."""
+    """Return a race whose rounds each draft `drafts` tokens and accept `accepted`. The tokens are those of a
+    real race, with all their top-10 lists."""
     real = Trace.from_json((ASSETS / "examples" / "thresholds.json").read_bytes())
-    told = [token for lane in real.lanes for played in lane.rounds for token in played.drafted]
-    told = cycle([as_recorded_now(token) for token in told if len(token.top_q) == 10])
-    made = []
+    tokens_of_race = [token for lane in real.lanes for played in lane.rounds for token in played.drafted]
+    source = cycle([as_recorded_now(token) for token in tokens_of_race if len(token.top_q) == 10])
+    large_lanes = []
     for _ in range(lanes):
         lane = Lane("fixed", {"k": drafts}, f"fixed:k={drafts}")
         clock_s = 0.0
         while len(lane.token_ids) < tokens:
             drafted = [
-                replace(token, accepted=index < accepted) for index, token in enumerate(islice(told, drafts))
+                replace(token, accepted=index < accepted)
+                for index, token in enumerate(islice(source, drafts))
             ]
             played = round_of(drafted, accepted, clock_s)
             clock_s = played.end_s
             lane.rounds.append(played)
             lane.token_ids += played.token_ids
-        made.append(lane)
-    trace = replace(real, lanes=made, verification="speculative", max_new_tokens=tokens)
+        large_lanes.append(lane)
+    trace = replace(real, lanes=large_lanes, verification="speculative", max_new_tokens=tokens)
     compute_metrics(trace)
     return trace
 
 
 def as_recorded_now(token: DraftedToken) -> DraftedToken:
-    """A token with the number that speculative sampling draws, its probabilities as decode() rounds them."""
+    """Return a token with a random number of speculative sampling, and with probabilities rounded as decode()
+    rounds them."""
     rounded = {
         name: [(i, text, float(f"{p:.{TOP_DIGITS}g}")) for i, text, p in getattr(token, name)]
         for name in ("top_q", "top_p")

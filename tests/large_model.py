@@ -1,9 +1,9 @@
-"""How long a large model takes to load in int8, and how much memory.
+"""Measure the time and memory that loading a large model in int8 takes.
 
 `python tests/large_model.py --json large-model.json` writes a model in the shape of SmolLM2-1.7B with random
 bfloat16 weights and the default pair's tokenizer (3.4 GB), and loads it with `load_pair` as the target of a
-pair that SmolLM2-135M drafts for. Each start is a new process: the first fills the cache of int8 weights, the
-others read it.
+pair that drafts with SmolLM2-135M. Each start is a new process: the first fills the cache of int8 weights,
+and the others read it.
 """
 
 import argparse
@@ -31,17 +31,17 @@ from adaedl.pairs.weights import fetch_weights
 
 
 def write_model(folder: Path, config: dict, tokenizer: Path) -> None:
-    """A folder as `save_pretrained` writes it, its one file of weights written tensor by tensor."""
+    """Write a folder like `save_pretrained`, with its one file of weights written tensor by tensor."""
     config = AutoConfig.for_model(**config)
     source = RandomSource(on_meta(config))
     header, end = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in source.shapes.items():
         start, end = end, end + 2 * shape.numel()
         header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [start, end]}
-    described = json.dumps(header).encode()
+    header_bytes = json.dumps(header).encode()
     folder.mkdir(parents=True)
     with (folder / "model.safetensors").open("wb") as file:
-        file.write(len(described).to_bytes(8, "little") + described)
+        file.write(len(header_bytes).to_bytes(8, "little") + header_bytes)
         for name in source.shapes:
             file.write(source.read(name).bfloat16().view(torch.int16).flatten().numpy())
     config.save_pretrained(folder)
@@ -51,10 +51,11 @@ def write_model(folder: Path, config: dict, tokenizer: Path) -> None:
 
 
 def load_once(pair_name: str) -> dict:
-    """Seconds of `load_pair` in this process, of the processor too, and MiB at its peak and after it."""
-    began, worked = time.perf_counter(), time.process_time()
+    """Load a pair in this process; return the wall time and processor time in seconds, and the memory in
+    MiB."""
+    began, processor_began = time.perf_counter(), time.process_time()
     pair = load_pair(pair_name, device="cpu", dtype="int8")
-    processor_s = time.process_time() - worked
+    processor_s = time.process_time() - processor_began
     seconds = time.perf_counter() - began
     return {
         "load_s": round(seconds, 2),
@@ -74,8 +75,8 @@ def load_in_new_process(pair_name: str, cache: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", default="1.7b+135m", choices=SHAPES)
-    parser.add_argument("--starts", type=int, default=3, help="with the cache, after the first one")
-    parser.add_argument("--folder", type=Path, help="where the model stays (default: a temporary folder)")
+    parser.add_argument("--starts", type=int, default=3, help="with the cache (default 3)")
+    parser.add_argument("--folder", type=Path, help="folder for the model (default: a temporary one)")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--load", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -92,18 +93,18 @@ def main() -> None:
         for _ in range(1 + options.starts):
             starts.append(load_in_new_process(f"{folder}:{draft}", cache))
             print(starts[-1], file=sys.stderr)
-        kept = sum(file.stat().st_size for file in cache.rglob("*.safetensors"))
-    first, *more = starts
-    found = {
+        cached_bytes = sum(file.stat().st_size for file in cache.rglob("*.safetensors"))
+    first, *others = starts
+    result = {
         "shape": options.shape,
         "machine": first["machine"],
-        "kept_mb": round(kept / 1e6),
+        "kept_mb": round(cached_bytes / 1e6),
         "first_s": first["load_s"],
-        "later_s": median(start["load_s"] for start in more),
-        "peak_mib": {"first": first["memory_mib"], "later": more[-1]["memory_mib"]},
+        "later_s": median(start["load_s"] for start in others),
+        "peak_mib": {"first": first["memory_mib"], "later": others[-1]["memory_mib"]},
         "starts": [{name: start[name] for name in ("load_s", "processor_s")} for start in starts],
     }
-    report(found, options.json)
+    report(result, options.json)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class SmallDisk:
-    """A disk of 8 MB in a folder, a real one where this user may mount it; elsewhere files cannot grow."""
+    """A disk of 8 MB in a folder: a real one if this user may mount it; otherwise a limit on file sizes."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -19,7 +19,7 @@ class SmallDisk:
         self.ballast = folder / "ballast"
 
     def fill(self) -> None:
-        """Leave no more than 12 kB."""
+        """Leave at most 12 kB free."""
         if self.is_real:
             with self.ballast.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.folder).free - 12_288)

@@ -1,4 +1,4 @@
-"""What may import what: no module imports from a higher layer, and no modules import each other in a circle.
+"""The import graph: no module imports from a higher layer, and there are no import cycles.
 
 `python tests/test_architecture.py` prints the import graph, layer by layer.
 """
@@ -9,41 +9,47 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
-# Lowest first. A name stands for a module, or for a package with all that is in it.
+# Lowest first. A name stands for a module, or for a package with everything in it; only "adaedl" stands for
+# just its own module, which imports what `import adaedl` offers.
 LAYERS = (
-    ("adaedl.errors",),
+    ("adaedl.errors", "adaedl.version"),
     ("adaedl.system",),
     ("adaedl.stopping",),
     (
         *("adaedl.trace", "adaedl.request", "adaedl.draft_phase", "adaedl.noise", "adaedl.sampling"),
         *("adaedl.times", "adaedl.timing", "adaedl.metrics", "adaedl.statistics", "adaedl.text_difference"),
+        *("adaedl.acceptance", "adaedl.repeats", "adaedl.token_table", "adaedl.html"),
     ),
     ("adaedl.models",),
     ("adaedl.pairs",),
     ("adaedl.decoding",),
-    ("adaedl.race",),
-    ("adaedl.replay",),
+    ("adaedl.generation",),
+    ("adaedl.racing",),
+    ("adaedl.recordings",),
+    ("adaedl.library",),
     ("adaedl.measure",),
     ("adaedl.distill",),
     ("adaedl.cli", "adaedl.__main__"),
+    ("adaedl",),
     ("components.settings",),
     ("components.parts",),
     ("components.serving",),
     ("components.pages",),
     ("app",),
     (
-        *("components.bench", "components.explore_bench", "components.races", "components.recordings"),
-        *("components.study_figures", "components.chromium"),
+        *("components.bench", "components.explore_bench", "components.races", "components.race_claims"),
+        *("components.recordings", "components.study_figures", "components.chromium", "components.race_page"),
     ),
 )
-PACKAGES = {"adaedl", "components"}  # their own modules hold nothing but a version
+PACKAGES = {"adaedl", "components"}
+EMPTY = {"components"}  # packages with an empty module
 
 Graph = dict[str, set[str]]
 
 
 @cache
 def sources() -> dict[str, Path]:
-    """Every module of the engine and the page, by name."""
+    """Return every module of the engine and the page, by name."""
     files = [path for package in sorted(PACKAGES) for path in (PROJECT / package).rglob("*.py")]
     return {module_name(path): path for path in [*files, PROJECT / "app.py"]}
 
@@ -53,33 +59,36 @@ def module_name(path: Path) -> str:
 
 
 def imported_by(name: str, code: str, known: set[str]) -> set[str]:
-    """Which of the known modules a module imports, inside functions and for type checkers alone too."""
-    found = set()
+    """Return which of the known modules a module imports, also inside functions and only for type
+    checkers."""
+    imports = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{name} imports relative to itself"
+            assert not node.level, f"{name} has a relative import"
             parts = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {part if part in known else node.module for part in parts}
-    return found & known - {name}
+            imports |= {part if part in known else node.module for part in parts}
+    return imports & known - {name}
 
 
 @cache
 def import_graph() -> Graph:
-    """Module → the modules that it imports."""
+    """Return the modules that each module imports."""
     modules = sources()
     return {name: imported_by(name, path.read_text("utf-8"), set(modules)) for name, path in modules.items()}
 
 
 def layer_of(module: str) -> int | None:
-    """The number of a module's layer, 0 for the lowest; None where it has none."""
-    if module in PACKAGES:
+    """Return the number of a module's layer, 0 for the lowest; None if it has none."""
+    if module in EMPTY:
         return 0
     names = {name: number for number, layer in enumerate(LAYERS) for name in layer}
-    while module and module not in names:
+    while module not in names:
         module = module.rpartition(".")[0]
-    return names.get(module)
+        if not module or module in PACKAGES:
+            return None
+    return names[module]
 
 
 def arrows(graph: Graph) -> set[tuple[str, str]]:
@@ -90,8 +99,8 @@ def upward(graph: Graph) -> list[str]:
     return sorted(f"{a} → {b}" for a, b in arrows(graph) if layer_of(b) > layer_of(a))
 
 
-def circle(graph: Graph) -> list[str]:
-    """The modules of one circle, in the order of its arrows; empty where there is none."""
+def cycle(graph: Graph) -> list[str]:
+    """Return the modules of one import cycle, in order; empty if there is none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -100,11 +109,11 @@ def circle(graph: Graph) -> list[str]:
 
 
 def listing(graph: Graph) -> str:
-    """The graph as text, the lowest layer first."""
+    """Return the graph as text, lowest layer first."""
     lines = []
     for number, layer in enumerate(LAYERS):
         lines.append(f"\n{number}. {', '.join(layer)}")
-        for name in sorted(name for name in graph if name not in PACKAGES and layer_of(name) == number):
+        for name in sorted(name for name in graph if name not in EMPTY and layer_of(name) == number):
             lines.append(f"   {name} → {', '.join(sorted(graph[name])) or '(nothing)'}")
     return "\n".join(lines)
 
@@ -118,32 +127,39 @@ def test_no_module_imports_from_a_higher_layer():
     assert upward(import_graph()) == []
 
 
-def test_no_modules_import_each_other_in_a_circle():
-    assert circle(import_graph()) == []
+def test_there_are_no_import_cycles():
+    assert cycle(import_graph()) == []
 
 
-def test_imports_are_found_wherever_they_stand():
+def test_imports_are_found_anywhere_in_a_module():
     code = """
 import adaedl.errors
-from adaedl import race
+from adaedl import racing
 from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adaedl.pairs.pair import Pair
 def late():
     from adaedl.decoding import decode
 """
-    known = {"adaedl", "adaedl.errors", "adaedl.race", "adaedl.pairs.pair", "adaedl.decoding", "adaedl.trace"}
+    known = {
+        "adaedl",
+        "adaedl.errors",
+        "adaedl.racing",
+        "adaedl.pairs.pair",
+        "adaedl.decoding",
+        "adaedl.trace",
+    }
     assert imported_by("toy", code, known) == known - {"adaedl", "adaedl.trace"}
 
 
-def test_an_upward_arrow_and_a_circle_are_told():
+def test_an_upward_import_and_an_import_cycle_are_found():
     graph = {
-        "adaedl.errors": {"adaedl.race"},
-        "adaedl.race": {"adaedl.trace"},
-        "adaedl.trace": {"adaedl.race"},
+        "adaedl.errors": {"adaedl.racing"},
+        "adaedl.racing": {"adaedl.trace"},
+        "adaedl.trace": {"adaedl.racing"},
     }
-    assert upward(graph) == ["adaedl.errors → adaedl.race", "adaedl.trace → adaedl.race"]
-    assert set(circle(graph)) == {"adaedl.race", "adaedl.trace"}
+    assert upward(graph) == ["adaedl.errors → adaedl.racing", "adaedl.trace → adaedl.racing"]
+    assert set(cycle(graph)) == {"adaedl.racing", "adaedl.trace"}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Every metric on a race small enough to reckon by hand."""
+"""Every metric on a race small enough to compute by hand."""
 
 import pytest
 from toys import tiny_pair
 
 from adaedl.metrics import compute_metrics, to_frame
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
 from adaedl.trace import DraftedToken, Emitted, Lane, PairInfo, Round, SamplingInfo, Trace
 
@@ -17,9 +17,9 @@ def drafted(id: int, accepted: bool, beta: float | None) -> DraftedToken:
 
 
 def lane(name: str, rounds: list[Round]) -> Lane:
-    made = Lane(name, {}, name, rounds)
-    made.token_ids = [i for r in rounds for i in r.token_ids]
-    return made
+    result = Lane(name, {}, name, rounds)
+    result.token_ids = [i for r in rounds for i in r.token_ids]
+    return result
 
 
 def toy_trace(lanes: list[Lane], verification="shared_noise", temperature=0.7) -> Trace:
@@ -31,7 +31,8 @@ def toy_trace(lanes: list[Lane], verification="shared_noise", temperature=0.7) -
 
 
 def by_hand() -> Trace:
-    """Autoregressive: 4 tokens in 0.4 s, of which 0.36 s in the target. Fixed: the same text in 0.25 s."""
+    """Return a race. Autoregressive: 4 tokens in 0.4 s, 0.36 s of it in the target. Fixed: the same text in
+    0.25 s."""
     plain = [
         Round(0.1 * i, 0.1, 0.0, 0.09, 0, "max_draft", [], Emitted(token, "", "plain"))
         for i, token in enumerate((5, 6, 7, 8))
@@ -62,7 +63,7 @@ def test_the_autoregressive_lane_is_its_own_baseline():
     assert metrics.same_text is True
 
 
-def test_a_drafting_lane_has_the_numbers_reckoned_by_hand():
+def test_a_drafting_lane_has_the_metrics_computed_by_hand():
     metrics = by_hand().lanes[1].metrics
     assert metrics.tokens == 4
     assert metrics.tokens_per_s == pytest.approx(16)
@@ -71,7 +72,7 @@ def test_a_drafting_lane_has_the_numbers_reckoned_by_hand():
     assert metrics.acceptance_rate == pytest.approx(2 / 4)
     assert metrics.draft_length == pytest.approx(4 / 2)
     assert metrics.block_efficiency == pytest.approx(4 / 2)
-    # The target reached the first and second draft of round 1 and the one of round 2.
+    # The target reached the first and second draft of round 1 and the only draft of round 2.
     assert metrics.mean_beta == pytest.approx((0.9 + 0.3 + 0.6) / 3)
     assert metrics.cost_ratio == pytest.approx((0.04 / 4) / 0.09)
     assert metrics.draft_share == pytest.approx((0.01 + 0.01) / 0.25)
@@ -81,17 +82,17 @@ def test_a_drafting_lane_has_the_numbers_reckoned_by_hand():
     assert metrics.same_text is True
 
 
-def test_a_token_that_was_dropped_before_verification_is_a_draft_step_and_is_wasted():
+def test_a_dropped_token_counts_as_a_wasted_draft_step():
     kept = Round(0.0, 0.10, 0.04, 0.05, 1, "threshold", [drafted(1, True, 0.5)], Emitted(2, "", "bonus"), 1)
     alone = Round(0.10, 0.10, 0.02, 0.05, 0, "threshold", [], Emitted(3, "", "plain"), 1)
     plain = Round(0.0, 0.1, 0.0, 0.1, 0, "max_draft", [], Emitted(1, "", "plain"))
     trace = toy_trace([lane("autoregressive", [plain]), lane("adaedl", [kept, alone])])
     compute_metrics(trace)
-    found = trace.lanes[1].metrics
-    assert found.draft_length == 0.5
-    assert found.cost_ratio == pytest.approx(0.06 / 3 / 0.1)  # three steps
-    assert found.draft_share == pytest.approx(0.02 / 0.2)
-    assert found.wasted_share == pytest.approx(0.04 / 0.2)
+    metrics = trace.lanes[1].metrics
+    assert metrics.draft_length == 0.5
+    assert metrics.cost_ratio == pytest.approx(0.06 / 3 / 0.1)  # three steps
+    assert metrics.draft_share == pytest.approx(0.02 / 0.2)
+    assert metrics.wasted_share == pytest.approx(0.04 / 0.2)
 
 
 def test_without_an_autoregressive_lane_there_is_no_speedup():
@@ -103,19 +104,15 @@ def test_without_an_autoregressive_lane_there_is_no_speedup():
     assert metrics.tokens_per_s == pytest.approx(16)
 
 
-def test_a_lane_that_has_not_begun_has_no_rates():
+def test_a_lane_without_rounds_has_no_rates():
     trace = toy_trace([lane("autoregressive", []), lane("fixed", [])])
     compute_metrics(trace)
-    for made in trace.lanes:
-        assert made.metrics.tokens == 0
-        assert (made.metrics.tokens_per_s, made.metrics.speedup, made.metrics.draft_share) == (
-            None,
-            None,
-            None,
-        )
+    for metrics in (each.metrics for each in trace.lanes):
+        assert metrics.tokens == 0
+        assert (metrics.tokens_per_s, metrics.speedup, metrics.draft_share) == (None, None, None)
 
 
-def test_texts_are_compared_as_far_as_both_got():
+def test_texts_are_compared_up_to_the_shorter_ones_end():
     trace = by_hand()
     baseline, other = trace.lanes
     other.token_ids = [5, 6]
@@ -125,10 +122,13 @@ def test_texts_are_compared_as_far_as_both_got():
     compute_metrics(trace)
     assert other.metrics.same_text is False
     assert baseline.metrics.same_text is True
+    other.token_ids = []
+    compute_metrics(trace)
+    assert other.metrics.same_text is None
 
 
 @pytest.mark.parametrize(("temperature", "same"), [(0.7, None), (0, True)])
-def test_speculative_texts_are_compared_at_temperature_0_alone(temperature, same):
+def test_speculative_texts_are_compared_only_at_temperature_0(temperature, same):
     lanes = by_hand().lanes
     trace = toy_trace(lanes, "speculative", temperature)
     compute_metrics(trace)
@@ -141,8 +141,7 @@ def test_the_shares_of_a_real_race_add_up_to_one():
     trace = new_trace(pair, "w1 w2 w3", lanes, Sampling(0.8), max_new_tokens=24)
     for _ in race(pair, trace):
         pass
-    for made in trace.lanes:
-        m = made.metrics
+    for m in (each.metrics for each in trace.lanes):
         total = m.draft_share + m.wasted_share + m.verify_share + m.overhead_share
         assert total == pytest.approx(1)
         assert m.tokens_per_s * m.ms_per_token == pytest.approx(1000)
@@ -152,14 +151,14 @@ def test_the_shares_of_a_real_race_add_up_to_one():
     assert frame["speedup"][0] == 1
 
 
-def test_a_table_of_lanes_that_have_not_begun_has_all_columns():
+def test_a_table_of_lanes_without_rounds_has_all_columns():
     frame = to_frame(toy_trace([Lane("fixed", {}, "fixed:k=2")]))
     assert frame["lane"].tolist() == ["fixed:k=2"]
     assert "block_efficiency" in frame.columns
     assert frame["tokens"].isna().all()
 
 
-def test_metrics_of_a_growing_race_are_those_of_its_rounds_at_every_moment():
+def test_running_metrics_equal_recomputed_metrics_after_every_round():
     pair = tiny_pair("feature")
     trace = new_trace(pair, "w1 w2 w3", ["fixed:k=3", "autoregressive"], Sampling(0.8), max_new_tokens=24)
     for _ in race(pair, trace):

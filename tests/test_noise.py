@@ -1,4 +1,4 @@
-"""Shared noise: known answers of its generator, its distribution, and the same bits from every path."""
+"""Shared noise: known answers of its generator, its distribution, and the same bits on every path."""
 
 import json
 
@@ -12,7 +12,7 @@ from scipy import stats
 from adaedl.models.cpu import kernels as cpu_kernels
 from adaedl.models.shared_noise import SharedNoise, drawing
 from adaedl.noise import gumbel, noise_of, noise_rows, philox
-from adaedl.race import new_trace
+from adaedl.racing import new_trace
 from adaedl.request import NOISE_VERSION, Sampling
 from adaedl.trace import Trace
 
@@ -21,14 +21,14 @@ LARGEST_SEED = 2**63 - 1
 seeds = st.integers(0, LARGEST_SEED)
 
 
-def test_philox_gives_the_known_answers_of_its_authors():
-    # Two of the known answers of Random123 have counters (c0, c1, 0, 0); seeds have 63 bits, keys 64.
+def test_philox_gives_its_authors_known_answers():
+    # Random123 has two known answers with counters (c0, c1, 0, 0), but our seeds have 63 bits and keys 64.
     zeros = philox((torch.tensor([0]), 0), 0)
     assert [word.item() for word in zeros] == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
 
 
 def reference_philox(c0: int, c1: int, key: int) -> list[int]:
-    """Salmon et al., SC 2011, section 3.3, in Python's whole numbers."""
+    """Return Philox4x32-10 (Salmon et al., SC 2011, section 3.3) computed with Python integers."""
     words, keys = [c0, c1, 0, 0], [key % 2**32, key >> 32]
     for _ in range(10):
         (high0, low0), (high1, low1) = (
@@ -42,7 +42,7 @@ def reference_philox(c0: int, c1: int, key: int) -> list[int]:
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 2**31), seeds)
-def test_philox_is_that_of_the_paper(c0, c1, key):
+def test_philox_matches_the_paper(c0, c1, key):
     words = philox((torch.tensor([c0]), torch.tensor([c1])), key)
     assert [word.item() for word in words] == reference_philox(c0, c1, key)
 
@@ -52,8 +52,8 @@ def test_noise_is_standard_gumbel_noise():
     assert stats.kstest(noise.numpy(), stats.gumbel_r.cdf).pvalue > MIN_P_VALUE
 
 
-def test_noise_is_accurate_from_the_likeliest_bits_to_the_rarest():
-    """Against float64, which takes log u from 1 − u where u is near 1."""
+def test_noise_is_accurate_for_common_and_rare_bits():
+    """The reference is float64, which computes log u from 1 − u if u is near 1."""
     fractions = torch.tensor([0.0, 2**-31, 2**-24, 2**-12, 0.25, 0.28, 0.3, 0.5, 0.75, 1 - 2**-24])
     high = (fractions.double() * 2**32).long()
     for low in (0, 1, 12345, 2**32 - 1):
@@ -79,7 +79,7 @@ def test_noise_of_positions_seeds_and_tokens_is_independent():
 
 @settings(max_examples=60, deadline=None)
 @given(seeds, st.integers(0, 2**20), st.integers(1, 4), st.integers(2, 3000))
-def test_any_part_of_the_noise_is_the_same_however_it_is_drawn(seed, position, count, size):
+def test_any_part_of_the_noise_is_the_same_whichever_way_it_is_computed(seed, position, count, size):
     rows = noise_rows("cpu", seed, position, count, size)
     assert rows.shape == (count, size)
     assert torch.equal(SharedNoise(seed, size).at(position, count), rows)
@@ -89,7 +89,7 @@ def test_any_part_of_the_noise_is_the_same_however_it_is_drawn(seed, position, c
     assert torch.equal(SharedNoise(seed, size).of(position, tokens), rows[0, tokens])
 
 
-def test_the_cpus_kernels_draw_these_bits():
+def test_the_cpu_kernels_compute_the_same_bits():
     assert drawing(torch.device("cpu")) == (cpu_kernels.noise_rows, cpu_kernels.noise_of)
     for seed, first, size in ((0, 0, 1), (LARGEST_SEED, 4095, 49_152), (2**40 + 3, 2**20, 5_001)):
         assert torch.equal(
@@ -99,7 +99,7 @@ def test_the_cpus_kernels_draw_these_bits():
 
 @pytest.mark.parametrize("size", [1, 3, 513, 5_000])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_the_cpus_kernels_choose_with_these_bits(size, threads):
+def test_the_cpu_kernels_choose_with_the_same_bits(size, threads):
     logits = torch.randn(5, size, generator=torch.Generator().manual_seed(size))
     noise = SharedNoise(LARGEST_SEED - 5, size)
     expected = (logits / 0.7 + noise.at(11, 5)).argmax(-1)
@@ -114,7 +114,7 @@ def test_the_cpus_kernels_choose_with_these_bits(size, threads):
 
 
 @pytest.mark.parametrize("trimmed", [False, True])
-def test_the_cpus_kernels_draft_with_these_bits(trimmed):
+def test_the_cpu_kernels_draft_with_the_same_bits(trimmed):
     generator = torch.Generator().manual_seed(2)
     noise, vocab = (
         SharedNoise(5, 9_000),
@@ -127,7 +127,7 @@ def test_the_cpus_kernels_draft_with_these_bits(trimmed):
         assert cpu_kernels.read_draft(logits, noise.place(position), vocab, 0.8, 1.0).index.item() == index
 
 
-def test_a_trace_says_which_noise_it_was_written_with(default_pair):
+def test_a_trace_stores_its_noise_version(default_pair):
     trace = new_trace(default_pair, "Why?", ["adaedl"], Sampling(0.7), max_new_tokens=4)
     assert Trace.from_json(trace.to_json()).noise_version == NOISE_VERSION == 2
     old = trace.to_dict()

@@ -1,4 +1,4 @@
-"""The engine runs without the page, and the page is there before what the engine runs on."""
+"""The engine runs without the page's packages, and the page is built before the engine's slow imports."""
 
 import re
 import subprocess
@@ -7,20 +7,17 @@ from pathlib import Path
 
 import adaedl
 
-SLOW = (
-    "torch",
-    "transformers",
-    "scipy.stats",
-)  # scipy.special, which intervals need, takes a tenth of a second
+# Not scipy.special, which intervals need: importing it takes a tenth of a second.
+SLOW = ("torch", "transformers", "scipy.stats")
 PAGE_ONLY = ("gradio", "plotly", "components")
 
 
-def test_no_module_of_the_engine_imports_what_only_the_page_needs():
+def test_the_engine_imports_no_package_of_the_page():
     folder = Path(adaedl.__file__).parent
     names = set()
     for path in folder.rglob("*.py"):
         code = path.read_text("utf-8")
-        if re.search("^import triton$", code, re.M):  # kernels, which only a machine with Triton can import
+        if re.search("^import triton$", code, re.M):  # kernels that only a machine with Triton can import
             imported = set(re.findall(r"^(?:import|from) (\w+)", code, re.M))
             assert imported <= {"torch", "triton", "typing", "adaedl"}
             continue
@@ -38,7 +35,7 @@ def test_no_module_of_the_engine_imports_what_only_the_page_needs():
     assert ran.stdout.strip() == ""
 
 
-def test_the_page_is_built_and_refuses_what_it_must_before_torch_is_imported():
+def test_the_page_is_built_and_checks_requests_without_importing_torch():
     program = (
         "import sys\n"
         "from components.parts.controls import DEFAULTS\n"

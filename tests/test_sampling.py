@@ -1,4 +1,4 @@
-"""Warping, drawing and the two verification rules against hand-computed values, scipy and a second
+"""Warping, drawing and the two verification rules, compared with hand-computed values, scipy and a second
 implementation (`toys.reference_warp`)."""
 
 import math
@@ -33,7 +33,7 @@ quickly = settings(max_examples=60, deadline=None)
 logits_rows = (
     st.integers(2, 12)
     .flatmap(
-        # Whole sixteenths: what differs at all differs clearly, in float32 as in float64.
+        # Multiples of 1/16: different values differ clearly, in float32 as in float64.
         lambda size: arrays(np.int64, (3, size), elements=st.integers(-160, 160), unique=True)
     )
     .map(lambda rows: rows / 16)
@@ -59,7 +59,7 @@ def test_temperature_divides_the_logits():
     assert probs.tolist() == pytest.approx([1 / 5, 4 / 5])
 
 
-def test_temperature_0_puts_everything_on_the_argmax():
+def test_temperature_0_puts_all_probability_on_the_argmax():
     assert warp(torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.0, 0.0]]), Sampling(0)).tolist() == [
         [0, 1, 0],
         [1, 0, 0],
@@ -85,7 +85,8 @@ def test_tokens_tied_at_the_edge_of_the_nucleus_are_all_kept():
 
 
 def flat_and_tied_rows(dtype: torch.dtype, size: int, seed: int) -> torch.Tensor:
-    """Rows of logits as 16-bit models give them: few values, so many exact ties, some rows nearly flat."""
+    """Return rows of logits like those of 16-bit models: few distinct values, hence many exact ties, and some
+    rows nearly flat."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randn(6, size, generator=generator) * torch.tensor([4.0, 3, 2, 1, 0.1, 0])[:, None]
     return rows.to(torch.bfloat16).to(dtype)
@@ -95,17 +96,17 @@ def flat_and_tied_rows(dtype: torch.dtype, size: int, seed: int) -> torch.Tensor
 @pytest.mark.parametrize("size", [50, 1024, 5000])
 @pytest.mark.parametrize("top_k", [0, 1, 40, 1500])
 @pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9, 0.99, 0.999999, 1.0])
-def test_what_a_row_keeps_does_not_depend_on_the_rows_beside_it(dtype, size, top_k, top_p):
+def test_the_tokens_a_row_keeps_do_not_depend_on_other_rows(dtype, size, top_k, top_p):
     for temperature in (0.01, 0.7, 1.3, 10):
         sampling = Sampling(temperature, top_k=top_k, top_p=top_p)
         rows = flat_and_tied_rows(dtype, size, top_k)
         together = warp(rows, sampling)
-        for row, beside in zip(rows, together, strict=True):
-            assert torch.equal(warp(row, sampling), beside)
-            assert torch.equal(warp(torch.stack((row, rows[-1])), sampling)[0], beside)
+        for row, expected in zip(rows, together, strict=True):
+            assert torch.equal(warp(row, sampling), expected)
+            assert torch.equal(warp(torch.stack((row, rows[-1])), sampling)[0], expected)
 
 
-def test_what_a_row_keeps_does_not_depend_on_the_order_of_its_tokens():
+def test_the_tokens_a_row_keeps_do_not_depend_on_their_order():
     rows = flat_and_tied_rows(torch.float32, 3000, seed=1)
     order = torch.randperm(3000, generator=torch.Generator().manual_seed(2))
     for top_p in (0.2, 0.8, 0.95):
@@ -113,21 +114,21 @@ def test_what_a_row_keeps_does_not_depend_on_the_order_of_its_tokens():
         assert torch.equal(warp(rows[:, order], Sampling(0.8, top_p=top_p)) > 0, kept[:, order])
 
 
-def test_top_p_counts_what_top_k_left():
+def test_top_p_is_applied_after_top_k():
     logits = torch.log(torch.tensor([0.4, 0.3, 0.2, 0.1]))
-    # Of the two that top-k keeps the first has 4/7 > 0.5: it alone is the nucleus.
+    # The first of the two tokens that top-k keeps has 4/7 > 0.5, so it alone is the nucleus.
     assert warp(logits, Sampling(1, top_k=2, top_p=0.5)).tolist() == [1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("top_p", [0.5, 0.9, 0.999])
-def test_top_p_of_a_large_vocabulary_sorts_as_far_as_it_must(top_p):
+def test_top_p_is_right_for_small_and_large_nuclei_in_a_large_vocabulary(top_p):
     flat, peaked = torch.zeros(3000), torch.zeros(3000)
     flat += torch.linspace(0, 0.01, 3000)
     peaked += torch.linspace(0, 40, 3000)
     rows = torch.stack((flat, peaked))
     expected = reference_warp(rows.double().numpy(), Sampling(1, top_p=top_p))
     warped = warp(rows, Sampling(1, top_p=top_p)).numpy()
-    # A float32 sum of thousands may fall to the other side of top_p by a token or two.
+    # A float32 sum of thousands of terms may be off by a token or two at top_p.
     assert np.abs((warped > 0).sum(-1) - (expected > 0).sum(-1)).max() <= 2
     assert np.abs(warped - expected).max() < 1e-5
 
@@ -142,7 +143,7 @@ def test_half_precision_logits_are_warped_in_float32():
 @given(logits_rows, warps)
 def test_warping_agrees_with_a_second_implementation(rows, sampling):
     expected = reference_warp(rows, sampling)
-    # Where a cumulative sum meets top_p exactly, either answer is right.
+    # If a cumulative sum equals top_p exactly, both answers are right.
     if not sampling.greedy and sampling.top_p < 1:
         kept = reference_warp(rows, Sampling(sampling.temperature, sampling.top_k))
         cumulative = np.sort(kept, -1)[:, ::-1].cumsum(-1)
@@ -163,10 +164,10 @@ def test_warped_rows_are_distributions_that_keep_the_order_and_the_argmax(rows, 
 
 
 @pytest.mark.parametrize(
-    ("values", "named"),
+    ("values", "message"),
     [
         ({"temperature": -1}, "temperature is -1"),
-        ({"temperature": 1e-40}, "temperature is 1e-40; use 0 for argmax decoding, or a value"),
+        ({"temperature": 1e-40}, "temperature is 1e-40; use 0 for greedy decoding, or a value"),
         ({"temperature": "hot"}, "temperature is 'hot'"),
         ({"temperature": math.nan}, "temperature is nan"),
         ({"temperature": math.inf}, "temperature is inf"),
@@ -179,12 +180,12 @@ def test_warped_rows_are_distributions_that_keep_the_order_and_the_argmax(rows, 
         ({"top_k": True}, "top_k is True"),
     ],
 )
-def test_sampling_out_of_range_is_refused_with_the_value(values, named):
-    with pytest.raises(UserError, match=named):
+def test_sampling_out_of_range_is_refused_with_the_value(values, message):
+    with pytest.raises(UserError, match=message):
         Sampling(**values)
 
 
-def test_a_whole_top_k_may_come_as_a_float():
+def test_top_k_may_be_an_integral_float():
     logits = torch.log(torch.tensor([0.4, 0.3, 0.2, 0.1]))
     assert warp(logits, Sampling(1, top_k=2.0)).tolist() == pytest.approx([4 / 7, 3 / 7, 0, 0])
 
@@ -207,8 +208,8 @@ def test_a_token_of_probability_zero_is_never_drawn(probs, uniform, scale):
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])
 @pytest.mark.parametrize("scale", [1e-3, 1 / 3, 1.0, 7.1, 1e4])
-def test_a_uniform_number_that_rounds_to_one_draws_no_impossible_token(monkeypatch, precision, scale):
-    """A device without float64 rounds uniform numbers, and their product with the total, up."""
+def test_a_uniform_number_that_rounds_to_1_draws_no_impossible_token(monkeypatch, precision, scale):
+    """A device without float64 may round uniform numbers, and their product with the total, up."""
     monkeypatch.setattr(sampling, "uniform_dtype", lambda device: precision)
     generator = torch.Generator().manual_seed(3)
     probs = torch.rand(400, 7, generator=generator) * scale
@@ -244,7 +245,7 @@ def test_acceptance_probability_is_one_minus_the_total_variation_distance():
     assert acceptance_probability(p, q).item() == pytest.approx(0.7)
 
 
-def test_acceptance_probability_of_a_trimmed_draft_leaves_out_what_it_cannot_propose():
+def test_acceptance_probability_with_a_trimmed_draft_vocabulary():
     p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.4, 0.6])
     assert acceptance_probability(p, q, torch.tensor([2, 0])).item() == pytest.approx(0.2 + 0.5)
 
@@ -272,7 +273,7 @@ def test_the_residual_of_equal_distributions_is_p_itself():
     assert torch.equal(residual(p, p), p)
 
 
-def test_accepted_drafts_are_those_before_the_first_rejection():
+def test_drafts_before_the_first_rejection_are_accepted():
     agrees = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1]]).bool()
     assert count_accepted(agrees).tolist() == [2, 0, 4]
     assert count_accepted(torch.zeros(2, 0, dtype=torch.bool)).tolist() == [0, 0]
@@ -293,24 +294,24 @@ def test_speculative_verification_accepts_with_probability_p_over_q():
     assert verify(0.51, 0.0) == (0, 1)
 
 
-def test_a_draft_that_the_target_can_never_say_is_never_accepted():
+def test_a_draft_with_target_probability_zero_is_never_accepted():
     p, q = torch.tensor([[0.0, 1.0], [0.5, 0.5]]), torch.tensor([[1.0, 0.0]])
     accepted, emitted = verify_speculative(p, q, torch.tensor([0]), torch.tensor([0.0, 0.5]))
     assert (accepted.item(), emitted.item()) == (0, 1)
 
 
-def test_verification_of_a_trimmed_draft_counts_its_tokens_in_its_own_vocabulary():
+def test_verification_maps_a_trimmed_draft_vocabulary_to_the_targets_ids():
     p = torch.tensor([[0.1, 0.2, 0.7], [1.0, 0.0, 0.0]])
     q, vocab = torch.tensor([[0.5, 0.5]]), torch.tensor([2, 0])
     # Token 0 of the draft is the target's 2: p/q > 1, always accepted. Its token 1 is the target's 0: 0.2.
     always = verify_speculative(p, q, torch.tensor([0]), torch.tensor([0.99, 0.5]), vocab)
-    seldom = verify_speculative(p, q, torch.tensor([1]), torch.tensor([0.21, 0.0]), vocab)
+    rarely = verify_speculative(p, q, torch.tensor([1]), torch.tensor([0.21, 0.0]), vocab)
     assert [t.item() for t in always] == [1, 0]
     # (p − q)+ = [0, 0.2, 0.2]
-    assert [t.item() for t in seldom] == [0, 1]
+    assert [t.item() for t in rarely] == [0, 1]
 
 
-def test_verification_by_match_accepts_what_the_target_would_have_said():
+def test_verification_by_match_accepts_the_targets_own_choices():
     target = torch.tensor([[4, 5, 6], [4, 5, 6], [4, 5, 6]])
     drafted = torch.tensor([[4, 5], [4, 1], [1, 5]])
     accepted, emitted = verify_by_match(target, drafted)
@@ -318,7 +319,7 @@ def test_verification_by_match_accepts_what_the_target_would_have_said():
     assert emitted.tolist() == [6, 5, 4]
 
 
-# What stoppers read.
+# Statistics for stoppers.
 
 
 @quickly
@@ -331,7 +332,7 @@ def test_draft_statistics_agree_with_scipy(probs):
     assert statistics.margin.item() == pytest.approx(first - second, abs=1e-6)
 
 
-def test_a_vocabulary_of_one_has_a_margin_of_all():
+def test_the_margin_of_a_vocabulary_of_one_is_1():
     assert draft_statistics(torch.tensor([1.0])).margin.item() == 1
 
 
@@ -350,5 +351,5 @@ def test_the_acceptance_lower_bound_is_one_minus_the_root_of_gamma_times_entropy
     assert acceptance_lower_bound(entropy, gamma) == pytest.approx(bound, abs=1e-5)
 
 
-def test_rounding_below_an_entropy_of_zero_does_no_harm():
+def test_an_entropy_rounded_below_zero_counts_as_zero():
     assert acceptance_lower_bound(-1e-9) == 1

@@ -1,5 +1,5 @@
-"""Why a lane's text is not the target's own: at which token, how far apart the choices were, and whether
-rounding explains it."""
+"""Explanations of why a lane's text is not the target's own: the token, the gap between the choices, and
+whether rounding explains it."""
 
 import json
 from dataclasses import asdict, replace
@@ -13,7 +13,7 @@ from adaedl.decoding.differences import explain_differences
 from adaedl.metrics import compute_metrics
 from adaedl.models.shared_noise import SharedNoise
 from adaedl.models.transformers import TransformersRunner
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
 from adaedl.text_difference import first_difference, gap_between, rounding_of
@@ -25,7 +25,7 @@ LANES = ["autoregressive", "fixed:k=3", "adaedl"]
 
 
 class Biased:
-    """A target whose forwards over several rows give one token a higher logit, as rounding may."""
+    """A target that gives one token a higher logit in forwards over several rows, as rounding may."""
 
     def __init__(self, runner, token: int, more: float):
         self.runner, self.token, self.more = runner, token, more
@@ -54,7 +54,7 @@ def run(pair, temperature: float = 0.0, top_k: int = 0, lanes=LANES, **options) 
 
 
 def rows_of_target(pair, trace: Trace) -> torch.Tensor:
-    """The target's logits [n, V] before each token of the autoregressive text, by one forward over all."""
+    """Return the target's logits [n, V] for each token of the autoregressive text, from one forward."""
     ids = pair.encode(PROMPT)
     text = torch.tensor(trace.lanes[0].token_ids)
     with torch.inference_mode():
@@ -63,7 +63,7 @@ def rows_of_target(pair, trace: Trace) -> torch.Tensor:
 
 
 def runner_up(pair, trace: Trace, temperature: float) -> tuple[int, float]:
-    """A token that is near to being chosen somewhere in the text, and by how much it falls short."""
+    """Return a token that is almost chosen somewhere in the text, and how much its score is too low."""
     scores = rows_of_target(pair, trace)
     if temperature:
         noise = SharedNoise(trace.seed, scores.shape[1])
@@ -76,12 +76,12 @@ def runner_up(pair, trace: Trace, temperature: float) -> tuple[int, float]:
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, False), (torch.bfloat16, None)])
-def test_the_gap_is_that_between_the_two_tokens_in_the_scores_that_decide(pair, temperature, dtype, rounding):
-    honest = run(pair, temperature)
-    assert [lane.text_difference for lane in honest.lanes] == [None] * 3
-    token, short = runner_up(pair, honest, temperature)
+def test_the_gap_is_the_difference_between_the_scores_of_the_two_tokens(pair, temperature, dtype, rounding):
+    unbiased = run(pair, temperature)
+    assert [lane.text_difference for lane in unbiased.lanes] == [None] * 3
+    token, shortfall = runner_up(pair, unbiased, temperature)
     biased = replace(
-        pair, target=Biased(pair.target, token, (temperature or 1) * (short + 0.05)), dtype=dtype
+        pair, target=Biased(pair.target, token, (temperature or 1) * (shortfall + 0.05)), dtype=dtype
     )
     trace = run(biased, temperature)
     scores = rows_of_target(pair, trace)
@@ -91,21 +91,22 @@ def test_the_gap_is_that_between_the_two_tokens_in_the_scores_that_decide(pair, 
     changed = [lane for lane in trace.lanes[1:] if lane.text_difference]
     assert changed
     for lane in changed:
-        found, theirs = lane.text_difference, trace.lanes[0].token_ids
-        assert lane.token_ids[: found.position] == theirs[: found.position]
-        assert (found.ours, found.theirs) == (lane.token_ids[found.position], theirs[found.position])
-        assert found.ours == token
-        assert (found.ours_text, found.theirs_text) == (
-            pair.decode([found.ours]),
-            pair.decode([found.theirs]),
+        difference, theirs = lane.text_difference, trace.lanes[0].token_ids
+        position = difference.position
+        assert lane.token_ids[:position] == theirs[:position]
+        assert (difference.ours, difference.theirs) == (lane.token_ids[position], theirs[position])
+        assert difference.ours == token
+        assert (difference.ours_text, difference.theirs_text) == (
+            pair.decode([difference.ours]),
+            pair.decode([difference.theirs]),
         )
-        row = scores[found.position]
-        assert found.gap == pytest.approx(float(row[found.theirs] - row[found.ours]), abs=1e-4)
+        row = scores[position]
+        assert difference.gap == pytest.approx(float(row[difference.theirs] - row[difference.ours]), abs=1e-4)
         limit = rounding_of(dtype, Sampling(temperature))
-        assert found.rounding is (found.gap <= limit if rounding is None else rounding)
+        assert difference.rounding is (difference.gap <= limit if rounding is None else rounding)
 
 
-def test_the_baseline_and_lanes_that_may_differ_have_no_difference(pair):
+def test_no_difference_is_reported_where_texts_may_differ(pair):
     speculative = run(pair, 0.8, verification="speculative")
     alone = run(pair, lanes=["fixed:k=3", "adaedl"])
     for trace in (speculative, alone):
@@ -113,18 +114,18 @@ def test_the_baseline_and_lanes_that_may_differ_have_no_difference(pair):
 
 
 def finished(pair, *texts: list[int], temperature: float = 0.0, top_k: int = 0) -> Trace:
-    """A race whose lanes wrote these texts, the first alone."""
+    """Return a race whose lanes wrote these texts, the first lane without drafts."""
     names = ["autoregressive", "adaedl", "svip"][: len(texts)]
     trace = new_trace(pair, PROMPT, names, Sampling(temperature, top_k), max_new_tokens=24)
     trace.lanes = [Lane(name, {}, name, token_ids=ids) for name, ids in zip(names, texts, strict=True)]
     return trace
 
 
-def test_all_lanes_are_explained_in_one_pass_over_the_text(pair):
+def test_one_pass_over_the_text_explains_all_lanes(pair):
     text = run(pair).lanes[0].token_ids
     other = [*text[:9], (text[9] + 1) % 32, *text[10:]]
-    sooner = [(text[0] + 1) % 32, *text[1:]]
-    trace = finished(pair, text, other, sooner)
+    earlier = [(text[0] + 1) % 32, *text[1:]]
+    trace = finished(pair, text, other, earlier)
     read = []
 
     class Counting(Biased):
@@ -138,7 +139,7 @@ def test_all_lanes_are_explained_in_one_pass_over_the_text(pair):
     assert all(lane.text_difference.gap > 0 for lane in trace.lanes[1:])
 
 
-def test_a_text_that_was_cut_off_is_no_difference(pair):
+def test_a_shorter_text_is_not_a_difference(pair):
     text = run(pair).lanes[0].token_ids
     trace = finished(pair, text, text[:5])
     explain_differences(pair, trace)
@@ -146,16 +147,16 @@ def test_a_text_that_was_cut_off_is_no_difference(pair):
     assert first_difference([1, 2, 3], [1, 5]) == 1
 
 
-def test_a_token_that_top_k_cuts_off_falls_short_of_the_least_that_is_kept():
+def test_the_gap_of_a_cut_off_token_is_its_distance_to_the_smallest_kept_score():
     logits, noise = torch.tensor([4.0, 3.0, 2.9, -1.0]), torch.tensor([0.0, 0.2, 9.0, 9.0])
     sampling = Sampling(0.5, top_k=2)
     assert gap_between(logits, noise, sampling, 2, 0) == pytest.approx(0.2)  # (3.0 − 2.9) / 0.5
     assert gap_between(logits, noise, sampling, 1, 0) == pytest.approx(1.8)  # 2 − 0.2
-    # Where neither is the highest, both would have had to gain.
+    # If neither token has the highest score, the gap is the gap of the lower one.
     assert gap_between(logits, None, Sampling(0), 1, 2) == pytest.approx(1.1)
 
 
-def test_a_machine_without_memory_for_it_keeps_the_race_and_leaves_the_gap_unknown(pair):
+def test_without_memory_the_race_is_kept_and_the_gap_is_unknown(pair):
     text = run(pair).lanes[0].token_ids
     trace = finished(pair, text, [(text[0] + 1) % 32])
 
@@ -164,8 +165,8 @@ def test_a_machine_without_memory_for_it_keeps_the_race_and_leaves_the_gap_unkno
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     explain_differences(replace(pair, target=Full(pair.target, 0, 0)), trace)
-    found = trace.lanes[1].text_difference
-    assert (found.position, found.gap, found.rounding) == (0, None, None)
+    difference = trace.lanes[1].text_difference
+    assert (difference.position, difference.gap, difference.rounding) == (0, None, None)
 
 
 def differing_trace(gap: float | None, rounding: bool | None) -> Trace:
@@ -185,19 +186,22 @@ def differing_trace(gap: float | None, rounding: bool | None) -> Trace:
         (None, None, "at token 2, where the gap between the two choices could not be measured."),
     ],
 )
-def test_the_command_line_says_what_sets_the_texts_apart(gap, rounding, words):
+def test_the_command_line_explains_different_texts(gap, rounding, words):
     assert f"adaedl: not the target's text: {words}" in remarks_on(differing_trace(gap, rounding))
 
 
-def test_a_difference_is_kept_in_the_file_and_told_to_the_browser_once():
+def test_differences_and_failures_are_in_the_file_and_sent_to_the_browser_once():
     trace = differing_trace(0.002, True)
+    trace.lanes[0].failure = "The stopper failed."
     for lane in trace.lanes:
-        lane.token_ids = []  # no rounds wrote them
+        lane.token_ids = []  # since the lane has no rounds
     assert Trace.from_json(trace.to_json()).lanes[1].text_difference == trace.lanes[1].text_difference
     feed = RaceFeed(trace)
     feed.add_new_rounds()
     feed.end()
-    told = [json.loads(line) for line in feed.lines]
-    assert told[0]["trace"]["lanes"][1]["text_difference"] is None
+    lines = [json.loads(line) for line in feed.lines]
+    assert lines[0]["trace"]["lanes"][1]["text_difference"] is None
     expected = {"lane": 1, "difference": asdict(trace.lanes[1].text_difference)}
-    assert [line for line in told if "difference" in line] == [expected]
+    assert [line for line in lines if "difference" in line] == [expected]
+    assert lines[0]["trace"]["lanes"][0]["failure"] == ""
+    assert [line for line in lines if "failure" in line] == [{"lane": 0, "failure": "The stopper failed."}]

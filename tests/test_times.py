@@ -21,7 +21,7 @@ def costing(drafts: int) -> Round:
     return played(drafts, 0.030 + 0.002 * drafts, draft_s, overhead_s)
 
 
-def test_known_costs_are_found_and_lengths_that_did_not_occur_are_interpolated():
+def test_the_fit_recovers_known_costs_and_interpolates_missing_lengths():
     times = fit_times([costing(0)] * 5, [costing(k) for k in (1, 2, 4, 8)] * 3, depth=8)
     assert times.verify_s == pytest.approx([0.030 + 0.002 * k for k in range(9)])
     assert (times.first_draft_s, times.next_draft_s) == (pytest.approx(0.003), pytest.approx(0.002))
@@ -32,24 +32,24 @@ def test_known_costs_are_found_and_lengths_that_did_not_occur_are_interpolated()
     assert times.cost_ratio == pytest.approx(2 / 30)
 
 
-def test_longer_drafts_than_any_that_ran_cost_as_much_more_as_those_that_did():
+def test_longer_drafts_than_any_measured_are_extrapolated():
     times = fit_times([costing(0)] * 2, [costing(k) for k in (1, 2, 4)], depth=12)
     assert times.verify_s == pytest.approx([0.030 + 0.002 * k for k in range(13)])
 
 
-def test_one_length_beside_none_tells_what_longer_drafts_cost():
+def test_one_length_and_rounds_without_drafts_are_enough_to_extrapolate():
     times = fit_times([costing(0)] * 2, [costing(1)], depth=4)
     assert times.verify_s == pytest.approx([0.030 + 0.002 * k for k in range(5)])
 
 
-def test_a_moment_in_which_the_machine_was_busy_does_not_count():
+def test_a_busy_moment_does_not_count():
     slow = played(3, 5.0, 4.0, 3.0)
     times = fit_times([costing(0)] * 5, [*(costing(k) for k in (1, 2, 3, 4) * 3), slow], depth=4)
     assert times.verify_s[3] == pytest.approx(0.036)
     assert times.next_draft_s == pytest.approx(0.002)
 
 
-def test_without_drafts_nothing_is_known_of_drafts():
+def test_without_drafts_the_cost_of_drafts_is_0():
     times = fit_times([costing(0)], [costing(0)], depth=3)
     assert times.verify_s == pytest.approx([0.030] * 4)
     assert (times.first_draft_s, times.next_draft_s, times.draft_s(2)) == (0, 0, 0)
@@ -57,14 +57,14 @@ def test_without_drafts_nothing_is_known_of_drafts():
 
 
 @pytest.mark.parametrize("rounds", [[(2, 0.004)], [(1, 0.004), (2, 0.003)], [(1, 0.001), (4, 0.010)]])
-def test_times_are_never_negative_however_few_or_noisy_the_rounds(rounds):
+def test_times_are_never_negative_with_few_or_noisy_rounds(rounds):
     drafting = [played(drafts, 0.03, seconds, 0.001) for drafts, seconds in rounds]
     times = fit_times([costing(0)], drafting, depth=4)
     assert times.next_draft_s > 0
     assert min(times.first_draft_s, times.round_overhead_s, times.draft_overhead_s) >= 0
 
 
-def test_a_cost_ratio_changes_the_draft_steps_alone():
+def test_a_cost_ratio_changes_only_the_draft_steps():
     times = fit_times([costing(0)] * 2, [costing(k) for k in (1, 2, 3)], depth=3)
     cheaper = times.with_cost_ratio(0.01)
     assert cheaper.cost_ratio == pytest.approx(0.01)

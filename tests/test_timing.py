@@ -1,8 +1,9 @@
-"""Which times of a lane are believed: quiet ones are, those of a busy machine are not."""
+"""Which times of a lane are reliable: those from a quiet machine are, those from a busy machine are not."""
 
 import json
 import random
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,39 +15,39 @@ from test_sweep import SETUP, small_grid
 from adaedl.measure import sweep
 from adaedl.metrics import TIMING_NOTES, compute_metrics
 from adaedl.timing import Durations
-from adaedl.trace import Emitted, Lane, LaneMetrics, Round, Trace
+from adaedl.trace import Emitted, Lane, LaneMetrics, Round, TimingNote, Trace
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "assets" / "examples").glob("*.json"))
 FORWARD_S, DRAFT_S = 0.015, 0.0006
 
 
 def played(rounds: list[tuple[int, int, float]]) -> list[Round]:
-    """Rounds of (drafts, accepted, seconds)."""
-    made, start = [], 0.0
+    """Return rounds from (drafts, accepted, seconds)."""
+    result, start = [], 0.0
     for drafts, accepted, seconds in rounds:
         tokens = [drafted(1, index < accepted, None) for index in range(drafts)]
         kind = "plain" if not drafts else "bonus" if accepted == drafts else "correction"
         draft_s = min(drafts * DRAFT_S, seconds / 4)
-        made.append(
+        result.append(
             Round(start, seconds, draft_s, seconds / 2, accepted, "threshold", tokens, Emitted(1, "", kind))
         )
         start += seconds
-    return made
+    return result
 
 
-def seconds_of(drafts: int, scatter: random.Random) -> float:
-    """A round on a quiet machine: it grows with its drafts, scatters by some 3%, and is now and then half as
-    long again."""
+def seconds_of(drafts: int, noise: random.Random) -> float:
+    """Return the duration of a round on a quiet machine: it grows with the drafts, varies by about 3%, and is
+    occasionally 1.5 times as long."""
     base = FORWARD_S * (1 + 0.04 * drafts) + DRAFT_S * drafts
-    return base * scatter.lognormvariate(0, 0.03) * (1.5 if scatter.random() < 0.02 else 1)
+    return base * noise.lognormvariate(0, 0.03) * (1.5 if noise.random() < 0.02 else 1)
 
 
 def quiet(seed: int = 0, rounds: int = 40) -> Trace:
-    """A baseline, and a lane with drafts of 0 to 12 tokens, of which it accepts some."""
-    scatter = random.Random(seed)
-    plain = [(0, 0, seconds_of(0, scatter)) for _ in range(2 * rounds)]
-    lengths = [scatter.choice((0, 1, 1, 2, 2, 3, 4, 6, 9, 12)) for _ in range(rounds)]
-    drafting = [(n, scatter.randint(0, n), seconds_of(n, scatter)) for n in lengths]
+    """Return a race of a baseline and a lane that drafts 0 to 12 tokens and accepts some of them."""
+    noise = random.Random(seed)
+    plain = [(0, 0, seconds_of(0, noise)) for _ in range(2 * rounds)]
+    lengths = [noise.choice((0, 1, 1, 2, 2, 3, 4, 6, 9, 12)) for _ in range(rounds)]
+    drafting = [(n, noise.randint(0, n), seconds_of(n, noise)) for n in lengths]
     return judged([lane("autoregressive", played(plain)), lane("adaedl", played(drafting))])
 
 
@@ -57,7 +58,7 @@ def judged(lanes: list[Lane]) -> Trace:
 
 
 def stretched(trace: Trace, number: int, stretch) -> Trace:
-    """The trace with each round of a lane `stretch(index)` times as long."""
+    """Return the trace with each round of a lane `stretch(index)` times as long."""
     lanes = list(trace.lanes)
     old = lanes[number]
     rounds = [
@@ -68,28 +69,28 @@ def stretched(trace: Trace, number: int, stretch) -> Trace:
 
 
 def notes(trace: Trace) -> list[str | None]:
-    return [made.metrics.timing_note for made in trace.lanes]
+    return [each.metrics.timing_note for each in trace.lanes]
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_quiet_run_is_believed_with_drafts_of_every_length(seed):
+def test_a_quiet_run_is_reliable_with_drafts_of_every_length(seed):
     trace = quiet(seed)
-    assert [made.metrics.timing_reliable for made in trace.lanes] == [True, True]
+    assert [each.metrics.timing_reliable for each in trace.lanes] == [True, True]
     assert notes(trace) == [None, None]
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
-def test_the_recorded_races_are_believed(file):
+def test_the_recorded_races_are_reliable(file):
     if file.name == "index.json":
         return
     trace = Trace.from_json(file.read_bytes())
     compute_metrics(trace)
-    assert all(made.metrics.timing_reliable for made in trace.lanes)
+    assert all(each.metrics.timing_reliable for each in trace.lanes)
 
 
 @pytest.mark.parametrize("rounds", [12, 40, 400])
 @pytest.mark.parametrize("seed", range(5))
-def test_a_run_with_one_pause_of_twenty_rounds_is_not(rounds, seed):
+def test_a_run_with_a_pause_of_twenty_rounds_is_unreliable(rounds, seed):
     trace = quiet(seed, rounds)
     where = random.Random(seed).randrange(rounds)
     paused = stretched(trace, 1, lambda index: 20 if index == where else 1)
@@ -97,7 +98,7 @@ def test_a_run_with_one_pause_of_twenty_rounds_is_not(rounds, seed):
     assert notes(paused) == [None, "irregular"]
 
 
-def test_a_machine_that_is_busy_now_and_then_is_not_believed():
+def test_a_run_on_an_occasionally_busy_machine_is_unreliable():
     busy = stretched(quiet(), 1, lambda index: 3 if index % 5 == 0 else 1)
     assert notes(busy) == [None, "irregular"]
 
@@ -109,34 +110,34 @@ def test_an_irregular_baseline_makes_every_speedup_unreliable():
     assert busy.lanes[1].metrics.timing_reliable is False
 
 
-def test_a_lane_faster_than_its_tokens_per_pass_allow_is_not_believed():
-    # A machine that slowed down evenly while the baseline ran: nothing scatters.
+def test_a_lane_faster_than_its_block_efficiency_is_unreliable():
+    # The machine slowed down evenly while the baseline ran, so no round is irregular.
     slow = stretched(quiet(), 0, lambda _: 2.5)
     metrics = slow.lanes[1].metrics
     assert metrics.speedup > 1.1 * metrics.block_efficiency
     assert notes(slow) == [None, "beyond_block_efficiency"]
 
 
-def test_one_token_is_no_measurement():
+def test_a_single_token_is_unreliable():
     trace = judged([lane("autoregressive", played([(0, 0, 0.01)])), lane("adaedl", played([(3, 0, 0.02)]))])
     assert notes(trace) == ["one_token", "one_token"]
 
 
-def test_too_few_rounds_and_none_at_all_are_not_judged():
+def test_too_few_rounds_are_not_judged():
     few = judged([lane("adaedl", played([(3, 3, 0.02), (4, 1, 0.02)]))])
     none = judged([lane("autoregressive", []), lane("adaedl", [])])
-    for made in (*few.lanes, *none.lanes):
-        assert (made.metrics.timing_reliable, made.metrics.timing_note) == (None, None)
+    for metrics in (each.metrics for each in (*few.lanes, *none.lanes)):
+        assert (metrics.timing_reliable, metrics.timing_note) == (None, None)
 
 
-def test_a_lane_of_two_rounds_is_held_against_the_baselines():
+def test_a_lane_of_two_rounds_is_compared_with_the_baseline():
     plain = lane("autoregressive", played([(0, 0, 0.01)] * 20))
     paused = judged([plain, lane("adaedl", played([(3, 3, 0.012), (4, 1, 1.0)]))])
     assert notes(paused) == [None, "irregular"]
 
 
 @given(st.lists(st.floats(1e-4, 10), min_size=1, max_size=60))
-def test_running_medians_and_excesses_are_numpys(seconds):
+def test_running_medians_and_excesses_agree_with_numpy(seconds):
     durations = Durations()
     for value in seconds:
         durations.add(value)
@@ -152,17 +153,16 @@ def test_running_medians_and_excesses_are_numpys(seconds):
 
 
 def test_every_note_has_a_sentence():
-    given_notes = {"one_token", "irregular", "beyond_block_efficiency", "baseline"}
-    assert set(TIMING_NOTES) == given_notes
+    assert set(TIMING_NOTES) == set(get_args(TimingNote))
 
 
-def test_traces_from_before_there_was_a_judgement_still_open():
+def test_older_traces_without_a_timing_judgement_open():
     trace = quiet()
-    text = trace.to_dict()
-    for made in text["lanes"]:
+    data = trace.to_dict()
+    for each in data["lanes"]:
         for name in ("timing_reliable", "timing_note"):
-            del made["metrics"][name]
-    opened = Trace.from_json(json.dumps(text))
+            del each["metrics"][name]
+    opened = Trace.from_json(json.dumps(data))
     assert opened.lanes[1].metrics.timing_reliable is None
 
 
@@ -170,11 +170,11 @@ def metrics_row(reliable: bool | None) -> LaneMetrics:
     return LaneMetrics(8, 10.0, 100.0, 1.5, *(None,) * 9, None, reliable, None if reliable else "irregular")
 
 
-def test_a_sweep_counts_the_runs_whose_times_are_unreliable_through_its_file(tmp_path):
+def test_a_sweep_counts_unreliable_runs_from_rows_and_from_its_file(tmp_path):
     grid = small_grid()
     rows = [
         sweep.Row(*("toy", "cpu", "float32", "shared_noise", 0, 1.0, 8, 2), "chat", number, f"{number}",
-                  0.0, 0, "adaedl", "adaedl", metrics_row(reliable))
+                  0.0, 0, "adaedl", "adaedl", metrics_row(reliable), "w1")
         for number, reliable in enumerate((True, False, None, False))
     ]  # fmt: skip
     path = tmp_path / "sweep.csv"
@@ -184,7 +184,7 @@ def test_a_sweep_counts_the_runs_whose_times_are_unreliable_through_its_file(tmp
     assert sweep.summarise(sweep.to_frame(rows))["unreliable"].tolist() == [2]
 
 
-def test_a_sweeps_file_from_before_there_was_a_judgement_still_opens():
+def test_older_sweep_files_without_a_timing_judgement_open():
     example = EXAMPLES[0].parent / "sweep" / "sweep.csv"
     older = sweep.rows_from_csv(example.read_bytes(), "sweep.csv").drop(columns=sweep.NOT_IN_OLDER)
     frame = sweep.rows_from_csv(older.to_csv(index=False).encode(), "sweep.csv")

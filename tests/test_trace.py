@@ -1,4 +1,4 @@
-"""Traces as JSON: what is written reads back equal, and a wrong file is refused with its wrong field."""
+"""Traces as JSON: a written trace reads back equal, and an invalid file is refused with the wrong field."""
 
 import json
 from dataclasses import replace
@@ -13,9 +13,10 @@ from large import large_trace
 from toys import tiny_pair
 
 from adaedl.errors import UserError
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
 from adaedl.stopping import STOPPERS
+from adaedl.system.shipped import PROJECT
 from adaedl.trace import (
     MAX_TRACE_BYTES,
     SCHEMA,
@@ -69,7 +70,7 @@ emitted = st.builds(
 
 @st.composite
 def rounds(draw) -> Round:
-    """A round that may be, but for when it began."""
+    """Draw a valid round, except for its start time."""
     drafted = draw(st.lists(drafts, max_size=3))
     accepted = draw(st.integers(0, len(drafted)))
     drafted = [replace(token, accepted=index < accepted) for index, token in enumerate(drafted)]
@@ -86,6 +87,7 @@ def rounds(draw) -> Round:
         drafted=drafted,
         emitted=draw(st.none() | own if accepted else own),
         dropped=draw(st.integers(0, 1)),
+        ends_text=draw(st.none() | st.booleans()),
     )
 
 
@@ -123,6 +125,7 @@ lanes = st.builds(
     rounds=st.lists(rounds(), max_size=2),
     text=texts,
     metrics=st.none() | metrics,
+    name=st.text(max_size=40),
 ).map(with_tokens_of_rounds)
 
 
@@ -147,7 +150,7 @@ traces = st.builds(
 
 @given(traces)
 @settings(max_examples=60, deadline=None)
-def test_what_is_written_reads_back_equal(trace):
+def test_a_written_trace_reads_back_equal(trace):
     text = trace.to_json()
     assert Trace.from_json(text) == trace
     assert Trace.from_json(text.encode()) == trace
@@ -156,7 +159,7 @@ def test_what_is_written_reads_back_equal(trace):
 
 @given(traces)
 @settings(max_examples=30, deadline=None)
-def test_the_json_is_plain_and_has_the_keys_of_the_fields(trace):
+def test_the_json_is_valid_and_its_keys_are_the_field_names(trace):
     data = json.loads(trace.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert data["schema"] == SCHEMA
     assert data == json.loads(json.dumps(trace.to_dict()))
@@ -192,8 +195,8 @@ def test_unknown_keys_are_ignored(data, raced):
 
 
 def change(data, path: str, value) -> None:
-    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-    for part in way:
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    for part in parents:
         data = data[part]
     if value is ...:
         del data[last]
@@ -226,6 +229,8 @@ def change(data, path: str, value) -> None:
         ("lanes.1.rounds.0.drafted.0.top_q.0", [1, "a"]),
         ("lanes.1.rounds.0.emitted.kind", "gift"),
         ("lanes.0.metrics.tokens", -4),
+        ("lanes.0.name", "x" * 41),
+        ("lanes.1.rounds.0.ends_text", "yes"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_field(data, path, value):
@@ -248,10 +253,31 @@ def test_a_file_that_is_not_json_is_refused(text):
         Trace.from_json(text)
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "null", "3", '"text"'])
-def test_json_that_is_no_trace_is_refused(text):
-    with pytest.raises(UserError, match="not a valid trace"):
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", "null", "3", '"text"', '{"schema": 1}', '{"schema": "other/1"}']
+)
+def test_other_json_is_refused_in_one_sentence(text):
+    with pytest.raises(UserError) as refusal:
         Trace.from_json(text)
+    sentence = "This file was not saved by this program, so it is not a trace; open one that was."
+    assert str(refusal.value) == sentence
+
+
+def test_a_recording_is_refused_with_the_page_that_opens_it():
+    recording = next((PROJECT / "assets" / "examples" / "recordings").glob("smollm2*.json")).read_bytes()
+    content = json.dumps(json.loads(recording)["recording"])
+    with pytest.raises(
+        UserError, match=r"This file is a recording, not a trace; .* Explore opens recordings\."
+    ):
+        Trace.from_json(content)
+
+
+def test_a_missing_field_is_named(data):
+    del data["created"]
+    with pytest.raises(UserError) as refusal:
+        Trace.from_json(json.dumps(data))
+    sentence = "This is not a valid trace: it has no created; open a file saved by this program."
+    assert str(refusal.value) == sentence
 
 
 def test_another_schema_is_refused_by_name(data):
@@ -261,14 +287,14 @@ def test_another_schema_is_refused_by_name(data):
 
 
 def test_a_file_that_is_too_large_is_refused_unread():
-    with pytest.raises(UserError, match="a trace may have at most 32 MB"):
+    with pytest.raises(UserError, match="a trace may be at most 32 MB"):
         Trace.from_json(" " * (MAX_TRACE_BYTES + 1))
 
 
 @pytest.mark.parametrize(
     ("drafts", "accepted", "top_lists"), [(8, 2, "all"), (12, 0, "judged")], ids=["large", "larger"]
 )
-def test_the_largest_traces_that_are_written_open_with_every_number(drafts, accepted, top_lists):
+def test_the_largest_traces_read_back_with_every_number(drafts, accepted, top_lists):
     trace = large_trace(drafts, accepted)
     text = trace.to_json()
     assert len(text.encode()) <= MAX_TRACE_BYTES
@@ -277,13 +303,13 @@ def test_the_largest_traces_that_are_written_open_with_every_number(drafts, acce
     for ours, theirs in zip(trace.lanes, opened.lanes, strict=True):
         assert (ours.token_ids, ours.text, ours.metrics) == (theirs.token_ids, theirs.text, theirs.metrics)
         for before, after in zip(ours.rounds, theirs.rounds, strict=True):
-            kept = len(before.drafted) if top_lists == "all" else before.accepted + 1
-            assert after.drafted[:kept] == before.drafted[:kept]
-            assert after.drafted[kept:] == [replace(t, top_q=[], top_p=[]) for t in before.drafted[kept:]]
+            count = len(before.drafted) if top_lists == "all" else before.accepted + 1
+            assert after.drafted[:count] == before.drafted[:count]
+            assert after.drafted[count:] == [replace(t, top_q=[], top_p=[]) for t in before.drafted[count:]]
             assert replace(after, drafted=[]) == replace(before, drafted=[])
 
 
-def test_a_trace_that_is_larger_still_leaves_out_all_most_probable_tokens(raced, monkeypatch):
+def test_an_even_larger_trace_omits_all_top_lists(raced, monkeypatch):
     sizes = [len(raced._with_top_lists(which).to_json().encode()) for which in ("judged", "none")]
     assert raced.fitting() is raced
     monkeypatch.setattr("adaedl.trace.MAX_TRACE_BYTES", sizes[0])
@@ -303,12 +329,12 @@ def test_a_trace_that_is_larger_still_leaves_out_all_most_probable_tokens(raced,
     assert all(theirs == replace(ours, top_q=[], top_p=[]) for ours, theirs in tokens)
 
 
-def test_deep_nesting_is_refused_too():
+def test_deep_nesting_is_refused():
     with pytest.raises(UserError):
         Trace.from_json('{"lanes":' + "[" * 100_000)
 
 
-def test_the_tokens_of_a_round_are_its_accepted_drafts_and_the_emitted_one():
+def test_the_tokens_of_a_round_are_its_accepted_drafts_and_the_emitted_token():
     draft = {
         "text": "", "entropy": 0.0, "bound": 1.0, "score": None, "threshold": None, "top_prob": 1.0, "q": 1.0,
         "p": None, "beta": None, "u": None,
@@ -322,7 +348,7 @@ def test_the_tokens_of_a_round_are_its_accepted_drafts_and_the_emitted_one():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         ("accepted", 1_000, "1000 tokens are accepted, but only 3 were drafted"),
         ("drafted.0.accepted", None, "the tokens marked as accepted do not match the number accepted"),
@@ -332,11 +358,11 @@ def test_the_tokens_of_a_round_are_its_accepted_drafts_and_the_emitted_one():
         ("duration_s", 0, "its forward passes take longer than the whole round"),
     ],
 )
-def test_a_round_that_cannot_be_is_refused_with_its_number(data, path, value, said):
+def test_a_contradictory_round_is_refused_with_its_number(data, path, value, message):
     if value is None:
         value = not data["lanes"][1]["rounds"][0]["drafted"][0]["accepted"]
     change(data, f"lanes.1.rounds.0.{path}", value)
-    with pytest.raises(UserError, match=f"not a valid trace: lanes.1.rounds.0: {said}"):
+    with pytest.raises(UserError, match=f"not a valid trace: lanes.1.rounds.0: {message}"):
         Trace.from_json(json.dumps(data))
 
 
@@ -346,14 +372,14 @@ def test_a_trace_without_lanes_is_refused(data):
         Trace.from_json(json.dumps(data))
 
 
-def test_a_lane_whose_tokens_are_not_those_of_its_rounds_is_refused(raced):
+def test_a_lane_with_other_tokens_than_its_rounds_is_refused(raced):
     wrong = raced.to_dict()
     wrong["lanes"][1]["token_ids"].append(0)
     with pytest.raises(UserError, match=r"lanes\.1\.token_ids"):
         Trace.from_json(json.dumps(wrong))
 
 
-def test_a_trace_from_before_pieces_were_kept_is_read(data):
+def test_an_older_trace_without_pieces_is_read(data):
     del data["token_bytes"]
     for lane in data["lanes"]:
         del lane["pieces"]
@@ -362,14 +388,21 @@ def test_a_trace_from_before_pieces_were_kept_is_read(data):
     assert again.token_bytes == {}
 
 
-def test_a_trace_says_on_how_many_threads_it_ran_and_older_ones_do_not(data, raced):
+def test_older_traces_have_no_lane_names_and_no_ends_text(data):
+    lane = data["lanes"][1]
+    del lane["name"], lane["rounds"][0]["ends_text"]
+    read = Trace.from_json(json.dumps(data)).lanes[1]
+    assert (read.name, read.rounds[0].ends_text) == ("", None)
+
+
+def test_a_trace_stores_its_threads_and_older_traces_do_not(data, raced):
     assert raced.threads == torch.get_num_threads() == 1
     del data["threads"]
     assert Trace.from_json(json.dumps(data)).threads is None
 
 
 @pytest.mark.parametrize("change", [lambda pieces: pieces[:-1], lambda pieces: [*pieces[:-1], "another"]])
-def test_pieces_that_are_not_those_of_the_text_are_refused(data, change):
+def test_pieces_that_do_not_match_the_text_are_refused(data, change):
     data["lanes"][1]["pieces"] = change(data["lanes"][1]["pieces"])
     with pytest.raises(UserError, match=r"lanes\.1\.pieces: there must be one piece per token"):
         Trace.from_json(json.dumps(data))
@@ -384,6 +417,6 @@ def test_bytes_of_tokens_are_hexadecimal(data, wrong):
         Trace.from_json(json.dumps(data))
 
 
-def test_a_byte_order_mark_before_a_file_is_no_part_of_it(raced):
+def test_a_byte_order_mark_is_ignored(raced):
     assert Trace.from_json("\ufeff" + raced.to_json()) == raced
     assert Trace.from_json(b"\xef\xbb\xbf" + raced.to_json().encode()) == raced

@@ -1,7 +1,7 @@
-"""Measure what a draft step spends on looking up the text so far, by the length of that text.
+"""Measure the time that a draft step spends on looking up the text so far, for texts of several lengths.
 
-`python tests/text_memory_speed.py` takes ordinary text (the project's own documents, in the default pair's
-tokens) and degenerate ones: one token again and again, and one token followed by a different one each time.
+`python tests/text_memory_speed.py` measures an ordinary text (the project's documents, in the default pair's
+tokens) and two degenerate ones: one token repeated, and one token followed by a different one each time.
 """
 
 import argparse
@@ -23,7 +23,7 @@ TIMES = 5
 
 
 def texts(length: int, words: list[int]) -> dict[str, list[int]]:
-    """Texts of that many tokens, by their names."""
+    """Return texts of `length` tokens by name."""
     return {
         "ordinary": words[:length],
         "one token": [0] * length,
@@ -32,16 +32,16 @@ def texts(length: int, words: list[int]) -> dict[str, list[int]]:
 
 
 def microseconds(text: list[int]) -> tuple[float, float]:
-    """The time of one lookup after a text, and of remembering one more token of it."""
+    """Return the time of one lookup after a text, and of appending one token of it, in µs."""
     began = time.perf_counter()
     memory = TextMemory(frozenset())
     memory.append(text)
-    remembered = time.perf_counter()
+    appended = time.perf_counter()
     drafted = text[-3:]
     for _ in range(STEPS):
         memory.followers(len(text), drafted)
     ended = time.perf_counter()
-    return 1e6 * (ended - remembered) / STEPS, 1e6 * (remembered - began) / len(text)
+    return 1e6 * (ended - appended) / STEPS, 1e6 * (appended - began) / len(text)
 
 
 def main() -> None:

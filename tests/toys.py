@@ -1,10 +1,9 @@
-"""Small worlds to test in: language models small enough to know everything about.
+"""Toy worlds: language models small enough for exact results.
 
-A `World` is a target and a draft over a handful of tokens, as tables of logits for every context up to
-a length, so that the exact distribution of its texts is known. `play` runs tens of thousands of texts
-of a world in lockstep, through the functions of `adaedl/sampling.py` and real stoppers; `world_pair`
-makes a `Pair` of the same tables, for `decode()` itself. `tiny_*` build transformers models with random
-weights.
+A `World` is a target and a draft over a few tokens, as tables of logits for every context up to a length, so
+that the exact distribution of its texts is known. `play` writes tens of thousands of texts of a world in
+lockstep, through the functions of `adaedl/sampling.py` and real stoppers; `world_pair` builds a `Pair` from
+the same tables, for `decode()` itself. `tiny_*` build transformers models with random weights.
 """
 
 import copy
@@ -50,13 +49,13 @@ from adaedl.sampling import (
 from adaedl.stopping import DraftStep, Stopper, make_stopper
 
 # Worlds: every context is a node of a tree. The root 0 is the prompt; token t leads from node n to
-# node V·n + 1 + t, so that the nodes of one length stand together, in the order of their texts.
+# node V·n + 1 + t, so that the nodes of texts with the same length are contiguous, in the order of the texts.
 
 
 @dataclass
 class World:
-    """Logits of a target [nodes, V] and a draft [nodes, Vq] after every text of fewer than `length`
-    tokens. `draft_vocab` [Vq] gives the target's ids of the draft's tokens, None where they are the same."""
+    """Logits of a target [nodes, V] and a draft [nodes, Vq] after every text of fewer than `length` tokens.
+    `draft_vocab` [Vq] holds the target's ids of the draft's tokens, or is None if they are the same."""
 
     length: int
     target_logits: Tensor
@@ -72,12 +71,12 @@ class World:
         return self.vocab_size * node + 1 + token
 
     def first_node(self, length: int) -> int:
-        """The first of the nodes whose texts have `length` tokens."""
+        """Return the first of the nodes with texts of `length` tokens."""
         return (self.vocab_size**length - 1) // (self.vocab_size - 1)
 
     def text_probabilities(self, sampling: Sampling) -> np.ndarray:
-        """The target's exact probability of every text, one axis a token. What follows the end of a text
-        reads as that token again. Computed apart from adaedl.sampling, in float64."""
+        """Return the target's exact probability of every text, with one axis per token. After the
+        end-of-sequence token a text repeats it. Computed in float64, independently of adaedl.sampling."""
         probabilities = np.ones(1)
         ended = np.zeros(1, dtype=bool)
         for length in range(self.length):
@@ -93,7 +92,7 @@ class World:
 
 
 def reference_warp(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
-    """What `adaedl.sampling.warp` should give for logits [rows, V], written out token by token."""
+    """Return what `adaedl.sampling.warp` should return for logits [rows, V], computed token by token."""
     warped = np.zeros_like(logits, dtype=float)
     for row, values in zip(warped, logits, strict=True):
         order = sorted(range(len(values)), key=lambda token: -values[token])
@@ -118,8 +117,8 @@ def reference_warp(logits: np.ndarray, sampling: Sampling) -> np.ndarray:
 def random_world(
     seed: int, vocab_size: int = 4, length: int = 5, trimmed: bool = False, eos: bool = False
 ) -> World:
-    """Random tables; the draft is the target, blurred and disturbed. Trimmed, it lacks a token and
-    counts the others in an order of its own."""
+    """Return a world with random tables; the draft is a flattened and perturbed target. A trimmed draft lacks
+    one token and has the others in another order."""
     generator = torch.Generator().manual_seed(seed)
     nodes = (vocab_size**length - 1) // (vocab_size - 1)
     target = 1.5 * torch.randn(nodes, vocab_size, generator=generator)
@@ -132,7 +131,7 @@ def random_world(
 
 
 def world_of_models(target, draft, length: int, prompt: int = 0) -> World:
-    """The tables of two transformers models after the one-token prompt."""
+    """Return the world of two transformers models after a one-token prompt."""
     vocab_size = target.config.vocab_size
     texts = torch.cartesian_prod(*[torch.arange(vocab_size)] * (length - 1))
     texts = torch.cat((torch.full_like(texts[:, :1], prompt), texts), -1)
@@ -151,8 +150,8 @@ def world_of_models(target, draft, length: int, prompt: int = 0) -> World:
 
 @dataclass
 class Randomness:
-    """The random numbers of many runs: under speculative sampling uniforms [runs, n], used up in
-    decode()'s order; under shared noise Gumbel noise [runs, length, V]."""
+    """The random numbers of many runs: under speculative sampling uniforms [runs, n], consumed in decode()'s
+    order; under shared noise Gumbel noise [runs, length, V]."""
 
     uniforms: Tensor | None = None
     noise: Tensor | None = None
@@ -169,8 +168,8 @@ class Randomness:
 
 
 class Played(NamedTuple):
-    """Texts [runs, length], their ends filled with the end-of-sequence token, and the numbers of drafted
-    and of accepted tokens [runs, rounds], −1 where a run had ended."""
+    """Texts [runs, length], padded with the end-of-sequence token, and the numbers of drafted and of accepted
+    tokens [runs, rounds], −1 after the end of a run."""
 
     texts: Tensor
     drafted: Tensor
@@ -178,7 +177,7 @@ class Played(NamedTuple):
 
 
 class Resting(Stopper):
-    """Drafts two tokens in every second round, and none in the others."""
+    """Drafts two tokens in every second round, and none in the other rounds."""
 
     name = "resting"
     max_draft = 2
@@ -192,34 +191,34 @@ class Resting(Stopper):
         return self.drafts
 
 
-def tell_round(stopper: Stopper, drafted: int, accepted: int, dropped: int = 0) -> None:
-    """Tell of a round that took the target a second, and a tenth of one for each verified draft."""
+def observe_round(stopper: Stopper, drafted: int, accepted: int, dropped: int = 0) -> None:
+    """Report a round to a stopper in toy time: the target takes 1 s, and each verified draft 0.1 s more."""
     stopper.observe(drafted, accepted, dropped)
     stopper.observe_times(accepted + 1, 1.0, 1.0 + drafted / 10)
 
 
 def on_toy_time(stopper: Stopper) -> Stopper:
-    """A stopper that is told of toy time, whatever its rounds took."""
+    """Return a stopper to which rounds are reported in toy time, whatever they took."""
     own = SimpleNamespace(observe=stopper.observe, observe_times=stopper.observe_times)
-    stopper.observe = lambda *counts: tell_round(own, *counts)
+    stopper.observe = lambda *counts: observe_round(own, *counts)
     stopper.observe_times = lambda *_: None
     return stopper
 
 
 @dataclass
 class _StopperStates:
-    """One stopper for all runs with the same past: a state is everything it was told so far, on toy time."""
+    """One stopper for all runs with the same past: a state is the sequence of calls so far, in toy time."""
 
     stoppers: list[Stopper]
     after: dict[tuple, int] = field(default_factory=dict)
-    answers: dict[int, bool] = field(default_factory=dict)  # the last one, by state
+    answers: dict[int, bool] = field(default_factory=dict)  # the last answer, by state
 
-    def _advance(self, state: int, told: tuple, tell: Callable[[Stopper], bool | None]) -> int:
-        key = (state, *told)
+    def _advance(self, state: int, event: tuple, call: Callable[[Stopper], bool | None]) -> int:
+        key = (state, *event)
         if key not in self.after:
             stopper = copy.copy(self.stoppers[state])
             self.after[key] = len(self.stoppers)
-            self.answers[self.after[key]] = bool(tell(stopper))
+            self.answers[self.after[key]] = bool(call(stopper))
             self.stoppers.append(stopper)
         return self.after[key]
 
@@ -230,16 +229,154 @@ class _StopperStates:
         return self._advance(state, (node, token), lambda stopper: stopper.should_stop(step))
 
     def observe(self, state: int, *counts: int) -> int:
-        return self._advance(state, ("observe", *counts), lambda stopper: tell_round(stopper, *counts))
+        return self._advance(state, ("observe", *counts), lambda stopper: observe_round(stopper, *counts))
 
 
 def _for_each(columns: tuple[Tensor, ...], function: Callable) -> Tensor:
-    """function(*row) for every row of the integer columns [runs], called once for each different row."""
+    """Return function(*row) for every row of the integer columns [runs], called once per distinct row."""
     shape = [int(column.max()) + 1 for column in columns]
     packed = np.ravel_multi_index([column.numpy() for column in columns], shape)
-    different, inverse = np.unique(packed, return_inverse=True)
-    rows = zip(*(values.tolist() for values in np.unravel_index(different, shape)), strict=True)
+    distinct, inverse = np.unique(packed, return_inverse=True)
+    rows = zip(*(values.tolist() for values in np.unravel_index(distinct, shape)), strict=True)
     return torch.tensor([function(*row) for row in rows])[torch.from_numpy(inverse)]
+
+
+class _Drafts(NamedTuple):
+    """A draft phase of all runs: the numbers [runs] of drafts to verify and of dropped ones, the tokens
+    [runs, length] as indices in the draft's vocabulary, and the nodes [runs, length + 1] before each."""
+
+    count: Tensor
+    dropped: Tensor
+    tokens: Tensor
+    path: Tensor
+
+
+class _Lockstep:
+    """The state of many runs, with one entry per run in each tensor."""
+
+    def __init__(
+        self,
+        world: World,
+        stopper: Stopper,
+        sampling: Sampling,
+        verification: str,
+        randomness: Randomness,
+        verify: Callable,
+    ):
+        self.world, self.stopper, self.sampling = world, stopper, sampling
+        self.randomness, self.verify = randomness, verify
+        self.matching = sampling.greedy or verification == "shared_noise"
+        self.vocab = torch.arange(world.vocab_size) if world.draft_vocab is None else world.draft_vocab
+        self.p_table, self.q_table = warp(world.target_logits, sampling), warp(world.draft_logits, sampling)
+        self.scored = self.q_table
+        if stopper.score_temperature or sampling.greedy:
+            self.scored = warp(world.draft_logits, Sampling(stopper.score_temperature or 1.0))
+        statistics = draft_statistics(self.scored)
+        columns = (statistics.entropy.clamp(min=0), statistics.top_prob, statistics.margin)
+        self.entropy, self.top_prob, self.margin = (values.tolist() for values in columns)
+        self.token_prob = self.scored.tolist()
+        runs = len(randomness.noise if randomness.uniforms is None else randomness.uniforms)
+        self.texts = torch.full((runs, world.length), -1 if world.eos_id is None else world.eos_id)
+        self.node, self.written, self.used, self.state = (
+            torch.zeros(runs, dtype=torch.long) for _ in range(4)
+        )
+        self.ended = torch.zeros(runs, dtype=torch.bool)
+        self.states = _StopperStates([stopper])
+
+    def play_round(self) -> tuple[Tensor, Tensor]:
+        """Play a round of every run that has not ended; return the numbers [runs] of drafted and of accepted
+        tokens, −1 for runs that had ended."""
+        running = ~self.ended
+        active = running.nonzero().squeeze(-1)
+        drafts = self._draft(active)
+        accepted = self._verify(active, drafts)
+        observed = (column[active] for column in (self.state, drafts.count, accepted, drafts.dropped))
+        self.state[active] = _for_each(tuple(observed), self.states.observe)
+        return drafts.count.where(running, -1), accepted.where(running, -1)
+
+    def _draft(self, active: Tensor) -> _Drafts:
+        runs, length = self.texts.shape
+        count, dropped = (torch.zeros(runs, dtype=torch.long) for _ in range(2))
+        tokens = torch.zeros(runs, length, dtype=torch.long)
+        path = torch.zeros(runs, length + 1, dtype=torch.long)
+        path[:, 0] = self.node
+        limit = (length - self.written - 1).clamp(max=self.stopper.max_draft)
+        self.state[active] = _for_each((self.state[active],), self.states.begin_round)
+        willing = _for_each((self.state[active],), self.states.answers.__getitem__)
+        drafting, index = active[(limit[active] > 0) & willing], 0
+        while len(drafting):
+            here = path[drafting, index]
+            token = self._choose_draft(drafting, here, index)
+            stop = self._judge(drafting, here, token, index + 1)
+            keep = ~stop | self.stopper.keep_last
+            tokens[drafting, index] = token
+            count[drafting] += keep.long()
+            dropped[drafting] += (~keep).long()
+            target_token = self.vocab[token]
+            path[drafting, index + 1] = self.world.child(here, target_token)
+            goes_on = ~stop & (target_token != self.world.eos_id) & (count[drafting] < limit[drafting])
+            drafting, index = drafting[goes_on], index + 1
+        return _Drafts(count, dropped, tokens, path)
+
+    def _choose_draft(self, rows: Tensor, nodes: Tensor, index: int) -> Tensor:
+        if not self.matching:
+            return draw(self.q_table[nodes], self._uniforms(rows, 1)[:, 0])
+        gumbel = self._noise(rows, index, 1)
+        gumbel = None if gumbel is None else gumbel[:, 0, self.vocab]
+        return choose_with_noise(self.world.draft_logits[nodes], gumbel, self.sampling)
+
+    def _judge(self, rows: Tensor, nodes: Tensor, tokens: Tensor, position: int) -> Tensor:
+        """Show drafted tokens to the stopper; return whether it stops."""
+
+        def judge(state: int, node: int, token: int) -> int:
+            numbers = (self.entropy[node], self.top_prob[node], self.margin[node])
+            step = DraftStep(*numbers, self.token_prob[node][token], position)
+            return self.states.should_stop(state, node, token, step)
+
+        self.state[rows] = _for_each((self.state[rows], nodes, tokens), judge)
+        return _for_each((self.state[rows],), self.states.answers.__getitem__)
+
+    def _verify(self, active: Tensor, drafts: _Drafts) -> Tensor:
+        """Verify all drafts and write the tokens of the round; return the numbers [runs] of accepted
+        drafts."""
+        accepted = torch.zeros_like(drafts.count)
+        for count in drafts.count[active].unique().tolist():
+            rows = active[drafts.count[active] == count]
+            contexts, tokens = drafts.path[rows, : count + 1], drafts.tokens[rows, :count]
+            if self.matching:
+                noise = self._noise(rows, 0, count + 1)
+                choices = choose_with_noise(self.world.target_logits[contexts], noise, self.sampling)
+                accepted[rows], emitted = verify_by_match(choices, self.vocab[tokens])
+            else:
+                p, q = self.p_table[contexts], self.q_table[contexts[:, :-1]]
+                numbers = self._uniforms(rows, count + 1)
+                accepted[rows], emitted = self.verify(p, q, tokens, numbers, self.world.draft_vocab)
+            for kept in accepted[rows].unique().tolist():
+                chosen = accepted[rows] == kept
+                self._write(rows[chosen], self.vocab[tokens[chosen, :kept]], emitted[chosen], drafts.path)
+        return accepted
+
+    def _write(self, rows: Tensor, kept: Tensor, emitted: Tensor, path: Tensor) -> None:
+        """Write accepted tokens [rows, n] and the emitted token [rows] of some runs."""
+        world, count = self.world, kept.shape[1]
+        certain = torch.cat((kept, emitted[:, None]), -1)
+        if count:  # no bonus token is written after an accepted end of the text
+            certain[kept[:, -1] == world.eos_id, -1] = -1 if world.eos_id is None else world.eos_id
+        self.texts[rows[:, None], self.written[rows, None] + torch.arange(count + 1)] = certain
+        self.node[rows] = world.child(path[rows, count], certain[:, -1])
+        self.written[rows] += count + 1
+        self.ended[rows] = (certain[:, -1] == world.eos_id) | (self.written[rows] == world.length)
+
+    def _uniforms(self, rows: Tensor, count: int) -> Tensor:
+        taken = self.randomness.uniforms[rows[:, None], self.used[rows, None] + torch.arange(count)]
+        self.used[rows] += count
+        return taken
+
+    def _noise(self, rows: Tensor, offset: int, count: int) -> Tensor | None:
+        if self.randomness.noise is None:
+            return None
+        positions = self.written[rows, None] + offset + torch.arange(count)
+        return self.randomness.noise[rows[:, None], positions]
 
 
 @torch.inference_mode()
@@ -251,128 +388,30 @@ def play(
     randomness: Randomness,
     verify: Callable = verify_speculative,
 ) -> Played:
-    """Write `world.length` tokens in every run at once. `verify` can be replaced by a broken rule."""
+    """Write `world.length` tokens in all runs at once. `verify` may be a broken rule."""
     stopper = make_stopper(stopper) if isinstance(stopper, str) else stopper
-    matching = sampling.greedy or verification == "shared_noise"
-    vocab = torch.arange(world.vocab_size) if world.draft_vocab is None else world.draft_vocab
-    p_table, q_table = warp(world.target_logits, sampling), warp(world.draft_logits, sampling)
-    scored = q_table
-    if stopper.score_temperature or sampling.greedy:
-        scored = warp(world.draft_logits, Sampling(stopper.score_temperature or 1.0))
-    statistics = draft_statistics(scored)
-    entropy, top_prob, margin = (
-        values.tolist()
-        for values in (statistics.entropy.clamp(min=0), statistics.top_prob, statistics.margin)
-    )
-    token_prob = scored.tolist()
-
-    source = randomness.uniforms if randomness.uniforms is not None else randomness.noise
-    runs = len(source)
-    texts = torch.full((runs, world.length), -1 if world.eos_id is None else world.eos_id)
-    node, written, used, state = (torch.zeros(runs, dtype=torch.long) for _ in range(4))
-    ended = torch.zeros(runs, dtype=torch.bool)
-    states = _StopperStates([stopper])
-    history: list[tuple[Tensor, Tensor]] = []
-
-    def uniforms(rows: Tensor, count: int) -> Tensor:
-        taken = randomness.uniforms[rows[:, None], used[rows, None] + torch.arange(count)]
-        used[rows] += count
-        return taken
-
-    def noise(rows: Tensor, offset: int, count: int) -> Tensor | None:
-        if randomness.noise is None:
-            return None
-        return randomness.noise[rows[:, None], written[rows, None] + offset + torch.arange(count)]
-
-    while not ended.all():
-        over = ended.clone()
-        active = (~over).nonzero().squeeze(-1)
-        room = world.length - written - 1
-        limit = room.clamp(max=stopper.max_draft)
-        count = torch.zeros(runs, dtype=torch.long)
-        dropped = torch.zeros(runs, dtype=torch.long)
-        drafted = torch.zeros(runs, world.length, dtype=torch.long)  # indices in the draft's vocabulary
-        path = torch.zeros(runs, world.length + 1, dtype=torch.long)
-        path[:, 0] = node
-
-        state[active] = _for_each((state[active],), states.begin_round)
-        willing = _for_each((state[active],), states.answers.__getitem__)
-        alive, position = active[(limit[active] > 0) & willing], 0
-        while len(alive):
-            here = path[alive, position]
-            if matching:
-                gumbel = noise(alive, position, 1)
-                gumbel = None if gumbel is None else gumbel[:, 0, vocab]
-                token = choose_with_noise(world.draft_logits[here], gumbel, sampling)
-            else:
-                token = draw(q_table[here], uniforms(alive, 1)[:, 0])
-
-            def judge(state, node, token, position=position + 1) -> int:
-                step = DraftStep(
-                    entropy[node], top_prob[node], margin[node], token_prob[node][token], position
-                )
-                return states.should_stop(state, node, token, step)
-
-            state[alive] = _for_each((state[alive], here, token), judge)
-            stop = _for_each((state[alive],), states.answers.__getitem__)
-            keep = ~stop | stopper.keep_last
-            drafted[alive, position] = token
-            count[alive] += keep.long()
-            dropped[alive] += (~keep).long()
-            path[alive, position + 1] = world.child(here, vocab[token])
-            alive = alive[~stop & (vocab[token] != world.eos_id) & (count[alive] < limit[alive])]
-            position += 1
-
-        accepted = torch.zeros(runs, dtype=torch.long)
-        for drafts in count[active].unique().tolist():
-            rows = active[count[active] == drafts]
-            contexts = path[rows, : drafts + 1]
-            tokens = drafted[rows, :drafts]
-            if matching:
-                choices = choose_with_noise(
-                    world.target_logits[contexts], noise(rows, 0, drafts + 1), sampling
-                )
-                accepted[rows], emitted = verify_by_match(choices, vocab[tokens])
-            else:
-                p, q = p_table[contexts], q_table[contexts[:, :-1]]
-                numbers = uniforms(rows, drafts + 1)
-                accepted[rows], emitted = verify(p, q, tokens, numbers, world.draft_vocab)
-            for row_count in accepted[rows].unique().tolist():
-                chosen = accepted[rows] == row_count
-                some = rows[chosen]
-                certain = vocab[tokens[chosen, :row_count]]
-                by_draft = torch.zeros(len(some), dtype=torch.bool)
-                if row_count:
-                    by_draft = certain[:, -1] == world.eos_id
-                certain = torch.cat((certain, emitted[chosen, None]), -1)
-                # After an accepted end of the text its bonus token is not written.
-                certain[by_draft, -1] = -1 if world.eos_id is None else world.eos_id
-                texts[some[:, None], written[some, None] + torch.arange(row_count + 1)] = certain
-                node[some] = world.child(path[some, row_count], certain[:, -1])
-                written[some] += row_count + 1
-                ended[some] = (certain[:, -1] == world.eos_id) | (written[some] == world.length)
-        told = tuple(column[active] for column in (state, count, accepted, dropped))
-        state[active] = _for_each(told, states.observe)
-        history.append((count.where(~over, -1), accepted.where(~over, -1)))
-
-    return Played(texts, *(torch.stack(column, -1) for column in zip(*history, strict=True)))
+    lockstep = _Lockstep(world, stopper, sampling, verification, randomness, verify)
+    rounds = []
+    while not lockstep.ended.all():
+        rounds.append(lockstep.play_round())
+    return Played(lockstep.texts, *(torch.stack(column, -1) for column in zip(*rounds, strict=True)))
 
 
-def differing(found: dict, expected: dict, rel: float = 1e-9, absolute: float = 1e-12) -> dict[str, tuple]:
-    """The entries of two flat dictionaries that are not the same, numbers to `rel` or `absolute`."""
+def differing(actual: dict, expected: dict, rel: float = 1e-9, absolute: float = 1e-12) -> dict[str, tuple]:
+    """Return the entries in which two flat dictionaries differ; numbers may differ by `rel` or `absolute`."""
 
     def same(a, b) -> bool:
         if any(value is None or isinstance(value, (str, bool)) for value in (a, b)):
             return a == b
         return math.isclose(a, b, rel_tol=rel, abs_tol=absolute)
 
-    names = sorted(found.keys() | expected.keys())
-    return {n: (found.get(n), expected.get(n)) for n in names if not same(found.get(n), expected.get(n))}
+    names = sorted(actual.keys() | expected.keys())
+    return {n: (actual.get(n), expected.get(n)) for n in names if not same(actual.get(n), expected.get(n))}
 
 
 def chi_square(texts: Tensor, probabilities: np.ndarray) -> float:
-    """The p-value of texts [runs, n] having been drawn from probabilities [V]·n (Pearson's test). Cells
-    with fewer than 5 expected are merged; 0 where a text of probability 0 was written."""
+    """Return the p-value of Pearson's test that texts [runs, n] are drawn from probabilities [V]·n. Cells
+    with an expected count below 5 are merged; the p-value is 0 if a text with probability 0 was written."""
     runs = len(texts)
     observed = np.zeros_like(probabilities)
     np.add.at(observed, tuple(texts.T.numpy()), 1)
@@ -382,7 +421,7 @@ def chi_square(texts: Tensor, probabilities: np.ndarray) -> float:
     rare = expected < 5
     observed = np.append(observed[~rare], observed[rare].sum())
     expected = np.append(expected[~rare], expected[rare].sum())
-    if expected[-1] < 5:  # still too few: to the rarest of the others
+    if expected[-1] < 5:  # still too few: merge them with the rarest other cell
         rarest = expected[:-1].argmin()
         observed[rarest] += observed[-1]
         expected[rarest] += expected[-1]
@@ -392,11 +431,11 @@ def chi_square(texts: Tensor, probabilities: np.ndarray) -> float:
     return float(stats.chisquare(observed, expected * (runs / expected.sum())).pvalue)
 
 
-# The same tables behind the protocols of the engine.
+# The same tables behind the engine's protocols.
 
 
 class TableCache:
-    """The nodes that a table has walked through."""
+    """The nodes on the path through a table."""
 
     def __init__(self, nodes: list[int] | None = None):
         self.nodes = nodes or []
@@ -413,7 +452,7 @@ class TableCache:
 
 
 class TableRunner:
-    """A table as a model. The prompt is one token, whichever; the features of a position are its node."""
+    """A table as a model. The prompt is any one token; the feature of a position is its node."""
 
     hidden_size = 1
     device = torch.device("cpu")
@@ -438,7 +477,7 @@ class TableRunner:
 
 
 class TableFeatureDrafter:
-    """A table that checks that it is told the target's features of the right positions."""
+    """A table that checks that it receives the target's features of the right positions."""
 
     kind = "feature"
     feature_layers = (0,)
@@ -458,12 +497,12 @@ class TableFeatureSession:
     def __init__(self, world: World):
         self.world = world
         self.vocab = world.draft_vocab
-        self.certain: int | None = None  # the node of the certain text; None before the prompt's last token
+        self.certain: int | None = None  # node of the certain text; None before the prompt's last token
         self.drafted: int = 0
 
     def begin(self, token_ids: Tensor, features: Tensor) -> Tensor:
         for token, feature in zip(token_ids.tolist(), features[:, 0].tolist(), strict=True):
-            assert feature == (self.certain or 0), "the feature is not that of the position before the token"
+            assert feature == (self.certain or 0), "the feature is not of the position before the token"
             self.certain = 0 if self.certain is None else self.world.child(self.certain, token)
         self.drafted = self.certain
         return self.world.draft_logits[self.drafted]
@@ -480,7 +519,8 @@ class TableFeatureSession:
 
 
 def world_pair(world: World, kind: str = "feature") -> Pair:
-    """A pair of a world's tables; `kind` of drafter "feature" or "independent" (whole vocabulary only)."""
+    """Return a pair with a world's tables; the `kind` of drafter is "feature" or "independent" (full
+    vocabulary only)."""
     target = TableRunner(world, world.target_logits)
     if kind == "feature":
         drafter = TableFeatureDrafter(world)
@@ -504,7 +544,7 @@ def tiny_qwen2(seed: int = 0, vocab_size: int = 32, **changes) -> Qwen2ForCausal
 
 
 def tiny_family(family: str, seed: int = 0, **changes):
-    """A tiny model of a family, with sizes that no width of a vector divides."""
+    """Return a tiny model of a family, with sizes that are not multiples of a SIMD width."""
     shape = {
         "vocab_size": 32,
         "hidden_size": 36,
@@ -519,7 +559,7 @@ def tiny_family(family: str, seed: int = 0, **changes):
     if family != "gemma3_text":
         for name in ("layer_types", "sliding_window", "query_pre_attn_scalar"):
             del shape[name]
-    if family in ("gpt_neox", "olmo2", "phi3", "smollm3"):  # these have no width of a head of their own
+    if family in ("gpt_neox", "olmo2", "phi3", "smollm3"):  # these have no setting for the width of a head
         del shape["head_dim"]
         shape["hidden_size"] = 60
     return _tiny(AutoModelForCausalLM.from_config, config_class, seed, **{**shape, **changes})
@@ -551,15 +591,15 @@ def _tiny(model_class, config_class, seed: int, **changes):
 
 
 class Replayed:
-    """What `CudaGraph` does, without a GPU: the same work again, into the outputs of the first time."""
+    """`CudaGraph` without a GPU: does the same work again, into the outputs of the first time."""
 
     def __init__(self, work, device):
         self.work, self.outputs = work, work()
 
     def __call__(self):
-        for kept, made in zip(self.outputs, self.work(), strict=True):
-            if kept is not None:
-                kept.copy_(made)
+        for output, value in zip(self.outputs, self.work(), strict=True):
+            if output is not None:
+                output.copy_(value)
         return self.outputs
 
 
@@ -592,7 +632,7 @@ def tiny_drafter_net(
 
 
 def rounded(build: Callable, **changes):
-    """A tiny model with its linear layers in int8."""
+    """Return a tiny model with its linear layers in int8."""
     model = build(**changes)
     quantize_model(model)
     return model
@@ -601,19 +641,19 @@ def rounded(build: Callable, **changes):
 def tiny_pair(
     kind: str = "feature", target=None, runner=make_runner, eos_ids: tuple[int, ...] = (), int8: bool = False
 ) -> Pair:
-    """A tiny Llama with a drafter: "feature" (trimmed to 24 tokens, in int8 where asked), "independent"
-    (another tiny Llama), or "self" (the target itself)."""
-    target = target or tiny_llama()
-    made = runner(target)
+    """Return a pair of a tiny Llama and a drafter: "feature" (trimmed to 24 tokens, in int8 if `int8`),
+    "independent" (another tiny Llama), or "self" (the target itself)."""
+    model = target or tiny_llama()
+    target = runner(model)
     if kind == "feature":
-        vocab = torch.randperm(made.vocab_size, generator=torch.Generator().manual_seed(1))[:24]
-        net = tiny_drafter_net(target, len(vocab))
-        drafter = FeatureDrafter(net, vocab, made, target.get_input_embeddings().weight.detach(), int8)
+        vocab = torch.randperm(target.vocab_size, generator=torch.Generator().manual_seed(1))[:24]
+        net = tiny_drafter_net(model, len(vocab))
+        drafter = FeatureDrafter(net, vocab, target, model.get_input_embeddings().weight.detach(), int8)
     else:
         drafter = IndependentDrafter(
-            made if kind == "self" else runner(tiny_llama(seed=1, num_hidden_layers=1))
+            target if kind == "self" else runner(tiny_llama(seed=1, num_hidden_layers=1))
         )
-    return toy_pair(made, drafter, eos_ids)
+    return toy_pair(target, drafter, eos_ids)
 
 
 def toy_pair(target, drafter, eos_ids: tuple[int, ...] = ()) -> Pair:
@@ -632,7 +672,7 @@ def toy_pair(target, drafter, eos_ids: tuple[int, ...] = ()) -> Pair:
 
 
 def byte_tokenizer(letters: bytes) -> PreTrainedTokenizerFast:
-    """A byte-level one whose tokens are those single bytes, in their order."""
+    """Return a byte-level tokenizer with these single bytes as its tokens, in this order."""
     of_byte = bytes_to_unicode()
     tokenizer = Tokenizer(models.BPE({of_byte[byte]: i for i, byte in enumerate(dict.fromkeys(letters))}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -641,7 +681,7 @@ def byte_tokenizer(letters: bytes) -> PreTrainedTokenizerFast:
 
 
 def toy_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
-    """Words w0, w1, … with spaces between them."""
+    """Return a tokenizer with the words w0, w1, … separated by spaces."""
     tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(vocab_size)}, unk_token="w0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0")

@@ -1,7 +1,7 @@
-"""Two races at once: their tokens per second together against those of one race, and how evenly they share.
+"""Compare the tokens per second of two concurrent races with those of one, and check how evenly they share.
 
-`python tests/two_races.py --json docs/two-races.json` runs one race, then two at once, several times on
-the default pair, as on a host that sets ADAEDL_CONCURRENCY=2.
+`python tests/two_races.py --json docs/two-races.json` runs one race and then two concurrent ones, several
+times, on the default pair, as on a host that sets ADAEDL_CONCURRENCY=2.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from components.serving.models_state import ModelsState  # noqa: E402
 from components.serving.race_execution import RaceHere  # noqa: E402
 
 PROMPTS = ("Why is the sky blue?", "How do rivers form?")
-ROUND_S = 0.001  # between two looks at a race: the page's own threads take their turns then
+ROUND_S = 0.001  # between two updates of a race, when the page's threads get their turns
 
 
 def run(models: ModelsState, pair: Pair, prompt: str, tokens: int) -> tuple[int, float]:
-    """Return the tokens that one race wrote, and when it ended."""
+    """Run one race; return how many tokens it wrote, and when it ended."""
     running = RaceHere(models, pair, replace(DEFAULTS, prompt=prompt, max_new_tokens=tokens).check())
     while running.advance(lambda: False):
         time.sleep(ROUND_S)
@@ -40,8 +40,8 @@ def run(models: ModelsState, pair: Pair, prompt: str, tokens: int) -> tuple[int,
 
 
 def at_once(models: ModelsState, pair: Pair, prompts: tuple[str, ...], tokens: int) -> dict:
-    """Return the tokens per second of all races together, and the seconds between the first end and the last,
-    as a share of the whole."""
+    """Run a race for each prompt, concurrently; return their tokens per second together, and the time between
+    the first end and the last, as a share of the total time."""
     began = time.monotonic()
     with ThreadPoolExecutor(len(prompts)) as pool:
         written, ends = zip(*pool.map(lambda prompt: run(models, pair, prompt, tokens), prompts), strict=True)
@@ -52,7 +52,7 @@ def at_once(models: ModelsState, pair: Pair, prompts: tuple[str, ...], tokens: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=96, help="for each lane (default 96)")
+    parser.add_argument("--tokens", type=int, default=96, help="per lane (default 96)")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     prepare_threads()

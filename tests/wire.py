@@ -1,4 +1,4 @@
-"""A connection to a server that can be cut and mended, as a train's goes in a tunnel and comes back."""
+"""A connection to a server that can be cut and mended, like a train's in a tunnel."""
 
 import asyncio
 import threading
@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 
 
 class Wire:
-    """What stands between a browser and a server on this machine; `address` is where the browser goes."""
+    """A proxy between a browser and a server on this machine; the browser opens `address`."""
 
     def __init__(self, port: int):
         self._port = port
-        self._whole = True
+        self._connected = True
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
 
@@ -20,30 +20,30 @@ class Wire:
         self.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._whole:
+        if not self._connected:
             writer.transport.abort()
             return
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        mine = {writer, back}
-        self._writers |= mine
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writers = {writer, server_writer}
+        self._writers |= writers
         with suppress(OSError):
-            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
-        self._writers -= mine
-        for end in mine:
-            end.transport.abort()
+            await asyncio.gather(_pass_on(reader, server_writer), _pass_on(server_reader, writer))
+        self._writers -= writers
+        for each in writers:
+            each.transport.abort()
 
     def cut(self) -> None:
-        """End all connections, and refuse any other."""
+        """End all connections and refuse new ones."""
         self._set(False)
 
     def mend(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         self._set(True)
 
-    def _set(self, whole: bool) -> None:
+    def _set(self, connected: bool) -> None:
         async def change() -> None:
-            self._whole = whole
-            for writer in [] if whole else self._writers:
+            self._connected = connected
+            for writer in [] if connected else self._writers:
                 writer.transport.abort()
 
         asyncio.run_coroutine_threadsafe(change(), self._loop).result(10)
@@ -58,13 +58,13 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 @contextmanager
 def wire(address: str) -> Iterator[Wire]:
-    """A wire to the server at an address."""
-    there = Wire(int(address.rsplit(":", 1)[1]))
-    thread = threading.Thread(target=there._loop.run_forever, daemon=True)
+    """Yield a wire to the server at an address."""
+    line = Wire(int(address.rsplit(":", 1)[1]))
+    thread = threading.Thread(target=line._loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(there.listen(), there._loop).result(10)
+    asyncio.run_coroutine_threadsafe(line.listen(), line._loop).result(10)
     try:
-        yield there
+        yield line
     finally:
-        there._loop.call_soon_threadsafe(there._loop.stop)
+        line._loop.call_soon_threadsafe(line._loop.stop)
         thread.join(10)

@@ -1,7 +1,8 @@
-"""The command line, run as a user runs it: a process of its own on the real default pair."""
+"""The command line, run as a user runs it: in its own process, on the real default pair."""
 
 import contextlib
 import json
+import platform
 import re
 import signal
 import subprocess
@@ -19,10 +20,10 @@ from adaedl.cli.main import main, make_parser
 from adaedl.cli.race import remarks_on
 from adaedl.cli.record import judge_at, limit_depth
 from adaedl.cli.tables import metrics_table, printable
-from adaedl.measure.sweep import run_sweep
+from adaedl.measure.sweep import run_cell
 from adaedl.metrics import compute_metrics, to_frame
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
-from adaedl.replay.replay import check_replay
+from adaedl.recordings.replay import check_replay
 from adaedl.stopping import STOPPERS, make_stopper
 from adaedl.trace import Emitted, Lane, Round, Trace
 
@@ -32,20 +33,20 @@ PROMPT = "Name three colours of the rainbow."
 
 def adaedl(*arguments: str, stdin: str | bytes = "") -> subprocess.CompletedProcess:
     stdin = stdin.encode() if isinstance(stdin, str) else stdin
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "adaedl", *arguments],
         cwd=PROJECT,
         input=stdin,
         capture_output=True,
         check=False,
     )
-    done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
-    return done
+    process.stdout, process.stderr = process.stdout.decode(), process.stderr.decode()
+    return process
 
 
 @pytest.fixture(scope="module")
 def raced(tmp_path_factory) -> tuple[subprocess.CompletedProcess, Trace]:
-    """One short race, its prompt on stdin, and the trace it wrote."""
+    """Run one short race with its prompt on stdin; return the process and the trace it wrote."""
     path = tmp_path_factory.mktemp("race") / "trace.json"
     arguments = [
         "--lanes",
@@ -53,12 +54,12 @@ def raced(tmp_path_factory) -> tuple[subprocess.CompletedProcess, Trace]:
         "--max-new-tokens",
         "16",
     ]
-    done = adaedl("race", "-", *arguments, "--seed", "7", "--json", str(path), stdin=PROMPT)
-    assert done.returncode == 0, done.stderr
-    return done, Trace.from_json(path.read_bytes())
+    process = adaedl("race", "-", *arguments, "--seed", "7", "--json", str(path), stdin=PROMPT)
+    assert process.returncode == 0, process.stderr
+    return process, Trace.from_json(path.read_bytes())
 
 
-def test_a_race_writes_the_trace_of_what_was_asked(raced):
+def test_a_race_writes_a_trace_with_its_options(raced):
     _, trace = raced
     assert trace.prompt == PROMPT
     assert (trace.seed, trace.max_new_tokens, trace.sampling.temperature) == (7, 16, 0.7)
@@ -70,7 +71,7 @@ def test_a_race_writes_the_trace_of_what_was_asked(raced):
     assert all(lane.rounds and len(lane.token_ids) <= 16 for lane in trace.lanes)
 
 
-def test_the_metrics_in_a_written_trace_are_those_of_its_rounds(raced):
+def test_the_metrics_in_a_written_trace_follow_from_its_rounds(raced):
     _, trace = raced
     written = to_frame(trace)
     compute_metrics(trace)
@@ -78,73 +79,80 @@ def test_the_metrics_in_a_written_trace_are_those_of_its_rounds(raced):
     assert all(lane.metrics.same_text for lane in trace.lanes)
 
 
-def test_a_race_prints_texts_metrics_and_which_weights_it_used(raced):
-    done, trace = raced
-    assert trace.pair.weights in done.stdout
-    assert metrics_table(to_frame(trace)) in done.stdout
+def test_a_race_prints_texts_metrics_and_its_weights(raced):
+    process, trace = raced
+    assert trace.pair.weights in process.stdout
+    assert metrics_table(to_frame(trace)) in process.stdout
     for lane in trace.lanes:
-        assert f"{lane.label}:\n{printable(lane.text)}\n" in done.stdout
+        assert f"{lane.label}:\n{printable(lane.text)}\n" in process.stdout
 
 
-def test_progress_goes_to_stderr_alone(raced):
-    done, _ = raced
-    assert "racing" in done.stderr
-    assert "racing" not in done.stdout
+def test_progress_goes_only_to_stderr(raced):
+    process, _ = raced
+    assert "racing" in process.stderr
+    assert "racing" not in process.stdout
 
 
-def test_pairs_lists_every_preset_and_what_is_cached(raced, tmp_path):
+def test_pairs_lists_every_preset_and_whether_it_is_cached(raced, tmp_path, capsys):
     path = tmp_path / "pairs.json"
-    done = adaedl("pairs", "--json", str(path))
-    assert done.returncode == 0, done.stderr
+    assert main(["pairs", "--json", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
     for preset in PRESETS.values():
         assert any(
             line.startswith(f"{preset.name} ") and preset.target in line and preset.description in line
-            for line in done.stdout.splitlines()
+            for line in lines
         )
     rows = {row["name"]: row for row in json.loads(path.read_text())}
-    assert rows["smollm2-135m"]["cached"] is True  # the race has fetched it
+    assert rows["smollm2-135m"]["cached"] is True  # fetched by the race
 
 
-@pytest.mark.slow
-def test_check_measures_every_property(tmp_path):
+def test_check_measures_every_property(default_pair, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", lambda *_, **__: default_pair)
     path = tmp_path / "check.json"
     arguments = ["--prompts-count", "1", "--max-new-tokens", "8", "--draws", "1000", "--json", str(path)]
-    done = adaedl("check", *arguments)
+    assert main(["check", *arguments]) == 0
     result = json.loads(path.read_text())
-    lines = done.stdout.splitlines()
-    for measured in result["measured"]:
-        mark = "holds" if measured["passed"] else "FAILS"
-        assert f"{mark}  {measured['name']}: {measured['found']}" in lines
-    passed = {measured["name"]: measured["passed"] for measured in result["measured"]}
+    lines = capsys.readouterr().out.splitlines()
+    for row in result["measured"]:
+        mark = "holds" if row["passed"] else "FAILS"
+        assert f"{mark}  {row['name']}: {row['found']}" in lines
+    passed = {row["name"]: row["passed"] for row in result["measured"]}
     assert len(passed) == 6
-    assert all(passed.values()), done.stdout
-    assert done.returncode == 0
+    assert all(passed.values()), lines
     assert lines[-1] == "lossless: 6 of 6 properties hold"
 
 
 BAD = {
     "an empty prompt": (["race", "  "], "prompt is empty"),
     "an empty stdin": (["race", "-"], "prompt is empty"),
+    "a system prompt with a text to continue": (
+        ["race", PROMPT, "--system", "a", "--continue"],
+        "has no system prompt",
+    ),
+    "a system prompt that is too long": (["record", PROMPT, "--system", "a" * 30_000], "30,000 characters"),
     "a prompt of 100,000 characters": (["race", "a" * 100_000], "100,000 characters; at most 20,000"),
-    "a negative temperature": (["race", PROMPT, "--temperature", "-1"], "temperature is -1.0"),
-    "a temperature that is no number": (["race", PROMPT, "--temperature", "hot"], "hot"),
-    "an endless temperature": (["race", PROMPT, "--temperature", "inf"], "temperature is inf"),
-    "a top-p of 0": (["race", PROMPT, "--top-p", "0"], "top_p is 0.0"),
+    "a negative temperature": (["race", PROMPT, "--temperature", "-1"], "--temperature is -1.0"),
+    "a temperature that is not a number": (["race", PROMPT, "--temperature", "hot"], "hot"),
+    "an infinite temperature": (["race", PROMPT, "--temperature", "inf"], "--temperature is inf"),
+    "a top-p of 0": (["race", PROMPT, "--top-p", "0"], "--top-p is 0.0"),
     "an unknown lane": (["race", PROMPT, "--lanes", "adaedl,warp:k=3"], "no stopper 'warp'"),
     "a lane that needs a recording": (["race", PROMPT, "--lanes", "oracle"], "only be replayed"),
-    "a bench of what needs a recording": (["bench", "--lanes", "oracle"], "only be replayed"),
+    "a bench of a lane that needs a recording": (["bench", "--lanes", "oracle"], "only be replayed"),
     "an unknown setting": (["race", PROMPT, "--lanes", "fixed:n=3"], "has no setting 'n=3'"),
     "no lanes": (["race", PROMPT, "--lanes", ""], "no lanes"),
     "an unknown verification": (["race", PROMPT, "--verification", "hope"], "no verification rule 'hope'"),
-    "no tokens": (["race", PROMPT, "--max-new-tokens", "0"], "max_new_tokens is 0"),
+    "zero tokens": (["race", PROMPT, "--max-new-tokens", "0"], "--max-new-tokens is 0"),
     "half a token": (["race", PROMPT, "--max-new-tokens", "2.5"], "2.5"),
-    "a negative top-k": (["race", PROMPT, "--top-k=-1"], "top_k is -1; it must be a whole number from 0 to"),
+    "a negative top-k": (
+        ["race", PROMPT, "--top-k=-1"],
+        "--top-k is -1; it must be a whole number from 0 to",
+    ),
     "prompts from a folder": (["bench", "--prompts", "/"], "Cannot read /: Is a directory"),
-    "prompts without an end": (["sweep", "--prompts", "/dev/zero"], "/dev/zero has more than 512 KB"),
-    "a list of prompts too long": (["sweep", "--seeds", ",".join(map(str, range(999)))], "2,397,600 runs"),
-    "draws without an end": (["check", "--draws", "9" * 18], f"draws is {'9' * 18}"),
-    "repeats without an end": (["bench", "--repeats", "9" * 18], f"repeats is {'9' * 18}"),
-    "repeats of shapes without an end": (
+    "an endless file of prompts": (["sweep", "--prompts", "/dev/zero"], "/dev/zero has more than 512 KB"),
+    "too many runs to sweep": (["sweep", "--seeds", ",".join(map(str, range(999)))], "2,397,600 runs"),
+    "too many draws": (["check", "--draws", "9" * 18], f"draws is {'9' * 18}"),
+    "too many repeats": (["bench", "--repeats", "9" * 18], f"repeats is {'9' * 18}"),
+    "too many repeats of shapes": (
         ["bench", "--shapes", "--repeats", "9" * 18],
         f"repeats is {'9' * 18}",
     ),
@@ -152,19 +160,25 @@ BAD = {
     "an unknown pair": (["race", PROMPT, "--pair", "nosuch"], "no pair 'nosuch'"),
     "an unknown device": (["race", PROMPT, "--device", "abacus"], "no device 'abacus'"),
     "an unknown dtype": (["race", PROMPT, "--dtype", "int3"], "no dtype 'int3'"),
-    "a file in no folder": (["race", PROMPT, "--json", "/nosuch/out.json"], "Cannot write /nosuch/out.json"),
-    "a folder as the file": (["bench", "--json", "/"], "Cannot write /"),
+    "a file in a missing folder": (
+        ["race", PROMPT, "--json", "/nosuch/out.json"],
+        "Cannot write /nosuch/out.json",
+    ),
+    "a folder instead of a file": (["bench", "--json", "/"], "Cannot write /"),
     "an unknown command": (["fly"], "fly"),
     "no command": ([], "COMMAND"),
-    "an unknown flag": (["race", PROMPT, "--fast"], "--fast"),
-    "no prompts to check": (["check", "--prompts-count", "0"], "prompts-count is 0"),
+    "an unknown option": (["race", PROMPT, "--fast"], "--fast"),
+    "no prompts to check": (["check", "--prompts-count", "0"], "--prompts-count is 0"),
     "too few draws to check": (["check", "--draws", "5"], "draws is 5"),
-    "bad temperatures": (["bench", "--temperatures", "0,warm"], "temperatures is '0,warm'"),
-    "one token to bench": (["bench", "--max-new-tokens", "1"], "max_new_tokens is 1"),
-    "no pairs to bench": (["bench", "--pairs", ","], "There are no pairs"),
+    "bad temperatures": (
+        ["bench", "--temperatures", "0,warm"],
+        "--temperatures: '0,warm' is not a list of numbers",
+    ),
+    "one token to bench": (["bench", "--max-new-tokens", "1"], "--max-new-tokens is 1"),
+    "an empty list of pairs to bench": (["bench", "--pairs", ","], "There are no pairs"),
     "a pair to bench twice": (["bench", "--pairs", f"{DEFAULT_PAIR},{DEFAULT_PAIR}"], "smollm2-135m twice"),
     "an unknown pair to bench": (["bench", "--pairs", f"{DEFAULT_PAIR},nosuch"], "no pair 'nosuch'"),
-    "one pair beside several": (["bench", "--pairs", DEFAULT_PAIR, "--pair", "a:b"], "leave out --pair"),
+    "--pair together with --pairs": (["bench", "--pairs", DEFAULT_PAIR, "--pair", "a:b"], "leave out --pair"),
     "assisted generation of several pairs": (
         ["bench", "--pairs", DEFAULT_PAIR, "--assisted"],
         "leave out --assisted",
@@ -172,27 +186,30 @@ BAD = {
     "shapes of several pairs": (["bench", "--pairs", DEFAULT_PAIR, "--shapes"], "leave out --pairs"),
     "an unknown rule to bench": (["bench", "--verification", "hope"], "no verification rule 'hope'"),
     "no rule to bench": (["bench", "--verification", ","], "no verification rules"),
-    "a table of no result": (["bench", "--table", __file__], "is not a result that bench --json wrote"),
-    "a table and a result": (["bench", "--table", __file__, "--json", "-"], "leave out --json"),
-    "no repeats": (["bench", "--repeats", "0"], "repeats is 0"),
-    "temperatures to sweep": (["sweep", "--temperatures", "0,abc"], "temperatures is '0,abc'"),
-    "a lane to sweep twice": (["sweep", "--lanes", "adaedl,adaedl"], "lanes lists adaedl twice"),
-    "a lane that judges q otherwise than the recording": (
+    "a table of another file": (["bench", "--table", __file__], "was not written by bench --json"),
+    "--table together with --json": (["bench", "--table", __file__, "--json", "-"], "leave out --json"),
+    "no repeats": (["bench", "--repeats", "0"], "--repeats is 0"),
+    "temperatures to sweep": (
+        ["sweep", "--temperatures", "0,abc"],
+        "--temperatures: '0,abc' is not a list of numbers",
+    ),
+    "a lane to sweep twice": (["sweep", "--lanes", "adaedl,adaedl"], "--lanes: adaedl is listed twice"),
+    "a lane with another score temperature than the recording": (
         ["record", PROMPT, "--lanes", "adaedl:score_temperature=1.0"],
         "scores q at temperature 1, but this recording has scores at the default temperature",
     ),
-    "half a seed": (["sweep", "--seeds", "0,1.5"], "seeds is '0,1.5'"),
+    "half a seed": (["sweep", "--seeds", "0,1.5"], "--seeds: '0,1.5' is not a list of whole numbers"),
     "an unknown kind of prompts": (["sweep", "--kinds", "poems"], "no kind of prompt 'poems'"),
-    "a sweep to go on with, unnamed": (["sweep", "--resume"], "name it with --csv"),
-    "a recording too deep": (["record", PROMPT, "--depth", "99"], "depth is 99"),
+    "a resumed sweep without a file": (["sweep", "--resume"], "name it with --csv"),
+    "a recording too deep": (["record", PROMPT, "--depth", "99"], "--depth is 99"),
     "a recording too long": (["record", PROMPT, "--max-new-tokens", "5000"], "at most 1,024"),
-    "a negative cost ratio": (["record", PROMPT, "--cost-ratio", "-1"], "cost-ratio is -1.0"),
+    "a negative cost ratio": (["record", PROMPT, "--cost-ratio", "-1"], "--cost-ratio is -1.0"),
     "a missing file of prompts": (["bench", "--prompts", "/nosuch.txt"], "Cannot read /nosuch.txt"),
 }
 
 
-@pytest.mark.parametrize(("arguments", "said"), BAD.values(), ids=BAD)
-def test_bad_input_is_answered_in_one_line_before_anything_is_loaded(arguments, said, capsys, monkeypatch):
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input_gives_one_line_before_anything_is_loaded(arguments, message, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115, closed with the test
     try:
         status = main(arguments)
@@ -202,37 +219,32 @@ def test_bad_input_is_answered_in_one_line_before_anything_is_loaded(arguments, 
     assert status == 2
     assert out == ""
     assert err.startswith("error: ")
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["race", "-"], ["race", PROMPT, "--temperature", "hot"], ["race", PROMPT, "--pair", "nosuch"]],
-    ids=["checked by the engine", "checked by the parser", "checked by the presets"],
-)
-def test_a_process_with_bad_input_exits_with_2_and_no_traceback(arguments):
-    done = adaedl(*arguments)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+def test_a_process_with_bad_input_exits_with_2_and_no_traceback():
+    process = adaedl("race", "-")
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr.startswith("error: ")
+    assert process.stderr.count("\n") == 1
 
 
-def test_bytes_that_are_no_text_are_refused(capsys, monkeypatch, tmp_path):
+def test_bytes_that_are_not_text_are_refused(capsys, monkeypatch, tmp_path):
     path = tmp_path / "latin-1.txt"
     path.write_bytes("caf\xe9".encode("latin-1"))
     with path.open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
         assert main(["race", "-"]) == 2
     assert "not UTF-8" in capsys.readouterr().err
-    assert main(["race", "caf\udce9"]) == 2  # how such bytes arrive as an argument
+    assert main(["race", "caf\udce9"]) == 2  # such bytes in an argument
     assert "character 4" in capsys.readouterr().err
     assert main(["bench", "--prompts", str(path)]) == 2
     assert "not UTF-8" in capsys.readouterr().err
 
 
-def test_asking_whether_a_file_can_be_written_leaves_none_behind(tmp_path, capsys):
+def test_checking_that_a_file_can_be_written_leaves_no_file_behind(tmp_path, capsys):
     path = tmp_path / "trace.json"
     assert main(["race", PROMPT, "--json", str(path), "--pair", "nosuch"]) == 2
     assert not path.exists()
@@ -242,54 +254,59 @@ def test_asking_whether_a_file_can_be_written_leaves_none_behind(tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_race_with_what_has_run_and_no_traceback(tmp_path):
-    prompt = "Write a short story about a fox who learns to swim."  # whose text goes on for 2000 tokens
-    lanes = ",".join(6 * ["autoregressive"])  # a race that takes long, even if its text should end early
+def test_ctrl_c_keeps_the_race_so_far_without_a_traceback(tmp_path):
+    prompt = "Write a short story about a fox who learns to swim."  # its text has over 2000 tokens
+    lanes = ",".join(6 * ["autoregressive"])  # a long race, even if the text ends early
     options = ["--max-new-tokens", "2000", "--lanes", lanes, "--json", str(tmp_path / "r.json")]
     command = [sys.executable, "-m", "adaedl", "race", prompt, *options]
-    # A shell has what runs in the background ignore it, and its children too.
-    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell makes background processes and their children ignore the signal.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     finally:
-        signal.signal(signal.SIGINT, kept)
+        signal.signal(signal.SIGINT, handler)
     with process:
-        said = b""
-        while not re.search(rb" [1-9]\d*/12000", said):
+        err = b""
+        while not re.search(rb" [1-9]\d*/12000", err):
             chunk = process.stderr.read1()
-            assert chunk, said.decode()
-            said += chunk
-        while process.poll() is None:  # Python drops one that comes while an object is being deleted
+            assert chunk, err.decode()
+            err += chunk
+        while process.poll() is None:  # Python loses a signal that arrives while an object is being deleted
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(60)
         out, rest = process.communicate()
     assert process.returncode == 130
-    assert b"Traceback" not in said + rest
+    assert b"Traceback" not in err + rest
     trace = Trace.from_json((tmp_path / "r.json").read_bytes())
     assert any(lane.rounds for lane in trace.lanes)
     assert printable(trace.lanes[0].text) in out.decode()
     assert f"Stopped; {tmp_path / 'r.json'} has the results so far." in rest.decode()
 
 
-def test_ctrl_c_ends_a_sweep_with_the_table_of_what_is_done(capsys, monkeypatch, tmp_path):
-    def interrupted(pair, grid, done):
-        yield next(run_sweep(pair, grid, done))
+def test_ctrl_c_ends_a_sweep_with_a_table_of_the_finished_cells(capsys, monkeypatch, tmp_path):
+    cells = iter([run_cell])
+
+    def interrupted(*cell):
+        for run in cells:
+            return run(*cell)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("adaedl.pairs.loading.load_pair", lambda *_, **__: tiny_pair("feature"))
-    monkeypatch.setattr("adaedl.measure.sweep.run_sweep", interrupted)
+    monkeypatch.setattr("adaedl.measure.sweep.run_cell", interrupted)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("w1 w2 w3")
     parquet = tmp_path / "rows.parquet"
     options = ["--lanes", "fixed:k=3", "--max-new-tokens", "8", "--parquet", str(parquet)]
     assert main(["sweep", "--prompts", str(prompts), *options]) == 130
     assert "fixed:k=3" in capsys.readouterr().out
-    assert set(pd.read_parquet(parquet)["lane"]) == {"autoregressive", "fixed:k=3"}
+    rows = pd.read_parquet(parquet)
+    assert set(rows["lane"]) == {"autoregressive", "fixed:k=3"}
+    assert rows["machine"].str.startswith(f"{platform.node()} cpu (").all()
 
 
 @pytest.mark.parametrize(
-    ("lane", "judged"),
+    ("lane", "expected"),
     [
         ("svip", "svip:score_temperature=1.0"),
         ("adaedl:threshold=0.7", "adaedl:threshold=0.7,score_temperature=1.0"),
@@ -298,13 +315,13 @@ def test_ctrl_c_ends_a_sweep_with_the_table_of_what_is_done(capsys, monkeypatch,
         ("oracle", "oracle"),
     ],
 )
-def test_lanes_are_judged_at_the_score_temperature_that_is_asked_for(lane, judged):
-    assert judge_at(lane, 1.0) == judged
+def test_lanes_get_the_score_temperature_unless_they_set_one(lane, expected):
+    assert judge_at(lane, 1.0) == expected
     assert judge_at(lane, None) == lane
 
 
 @pytest.mark.parametrize("depth", [1, 8, 12, 20])
-def test_a_recording_replays_every_stopper_by_default_however_deep_it_is(depth):
+def test_a_recording_of_any_depth_replays_every_stopper_by_default(depth):
     for name in STOPPERS:
         check_replay(make_stopper(limit_depth(name, depth)), depth, None)
     assert make_stopper(limit_depth("oracle", depth)).max_draft == depth
@@ -312,20 +329,20 @@ def test_a_recording_replays_every_stopper_by_default_however_deep_it_is(depth):
     assert limit_depth("fixed", 2) == "fixed:k=2"
 
 
-def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_the_first_prompt(tmp_path):
+def test_a_byte_order_mark_does_not_belong_to_the_first_prompt(tmp_path):
     file = tmp_path / "prompts.txt"
     file.write_text("\ufeffWhy is the sky blue?\nWhy not?", "utf-8")
     assert read_prompts(file) == ["Why is the sky blue?", "Why not?"]
 
 
-def test_the_steps_of_distill_are_there():
+def test_distill_has_its_steps():
     parser = make_parser()
     args = parser.parse_args(["distill", "evaluate", "--corpus", "folder"])
     assert callable(args.func)
 
 
 @pytest.mark.parametrize("command", ["race", "record", "sweep", "bench"])
-def test_the_help_of_a_command_with_lanes_lists_every_stopper_and_its_settings(command, capsys):
+def test_help_lists_every_stopper_and_its_settings(command, capsys):
     with pytest.raises(SystemExit) as exit:
         main([command, "--help"])
     assert exit.value.code == 0
@@ -335,19 +352,19 @@ def test_the_help_of_a_command_with_lanes_lists_every_stopper_and_its_settings(c
     assert "gamma=0.2" in words
 
 
-def test_a_table_of_few_prompts_lists_their_speedups_and_says_which_runs_are_unreliable():
+def test_a_table_of_few_prompts_lists_their_speedups_and_unreliable_runs():
     nan = float("nan")
     row = {"lane": "adaedl", "prompts": 2, "speedup": 1.5, "speedup_low": nan, "speedup_high": nan}
     few = metrics_table(pd.DataFrame([{**row, "speedups": [1.25, 1.8], "unreliable": 1}]))
-    assert few.split("\n")[0].endswith("to each prompt × timing unreliable")
-    assert few.split("\n")[1].split() == ["adaedl", "2", "1.50", "–", "–", "1.25", "1.80", "1"]
+    assert few.split("\n")[0].endswith("95% high each prompt × timing unreliable")
+    assert few.split("\n")[1].split() == ["adaedl", "2", "1.50", "⚠", "–", "–", "1.25", "1.80", "1"]
     enough = {"prompts": 5, "speedup_low": 1.2, "speedup_high": 1.8, "speedups": [], "unreliable": 0}
     many = metrics_table(pd.DataFrame([row | enough]))
     assert "each prompt" not in many
     assert "unreliable" not in many
 
 
-def test_a_race_says_whose_timing_is_unreliable_and_why():
+def test_a_race_names_lanes_with_unreliable_timing_and_the_reason():
     plain = [Round(0.01 * n, 0.01, 0, 0.01, 0, "max_draft", [], Emitted(1, "", "plain")) for n in range(8)]
     paused = [replace(r, start_s=r.start_s + (0.4 if n > 4 else 0)) for n, r in enumerate(plain)]
     paused[4] = replace(paused[4], duration_s=0.41)
@@ -358,11 +375,12 @@ def test_a_race_says_whose_timing_is_unreliable_and_why():
     trace = toy_trace(lanes)
     compute_metrics(trace)
     assert remarks_on(trace) == [
-        "svip: timing unreliable: its rounds took irregular times, so the machine was busy."
+        "svip: timing unreliable: the machine was busy; its rounds took irregular times."
     ]
     table = metrics_table(to_frame(trace))
     assert table.split("\n")[1].split()[-1] == "reliable"
     assert table.split("\n")[2].split()[-1] == "unreliable"
+    assert [("⚠" in line) for line in table.split("\n")] == [False, False, True]
 
 
 def test_control_characters_of_a_model_do_not_reach_the_terminal():

@@ -1,5 +1,5 @@
-"""Every option of every command with wrong values. The parser is asked which options there are, so that a new
-one is tried too."""
+"""Every option of every command with wrong values. The options come from the parser, so new options are
+tested too."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from adaedl.errors import UserError
 NUMBERS = ["nan", "inf", "-inf", "-1", "1e400", "", " ", "x", "0x10", "1,2", "\udce9", "٣٫٥", "9" * 5000]
 TEXTS = [*NUMBERS, ",", ":", "=", "a:b:c", "/", "../..", "\n", "\t;", "a" * 5000, "%s {0} {x}", "<b>"]
 FOLDERS = ["", "/", "nosuch/file", "/dev/null/file", "a" * 300, "/proc/nosuch"]
-# What a command needs besides.
+# The other arguments that a command needs.
 NEEDED = {"race": ["w1"], "record": ["w1"]}
 NEEDED_BY_STEP = {
     "generate": ["--corpus", "corpus"],
@@ -25,13 +25,13 @@ NEEDED_BY_STEP = {
 
 
 class Loaded(UserError):
-    """The work would begin now."""
+    """Raised when the work would start."""
 
     def __init__(self, *_, **__):
-        super().__init__("the work would begin")
+        super().__init__("the work would start")
 
 
-def begin(*_, **__):
+def start(*_, **__):
     raise Loaded
 
 
@@ -40,29 +40,33 @@ def options_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    found = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return dict(next(found).choices)
+    subparsers = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(next(subparsers).choices)
 
 
 def cases() -> list[tuple[list[str], argparse.Action]]:
-    """The arguments of a command that are right, and an option of it."""
-    made = []
+    """Return valid arguments of each command, once with each of its options."""
+    arguments_and_options = []
     for name, command in commands(make_parser()).items():
         if name == "distill":
             for step, parser in commands(command).items():
-                made += [([name, step, *NEEDED_BY_STEP[step]], option) for option in options_of(parser)]
+                arguments_and_options += [
+                    ([name, step, *NEEDED_BY_STEP[step]], option) for option in options_of(parser)
+                ]
         else:
-            made += [([name, *NEEDED.get(name, [])], option) for option in options_of(command)]
-    return made
+            arguments_and_options += [
+                ([name, *NEEDED.get(name, [])], option) for option in options_of(command)
+            ]
+    return arguments_and_options
 
 
 @pytest.fixture(autouse=True)
-def nothing_begins(monkeypatch, tmp_path):
+def no_work_starts(monkeypatch, tmp_path):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr("adaedl.pairs.loading.load_pair", begin)
-    monkeypatch.setattr("adaedl.measure.shapes.bench_shapes_in_parts", begin)
-    monkeypatch.setattr("adaedl.cli.distill._target", begin)
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", start)
+    monkeypatch.setattr("adaedl.measure.shapes.bench_shapes_in_parts", start)
+    monkeypatch.setattr("adaedl.cli.distill._target", start)
 
 
 def answer(arguments: list[str], capsys) -> tuple[int, str]:
@@ -73,11 +77,11 @@ def answer(arguments: list[str], capsys) -> tuple[int, str]:
     return status, capsys.readouterr().err
 
 
-def test_every_command_is_tried():
-    tried = {
+def test_every_command_is_tested():
+    tested = {
         " ".join(arguments[:2] if arguments[0] == "distill" else arguments[:1]) for arguments, _ in cases()
     }
-    assert {"pairs", "race", "record", "sweep", "study", "check", "bench", "distill train"} <= tried
+    assert {"pairs", "race", "record", "sweep", "study", "check", "bench", "distill train"} <= tested
 
 
 @pytest.mark.parametrize(
@@ -85,13 +89,13 @@ def test_every_command_is_tried():
     cases(),
     ids=lambda value: value.option_strings[0] if isinstance(value, argparse.Action) else value[0],
 )
-def test_a_wrong_value_is_answered_in_one_sentence_before_the_work(arguments, option, capsys):
+def test_a_wrong_value_gives_one_sentence_before_the_work_starts(arguments, option, capsys):
     name = option.option_strings[0]
     values = NUMBERS if option.type in (int, float) else FOLDERS if option.type is Path else TEXTS
     for value in values:
         status, err = answer([*arguments, f"{name}={value}"], capsys)
         if arguments[0] == "pairs" and status == 0:
-            continue  # which loads nothing, and may have been asked well
+            continue  # pairs loads nothing, and the value may be valid
         assert status == 2, (value, err)
         assert err.startswith("error: "), (value, err)
         assert err.count("\n") == 1, (value, err)
@@ -100,6 +104,6 @@ def test_a_wrong_value_is_answered_in_one_sentence_before_the_work(arguments, op
             words = err.replace("-", "_").replace(" ", "_")
             assert option.dest in words or "seed" in words, (value, err)
         if option.type is Path and name != "--folder":
-            assert "the work would begin" not in err or arguments[0] == "distill", (value, err)
-    if arguments[0] not in ("distill", "study"):  # which make folders
+            assert "the work would start" not in err or arguments[0] == "distill", (value, err)
+    if arguments[0] not in ("distill", "study"):  # these create folders
         assert os.listdir() == []

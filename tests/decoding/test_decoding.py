@@ -1,4 +1,4 @@
-"""decode(): its rounds, its ends, its caches; on tiny models with random weights."""
+"""decode(): rounds, ends of texts and caches, on tiny models with random weights."""
 
 import gc
 import random
@@ -50,7 +50,7 @@ def text_of(rounds: list[Round]) -> list[int]:
 
 @torch.inference_mode()
 def reference_logits(pair: Pair, tokens: list[int]) -> torch.Tensor:
-    """The target's logits [V] after tokens, by one forward from scratch."""
+    """Return the target's logits [V] after these tokens, from one forward without a cache."""
     return pair.target.forward(torch.tensor(tokens), pair.target.new_cache(len(tokens)), "last").logits[0]
 
 
@@ -76,14 +76,14 @@ def test_at_temperature_0_the_text_is_the_targets_argmax_text(build):
         assert token == reference_logits(pair, PROMPT.tolist() + text[:i]).argmax()
 
 
-def test_the_seed_decides_the_text():
+def test_the_seed_determines_the_text():
     pair = tiny_pair("feature")
     for verification in VERIFICATIONS:
         texts = [text_of(run(pair, "adaedl", seed=seed, verification=verification)) for seed in (1, 1, 2)]
         assert texts[0] == texts[1] != texts[2]
 
 
-def test_a_target_that_drafts_for_itself_has_every_draft_accepted():
+def test_a_target_that_drafts_for_itself_accepts_every_draft():
     pair = tiny_pair("self")
     for verification in VERIFICATIONS:
         rounds = run(pair, "fixed:k=4", 0.8, verification=verification, max_new_tokens=25)
@@ -99,15 +99,15 @@ def test_a_stopper_that_needs_a_recording_is_refused():
 # How rounds end.
 
 
-def test_fixed_drafts_k_until_little_room_is_left():
+def test_fixed_drafts_k_tokens_until_the_text_is_almost_full():
     for spec, reason in (("fixed:k=3", "max_draft"), ("fixed:k=60", "length")):
         rounds = run(tiny_pair("feature"), spec, max_new_tokens=10)
         written = 0
         for played in rounds:
-            room = 10 - written - 1
+            remaining = 10 - written - 1
             k = make_stopper(spec).max_draft
-            assert len(played.drafted) == min(k, room)
-            assert played.stop_reason == ("length" if room < k else "max_draft")
+            assert len(played.drafted) == min(k, remaining)
+            assert played.stop_reason == ("length" if remaining < k else "max_draft")
             written += len(played.token_ids)
         assert written == 10
         assert rounds[0].stop_reason == reason
@@ -116,14 +116,14 @@ def test_fixed_drafts_k_until_little_room_is_left():
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
 @pytest.mark.parametrize("verification", VERIFICATIONS)
 @pytest.mark.parametrize("kind", ["feature", "self"])
-def test_a_text_has_exactly_the_tokens_asked_for(length, verification, kind):
+def test_a_text_has_exactly_the_requested_length(length, verification, kind):
     for spec in ("autoregressive", "fixed:k=5", "adaedl"):
         rounds = run(tiny_pair(kind), spec, max_new_tokens=length, verification=verification)
         assert len(text_of(rounds)) == length
         assert rounds[-1].emitted is not None
 
 
-def test_a_score_under_the_threshold_ends_the_draft_and_keeps_the_token_in_hand():
+def test_a_score_below_the_threshold_ends_the_draft_and_keeps_the_token():
     rounds = run(tiny_pair("feature"), "adaedl:threshold=0.5,adapt=false")
     assert {"threshold", "length"} >= {r.stop_reason for r in rounds}
     stopped = [r for r in rounds if r.stop_reason == "threshold"]
@@ -134,14 +134,14 @@ def test_a_score_under_the_threshold_ends_the_draft_and_keeps_the_token_in_hand(
         assert all(token.score >= 0.5 for token in before)
 
 
-def test_dropping_the_token_in_hand_leaves_only_tokens_above_the_threshold():
+def test_dropping_the_token_that_triggered_the_stop_leaves_tokens_above_the_threshold():
     rounds = run(tiny_pair("feature"), "adaedl:threshold=0.5,adapt=false,keep_last=false")
     assert "threshold" in {r.stop_reason for r in rounds}
     assert all(token.score >= 0.5 for r in rounds for token in r.drafted)
     assert any(not r.drafted and r.emitted.kind == "plain" for r in rounds)
 
 
-def test_the_autoregressive_lane_emits_plain_tokens_one_a_round():
+def test_the_autoregressive_lane_emits_one_plain_token_per_round():
     rounds = run(tiny_pair("feature"), "autoregressive")
     assert all(r.emitted.kind == "plain" and not r.drafted and r.accepted == 0 for r in rounds)
     assert len(rounds) == 24
@@ -173,7 +173,7 @@ def test_nothing_is_written_after_the_end_of_a_text(verification, kind):
         assert not set(text[:-1]) & pair.eos_ids
         assert text[-1] in pair.eos_ids or len(text) == 40
         last = rounds[-1]
-        for played in rounds:  # a draft never goes on behind an end of its own
+        for played in rounds:  # nothing is drafted after an end
             assert not {token.id for token in played.drafted[:-1]} & pair.eos_ids
             ends = bool(played.drafted) and played.drafted[-1].id in pair.eos_ids
             assert (played.stop_reason == "eos") is ends
@@ -184,7 +184,7 @@ def test_nothing_is_written_after_the_end_of_a_text(verification, kind):
     assert by_target if kind != "self" else by_draft
 
 
-def test_the_end_in_the_middle_of_a_draft_leaves_the_text_of_the_autoregressive_lane():
+def test_an_end_inside_a_draft_leaves_the_autoregressive_text():
     in_a_draft = 0
     for seed in range(12):
         pair = tiny_pair("self", eos_ids=(1, 9, 17, 30))
@@ -219,14 +219,14 @@ def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers():
         run(pair, "autoregressive", prompt=torch.zeros(4000, dtype=torch.long))
 
 
-def test_the_context_is_the_shorter_one_of_the_two_models():
+def test_the_context_length_is_the_smaller_of_both_models():
     pair = tiny_pair("independent", target=tiny_llama(max_position_embeddings=1000))
     with pytest.raises(UserError, match="at most 128"):
         run(pair, "fixed:k=3", prompt=torch.zeros(200, dtype=torch.long))
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"prompt": PROMPT[:0]}, "prompt is empty"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
@@ -238,8 +238,8 @@ def test_the_context_is_the_shorter_one_of_the_two_models():
         ({"verification": "hope"}, "no verification rule 'hope'; choose one of shared_noise, speculative"),
     ],
 )
-def test_bad_input_is_refused_with_the_value(options, said):
-    with pytest.raises(UserError, match=said):
+def test_invalid_input_is_refused_with_the_value(options, message):
+    with pytest.raises(UserError, match=message):
         run(tiny_pair("feature"), "adaedl", **options)
 
 
@@ -247,8 +247,8 @@ def test_bad_input_is_refused_with_the_value(options, said):
 
 
 def assert_caches_hold(pair: Pair, context: Context, text: list[int], read_by_drafter: int) -> None:
-    """The target's cache holds text but for its last token; the drafter's begins with the first
-    read_by_drafter tokens, known to it from the target."""
+    """Check that the target's cache holds the text except for its last token, and that the drafter's cache
+    begins with the first `read_by_drafter` tokens, as read from the target."""
     certain = torch.tensor(text[:-1])
     fresh = pair.target.new_cache(len(text))
     layers = pair.drafter.feature_layers
@@ -278,7 +278,7 @@ def assert_same_content(cache, fresh, length: int) -> None:
     "spec", ["fixed:k=4", "adaedl:threshold=0.4", "adaedl:threshold=0.3,keep_last=false"]
 )
 @torch.inference_mode()
-def test_after_any_round_the_caches_are_those_of_a_fresh_prefill(build, spec, verification):
+def test_after_every_round_the_caches_equal_a_fresh_prefill(build, spec, verification):
     pair = build()
     context = read_prompt(pair, PROMPT, 24)
     text = PROMPT.tolist()
@@ -289,7 +289,7 @@ def test_after_any_round_the_caches_are_those_of_a_fresh_prefill(build, spec, ve
         before = len(text)
         text += played.token_ids
         if pair.drafter.kind == "feature":
-            # What it drafted on its own output is dropped when the next round begins.
+            # Entries from its own output are dropped when the next round begins.
             known = context.session.certain
             assert known == before or not played.drafted
         else:
@@ -301,7 +301,7 @@ def test_after_any_round_the_caches_are_those_of_a_fresh_prefill(build, spec, ve
 
 
 @every_pair
-def test_a_context_is_read_once_and_its_copies_run_apart(build):
+def test_copies_of_a_context_run_independently(build):
     pair = build()
     context = read_prompt(pair, PROMPT, 24)
     first, second = context.copy(), context.copy()
@@ -323,7 +323,7 @@ def caches_alive() -> int:
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2, 3])
-def test_cancelling_between_rounds_frees_the_caches_and_leaves_the_next_run_alone(rounds):
+def test_cancelling_between_rounds_frees_the_caches_and_does_not_affect_the_next_run(rounds):
     pair = tiny_pair("feature")
     expected = run(pair, "fixed:k=3")
     alive = caches_alive()
@@ -339,7 +339,7 @@ def test_cancelling_between_rounds_frees_the_caches_and_leaves_the_next_run_alon
 # What a round records.
 
 
-def test_recorded_numbers_are_those_of_both_models():
+def test_recorded_numbers_match_both_models():
     pair, sampling = tiny_pair("feature"), Sampling(0.8, top_k=20)
     rounds = list(decode(pair, PROMPT, make_stopper("fixed:k=3"), sampling, max_new_tokens=16))
     vocab = pair.drafter.vocab.tolist()
@@ -354,7 +354,7 @@ def test_recorded_numbers_are_those_of_both_models():
                 assert id in vocab or id in text
                 q[id] = probability
             assert token.q == pytest.approx(q[token.id].item(), abs=1e-4) or q[token.id] == 0
-            # top_q lists the ten most probable: β is at most what they share with p plus the rest of q.
+            # top_q has only ten tokens: β is at most their overlap with p plus the rest of q.
             shared = torch.minimum(p, q).sum().item()
             assert shared - 1e-4 <= token.beta <= shared + 1 - q.sum().item() + 1e-4
             assert token.bound == pytest.approx(acceptance_lower_bound(token.entropy))
@@ -367,7 +367,7 @@ def test_recorded_numbers_are_those_of_both_models():
         assert played.emitted.p == pytest.approx(p[played.emitted.id].item(), abs=1e-4)
 
 
-def test_drafts_are_scored_as_they_are_sampled_or_at_the_temperature_asked_for():
+def test_drafts_are_scored_as_sampled_or_at_the_score_temperature():
     world = random_world(0)
     root = world.draft_logits[0]
     cases = [(0.7, "adaedl", 0.7), (0, "adaedl", 1), (0.7, "adaedl:score_temperature=2", 2)]
@@ -380,7 +380,7 @@ def test_drafts_are_scored_as_they_are_sampled_or_at_the_temperature_asked_for()
         assert first.bound == first.score == pytest.approx(acceptance_lower_bound(first.entropy))
 
 
-def test_where_top_k_leaves_q_a_single_token_it_is_judged_at_temperature_1():
+def test_with_top_k_1_q_is_scored_at_temperature_1():
     greedy, rounds = (
         list(decode(tiny_pair("feature"), PROMPT, make_stopper("adaedl"), sampling, max_new_tokens=24))
         for sampling in (Sampling(0), Sampling(0.7, top_k=1))
@@ -389,7 +389,7 @@ def test_where_top_k_leaves_q_a_single_token_it_is_judged_at_temperature_1():
     assert any(token.bound < 0.9 for played in rounds for token in played.drafted)
 
 
-def test_the_bound_is_drawn_with_the_lanes_own_gamma():
+def test_the_bound_uses_the_lanes_own_gamma():
     token = run(tiny_pair("feature"), "adaedl:gamma=0.05")[0].drafted[0]
     assert token.bound == pytest.approx(acceptance_lower_bound(token.entropy, 0.05))
     token = run(tiny_pair("feature"), "margin")[0].drafted[0]
@@ -407,7 +407,7 @@ def test_beta_is_the_overlap_of_p_and_q():
         node = world.child(node, token.id)
 
 
-def test_under_speculative_sampling_the_uniform_numbers_and_the_verdicts_agree():
+def test_recorded_uniform_numbers_agree_with_the_speculative_verdicts():
     rounds = run(tiny_pair("feature"), "fixed:k=3", verification="speculative", max_new_tokens=40, seed=5)
     drawn = random.Random(5)
     for played in rounds:
@@ -421,7 +421,7 @@ def test_under_speculative_sampling_the_uniform_numbers_and_the_verdicts_agree()
         assert played.emitted.u == drawn.random()
 
 
-def test_the_residual_that_a_correction_was_drawn_from_is_recorded():
+def test_the_residual_of_a_correction_is_recorded():
     world, sampling = random_world(1, trimmed=True), Sampling(0.7)
     corrections = 0
     for seed in range(12):
@@ -434,8 +434,8 @@ def test_the_residual_that_a_correction_was_drawn_from_is_recorded():
             continue
         corrections += 1
         p, q = warp(world.target_logits[0], sampling), warp(world.draft_logits[0], sampling)
-        rest = residual(p, q, world.draft_vocab)
-        expected = rest / rest.sum()
+        unnormalised = residual(p, q, world.draft_vocab)
+        expected = unnormalised / unnormalised.sum()
         recorded = played.emitted.top_residual
         assert played.emitted.id in [id for id, _, _ in recorded]
         for id, _, share in recorded:
@@ -443,7 +443,7 @@ def test_the_residual_that_a_correction_was_drawn_from_is_recorded():
     assert corrections > 0
 
 
-def test_at_temperature_0_the_pictures_probabilities_are_the_models_own_softmax():
+def test_at_temperature_0_the_top_lists_show_the_models_own_softmax():
     world = random_world(0)
     played = run(world_pair(world), "fixed:k=1", 0, prompt=torch.tensor([0]), max_new_tokens=3)[0]
     token, own = played.drafted[0], Sampling(1.0)
@@ -467,7 +467,7 @@ def test_under_shared_noise_the_targets_own_choice_is_recorded():
                 assert token.target_id == played.emitted.id != token.id
 
 
-def test_without_recording_the_text_is_the_same_and_nothing_is_kept():
+def test_without_recording_the_text_is_the_same():
     pair = tiny_pair("feature")
     full, bare = (run(pair, "adaedl", record=record) for record in (True, False))
     assert text_of(full) == text_of(bare)
@@ -480,20 +480,20 @@ def test_without_recording_the_text_is_the_same_and_nothing_is_kept():
 @pytest.mark.parametrize("kind", ["feature", "independent"])
 @pytest.mark.parametrize("temperature", [0, 0.8])
 @pytest.mark.parametrize("spec", ["adaedl", "adaedl:score_temperature=1.3"])
-def test_a_kernel_that_reads_drafts_changes_nothing(kind, temperature, spec):
+def test_a_draft_kernel_gives_the_same_rounds(kind, temperature, spec):
     calls = []
 
     def read_draft(logits, noise, vocab, temperature, score_temperature):
-        """What the kernel of a GPU gives, by the definitions."""
+        """Return what a GPU's kernel returns, computed by the definitions."""
         calls.append(score_temperature)
         warped = logits / temperature if temperature else logits
         ids = torch.arange(len(logits)) if vocab is None else vocab
         index = (warped if noise is None else warped + noise_of(*noise, ids)).argmax(-1, keepdim=True)
         scored = (logits / score_temperature).softmax(-1)
         q = warped.softmax(-1)[index] if temperature else torch.ones(1)
-        told = draft_statistics(scored)
+        own = draft_statistics(scored)
         token_id = index if vocab is None else vocab[index]
-        numbers = (token_id[0], told.entropy, told.top_prob, told.margin, scored[index][0], q[0])
+        numbers = (token_id[0], own.entropy, own.top_prob, own.margin, scored[index][0], q[0])
         return SimpleNamespace(
             index=index, token_id=token_id, numbers=torch.stack([number.float() for number in numbers])
         )
@@ -518,7 +518,7 @@ def assert_same_rounds(by_kernel, by_torch) -> None:
             assert [top[0] for top in token.top_q] == [top[0] for top in other.top_q]
 
 
-def test_a_kernel_that_reads_drafts_is_for_plain_sampling_under_matching_alone():
+def test_kernels_are_used_only_for_untruncated_sampling_with_the_match_rule():
     pair = tiny_pair("independent")
     pair.read_draft = pair.choose = lambda *_: pytest.fail("the kernel was called")
     for sampling in (Sampling(0.8, top_k=5), Sampling(0.8, top_p=0.9)):
@@ -529,7 +529,7 @@ def test_a_kernel_that_reads_drafts_is_for_plain_sampling_under_matching_alone()
 @pytest.mark.parametrize("kind", ["feature", "independent"])
 @pytest.mark.parametrize("temperature", [0, 0.8])
 @pytest.mark.parametrize("spec", ["fixed:k=3", "adaedl", "adaedl:score_temperature=1.3"])
-def test_the_kernels_of_a_cpu_read_and_choose_as_torch_does(kind, temperature, spec):
+def test_the_cpu_kernels_give_the_same_rounds_as_torch(kind, temperature, spec):
     pair = tiny_pair(kind)
     by_torch = run(pair, spec, temperature)
     pair.read_draft, pair.choose = make_read_draft(pair.device), make_choose(pair.device)
@@ -538,18 +538,18 @@ def test_the_kernels_of_a_cpu_read_and_choose_as_torch_does(kind, temperature, s
     assert_same_rounds(run(pair, spec, temperature), by_torch)
 
 
-def test_without_kernels_torch_reads_and_chooses(monkeypatch):
+def test_without_kernels_torch_is_used(monkeypatch):
     monkeypatch.setattr(token_choice, "kernels", lambda: None)
     assert make_read_draft(torch.device("cpu")) is None
     assert make_choose(torch.device("cpu")) is None
 
 
-def test_a_kernel_is_checked_against_what_torch_reads():
+def test_a_draft_kernel_is_checked_against_torch():
     def off_by(more: float, row: int):
         def kernel(*arguments):
-            made = cpu_kernels.read_draft(*arguments)
-            made.numbers[row] += more
-            return made
+            drawn = cpu_kernels.read_draft(*arguments)
+            drawn.numbers[row] += more
+            return drawn
 
         return kernel
 
@@ -560,14 +560,14 @@ def test_a_kernel_is_checked_against_what_torch_reads():
             token_choice._check_read_draft(off_by(more, row), 5_001, cpu)
 
 
-def test_uniform_numbers_are_those_of_the_seed_and_alike_on_both_sides():
+def test_uniform_numbers_follow_the_seed_and_are_the_same_on_the_device():
     uniforms, expected = Uniforms(3, torch.device("cpu")), random.Random(3)
     for count in (1, 700, 5, 900, 1, 40):
         numbers, on_device = uniforms.take(count)
         assert numbers == on_device.tolist() == [expected.random() for _ in range(count)]
 
 
-def test_times_are_parts_of_the_rounds_and_the_rounds_follow_one_another():
+def test_rounds_follow_each_other_without_gaps_on_the_clock():
     clock = 0.0
     for played in run(tiny_pair("feature"), "fixed:k=3"):
         assert played.start_s == clock
@@ -577,7 +577,7 @@ def test_times_are_parts_of_the_rounds_and_the_rounds_follow_one_another():
         clock += played.duration_s
 
 
-def test_a_torch_without_packed_products_writes_the_same_text(request, monkeypatch):
+def test_without_packed_products_the_text_is_the_same(request, monkeypatch):
     packed = text_of(run(tiny_pair("feature"), "fixed:k=3", 0))
     request.getfixturevalue("without_kernels")
     monkeypatch.setattr(backends, "has_packed_linear", lambda: False)

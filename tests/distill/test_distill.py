@@ -51,7 +51,7 @@ def target():
 
 @pytest.fixture
 def corpus(target, tmp_path):
-    """Sixteen texts that the target wrote."""
+    """Sixteen texts written by the target."""
     torch.manual_seed(1)
     corpus = Corpus(tmp_path / "corpus", LAYERS, 48)
     runner = TransformersRunner(target)
@@ -66,9 +66,7 @@ def corpus(target, tmp_path):
     return corpus
 
 
-def test_every_row_writes_a_prompt_and_the_targets_answer_to_it_with_the_targets_features(
-    target, monkeypatch
-):
+def test_rows_have_prompts_answers_and_features_of_the_target(target, monkeypatch):
     monkeypatch.setattr("adaedl.distill.batched.FEATURE_LAYERS", LAYERS)
     monkeypatch.setattr("adaedl.distill.batched.product_dtype", lambda: torch.float32)
     monkeypatch.setattr("adaedl.distill.generate.PROMPT_TOKENS", 6)
@@ -97,7 +95,7 @@ def test_every_row_writes_a_prompt_and_the_targets_answer_to_it_with_the_targets
     assert greedy > 50
 
 
-def test_the_loss_gradient_written_by_hand_is_the_one_autograd_finds(monkeypatch):
+def test_the_handwritten_loss_gradient_equals_autograd_s(monkeypatch):
     monkeypatch.setattr("adaedl.distill.train.LOSS_ROWS", 3)
     torch.manual_seed(0)
     x, head = (torch.randn(n, 5, requires_grad=True) for n in (7, 11))
@@ -105,17 +103,17 @@ def test_the_loss_gradient_written_by_hand_is_the_one_autograd_finds(monkeypatch
     q, p = (x @ head.T).softmax(-1), (teacher @ rows.T).softmax(-1)
     beta = torch.minimum(p, q).sum(-1).mean()
     expected = -(p * (x @ head.T).log_softmax(-1)).sum(-1).mean() - BETA_WEIGHT * beta
-    wanted = torch.autograd.grad(expected, (x, head))
+    expected_gradients = torch.autograd.grad(expected, (x, head))
     loss, measured = DistillationLoss.apply(x, head, teacher, rows)
-    found = torch.autograd.grad(loss, (x, head))
+    gradients = torch.autograd.grad(loss, (x, head))
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
     assert measured.item() == pytest.approx(beta.item(), abs=1e-6)
-    for gradient, right in zip(found, wanted, strict=True):
-        assert torch.allclose(gradient, right, atol=1e-6)
+    for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
+        assert torch.allclose(gradient, expected_gradient, atol=1e-6)
 
 
 def test_training_and_decoding_run_the_same_drafter(target, corpus, monkeypatch):
-    monkeypatch.setattr("adaedl.models.drafters.feature.MATCH_BONUS", 0.0)  # training knows the network alone
+    monkeypatch.setattr("adaedl.models.drafters.feature.MATCH_BONUS", 0.0)  # training has no text memory
     torch.manual_seed(2)
     teacher = Teacher.of(target)
     vocab = torch.arange(0, 96, 2)
@@ -139,7 +137,7 @@ def test_training_and_decoding_run_the_same_drafter(target, corpus, monkeypatch)
     assert compared >= 8
 
 
-def test_a_round_after_accepted_drafts_reads_true_features_instead_of_its_own_output(target, corpus):
+def test_a_round_after_accepted_drafts_reads_the_target_s_features(target, corpus):
     torch.manual_seed(3)
     teacher = Teacher.of(target)
     net = DrafterNet(DrafterConfig(48, 64, 3, 1, 16, 1e-6, 10000.0, LAYERS, 96)).requires_grad_(False)
@@ -164,13 +162,13 @@ def test_a_drafter_is_useful_before_any_training(target, corpus):
 
     def beta(net: DrafterNet) -> float:
         own, row, position = unroll(net, batch, teacher.embeddings, 1, 1)[0]
-        wanted = teacher.hidden(batch.features[row, position, -1]) @ teacher.embeddings.T
-        return torch.minimum(net.logits(own).softmax(-1), wanted.softmax(-1)).sum(-1).mean().item()
+        target_logits = teacher.hidden(batch.features[row, position, -1]) @ teacher.embeddings.T
+        return torch.minimum(net.logits(own).softmax(-1), target_logits.softmax(-1)).sum(-1).mean().item()
 
     assert beta(net) > 1.2 * beta(untrained)
 
 
-def test_prompts_are_learned_from_where_asked_for(corpus):
+def test_prompts_are_learned_from_prompts_from_on(corpus):
     length, prompt = corpus.length[0], corpus.prompt_length[0]
     answers = Batch.of([(corpus, 0)]).predicts[0]
     assert answers.nonzero().squeeze(-1).tolist() == list(range(prompt - 1, length - 1))
@@ -180,7 +178,7 @@ def test_prompts_are_learned_from_where_asked_for(corpus):
     assert torch.equal(late, answers)
 
 
-def test_training_goes_on_from_its_checkpoint_and_writes_a_drafter_that_loads(target, corpus, tmp_path):
+def test_training_continues_from_its_checkpoint_and_saves_a_drafter(target, corpus, tmp_path):
     teacher = Teacher.of(target)
     checkpoint, output = tmp_path / "run" / "checkpoint.safetensors", tmp_path / "drafter.safetensors"
     lines: list[str] = []
@@ -204,7 +202,7 @@ def test_training_goes_on_from_its_checkpoint_and_writes_a_drafter_that_loads(ta
     assert torch.allclose(drafter.head(torch.ones(1, 48)), expected, atol=1e-2)
 
 
-def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(target, corpus, tmp_path):
+def test_a_run_from_a_trained_drafter_keeps_its_vocabulary(target, corpus, tmp_path):
     teacher = Teacher.of(target)
     vocab = torch.arange(0, 96, 3)
     trained = initialise([corpus], teacher, LAYERS, vocab)
@@ -227,8 +225,8 @@ def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(tar
             intermediate_size=64,
             start_from=(trained, vocab),
         )
-        net, kept = read_drafter(output)
-        assert torch.equal(kept, vocab)
+        net, saved_vocab = read_drafter(output)
+        assert torch.equal(saved_vocab, vocab)
         return net.state_dict()
 
     untouched = run(1e-9)
@@ -236,26 +234,26 @@ def test_a_new_run_may_begin_with_a_trained_drafter_and_keeps_its_vocabulary(tar
     assert not torch.allclose(run(0.02)["head.weight"], untouched["head.weight"], atol=1e-6)
 
 
-def test_a_drafter_made_wider_says_the_same_until_it_is_trained(target, corpus):
+def test_a_widened_drafter_has_the_same_logits_until_it_is_trained(target, corpus):
     teacher = Teacher.of(target)
     vocab, wider = torch.arange(12, 76), torch.arange(8, 88)
     net = initialise([corpus], teacher, LAYERS, vocab)
-    net.head.weight.data.mul_(1.5)  # a change of all rows that the new ones must follow
+    net.head.weight.data.mul_(1.5)  # the rows of new tokens must be scaled alike
     wide = widen(net, vocab, wider, 80, teacher)
     batch = Batch.of([(corpus, n) for n in range(4)])
     (own, *_), (own_wide, *_) = (unroll(n, batch, teacher.embeddings, 1, 1)[0] for n in (net, wide))
     assert torch.allclose(own, own_wide, atol=1e-5)
     old = torch.isin(wider, vocab)
     assert torch.allclose(net.logits(own), wide.logits(own)[:, old], atol=1e-4)
-    new, asked = wide.head.weight[~old], teacher.embeddings[wider[~old]]
-    assert (new - 1.5 * asked).norm() < 0.5 * (new - asked).norm()
-    # What the MLP gained is there to be learned from.
+    new, embeddings = wide.head.weight[~old], teacher.embeddings[wider[~old]]
+    assert (new - 1.5 * embeddings).norm() < 0.5 * (new - embeddings).norm()
+    # The MLP's new neurons have inputs, so that their outputs can be learned.
     added = wide.gate_up.weight.unflatten(0, (2, 80))[:, 64:]
     assert (added.flatten(1).norm(dim=1) > 0).all()
     assert wide.down.weight[:, 64:].count_nonzero() == 0
 
 
-def test_the_mean_of_drafters_is_that_of_their_weights(tmp_path):
+def test_averaging_drafters_averages_their_weights(tmp_path):
     vocab = torch.arange(24)
     nets = [tiny_drafter_net(tiny_llama(), 24, seed=seed) for seed in range(3)]
     files = [tmp_path / f"{seed}.safetensors" for seed in range(3)]
@@ -263,9 +261,9 @@ def test_the_mean_of_drafters_is_that_of_their_weights(tmp_path):
         save_drafter(net, vocab, file)
     mean = tmp_path / "mean.safetensors"
     main(["distill", "average", *(f"--drafter={file}" for file in files), f"--output={mean}"])
-    found, kept = read_drafter(mean)
-    assert torch.equal(kept, vocab)
-    for name, weight in found.state_dict().items():
+    average, saved_vocab = read_drafter(mean)
+    assert torch.equal(saved_vocab, vocab)
+    for name, weight in average.state_dict().items():
         expected = torch.stack([net.state_dict()[name] for net in nets]).mean(0)
         assert torch.allclose(weight, expected, atol=2e-3)
 
@@ -273,7 +271,7 @@ def test_the_mean_of_drafters_is_that_of_their_weights(tmp_path):
     assert main(["distill", "average", *(f"--drafter={f}" for f in files), f"--output={mean}"]) == 2
 
 
-def test_an_interrupted_write_leaves_the_corpus_as_it_was(corpus):
+def test_an_interrupted_write_leaves_the_corpus_intact(corpus):
     before = corpus.sequences
     with (corpus.folder / "tokens.bin").open("ab") as file:
         file.write(np.arange(7, dtype=np.uint16).tobytes())
@@ -286,7 +284,7 @@ def test_an_interrupted_write_leaves_the_corpus_as_it_was(corpus):
     assert json.loads(reopened.index_file.read_text().splitlines()[-1])["length"] == 4
 
 
-def test_exported_text_is_read_back_as_it_was(corpus, tmp_path):
+def test_exported_text_is_the_text_of_the_corpora(corpus, tmp_path):
     export_text([corpus, corpus], tmp_path / "text.safetensors")
     text = load_file(tmp_path / "text.safetensors")
     assert text["length"].tolist() == corpus.length * 2
@@ -295,7 +293,7 @@ def test_exported_text_is_read_back_as_it_was(corpus, tmp_path):
     assert text["tokens"].tolist() == corpus.tokens.tolist() * 2
 
 
-def test_every_held_out_prompt_that_names_a_topic_is_kept_out_of_training():
+def test_held_out_topics_are_found_in_prompts():
     assert mentions_held_out_topic("Tell me about a LIGHTHOUSE.")
     assert not mentions_held_out_topic("Tell me about rivers.")
     assert sum(mentions_held_out_topic(prompt) for prompt in HELD_OUT_PROMPTS) >= 16

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { binned, studentQuantile, summary } from "../../assets/js/explore/bound.js";
 
-test("Student's quantiles are those of the tables", () => {
+test("Student's quantiles match the tables", () => {
   for (const [freedom, quantile] of [
     [4, 2.7764],
     [9, 2.2622],
@@ -13,7 +13,7 @@ test("Student's quantiles are those of the tables", () => {
   }
 });
 
-test("a summary says how often the bound held", () => {
+test("the summary reports how often the bound holds", () => {
   const drafts = [
     [0, 1],
     [1, 0.5],
@@ -33,7 +33,7 @@ test("a summary says how often the bound held", () => {
   );
 });
 
-test("drafts are binned by their bound, those below 0 into the first", () => {
+test("drafts are binned by their bound, and bounds below 0 go into the first bin", () => {
   const bins = binned(
     [
       [9, 0.2],
@@ -52,7 +52,7 @@ test("drafts are binned by their bound, those below 0 into the first", () => {
   assert.equal(bins[1].bound, null);
 });
 
-test("five drafts have a 95% interval within 0 and 1", () => {
+test("a bin of five drafts has a 95% interval between 0 and 1", () => {
   const [, , , , , bin] = binned(
     [0.3, 0.4, 0.5, 0.6, 0.7].map((beta) => [1, beta]),
     0.25,

@@ -14,7 +14,7 @@ import { DEFAULTS, timesAt } from "../../assets/js/explore/settings.js";
 
 const even = [0.5, 0.5];
 const chain = (ids) => ({ ids, entropy: even, top_prob: even, margin: even, token_prob: even });
-// The text 1 2 3 4, and what the draft would have written from each place on; nothing but steps takes time.
+// The text 1 2 3 4, and what the draft model proposes at each position. Only model steps take time.
 const RECORDING = prepare({
   token_ids: [1, 2, 3, 4],
   eos_ids: [0],
@@ -32,12 +32,12 @@ const RECORDING = prepare({
   },
 });
 
-function assertClose(found, expected) {
-  assert.ok(Math.abs(found - expected) < 1e-9, `${found} is not ${expected}`);
+function assertClose(actual, expected) {
+  assert.ok(Math.abs(actual - expected) < 1e-9, `${actual} is not ${expected}`);
 }
 
-test("the best fixed length is that of the present c, and gains are over it", () => {
-  // k = 1: two rounds of one draft. k = 2: two rounds, three drafts. Alone: four rounds.
+test("gains are relative to the best fixed length at the present c", () => {
+  // k = 1: two rounds of one draft each. k = 2: two rounds, three drafts. Target alone: four rounds.
   const { best, gains } = gainsAt(RECORDING, { ...DEFAULTS, c: 0.1 }, new Clocks(RECORDING));
   assert.equal(best, 1);
   assertClose(gains.autoregressive, 100 * (2.2 / 4 - 1));
@@ -45,7 +45,7 @@ test("the best fixed length is that of the present c, and gains are over it", ()
   assertClose(expensive.gains.autoregressive, 0);
 });
 
-test("a kept clock is that of a replay, at every c and for every stopper of the map", () => {
+test("a cached clock equals a replay's at every c, for every stopper of the map", () => {
   const clocks = new Clocks(RECORDING);
   for (const c of [0.01, 0.2, 0.9]) {
     const times = timesAt(RECORDING, { c, ideal: false });
@@ -54,20 +54,20 @@ test("a kept clock is that of a replay, at every c and for every stopper of the 
   }
 });
 
-test("the lines are the gains at each c, and their picture has a line for each", () => {
+test("the map's lines hold the gains at each c, and its picture shows every line", () => {
   const clocks = new Clocks(RECORDING);
   const lines = {};
-  const made = [...computeGains(RECORDING, DEFAULTS, clocks, lines)].filter(Boolean);
-  assert.deepEqual(made, Object.keys(lines));
+  const ids = [...computeGains(RECORDING, DEFAULTS, clocks, lines)].filter(Boolean);
+  assert.deepEqual(ids, Object.keys(lines));
   const [c, percent] = lines.throughput[7];
   assertClose(percent, gainsAt(RECORDING, { ...DEFAULTS, c }, clocks).gains.throughput);
   const range = costRange(RECORDING);
   const picture = gainPicture(lines, { range, present: 0.1, measured: 0.05, measuredName: "here" });
-  assert.equal(picture.lines.length, made.length);
+  assert.equal(picture.lines.length, ids.length);
   assert.ok(picture.marks.some(({ x }) => Math.abs(x - Math.log10(0.05)) < 1e-9));
 });
 
-test("the furthest point differs most", () => {
+test("the furthest point is the one that differs most", () => {
   const line = [
     [0.1, 2],
     [0.2, -3],

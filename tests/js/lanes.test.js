@@ -6,7 +6,7 @@ import * as editor from "../../assets/js/lanes_editor/state.js";
 const LANES = ["autoregressive", "fixed:k=2", "adaedl"];
 const editing = (number) => ({ ...editor.closedWith(LANES), edited: number });
 
-test("a spec is read and written alike", () => {
+test("a spec survives parsing and formatting", () => {
   for (const spec of ["autoregressive", "fixed:k=2", "adaedl:threshold=0.5,adapt=false"]) {
     assert.equal(formatSpec(parseSpec(spec)), spec);
   }
@@ -17,30 +17,30 @@ test("a spec is read and written alike", () => {
   );
 });
 
-test("a lane's form opens, and closes when it is pressed again", () => {
+test("pressing a lane opens its form, and pressing it again closes it", () => {
   const open = editor.toggleForm(editor.closedWith(LANES), 1);
   assert.equal(editor.isOpen(open, 1), true);
   assert.equal(editor.toggleForm(open, 1).edited, null);
   assert.equal(editor.toggleForm(editor.toggleMenu(open), 1).adding, false);
 });
 
-test("a lane that is added opens where it has settings", () => {
+test("an added lane opens its form if it has settings", () => {
   const added = editor.add(editor.closedWith(LANES), "svip", true);
   assert.deepEqual(added, { specs: [...LANES, "svip"], edited: 3, adding: false });
   assert.equal(editor.add(editor.closedWith(LANES), "autoregressive", false).edited, null);
 });
 
-test("a lane that is removed closes every form", () => {
+test("removing a lane closes every form", () => {
   assert.deepEqual(editor.remove(editing(2), 0), { specs: LANES.slice(1), edited: null, adding: false });
 });
 
-test("a duplicate stands behind its lane and opens", () => {
+test("a duplicate follows its lane and opens its form", () => {
   const { specs, edited } = editor.duplicate(editing(1), 1);
   assert.deepEqual(specs, ["autoregressive", "fixed:k=2", "fixed:k=2", "adaedl"]);
   assert.equal(edited, 2);
 });
 
-test("the open form stays with its lane wherever lanes are moved", () => {
+test("an open form stays with its lane when lanes are moved", () => {
   for (const [from, to] of [
     [0, 2],
     [2, 0],
@@ -58,7 +58,7 @@ test("the open form stays with its lane wherever lanes are moved", () => {
   assert.equal(editor.move(editing(null), 0, 2).edited, null);
 });
 
-test("a lane moves no further than the ends", () => {
+test("a lane cannot move past the ends", () => {
   const state = editing(0);
   assert.equal(editor.move(state, 0, -1), state);
   assert.equal(editor.move(state, 2, 3), state);

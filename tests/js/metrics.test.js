@@ -13,13 +13,13 @@ const whole = round([4], 1, 5, { duration_s: 1, draft_s: 0.1, verify_s: 0.8, dro
 const drafting = lane("fixed", [rejecting, whole]);
 const RACE = trace([plain, drafting]);
 
-function assertClose(found, expected, what) {
-  const far =
-    typeof expected === "number" && Math.abs(found - expected) > 1e-9 * Math.max(1, Math.abs(expected));
-  if (far || typeof expected !== "number") assert.equal(found, expected, what);
+function assertClose(actual, expected, message) {
+  const isFar =
+    typeof expected === "number" && Math.abs(actual - expected) > 1e-9 * Math.max(1, Math.abs(expected));
+  if (isFar || typeof expected !== "number") assert.equal(actual, expected, message);
 }
 
-test("a lane's metrics are those of its rounds", () => {
+test("a lane's metrics follow from its rounds", () => {
   const [, metrics] = metricsAt(RACE);
   const steps = 5; // 3 drafted, 1 drafted and 1 dropped
   const useful = (0.3 * 1) / 3 + (0.1 * 1) / 2;
@@ -31,7 +31,7 @@ test("a lane's metrics are those of its rounds", () => {
     acceptance_rate: 2 / 4,
     draft_length: 2,
     block_efficiency: 2,
-    mean_beta: (0.8 + 0.4) / 2, // the third draft was not judged, and the fourth has no β
+    mean_beta: (0.8 + 0.4) / 2, // the third draft was not judged, the fourth has no β
     cost_ratio: 0.4 / steps / 0.9,
     draft_share: useful / 2.2,
     verify_share: 1.5 / 2.2,
@@ -42,21 +42,33 @@ test("a lane's metrics are those of its rounds", () => {
   for (const [name, value] of Object.entries(expected)) assertClose(metrics[name], value, name);
 });
 
-test("metrics at a time count the rounds that have ended", () => {
+test("metrics at a time count only the rounds that have ended", () => {
   assert.deepEqual(
     metricsAt(RACE, 1.5).map(({ tokens }) => tokens),
     [1, 2],
   );
   const [before] = metricsAt(RACE, 0);
   assert.deepEqual([before.tokens, before.tokens_per_s, before.speedup], [0, null, null]);
+  assert.deepEqual(
+    metricsAt(RACE, 0).map(({ same_text }) => same_text),
+    [null, null],
+    "empty texts are not compared",
+  );
 });
 
-test("without an autoregressive lane nothing is compared with it", () => {
+test("a trace without an autoregressive lane has no comparisons", () => {
   const [metrics] = metricsAt(trace([drafting]));
   assert.deepEqual([metrics.speedup, metrics.cost_ratio, metrics.same_text], [null, null, null]);
 });
 
-test("texts are compared as far as both go, and only where the rule makes them the same", () => {
+test("a lane whose stopper failed has no speedup but keeps its other metrics", () => {
+  const [, complete] = metricsAt(RACE);
+  const [, metrics] = metricsAt(trace([plain, { ...drafting, failure: "The stopper failed." }]));
+  assert.deepEqual(metrics, { ...complete, speedup: null, timing_reliable: null, timing_note: null });
+  assert.ok(complete.speedup);
+});
+
+test("texts are compared up to the shorter one, and only if the rule makes them equal", () => {
   const other = lane("fixed", [round([1], 1, 8)]);
   const sameTexts = (more) =>
     metricsAt(trace([plain, drafting, other], more)).map(({ same_text }) => same_text);
@@ -65,7 +77,7 @@ test("texts are compared as far as both go, and only where the rule makes them t
   assert.deepEqual(sameTexts(drawn), [null, null, null]);
 });
 
-test("in every recorded race the metrics are the engine's", async () => {
+test("the metrics match the engine's in every recorded race", async () => {
   for (const { file, trace: race } of await recordedRaces()) {
     metricsAt(race).forEach((metrics, number) => {
       for (const [name, value] of Object.entries(race.lanes[number].metrics)) {
@@ -76,15 +88,22 @@ test("in every recorded race the metrics are the engine's", async () => {
 });
 
 test("numbers are written with their units", () => {
-  const written = (name, value) => METRICS[name].write(value);
-  assert.equal(written("speedup", 1.5317), "1.53×");
-  assert.equal(written("ms_per_token", 12.331), "12.3 ms");
-  assert.equal(written("tokens_per_s", 81.09), "81.1 tok/s");
-  assert.equal(written("wasted_share", 0.0357), "3.6%");
-  assert.equal(METRICS.block_efficiency.short(1.714), "τ 1.7");
+  const write = (name, value) => METRICS[name].write(value);
+  assert.equal(write("speedup", 1.5317), "1.53×");
+  assert.equal(write("ms_per_token", 12.331), "12.3 ms");
+  assert.equal(write("tokens_per_s", 81.09), "81.1 tok/s");
+  assert.equal(write("wasted_share", 0.0357), "3.6%");
 });
 
-test("a table that a spreadsheet opens has no formulas and keeps commas within a cell", () => {
+test("a lane's numbers are written in words, and a small share is not rounded to 0%", () => {
+  const short = (name, value) => METRICS[name].short(value);
+  assert.equal(short("acceptance_rate", 0.2941), "29% accepted");
+  assert.equal(short("acceptance_rate", 0.0031), "under 1% accepted");
+  assert.equal(short("draft_length", 2.46), "2.5 drafted per round");
+  assert.equal(short("block_efficiency", 1.714), "1.7 tokens per target pass");
+});
+
+test("the CSV of metrics escapes formulas and quotes commas", () => {
   const [head, first, second] = metricsCsv(
     trace([
       { ...drafting, label: "=1+1" },

@@ -1,11 +1,11 @@
-// The modules as a whole: what they export and what they import.
+// The exports and imports of all modules.
 
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
 
 const PROJECT = new URL("../../", import.meta.url);
-const MOUNTED = ["mount"]; // called by every gr.HTML that a module draws (components/parts/assets.py)
+const MOUNTED = ["mount"]; // called by gr.HTML components (components/parts/assets.py)
 
 async function sources(folder, ending) {
   const names = await readdir(new URL(folder, PROJECT), { recursive: true });
@@ -17,14 +17,14 @@ async function sources(folder, ending) {
 
 const modules = await sources("assets/js/", ".js");
 
-test("everything that a module exports is used somewhere else", async () => {
+test("every export is used in another file", async () => {
   const users = [
     ...modules,
     ...(await sources("components/", ".py")),
     ...(await sources("tests/", ".py")),
     ...(await sources("tests/js/", ".test.js")),
   ];
-  const files = new Map(); // word → the files that have it
+  const files = new Map(); // word → the files that contain it
   for (const { file, text } of users) {
     for (const word of new Set(text.match(/\w+/g))) files.set(word, [...(files.get(word) ?? []), file]);
   }
@@ -36,7 +36,7 @@ test("everything that a module exports is used somewhere else", async () => {
   assert.deepEqual(unused, []);
 });
 
-test("no module imports itself by way of others", () => {
+test("no imports are circular", () => {
   const imported = new Map(
     modules.map(({ file, text }) => {
       const paths = [...text.matchAll(/^(?:import|export) [^;]*?from "(\.[^"]+)"/gms)].map(
@@ -46,15 +46,15 @@ test("no module imports itself by way of others", () => {
     }),
   );
   const name = (address) => address.slice(PROJECT.href.length);
-  const circles = [];
+  const cycles = [];
   const done = new Set();
-  const visit = (address, way) => {
-    if (way.includes(address))
-      circles.push([...way.slice(way.indexOf(address)), address].map(name).join(" → "));
-    if (way.includes(address) || done.has(address)) return;
-    for (const next of imported.get(address) ?? []) visit(next, [...way, address]);
+  const visit = (address, path) => {
+    if (path.includes(address))
+      cycles.push([...path.slice(path.indexOf(address)), address].map(name).join(" → "));
+    if (path.includes(address) || done.has(address)) return;
+    for (const next of imported.get(address) ?? []) visit(next, [...path, address]);
     done.add(address);
   };
   for (const address of imported.keys()) visit(address, []);
-  assert.deepEqual(circles, []);
+  assert.deepEqual(cycles, []);
 });

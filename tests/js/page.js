@@ -1,5 +1,5 @@
-// What modules of assets/js ask of a browser as they are imported: the page's language, its texts, and what the
-// registry declares of the stoppers, which `npm test` writes beforehand. Loaded by `node --import`.
+// The parts of a browser that modules of assets/js need on import: the page's language, its texts, and the registry's
+// declarations of the stoppers, which `npm test` writes beforehand. Loaded by `node --import`.
 
 import { readFile } from "node:fs/promises";
 
@@ -12,3 +12,6 @@ globalThis.MutationObserver = class {
 globalThis.fetch = async (address) => {
   return new Response(await readFile(address.pathname.endsWith("/stoppers.json") ? STOPPERS : address));
 };
+
+const { open } = await import("../../assets/js/open.js");
+await (await open("explore/rules.js")).loadRules();

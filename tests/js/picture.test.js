@@ -7,12 +7,12 @@ import { lane, round, trace } from "./traces.js";
 const LANE = lane("fixed", [round([1, 2, 3], 1, 9), round([4], 1, 5)]);
 const statesIn = (name, index) => roundPicture(LANE.rounds[0], { name, index }).states;
 
-test("before the first round nothing is written", () => {
+test("nothing is written before the first round", () => {
   const { ended, current, written, done } = lanePicture(lane("fixed", []), 0);
   assert.deepEqual({ ended, current, written, done }, { ended: 0, current: null, written: 0, done: true });
 });
 
-test("after the last round a lane is done and its whole text is written", () => {
+test("a lane is done after its last round, with its complete text", () => {
   const { ended, current, written, done } = lanePicture(LANE, 99);
   assert.deepEqual({ ended, current, written, done }, { ended: 2, current: null, written: 4, done: true });
 });
@@ -28,18 +28,18 @@ test("a token's state follows the phases of its round", () => {
   assert.deepEqual(statesIn("emit", 3), ["accepted", "rejected", "discarded"]);
 });
 
-test("tokens join the text as they are judged, and the target's own when it is emitted", () => {
+test("tokens join the text when they are judged, and the target's token when it is emitted", () => {
   const added = phasesOf(LANE.rounds[0]).map((phase) => roundPicture(LANE.rounds[0], phase).added);
   assert.deepEqual(added, [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2]);
 });
 
-test("the end of a draft shows once drafting is over", () => {
+test("the end of a draft is shown once drafting has stopped", () => {
   const stopped = phasesOf(LANE.rounds[0]).map((phase) => roundPicture(LANE.rounds[0], phase).stopped);
   assert.equal(stopped.indexOf(true), 6);
   assert.ok(stopped.slice(6).every(Boolean));
 });
 
-test("a trace's picture has one for each lane", () => {
+test("a trace's picture has a picture of each lane", () => {
   const { time, lanes } = picture(trace([LANE, LANE]), 1.5);
   assert.equal(time, 1.5);
   assert.deepEqual(
@@ -48,7 +48,7 @@ test("a trace's picture has one for each lane", () => {
   );
 });
 
-test("steps go from boundary to boundary and stay within the clock", () => {
+test("steps move between boundaries and stay within the lane's clock", () => {
   assert.equal(stepTime(LANE, 0, 1, "round"), 1);
   assert.equal(stepTime(LANE, 1.5, 1, "round"), 2);
   assert.equal(stepTime(LANE, 1.5, -1, "round"), 1);

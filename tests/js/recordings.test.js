@@ -1,4 +1,4 @@
-// Which of the shipped recordings belong together, and which one a menu's choice means.
+// Which shipped recordings belong together, and which one the menus select.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -13,8 +13,8 @@ const ENTRIES = [
   entry("b", 0.7, "shared_noise"),
 ];
 
-test("a recording's siblings have its pair and its rule, of which temperature 0 has both", () => {
-  const older = { pair: { name: "a" }, sampling: { temperature: 1 } }; // which names no rule
+test("siblings share the pair and the rule, and temperature 0 belongs to both rules", () => {
+  const older = { pair: { name: "a" }, sampling: { temperature: 1 } }; // it names no rule
   assert.deepEqual(siblings(ENTRIES, kindOf(older)), ENTRIES.slice(0, 2));
   const drawn = kindOf({ ...older, verification: "speculative" });
   assert.deepEqual(siblings(ENTRIES, drawn), [ENTRIES[0], ENTRIES[2]]);
@@ -22,7 +22,7 @@ test("a recording's siblings have its pair and its rule, of which temperature 0 
   assert.deepEqual(siblings(ENTRIES, { ...drawn, pair: "c" }), []);
 });
 
-test("a choice keeps what was changed last, and of the rest as much as there is", () => {
+test("a choice is kept, along with as many of the others as exist together", () => {
   const wanted = { pair: "b", temperature: "0", verification: "speculative" };
   assert.equal(nearest(ENTRIES, wanted, "pair"), ENTRIES[3]);
   assert.equal(nearest(ENTRIES, wanted, "temperature"), ENTRIES[0]);

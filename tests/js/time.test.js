@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { act, advance, atStart, follow, inSteps, pause, play, seek } from "../../assets/js/player/time.js";
+import {
+  act,
+  advance,
+  atStart,
+  follow,
+  inSteps,
+  pause,
+  play,
+  seek,
+  touch,
+} from "../../assets/js/player/time.js";
 import { phasesOf } from "../../assets/js/trace.js";
 import { lane, round, trace } from "./traces.js";
 
@@ -9,10 +19,10 @@ const RACE = trace([
   lane("fixed", [round([1], 1, 2), round([3], 1, 4)]),
   lane("adaedl", [round([1, 2], 1, 9), round([4], 1, 5)]),
 ]);
-const START = atStart(RACE);
+const START = atStart(RACE, "1");
 const PLAYING = play(START, RACE, false);
 
-test("steps go through AdaEDL's lane, else the first that drafts", () => {
+test("steps go through AdaEDL's lane, else through the first that drafts", () => {
   assert.equal(START.lane, 2);
   assert.equal(atStart(trace(RACE.lanes.slice(0, 2))).lane, 1);
   assert.equal(atStart(trace(RACE.lanes.slice(0, 1))).lane, 0);
@@ -23,25 +33,43 @@ test("time stays within the trace", () => {
   assert.equal(seek(START, RACE, -1).time, 0);
 });
 
-test("time runs at its tempo, and a page out of sight catches up half a second at most", () => {
+test("time runs at its tempo, and a page that was out of sight catches up by half a second at most", () => {
   assert.equal(advance(PLAYING, RACE, false, 200, 0).time, 0.2);
   assert.equal(advance({ ...PLAYING, tempo: "2" }, RACE, false, 200, 0).time, 0.4);
   assert.equal(advance(PLAYING, RACE, false, 60_000, 0).time, 0.5);
   assert.equal(advance(START, RACE, false, 200, 0), START);
 });
 
-test("playing ends with a complete trace, and waits for a live one", () => {
+test("playing stops at the end of a complete trace, and waits at the end of a live one", () => {
   const near = { ...PLAYING, time: 2.9 };
   assert.deepEqual(advance(near, RACE, false, 200, 0), { ...near, time: 3, playing: false });
   assert.deepEqual(advance(near, RACE, true, 200, 0), { ...near, time: 3 });
 });
 
-test("a trace that was played to its end starts again", () => {
+test("the slow tempo takes 20 seconds, and never less than the race did", () => {
+  assert.equal(advance({ ...PLAYING, tempo: "slow" }, RACE, false, 200, 0).time, 0.03);
+  const long = trace([lane("autoregressive", [round([], 0, 1, { duration_s: 50 })])]);
+  assert.equal(advance(play(atStart(long), long, false), long, false, 200, 0).time, 0.2);
+});
+
+test("a looping race rests at its end and starts over, until the reader takes over", () => {
+  const looping = { ...PLAYING, loops: true, time: 2.9 };
+  const resting = advance(looping, RACE, false, 200, 1000);
+  assert.deepEqual([resting.time, resting.playing, resting.restartAt], [3, true, 5000]);
+  assert.equal(advance(resting, RACE, false, 16, 4999), resting);
+  const again = advance(resting, RACE, false, 16, 5000);
+  assert.deepEqual([again.time, again.playing, again.restartAt], [0, true, 0]);
+  assert.deepEqual(touch(again), { ...again, loops: false });
+  assert.deepEqual(touch(resting), { ...resting, loops: false, restartAt: 0, playing: false });
+  assert.equal(advance(touch(looping), RACE, false, 200, 0).playing, false);
+});
+
+test("playing at the end of a complete trace starts over", () => {
   assert.equal(play({ ...START, time: 3 }, RACE, false).time, 0);
   assert.equal(play({ ...START, time: 3 }, RACE, true).time, 3);
 });
 
-test("step by step, a phase lasts 1.1 seconds", () => {
+test("a phase lasts 1.1 seconds at the tempo step by step", () => {
   const steps = { ...PLAYING, tempo: "steps" };
   const [, second] = phasesOf(RACE.lanes[2].rounds[0]);
   const first = advance(steps, RACE, false, 16, 5000);
@@ -50,13 +78,13 @@ test("step by step, a phase lasts 1.1 seconds", () => {
   assert.ok(advance(first, RACE, false, 16, 6100).time > second.start);
 });
 
-test("a step pauses at a boundary of the followed lane", () => {
+test("a step pauses at the next boundary of the followed lane", () => {
   const stepped = act({ ...PLAYING, time: 0.5 }, "round_on", RACE, false);
   assert.deepEqual([stepped.time, stepped.playing], [1, false]);
   assert.equal(act({ ...START, time: 1.5 }, "round_back", RACE, false).time, 1);
 });
 
-test("the timeline's actions", () => {
+test("the timeline's actions move time", () => {
   const end = act(START, "end", RACE, false);
   assert.equal(end.time, 3);
   assert.equal(act(end, "start", RACE, false).time, 0);
@@ -67,7 +95,7 @@ test("the timeline's actions", () => {
   assert.equal(act(PLAYING, "play", RACE, false).playing, false);
 });
 
-test("only a live trace is followed", () => {
+test("only a live trace can be followed", () => {
   assert.deepEqual(act(PLAYING, "live", RACE, true), {
     ...PLAYING,
     time: 3,
@@ -79,7 +107,7 @@ test("only a live trace is followed", () => {
   assert.equal(act(follow(START, RACE, true), "play", RACE, true).following, false);
 });
 
-test("phases are told while time is slow or rests", () => {
+test("phases are shown one by one only while time is slow or paused", () => {
   assert.equal(inSteps(START), true);
   assert.equal(inSteps(PLAYING), false);
   assert.equal(inSteps({ ...PLAYING, tempo: "0.25" }), true);

@@ -13,7 +13,6 @@ import {
   roundAt,
   roundsEnded,
   textStart,
-  titleOf,
   tokenIds,
 } from "../../assets/js/trace.js";
 import { lane, recordedRaces, round, trace } from "./traces.js";
@@ -23,7 +22,7 @@ const WHOLE = round([4, 5], 2, 6);
 const ENDED_BY_DRAFT = round([7], 1, null);
 const TEXT = lane("fixed", [REJECTING, WHOLE, ENDED_BY_DRAFT]); // of 2 + 3 + 1 tokens
 
-test("a round writes its accepted tokens and the target's own", () => {
+test("a round writes its accepted drafts and the target's token", () => {
   assert.deepEqual(tokenIds(REJECTING), [1, 9]);
   assert.deepEqual(tokenIds(WHOLE), [4, 5, 6]);
   assert.deepEqual(tokenIds(ENDED_BY_DRAFT), [7]);
@@ -48,49 +47,42 @@ test("a lane's clock ends with its last round, and a trace with its longest lane
   assert.equal(lengthOf(trace([slow, TEXT])), 3);
 });
 
-test("a round has ended at its end and not before", () => {
+test("a round has ended only once its time is over", () => {
   assert.deepEqual(
     [0, 0.999, 1, 2.5, 3, 99].map((time) => roundsEnded(TEXT, time)),
     [0, 0, 1, 2, 3, 3],
   );
 });
 
-test("a round's columns say what became of each token and where in the text it stands", () => {
-  const told = (index) => columnsOf(TEXT, index).map(({ kind, offset, text }) => [kind, offset, text]);
-  assert.deepEqual(told(0), [
+test("a round's columns have each token's fate and its offset in the text", () => {
+  const summary = (index) => columnsOf(TEXT, index).map(({ kind, offset, text }) => [kind, offset, text]);
+  assert.deepEqual(summary(0), [
     ["accepted", 0, " 1"],
     ["rejected", 1, " 2"],
     ["discarded", 2, " 3"],
     ["correction", 1, " 9"],
   ]);
   assert.deepEqual(
-    told(1).map(([kind]) => kind),
+    summary(1).map(([kind]) => kind),
     ["accepted", "accepted", "bonus"],
   );
   assert.deepEqual(
-    told(2).map(([kind]) => kind),
+    summary(2).map(([kind]) => kind),
     ["accepted"],
   );
 });
 
-test("a lane's title has its draft length, the default one too", () => {
-  const titled = (label, settings) => titleOf({ label, settings });
-  assert.equal(titled("fixed", { k: 4 }), "fixed:k=4");
-  assert.equal(titled("fixed:k=2", { k: 2 }), "fixed:k=2");
-  assert.equal(titled("adaedl", { threshold: 0.4 }), "adaedl");
-});
-
-test("a part of a character is shown by its bytes, and whole where a token completes it", () => {
+test("part of a character is shown as bytes, and the character where a token completes it", () => {
   const split = lane("fixed", [round([1, 2], 2, 3)], { pieces: ["", "水", " 3"] });
   adopt(trace([split], { token_bytes: { 1: "e6b0", 2: "b4" } }));
   assert.equal(labelOf(split, { id: 1, text: "\ufffd" }), "⟨E6 B0⟩");
   assert.deepEqual(
     columnsOf(split, 0).map(({ text }) => text),
-    ["⟨E6 B0⟩", "水", " 3"],
+    ["◐", "水", " 3"],
   );
 });
 
-test("a round's phases follow one another from its start to its end", () => {
+test("a round's phases fill its time without gaps", () => {
   const timed = { ...REJECTING, start_s: 10, duration_s: 2, draft_s: 0.6, verify_s: 1 };
   const phases = phasesOf(timed);
   assert.deepEqual(
@@ -104,15 +96,15 @@ test("a round's phases follow one another from its start to its end", () => {
   assert.equal(phases[0].start, 10);
   assert.equal(phases.at(-1).end, 12);
   const seconds = ({ start, end }) => end - start;
-  const between = 0.4 / 8; // what forwards leave of the round, over its instants
-  const close = (found, expected) =>
-    assert.ok(Math.abs(found - expected) < 1e-9, `${found} is not ${expected}`);
-  close(seconds(phases[0]), 0.2);
-  close(seconds(phases[7]), 1);
-  close(seconds(phases[1]), between);
+  const between = 0.4 / 8; // the rest of the round, shared by its instants
+  const assertClose = (actual, expected) =>
+    assert.ok(Math.abs(actual - expected) < 1e-9, `${actual} is not ${expected}`);
+  assertClose(seconds(phases[0]), 0.2);
+  assertClose(seconds(phases[7]), 1);
+  assertClose(seconds(phases[1]), between);
 });
 
-test("what takes no time in a round is given a tenth of it to be seen", () => {
+test("phases without a duration share a tenth of the round, to be visible", () => {
   const phases = phasesOf({ ...WHOLE, duration_s: 1, draft_s: 0.5, verify_s: 0.5 });
   const instants = phases.filter(({ name }) => name !== "draft" && name !== "verify");
   const share = instants.reduce((sum, { start, end }) => sum + end - start, 0);
@@ -130,7 +122,7 @@ const BEGIN = {
 };
 const grown = (...lines) => line({ feed: "a", from: 0 }, BEGIN, ...lines);
 
-test("a feed is read on from where it was read to", () => {
+test("reading a feed continues where the last read ended", () => {
   const feed = newFeed();
   assert.equal(readFeed(feed, grown({ lane: 0, round: REJECTING })), "begun");
   assert.equal(readFeed(feed, line({ feed: "a", from: 2 }, { lane: 0, round: WHOLE })), "grown");
@@ -141,21 +133,21 @@ test("a feed is read on from where it was read to", () => {
   assert.equal(feed.live, false);
 });
 
-test("a feed with lines missing is not read", () => {
+test("a feed with missing lines is reported as a gap and not read", () => {
   const feed = newFeed();
   readFeed(feed, grown());
   assert.equal(readFeed(feed, line({ feed: "a", from: 5 }, { lane: 0, round: WHOLE })), "gap");
   assert.deepEqual(feed.trace.lanes[0].rounds, []);
 });
 
-test("another feed begins anew", () => {
+test("another feed starts over", () => {
   const feed = newFeed();
   readFeed(feed, grown({ lane: 0, round: WHOLE }));
   assert.equal(readFeed(feed, grown().replace('"a"', '"b"')), "begun");
   assert.deepEqual(feed.trace.lanes[0].rounds, []);
 });
 
-test("a feed corrects the end of a text and of its pieces", () => {
+test("a feed can correct the end of a text and of its pieces", () => {
   const feed = newFeed();
   readFeed(feed, grown({ lane: 0, drop: 0, text: "a\ufffd" }, { lane: 0, drop: 0, pieces: ["a", "\ufffd"] }));
   readFeed(
@@ -167,13 +159,19 @@ test("a feed corrects the end of a text and of its pieces", () => {
   assert.deepEqual(pieces, ["a", "", "é"]);
 });
 
-test("only a trace that is complete is a file", () => {
+test("a feed reports a lane's failure", () => {
+  const feed = newFeed();
+  readFeed(feed, grown({ lane: 0, failure: "The stopper failed." }));
+  assert.equal(feed.trace.lanes[0].failure, "The stopper failed.");
+});
+
+test("only a complete trace can be read as a file", () => {
   assert.equal(readFile(grown()), null);
   const whole = line({ feed: "f", from: 0 }, { ...BEGIN, live: false }, { lane: 0, round: WHOLE });
   assert.deepEqual(readFile(whole).trace.lanes[0].token_ids, [4, 5, 6]);
 });
 
-test("in every recorded race the columns of a lane are its text", async () => {
+test("a lane's written columns are its tokens in every recorded race", async () => {
   for (const { file, trace: race } of await recordedRaces()) {
     for (const each of adopt(race).lanes) {
       const written = each.rounds.flatMap((_, index) =>

@@ -1,10 +1,10 @@
-// Traces for the tests: small ones made by hand, and the recorded races that the page ships.
+// Traces for tests: small hand-made ones, and the recorded races that the page ships.
 
 import { readFile, readdir } from "node:fs/promises";
 
 const EXAMPLES = new URL("../../assets/examples/", import.meta.url);
 
-/** A drafted token; what is not given is as in a run that recorded no details. */
+/** Return a drafted token; the defaults are those of a run that recorded no details. */
 export const token = (id, more = {}) => ({
   id,
   text: ` ${id}`,
@@ -25,7 +25,7 @@ export const token = (id, more = {}) => ({
   ...more,
 });
 
-/** A round that drafts `ids` and accepts the first `accepted` of them. Its clock begins at `start_s`. */
+/** Return a round that drafts `ids`, accepts the first `accepted` of them and starts at `start_s`. */
 export function round(
   ids,
   accepted,
@@ -50,13 +50,13 @@ export function round(
   };
 }
 
-/** A lane of rounds, each of which begins where the one before it ends. */
+/** Return a lane whose rounds follow one another without gaps. */
 export function lane(stopper, rounds, more = {}) {
   let start_s = 0;
   const placed = rounds.map((each) => {
-    const now = { ...each, start_s };
+    const round = { ...each, start_s };
     start_s += each.duration_s;
-    return now;
+    return round;
   });
   const token_ids = placed.flatMap(({ drafted, accepted, emitted }) => [
     ...drafted.slice(0, accepted).map(({ id }) => id),
@@ -76,7 +76,7 @@ export const trace = (lanes, more = {}) => ({
   ...more,
 });
 
-/** The recorded races that the page ships: [{file, trace}]. */
+/** Return the recorded races that the page ships, [{file, trace}]. */
 export async function recordedRaces() {
   const files = (await readdir(EXAMPLES)).filter((file) => file.endsWith(".json") && file !== "index.json");
   return Promise.all(
@@ -84,7 +84,7 @@ export async function recordedRaces() {
   );
 }
 
-/** The recordings that Explore ships: [{file, recording, measured, calibration}]. */
+/** Return the recordings that Explore ships, [{file, recording, measured, calibration}]. */
 export async function recordings() {
   const folder = new URL("recordings/", EXAMPLES);
   const files = (await readdir(folder)).filter((file) => file !== "index.json");

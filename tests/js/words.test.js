@@ -4,57 +4,57 @@ import { apart, comparison, percent, phaseWords, stopWords, tokenWords } from ".
 import { tokenFacts } from "../../assets/js/token_facts.js";
 import { lane, round, token, trace } from "./traces.js";
 
-test("a share is written without claiming 0% or 100% of what is only near", () => {
+test("shares close to 0 or 1 are not rounded to 0% or 100%", () => {
   const written = [0, 0.004, 0.5, 0.994, 0.996, 0.9996, 1].map(percent);
   assert.deepEqual(written, ["0%", "under 1%", "50%", "99%", "over 99%", "100%", "100%"]);
 });
 
-test("two numbers are written with as many decimals as tell them apart", () => {
+test("two numbers get as many decimals as it takes to tell them apart", () => {
   assert.deepEqual(apart(0.41, 0.5), ["0.41", "0.50"]);
   assert.deepEqual(apart(0.4001, 0.4003), ["0.4001", "0.4003"]);
   assert.deepEqual(apart(0.4, 0.4), ["0.40000", "0.40000"]);
 });
 
-test("a comparison has its sign and both numbers", () => {
+test("a comparison shows the sign and both numbers", () => {
   const below = token(1, { score: 0.369, threshold: 0.4 });
   assert.equal(comparison({ stopper: "adaedl" }, below), "bound 0.37 < λ 0.40");
   assert.equal(comparison({ stopper: "adaedl" }, { ...below, score: 0.4 }), "bound 0.40000 ≥ λ 0.40000");
 });
 
-test("a lane that drafts nothing never stopped", () => {
+test("a lane that drafts nothing has no words for stopping", () => {
   assert.equal(stopWords(lane("autoregressive", []), round([], 0, 1)), "");
 });
 
 test("every phase of every kind of round has a sentence", () => {
-  const told = lane("fixed", [round([1, 2], 1, 9), round([3], 1, 4), round([], 0, 5)]);
-  for (const each of told.rounds) {
+  const writer = lane("fixed", [round([1, 2], 1, 9), round([3], 1, 4), round([], 0, 5)]);
+  for (const each of writer.rounds) {
     for (const name of each.drafted.length ?
       ["draft", "compare", "stop", "verify", "judge", "emit"]
     : ["verify", "emit"]) {
-      assert.match(phaseWords(told, each, { name, index: 0 }, "shared_noise"), /\w/, name);
+      assert.match(phaseWords(writer, each, { name, index: 0 }, "shared_noise"), /\w/, name);
     }
   }
 });
 
-test("what became of a token names the one in its place", () => {
-  const told = lane("fixed", [round([1], 0, 9)]);
-  const [rejected] = told.rounds[0].drafted;
-  assert.match(tokenWords(told, told.rounds[0], { kind: "rejected", token: rejected }), /9/);
+test("a rejected token's words name the token that replaced it", () => {
+  const writer = lane("fixed", [round([1], 0, 9)]);
+  const [rejected] = writer.rounds[0].drafted;
+  assert.match(tokenWords(writer, writer.rounds[0], { kind: "rejected", token: rejected }), /9/);
 });
 
-test("a replay under speculative sampling tells the chance of a draft, not a choice of the target", () => {
-  const told = lane("fixed", [round([1], 0, 9)]);
-  Object.assign(told.rounds[0].drafted[0], { p: 0.2, q: 0.8 });
-  const words = phaseWords(told, told.rounds[0], { name: "judge", index: 0 }, "speculative");
+test("words under speculative sampling give a draft's acceptance probability, not the target's choice", () => {
+  const writer = lane("fixed", [round([1], 0, 9)]);
+  Object.assign(writer.rounds[0].drafted[0], { p: 0.2, q: 0.8 });
+  const words = phaseWords(writer, writer.rounds[0], { name: "judge", index: 0 }, "speculative");
   assert.match(words, /rejected.* 0\.25/);
-  assert.doesNotMatch(words, /chooses/);
-  const facts = new Map(factsOf(told));
+  assert.doesNotMatch(words, /chose/);
+  const facts = new Map(factsOf(writer));
   assert.match(facts.get("chance"), /= 0\.250/);
   assert.ok(!facts.has("u") && !facts.has("choice"));
 });
 
-function factsOf(told) {
-  const [played] = told.rounds;
-  const race = trace([told], { verification: "speculative", sampling: { temperature: 0.7 } });
-  return tokenFacts(race, told, played, { token: played.drafted[0], index: 0, kind: "rejected" });
+function factsOf(writer) {
+  const [first] = writer.rounds;
+  const race = trace([writer], { verification: "speculative", sampling: { temperature: 0.7 } });
+  return tokenFacts(race, writer, first, { token: first.drafted[0], index: 0, kind: "rejected" });
 }

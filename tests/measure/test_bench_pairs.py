@@ -1,4 +1,4 @@
-"""The bench of several pairs: what it writes, that it holds one at a time, and the table of its results."""
+"""The bench of several pairs: its output, one pair in memory at a time, and the table of its results."""
 
 import json
 import weakref
@@ -22,20 +22,20 @@ PROMPT = "w1 w2 w3"
 
 @pytest.fixture
 def loaded(monkeypatch) -> list[tuple[str, bool]]:
-    """The pairs loaded so far, tiny stand-ins, and whether all earlier ones were gone by then."""
+    """The loaded pairs, all tiny substitutes, each with whether all earlier pairs were freed by then."""
     loads: list[tuple[str, bool]] = []
     parts: list[weakref.ref] = []
 
     def load_pair(name: str, **_):
-        made = tiny_pair("self" if name == OWN else "feature", runner=TransformersRunner)
-        made.name = name
-        made.draft_name = made.target_name if name == OWN else made.draft_name
+        pair = tiny_pair("self" if name == OWN else "feature", runner=TransformersRunner)
+        pair.name = name
+        pair.draft_name = pair.target_name if name == OWN else pair.draft_name
         loads.append((name, all(part() is None for part in parts)))
-        parts.extend(map(weakref.ref, (made, made.target, made.target.model, made.drafter)))
-        return made
+        parts.extend(map(weakref.ref, (pair, pair.target, pair.target.model, pair.drafter)))
+        return pair
 
     monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
-    monkeypatch.setattr(bench, "installed", lambda: None)  # of llama.cpp, which does not know toys
+    monkeypatch.setattr(bench, "installed", lambda: None)  # llama.cpp does not know toys
     return loads
 
 
@@ -81,7 +81,9 @@ def test_lanes_are_the_fixed_lengths_adaedl_as_published_and_tuned_and_throughpu
     assert lanes_of(OWN) == ["autoregressive", *lengths, "adaedl", "throughput"]
 
 
-def test_a_pair_that_cannot_be_loaded_costs_no_earlier_one(loaded, arguments, monkeypatch, tmp_path, capsys):
+def test_a_pair_that_cannot_be_loaded_does_not_affect_earlier_ones(
+    loaded, arguments, monkeypatch, tmp_path, capsys
+):
     from adaedl.pairs import loading
 
     load_first = loading.load_pair
@@ -102,8 +104,8 @@ def test_a_pair_that_cannot_be_loaded_costs_no_earlier_one(loaded, arguments, mo
 
 
 def row(system: str, lane: str, speedup: float | None, tokens_per_s: float | None = 60.4, **changes) -> dict:
-    made = {"system": system, "lane": lane, "speedup": speedup, "tokens_per_s": tokens_per_s}
-    return {"temperature": 0.7, "verification": "shared_noise", **made, **changes}
+    values = {"system": system, "lane": lane, "speedup": speedup, "tokens_per_s": tokens_per_s}
+    return {"temperature": 0.7, "verification": "shared_noise", **values, **changes}
 
 
 def measured(name: str, tuned: str | None, rows: list[dict]) -> dict:
@@ -151,7 +153,7 @@ def test_the_table_has_a_block_of_rows_for_each_pair():
     assert markdown_table(json.dumps({"complete": True, "pairs": [A, B]}), "bench.json") == TABLE
 
 
-def test_the_table_of_one_pair_under_one_rule_names_no_rule():
+def test_the_table_of_one_rule_does_not_name_it():
     rows = [row for row in A["results"] if row["verification"] == "shared_noise"]
     table = markdown_table(json.dumps(measured("a", None, rows)), "bench.json").splitlines()
     assert table[0] == "|  | T = 0 | 0.7 |"
@@ -177,8 +179,8 @@ def damaged() -> list:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, *map(json.dumps, damaged())])
-def test_what_is_no_result_of_a_bench_has_no_table(text, tmp_path):
-    with pytest.raises(UserError, match=r"bench\.json is not a result that bench --json wrote"):
+def test_other_files_have_no_table(text, tmp_path):
+    with pytest.raises(UserError, match=r"bench\.json was not written by bench --json"):
         markdown_table(text, str(Path("bench.json")))
 
 

@@ -1,5 +1,5 @@
-"""llama.cpp as a yardstick: the weights that it is given, and what is counted of its work. Building it takes
-as long as all tests, so a stand-in plays its part here, on the very file that it would read."""
+"""llama.cpp as a reference: its weights and its work. Building it takes as long as all tests, so a substitute
+reads the same file here."""
 
 import sys
 from pathlib import Path
@@ -25,8 +25,8 @@ def read_gguf(path: Path):
     return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
 
 
-class StandIn:
-    """llama_cpp.Llama by transformers: greedy, and with drafts verified as llama-cpp-python does."""
+class FakeLlama:
+    """llama_cpp.Llama on transformers: greedy, and with drafts verified like in llama-cpp-python."""
 
     def __init__(self, path: str, **settings):
         self.model = read_gguf(Path(path))
@@ -54,8 +54,8 @@ class StandIn:
             drafts = self.draft_model(np.array(text)).tolist()
 
 
-class StandInLookup:
-    """Its prompt lookup, which finds what it is told."""
+class FakeLookup:
+    """Prompt lookup that returns the continuation in `text`."""
 
     text: ClassVar[list[int]] = []
 
@@ -67,9 +67,9 @@ class StandInLookup:
 
 
 @pytest.fixture
-def stand_in(monkeypatch):
+def fake_package(monkeypatch):
     package, speculative = ModuleType("llama_cpp"), ModuleType("llama_cpp.llama_speculative")
-    package.Llama, speculative.LlamaPromptLookupDecoding = StandIn, StandInLookup
+    package.Llama, speculative.LlamaPromptLookupDecoding = FakeLlama, FakeLookup
     package.__spec__ = SimpleNamespace()
     monkeypatch.setitem(sys.modules, "llama_cpp", package)
     monkeypatch.setitem(sys.modules, "llama_cpp.llama_speculative", speculative)
@@ -77,59 +77,59 @@ def stand_in(monkeypatch):
 
 
 @pytest.mark.parametrize("make", [tiny_llama, tiny_qwen2])
-def test_what_llama_cpp_reads_are_the_targets_weights(make, tmp_path):
+def test_the_file_for_llama_cpp_has_the_weights_of_the_target(make, tmp_path):
     model, ids = make(), torch.arange(12)[None]
     write_gguf(model, tmp_path / "model.gguf", "F32")
     assert torch.equal(read_gguf(tmp_path / "model.gguf")(ids).logits, model(ids).logits)
 
 
-def test_an_int8_pairs_weights_are_rounded_in_blocks_of_32(tmp_path):
+def test_the_weights_of_an_int8_pair_are_quantised_in_blocks_of_32(tmp_path):
     model = tiny_llama()
     write_gguf(model, tmp_path / "model.gguf", "Q8_0")
-    rounded = read_gguf(tmp_path / "model.gguf").state_dict()
+    quantised = read_gguf(tmp_path / "model.gguf").state_dict()
     for name, weight in model.state_dict().items():
         if weight.dim() == 2 and weight.shape[1] % 32 == 0:
             blocks = weight.unflatten(1, (-1, 32))
             step = blocks.abs().amax(-1, keepdim=True) / 127
-            off = (rounded[name].unflatten(1, (-1, 32)) - blocks).abs()
-            assert off.max() > 0
-            # Half a step, and up to 127 roundings of a scale in half precision.
-            assert (off <= 0.57 * step).all()
+            error = (quantised[name].unflatten(1, (-1, 32)) - blocks).abs()
+            assert error.max() > 0
+            # Half a step, plus up to 127 times the rounding error of a scale in half precision.
+            assert (error <= 0.57 * step).all()
         else:
-            assert torch.equal(rounded[name], weight)
+            assert torch.equal(quantised[name], weight)
 
 
-def test_its_text_ends_where_ours_would_and_its_work_is_counted(stand_in, monkeypatch):
+def test_its_text_ends_like_ours_and_its_work_is_counted(fake_package, monkeypatch):
     pair = tiny_pair(runner=TransformersRunner)
-    yardstick = LlamaCpp(pair, reference.target_model(pair), 100)
-    assert not yardstick.model.path.exists()
-    assert yardstick.model.settings["n_ctx"] == 100
-    assert yardstick.model.settings["n_threads"] == torch.get_num_threads()
+    engine = LlamaCpp(pair, reference.target_model(pair), 100)
+    assert not engine.model.path.exists()
+    assert engine.model.settings["n_ctx"] == 100
+    assert engine.model.settings["n_threads"] == torch.get_num_threads()
 
-    plain, work = yardstick.generate([1, 2, 3], Sampling(0), max_new_tokens=21, seed=7)
-    assert yardstick.model.seed == 7
+    plain, work = engine.generate([1, 2, 3], Sampling(0), max_new_tokens=21, seed=7)
+    assert engine.model.seed == 7
     assert len(plain) == 21
     assert (work.tokens, work.rounds, work.drafted, work.accepted) == (20, 20, 0, 0)
 
-    # The first token comes with the prompt; then five rounds of three drafts and one of the target's own.
-    monkeypatch.setattr(StandInLookup, "text", [1, 2, 3, *plain])
-    drafting, work = yardstick.generate([1, 2, 3], Sampling(0), max_new_tokens=21, lookup=True, drafts=3)
+    # The first token comes with the prefill. Then five rounds have three drafts and a token of the target.
+    monkeypatch.setattr(FakeLookup, "text", [1, 2, 3, *plain])
+    drafting, work = engine.generate([1, 2, 3], Sampling(0), max_new_tokens=21, lookup=True, drafts=3)
     assert drafting == plain
     assert (work.tokens, work.rounds, work.drafted, work.accepted) == (20, 5, 15, 15)
 
-    monkeypatch.setattr(StandInLookup, "text", [1, 2, 3, *(token + 1 for token in plain)])
-    drafting, work = yardstick.generate([1, 2, 3], Sampling(0), max_new_tokens=21, lookup=True)
+    monkeypatch.setattr(FakeLookup, "text", [1, 2, 3, *(token + 1 for token in plain)])
+    drafting, work = engine.generate([1, 2, 3], Sampling(0), max_new_tokens=21, lookup=True)
     assert drafting == plain
     assert (work.tokens, work.rounds, work.accepted) == (20, 20, 0)
 
     end = plain[5]
-    yardstick.eos_ids = {end}
-    shorter, work = yardstick.generate([1, 2, 3], Sampling(0), max_new_tokens=21)
+    engine.eos_ids = {end}
+    shorter, work = engine.generate([1, 2, 3], Sampling(0), max_new_tokens=21)
     assert shorter == plain[: plain.index(end) + 1]
     assert work.tokens == len(shorter) - 1
 
 
-def test_the_bench_runs_it_where_it_is_installed(stand_in):
+def test_the_bench_runs_it_if_it_is_installed(fake_package):
     result = bench(tiny_pair(runner=TransformersRunner), ["w1 w2 w3"], ["fixed:k=2"], [0], max_new_tokens=12)
     assert result["machine"]["llama-cpp-python"] == "llama-cpp-python 0"
     rows = {(r["system"], r["lane"]): r for r in result["results"] if r["system"].startswith("llama_cpp")}
@@ -142,7 +142,7 @@ def test_the_bench_runs_it_where_it_is_installed(stand_in):
     assert rows["llama_cpp_generate", "generate"]["block_efficiency"] == 1
 
 
-def test_one_that_does_not_load_is_told_of_in_a_sentence(stand_in, monkeypatch):
+def test_a_failure_to_load_gives_one_sentence(fake_package, monkeypatch):
     def refuse(path: str, **settings):
         raise ValueError(f"Failed to load model from file: {path}")
 

@@ -1,5 +1,4 @@
-"""A bench with neighbours: what it writes, and that nothing of them stays. How fast anything is, is no test's
-business."""
+"""The bench with neighbours: its output, and that neighbours always end. No test checks a speed."""
 
 import json
 import os
@@ -8,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -40,15 +40,15 @@ def pair_name(tmp_path_factory) -> str:
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays():
+def no_neighbour_remains():
     yield
     until(lambda: children() == [])
     assert [folder for group in GROUPS for folder in group.glob(f"adaedl-{os.getpid()}-*")] == []
 
 
 def children() -> list[int]:
-    """Of this process's children, those that are neighbours."""
-    found = []
+    """Return the child processes that are neighbours."""
+    neighbours = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
@@ -56,14 +56,14 @@ def children() -> list[int]:
         except (OSError, IndexError):
             continue
         if parent == os.getpid() and (b"neighbour_engine" in command or b"end_with_stdin" in command):
-            found.append(int(path.name))
-    return found
+            neighbours.append(int(path.name))
+    return neighbours
 
 
 def until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < ends, "it never came to that"
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.02)
 
 
@@ -80,7 +80,7 @@ def engine(pair_name: str, **options):
 
 @pytest.fixture(scope="module")
 def result(pair_name, tmp_path_factory) -> dict:
-    """One cycle of few tokens by the command line, as JSON."""
+    """Run one cycle with few tokens on the command line; return its JSON."""
     path = tmp_path_factory.mktemp("result") / "neighbours.json"
     arguments = ["--pair", pair_name, "--max-new-tokens", "4", "--repeats", "1", "--json", str(path)]
     with pytest.MonkeyPatch.context() as patch:
@@ -95,8 +95,8 @@ def test_every_condition_has_a_row_for_each_system(result):
         ("adaedl", neighbour_systems.DRAFTING),
         ("transformers_generate", "generate"),
     ]
-    measured = [told["name"] for told in result["conditions"] if told["not_measured"] is None]
-    assert [told["name"] for told in result["conditions"]] == list(CONDITIONS)
+    measured = [each["name"] for each in result["conditions"] if each["not_measured"] is None]
+    assert [each["name"] for each in result["conditions"]] == list(CONDITIONS)
     assert set(CONDITIONS) - set(measured) <= {QUOTA}
     rows = {(row["condition"], row["system"], row["lane"]): row for row in result["rows"]}
     assert list(rows) == [(condition, *system) for condition in measured for system in systems]
@@ -114,10 +114,10 @@ def test_every_condition_has_a_row_for_each_system(result):
             assert row["threads"] == 1
 
 
-def test_the_table_has_a_line_for_each_row_and_says_what_was_not_measured(result):
-    told = neighbours.report(result)
+def test_the_report_has_every_condition_and_the_reason_of_a_missing_one(result):
+    text = neighbours.report(result)
     for condition in result["conditions"]:
-        assert told.count(condition["title"]) >= 1
+        assert text.count(condition["title"]) >= 1
     result = result | {
         "conditions": [
             condition | ({"not_measured": "not measured: why"} if condition["name"] == QUOTA else {})
@@ -127,21 +127,19 @@ def test_the_table_has_a_line_for_each_row_and_says_what_was_not_measured(result
     assert f"{CONDITIONS[QUOTA]}: not measured: why" in neighbours.report(result)
 
 
-def test_without_a_control_group_the_quota_is_not_measured_and_all_else_is(pair_name, monkeypatch):
+def test_without_a_control_group_only_the_quota_is_not_measured(pair_name, monkeypatch):
     monkeypatch.setattr(neighbours, "LEAST_S", 0.0)
     monkeypatch.setattr("adaedl.system.control_groups._make_group", lambda *_: None)
-    parts = list(
-        neighbours.neighbours_in_parts(
-            tiny_pair("self", runner=TransformersRunner), pair_name, max_new_tokens=4, repeats=1
-        )
-    )
-    assert [part["complete"] for part in parts] == [False] * 5 + [True]
-    reasons = {told["name"]: told["not_measured"] for told in parts[-1]["conditions"]}
+    pair = tiny_pair("self", runner=TransformersRunner)
+    with closing(neighbours.neighbours_in_parts(pair, pair_name, max_new_tokens=4, repeats=1)) as parts:
+        first = next(parts)
+    reasons = {each["name"]: each["not_measured"] for each in first["conditions"]}
     assert reasons == dict.fromkeys(CONDITIONS) | {QUOTA: str(neighbours.NO_GROUP)}
-    assert QUOTA not in {row["condition"] for row in parts[-1]["rows"]}
+    assert first["rows"]
+    assert not first["complete"]
 
 
-def test_the_order_of_conditions_moves_on_with_every_cycle():
+def test_the_order_of_conditions_rotates_with_every_cycle():
     steps = neighbours.schedule(["idle", "one_thread", "busy_1"], 4)
     cycles = [[condition for cycle, condition in steps if cycle == number] for number in range(4)]
     assert cycles[0] == cycles[3] == ["idle", "one_thread", "busy_1"]
@@ -150,15 +148,15 @@ def test_the_order_of_conditions_moves_on_with_every_cycle():
 
 
 def test_a_row_has_the_median_of_the_ratios_within_each_cycle():
-    found = Measured({0: 10.0, 1: 40.0, 2: 9.0, 3: 5.0}, {0: 3.0, 1: 5.0}, threads=2)
+    busy = Measured({0: 10.0, 1: 40.0, 2: 9.0, 3: 5.0}, {0: 3.0, 1: 5.0}, threads=2)
     idle = Measured({0: 20.0, 1: 50.0, 2: 30.0})
-    row = result_row("busy_1", neighbours.System("adaedl", BASELINE, None), found, IDLE, idle)
+    row = result_row("busy_1", neighbours.System("adaedl", BASELINE, None), busy, IDLE, idle)
     assert (row["ratio"], row["ratio_low"], row["ratio_high"]) == pytest.approx((0.5, 0.3, 0.8))
     assert row["tokens_per_s"] == 9.5
     assert row["neighbour_tokens_per_s"] == 4.0
 
 
-def test_a_measurement_repeats_a_text_until_its_time_is_over_and_no_longer():
+def test_a_measurement_repeats_a_text_for_its_minimum_duration():
     runs = []
 
     def run(most_s: float) -> DecodingWork:
@@ -171,7 +169,7 @@ def test_a_measurement_repeats_a_text_until_its_time_is_over_and_no_longer():
     assert measure(empty, 1.0).tokens == 0
 
 
-def test_busy_processes_compute_and_are_ended():
+def test_busy_processes_compute_and_end():
     with busy_processes(2) as processes:
         numbers = [process.pid for process in processes]
         assert sorted(children()) == sorted(numbers)
@@ -185,13 +183,13 @@ def processor_time(number: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_busy_processes_are_ended_by_an_error():
+def test_busy_processes_end_after_an_error():
     with pytest.raises(KeyboardInterrupt), busy_processes(2) as processes:
         raise KeyboardInterrupt
     assert not any(is_running(process.pid) for process in processes)
 
 
-def test_neighbours_end_when_the_process_that_started_them_is_killed(pair_name):
+def test_neighbours_end_when_their_parent_is_killed(pair_name):
     code = (
         "from adaedl.measure.neighbour_engine import busy_processes, second_engine\n"
         f"options = dict(pair={pair_name!r}, dtype=None, max_new_tokens=4, seed=0)\n"
@@ -208,7 +206,7 @@ def test_neighbours_end_when_the_process_that_started_them_is_killed(pair_name):
     until(lambda: not any(map(is_running, numbers)))
 
 
-def test_a_second_engine_works_until_it_is_told_and_measures_alike(pair_name):
+def test_a_second_engine_works_measures_and_its_death_is_an_error(pair_name):
     with engine(pair_name) as second:
         assert second.threads >= 1
         with second.working(0, 1.0):
@@ -218,35 +216,31 @@ def test_a_second_engine_works_until_it_is_told_and_measures_alike(pair_name):
         with second.working(2, 1.0):
             pass
         assert second.tokens_per_s > 0
-
-
-def test_a_second_engine_in_a_control_group_takes_one_thread(pair_name, monkeypatch):
-    for name in ("OMP_NUM_THREADS", "ADAEDL_THREADS"):
-        monkeypatch.delenv(name, raising=False)
-    with group_with_quota(1) as group:
-        if group is None:  # no rights to make one, or no Linux
-            monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        with engine(pair_name, group=group) as second:
-            assert second.threads == 1
-
-
-def test_a_second_engine_that_cannot_run_says_why(pair_name, tmp_path):
-    with pytest.raises(UserError, match="The second engine cannot run: There is no pair 'none'"):
-        engine("none").__enter__()
-    with pytest.raises(UserError, match=r"it may not join a control group \(No such file or directory\)"):
-        engine(pair_name, group=tmp_path / "nowhere" / "cgroup.procs").__enter__()
-
-
-def test_a_second_engine_that_dies_is_told_of(pair_name):
-    with engine(pair_name) as second:
         os.kill(second._process.pid, signal.SIGKILL)
         second._process.wait()
         with pytest.raises(UserError, match="The second engine ended early, with exit status -9"):
             second.measure(0, 0.0, 1.0)
 
 
+def test_a_second_engine_in_a_control_group_uses_one_thread(pair_name, monkeypatch):
+    for name in ("OMP_NUM_THREADS", "ADAEDL_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    with group_with_quota(1) as group:
+        if group is None:  # no permission, or no Linux
+            monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        with engine(pair_name, group=group) as second:
+            assert second.threads == 1
+
+
+def test_a_second_engine_that_cannot_run_reports_the_reason(pair_name, tmp_path):
+    with pytest.raises(UserError, match="The second engine cannot run: There is no pair 'none'"):
+        engine("none").__enter__()
+    with pytest.raises(UserError, match=r"it may not join a control group \(No such file or directory\)"):
+        engine(pair_name, group=tmp_path / "nowhere" / "cgroup.procs").__enter__()
+
+
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--shapes"], "leave out --shapes"),
         (["--shapes", "7b+0.5b"], "leave out --shapes"),
@@ -257,28 +251,28 @@ def test_a_second_engine_that_dies_is_told_of(pair_name):
         (["--acceptance", "0.5"], "leave out --acceptance"),
         (["--device", "cuda"], "--neighbours measures the CPU; leave out --device cuda."),
         (["--repeats", "0"], "repeats is 0; it must be a whole number from 1 to 1000."),
-        (["--max-new-tokens", "1"], "max_new_tokens is 1"),
+        (["--max-new-tokens", "1"], "--max-new-tokens is 1"),
         (["--seed", "-1"], "The seed is -1"),
     ],
 )
-def test_what_will_not_do_is_refused_before_the_pair_is_loaded(arguments, said, monkeypatch, capsys):
+def test_invalid_options_are_refused_before_the_pair_is_loaded(arguments, message, monkeypatch, capsys):
     monkeypatch.setattr("adaedl.pairs.loading.load_pair", None)
     assert main(["bench", "--neighbours", *arguments]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1
 
 
-def test_an_interrupt_keeps_what_has_run_and_ends_the_neighbours(pair_name, tmp_path):
+def test_an_interrupt_keeps_the_results_and_ends_the_neighbours(pair_name, tmp_path):
     path = tmp_path / "neighbours.json"
     arguments = ["--pair", pair_name, "--max-new-tokens", "4", "--repeats", "50", "--json", str(path)]
     command = [sys.executable, "-m", "adaedl", "bench", "--neighbours", *arguments]
     with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as program:
-        said = b""
-        while CONDITIONS[ONE_THREAD].encode() not in said:  # the idle machine is done
-            part = program.stderr.read1()
-            assert part, said
-            said += part
+        err = b""
+        while CONDITIONS[ONE_THREAD].encode() not in err:  # after the idle machine
+            chunk = program.stderr.read1()
+            assert chunk, err
+            err += chunk
         program.send_signal(signal.SIGINT)
         output, _ = program.communicate(timeout=PATIENCE)
     assert program.returncode == 130

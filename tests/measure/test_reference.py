@@ -1,4 +1,4 @@
-"""transformers' generation as the reference: what it writes, and what is counted of it."""
+"""transformers' generation as the reference: its text and its work."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from toys import tiny_llama, tiny_pair
 from adaedl.measure.peers import transformers as reference
 from adaedl.measure.work import DecodingWork
 from adaedl.models.transformers import TransformersRunner
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
 
 PROMPT = "w1 w2 w3 w4 w1 w2"
@@ -24,7 +24,7 @@ def generate(pair, sampling=Sampling(0), **changes):  # noqa: B008, frozen
     return reference.generate(pair, model, pair.encode(PROMPT), sampling, **settings)
 
 
-def test_greedy_generate_writes_what_the_autoregressive_lane_writes(pair):
+def test_greedy_generate_writes_the_text_of_the_autoregressive_lane(pair):
     trace = new_trace(pair, PROMPT, ["autoregressive"], Sampling(0), max_new_tokens=20)
     for _ in race(pair, trace):
         pass
@@ -42,7 +42,7 @@ def test_it_ends_at_an_end_of_sequence_token(pair):
     assert work.tokens == len(shorter) - 1
 
 
-def test_it_ends_when_its_time_is_over(pair):
+def test_it_ends_after_its_maximum_duration(pair):
     token_ids, work = generate(pair, most_s=0.0)
     assert token_ids == generate(pair)[0][:2]
     assert work.tokens == 1
@@ -59,7 +59,7 @@ def test_a_target_that_drafts_for_itself_has_every_draft_accepted(pair):
     assert (work.tokens, work.rounds) == (16, 4)
 
 
-def test_a_draft_models_tokens_are_counted_apart_from_the_targets():
+def test_draft_tokens_are_counted_separately():
     pair = tiny_pair("independent", runner=TransformersRunner)
     model = reference.target_model(pair)
     token_ids, work = generate(pair, assistant=reference.draft_model(pair, model), drafts=4)
@@ -84,7 +84,7 @@ def test_sampling_is_repeatable_and_leaves_the_global_generator_alone(pair):
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_a_packed_target_is_loaded_again_as_transformers_has_it(tmp_path):
+def test_a_packed_target_is_loaded_again_as_a_transformers_model(tmp_path):
     pair = tiny_pair("self")
     model = tiny_llama()
     model.save_pretrained(tmp_path)
@@ -94,7 +94,7 @@ def test_a_packed_target_is_loaded_again_as_transformers_has_it(tmp_path):
     assert torch.equal(loaded.get_input_embeddings().weight, model.get_input_embeddings().weight)
 
 
-def test_works_add_up_and_untimed_forwards_stay_untimed():
+def test_work_adds_up_and_untimed_forwards_stay_untimed():
     total = DecodingWork()
     total.add(DecodingWork(3, 1.5, 1.0, 2, 4, 1))
     total.add(DecodingWork(2, 0.5, 0.25, 2, 1, 0))

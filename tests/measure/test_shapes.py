@@ -1,4 +1,4 @@
-"""The bench of shapes, its logic on tiny ones. How fast anything is, is no test's business."""
+"""The bench of shapes, on tiny shapes. No test checks a speed."""
 
 import json
 from dataclasses import replace
@@ -47,7 +47,7 @@ TINY = Shape("tiny", "two tiny Llamas", TARGET, {**TARGET, "num_hidden_layers": 
 
 @pytest.fixture(scope="module")
 def world():
-    """A tiny pair, its two transformers models, a prompt and a script of what they say after it."""
+    """A tiny pair, its two transformers models, a prompt and a script of their logits after it."""
     pair, target, draft = make_pair(TINY, CPU, torch.float32)
     prompt_ids = torch.arange(5)
     script = write_script(160, TOKENS, 0.7, 0, first=len(prompt_ids) - 1, device=CPU, dtype=torch.float32)
@@ -55,26 +55,26 @@ def world():
 
 
 def accepted_by_the_script(script, k: int) -> list[int]:
-    """How many of up to k drafts each round accepts, by the script alone."""
-    right = (script.draft.argmax(-1) == script.target.argmax(-1)).tolist()
-    written, counts = 0, []
-    while written < TOKENS:
-        drafted = right[written : written + min(k, TOKENS - written - 1)]
+    """Return the number of accepted drafts of each round with up to k drafts, from the script alone."""
+    agrees = (script.draft.argmax(-1) == script.target.argmax(-1)).tolist()
+    tokens, counts = 0, []
+    while tokens < TOKENS:
+        drafted = agrees[tokens : tokens + min(k, TOKENS - tokens - 1)]
         counts.append(drafted.index(False) if False in drafted else len(drafted))
-        written += counts[-1] + 1
+        tokens += counts[-1] + 1
     return counts
 
 
-def test_the_engine_writes_the_script_s_text_and_accepts_what_the_script_has_right(world):
+def test_the_engine_writes_the_scripted_text_and_accepts_matching_drafts(world):
     pair, _, _, prompt_ids, script = world
-    told = replace(
+    with_script = replace(
         pair,
         target=ScriptedRunner(pair.target, script.target, script.first),
         drafter=IndependentDrafter(ScriptedRunner(pair.drafter.runner, script.draft, script.first)),
     )
-    rounds = list(decode(told, prompt_ids, Fixed(k=3), Sampling(0), max_new_tokens=TOKENS))
-    assert [i for played in rounds for i in played.token_ids] == script.target.argmax(-1).tolist()
-    assert [played.accepted for played in rounds] == accepted_by_the_script(script, 3)
+    rounds = list(decode(with_script, prompt_ids, Fixed(k=3), Sampling(0), max_new_tokens=TOKENS))
+    assert [token for each in rounds for token in each.token_ids] == script.target.argmax(-1).tolist()
+    assert [each.accepted for each in rounds] == accepted_by_the_script(script, 3)
 
 
 def test_transformers_writes_the_same_text_and_accepts_the_same_drafts(world):
@@ -87,29 +87,29 @@ def test_transformers_writes_the_same_text_and_accepts_the_same_drafts(world):
     assert token_ids == script.target.argmax(-1).tolist()
     assert work.accepted == sum(counts[1:])  # the first round comes with the prefill
     plain, _ = reference.generate(pair, target, prompt_ids, Sampling(0), max_new_tokens=TOKENS)
-    assert plain != token_ids  # once the script is over, the model speaks for itself again
+    assert plain != token_ids  # without the script, the model has its own logits again
 
 
-def test_the_script_s_draft_is_right_as_often_as_it_says():
+def test_the_scripted_draft_is_calibrated():
     script = write_script(160, 4000, 0.7, 3, first=0, device=CPU, dtype=torch.float32)
-    says = script.draft.softmax(-1)
-    top, tokens = says.max(-1)
-    right = (tokens == script.target.argmax(-1)).float()
+    q = script.draft.softmax(-1)
+    top, tokens = q.max(-1)
+    agrees = (tokens == script.target.argmax(-1)).float()
     assert top.mean().item() == pytest.approx(0.7, abs=0.02)
-    assert right.mean().item() == pytest.approx(0.7, abs=0.03)
+    assert agrees.mean().item() == pytest.approx(0.7, abs=0.03)
     sure = top > 0.8
-    assert right[sure].mean().item() == pytest.approx(top[sure].mean().item(), abs=0.03)
-    assert says.sum(-1).allclose(torch.ones(4000))
+    assert agrees[sure].mean().item() == pytest.approx(top[sure].mean().item(), abs=0.03)
+    assert q.sum(-1).allclose(torch.ones(4000))
 
 
-def test_the_command_measures_a_shape_against_its_bandwidth(monkeypatch, tmp_path, capsys):
+def test_the_command_measures_a_shape_and_its_bandwidth(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(SHAPES, "tiny", TINY)
     path = tmp_path / "shapes.json"
     arguments = ["bench", "--shapes", "tiny", "--device", "cpu", "--lanes", "fixed:k=2,adaedl", "--quick"]
     assert main([*arguments, "--acceptance", "0.6", "--json", str(path)]) == 0
-    told = json.loads(path.read_text())
-    assert (told["acceptance"], told["max_new_tokens"], told["weights"]) == (0.6, 16, "random")
-    [measured] = told["shapes"]
+    result = json.loads(path.read_text())
+    assert (result["acceptance"], result["max_new_tokens"], result["weights"]) == (0.6, 16, "random")
+    [measured] = result["shapes"]
     assert list(measured["target_forward_ms"]) == [str(width) for width in range(1, 9)]
     for width, ms in measured["target_forward_ms"].items():
         over = ms / measured["target"]["weights_read_ms"]
@@ -126,12 +126,12 @@ def test_the_command_measures_a_shape_against_its_bandwidth(monkeypatch, tmp_pat
         ("transformers_assisted", "searched"),
     ]
     assert all(row["tokens_per_s"] > 0 for row in measured["results"])
-    shown = capsys.readouterr().out
-    assert "tiny (two tiny Llamas), random weights, scripted acceptance" in shown
-    assert "times that read" in shown
+    out = capsys.readouterr().out
+    assert "tiny (two tiny Llamas), random weights, scripted acceptance" in out
+    assert "relative to that read" in out
 
 
-def test_a_shape_in_int8_is_made_layer_by_layer_and_measured(monkeypatch, tmp_path, capsys):
+def test_an_int8_shape_is_generated_layer_by_layer_and_measured(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(SHAPES, "tiny", TINY)
     monkeypatch.setattr(loading, "pick_dtype", lambda device, dtype: torch.int8)  # on any machine
     monkeypatch.setattr(shapes, "make_model", None)
@@ -152,33 +152,33 @@ def test_a_shape_in_int8_is_made_layer_by_layer_and_measured(monkeypatch, tmp_pa
     assert set(measured["left_out"]) == {"transformers_generate", "transformers_assisted"}
     assert measured["made_s"] > 0
     assert measured["peak_mib"] > 100
-    shown = capsys.readouterr().out
-    assert "transformers_generate: left out, because int8 layers are made" in shown
-    assert "peak memory of this process" in shown
+    out = capsys.readouterr().out
+    assert "transformers_generate: left out, because int8 layers are generated" in out
+    assert "peak memory of this process" in out
 
 
-def test_a_shape_in_int8_has_the_random_weights_of_the_whole_model_quantised():
-    pair, read, _ = make_pair(TINY, CPU, torch.int8)
-    made = random_layerwise(TARGET)
-    whole = shapes.make_model(TARGET, "cpu", torch.float32)
-    for name, weight in whole.named_parameters():
-        weight.copy_(made.source.read(name))
-    quantize_model(whole)
-    assert read.bytes == bytes_to_read(whole)
-    runner, ids = make_runner(whole), torch.arange(7)
+def test_an_int8_shape_has_the_quantised_random_weights_of_the_complete_model():
+    pair, replacement, _ = make_pair(TINY, CPU, torch.int8)
+    layerwise = random_layerwise(TARGET)
+    model = shapes.make_model(TARGET, "cpu", torch.float32)
+    for name, weight in model.named_parameters():
+        weight.copy_(layerwise.source.read(name))
+    quantize_model(model)
+    assert replacement.bytes == bytes_to_read(model)
+    runner, ids = make_runner(model), torch.arange(7)
     expected = runner.forward(ids, runner.new_cache(7)).logits
     assert torch.equal(pair.target.forward(ids, pair.target.new_cache(7)).logits, expected)
 
 
-def test_a_shape_in_int8_needs_a_part_of_the_memory_that_float32_needs():
+def test_an_int8_shape_needs_less_memory_than_a_float32_shape():
     shape = SHAPES["1.7b+135m"]
     gib = {dtype: shapes.needed_bytes(shape, CPU, dtype) / 2**30 for dtype in (torch.int8, torch.float32)}
-    weights = 1711e6 / 2**30  # of a byte each; beside them 0.4 in embeddings twice, a read of 1 GiB twice
+    weights = 1711e6 / 2**30  # 1 byte each; also 0.4 GiB of embeddings and a read of 1 GiB, both twice
     assert weights + 3 < gib[torch.int8] < weights + 5.5
     assert gib[torch.float32] > 2 * 4 * weights
 
 
-def test_without_names_all_shapes_are_measured_that_fit(monkeypatch):
+def test_by_default_all_shapes_that_fit_are_measured(monkeypatch):
     def fitting(gib: float) -> list[str]:
         monkeypatch.setattr(shapes, "free_bytes", lambda device: int(gib * 2**30))
         return [shape.name for shape in pick_shapes(None, torch.device("cuda"), torch.bfloat16)]
@@ -202,34 +202,34 @@ def test_without_names_all_shapes_are_measured_that_fit(monkeypatch):
         ("14b+0.5b", 14_770e6, 494e6),
     ],
 )
-def test_a_shape_has_as_many_weights_as_the_models_it_is_like(name, target, draft):
+def test_a_shape_has_the_number_of_weights_of_its_models(name, target, draft):
     shape = SHAPES[name]
     assert shapes._weights(shape.target) == pytest.approx(target, rel=1e-3)
     assert shapes._weights(shape.draft) == pytest.approx(draft, rel=1e-3)
 
 
 BAD = {
-    "a shape that is none": (["--shapes", "8b"], "There is no shape '8b'"),
+    "an unknown shape": (["--shapes", "8b"], "There is no shape '8b'"),
     "an empty name": (["--shapes", "7b+0.5b,"], "There is no shape ''"),
-    "prompts beside shapes": (["--shapes", "--prompts", "some.txt"], "leave out --prompts"),
-    "a pair beside shapes": (["--shapes", "--pair", "qwen2.5-7b"], "leave out --pair"),
-    "temperatures beside shapes": (["--shapes", "--temperatures", "1"], "leave out --temperatures"),
-    "assisted beside shapes": (["--shapes", "--no-assisted"], "leave out --assisted"),
+    "prompts with shapes": (["--shapes", "--prompts", "some.txt"], "leave out --prompts"),
+    "a pair with shapes": (["--shapes", "--pair", "qwen2.5-7b"], "leave out --pair"),
+    "temperatures with shapes": (["--shapes", "--temperatures", "1"], "leave out --temperatures"),
+    "assisted generation with shapes": (["--shapes", "--no-assisted"], "leave out --assisted"),
     "an acceptance of 1": (["--shapes", "--acceptance", "1"], "acceptance is 1; it must be from 0.2"),
     "an acceptance of a real pair": (["--acceptance", "0.5"], "--acceptance works only with --shapes"),
-    "a lane that is none": (["--shapes", "--lanes", "warp"], "no stopper 'warp'"),
-    "too few tokens": (["--shapes", "--max-new-tokens", "0"], "max_new_tokens is 0"),
+    "an unknown lane": (["--shapes", "--lanes", "warp"], "no stopper 'warp'"),
+    "too few tokens": (["--shapes", "--max-new-tokens", "0"], "--max-new-tokens is 0"),
     "no repeats": (["--shapes", "--repeats", "0"], "repeats is 0"),
-    "a device that is not here": (["--shapes", "--device", "cuda:9"], "There is no device 'cuda:9'"),
+    "a missing device": (["--shapes", "--device", "cuda:9"], "There is no device 'cuda:9'"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_a_bench_of_shapes_cannot_do_is_said_in_one_sentence(case, capsys):
-    arguments, reason = BAD[case]
+def test_invalid_options_of_shapes_give_one_sentence(case, capsys):
+    arguments, message = BAD[case]
     assert main(["bench", *arguments]) == 2
-    shown = capsys.readouterr()
-    assert reason in shown.err
-    assert shown.err.startswith("error: ")
-    assert shown.err.count("\n") == 1
-    assert not shown.out
+    out, err = capsys.readouterr()
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert not out

@@ -1,4 +1,4 @@
-"""Sweeps: every cell really run, rows kept as they come, cut off and gone on with, summed up over prompts."""
+"""Sweeps: real runs of every cell, a CSV file that is truncated and continued, and summaries over prompts."""
 
 import resource
 
@@ -22,7 +22,7 @@ from adaedl.measure.sweep import (
     run_sweep,
 )
 from adaedl.metrics import compute_metrics
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
 
 PROMPTS = (Prompt("chat", 1, "w1 w2 w3"), Prompt("story", 1, "w9 w4"), Prompt("story", 2, "w7"))
@@ -44,17 +44,10 @@ def swept(pair):
     return [row for cell in run_sweep(pair, small_grid()) for row in cell]
 
 
-def test_rows_of_other_prompts_are_left_out_of_a_smaller_grid(swept):
-    smaller = Grid(PROMPTS[:1], (0.8,), ("fixed:k=2", "adaedl"), max_new_tokens=8)
-    frame = sweep.rows_within(sweep.to_frame(swept), smaller)
-    assert set(frame[["kind", "temperature"]].itertuples(index=False, name=None)) == {("chat", 0.8)}
-    assert len(frame) == 3
+# Runs.
 
 
-# Running.
-
-
-def test_every_lane_runs_in_every_cell_beside_the_autoregressive_one(swept):
+def test_every_cell_has_every_lane_and_the_autoregressive_one(swept):
     frame = sweep.to_frame(swept)
     assert len(frame) == 3 * 2 * 3
     assert not frame.duplicated(["kind", "prompt", "temperature", "seed", "lane"]).any()
@@ -73,18 +66,18 @@ def test_a_row_has_the_numbers_of_its_race(pair, swept):
         assert getattr(row.metrics, name) == getattr(trace.lanes[0].metrics, name)
 
 
-def test_the_order_of_the_lanes_moves_on_with_every_cell(pair, monkeypatch):
+def test_the_order_of_the_lanes_rotates_with_every_cell(pair, monkeypatch):
     orders = []
     monkeypatch.setattr(
-        "adaedl.race.new_trace", lambda *args, **kw: orders.append(args[2]) or new_trace(*args, **kw)
+        "adaedl.racing.new_trace", lambda *args, **kw: orders.append(args[2]) or new_trace(*args, **kw)
     )
     for _ in run_sweep(pair, small_grid(temperatures=(0.8,))):
         pass
     lanes = ["autoregressive", "fixed:k=2", "adaedl"]
-    assert orders == [lanes[turn:] + lanes[:turn] for turn in range(3)]
+    assert orders == [lanes[by:] + lanes[:by] for by in range(3)]
 
 
-def test_rows_come_cell_by_cell_and_closing_keeps_what_is_done(pair):
+def test_rows_come_cell_by_cell_until_the_sweep_is_closed(pair):
     cells = run_sweep(pair, small_grid())
     first, second = next(cells), next(cells)
     cells.close()
@@ -92,7 +85,7 @@ def test_rows_come_cell_by_cell_and_closing_keeps_what_is_done(pair):
     assert (first[0].temperature, second[0].temperature) == (0.0, 0.8)
 
 
-def test_cells_that_are_done_are_not_run_again(pair):
+def test_finished_cells_are_not_run_again(pair):
     grid = small_grid(seeds=(0, 5))
     done = [cell.key for cell in grid.cells[:-2]]
     rows = [row for cell in run_sweep(pair, grid, done) for row in cell]
@@ -116,7 +109,7 @@ def without_times(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 25, 400], ids=lambda cut: f"{cut} characters cut off")
-def test_a_sweep_that_was_killed_goes_on_where_it_was(pair, swept, tmp_path, cut):
+def test_a_killed_sweep_resumes(pair, swept, tmp_path, cut):
     path, grid = tmp_path / "sweep.csv", small_grid()
     write(pair, grid, path, cells=3)
     text = path.read_text()
@@ -130,7 +123,7 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(pair, swept, tmp_path, cut
     )
 
 
-def test_a_file_with_nothing_but_a_cut_off_cell_starts_again(pair, tmp_path):
+def test_a_file_with_only_an_incomplete_cell_starts_again(pair, tmp_path):
     path, grid = tmp_path / "sweep.csv", small_grid()
     write(pair, grid, path, cells=1)
     lines = path.read_text().splitlines(keepends=True)
@@ -139,7 +132,7 @@ def test_a_file_with_nothing_but_a_cut_off_cell_starts_again(pair, tmp_path):
     assert path.read_text() == lines[0]
 
 
-def test_a_file_that_is_there_is_not_written_over(pair, tmp_path):
+def test_an_existing_file_is_not_overwritten(pair, tmp_path):
     path = tmp_path / "sweep.csv"
     write(pair, small_grid(), path, cells=1)
     text = path.read_text()
@@ -149,7 +142,7 @@ def test_a_file_that_is_there_is_not_written_over(pair, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"max_new_tokens": 9}, "max_new_tokens 8, not 9"),
         ({"verification": "speculative"}, "verification shared_noise, not speculative"),
@@ -159,18 +152,18 @@ def test_a_file_that_is_there_is_not_written_over(pair, tmp_path):
         ),
     ],
 )
-def test_a_file_of_another_sweep_is_not_gone_on_with(pair, tmp_path, changes, said):
+def test_a_file_of_another_sweep_is_not_continued(pair, tmp_path, changes, message):
     path = tmp_path / "sweep.csv"
     write(pair, small_grid(), path, cells=2)
     text = path.read_text()
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         open_csv(path, small_grid(**changes), SETUP, resume=True)
     with pytest.raises(UserError, match="pair toy, not other"):
         open_csv(path, small_grid(), {**SETUP, "pair": "other"}, resume=True)
     assert path.read_text() == text
 
 
-def test_a_table_of_other_random_numbers_is_read_and_not_gone_on_with(pair, tmp_path):
+def test_a_table_of_another_noise_version_is_read_but_not_continued(pair, tmp_path):
     path = tmp_path / "sweep.csv"
     write(pair, small_grid(), path, cells=2)
     older = sweep.rows_from_csv(path.read_bytes(), "sweep.csv")
@@ -180,7 +173,44 @@ def test_a_table_of_other_random_numbers_is_read_and_not_gone_on_with(pair, tmp_
         open_csv(path, small_grid(), SETUP, resume=True)
 
 
-def test_a_row_that_does_not_say_what_was_run_is_refused(swept):
+FORMULA = Prompt("list", 1, '=1+"1",\nw2')
+
+
+def test_a_table_has_the_texts_of_its_prompts_but_no_formula(pair, tmp_path):
+    path, grid = tmp_path / "sweep.csv", Grid((FORMULA,), (0.0, 0.8), ("fixed:k=2",), max_new_tokens=8)
+    write(pair, grid, path, cells=1)
+    header, *lines = path.read_text().splitlines()
+    assert header.split(",")[-1] == "prompt_text"
+    assert lines[0].endswith(""","'=1+""1"",""")  # the text continues in the next line
+    for _ in range(2):  # the file of the sweep, and the file rewritten by open_csv
+        assert set(read_rows(path)["prompt_text"]) == {FORMULA.text}
+        assert len(open_csv(path, grid, SETUP, resume=True)) == 1
+    text = path.read_text()
+    for cut in (1, 2, 4):  # also inside the text of two lines
+        path.write_text(text[:-cut])
+        assert open_csv(path, grid, SETUP, resume=True) == set()
+
+
+def test_a_text_keeps_its_own_leading_apostrophe():
+    prompt = Prompt("list", 1, "'=1")
+    frame = pd.DataFrame({"prompt_digest": [prompt.digest], "prompt_text": [prompt.text]}).reindex(
+        columns=sweep.COLUMNS
+    )
+    csv = sweep.to_csv(frame.assign(**dict.fromkeys(sweep.WHOLE, 1), **dict.fromkeys(sweep.NUMBERS, 1.0),
+                                    kind="list", lane="adaedl"))  # fmt: skip
+    assert sweep.rows_from_csv(csv.encode(), "sweep.csv")["prompt_text"].tolist() == [prompt.text]
+
+
+def test_an_older_table_without_texts_of_prompts_is_continued(pair, tmp_path):
+    path, grid = tmp_path / "sweep.csv", small_grid()
+    write(pair, grid, path, cells=2)
+    path.write_text(read_rows(path).drop(columns="prompt_text").to_csv(index=False))
+    assert read_rows(path)["prompt_text"].isna().all()
+    write(pair, grid, path, cells=1)
+    assert read_rows(path)["prompt_text"].tolist() == [None] * 6 + ["w9 w4"] * 3
+
+
+def test_a_row_with_a_missing_key_is_refused(swept):
     csv = sweep.to_frame(swept).assign(prompt_digest="").to_csv(index=False)
     with pytest.raises(UserError, match="a row lacks prompt_digest"):
         sweep.rows_from_csv(csv.encode(), "sweep.csv")
@@ -194,7 +224,7 @@ def test_a_speedup_that_is_not_above_0_is_refused(swept, speedup):
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\n", b"no table", b'"\n'])
-def test_a_file_that_is_no_sweep_is_refused_and_kept(tmp_path, content):
+def test_another_file_is_refused_and_kept(tmp_path, content):
     path = tmp_path / "other.csv"
     path.write_bytes(content)
     with pytest.raises(UserError, match="not a sweep's CSV file"):
@@ -202,7 +232,7 @@ def test_a_file_that_is_no_sweep_is_refused_and_kept(tmp_path, content):
     assert path.read_bytes() == content
 
 
-def test_a_cell_that_the_disk_has_no_room_for_is_not_half_written(swept, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_incomplete_cell(swept, tmp_path, monkeypatch):
     path = tmp_path / "rows.csv"
     open_csv(path, small_grid(), SETUP, resume=False)
     sweep.append_csv(path, swept[:3])
@@ -219,7 +249,7 @@ def test_a_cell_that_the_disk_has_no_room_for_is_not_half_written(swept, tmp_pat
     assert len(read_rows(path)) == 6
 
 
-def test_a_table_that_is_gone_on_with_stays_where_its_link_points(swept, tmp_path):
+def test_a_continued_table_stays_at_the_target_of_its_link(swept, tmp_path):
     (tmp_path / "link.csv").symlink_to("rows.csv")
     open_csv(tmp_path / "link.csv", small_grid(), SETUP, resume=False)
     sweep.append_csv(tmp_path / "link.csv", swept[:3])
@@ -227,17 +257,17 @@ def test_a_table_that_is_gone_on_with_stays_where_its_link_points(swept, tmp_pat
     assert (tmp_path / "link.csv").is_symlink()
 
 
-def test_parquet_without_pyarrow_is_one_sentence(swept, tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_gives_one_sentence(swept, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UserError, match="needs the package pyarrow"):
         sweep.to_parquet(sweep.to_frame(swept))
 
 
-# Summing up.
+# Summaries.
 
 
 def speeds(values: dict[tuple[str, int, int], float]) -> pd.DataFrame:
-    """Rows of one lane and temperature by (kind, prompt, seed)."""
+    """Return rows of one lane and temperature by (kind, prompt, seed)."""
     rows = [
         {"lane": "adaedl", "temperature": 0.7, "kind": kind, "prompt": prompt,
          "prompt_digest": f"{kind}{prompt}",
@@ -247,20 +277,20 @@ def speeds(values: dict[tuple[str, int, int], float]) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=sweep.COLUMNS)
 
 
-def test_the_mean_speedup_is_over_prompts_and_its_interval_that_of_scipy():
-    drawn = np.random.default_rng(0).normal(1.5, 0.2, size=(30, 2))
-    frame = speeds({("chat", n, seed): drawn[n, seed] for n in range(30) for seed in range(2)})
+def test_the_mean_speedup_is_over_prompts_with_the_interval_of_scipy():
+    speedups = np.random.default_rng(0).normal(1.5, 0.2, size=(30, 2))
+    frame = speeds({("chat", n, seed): speedups[n, seed] for n in range(30) for seed in range(2)})
     row = sweep.summarise(frame).iloc[0]
-    by_prompt = np.log(drawn).mean(1)
+    by_prompt = np.log(speedups).mean(1)
     expected = stats.ttest_1samp(by_prompt, 0).confidence_interval(0.95)
     assert row["prompts"] == 30
-    assert row["speedup"] == pytest.approx(stats.gmean(drawn, axis=None))
+    assert row["speedup"] == pytest.approx(stats.gmean(speedups, axis=None))
     assert row["speedup_low"] == pytest.approx(np.exp(expected.low))
     assert row["speedup_high"] == pytest.approx(np.exp(expected.high))
     assert row["speedups"] == []
 
 
-def test_few_prompts_show_their_speedups_and_no_interval():
+def test_few_prompts_have_their_speedups_but_no_interval():
     frame = speeds({("chat", n, seed): n + seed for n in range(1, 4) for seed in range(2)})
     row = sweep.summarise(frame).iloc[0]
     assert row["speedups"] == pytest.approx([2**0.5, 6**0.5, 12**0.5])
@@ -272,46 +302,46 @@ def test_prompts_of_the_same_text_are_one_sample():
     frame = speeds({("chat", n, 0): float(n) for n in range(1, 7)})
     frame["prompt_digest"] = ["a", "b", "c", "d", "e", "e"]
     row = sweep.summarise(frame).iloc[0]
-    once = speeds({("chat", n, 0): float(n) for n in range(1, 5)} | {("chat", 5, 0): 30**0.5})
-    expected = sweep.summarise(once).iloc[0]
+    distinct = speeds({("chat", n, 0): float(n) for n in range(1, 5)} | {("chat", 5, 0): 30**0.5})
+    expected = sweep.summarise(distinct).iloc[0]
     assert row["prompts"] == 5
     for name in ("speedup", "speedup_low", "speedup_high"):
         assert row[name] == pytest.approx(expected[name])
 
 
-def test_kinds_are_summed_up_apart_where_that_is_asked():
+def test_kinds_can_be_summarised_separately():
     frame = speeds({("chat", 1, 0): 1.0, ("chat", 2, 0): 2.0, ("story", 1, 0): 3.0})
-    together, apart = sweep.summarise(frame), sweep.summarise(frame, by_kind=True)
+    together, separate = sweep.summarise(frame), sweep.summarise(frame, by_kind=True)
     assert together["speedup"].tolist() == pytest.approx([6 ** (1 / 3)])
-    by_kind = dict(zip(apart["kind"], apart["speedup"], strict=True))
+    by_kind = dict(zip(separate["kind"], separate["speedup"], strict=True))
     assert by_kind == pytest.approx({"chat": 2**0.5, "story": 3.0})
 
 
-def test_a_sweep_that_has_not_begun_has_an_empty_summary_with_all_columns():
+def test_an_empty_sweep_has_an_empty_summary_with_all_columns():
     summary = sweep.summarise(sweep.to_frame([]))
     assert summary.empty
     assert {"lane", "temperature", "speedup", "speedup_low", "speedup_high"} <= set(summary.columns)
 
 
-def test_a_real_sweep_sums_up_to_a_row_for_each_lane_and_temperature(swept):
+def test_a_summary_has_a_row_for_each_lane_and_temperature(swept):
     summary = sweep.summarise(sweep.to_frame(swept))
     assert len(summary) == 3 * 2
     assert (summary["prompts"] == 3).all()
     assert (summary["speedups"].map(len) == 3).all()
 
 
-# What is asked for.
+# Prompts and grids.
 
 
-def test_there_are_twenty_prompts_of_each_kind_that_are_new_to_the_drafter():
+def test_each_kind_has_twenty_prompts_that_are_new_to_the_drafter():
     assert list(PROMPT_SETS) == ["chat", "summary", "translation", "code", "story"]
-    everything = [prompt for prompts in PROMPT_SETS.values() for prompt in prompts]
+    every_prompt = [prompt for prompts in PROMPT_SETS.values() for prompt in prompts]
     assert min(map(len, PROMPT_SETS.values())) >= 20
-    assert len(set(everything)) == len(everything)
-    assert not [prompt for prompt in everything if mentions_held_out_topic(prompt)]
+    assert len(set(every_prompt)) == len(every_prompt)
+    assert not [prompt for prompt in every_prompt if mentions_held_out_topic(prompt)]
 
 
-def test_built_in_prompts_take_the_kinds_in_turn():
+def test_built_in_prompts_alternate_between_kinds():
     chosen = built_in_prompts(["code", "story"], 2)
     assert [(p.kind, p.number) for p in chosen] == [("code", 1), ("story", 1), ("code", 2), ("story", 2)]
     assert chosen[0].text == PROMPT_SETS["code"][0]
@@ -319,13 +349,13 @@ def test_built_in_prompts_take_the_kinds_in_turn():
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
-        (lambda: small_grid(lanes=("adaedl", "adaedl:gamma=0.2")), "lanes lists adaedl twice"),
+        (lambda: small_grid(lanes=("adaedl", "adaedl:gamma=0.2")), "lanes: adaedl is listed twice"),
         (lambda: small_grid(lanes=()), "no lanes"),
         (lambda: small_grid(lanes=("oracle",)), "only be replayed"),
         (lambda: small_grid(lanes=tuple(f"fixed:k={k}" for k in range(1, 14))), "14 lanes .* at most 12"),
-        (lambda: small_grid(temperatures=(0.0, 0.0)), "temperatures lists 0.0 twice"),
+        (lambda: small_grid(temperatures=(0.0, 0.0)), "temperatures: 0.0 is listed twice"),
         (lambda: small_grid(temperatures=(-1.0,)), "temperature is -1.0"),
         (
             lambda: small_grid(temperatures=tuple(n / 10 for n in range(51))),
@@ -341,12 +371,12 @@ def test_built_in_prompts_take_the_kinds_in_turn():
         (lambda: Grid(()), "no prompts"),
         (lambda: Grid(PROMPTS[:1] * 1001), "1,001 prompts; a sweep takes at most 1,000"),
         (lambda: Grid(prompts_from_lines("w1\n" + "a" * 30_000)), "30,000 characters"),
-        (lambda: prompts_from_lines("a prompt\n" * 120_000), "has 1.0 MB; at most 512 KB"),
+        (lambda: prompts_from_lines("a prompt\n" * 120_000), "is 1.0 MB; at most 512 KB"),
         (lambda: built_in_prompts(["poems"]), "no kind of prompt 'poems'; choose from chat"),
-        (lambda: built_in_prompts(["chat", "chat"]), "kinds lists chat twice"),
+        (lambda: built_in_prompts(["chat", "chat"]), "kinds: chat is listed twice"),
         (lambda: built_in_prompts(["chat"], 0), "count is 0"),
     ],
 )
-def test_a_sweep_that_cannot_be_run_is_refused_with_the_value(make, said):
-    with pytest.raises(UserError, match=said):
+def test_an_invalid_sweep_is_refused_with_its_value(make, message):
+    with pytest.raises(UserError, match=message):
         make()

@@ -1,4 +1,4 @@
-"""Products in int8: exact, alike whatever they are beside, and lossless to the target that they make."""
+"""Int8 products are exact and independent of the batch, and decoding is lossless to the int8 target."""
 
 import pytest
 import torch
@@ -31,15 +31,15 @@ CPU = torch.device("cpu")
 
 
 def assert_nearly_same_model(runner, reference) -> None:
-    """Logits and features are alike but for a few numbers that another order of adding put on the other side
-    of a rounding."""
+    """Compare logits and features, except for a few numbers that another order of addition has rounded the
+    other way."""
     caches = runner.new_cache(64), reference.new_cache(64)
     off = []
     for index, (count, keep) in enumerate([(7, 7), (1, 8), (5, 9), (1, 10), (12, 22)]):
         ids = token_ids(count, seed=index)
         ours, theirs = (
-            made.forward(ids, cache, "all", (0, 2, 3))
-            for made, cache in zip((runner, reference), caches, strict=True)
+            each.forward(ids, cache, "all", (0, 2, 3))
+            for each, cache in zip((runner, reference), caches, strict=True)
         )
         off.append(
             ((ours.logits - theirs.logits).abs().amax(-1), (ours.features - theirs.features).abs().amax(-1))
@@ -53,7 +53,7 @@ def assert_nearly_same_model(runner, reference) -> None:
 
 
 @given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=40))
-def test_a_row_is_rounded_to_at_most_half_a_step(values):
+def test_a_row_is_rounded_by_at_most_half_a_step(values):
     row = torch.tensor([values])
     numbers, scale = quantize(row)
     assert numbers.dtype == torch.int8
@@ -67,7 +67,7 @@ def test_a_row_is_rounded_to_at_most_half_a_step(values):
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("rows", [0, 1, 5, 40])
 @pytest.mark.parametrize("outputs", [24, 70])
-def test_products_are_those_of_the_rounded_numbers(path, rows, bias, outputs, request):
+def test_int8_products_equal_products_of_the_quantised_numbers(path, rows, bias, outputs, request):
     if path == "torch":
         request.getfixturevalue("without_kernels")
     generator = torch.Generator().manual_seed(rows)
@@ -89,16 +89,16 @@ def test_products_are_those_of_the_rounded_numbers(path, rows, bias, outputs, re
         assert torch.allclose(result, expected, atol=1e-4, rtol=1e-5)
 
 
-def test_sums_are_exact_where_they_are_largest():
+def test_the_largest_int8_sums_are_exact():
     numbers = torch.full((40, 4096), LEVELS, dtype=torch.int8)
     numbers[1::2] = -LEVELS
     x = torch.full((3, 4096), 1.0)
     x[1] = -1
-    found = PackedLinear(numbers, None, torch.ones(40))(LEVELS * x)
-    assert torch.equal(found, LEVELS * x @ numbers.float().T)
+    sums = PackedLinear(numbers, None, torch.ones(40))(LEVELS * x)
+    assert torch.equal(sums, LEVELS * x @ numbers.float().T)
 
 
-def test_a_row_has_the_same_bits_whatever_it_is_beside():
+def test_a_row_has_the_same_bits_alone_and_in_a_batch():
     w, scale = quantize(torch.randn(200, 640))
     product = PackedLinear(w, None, scale[:, 0])
     x = 10 * torch.randn(8, 640)
@@ -108,13 +108,13 @@ def test_a_row_has_the_same_bits_whatever_it_is_beside():
 
 @pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
 @pytest.mark.parametrize("at_once", [2, 5, 40])
-def test_a_token_has_the_same_bits_whatever_it_is_verified_with(build, at_once):
+def test_a_token_has_the_same_bits_alone_and_in_a_batch(build, at_once):
     assert_same_bits(make_runner(rounded(build)), at_once)
 
 
 @pytest.mark.parametrize("path", ["kernels int8", "torch int8"])
 @pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
-def test_a_packed_model_is_the_rounded_one_of_transformers(path, build, request):
+def test_a_packed_int8_model_agrees_with_transformers(path, build, request):
     if path == "torch int8":
         request.getfixturevalue("without_kernels")
     model = rounded(build)
@@ -124,7 +124,7 @@ def test_a_packed_model_is_the_rounded_one_of_transformers(path, build, request)
     assert_nearly_same_model(runner, TransformersRunner(model))
 
 
-def test_all_linear_layers_are_rounded_and_the_embeddings_are_not():
+def test_linear_layers_are_quantised_and_embeddings_are_not():
     model = rounded(tiny_llama)
     linear = [module for module in model.modules() if isinstance(module, Int8Linear)]
     assert len(linear) == 3 * 7 + 1
@@ -147,7 +147,7 @@ def pair_of(kind: str):
 
 @pytest.mark.parametrize("kind", ["feature", "independent"])
 @pytest.mark.parametrize("temperature", [0, 0.8])
-def test_every_stopper_writes_the_rounded_target_s_text(kind, temperature):
+def test_every_stopper_writes_the_int8_target_s_text(kind, temperature):
     pair = pair_of(kind)
 
     def text(spec: str) -> list[int]:
@@ -160,16 +160,16 @@ def test_every_stopper_writes_the_rounded_target_s_text(kind, temperature):
 
 
 @pytest.mark.parametrize("kind", ["feature", "independent"])
-def test_check_finds_it_lossless_to_the_bit(kind):
+def test_check_finds_int8_decoding_lossless_to_the_bit(kind):
     pair = pair_of(kind)
     pair.dtype = torch.int8
-    found = list(check(pair, ["w1 w2 w3", "w4 w5"], max_new_tokens=12, draws=500))
-    assert len(found) == 5
-    assert all(measured.passed for measured in found), found
-    assert "same bits alone and 5 at once" in found[-1].name
+    results = list(check(pair, ["w1 w2 w3", "w4 w5"], max_new_tokens=12, draws=500))
+    assert len(results) == 5
+    assert all(result.passed for result in results), results
+    assert "same bits alone and 5 at once" in results[-1].name
 
 
-def test_check_finds_a_target_that_depends_on_what_it_verifies():
+def test_check_reports_a_target_whose_logits_depend_on_the_batch():
     pair = tiny_pair("independent")
     pair.dtype = torch.int8
     forward = pair.target.forward
@@ -185,7 +185,7 @@ def test_check_finds_a_target_that_depends_on_what_it_verifies():
     assert not bits.passed
 
 
-def test_a_target_that_depends_on_what_it_verifies_is_refused():
+def test_an_int8_target_whose_logits_depend_on_the_batch_is_refused():
     preset = resolve("a/b:c/d")
     check_int8(preset.name, make_runner(rounded(tiny_llama)))
     other = make_runner(rounded(tiny_llama))
@@ -204,16 +204,16 @@ def test_a_target_that_depends_on_what_it_verifies_is_refused():
             check_int8(preset.name, runner)
 
 
-def test_where_there_are_no_kernels_int8_is_refused(without_kernels, capsys):
-    with pytest.raises(UserError, match="int8 needs a CPU that multiplies it fast"):
+def test_int8_is_refused_without_kernels(without_kernels, capsys):
+    with pytest.raises(UserError, match="int8 needs a CPU with AVX-512 VNNI"):
         loading.pick_dtype(CPU, "int8")
-    with pytest.raises(UserError, match="which mps does not; choose auto"):
+    with pytest.raises(UserError, match="mps does not qualify; choose auto"):
         loading.pick_dtype(torch.device("mps"), "int8")
     assert main(["bench", "--shapes", "--device", "cpu", "--dtype", "int8"]) == 2
-    assert "int8 needs a CPU that multiplies it fast" in capsys.readouterr().err
+    assert "int8 needs a CPU with AVX-512 VNNI" in capsys.readouterr().err
 
 
-def test_a_pair_is_read_in_float32_and_used_in_int8(monkeypatch, tmp_path):
+def test_an_int8_pair_is_read_in_float32(monkeypatch, tmp_path):
     model = tiny_llama()
     model.save_pretrained(tmp_path)
     toy_tokenizer(model.config.vocab_size).save_pretrained(tmp_path)

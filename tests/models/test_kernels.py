@@ -1,4 +1,4 @@
-"""How the CPU's kernels are compiled: anew whenever a source has changed, and always to the same bits."""
+"""The CPU kernels are compiled again whenever a source changes, and always to the same bits."""
 
 import ast
 import importlib
@@ -34,7 +34,7 @@ print((draw.cache_hits, out.tolist()))
 
 
 def imported_by(file: Path) -> set[Path]:
-    """The engine's modules that a module imports when it is imported."""
+    """Return the engine's modules that a module imports at its top level."""
     names = []
     for node in ast.parse(file.read_text("utf-8")).body:
         if isinstance(node, ast.ImportFrom):
@@ -43,21 +43,21 @@ def imported_by(file: Path) -> set[Path]:
     return {file for file in files if file.is_file()}
 
 
-def test_every_module_that_is_compiled_into_the_kernels_is_a_part_of_the_cache_key():
-    found, new = set(), {Path(entry_points.__file__)}
+def test_every_module_compiled_into_the_kernels_is_in_the_cache_key():
+    reachable, new = set(), {Path(entry_points.__file__)}
     while new:
-        found |= new
-        new = set().union(*map(imported_by, new)) - found
-    assert len(found) > 10
-    assert found <= set(entry_points.source_files())
+        reachable |= new
+        new = set().union(*map(imported_by, new)) - reachable
+    assert len(reachable) > 10
+    assert reachable <= set(entry_points.source_files())
 
 
 @pytest.mark.slow
-def test_a_kernel_that_has_changed_is_compiled_anew_though_no_caller_has(tmp_path):
+def test_a_changed_kernel_is_compiled_again_even_if_no_caller_changed(tmp_path):
     package = shutil.copytree(
         PROJECT / "adaedl", tmp_path / "adaedl", ignore=shutil.ignore_patterns("__pycache__")
     )
-    (package / "models/cpu/kernels/__init__.py").write_text("")  # which would compile all of them
+    (package / "models/cpu/kernels/__init__.py").write_text("")  # it would compile all kernels
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
 
     def draw() -> tuple[int, list[float]]:
@@ -69,7 +69,7 @@ def test_a_kernel_that_has_changed_is_compiled_anew_though_no_caller_has(tmp_pat
 
     expected = kernels.noise_rows(5, 0, 1, 4)[0].tolist()
     assert draw() == (0, expected)
-    assert draw() == (1, expected)  # what was kept is used
+    assert draw() == (1, expected)  # from the cache
     file = package / "models/cpu/kernels/gumbel_noise.py"
     code = file.read_text("utf-8")
     file.write_text(code.replace("return -log_of_split(x, exponent)", "return log_of_split(x, exponent)"))
@@ -77,8 +77,8 @@ def test_a_kernel_that_has_changed_is_compiled_anew_though_no_caller_has(tmp_pat
 
 
 @pytest.mark.parametrize("module", COMPILED)
-def test_what_is_called_by_a_function_that_may_reorder_sums_may_do_so_too(module):
-    """Numba gives such a caller's flags to what it is the first to call: bits would depend on who that is."""
+def test_functions_that_reorder_sums_call_only_functions_that_do(module):
+    """Otherwise bits would depend on the first caller, because Numba compiles a function with its flags."""
     for function in vars(importlib.import_module(module)).values():
         if isinstance(function, Dispatcher) and function.targetoptions.get("fastmath"):
             called = (function.py_func.__globals__.get(name) for name in function.py_func.__code__.co_names)

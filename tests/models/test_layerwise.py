@@ -1,4 +1,4 @@
-"""Models in int8 that are read layer by layer: the same numbers as of the whole model, kept on disk."""
+"""Int8 models read layer by layer have the weights of the whole model and are cached on disk."""
 
 import gc
 import json
@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """An empty cache that keeps models of any size, and int8 on any machine."""
+    """Use an empty cache that keeps models of any size, and int8 on any machine."""
     monkeypatch.setenv("ADAEDL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(layerwise, "CACHED_FROM", 0)
     monkeypatch.setattr(loading, "pick_dtype", lambda device, dtype: torch.int8)
@@ -45,7 +45,7 @@ def logits(runner, count: int = 20):
 
 
 def packed(folder):
-    """The runner of the model in a folder, read layer by layer."""
+    """Return the runner of the model in a folder, read layer by layer."""
     opened = open_layerwise(folder, "model")
     assert packs_alike(opened)
     opened.fill()
@@ -59,37 +59,34 @@ def packed_whole(folder):
 
 
 def edit(folder, change) -> None:
-    """Change the weights in a folder's one file, by name, and let the file's time be what it was."""
+    """Change the weights in a folder's only file, without changing the file's time."""
     file = folder / "model.safetensors"
-    about = file.stat()
+    stat = file.stat()
     weights = load_file(file)
     change(weights)
     save_file(weights, file, {"format": "pt"})
-    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 @pytest.fixture
 def quantised(monkeypatch) -> list[str]:
-    """The names of linear layers that were quantised, in their order."""
+    """The names of linear layers in the order in which they are quantised."""
     names = []
     quantise = layerwise.Layerwise._quantise
 
-    def noted(self, name, shape):
+    def recording_quantise(self, name, shape):
         names.append(name)
         return quantise(self, name, shape)
 
-    monkeypatch.setattr(layerwise.Layerwise, "_quantise", noted)
+    monkeypatch.setattr(layerwise.Layerwise, "_quantise", recording_quantise)
     return names
-
-
-# Reading
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("shards", [False, True], ids=["one file", "shards"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
-def test_a_model_read_layer_by_layer_has_the_bits_of_the_whole_one(tmp_path, build, dtype, shards, tied):
+def test_a_model_read_layer_by_layer_has_the_bits_of_the_whole_model(tmp_path, build, dtype, shards, tied):
     model = build(tie_word_embeddings=tied).to(dtype)
     folder = save(tmp_path / "model", model, max_shard_size="20KB" if shards else "1GB")
     assert (folder / "model.safetensors.index.json").exists() == shards
@@ -100,7 +97,7 @@ def test_a_model_read_layer_by_layer_has_the_bits_of_the_whole_one(tmp_path, bui
         assert torch.equal(runner.embeddings, whole.embeddings)
 
 
-def test_weights_are_quantised_in_parts_as_they_are_at_once(tmp_path, monkeypatch):
+def test_quantising_in_parts_equals_quantising_at_once(tmp_path, monkeypatch):
     folder = save(tmp_path / "model", tiny_llama())
     monkeypatch.setattr(layerwise, "CHUNK", 100)
     whole = load_model(folder, CPU, torch.float32)
@@ -110,27 +107,26 @@ def test_weights_are_quantised_in_parts_as_they_are_at_once(tmp_path, monkeypatc
     for name, expected in whole.named_modules():
         if isinstance(expected, Int8Linear) and name != "lm_head":
             index, _, own = name.removeprefix("model.layers.").partition(".")
-            found = opened.layers[int(index)].get_submodule(own)
-            assert torch.equal(found.weight, expected.weight)
-            assert torch.equal(found.scale, expected.scale)
+            linear = opened.layers[int(index)].get_submodule(own)
+            assert torch.equal(linear.weight, expected.weight)
+            assert torch.equal(linear.scale, expected.scale)
 
 
-def test_a_layer_is_gone_once_nobody_has_it(tmp_path):
+def test_a_layer_is_freed_once_it_is_unused(tmp_path):
     opened = open_layerwise(save(tmp_path / "model", tiny_llama()), "model")
     gc.collect()
     gc.disable()
     try:
         for layer in opened.layers:
-            kept = [weakref.ref(layer), weakref.ref(layer.mlp.up_proj.weight)]
-            del layer
-            # The loop's own name was the last one.
-            assert [reference() for reference in kept] == [None, None]
+            references = [weakref.ref(layer), weakref.ref(layer.mlp.up_proj.weight)]
+            del layer  # the last strong reference
+            assert [reference() for reference in references] == [None, None]
         assert all(weight.is_meta for weight in opened.model.parameters())
     finally:
         gc.enable()
 
 
-def test_each_layer_is_read_once_for_packing_and_in_order(tmp_path, quantised):
+def test_packing_reads_each_layer_once_and_in_order(tmp_path, quantised):
     opened = open_layerwise(save(tmp_path / "model", tiny_llama()), "model")
     opened.fill()
     make_runner(opened.model, consume=True)
@@ -139,7 +135,7 @@ def test_each_layer_is_read_once_for_packing_and_in_order(tmp_path, quantised):
     assert len(quantised) == len(set(quantised)) == 3 * 7 + 1
 
 
-def test_a_pair_in_int8_never_reads_a_model_as_a_whole(tmp_path, monkeypatch):
+def test_an_int8_pair_never_reads_a_whole_model(tmp_path, monkeypatch):
     target, draft = save(tmp_path / "target", tiny_llama()), save(tmp_path / "draft", tiny_llama(1))
     expected = [logits(packed_whole(folder)) for folder in (target, draft)]
     monkeypatch.setattr(loading, "load_model", None)
@@ -152,20 +148,20 @@ def test_a_pair_in_int8_never_reads_a_model_as_a_whole(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("wider", ["target", "draft"])
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-def test_a_vocabulary_that_is_padded_further_is_cut(tmp_path, wider, tied):
+def test_the_wider_of_two_padded_vocabularies_is_cut(tmp_path, wider, tied):
     models = [
-        tiny_llama(seed, 40 if who == wider else 32, tie_word_embeddings=tied)
-        for seed, who in enumerate(("target", "draft"))
+        tiny_llama(seed, 40 if role == wider else 32, tie_word_embeddings=tied)
+        for seed, role in enumerate(("target", "draft"))
     ]
-    folders = [save(tmp_path / str(place), model) for place, model in enumerate(models)]
+    folders = [save(tmp_path / str(index), model) for index, model in enumerate(models)]
     pair = load_pair(f"{folders[0]}:{folders[1]}", device="cpu")
     for runner, folder in zip((pair.target, pair.drafter.runner), folders, strict=True):
         assert runner.vocab_size == 32
         assert torch.equal(logits(runner), logits(packed_whole(folder))[:, :32])
 
 
-def test_first_layers_that_compute_something_else_are_refused(tmp_path, monkeypatch):
-    """A model whose configuration has a setting that the fast path does not know."""
+def test_first_layers_that_disagree_with_transformers_are_refused(tmp_path, monkeypatch):
+    """For example because a configuration has a setting that the fast path does not know."""
     from transformers.models.llama import modeling_llama
 
     folder = save(tmp_path / "model", tiny_llama())
@@ -173,9 +169,6 @@ def test_first_layers_that_compute_something_else_are_refused(tmp_path, monkeypa
     monkeypatch.setattr(modeling_llama.LlamaRMSNorm, "forward", lambda self, x: 1.1 * norm(self, x))
     with pytest.raises(UserError, match="different logits for a text read in parts than for the text"):
         load_pair(f"{folder}:{folder}", device="cpu")
-
-
-# What is not read by layers
 
 
 def damage(folder, kind: str) -> None:
@@ -209,7 +202,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_files_that_are_refused_in_float32_are_refused_in_int8_alike(tmp_path, kind, monkeypatch):
+def test_int8_and_float32_refuse_the_same_files(tmp_path, kind, monkeypatch):
     folder = save(tmp_path / "model", tiny_llama())
     damage(folder, kind)
     sentences = []
@@ -221,7 +214,7 @@ def test_files_that_are_refused_in_float32_are_refused_in_int8_alike(tmp_path, k
     assert sentences[0] == sentences[1]
 
 
-def test_names_that_transformers_changes_are_its_to_read(tmp_path):
+def test_renamed_weights_are_read_by_transformers(tmp_path):
     model = tiny_llama(tie_word_embeddings=True)
     folder = save(tmp_path / "model", model)
 
@@ -236,20 +229,20 @@ def test_names_that_transformers_changes_are_its_to_read(tmp_path):
     assert torch.equal(logits(pair.target), logits(make_runner(model)))
 
 
-def test_a_tied_head_that_is_there_once_more_is_transformers_to_judge(tmp_path):
+def test_a_tied_head_stored_twice_is_read_by_transformers(tmp_path):
     folder = save(tmp_path / "model", tiny_llama(tie_word_embeddings=True))
     edit(folder, lambda weights: weights.update({"lm_head.weight": torch.randn(32, 32)}))
     assert open_layerwise(folder, "model") is None
 
 
-def test_buffers_of_older_versions_are_passed_over(tmp_path):
+def test_layerwise_reading_skips_buffers_of_older_versions(tmp_path):
     folder = save(tmp_path / "model", tiny_llama())
     name = "model.layers.0.self_attn.rotary_emb.inv_freq"
     edit(folder, lambda weights: weights.update({name: torch.ones(4)}))
     assert torch.equal(logits(packed(folder)), logits(packed_whole(folder)))
 
 
-def test_a_file_that_is_cut_short_while_it_is_read_is_told(tmp_path, monkeypatch):
+def test_a_file_truncated_while_it_is_read_is_reported(tmp_path, monkeypatch):
     folder = save(tmp_path / "model", tiny_llama())
 
     def cut_short(opened):
@@ -261,10 +254,7 @@ def test_a_file_that_is_cut_short_while_it_is_read_is_told(tmp_path, monkeypatch
         load_pair(f"{folder}:{folder}", device="cpu")
 
 
-# Memory
-
-
-def test_memory_is_asked_for_what_int8_takes(tmp_path, monkeypatch):
+def test_memory_check_counts_the_bytes_of_int8(tmp_path, monkeypatch):
     folder = save(tmp_path / "model", tiny_llama(hidden_size=64, intermediate_size=256))
     need = open_layerwise(folder, "model").needed_bytes()
     layer, outputs = 64 * (64 + 2 * 32 + 64) + 3 * 64 * 256, 64 + 2 * 32 + 64 + 2 * 256 + 64
@@ -277,10 +267,7 @@ def test_memory_is_asked_for_what_int8_takes(tmp_path, monkeypatch):
         load_pair(f"{folder}:{folder}", device="cpu")
 
 
-# The cache
-
-
-def test_a_second_start_quantises_nothing(tmp_path, quantised):
+def test_the_second_start_quantises_nothing(tmp_path, quantised):
     folder = save(tmp_path / "model", tiny_llama())
     first = packed(folder)
     assert len(quantised) == 3 * 7 + 1
@@ -290,22 +277,22 @@ def test_a_second_start_quantises_nothing(tmp_path, quantised):
     assert kept_bytes() > sum(w.numel() for name, w in load_file(folder / "model.safetensors").items())
 
 
-def test_the_list_of_pairs_says_what_the_int8_weights_take(tmp_path, capsys):
+def test_the_list_of_pairs_shows_the_size_of_cached_int8_weights(tmp_path, capsys):
     assert main(["pairs", "--device", "cpu"]) == 0
     assert "int8 weights take" not in capsys.readouterr().out
     packed(save(tmp_path / "model", tiny_llama()))
     assert main(["pairs", "--device", "cpu"]) == 0
-    assert f"int8 weights take 0.0 GB in {int8_folder()}, which may be deleted." in capsys.readouterr().out
+    assert f"int8 weights take 0.0 GB in {int8_folder()}, which you can delete." in capsys.readouterr().out
 
 
-def test_a_small_model_is_not_kept(tmp_path, monkeypatch):
+def test_a_small_model_is_not_cached(tmp_path, monkeypatch):
     monkeypatch.setattr(layerwise, "CACHED_FROM", 10**6)
     packed(save(tmp_path / "model", tiny_llama()))
     assert not int8_folder().exists()
 
 
 @pytest.mark.parametrize("fault", ["a bit", "cut short", "empty", "of another layer", "text"])
-def test_a_damaged_file_is_made_again_and_no_other(tmp_path, quantised, caplog, fault):
+def test_only_the_damaged_file_is_rebuilt(tmp_path, quantised, caplog, fault):
     folder = save(tmp_path / "model", tiny_llama())
     expected = logits(packed(folder))
     [file] = int8_folder().glob("*/layer-001.safetensors")
@@ -336,20 +323,20 @@ def test_a_changed_model_never_gets_old_weights(tmp_path, quantised, change):
     folder = save(tmp_path / "model", tiny_llama())
     old = logits(packed(folder))
     file = folder / "model.safetensors"
-    about = file.stat()
+    stat = file.stat()
     if change == "shards":
         file.unlink()
     save(folder, tiny_llama(seed=1), max_shard_size="20KB" if change == "shards" else "1GB")
     if change == "weights, its time set back":
-        assert file.stat().st_size == about.st_size
-        os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+        assert file.stat().st_size == stat.st_size
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     runner = packed(folder)
     assert torch.equal(logits(runner), logits(packed_whole(folder)))
     assert not torch.equal(logits(runner), old)
-    assert len(list(int8_folder().iterdir())) == 1  # what was kept of the old one is gone
+    assert len(list(int8_folder().iterdir())) == 1  # the old model's weights have been removed
 
 
-def test_what_was_kept_of_a_model_that_is_gone_goes_too(tmp_path):
+def test_cached_weights_of_a_deleted_model_are_removed(tmp_path):
     old, other = save(tmp_path / "old", tiny_llama()), save(tmp_path / "other", tiny_llama(seed=1))
     for folder in (old, other):
         packed(folder)
@@ -360,7 +347,7 @@ def test_what_was_kept_of_a_model_that_is_gone_goes_too(tmp_path):
     assert sources == {str(other), str(tmp_path / "new")}
 
 
-def test_a_full_disk_costs_only_the_cache(tmp_path, small_disk, monkeypatch, caplog):
+def test_a_full_disk_disables_only_the_cache(tmp_path, small_disk, monkeypatch, caplog):
     folder = save(tmp_path / "model", tiny_llama())
     monkeypatch.setenv("ADAEDL_CACHE", str(small_disk.folder / "cache"))
     small_disk.fill()
@@ -371,11 +358,11 @@ def test_a_full_disk_costs_only_the_cache(tmp_path, small_disk, monkeypatch, cap
     assert not list(int8_folder().iterdir())
 
 
-def test_a_part_that_a_killed_process_left_is_removed(tmp_path, monkeypatch):
+def test_an_incomplete_file_of_a_killed_process_is_removed(tmp_path, monkeypatch):
     one, two = save(tmp_path / "one", tiny_llama()), save(tmp_path / "two", tiny_llama(seed=1))
     packed(one)
-    [kept] = int8_folder().iterdir()
-    parts = [kept / f"layer-000.safetensors.{place}.part" for place in ("old", "new")]
+    [cached] = int8_folder().iterdir()
+    parts = [cached / f"layer-000.safetensors.{name}.part" for name in ("old", "new")]
     for part in parts:
         part.touch()
     os.utime(parts[0], (0, 0))
@@ -383,26 +370,23 @@ def test_a_part_that_a_killed_process_left_is_removed(tmp_path, monkeypatch):
     assert [part.exists() for part in parts] == [False, True]
 
 
-def test_two_processes_that_write_at_once_see_whole_files_only(tmp_path, monkeypatch):
-    """The second begins and ends while the first has written a part of a file."""
+def test_two_processes_that_write_at_once_see_only_complete_files(tmp_path, monkeypatch):
+    """The second process starts and ends while the first is writing a file."""
     folder = save(tmp_path / "model", tiny_llama())
-    rename_into = int8_cache._rename_into
+    write_and_rename = int8_cache._write_and_rename
     others = []
 
-    def meanwhile(file, write):
+    def run_other_process(file, write):
         if file.name == "layer-001.safetensors" and not others:
             others.append(None)
             others.append(packed(folder))
-        rename_into(file, write)
+        write_and_rename(file, write)
 
-    monkeypatch.setattr(int8_cache, "_rename_into", meanwhile)
+    monkeypatch.setattr(int8_cache, "_write_and_rename", run_other_process)
     first = packed(folder)
     monkeypatch.undo()
     assert torch.equal(logits(first), logits(others[1]))
     assert not list((tmp_path / "cache").rglob("*.part"))
-
-
-# The layout
 
 
 @pytest.mark.parametrize("gate", [False, True])
@@ -415,7 +399,7 @@ def test_int8_weights_are_laid_out_in_blocks(outputs, inputs, gate):
     assert tiles.shape == (blocks, inputs // 4, 32, 4)
     expected = torch.zeros(blocks, 32, inputs, dtype=torch.int8)
     for part, rows in enumerate(weight.chunk(parts)):
-        for place, row in enumerate(rows):
-            expected[place // size, part * size + place % size] = row
+        for index, row in enumerate(rows):
+            expected[index // size, part * size + index % size] = row
     assert torch.equal(tiles.transpose(1, 2).flatten(2), expected)
     assert torch.equal(sums, expected.sum(2, dtype=torch.int32))

@@ -1,5 +1,5 @@
-"""Every family on packed weights against transformers': each choice of its configuration that changes what is
-computed, in float32, bfloat16 and int8."""
+"""Every family on packed weights against transformers, with every configuration setting that changes the
+computation, in float32, bfloat16 and int8."""
 
 import copy
 
@@ -81,7 +81,7 @@ MODELS = {
     "phi3, windows": ("phi3", WINDOW),
 }
 OF_EACH_FAMILY = {
-    family: next(name for name, (of, _) in MODELS.items() if of == family) for family in FAMILIES
+    family: next(name for name, (each, _) in MODELS.items() if each == family) for family in FAMILIES
 }
 TURNS = ((7, 7), (1, 8), (9, 12), (2, 13), (8, 17), (3, 18), (5, 5), (6, 11), (4, 15))
 LAYERS = (0, 1, 2, 3)
@@ -101,15 +101,15 @@ def path(request) -> str:
 
 @torch.inference_mode()
 def differences(runner, reference) -> tuple[torch.Tensor, torch.Tensor]:
-    """The largest differences of each row's logits and features [rows], over chunks of 1 to 9 tokens with
-    rewinds and copies between them."""
-    caches = [made.new_cache(64) for made in (runner, reference)]
+    """Return the largest difference of each row's logits and features [rows], over chunks of 1 to 9 tokens
+    with rewinds and copies between them."""
+    caches = [each.new_cache(64) for each in (runner, reference)]
     off = []
     for seed, (count, keep) in enumerate(TURNS):
         ids = torch.randint(32, (count,), generator=torch.Generator().manual_seed(seed))
         ours, theirs = (
-            made.forward(ids, cache, "all", LAYERS)
-            for made, cache in zip((runner, reference), caches, strict=True)
+            each.forward(ids, cache, "all", LAYERS)
+            for each, cache in zip((runner, reference), caches, strict=True)
         )
         assert theirs.logits.abs().max() > 1  # large enough for a small difference to mean something
         off.append([(a - b).abs().amax(-1) for a, b in zip(ours, theirs, strict=True)])
@@ -122,7 +122,7 @@ def differences(runner, reference) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_logits_and_features_are_those_of_transformers(name, path):
+def test_logits_and_features_agree_with_transformers(name, path):
     model = build(name)
     runner = make_runner(model)
     assert isinstance(runner, PackedModel)
@@ -131,17 +131,17 @@ def test_logits_and_features_are_those_of_transformers(name, path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_in_int8_is_the_rounded_one_of_transformers(name, path):
+def test_int8_logits_and_features_agree_with_transformers(name, path):
     model = rounded(build, name=name)
     runner = PackedModel(model)
     assert runner.path.endswith(" int8")
     for off in differences(runner, TransformersRunner(model)):
-        assert off.median() < 1e-4  # a number on the other side of a rounding is a little further off
+        assert off.median() < 1e-4  # a number that is rounded the other way differs a little more
         assert off.max() < 0.5
 
 
 @pytest.mark.parametrize("name", OF_EACH_FAMILY.values())
-def test_a_model_in_bfloat16_rounds_its_weights_and_nothing_else(name, path):
+def test_a_bfloat16_model_rounds_only_its_weights(name, path):
     exact = build(name)
     for weight in exact.parameters():
         weight.copy_(weight.bfloat16())
@@ -154,47 +154,44 @@ def test_a_model_in_bfloat16_rounds_its_weights_and_nothing_else(name, path):
         assert off.max() < 1e-4
 
 
-def test_the_scale_of_embeddings_is_rounded_as_the_model_rounds_it():
+def test_the_scale_of_embeddings_is_rounded_as_in_the_model():
     model = tiny_family("gemma3_text", hidden_size=42)
     assert families.embedding_scale_of(model) == pytest.approx(42**0.5, rel=1e-6)
     assert families.embedding_scale_of(model.bfloat16()) == torch.tensor(42**0.5).bfloat16().item()
 
 
 @pytest.mark.parametrize("name", OF_EACH_FAMILY.values())
-def test_drafts_of_a_packed_model_are_verified_to_generate_s_text(name):
+def test_a_packed_model_writes_the_text_of_generate(name):
     assert judge(build(name)).name == "right"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_layers_are_read_once_each_in_order_and_let_go_of(family):
+def test_layers_are_read_once_in_order_and_released(family):
     model = tiny_family(family)
-    touched = []
+    events = []
 
     class Layers(torch.nn.ModuleList):
         def __getitem__(self, index):
-            touched.append(("read", index))
+            events.append(("read", index))
             return super().__getitem__(index)
 
         def __setitem__(self, index, module):
-            touched.append(("let go", index))
+            events.append(("release", index))
             super().__setitem__(index, module)
 
     expected = TransformersRunner(copy.deepcopy(model))
     model.base_model.layers = Layers(model.base_model.layers)
     runner = PackedModel(model, consume=True)
-    assert touched == [(what, index) for index in range(3) for what in ("read", "let go")]
+    assert events == [(event, index) for index in range(3) for event in ("read", "release")]
     assert all(type(layer) is torch.nn.Identity for layer in model.base_model.layers)
     for off in differences(runner, expected):
         assert off.max() < 1e-4
 
 
-# Attention
-
-
-def test_a_window_shows_the_last_positions_and_a_softcap_bends_scores():
+def test_attention_applies_window_and_softcap():
     generator = torch.Generator().manual_seed(0)
     queries, cache = torch.randn(3, 4, 6, generator=generator), torch.randn(8, 2, 2, 6, generator=generator)
-    found = grouped_query_attention(
+    attended = grouped_query_attention(
         queries, cache, causal_mask(3, 8, 2, window=2), scale=0.9, softcap=1.5
     ).view(3, 4, 6)
     for row in range(3):
@@ -202,15 +199,12 @@ def test_a_window_shows_the_last_positions_and_a_softcap_bends_scores():
         for head in range(4):
             keys, values = cache[position - 1 : position + 1, :, head // 2].unbind(1)
             scores = 1.5 * torch.tanh(0.9 * keys @ queries[row, head] / 1.5)
-            torch.testing.assert_close(found[row, head], scores.softmax(0) @ values)
+            torch.testing.assert_close(attended[row, head], scores.softmax(0) @ values)
 
 
-def test_one_token_within_its_window_needs_no_mask():
+def test_one_token_with_all_positions_in_its_window_needs_no_mask():
     assert causal_mask(1, 5, 2, window=5) is None
     assert causal_mask(1, 6, 1, window=5).tolist() == [[-torch.inf, 0, 0, 0, 0, 0]]
-
-
-# Refusals
 
 
 def _with(**changes):
@@ -271,7 +265,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("sentence", REFUSED)
-def test_a_model_that_computes_something_else_is_refused_with_the_reason(sentence):
+def test_a_model_that_cannot_be_packed_is_refused_with_the_reason(sentence):
     model = REFUSED[sentence]()
     assert why_not_packed(model).startswith(sentence)
     assert not can_pack(model)
@@ -280,12 +274,12 @@ def test_a_model_that_computes_something_else_is_refused_with_the_reason(sentenc
     assert runner.reason.startswith(sentence)
 
 
-def test_a_machine_without_any_fast_product_is_told_of(without_kernels, monkeypatch):
+def test_a_machine_without_fast_products_is_the_reason(without_kernels, monkeypatch):
     monkeypatch.setattr("adaedl.models.cpu.backends.has_packed_linear", lambda: False)
     assert why_not_packed(tiny_llama()).startswith("neither this app's kernels nor oneDNN's")
 
 
-def test_a_pair_says_which_of_its_models_are_slow_and_why():
+def test_a_pair_reports_which_models_are_slow_and_why():
     fast = tiny_pair("independent")
     assert fast.slow_forwards == []
     slow = tiny_pair("independent", target=tiny_llama(hidden_act="relu"))

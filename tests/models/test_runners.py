@@ -1,4 +1,4 @@
-"""The packed CPU runner against transformers', both drafters against a plain forward, caches that rewind."""
+"""The packed CPU runner and CUDA graphs against transformers, drafters against a plain forward, caches."""
 
 import json
 import sys
@@ -65,7 +65,7 @@ def largest_difference(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def assert_same_model(runner, reference) -> None:
-    """Several forwards of several lengths, with rewinds between them."""
+    """Compare forwards of several lengths, with rewinds between them."""
     caches = runner.new_cache(64), reference.new_cache(64)
     for index, (count, keep) in enumerate([(7, 7), (1, 8), (5, 9), (1, 10), (4, 14), (2, 5), (12, 17)]):
         ids = token_ids(count, seed=index)
@@ -81,7 +81,7 @@ def assert_same_model(runner, reference) -> None:
 
 
 def assert_same_bits(runner, at_once: int) -> None:
-    """Each token's logits alone and beside others, and after a cache and its copy."""
+    """Compare each token's logits alone and in a batch, and with a cache and its copy."""
     assert same_bits(runner, token_ids(40), at_once)
     cache = runner.new_cache(41)
     runner.forward(token_ids(40), cache)
@@ -90,11 +90,8 @@ def assert_same_bits(runner, at_once: int) -> None:
     assert torch.equal(runner.forward(following, cache).logits, runner.forward(following, clone).logits)
 
 
-# The packed runner.
-
-
 @pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
-def test_packed_logits_and_features_are_those_of_transformers(build):
+def test_packed_model_agrees_with_transformers(build):
     model = build()
     runner = make_runner(model)
     assert isinstance(runner, PackedModel)
@@ -103,7 +100,7 @@ def test_packed_logits_and_features_are_those_of_transformers(build):
 
 
 @pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
-def test_they_are_so_on_onednn_where_there_are_no_kernels(build, without_kernels):
+def test_packed_model_agrees_with_transformers_on_onednn(build, without_kernels):
     model = build()
     runner = make_runner(model)
     assert runner.path == "oneDNN packed"
@@ -111,12 +108,12 @@ def test_they_are_so_on_onednn_where_there_are_no_kernels(build, without_kernels
 
 
 @pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
-def test_the_fast_layout_agrees_without_packed_products_too(build, without_packed_products):
+def test_packed_model_agrees_with_transformers_in_torch(build, without_packed_products):
     model = build()
     assert_same_model(PackedModel(model), TransformersRunner(model))
 
 
-def test_a_torch_without_packed_products_takes_the_plain_path_and_says_so(without_packed_products):
+def test_torch_without_packed_products_uses_the_plain_path(without_packed_products):
     pair = tiny_pair("feature")
     assert isinstance(pair.target, TransformersRunner)
     assert (pair.target.path, pair.drafter.path) == ("transformers", "torch")
@@ -134,10 +131,10 @@ def test_a_torch_without_packed_products_takes_the_plain_path_and_says_so(withou
     ],
     ids=["double", "half", "relu", "stretched rotary", "unequal groups", "no layers"],
 )
-def test_models_that_the_packed_path_does_not_know_take_the_plain_one(build):
+def test_models_that_cannot_be_packed_use_the_plain_path(build):
     model = build()
     assert not can_pack(model)
-    assert isinstance(make_runner(model, measure=False), TransformersRunner)  # two of them cannot run at all
+    assert isinstance(make_runner(model, measure=False), TransformersRunner)  # two of them cannot run
 
 
 def test_any_architecture_with_full_attention_runs_on_the_plain_path():
@@ -155,11 +152,11 @@ def test_any_architecture_with_full_attention_runs_on_the_plain_path():
     assert largest_difference(output.logits, model(ids[None]).logits[0, 4:]) < 1e-4
 
 
-@pytest.mark.parametrize("runner", [make_runner, TransformersRunner], ids=["packed", "transformers"])
-def test_logits_come_for_all_rows_the_last_one_or_none(runner):
-    made = runner(tiny_llama())
+@pytest.mark.parametrize("make", [make_runner, TransformersRunner], ids=["packed", "transformers"])
+def test_logits_are_returned_for_all_rows_the_last_or_none(make):
+    runner = make(tiny_llama())
     every, last, none = (
-        made.forward(token_ids(5), made.new_cache(8), rows) for rows in ("all", "last", "none")
+        runner.forward(token_ids(5), runner.new_cache(8), rows) for rows in ("all", "last", "none")
     )
     assert every.logits.shape == (5, 32)
     assert largest_difference(last.logits, every.logits[-1:]) < 1e-5
@@ -167,55 +164,52 @@ def test_logits_come_for_all_rows_the_last_one_or_none(runner):
     assert every.features is None
 
 
-@pytest.mark.parametrize("runner", [make_runner, TransformersRunner], ids=["packed", "transformers"])
-def test_a_long_prompt_read_in_chunks_leaves_what_one_forward_leaves(runner):
-    made = runner(tiny_llama(max_position_embeddings=2 * PREFILL_CHUNK))
+@pytest.mark.parametrize("make", [make_runner, TransformersRunner], ids=["packed", "transformers"])
+def test_prefill_in_chunks_equals_one_forward(make):
+    runner = make(tiny_llama(max_position_embeddings=2 * PREFILL_CHUNK))
     ids = token_ids(PREFILL_CHUNK + 40)
-    chunked, whole = made.new_cache(len(ids) + 1), made.new_cache(len(ids) + 1)
-    features = prefill(made, ids, chunked, LAYERS)
-    assert largest_difference(features, made.forward(ids, whole, "none", LAYERS).features) < 1e-4
-    following = [made.forward(token_ids(1), cache).logits for cache in (chunked, whole)]
+    chunked, whole = runner.new_cache(len(ids) + 1), runner.new_cache(len(ids) + 1)
+    features = prefill(runner, ids, chunked, LAYERS)
+    assert largest_difference(features, runner.forward(ids, whole, "none", LAYERS).features) < 1e-4
+    following = [runner.forward(token_ids(1), cache).logits for cache in (chunked, whole)]
     assert largest_difference(*following) < 1e-4
 
 
-@pytest.mark.parametrize("runner", [make_runner, TransformersRunner], ids=["packed", "transformers"])
+@pytest.mark.parametrize("make", [make_runner, TransformersRunner], ids=["packed", "transformers"])
 @given(turns=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 5)), min_size=1, max_size=6))
 @settings(max_examples=15, deadline=None)
-def test_a_rewound_cache_continues_as_a_fresh_one(runner, turns):
-    made = runner(tiny_llama())
-    cache, text = made.new_cache(40), token_ids(0)
+def test_a_rewound_cache_continues_like_a_new_one(make, turns):
+    runner = make(tiny_llama())
+    cache, text = runner.new_cache(40), token_ids(0)
     for index, (count, dropped) in enumerate(turns):
         text = torch.cat((text, token_ids(count, seed=index)))
-        made.forward(text[-count:], cache)
+        runner.forward(text[-count:], cache)
         text = text[: max(len(text) - dropped, 0)]
         cache.rewind(len(text))
     text = torch.cat((text, token_ids(1, seed=99)))
-    fresh = made.forward(text, made.new_cache(40), "last").logits
-    assert largest_difference(made.forward(text[-1:], cache, "last").logits, fresh) < 1e-4
+    fresh = runner.forward(text, runner.new_cache(40), "last").logits
+    assert largest_difference(runner.forward(text[-1:], cache, "last").logits, fresh) < 1e-4
 
 
-@pytest.mark.parametrize("runner", [make_runner, TransformersRunner], ids=["packed", "transformers"])
-def test_a_copy_of_a_cache_is_independent_of_it(runner):
-    made = runner(tiny_llama())
-    cache = made.new_cache(16)
-    made.forward(token_ids(5), cache)
+@pytest.mark.parametrize("make", [make_runner, TransformersRunner], ids=["packed", "transformers"])
+def test_a_copied_cache_is_independent(make):
+    runner = make(tiny_llama())
+    cache = runner.new_cache(16)
+    runner.forward(token_ids(5), cache)
     clone = cache.copy()
     again = torch.cat((token_ids(5), token_ids(3, seed=1)))
-    expected = made.forward(again, made.new_cache(16)).logits[5:]
+    expected = runner.forward(again, runner.new_cache(16)).logits[5:]
     cache.rewind(2)
-    made.forward(token_ids(4, seed=2), cache)
+    runner.forward(token_ids(4, seed=2), cache)
     assert (cache.length, clone.length) == (6, 5)
-    assert largest_difference(made.forward(token_ids(3, seed=1), clone).logits, expected) < 1e-4
-
-
-# Packed products.
+    assert largest_difference(runner.forward(token_ids(3, seed=1), clone).logits, expected) < 1e-4
 
 
 @pytest.mark.parametrize("path", ["kernels", "oneDNN packed", "torch"])
 @pytest.mark.parametrize("rows", [0, 1, 2, 5, 40])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("outputs", [24, 70])
-def test_packed_products_are_plain_products(path, rows, bias, outputs, request):
+def test_packed_products_equal_plain_products(path, rows, bias, outputs, request):
     if path != "kernels":
         request.getfixturevalue("without_kernels" if "oneDNN" in path else "without_packed_products")
     generator = torch.Generator().manual_seed(rows)
@@ -239,11 +233,11 @@ def test_packed_products_are_plain_products(path, rows, bias, outputs, request):
 
 @pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
 @pytest.mark.parametrize("at_once", [2, 5, 40])
-def test_kernels_give_a_token_the_same_bits_whatever_it_is_verified_with(build, at_once):
+def test_kernels_give_a_token_the_same_bits_alone_and_in_a_batch(build, at_once):
     assert_same_bits(make_runner(build()), at_once)
 
 
-def test_kernels_write_nowhere_but_in_their_cache_and_refuse_tokens_that_are_none():
+def test_kernels_refuse_full_caches_and_invalid_tokens():
     runner = make_runner(tiny_llama())
     cache = runner.new_cache(8)
     with pytest.raises(IndexError, match="9 tokens in a cache for 8"):
@@ -255,7 +249,7 @@ def test_kernels_write_nowhere_but_in_their_cache_and_refuse_tokens_that_are_non
     assert runner.forward(token_ids(8), cache).logits.shape == (8, runner.vocab_size)
 
 
-def test_what_is_no_number_stays_none_in_every_kernel():
+def test_nan_passes_through_every_kernel():
     for build in (tiny_llama, lambda: rounded(tiny_llama)):
         model = build()
         model.model.layers[1].post_attention_layernorm.weight.data[3] = torch.nan
@@ -264,7 +258,7 @@ def test_what_is_no_number_stays_none_in_every_kernel():
         assert runner.forward(token_ids(3), runner.new_cache(4)).logits.isnan().all()
 
 
-def test_kernels_that_are_wrong_or_cannot_be_compiled_are_not_used(monkeypatch, caplog):
+def test_wrong_or_uncompilable_kernels_are_not_used(monkeypatch, caplog):
     assert backends.kernels.__wrapped__() is backends.kernels()
     multiply = backends.kernels().multiply
     with monkeypatch.context() as wrong:
@@ -276,24 +270,21 @@ def test_kernels_that_are_wrong_or_cannot_be_compiled_are_not_used(monkeypatch, 
     assert "kernels cannot be compiled" in caplog.text
 
 
-def test_rows_that_no_tile_fits_are_multiplied_all_the_same():
+def test_weights_that_fit_no_tile_are_multiplied_by_onednn():
     weight, x = torch.randn(20, 15), torch.randn(3, 15)
     linear = PackedLinear(weight)
     assert linear.path == "oneDNN packed"
     assert torch.allclose(linear(x), x @ weight.T, atol=1e-5)
 
 
-# CUDA graphs, replayed without a GPU.
-
-
 @pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
-def test_graphed_logits_and_features_are_those_of_transformers(build):
+def test_graphed_model_agrees_with_transformers(build):
     model = build()
     assert_same_model(graphed(model), TransformersRunner(model))
 
 
 @pytest.mark.parametrize("build", PACKABLE.values(), ids=PACKABLE)
-def test_joined_weights_are_there_once_and_the_model_works_on(build):
+def test_joined_weights_are_stored_once_and_the_model_still_works(build):
     model = build()
     ids = token_ids(6)
     before, count = reference_logits(model, ids), sum(weight.numel() for weight in model.parameters())
@@ -307,10 +298,10 @@ def test_joined_weights_are_there_once_and_the_model_works_on(build):
     assert keys.data_ptr() == joined[len(queries) :].data_ptr()
 
 
-def test_sequences_take_turns_in_the_buffer_of_the_graphs():
+def test_sequences_take_turns_in_the_graphs_buffer():
     model = tiny_llama()
     runner, reference = graphed(model), TransformersRunner(model)
-    ours, theirs = ([made.new_cache(64)] for made in (runner, reference))
+    ours, theirs = ([each.new_cache(64)] for each in (runner, reference))
 
     def forward(which: int, count: int, keep: int) -> None:
         ids = token_ids(count, seed=keep)
@@ -325,18 +316,18 @@ def test_sequences_take_turns_in_the_buffer_of_the_graphs():
             caches.append(caches[which].copy())
 
     forward(0, 20, keep=20)
-    copy(0)  # of what is in the buffer
+    copy(0)  # of the sequence in the buffer
     forward(0, 3, keep=21)
     forward(1, 2, keep=22)
     forward(0, 1, keep=19)
-    copy(1)  # of what is not
+    copy(1)  # of a sequence outside the buffer
     forward(2, 4, keep=20)
     forward(1, 18, keep=30)
     forward(0, 5, keep=24)
 
 
-def test_the_buffer_grows_and_keeps_what_is_in_it(monkeypatch):
-    monkeypatch.setattr(cuda, "LEAST_CAPACITY", 16)
+def test_the_buffer_keeps_its_content_when_it_grows(monkeypatch):
+    monkeypatch.setattr(cuda, "MIN_CAPACITY", 16)
     model = tiny_llama()
     runner, reference = graphed(model), TransformersRunner(model)
     ids = token_ids(90)
@@ -353,7 +344,7 @@ def reference_logits(model, ids: torch.Tensor) -> torch.Tensor:
     return model(ids[None]).logits[0]
 
 
-def test_what_a_graph_gave_outlives_its_next_replay():
+def test_outputs_of_a_graph_survive_its_next_replay():
     runner = graphed(tiny_llama())
     cache = runner.new_cache(16)
     first = runner.forward(token_ids(2), cache, "all", LAYERS)
@@ -363,7 +354,7 @@ def test_what_a_graph_gave_outlives_its_next_replay():
     assert torch.equal(first.features, before[1])
 
 
-def test_graphs_are_captured_while_a_prompt_is_read_and_never_in_a_round():
+def test_graphs_are_captured_during_prefill_and_never_in_a_round():
     captured = []
 
     class Counted(Replayed):
@@ -380,7 +371,7 @@ def test_graphs_are_captured_while_a_prompt_is_read_and_never_in_a_round():
 
 
 class RowByRow(TorchSteps):
-    """Steps that compute each row by itself, so that its bits don't depend on the others; as Triton's do."""
+    """Steps that compute each row by itself, as Triton's do, so that its bits do not depend on other rows."""
 
     def norm(self, x, weight, eps):
         return torch.cat([super(RowByRow, self).norm(row, weight, eps) for row in x.split(1)])
@@ -392,15 +383,15 @@ class RowByRow(TorchSteps):
         for number, row in enumerate(x.split(1)):
             super().add_product(out[number : number + 1], row, weight, bias)
 
-    def append_and_attend(self, heads, at, kept):
+    def append_and_attend(self, heads, at, cached):
         attended = []
         for row, position in zip(heads.split(1), at.positions.split(1), strict=True):
-            attended.append(super().append_and_attend(row, RowPositions(position, at.cos, at.sin), kept))
+            attended.append(super().append_and_attend(row, RowPositions(position, at.cos, at.sin), cached))
         return torch.cat(attended)
 
 
 @pytest.mark.parametrize("rows", [17, 20, 40, 65])
-def test_drafts_beyond_a_graph_are_verified_with_the_bits_of_single_tokens(rows):
+def test_drafts_longer_than_a_graph_have_the_bits_of_single_tokens(rows):
     runner = GraphedLlama(tiny_llama(), Replayed, RowByRow())
     prompt, ids = token_ids(24), token_ids(rows, seed=1)
     results = []
@@ -415,7 +406,7 @@ def test_drafts_beyond_a_graph_are_verified_with_the_bits_of_single_tokens(rows)
         assert torch.equal(features, results[0][1])
 
 
-def test_graphs_that_fail_or_disagree_are_not_used(caplog):
+def test_failing_or_wrong_graphs_are_not_used(caplog):
     def failing(work, device):
         raise RuntimeError("no graphs here")
 
@@ -440,13 +431,10 @@ def test_only_models_on_a_gpu_are_graphed():
         assert not cuda.can_graph(SimpleNamespace(**on_gpu | change))
 
 
-# The feature drafter.
-
-
 def drafter_logits(pair, net, ids: torch.Tensor, features: torch.Tensor, certain: int) -> torch.Tensor:
-    """Logits after every position from `certain` − 1 on, by DrafterNet's own pieces and a full attention
-    written out: positions before `certain` read the target's features, later ones the drafter's output. What
-    the text says itself is added by its definition."""
+    """Return the logits after every position from `certain` − 1 on, computed by the parts of DrafterNet and
+    an explicit full attention. Positions before `certain` read the target's features, later positions the
+    drafter's own output. The bonuses of the text memory are added by their definition."""
     c = net.config
     own, rows = None, []
     keys, values = [], []
@@ -468,8 +456,9 @@ def drafter_logits(pair, net, ids: torch.Tensor, features: torch.Tensor, certain
 
 
 def with_text(drafter, net, own: torch.Tensor, text: list[int], certain: int) -> torch.Tensor:
-    """Logits over the drafter's vocabulary and the certain text's tokens outside it: rows of those come from
-    a ridge regression of the trained rows on the embeddings; what followed a match gains by its length."""
+    """Return logits over the drafter's vocabulary and the certain text's tokens outside it. The rows of these
+    tokens come from a ridge regression of the trained rows on the embeddings. Followers of a match gain in
+    proportion to its length."""
     trimmed = drafter.vocab.tolist()
     vocab = trimmed + [token for token in dict.fromkeys(text[:certain]) if token not in trimmed]
     known = drafter.embeddings[drafter.vocab].double()
@@ -490,7 +479,7 @@ def with_text(drafter, net, own: torch.Tensor, text: list[int], certain: int) ->
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_the_feature_drafter_runs_its_network(packed, request):
+def test_the_feature_drafter_computes_its_network(packed, request):
     if not packed:
         request.getfixturevalue("without_packed_products")
     pair = tiny_pair("feature")
@@ -503,13 +492,13 @@ def test_the_feature_drafter_runs_its_network(packed, request):
     session = pair.drafter.start(ids[:6], features[:6], capacity=16)
     first = [session.begin(ids[6:7], features[5:6]), session.extend(ids[7]), session.extend(ids[8])]
     assert largest_difference(torch.stack(first), drafter_logits(pair, net, ids[:9], features, 7)) < 1e-3
-    # One draft was accepted and the target added a token: two more are certain, the drafts are forgotten.
+    # One draft was accepted and the target added a token: two more tokens are certain, drafts are dropped.
     second = [session.begin(ids[7:9], features[6:8]), session.extend(ids[9]), session.extend(ids[10])]
     assert largest_difference(torch.stack(second), drafter_logits(pair, net, ids[:11], features, 9)) < 1e-3
 
 
 @pytest.mark.parametrize("path", ["kernels int8", "kernels", "oneDNN packed", "torch"])
-def test_positions_unrolled_side_by_side_draft_as_each_does_alone(path, request):
+def test_unrolled_positions_draft_as_if_alone(path, request):
     if "kernels" not in path:
         request.getfixturevalue("without_kernels" if "oneDNN" in path else "without_packed_products")
     pair = tiny_pair("feature", int8="int8" in path)
@@ -527,14 +516,14 @@ def test_positions_unrolled_side_by_side_draft_as_each_does_alone(path, request)
         for row in range(count):
             expected = [alone.begin(ids[rows][row : row + 1], before[row : row + 1])]
             expected += [alone.extend(step[row]) for step in drafts]
-            made = torch.stack([logits[row] for logits in together])
-            if "kernels" in path:  # the same bits: what is replayed on a recording is what would be drafted
-                assert torch.equal(made[:, :trimmed], torch.stack(expected)[:, :trimmed])
+            drafted = torch.stack([logits[row] for logits in together])
+            if "kernels" in path:  # the same bits, so that a replay drafts what live decoding would draft
+                assert torch.equal(drafted[:, :trimmed], torch.stack(expected)[:, :trimmed])
             known = len(alone.vocab)  # the other rows may have seen more of the text's own tokens
-            assert largest_difference(made[:, :known], torch.stack(expected)) < 1e-4
-            assert made[:, known:].eq(-torch.inf).all()
+            assert largest_difference(drafted[:, :known], torch.stack(expected)) < 1e-4
+            assert drafted[:, known:].eq(-torch.inf).all()
             assert torch.equal(unrolled.vocab[:known], alone.vocab)
-        # The unrolled tokens are certain: the session goes on after them.
+        # The unrolled tokens are certain: the session continues after them.
         after = session.begin(ids[first + count][None], features[first + count - 1][None])
         assert (
             largest_difference(
@@ -544,7 +533,7 @@ def test_positions_unrolled_side_by_side_draft_as_each_does_alone(path, request)
         )
 
 
-def test_a_copied_session_drafts_apart_from_its_original():
+def test_a_copied_session_is_independent():
     for kind in ("feature", "independent"):
         pair = tiny_pair(kind)
         layers = pair.drafter.feature_layers
@@ -563,7 +552,7 @@ def test_a_copied_session_drafts_apart_from_its_original():
 
 
 @pytest.mark.parametrize("path", ["kernels int8", "kernels", "oneDNN packed"])
-def test_a_drafter_file_loads_as_it_was_saved(path, tmp_path, request, monkeypatch):
+def test_a_saved_drafter_loads_unchanged(path, tmp_path, request, monkeypatch):
     if path == "oneDNN packed":
         request.getfixturevalue("without_kernels")
     monkeypatch.setattr(backends, "multiplies_int8", lambda: "int8" in path)

@@ -1,4 +1,4 @@
-"""Which models may be decoded in steps, and how long their texts may get: measured on real tiny models."""
+"""Which models can be decoded step by step, and how long their texts may be, measured on tiny real models."""
 
 import json
 
@@ -40,7 +40,7 @@ VERDICTS = {
     "mpt": "transformers, up to 48 tokens",
     "opt": "transformers, up to 48 tokens",
     "whisper": "transformers, up to 48 tokens",
-    "phi3": "transformers, up to 24 tokens",  # longrope, 24 tokens long at first
+    "phi3": "transformers, up to 24 tokens",  # longrope with an original length of 24 tokens
     "mistral": "transformers, up to 48 tokens",
     "gemma2": "transformers, up to 48 tokens",
     "gemma3_text": "kernels, up to 48 tokens",
@@ -65,7 +65,7 @@ VERDICTS = {
 
 
 @pytest.mark.parametrize("family", VERDICTS)
-def test_a_family_writes_what_generate_writes_or_is_refused_in_a_sentence(family):
+def test_a_family_writes_the_text_of_generate_or_is_refused(family):
     verdict = judge(tiny_model(family))
     assert verdict.name in ("right", "refused"), verdict.words
     assert VERDICTS[family].lower() in verdict.words.lower()
@@ -77,7 +77,7 @@ def test_an_encoder_family_runs_where_its_configuration_makes_it_a_decoder(famil
     assert verdict == ("right", f"transformers, up to {CONTEXT} tokens")
 
 
-def test_a_table_of_positions_that_begins_with_the_padding_is_shorter_by_that():
+def test_rows_for_padding_shorten_a_table_of_positions():
     model = tiny_model("roberta", is_decoder=True, pad_token_id=1)
     runner = make_runner(model)
     assert runner.max_context == CONTEXT - 2
@@ -96,16 +96,13 @@ def test_the_verdict_is_the_same_in_half_precision(family, dtype):
         assert isinstance(make_runner(model), PackedModel if packed else TransformersRunner)
 
 
-# The probe
-
-
-def test_the_tokens_of_the_probe_are_the_same_each_time_and_in_the_vocabulary():
+def test_probes_have_the_same_tokens_within_the_vocabulary():
     probes = [Probe(TransformersRunner(tiny_llama())) for _ in range(2)]
     assert torch.equal(probes[0].token_ids, probes[1].token_ids)
     assert probes[0].token_ids.max() < 32
 
 
-def test_a_runner_of_another_model_does_not_pass(without_kernels):
+def test_a_runner_of_another_model_fails_the_probe(without_kernels):
     probe = Probe(TransformersRunner(tiny_llama()))
     probe.check(PackedModel(tiny_llama()))
     with pytest.raises(UserError, match=IN_PARTS):
@@ -114,7 +111,7 @@ def test_a_runner_of_another_model_does_not_pass(without_kernels):
 
 @pytest.mark.parametrize("build", [tiny_llama, lambda: rounded(tiny_llama)], ids=["float32", "int8"])
 @pytest.mark.parametrize("fault", ["rewind", "copy"])
-def test_a_cache_that_is_wrong_after_a_rewind_or_a_copy_does_not_pass(build, fault, monkeypatch):
+def test_a_cache_that_is_wrong_after_rewind_or_copy_fails_the_probe(build, fault, monkeypatch):
     assert isinstance(make_runner(build()), PackedModel)
 
     def keep_rejected(cache: StaticCache, length: int) -> None:
@@ -132,7 +129,7 @@ def test_a_cache_that_is_wrong_after_a_rewind_or_a_copy_does_not_pass(build, fau
         make_runner(build())
 
 
-def test_the_distance_is_that_of_the_worst_row_and_forgives_ruled_out_tokens():
+def test_distance_is_of_the_worst_row_and_ignores_excluded_tokens():
     whole = torch.tensor([[0.0, 2.0, -4e38], [2.0, 0.0, -4e38]])
     assert distance(whole.clone(), whole) == 0
     apart = whole + torch.tensor([[0.0], [0.5]])
@@ -144,7 +141,7 @@ def test_the_distance_is_that_of_the_worst_row_and_forgives_ruled_out_tokens():
 
 @pytest.mark.parametrize("build", [tiny_llama, lambda: tiny_model("whisper")], ids=["llama", "whisper"])
 @torch.inference_mode()
-def test_the_last_row_is_the_last_one_where_a_model_gives_all_of_them(build):
+def test_the_last_row_is_returned_if_a_model_computes_all_rows(build):
     runner = TransformersRunner(build())
     ids = torch.arange(5)
     every, last = (runner.forward(ids, runner.new_cache(8), rows).logits for rows in ("all", "last"))
@@ -152,14 +149,11 @@ def test_the_last_row_is_the_last_one_where_a_model_gives_all_of_them(build):
     assert runner.forward(ids, runner.new_cache(8), "none").logits is None
 
 
-# Windows
-
-
 WINDOWED = {"mistral": "sliding_window", "gemma2": "sliding_window", "llama4_text": "attention_chunk_size"}
 
 
 @pytest.mark.parametrize("family", WINDOWED)
-def test_a_window_that_the_probe_is_too_short_for_is_measured_all_the_same(family, monkeypatch):
+def test_a_window_longer_than_the_probe_is_still_measured(family, monkeypatch):
     name = WINDOWED[family]
     model = tiny_model(family, **{name: 32})
     runner = make_runner(model)
@@ -175,16 +169,13 @@ def test_a_window_that_the_probe_is_too_short_for_is_measured_all_the_same(famil
     assert getattr(model.config, name) == 32
 
 
-def test_a_window_that_no_mask_goes_by_is_refused_unless_it_is_as_long_as_the_context():
+def test_a_window_without_a_mask_is_refused_if_shorter_than_the_context():
     with pytest.raises(UserError, match=r"moshi .*\(sliding_attention\)"):
         make_runner(tiny_model("moshi", sliding_window=CONTEXT - 1))
     assert make_runner(tiny_model("moshi", sliding_window=CONTEXT)).max_context == CONTEXT
 
 
-# Lengths
-
-
-def test_texts_end_where_a_rotary_embedding_would_change():
+def test_context_ends_where_a_rotary_embedding_would_change():
     model = tiny_model("phi3")
     runner = make_runner(model)
     assert (runner.max_context, model.config.max_position_embeddings) == (24, CONTEXT)
@@ -194,13 +185,13 @@ def test_texts_end_where_a_rotary_embedding_would_change():
         read_prompt(pair, torch.arange(20), 5)
 
 
-def test_a_rotary_embedding_that_changes_in_a_way_not_known_here_is_refused(monkeypatch):
+def test_an_unknown_kind_of_changing_rotary_embedding_is_refused(monkeypatch):
     monkeypatch.setattr(context_length, "_constant_lengths", lambda model: [])
     with pytest.raises(UserError, match=NOT_CAUSAL):
         make_runner(tiny_model("phi3"))
 
 
-def test_dynamic_scaling_is_constant_up_to_the_length_that_it_stretches():
+def test_dynamic_scaling_is_constant_up_to_its_original_length():
     rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10_000.0}
     model = tiny_llama(rope_parameters=rope, max_position_embeddings=CONTEXT)
     runner = make_runner(model)
@@ -209,26 +200,23 @@ def test_dynamic_scaling_is_constant_up_to_the_length_that_it_stretches():
 
 
 @pytest.mark.parametrize("length", [-1, 0, 11, 1e9])
-def test_a_context_of_no_length_is_refused_with_the_value(length):
+def test_an_invalid_context_length_is_refused_with_its_value(length):
     model = tiny_llama()
     model.config.__dict__["max_position_embeddings"] = length
     with pytest.raises(UserError, match=f"max_position_embeddings is {length!r} in the .* llama model"):
         make_runner(model)
 
 
-def test_the_length_of_a_model_without_positions_is_the_one_that_it_names():
+def test_a_model_without_positions_has_its_configured_length():
     bloom = tiny_model("bloom")
     assert context_length.longest_text(bloom) == context_length.DEFAULT_LENGTH
     bloom.config.seq_length = 512
     assert make_runner(bloom).max_context == 512
 
 
-# Pairs
-
-
 @pytest.fixture
 def folders(tmp_path):
-    """Saves models with a tokenizer of 300 words beside them, and gives their folders."""
+    """Return a function that saves a model with a tokenizer of 300 words and returns the folder."""
 
     def save(name: str, model) -> str:
         model.save_pretrained(tmp_path / name)
@@ -239,7 +227,7 @@ def folders(tmp_path):
 
 
 @pytest.mark.parametrize("read_first", [False, True], ids=["here", "as on ZeroGPU"])
-def test_target_and_draft_are_both_measured_wherever_they_are_read(folders, read_first):
+def test_target_and_draft_are_both_probed(folders, read_first):
     good, bad = folders("gpt2", tiny_model("gpt2")), folders("bert", tiny_model("bert"))
     options = {"device": "cpu", "read_first": read_first}
     for pair in (f"{bad}:{good}", f"{good}:{bad}"):
@@ -248,15 +236,15 @@ def test_target_and_draft_are_both_measured_wherever_they_are_read(folders, read
     assert load_pair(f"{good}:{good}", **options).max_context == CONTEXT
 
 
-def test_a_model_whose_device_is_not_there_yet_is_measured_on_one_thread():
+def test_a_model_without_its_device_is_probed_on_one_thread():
     torch.set_num_threads(2)
     try:
-        seen = []
+        thread_counts = []
         model = tiny_model("rwkv")
-        model.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+        model.register_forward_pre_hook(lambda *_: thread_counts.append(torch.get_num_threads()))
         with pytest.raises(UserError, match=NO_CACHE):
             check_stepwise(model)
-        assert set(seen) == {1}
+        assert set(thread_counts) == {1}
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -264,11 +252,8 @@ def test_a_model_whose_device_is_not_there_yet_is_measured_on_one_thread():
     assert make_runner(model, measure=False).path == "transformers"
 
 
-# Files
-
-
 @pytest.mark.parametrize("layers", [2, 0, -1])
-def test_weights_that_a_configuration_leaves_out_are_refused(folders, layers):
+def test_a_configuration_that_leaves_out_weights_is_refused(folders, layers):
     folder = fetch_weights(folders("llama", tiny_llama(vocab_size=300))).folder
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
@@ -278,7 +263,7 @@ def test_weights_that_a_configuration_leaves_out_are_refused(folders, layers):
         load_model(folder, CPU, torch.float32, "mine")
 
 
-def test_what_older_versions_saved_beside_the_weights_is_no_weight(folders):
+def test_buffers_saved_by_older_versions_are_ignored(folders):
     sizes = {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 64, "vocab_size": 300}
     gpt2 = GPT2LMHeadModel(GPT2Config(**sizes))
     for model, buffers in (
@@ -302,7 +287,7 @@ def test_what_older_versions_saved_beside_the_weights_is_no_weight(folders):
         "C:\\m.safetensors",
     ],
 )
-def test_a_shard_index_may_not_name_a_file_outside_its_folder(folders, name):
+def test_a_shard_index_may_not_name_files_outside_its_folder(folders, name):
     folder = fetch_weights(folders("llama", tiny_llama(vocab_size=300))).folder
     (folder.parent / "other").mkdir()
     for copy in ("model-00001-of-00001.safetensors", "../other/model.safetensors", "../model.safetensors"):

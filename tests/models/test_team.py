@@ -1,4 +1,4 @@
-"""Threads that share the CPU kernels' steps: the same bits on any number of them, whoever is late."""
+"""Threads that share the CPU kernels' steps give the same bits whatever their number and timing."""
 
 import gc
 import subprocess
@@ -33,7 +33,7 @@ def _without_gradients():
 
 @pytest.fixture
 def threads():
-    """Sets how many threads the kernels take."""
+    """Return a function that sets the number of threads for the kernels."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -46,7 +46,7 @@ def logits_of(runner, seed: int = 0, counts=(9, 1, 4, 1, 17)) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
-def test_a_forward_gives_the_same_bits_on_any_number_of_threads(build, threads):
+def test_a_forward_has_the_same_bits_on_any_number_of_threads(build, threads):
     runner = PackedModel(build())
     threads(1)
     expected = logits_of(runner)
@@ -56,22 +56,22 @@ def test_a_forward_gives_the_same_bits_on_any_number_of_threads(build, threads):
 
 
 @pytest.mark.parametrize("rows", [1, 8, 40])
-def test_a_product_and_a_choice_do_so_too(rows, threads):
+def test_products_and_choices_have_the_same_bits_on_any_number_of_threads(rows, threads):
     generator = torch.Generator().manual_seed(rows)
     weight, x = torch.randn(3000, 64, generator=generator), torch.randn(rows, 64, generator=generator)
     products = [PackedLinear(weight), PackedGate(weight), PackedLinear(weight.bfloat16())]
     noise = SharedNoise(7, 3000, torch.device("cpu"))
-    found = []
+    results = []
     for count in (1, 2, 3, 4):
         threads(count)
-        results = [product(x) for product in products]
-        choices = cpu_kernels.choose(results[0], noise.place(3), 0.8)[0], cpu_kernels.choose(x, None, 1)[0]
-        found.append([*results, *choices])
-    for others in found[1:]:
-        assert all(map(torch.equal, found[0], others))
+        outputs = [product(x) for product in products]
+        choices = cpu_kernels.choose(outputs[0], noise.place(3), 0.8)[0], cpu_kernels.choose(x, None, 1)[0]
+        results.append([*outputs, *choices])
+    for others in results[1:]:
+        assert all(map(torch.equal, results[0], others))
 
 
-def test_a_drafter_drafts_the_same_bits_on_any_number_of_threads(threads):
+def test_drafts_have_the_same_bits_on_any_number_of_threads(threads):
     pair = tiny_pair("feature")
     drafts = []
     for count in (1, 2, 3, 4):
@@ -83,8 +83,8 @@ def test_a_drafter_drafts_the_same_bits_on_any_number_of_threads(threads):
         assert all(map(torch.equal, drafts[0], others))
 
 
-def test_more_threads_than_cores_that_lose_theirs_all_the_time_change_no_bit(threads):
-    """Eight threads on a few cores, beside busy ones: late threads and chunks that are done twice."""
+def test_threads_that_keep_losing_their_cores_change_no_bit(threads):
+    """Run eight threads on a few busy cores, so that some are late and some chunks are computed twice."""
     runner = PackedModel(tiny_llama(hidden_size=64, intermediate_size=512, vocab_size=2000))
     threads(1)
     expected = logits_of(runner)
@@ -100,12 +100,12 @@ def test_jobs_of_several_python_threads_do_not_mix(threads):
     runner = PackedModel(tiny_llama(hidden_size=64, intermediate_size=512, vocab_size=2000))
     threads(1)
     expected = [logits_of(runner, seed) for seed in range(4)]
-    found = {}
+    same = {}
 
     def work(seed: int) -> None:
         with torch.inference_mode():
             torch.set_num_threads(2)
-            found[seed] = all(torch.equal(logits_of(runner, seed), expected[seed]) for _ in range(20))
+            same[seed] = all(torch.equal(logits_of(runner, seed), expected[seed]) for _ in range(20))
 
     workers = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
     for worker in workers:
@@ -113,16 +113,16 @@ def test_jobs_of_several_python_threads_do_not_mix(threads):
     for worker in workers:
         worker.join()
     threads(1)
-    assert found == dict.fromkeys(range(4), True)
+    assert same == dict.fromkeys(range(4), True)
 
 
-def test_what_a_late_thread_may_read_is_kept_until_it_has_left(threads, monkeypatch):
+def test_memory_that_a_late_thread_may_read_is_kept_until_it_leaves(threads, monkeypatch):
     threads(2)
     team = cpu_team.Team()
     monkeypatch.setattr(cpu_team, "process_team", team)
     product = PackedLinear(torch.randn(64, 64))
     active = team.memory[2, ACTIVE]
-    monkeypatch.setattr(team, "started", 2)  # the other one never comes
+    monkeypatch.setattr(team, "started", 2)  # the other thread never runs
     active.fill_(5)
     x = torch.randn(3, 64)
     kept = weakref.ref(x)
@@ -136,7 +136,7 @@ def test_what_a_late_thread_may_read_is_kept_until_it_has_left(threads, monkeypa
     assert kept() is None
 
 
-def test_a_fork_starts_threads_of_its_own():
+def test_a_fork_starts_its_own_threads():
     script = """
 import os, sys, torch
 from adaedl.models.cpu.packed import PackedLinear
@@ -152,7 +152,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_weight_of_bfloat16_numbers_takes_half_the_bytes_and_gives_the_same_bits(monkeypatch):
+def test_a_weight_that_is_exact_in_bfloat16_takes_half_the_bytes(monkeypatch):
     weight = torch.randn(96, 64).bfloat16().float()
     x = torch.randn(5, 64)
     products, sizes = [], []
@@ -163,6 +163,6 @@ def test_a_weight_of_bfloat16_numbers_takes_half_the_bytes_and_gives_the_same_bi
         sizes.append(product.nbytes)
     assert torch.equal(*products)
     assert sizes[0] == 2 * sizes[1] == weight.numel() * 4
-    off = weight.clone()
-    off[-1, -1] += 2**-20  # one number that is not
-    assert PackedLinear(off).nbytes == sizes[0]
+    inexact = weight.clone()
+    inexact[-1, -1] += 2**-20  # this number is not exact in bfloat16
+    assert PackedLinear(inexact).nbytes == sizes[0]

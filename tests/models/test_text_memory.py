@@ -3,20 +3,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adaedl.models.drafters import text_memory
-from adaedl.models.drafters.text_memory import LONGEST_MATCH, MOST_FOLLOWERS, TextMemory
+from adaedl.models.drafters.text_memory import LONGEST_MATCH, MAX_FOLLOWERS, TextMemory
 
 TEXTS = st.lists(st.integers(0, 3), min_size=1, max_size=40)
 DRAFTS = st.lists(st.integers(0, 3), max_size=6)
 
 
-def remembered(text: list[int], vocab=frozenset()) -> TextMemory:
+def memory_of(text: list[int], vocab=frozenset()) -> TextMemory:
     memory = TextMemory(vocab)
     memory.append(text)
     return memory
 
 
 def followers_by_search(text: list[int], certain: int, drafted: list[int]) -> dict[int, int]:
-    """What `followers` says in its docstring, by looking at every place of the text."""
+    """Return the followers by their definition, searching every position of the text."""
     latest = text[:certain] + drafted
     expected: dict[int, int] = {}
     for length in range(1, LONGEST_MATCH + 1):
@@ -27,14 +27,14 @@ def followers_by_search(text: list[int], certain: int, drafted: list[int]) -> di
 
 
 @given(text=TEXTS, drafted=DRAFTS, data=st.data())
-def test_what_followed_the_longest_match_is_found(text, drafted, data):
+def test_followers_of_the_longest_match_are_found(text, drafted, data):
     certain = data.draw(st.integers(1, len(text)))
-    assert remembered(text).followers(certain, drafted) == followers_by_search(text, certain, drafted)
+    assert memory_of(text).followers(certain, drafted) == followers_by_search(text, certain, drafted)
 
 
 @given(text=TEXTS, drafted=DRAFTS, cuts=st.lists(st.integers(0, 40)), data=st.data())
-def test_a_text_told_in_pieces_is_the_same_text(text, drafted, cuts, data):
-    memory, whole = TextMemory({0, 2}), remembered(text, {0, 2})
+def test_a_text_appended_in_pieces_is_the_same_text(text, drafted, cuts, data):
+    memory, whole = TextMemory({0, 2}), memory_of(text, {0, 2})
     for first, last in zip([0, *sorted(cuts)], [*sorted(cuts), len(text)], strict=True):
         memory.append(text[first:last])
         memory = data.draw(st.sampled_from([memory, memory.copy()]))
@@ -43,33 +43,33 @@ def test_a_text_told_in_pieces_is_the_same_text(text, drafted, cuts, data):
     assert memory.followers(certain, drafted) == whole.followers(certain, drafted)
 
 
-@given(text=TEXTS, drafted=DRAFTS, data=st.data(), most=st.integers(1, 3))
-def test_a_text_remembered_whole_answers_for_its_beginnings_as_they_do(text, drafted, data, most):
+@given(text=TEXTS, drafted=DRAFTS, data=st.data(), max_followers=st.integers(1, 3))
+def test_a_whole_text_answers_like_each_of_its_prefixes(text, drafted, data, max_followers):
     certain = data.draw(st.integers(1, len(text)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_memory, "MOST_FOLLOWERS", most)
-        whole, beginning = remembered(text), remembered(text[:certain])
-        assert whole.followers(certain, drafted) == beginning.followers(certain, drafted)
+        patch.setattr(text_memory, "MAX_FOLLOWERS", max_followers)
+        whole, prefix = memory_of(text), memory_of(text[:certain])
+        assert whole.followers(certain, drafted) == prefix.followers(certain, drafted)
 
 
-def test_a_lookup_does_not_grow_with_how_often_a_token_occurred():
-    memory = remembered([7] * 8000)
+def test_the_cost_of_a_lookup_does_not_grow_with_repetitions():
+    memory = memory_of([7] * 8000)
     assert {context: list(followers) for context, followers in memory.tables[0].items()} == {
         (7,) * length: [7] for length in range(1, LONGEST_MATCH + 1)
     }
     assert memory.followers(8000, []) == {7: LONGEST_MATCH}
 
 
-def test_a_context_has_a_bounded_number_of_followers_the_first_ones():
-    memory = remembered([token for follower in range(1, 2000) for token in (0, follower)])
+def test_a_context_keeps_a_bounded_number_of_its_first_followers():
+    memory = memory_of([token for follower in range(1, 2000) for token in (0, follower)])
     memory = memory.copy()
     memory.append([token for follower in range(2000, 3000) for token in (0, follower)])
-    assert memory.followers(len(memory.text), [0]) == dict.fromkeys(range(1, MOST_FOLLOWERS + 1), 1)
+    assert memory.followers(len(memory.text), [0]) == dict.fromkeys(range(1, MAX_FOLLOWERS + 1), 1)
 
 
 @given(text=TEXTS)
 def test_the_texts_own_tokens_join_the_vocabulary_when_they_appear(text):
-    memory = remembered(text, {0, 2})
+    memory = memory_of(text, {0, 2})
     assert list(memory.extra) == [t for t in dict.fromkeys(text) if t in {1, 3}]
     assert list(memory.extra.values()) == list(range(len(memory.extra)))
     assert memory.extra_since == [text.index(token) + 1 for token in memory.extra]
@@ -77,7 +77,7 @@ def test_the_texts_own_tokens_join_the_vocabulary_when_they_appear(text):
 
 def test_a_phrase_and_its_matches():
     #              the  cat  sat  on   the  cat
-    memory = remembered([10, 11, 12, 13, 10, 11])
+    memory = memory_of([10, 11, 12, 13, 10, 11])
     assert memory.followers(6, []) == {12: 2}
     assert memory.followers(6, [12]) == {13: 3}
     assert memory.followers(6, [99]) == {}
@@ -86,8 +86,8 @@ def test_a_phrase_and_its_matches():
 
 
 @pytest.mark.parametrize("more", [[7], [10, 12]])
-def test_a_copy_goes_on_apart_from_its_original(more):
-    memory = remembered([10, 11, 10])
+def test_a_copied_memory_is_independent(more):
+    memory = memory_of([10, 11, 10])
     copy = memory.copy()
     copy.append(more)
     memory.append([11, 13])

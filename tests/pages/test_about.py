@@ -1,9 +1,10 @@
-"""About, in a real browser: what it shows is what the server says of itself."""
+"""About in a real browser: what the server reports about itself."""
 
 import json
 from dataclasses import replace
 
 import pytest
+from browsing import context_of, tab
 from hosted import hosted, hosted_models
 from playwright.sync_api import Page, expect
 from toys import tiny_llama, tiny_pair
@@ -14,23 +15,20 @@ from adaedl.system.threads import threads_in_use
 SOON = 60_000  # milliseconds
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser) -> Page:
-    with hosted() as (address, _):
-        page = browser.new_page()
+    with hosted() as (address, _), tab(context_of(browser, locale="en-US"), console=False) as page:
         page.set_default_timeout(SOON)
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         complaints = []
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         page.goto(address)
         yield page
-        page.close()
-    unasked = [said for said in complaints if "example.com" not in said]
-    assert unasked == [], "the policy that comes with every answer forbids what the page needs"
+    unexpected = [line for line in complaints if "example.com" not in line]
+    assert unexpected == [], "the content security policy forbids something that the page needs"
 
 
-def test_about_shows_device_and_versions_and_copies_them_without_any_prompt(page):
+def test_about_shows_and_copies_device_and_versions_without_the_prompt(page):
     page.click("#about summary")
     expect(page.locator("#about dd").nth(1)).to_contain_text("cpu/float32")
     expect(page.locator("#about")).to_contain_text("gradio 6.")
@@ -44,7 +42,7 @@ def test_about_shows_device_and_versions_and_copies_them_without_any_prompt(page
     assert page.input_value("#prompt textarea") not in json.dumps(copied)
 
 
-def test_the_browser_sends_nothing_elsewhere(page):
+def test_the_browser_sends_nothing_to_other_hosts(page):
     page.evaluate("window.refused = []")
     page.evaluate("addEventListener('securitypolicyviolation', (e) => refused.push(e.effectiveDirective))")
     page.evaluate("fetch('https://example.com/').catch(() => {})")
@@ -52,15 +50,14 @@ def test_the_browser_sends_nothing_elsewhere(page):
     assert page.evaluate("refused") == ["connect-src"]
 
 
-@pytest.mark.parametrize(
-    ("language", "words"), [("en", "which is slower, because its"), ("zh", "速度较慢，原因：其")]
-)
-def test_about_says_why_a_model_runs_slower(browser, language, words):
+def test_about_explains_why_a_model_is_slow(browser):
     models = hosted_models()
     models.pair = replace(tiny_pair("self", target=tiny_llama(hidden_act="relu")), name=DEFAULT_PAIR)
     with hosted(models) as (address, _):
-        page = browser.new_page(locale=language)
-        page.goto(address)
-        page.click("#about summary")
-        expect(page.locator("#about")).to_contain_text(words)
-        page.close()
+        expected = {"fr-FR": ("en", "which is slower, because its"), "zh": ("zh-CN", "速度较慢，原因：其")}
+        for browser_language, (language, words) in expected.items():
+            with tab(context_of(browser, locale=browser_language)) as page:
+                page.goto(address)
+                page.click("#about summary")
+                expect(page.locator("#about")).to_contain_text(words)
+                expect(page.locator("html")).to_have_attribute("lang", language)

@@ -1,4 +1,4 @@
-"""docs/add-a-panel.md, followed literally in a copy of the project: its tab opens and shows what it says."""
+"""Follow docs/add-a-panel.md literally in a copy of the project, and check the tab that it adds."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import free_port
-from playwright.sync_api import Browser, expect
+from browsing import context_of, free_port, tab
+from playwright.sync_api import Browser, Page, expect
 
 PROJECT = Path(__file__).resolve().parents[2]
 GUIDE = PROJECT / "docs" / "add-a-panel.md"
@@ -31,7 +31,7 @@ sys.stdin.read()
 
 
 def steps(guide: str) -> Iterator[tuple[str, str, str]]:
-    """Each block of the guide that changes a file: the path, the block's language, its text."""
+    """Yield each block of the guide that changes a file: the path, the block's language and its text."""
     path = None
     for named, language, text in re.findall(
         r"(?:New file|In) `([^`]+)`:|```(\w+)\n(.*?)```", guide, re.DOTALL
@@ -42,7 +42,7 @@ def steps(guide: str) -> Iterator[tuple[str, str, str]]:
 
 
 def follow(guide: str, project: Path) -> None:
-    """Make the guide's new files and edits."""
+    """Create the guide's new files and make its edits."""
     for path, language, text in steps(guide):
         file = project / path
         if language == "diff":
@@ -50,7 +50,7 @@ def follow(guide: str, project: Path) -> None:
             before = "".join(line[1:] for line in lines if line[0] == " ")
             source = file.read_text("utf-8")
             assert source.count(before) == 1, (
-                f"{GUIDE.name} edits {path} at lines that are not there:\n{before}"
+                f"{GUIDE.name} edits lines of {path} that do not exist:\n{before}"
             )
             file.write_text(source.replace(before, "".join(line[1:] for line in lines)), "utf-8")
         else:
@@ -58,23 +58,24 @@ def follow(guide: str, project: Path) -> None:
             file.write_text(text, "utf-8")
 
 
-@pytest.fixture
-def copy(tmp_path) -> Path:
-    """The project as far as the page needs it; what the guide does not change is linked."""
-    shutil.copytree(PROJECT / "components", tmp_path / "components")
-    (tmp_path / "assets").mkdir()
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """A copy of what the page needs of the project; parts that the guide does not change are links."""
+    copy = tmp_path_factory.mktemp("copy")
+    shutil.copytree(PROJECT / "components", copy / "components")
+    (copy / "assets").mkdir()
     for path in (PROJECT / "assets").iterdir():
         if path.name in ("js", "text"):
-            shutil.copytree(path, tmp_path / "assets" / path.name)
+            shutil.copytree(path, copy / "assets" / path.name)
         else:
-            (tmp_path / "assets" / path.name).symlink_to(path)
-    (tmp_path / "adaedl").symlink_to(PROJECT / "adaedl")
-    return tmp_path
+            (copy / "assets" / path.name).symlink_to(path)
+    (copy / "adaedl").symlink_to(PROJECT / "adaedl")
+    return copy
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def address(copy) -> str:
-    """The page of the copy, once the guide has been followed there."""
+    """The address of the copy's page, after the guide has been followed."""
     follow(GUIDE.read_text("utf-8"), copy)
     port = free_port()
     server = subprocess.Popen(
@@ -93,9 +94,13 @@ def address(copy) -> str:
 
 
 @pytest.mark.parametrize(("locale", "line"), [("en-US", "{}: {} tokens per target pass"), ("zh-CN", "{}：")])
-def test_the_panel_of_the_guide_shows_a_recorded_race(address, browser: Browser, locale, line):
-    page = browser.new_page(locale=locale)
-    page.goto(f"{address}/#rounds")
+def test_the_guides_panel_shows_a_recorded_race(address, browser: Browser, locale, line):
+    with tab(context_of(browser, locale=locale)) as page:
+        page.goto(f"{address}/#rounds")
+        check_recorded_race(page, locale, line)
+
+
+def check_recorded_race(page: Page, locale: str, line: str) -> None:
     [example, *_] = json.loads((EXAMPLES / "index.json").read_text("utf-8"))
     trace = json.loads((EXAMPLES / example["file"]).read_text("utf-8"))
     expect(page.locator("#rounds h2")).to_have_text(example["title"][locale[:2]])
@@ -105,4 +110,3 @@ def test_the_panel_of_the_guide_shows_a_recorded_race(address, browser: Browser,
         tokens = len(lane["token_ids"]) / len(lane["rounds"])
         assert item.startswith(line.format(lane["label"], f"{tokens:.2f}"))
         assert f"{tokens:.2f}" in item
-    page.close()

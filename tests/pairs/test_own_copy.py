@@ -1,4 +1,4 @@
-"""A target whose own copy drafts, rounded to int8 or to fewer bits, on tiny models."""
+"""Targets whose own copy drafts, rounded to int8 or fewer bits, on tiny models."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ from adaedl.pairs import devices, loading
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.placement import MEMORY_FACTOR, size_of_weights
 from adaedl.pairs.presets import BITS, DEFAULT_PAIR, PRESETS, resolve
-from adaedl.race import new_trace
+from adaedl.racing import new_trace
 from adaedl.request import DEFAULT_LANES, RaceRequest, Sampling
 from adaedl.stopping import format_spec, make_stopper
 from adaedl.trace import Trace
@@ -35,7 +35,7 @@ INT8 = [preset for preset in PRESETS.values() if preset.needs_int8]
 
 @pytest.fixture
 def anywhere(monkeypatch):
-    """Also on a processor without VNNI, where the kernels give the same numbers."""
+    """Allow int8 pairs on a processor without VNNI, too, where the kernels compute the same numbers."""
     monkeypatch.setattr(loading, "check_runs_here", lambda preset, device: None)
 
 
@@ -55,7 +55,7 @@ def logits_of(runner) -> torch.Tensor:
     return runner.forward(torch.arange(9), runner.new_cache(9)).logits
 
 
-def test_a_copy_of_the_target_drafts_and_shares_its_embeddings(tiny, anywhere):
+def test_the_target_s_copy_drafts_and_shares_its_embeddings(tiny, anywhere):
     pair = load_pair(f"{tiny}:int8", device="cpu")
     drafts = pair.drafter.runner
     assert (pair.target.path, drafts.path, pair.runs_on) == ("kernels", "kernels int8", "cpu/float32")
@@ -67,7 +67,7 @@ def test_a_copy_of_the_target_drafts_and_shares_its_embeddings(tiny, anywhere):
     assert torch.equal(logits_of(drafts), logits_of(make_runner(model)))
 
 
-def test_a_trace_says_what_drafts(tiny, anywhere):
+def test_a_trace_describes_the_drafting_copy(tiny, anywhere):
     pair = load_pair(f"{tiny}:int4", device="cpu")
     info = new_trace(pair, "w1 w2", ["adaedl"], Sampling(0)).pair
     assert (info.name, info.target, info.draft) == (f"{tiny}:int4", str(tiny), f"int4 copy of {tiny}")
@@ -81,29 +81,29 @@ def test_a_trace_says_what_drafts(tiny, anywhere):
 
 
 @given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=40), st.sampled_from(BITS))
-def test_a_row_has_as_many_levels_as_bits_allow(values, bits):
+def test_a_quantised_row_has_the_levels_of_its_bits(values, bits):
     row = torch.tensor([values])
     numbers, scale = quantize(row, bits)
     assert numbers.abs().max() <= 2 ** (bits - 1) - 1
     assert torch.allclose(numbers * scale, row, atol=0.5001 * scale.item(), rtol=0)
 
 
-def test_fewer_bits_agree_less_and_cost_the_same():
+def test_fewer_bits_agree_less_at_the_same_cost():
     model = tiny_llama()
-    right = logits_of(make_runner(model)).softmax(-1)
+    p = logits_of(make_runner(model)).softmax(-1)
     runners = {bits: make_runner(quantized_copy(model, bits)) for bits in BITS}
-    shared = {bits: torch.minimum(logits_of(made).softmax(-1), right).sum() for bits, made in runners.items()}
-    assert sorted(shared, key=shared.get) == list(BITS)
-    assert len({made.weights_bytes for made in runners.values()}) == 1
-    assert {made.path for made in runners.values()} == {"kernels int8"}
+    beta = {bits: torch.minimum(logits_of(copy).softmax(-1), p).sum() for bits, copy in runners.items()}
+    assert sorted(beta, key=beta.get) == list(BITS)
+    assert len({copy.weights_bytes for copy in runners.values()}) == 1
+    assert {copy.path for copy in runners.values()} == {"kernels int8"}
     assert not any(isinstance(module, Int8Linear) for module in model.modules())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_check_finds_a_pair_with_a_copy_lossless(tiny, anywhere, dtype):
     pair = load_pair(f"{tiny}:int3", device="cpu", dtype=dtype)
-    found = list(check(pair, ["w1 w2 w3"], max_new_tokens=12, draws=500))
-    assert all(measured.passed for measured in found), found
+    results = list(check(pair, ["w1 w2 w3"], max_new_tokens=12, draws=500))
+    assert all(result.passed for result in results), results
 
 
 def test_transformers_own_assistant_is_the_same_copy(tiny, anywhere):
@@ -133,7 +133,7 @@ def test_memory_must_hold_the_target_and_its_copy(tiny, anywhere, monkeypatch):
 
 
 @pytest.mark.parametrize("target", ["org/model", "org/model-int8", r"C:\models\a b", "./int8"])
-def test_any_target_may_draft_with_its_copy_and_a_draft_whose_name_ends_in_int8_is_a_model(target):
+def test_any_target_may_draft_with_its_copy(target):
     preset = resolve(f" {target} : int4 ")
     assert (preset.target, preset.draft, preset.draft_bits) == (target, None, 4)
     for draft in ("org/draft-int8", "./int8"):
@@ -156,12 +156,12 @@ def test_other_numbers_of_bits_are_refused(bits):
         ("smollm2-135m-int8", "float32", "smollm2-135m-int8 runs in int8"),
     ],
 )
-def test_a_dtype_that_a_pair_does_not_have_is_refused(tiny, anywhere, pair, dtype, reason):
+def test_a_dtype_that_a_pair_does_not_support_is_refused(tiny, anywhere, pair, dtype, reason):
     with pytest.raises(UserError, match=reason):
         load_pair(pair.format(tiny), device="cpu", dtype=dtype)
 
 
-def test_a_model_that_the_kernels_do_not_run_has_no_copy(tmp_path, anywhere):
+def test_a_model_unsupported_by_the_kernels_has_no_copy(tmp_path, anywhere):
     folder = saved(tiny_llama(hidden_act="relu"), tmp_path / "other")
     with pytest.raises(
         UserError, match="cannot draft with an int8 copy of itself, because its activation is"
@@ -170,7 +170,7 @@ def test_a_model_that_the_kernels_do_not_run_has_no_copy(tmp_path, anywhere):
 
 
 @pytest.mark.parametrize("preset", INT8, ids=lambda preset: preset.name)
-def test_where_int8_is_not_fast_the_pair_is_not_offered(preset, monkeypatch):
+def test_an_int8_pair_is_not_offered_where_int8_is_slow(preset, monkeypatch):
     with pytest.raises(UserError, match="because int8 is for CPUs, and the models run on cuda:0; choose"):
         devices.check_runs_here(preset, torch.device("cuda:0"))
     monkeypatch.setattr(jit, "VNNI", False)
@@ -178,16 +178,13 @@ def test_where_int8_is_not_fast_the_pair_is_not_offered(preset, monkeypatch):
         devices.check_runs_here(preset, CPU)
 
 
-def test_without_kernels_the_pair_is_not_offered(without_kernels, monkeypatch):
+def test_an_int8_pair_is_not_offered_without_kernels(without_kernels, monkeypatch):
     monkeypatch.setattr(jit, "VNNI", True)
     with pytest.raises(UserError, match="kernels cannot be compiled here; choose smollm2-135m"):
         devices.check_runs_here(COPIES[0], CPU)
 
 
-# The page
-
-
-def test_the_page_offers_what_runs_here_and_says_why_not_the_rest(monkeypatch):
+def test_the_page_offers_runnable_pairs_and_explains_the_rest(monkeypatch):
     monkeypatch.setattr(jit, "VNNI", True)
     monkeypatch.setattr(hosting, "may_have_gpu", lambda: False)
     assert pair_note.offered_presets() == list(PRESETS.values())
@@ -205,15 +202,15 @@ def test_the_page_offers_what_runs_here_and_says_why_not_the_rest(monkeypatch):
         assert all(preset.name in missing["zh"] for preset in INT8)
 
 
-def test_every_preset_says_in_both_languages_what_it_is():
+def test_every_preset_is_described_in_both_languages():
     note = pair_note.pair_note(DEFAULT_PAIR)
-    for told in note.props["pairs"]:
-        assert told["about"]["en"] == PRESETS[told["name"]].description
-        assert told["about"]["zh"] != told["about"]["en"]
+    for pair in note.props["pairs"]:
+        assert pair["about"]["en"] == PRESETS[pair["name"]].description
+        assert pair["about"]["zh"] != pair["about"]["en"]
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
-def test_the_lanes_of_a_pair_are_adaedl_as_published_and_as_tuned(preset):
+def test_a_pair_s_lanes_are_the_defaults_and_tuned_adaedl(preset):
     RaceRequest("a", preset.lanes, Sampling(0.7))
     assert preset.lanes[: len(DEFAULT_LANES)] == DEFAULT_LANES
     assert make_stopper("adaedl").settings == make_stopper(DEFAULT_LANES[-1]).settings
@@ -223,29 +220,25 @@ def test_the_lanes_of_a_pair_are_adaedl_as_published_and_as_tuned(preset):
         assert format_spec(make_stopper(preset.tuned)) == preset.tuned != "adaedl"
 
 
-def test_a_link_to_a_pair_without_lanes_races_its_own():
+def test_a_link_without_lanes_races_the_pair_s_lanes():
     link = RaceSettings.from_query("pair=smollm2-135m-self", DEFAULTS)
     assert link.lanes == list(PRESETS["smollm2-135m-self"].lanes)
     assert RaceSettings.from_query("pair=none", DEFAULTS).lanes == DEFAULTS.lanes
     assert RaceSettings.from_query("pair=smollm2-135m-self&lanes=svip", DEFAULTS).lanes == ["svip"]
 
 
-# Memory
-
-
-def test_only_the_discarded_part_of_a_tensor_is_lost():
+def test_discard_frees_only_the_given_part_of_a_tensor():
     numbers = torch.ones(100_000)
     discard(numbers[20_000:60_000])
     assert numbers[:20_000].sum() + numbers[60_000:].sum() == 60_000
-    assert (
-        numbers[20_000:60_000].sum() <= 2 * 4096
-    )  # less than a page at either end, where there is a system call
+    # With the system call, less than a page is left at either end.
+    assert numbers[20_000:60_000].sum() <= 2 * 4096
     discard(numbers[:0])
 
 
-def test_a_packed_model_does_not_need_what_it_has_consumed():
-    kept, consumed = (
-        make_runner(tiny_llama(hidden_size=128, intermediate_size=512)),
-        make_runner(tiny_llama(hidden_size=128, intermediate_size=512), consume=True),
-    )
-    assert torch.equal(logits_of(kept), logits_of(consumed))
+def test_a_packed_model_does_not_need_the_consumed_layers():
+    runners = [
+        make_runner(tiny_llama(hidden_size=128, intermediate_size=512), consume=consume)
+        for consume in (False, True)
+    ]
+    assert torch.equal(*map(logits_of, runners))

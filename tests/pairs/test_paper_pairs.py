@@ -1,4 +1,4 @@
-"""The presets of the paper's kind, two models of one family, on tiny models with their attention and ties."""
+"""Presets as in the paper, two models of one family, on tiny models with the same attention and ties."""
 
 import pytest
 from toys import toy_tokenizer
@@ -21,14 +21,14 @@ WORDS = 260  # 256 bytes, and control tokens
 
 
 def save_tiny(config: dict, folder) -> None:
-    """Save a model with the heads, biases and ties of a configuration, and two narrow layers."""
+    """Save a model with two narrow layers and the heads, biases and ties of a configuration."""
     width = 4 * config["num_attention_heads"]
     small = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2}
     words = {"vocab_size": WORDS, "bos_token_id": None, "eos_token_id": None, "max_position_embeddings": 64}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**{**config, **small, **words}))
     model.save_pretrained(folder)
     tokenizer = toy_tokenizer(WORDS)
-    if config["model_type"] == "qwen2":  # transformers reads no other kind for it
+    if config["model_type"] == "qwen2":  # transformers accepts no other tokenizer for it
         tokenizer = Qwen2Tokenizer(
             vocab={byte: i for i, byte in enumerate(bytes_to_unicode().values())}, merges=[]
         )
@@ -45,6 +45,6 @@ def test_a_pair_of_this_shape_loads_and_is_lossless(name, tmp_path, monkeypatch)
     pair = load_pair(f"{tmp_path / 'target'}:{tmp_path / 'draft'}", device="cpu", dtype=preset.dtype)
     path = "kernels int8" if preset.dtype == "int8" else "kernels"
     assert (pair.target.path, pair.drafter.runner.path) == (path, path)
-    found = list(check(pair, ["w1 w2 w3"], max_new_tokens=8, draws=300))
-    assert all(measured.passed for measured in found), found
+    results = list(check(pair, ["w1 w2 w3"], max_new_tokens=8, draws=300))
+    assert all(result.passed for result in results), results
     assert SHAPES[LIKE[name]].like.split(",")[0] in preset.target

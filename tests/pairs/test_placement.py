@@ -1,5 +1,5 @@
-"""Pairs on several GPUs: where what goes, and that a target in parts writes what a whole one writes. No GPU
-is needed: weights in parts lie in memory and on the disk, and torch's fake tensors stand in for two GPUs."""
+"""Pairs on several GPUs: the placement of models, and split targets that write the same text. No GPU is
+needed: split weights are in memory and on disk, and torch's fake tensors stand in for two GPUs."""
 
 import json
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs import placement, reading
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.placement import MEMORY_FACTOR, Device, Placement, place, size_of_weights
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import verify_by_match
 from adaedl.trace import Trace
@@ -30,36 +30,33 @@ GIB = 2**30
 
 
 def gpus(*sizes: float, speeds: tuple[float, ...] = ()) -> list[Device]:
-    """GPUs with so many GiB free."""
+    """Return GPUs with these amounts of free memory in GiB."""
     return [Device(f"cuda:{n}", int(size * GIB), speeds[n] if speeds else 1) for n, size in enumerate(sizes)]
 
 
-# Where what goes
-
-
-def test_a_pair_that_the_first_gpu_holds_stays_on_it_even_where_another_is_faster():
+def test_a_pair_that_fits_on_the_first_gpu_stays_there():
     assert place("a", 10 * GIB, GIB, gpus(16, 80, speeds=(1, 9))) == Placement("cuda:0")
 
 
-def test_a_pair_that_only_another_gpu_holds_goes_there_whole():
+def test_a_pair_that_fits_only_on_another_gpu_goes_there():
     assert place("a", 20 * GIB, GIB, gpus(16, 24, 40, speeds=(1, 2, 3))) == Placement("cuda:2")
 
 
-def test_a_target_that_no_gpu_holds_is_shared_out_and_its_draft_is_on_the_fastest():
-    placed = place("a", 28 * GIB, GIB, gpus(24, 24, speeds=(1, 2)))
-    assert placed.device == "cuda:1"
-    assert sum(placed.target_bytes.values()) >= 28 * GIB
-    assert placed.target_bytes["cuda:0"] - placed.target_bytes["cuda:1"] == GIB  # where the draft is
-    assert MEMORY_FACTOR * placed.target_bytes["cuda:0"] <= 24 * GIB
+def test_a_target_too_large_for_one_gpu_is_split_with_the_draft_on_the_fastest():
+    placement = place("a", 28 * GIB, GIB, gpus(24, 24, speeds=(1, 2)))
+    assert placement.device == "cuda:1"
+    assert sum(placement.target_bytes.values()) >= 28 * GIB
+    assert placement.target_bytes["cuda:0"] - placement.target_bytes["cuda:1"] == GIB  # of the draft
+    assert MEMORY_FACTOR * placement.target_bytes["cuda:0"] <= 24 * GIB
 
 
-def test_equally_fast_gpus_draft_on_the_first_and_a_draft_goes_where_it_fits():
+def test_the_draft_is_on_the_first_of_equally_fast_gpus_that_it_fits():
     assert place("a", 28 * GIB, GIB, gpus(24, 24)).device == "cuda:0"
     assert place("a", 28 * GIB, 4 * GIB, gpus(36, 3, speeds=(1, 9))).device == "cuda:0"
 
 
 @pytest.mark.parametrize(("target", "draft"), [(60, 1), (10, 60)])
-def test_a_pair_that_all_gpus_together_do_not_hold_is_refused_with_both_sizes(target, draft):
+def test_a_pair_too_large_for_all_gpus_is_refused_with_both_sizes(target, draft):
     with pytest.raises(UserError, match=r"a needs about \d+ GiB, and the 2 GPUs here have 48 GiB free"):
         place("a", target * GIB, draft * GIB, gpus(24, 24))
 
@@ -72,7 +69,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_the_size_of_weights_is_read_from_their_headers_and_follows_the_dtype(folder, tmp_path):
+def test_the_size_of_weights_comes_from_their_headers_and_the_dtype(folder, tmp_path):
     count = sum(parameter.numel() for parameter in tiny_llama().parameters())
     assert size_of_weights(folder, torch.float32) == 4 * count
     assert size_of_weights(folder, torch.bfloat16) == 2 * count
@@ -82,14 +79,14 @@ def test_the_size_of_weights_is_read_from_their_headers_and_follows_the_dtype(fo
 
 
 class Recorder:
-    """Stands in for the loading of models: keeps what was asked, and gives a model that has no device."""
+    """Stands in for the loading of models: records the options and returns a model without a device."""
 
     def __init__(self, parts: dict):
-        self.asked = []
+        self.options = []
         self.parts = parts
 
     def __call__(self, folder, **options):
-        self.asked.append(options)
+        self.options.append(options)
         model = tiny_llama()
         model.moved_to = []
         model.to = lambda device: model.moved_to.append(device) or model
@@ -99,7 +96,7 @@ class Recorder:
 
 @pytest.fixture
 def two_gpus(monkeypatch, folder):
-    """A machine with two GPUs, the second the faster one, neither of which holds two tiny models."""
+    """A machine with two GPUs, the second one faster. Neither has memory for two tiny models."""
     size = size_of_weights(folder, torch.bfloat16)
     devices = [Device("cuda:0", int(1.7 * size), 1), Device("cuda:1", int(1.7 * size), 2)]
     recorder = Recorder({"model.embed_tokens": 0, "model.layers": 1, "lm_head": 1})
@@ -113,28 +110,28 @@ def two_gpus(monkeypatch, folder):
     return SimpleNamespace(recorder=recorder, folder=folder, size=size)
 
 
-def test_a_pair_too_large_for_one_gpu_is_read_into_both_and_says_so(two_gpus, tmp_path):
+def test_a_pair_too_large_for_one_gpu_is_read_into_both(two_gpus, tmp_path):
     draft = tmp_path / "draft"
     tiny_llama(1).save_pretrained(draft)
     toy_tokenizer(32).save_pretrained(draft)
     pair = load_pair(f"{two_gpus.folder}:{draft}")
-    target, drafting = two_gpus.recorder.asked
-    room = int(int(1.7 * two_gpus.size) / MEMORY_FACTOR)
-    assert target["device_map"] == "auto"
-    assert target["max_memory"] == {0: room, 1: room - two_gpus.size, "cpu": 0}
-    assert drafting["device_map"] == {"": torch.device("cuda:1")}
+    target_options, draft_options = two_gpus.recorder.options
+    capacity = int(int(1.7 * two_gpus.size) / MEMORY_FACTOR)
+    assert target_options["device_map"] == "auto"
+    assert target_options["max_memory"] == {0: capacity, 1: capacity - two_gpus.size, "cpu": 0}
+    assert draft_options["device_map"] == {"": torch.device("cuda:1")}
     assert pair.target.model.moved_to == []
     assert pair.device == pair.target.device == torch.device("cuda:1")
     assert pair.where == "cuda:1+cuda:0"
 
 
-def test_a_device_that_was_named_is_kept_to(two_gpus):
+def test_a_named_device_is_used(two_gpus):
     pair = load_pair(f"{two_gpus.folder}:{two_gpus.folder}", device="cuda:1")
-    assert two_gpus.recorder.asked[0]["device_map"] == {"": torch.device("cuda:1")}
+    assert two_gpus.recorder.options[0]["device_map"] == {"": torch.device("cuda:1")}
     assert pair.where == "cuda:1"
 
 
-def test_layers_that_no_gpu_has_room_for_are_not_left_on_the_disk(two_gpus, monkeypatch):
+def test_layers_that_fit_on_no_gpu_are_refused(two_gpus, monkeypatch):
     two_gpus.recorder.parts["lm_head"] = "disk"
     monkeypatch.setattr(
         placement, "visible_gpus", lambda: [Device(f"cuda:{n}", two_gpus.size, n) for n in range(2)]
@@ -143,7 +140,7 @@ def test_layers_that_no_gpu_has_room_for_are_not_left_on_the_disk(two_gpus, monk
         load_pair(f"{two_gpus.folder}:{two_gpus.folder}")
 
 
-def test_without_accelerate_a_target_in_parts_says_what_to_install(two_gpus, monkeypatch):
+def test_splitting_a_target_without_accelerate_names_the_package(two_gpus, monkeypatch):
     monkeypatch.setattr(reading, "find_spec", lambda name: None)
     monkeypatch.setattr(
         placement, "visible_gpus", lambda: [Device(f"cuda:{n}", two_gpus.size, n) for n in range(2)]
@@ -152,20 +149,17 @@ def test_without_accelerate_a_target_in_parts_says_what_to_install(two_gpus, mon
         load_pair(f"{two_gpus.folder}:{two_gpus.folder}")
 
 
-# A target in parts
-
-
 @pytest.mark.parametrize("build", [tiny_llama, tiny_qwen2])
 @pytest.mark.parametrize("kind", ["independent", "feature"])
-def test_a_target_in_parts_writes_what_a_whole_one_writes(build, kind, tmp_path):
-    """One layer of it waits on the disk, from where accelerate's hooks fetch it at every forward."""
+def test_a_split_target_writes_the_same_text(build, kind, tmp_path):
+    """One of its layers is on disk, and accelerate's hooks fetch it for every forward."""
     cpu = torch.device("cpu")
     parts = {"model.embed_tokens": "cpu", "model.layers.0": "cpu", "model.layers.1": "disk"}
     parts |= {"model.layers.2": "cpu", "model.norm": "cpu", "model.rotary_emb": "cpu", "lm_head": "cpu"}
     whole = tiny_pair(kind, build(), TransformersRunner)
-    apart = dispatch_model(build(), parts, offload_dir=tmp_path, skip_keys="past_key_values")
-    assert apart.model.layers[1].mlp.up_proj.weight.device.type == "meta"
-    split = tiny_pair(kind, apart, lambda model: TransformersRunner(model, cpu))
+    dispatched = dispatch_model(build(), parts, offload_dir=tmp_path, skip_keys="past_key_values")
+    assert dispatched.model.layers[1].mlp.up_proj.weight.device.type == "meta"
+    split = tiny_pair(kind, dispatched, lambda model: TransformersRunner(model, cpu))
     traces = []
     for pair in (whole, split):
         lanes = ["autoregressive", "fixed:k=3", "adaedl"]
@@ -178,12 +172,11 @@ def test_a_target_in_parts_writes_what_a_whole_one_writes(build, kind, tmp_path)
         assert [played.accepted for played in ours.rounds] == [played.accepted for played in theirs.rounds]
 
 
-def test_on_two_devices_tokens_go_in_and_logits_come_out_where_the_draft_is(monkeypatch):
-    """On torch's fake tensors, which refuse any operation on tensors of two devices."""
-    monkeypatch.setattr(AlignDevicesHook, "init_hook", lambda hook, module: module)  # all are in place
-    monkeypatch.setattr(
-        DynamicLayer, "lazy_initialization", begin_empty
-    )  # its own makes tensors that are real
+def test_a_split_target_has_its_inputs_and_outputs_on_the_draft_s_device(monkeypatch):
+    """torch's fake tensors refuse any operation on tensors of two devices."""
+    monkeypatch.setattr(AlignDevicesHook, "init_hook", lambda hook, module: module)  # weights are in place
+    # The original makes real tensors.
+    monkeypatch.setattr(DynamicLayer, "lazy_initialization", initialise_empty)
     first, second = torch.device("cpu"), torch.device("meta")
     target, draft = tiny_llama(), tiny_llama(1)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.inference_mode():
@@ -211,22 +204,22 @@ def test_on_two_devices_tokens_go_in_and_logits_come_out_where_the_draft_is(monk
     assert kept == [first, second, second]
 
 
-def begin_empty(layer, keys, values) -> None:
-    """A cache's layer before its first keys and values, where they are."""
+def initialise_empty(layer, keys, values) -> None:
+    """Initialise a cache's layer on the device of its first keys and values."""
     layer.dtype, layer.device, layer.is_initialized = keys.dtype, keys.device, True
     layer.keys, layer.values = keys[..., :0, :], values[..., :0, :]
 
 
 def fake(mode, model, parts: dict) -> None:
-    """Put the weights of each part of a model on a device that is not there."""
+    """Put the weights of each part of a model on a fake device."""
     for name, module in model.named_modules():
-        device = next((place for part, place in parts.items() if name.startswith(part)), None)
+        device = next((device for part, device in parts.items() if name.startswith(part)), None)
         for store in (module._parameters, module._buffers):
             for key, tensor in store.items():
                 store[key] = None if tensor is None else mode.from_tensor(tensor.detach()).to(device)
 
 
-def test_a_trace_of_several_devices_is_read_again():
+def test_a_trace_of_several_devices_can_be_read_back():
     pair = tiny_pair("independent")
     pair.spread = ("cuda:0", "cuda:1")
     trace = new_trace(pair, "w1", ["adaedl"], Sampling(0.5), max_new_tokens=4)

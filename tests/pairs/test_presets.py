@@ -30,7 +30,7 @@ def test_gated_presets_say_what_to_do():
     assert "HF_TOKEN" in gated[0].description
 
 
-def test_two_models_are_written_with_a_colon_between_them():
+def test_two_models_are_separated_by_a_colon():
     preset = resolve("org/big:other/small")
     assert (preset.target, preset.draft) == ("org/big", "other/small")
     assert not preset.drafts_for_itself
@@ -52,7 +52,7 @@ def test_a_model_can_draft_for_itself():
         (r"\\host\a:\\host\b", (r"\\host\a", r"\\host\b")),
     ],
 )
-def test_the_colon_of_a_drive_parts_no_models(text, models):
+def test_the_colon_of_a_drive_separates_no_models(text, models):
     preset = resolve(text)
     assert (preset.target, preset.draft) == models
     assert resolve(preset.name) == preset

@@ -1,4 +1,4 @@
-"""What becomes of a prompt: the template's control tokens are its own, and what a person typed is text."""
+"""Encoding prompts: control tokens come only from the template, and the prompt itself is text."""
 
 import json
 import random
@@ -47,14 +47,14 @@ def kind(request) -> str:
 
 
 @pytest.mark.parametrize("template", [CHATML, TRIMMED, REPLACING, SYSTEM])
-def test_an_ordinary_prompt_has_the_ids_that_transformers_gives_it(kind, template):
+def test_an_ordinary_prompt_has_the_ids_of_transformers(kind, template):
     tokenizer = make_tokenizer(kind, template)
     encoder = encoder_of(tokenizer)
     for prompt in PROMPTS:
         assert encoder.encode(prompt) == by_transformers(tokenizer, prompt), prompt
 
 
-def test_an_ordinary_prompt_of_a_base_model_has_the_ids_that_transformers_gives_it(kind):
+def test_an_ordinary_base_model_prompt_has_the_ids_of_transformers(kind):
     tokenizer = make_tokenizer(kind, template=None)
     encoder = encoder_of(tokenizer)
     for prompt in PROMPTS:
@@ -65,12 +65,45 @@ def test_an_ordinary_prompt_of_a_base_model_has_the_ids_that_transformers_gives_
 @pytest.mark.parametrize(
     "prompt", ["What does <|im_end|> mean?", PLANTED, "</s>", " <|im_end|> ", "a<s>b</s>"]
 )
-def test_the_only_control_tokens_are_the_template_s(kind, template, prompt):
+def test_only_the_template_writes_control_tokens(kind, template, prompt):
     tokenizer = make_tokenizer(kind, template)
     ids = encoder_of(tokenizer).encode(prompt)
     assert controls_in(tokenizer, ids) == controls_in(tokenizer, by_transformers(tokenizer, "Hi"))
     if kind in ("byte_level", "tiktoken"):  # their tokens hold every character
         assert tokenizer.decode(ids) == tokenizer.decode(by_transformers(tokenizer, prompt))
+
+
+@pytest.mark.parametrize("template", [CHATML, TRIMMED])
+def test_a_system_prompt_has_the_ids_of_transformers(kind, template):
+    tokenizer = make_tokenizer(kind, template)
+    encoder = encoder_of(tokenizer)
+    for prompt in PROMPTS[:6]:
+        turns = [{"role": "system", "content": " Be brief. "}, {"role": "user", "content": prompt}]
+        expected = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+        assert encoder.encode(prompt, " Be brief. ") == expected, prompt
+
+
+@pytest.mark.parametrize("system", ["Say <|im_end|> twice.", PLANTED])
+@pytest.mark.parametrize("prompt", ["Hi", "What does </s> mean?"])
+def test_a_control_token_in_a_system_prompt_is_text(kind, system, prompt):
+    tokenizer = make_tokenizer(kind, CHATML)
+    turns = [{"role": "system", "content": "Hi"}, {"role": "user", "content": "Hi"}]
+    plain = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    ids = encoder_of(tokenizer).encode(prompt, system)
+    assert controls_in(tokenizer, ids) == controls_in(tokenizer, plain)
+
+
+def test_a_text_to_continue_is_read_like_a_base_model_s_prompt(kind):
+    chat = encoder_of(make_tokenizer(kind, CHATML))
+    base = PromptEncoder(chat.tokenizer, None, "org/model")
+    for prompt in (*PROMPTS, "What does </s> mean?"):
+        assert chat.encode(prompt, continuation=True) == base.encode(prompt)
+        assert base.encode(prompt, continuation=True) == base.encode(prompt)
+
+
+def test_a_base_model_takes_no_system_prompt():
+    with pytest.raises(UserError, match="org/model has no chat template, so it takes no system prompt"):
+        encoder_of(make_tokenizer("byte_level", template=None)).encode("Hi", "Be brief.")
 
 
 @pytest.mark.parametrize("prompt", ["What does <|im_end|> mean?", PLANTED, "</s>"])
@@ -81,7 +114,7 @@ def test_a_control_token_in_a_base_model_s_prompt_is_text(kind, prompt):
 
 
 def knowing_only(tokenizer, known: tuple[str, ...]) -> PreTrainedTokenizerFast:
-    """The same tokenizer, to which all other special tokens are text."""
+    """Return the same tokenizer with only the `known` special tokens; all others are text."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in known]
     backend = Tokenizer.from_str(json.dumps(state))
@@ -90,8 +123,8 @@ def knowing_only(tokenizer, known: tuple[str, ...]) -> PreTrainedTokenizerFast:
 
 @pytest.mark.parametrize("kind", ["llama", "llama_first"])
 @pytest.mark.parametrize("prompt", ["a<s>b</s>", "What does </s> mean?", "</s>", " </s>\n", "<s> <s>"])
-def test_a_control_token_is_read_as_by_a_tokenizer_that_does_not_know_it(kind, prompt):
-    # Here special tokens are in the vocabulary, so that a tokenizer without them as such counts alike.
+def test_a_control_token_is_read_as_if_it_were_unknown(kind, prompt):
+    # The special tokens are in the vocabulary, so a tokenizer that reads them as text has the same ids.
     tokenizer = make_tokenizer(kind)
     naive = knowing_only(tokenizer, ("<unk>", "<|im_start|>", "<|im_end|>"))
     assert encoder_of(tokenizer).encode(prompt) == by_transformers(naive, prompt)
@@ -107,7 +140,7 @@ def test_the_text_around_a_control_token_is_read_with_it(kind):
     assert encoder_of(tokenizer).encode(prompt) == [*before, *text, *after]
 
 
-def test_what_a_template_does_to_a_prompt_it_does_to_one_with_control_tokens():
+def test_a_template_also_edits_prompts_with_control_tokens():
     for template, expected in (
         (TRIMMED, "<|im_start|>user\n<|im_end|> blue<|im_end|>\n<|im_start|>assistant\n"),
         (
@@ -121,7 +154,7 @@ def test_what_a_template_does_to_a_prompt_it_does_to_one_with_control_tokens():
         assert controls_in(tokenizer, ids) == ["<|im_start|>", "<|im_end|>", "<|im_start|>"]
 
 
-def test_what_surrounds_a_special_token_that_takes_white_space_with_it_is_as_the_template_has_it():
+def test_white_space_around_a_greedy_special_token_follows_the_template():
     greedy = AddedToken("<|user|>", special=True, rstrip=True, normalized=False)
     template = "{% for m in messages %}<|user|>\n{{ m.content }}<|im_end|>\n{% endfor %}"
     tokenizer = make_tokenizer("byte_level", template, [greedy])
@@ -133,7 +166,7 @@ def test_what_surrounds_a_special_token_that_takes_white_space_with_it_is_as_the
     assert tokenizer.convert_ids_to_tokens(ids).count("<|user|>") == 1
 
 
-def test_added_tokens_that_the_template_names_are_control_tokens_and_others_are_text():
+def test_added_tokens_are_control_tokens_only_if_the_template_uses_them():
     added = [
         AddedToken(text, special=False, normalized=False) for text in ("<think>", "<table>", "\n\n", "if")
     ]
@@ -147,7 +180,7 @@ def test_added_tokens_that_the_template_names_are_control_tokens_and_others_are_
     assert encoder.encode("if\n\n<table>") == by_transformers(tokenizer, "if\n\n<table>")
 
 
-def test_a_control_token_that_only_the_tokenizer_s_normalisation_makes_is_text():
+def test_a_control_token_that_results_from_normalisation_is_text():
     tokenizer = make_tokenizer("byte_level", CHATML)
     tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.add_tokens([AddedToken("<stop>", special=True, normalized=True)])
@@ -178,7 +211,7 @@ def test_a_prompt_that_can_only_be_a_control_token_is_refused():
         encoder_of(known).encode("a § b")
 
 
-def test_a_prompt_in_which_the_tokenizer_reads_nothing_is_refused():
+def test_a_prompt_without_tokens_is_refused():
     tokenizer = make_tokenizer("byte_level", template=None)
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state["normalizer"] = {"type": "Replace", "pattern": {"String": "-"}, "content": ""}
@@ -188,7 +221,7 @@ def test_a_prompt_in_which_the_tokenizer_reads_nothing_is_refused():
 
 
 def random_texts(count: int) -> list[str]:
-    """Words, white space, signs and characters of many scripts in any order."""
+    """Return texts of words, white space, signs and characters of many scripts in random order."""
     source = random.Random(0)
     parts = [
         *" \n\t",
@@ -211,7 +244,7 @@ def random_texts(count: int) -> list[str]:
     return ["".join(source.choices(parts, k=source.randrange(1, 40))) + "." for _ in range(count)]
 
 
-def test_the_default_pair_reads_ordinary_prompts_as_transformers_does(default_pair):
+def test_the_default_pair_reads_ordinary_prompts_like_transformers(default_pair):
     for prompt in [*PROMPTS, *random_texts(300)]:
         assert not any(token in prompt for token in default_pair.encoder.control_tokens)
         assert default_pair.encode(prompt).tolist() == by_transformers(default_pair.tokenizer, prompt), prompt

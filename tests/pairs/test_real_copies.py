@@ -1,4 +1,4 @@
-"""The int8 pair and the one whose target's copy drafts, with real weights: each writes its target's text."""
+"""The int8 pair and the pair whose target's copy drafts, with real weights: each writes its target's text."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from adaedl.measure.check import check
 from adaedl.pairs import loading
 from adaedl.pairs.loading import load_pair
 from adaedl.pairs.pair import Pair
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
 
 PROMPT = "Explain in two sentences why the sky is blue."
@@ -14,7 +14,7 @@ PROMPT = "Explain in two sentences why the sky is blue."
 
 @pytest.fixture(scope="module", params=["smollm2-135m-int8", "smollm2-135m-self"])
 def pair(request) -> Pair:
-    """The pair, also on a processor that multiplies int8 slowly: the numbers are the same."""
+    """The pair, also on a processor where int8 is slow: the numbers are the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "check_runs_here", lambda preset, device: None)
         patch.setattr("adaedl.models.cpu.backends.multiplies_int8", lambda: True)
@@ -23,15 +23,15 @@ def pair(request) -> Pair:
 
 @pytest.mark.slow
 def test_decoding_is_lossless(pair):
-    """Every stopper against the target alone at temperature 0 and under shared noise, against transformers
-    where the target is float32, and the speculative rule's draws against p."""
-    found = list(check(pair, [PROMPT], max_new_tokens=5, draws=200))
-    assert len(found) >= 5
-    assert all(measured.passed for measured in found), found
+    """Compare every stopper with the target alone at temperature 0 and under shared noise, with transformers
+    if the target is in float32, and the speculative rule's draws with p."""
+    results = list(check(pair, [PROMPT], max_new_tokens=5, draws=200))
+    assert len(results) >= 5
+    assert all(result.passed for result in results), results
 
 
 @pytest.mark.slow
-def test_a_race_says_what_drafts_and_how_it_agrees(pair):
+def test_a_race_describes_the_drafter_and_its_acceptance(pair):
     trace = new_trace(pair, PROMPT, ["autoregressive", "fixed:k=3"], Sampling(0.8), max_new_tokens=32)
     for _ in race(pair, trace, record=False):
         pass

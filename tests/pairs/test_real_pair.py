@@ -13,13 +13,13 @@ from adaedl.models.shared_noise import SharedNoise
 from adaedl.models.transformers import TransformersRunner
 from adaedl.pairs.reading import load_model
 from adaedl.pairs.weights import fetch_weights
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
 from adaedl.sampling import warp_logits
 from adaedl.trace import Trace
 
-NEW_TOKENS = 48
-TIE = 1e-3  # two tokens whose scores are nearer than this may change places by rounding
+NEW_TOKENS = 32
+TIE = 1e-3  # rounding may reverse the order of two tokens with a smaller difference in score
 
 PROMPTS = (
     "What is the capital of Portugal, and what is it known for?",
@@ -35,7 +35,7 @@ PROMPTS = (
     "Write a haiku about the first snow.",
     "How does a bicycle stay upright?",
 )
-# One drafting lane a prompt, in turn, so that each of these runs at every temperature.
+# One drafting lane per prompt, in turn, so that each of these runs at every temperature.
 DRAFTING = (
     "adaedl",
     "fixed:k=3",
@@ -81,7 +81,8 @@ def raced(default_pair):
 
 @torch.inference_mode()
 def scores_at(pair, reference, trace: Trace, written: list[int]) -> torch.Tensor:
-    """What transformers would choose from after `written`: logits, warped and with the noise of the race."""
+    """Return the scores that transformers would choose from after `written`: warped logits plus the race's
+    noise."""
     ids = torch.cat((pair.encode(trace.prompt), torch.tensor(written, dtype=torch.long)))
     logits = reference(ids[None]).logits[0, -1]
     sampling = Sampling(trace.sampling.temperature)
@@ -92,22 +93,22 @@ def scores_at(pair, reference, trace: Trace, written: list[int]) -> torch.Tensor
 
 
 def first_difference(pair, reference, trace: Trace, text: list[int], other: list[int]) -> str:
-    """ "none", "tie" where both tokens score the same to `TIE`, else the place in words."""
+    """Return "none", "tie" if both tokens have the same score to `TIE`, or else the first difference."""
     if text == other:
         return "none"
-    place = next((i for i, both in enumerate(zip(text, other, strict=False)) if both[0] != both[1]), None)
-    if place is None:
+    index = next((i for i, both in enumerate(zip(text, other, strict=False)) if both[0] != both[1]), None)
+    if index is None:
         return f"one has {len(text)} tokens, the other {len(other)}"
-    scores = scores_at(pair, reference, trace, text[:place])
-    here, there = scores[text[place]].item(), scores[other[place]].item()
+    scores = scores_at(pair, reference, trace, text[:index])
+    ours, theirs = scores[text[index]].item(), scores[other[index]].item()
     top = scores.max().item()
-    if min(here, there) > top - TIE:
+    if min(ours, theirs) > top - TIE:
         return "tie"
-    return f"token {place}: {text[place]} scores {here:.4f}, {other[place]} {there:.4f}, the best {top:.4f}"
+    return f"token {index}: {text[index]} scores {ours:.4f}, {other[index]} {theirs:.4f}, the best {top:.4f}"
 
 
 class Texts:
-    """What holds for every text at a `temperature`; the races of each subclass run in their own process."""
+    """Tests of every text at a `temperature`. The races of each subclass run in a separate process."""
 
     temperature: float
 
@@ -122,14 +123,14 @@ class Texts:
             assert difference in ("none", "tie"), f"{lane.label}: {difference}"
             assert sum(len(r.drafted) for r in lane.rounds) > 0
 
-    def test_ties_are_the_exception(self, raced):
-        """Without it, the test above would pass on texts that part at a tie every time."""
+    def test_texts_rarely_part_at_a_tie(self, raced):
+        """The test above would pass even if every text parted at a tie."""
         lanes = [lane for n in range(len(PROMPTS)) for lane in raced(n, self.temperature).lanes]
         same = [lane.metrics.same_text for lane in lanes]
         assert same.count(True) >= len(same) - 1
         assert sum(len(lane.token_ids) for lane in lanes) > 0.8 * NEW_TOKENS * len(lanes)
 
-    def test_some_drafts_are_accepted_and_some_are_not(self, raced):
+    def test_some_drafts_are_accepted_and_some_are_rejected(self, raced):
         lanes = [lane for n in range(len(PROMPTS)) for lane in raced(n, self.temperature).lanes[1:]]
         drafted = sum(len(r.drafted) for lane in lanes for r in lane.rounds)
         accepted = sum(r.accepted for lane in lanes for r in lane.rounds)
@@ -154,9 +155,9 @@ class TestTextsAtTemperature0(Texts):
         assert behind.max() < TIE
         assert (behind > 0).sum() <= 1
 
-    # The loop of generate itself, which takes its time, on some of them.
+    # Only some prompts, because generate is slow.
     @pytest.mark.parametrize("number", range(0, len(PROMPTS), 5))
-    def test_the_text_is_that_of_transformers_generate(self, number, default_pair, reference, raced):
+    def test_the_text_is_the_text_of_generate(self, number, default_pair, reference, raced):
         trace = raced(number, 0.0)
         prompt = default_pair.encode(trace.prompt)[None]
         config = GenerationConfig(
@@ -173,25 +174,25 @@ class TestTextsAtTemperature0(Texts):
 
 
 @torch.inference_mode()
-def test_logits_and_features_are_those_of_transformers(default_pair, reference):
-    """Up to rounding, which differs between processors: float32 is within some 4e-6 of the largest value of
-    float64, and a wrong formula or a reduced precision would be a hundred times further away."""
+def test_logits_and_features_agree_with_transformers(default_pair, reference):
+    """Up to rounding, which differs between processors: float32 differs from float64 by about 4e-6 of the
+    largest value. A wrong formula or a reduced precision would differ a hundred times more."""
     plain = TransformersRunner(reference)
     ids = default_pair.encode(PROMPTS[1])
     layers = default_pair.drafter.feature_layers
     caches = default_pair.target.new_cache(len(ids) + 16), plain.new_cache(len(ids) + 16)
     for chunk in (ids, ids[:1], ids[3:8], ids[5:7]):
         out, expected = (
-            runner.forward(chunk, kept, "all", layers)
-            for runner, kept in zip((default_pair.target, plain), caches, strict=True)
+            runner.forward(chunk, past, "all", layers)
+            for runner, past in zip((default_pair.target, plain), caches, strict=True)
         )
         for ours, theirs in ((out.logits, expected.logits), (out.features, expected.features)):
             assert (ours - theirs).abs().max() < 2e-5 * theirs.abs().max()
-        for kept in caches:
-            kept.rewind(kept.length - len(chunk) // 2)
+        for past in caches:
+            past.rewind(past.length - len(chunk) // 2)
 
 
-def test_the_pair_says_what_it_runs_on(default_pair):
+def test_the_default_pair_describes_its_parts(default_pair):
     assert default_pair.target.vocab_size == len(default_pair.tokenizer) == 49152
     assert default_pair.drafter.kind == "feature"
     assert len(default_pair.drafter.vocab) == 12_288
@@ -201,7 +202,7 @@ def test_the_pair_says_what_it_runs_on(default_pair):
         assert isinstance(default_pair.target, PackedModel)
 
 
-def test_a_race_on_the_real_pair_saves_and_opens(default_pair, tmp_path):
+def test_a_race_of_the_default_pair_can_be_saved_and_opened(default_pair, tmp_path):
     trace = new_trace(
         default_pair, PROMPTS[0], ["autoregressive", "adaedl"], Sampling(0.7), max_new_tokens=12
     )

@@ -1,4 +1,4 @@
-"""The text of a sequence of tokens, whatever tokenizer they are of."""
+"""The text of a sequence of tokens, for every kind of tokenizer."""
 
 from itertools import chain
 
@@ -15,6 +15,18 @@ from adaedl.pairs.token_text import TextStream, TokenReader, is_whole
 from adaedl.pairs.weights import fetch_weights
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+# Emoji of one and of several characters, Japanese, Chinese, Arabic, Hebrew, and marks on letters.
+SCRIPTS = [
+    "✅",
+    "🦊🎉",
+    "👩\u200d👩\u200d👧",
+    "🏳\ufe0f\u200d🌈",
+    "水は青い",
+    "你好，世界",
+    "مرحبا بكم",
+    "שלום",
+    "e\u0301Z\u0351\u0316",
+]
 WORDS = ["▁", "▁▁", "▁Paris", "Paris", "▁is", "s", "水", "é", "▁�", "<s>", "</s>", ""]
 
 
@@ -26,7 +38,7 @@ def fast(model, decoder=None, **options) -> PreTrainedTokenizerFast:
 
 
 def byte_level() -> PreTrainedTokenizerFast:
-    """As GPT-2's: characters in bytes, some tokens that end or begin within one, and added tokens."""
+    """Like GPT-2's: bytes, some tokens that start or end inside a character, and added tokens."""
     letters = bytes_to_unicode()
     spelled = [*([byte] for byte in range(256)), *map(str.encode, (" the", "水", "�", " 🦊"))]
     spelled += [" 🦊".encode()[:3], "🦊水".encode()[2:5], b"\xb0\xb4a"]
@@ -48,7 +60,7 @@ def llama() -> PreTrainedTokenizerFast:
 
 
 def gemma() -> PreTrainedTokenizerFast:
-    """The same, but for the first space."""
+    """Like `llama`, but the decoder keeps the first space."""
     tokenizer = llama()
     parts = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     tokenizer.backend_tokenizer.decoder = decoders.Sequence(parts)
@@ -64,7 +76,7 @@ def unigram() -> PreTrainedTokenizerFast:
 
 
 def metaspace() -> PreTrainedTokenizerFast:
-    """T5's: no bytes at all."""
+    """Like T5's, without bytes."""
     return fast(models.Unigram([(token, -1.0) for token in WORDS], unk_id=0), decoders.Metaspace())
 
 
@@ -75,7 +87,7 @@ def wordpiece() -> PreTrainedTokenizerFast:
 
 
 def end_of_word() -> PreTrainedTokenizerFast:
-    """As the first GPT's."""
+    """Like the first GPT's."""
     words = ["a</w>", "b", "c</w>", "</w>", "水</w>"]
     return fast(models.BPE({word: n for n, word in enumerate(words)}, []), decoders.BPEDecoder("</w>"))
 
@@ -98,22 +110,24 @@ def reader(request) -> TokenReader:
 
 
 def sequences(reader: TokenReader) -> st.SearchStrategy[list[int]]:
-    """Any tokens, and those that characters are split into."""
-    ids = st.integers(0, len(reader.tokenizer) + 1)  # a model may have more than its tokenizer
+    """Return a strategy for sequences of any tokens, often with parts of characters."""
+    ids = st.integers(0, len(reader.tokenizer) + 1)  # a model may have more tokens than its tokenizer
     parts = [n for n in range(len(reader.tokenizer)) if not is_whole(reader.bytes_of(n))]
     if reader.byte_fallback:
         parts = [*reader.tokenizer.convert_tokens_to_ids(["<0x20>", "<0x41>"]), *parts]
-        spelled = reader.tokenizer.convert_tokens_to_ids([f"<0x{byte:02X}>" for byte in "水🦊".encode()])
+        letters = {byte for text in SCRIPTS for byte in text.encode()}
+        spelled = reader.tokenizer.convert_tokens_to_ids([f"<0x{byte:02X}>" for byte in sorted(letters)])
         ids |= st.sampled_from(spelled)
     if parts:
         ids |= st.sampled_from(parts)
-    texts = st.text(max_size=6).map(lambda text: reader.tokenizer(text, add_special_tokens=False).input_ids)
+    some = st.text(max_size=6) | st.sampled_from(SCRIPTS)
+    texts = some.map(lambda text: reader.tokenizer(text, add_special_tokens=False).input_ids)
     return st.lists(ids.map(lambda token: [token]) | texts, max_size=8).map(lambda lists: list(chain(*lists)))
 
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_the_pieces_of_any_tokens_join_to_what_the_tokenizer_decodes(reader, data):
+def test_the_joined_pieces_are_the_tokenizer_s_decoding(reader, data):
     token_ids = data.draw(sequences(reader))
     cut = data.draw(st.integers(0, len(token_ids)))
     whole = reader.tokenizer.decode(token_ids, clean_up_tokenization_spaces=False)
@@ -127,7 +141,41 @@ def test_the_pieces_of_any_tokens_join_to_what_the_tokenizer_decodes(reader, dat
     assert "".join(stream.pieces) == stream.text == whole
 
 
-def test_a_character_is_the_piece_of_the_token_that_completes_it():
+@pytest.mark.parametrize("text", SCRIPTS)
+def test_every_character_is_written_once_and_whole(reader, text):
+    """The text is in tokens of single bytes if the vocabulary has them, else as the tokenizer splits it."""
+    token_ids = reader.tokenizer(text, add_special_tokens=False).input_ids
+    letters = bytes_to_unicode()
+    if in_bytes := reader.byte_level or reader.byte_fallback:
+        names = [letters[byte] if reader.byte_level else f"<0x{byte:02X}>" for byte in text.encode()]
+        token_ids = reader.tokenizer.convert_tokens_to_ids(names)
+        assert b"".join(map(reader.bytes_of, token_ids)) == text.encode()
+    whole = reader.decode(token_ids)
+    assert not in_bytes or whole == text
+    stream = TextStream(reader)
+    for token in token_ids:
+        stream.add([token])
+        assert "".join(stream.pieces) == stream.text
+        assert "\ufffd" not in stream.text or "\ufffd" in whole
+    stream.finish()
+    assert stream.text == whole
+
+
+def test_a_sequence_of_decoders_writes_only_whole_characters():
+    tokenizer = byte_level()
+    strip = [decoders.ByteLevel(), decoders.Strip("é", 0, 1)]
+    tokenizer.backend_tokenizer.decoder = decoders.Sequence(strip)
+    reader = TokenReader(tokenizer)
+    assert reader.bytes_of("水".encode()[0]) == "水".encode()[:1]
+    stream = TextStream(reader)
+    stream.add("水🦊".encode())
+    assert (stream.text, stream.pieces) == ("水🦊", ["", "", "水", "", "", "", "🦊"])
+    stream.add("é".encode())
+    stream.finish()
+    assert stream.text == "".join(stream.pieces) == reader.decode([*"水🦊é".encode()])
+
+
+def test_a_character_belongs_to_the_token_that_completes_it():
     for make, spelled in ((byte_level, None), (llama, "<0x{:02X}>")):
         tokenizer = make()
         letters = bytes_to_unicode()
@@ -137,7 +185,7 @@ def test_a_character_is_the_piece_of_the_token_that_completes_it():
         assert stream.pieces == ["", "", "水", "", "", "", "🦊"]
 
 
-def test_the_beginning_of_a_character_shows_only_where_a_text_ends_with_it():
+def test_an_incomplete_character_appears_only_at_the_end_of_a_text():
     reader = TokenReader(byte_level())
     stream = TextStream(reader)
     stream.add("a🦊".encode()[:-1])  # tokens 0 to 255 are the bytes
@@ -146,7 +194,7 @@ def test_the_beginning_of_a_character_shows_only_where_a_text_ends_with_it():
     assert stream.text == "a\ufffd"
 
 
-def test_bytes_that_turn_out_to_be_no_characters_change_their_pieces():
+def test_invalid_bytes_change_the_pieces_of_their_run():
     stream = TextStream(TokenReader(llama()))
     stream.add("水".encode())
     assert stream.pieces == ["", "", "水"]
@@ -155,7 +203,7 @@ def test_bytes_that_turn_out_to_be_no_characters_change_their_pieces():
     assert stream.text == "\ufffd" * 4
 
 
-def test_the_end_of_a_sequence_is_no_part_of_its_text():
+def test_the_end_of_sequence_token_is_not_part_of_the_text():
     tokenizer = llama()
     paris, end = tokenizer.convert_tokens_to_ids(["▁Paris", "</s>"])
     stream = TextStream(TokenReader(tokenizer), frozenset({end}))
@@ -164,7 +212,7 @@ def test_the_end_of_a_sequence_is_no_part_of_its_text():
     assert (stream.text, stream.pieces) == ("Paris", ["Paris", ""])
 
 
-def test_a_token_alone_keeps_its_leading_space_and_its_bytes():
+def test_a_single_token_keeps_its_leading_space_and_its_bytes():
     for make, name, text in (
         (llama, "▁Paris", b" Paris"),
         (llama, "▁▁", b"  "),
@@ -184,7 +232,7 @@ def test_a_token_alone_keeps_its_leading_space_and_its_bytes():
     assert reader.bytes_of(len(tokenizer)) == b""  # a model may have more tokens than its tokenizer
 
 
-def test_a_growing_text_costs_what_is_new():
+def test_the_cost_of_a_growing_text_is_linear():
     reader = TokenReader(llama())
     decode, decoded = reader.decode, []
     reader.decode = lambda token_ids: decoded.append(len(token_ids)) or decode(token_ids)

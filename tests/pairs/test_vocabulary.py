@@ -1,4 +1,4 @@
-"""Which ids end a text, and which ids two models of a pair read alike."""
+"""The ids that end a text, and the ids that mean the same to both models of a pair."""
 
 import json
 
@@ -7,16 +7,16 @@ import pytest
 import torch
 from folders import CHATML, make_tokenizer, save_model
 from tokenizers import AddedToken
-from toys import chi_square, reference_warp, tiny_llama, toy_pair
+from toys import TableRunner, chi_square, tiny_llama, toy_pair, world_of_models
 from transformers import GenerationConfig
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.models.drafters.independent import IndependentDrafter
-from adaedl.models.factory import make_runner
 from adaedl.pairs.loading import load_pair
-from adaedl.pairs.vocabulary import Difference, check_same_tokenizer, end_tokens
-from adaedl.replay.recorder import record
+from adaedl.pairs.same_tokenizer import Difference, check_same_tokenizer
+from adaedl.pairs.vocabulary import end_tokens
+from adaedl.recordings.recorder import record
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
 
@@ -31,9 +31,6 @@ USERS_ONLY = (
 
 def ids(tokenizer, *tokens: str) -> set[int]:
     return {tokenizer.convert_tokens_to_ids(token) for token in tokens}
-
-
-# The end of a text
 
 
 def loaded(tmp_path, tokenizer, generation=None, **config):
@@ -56,19 +53,19 @@ def loaded(tmp_path, tokenizer, generation=None, **config):
         (None, ("</s>",)),
     ],
 )
-def test_what_the_template_writes_after_an_answer_ends_a_text(tmp_path, template, ends):
+def test_the_template_s_token_after_an_answer_ends_a_text(tmp_path, template, ends):
     tokenizer = make_tokenizer("byte_level", template)
     assert loaded(tmp_path, tokenizer).eos_ids == ids(tokenizer, *ends)
 
 
-def test_every_end_that_a_configuration_names_is_one(tmp_path):
+def test_every_configured_end_token_ends_a_text(tmp_path):
     tokenizer = make_tokenizer("byte_level", template=None)
     tokenizer.eos_token = None
     assert loaded(tmp_path, tokenizer, {"eos_token_id": [7, 9]}, eos_token_id=[9, 11]).eos_ids == {7, 9, 11}
 
 
 @pytest.mark.parametrize("named", [None, [], [None], 10**6, [-1], "7", [True], {"a": 1}])
-def test_what_is_no_token_ends_no_text(tmp_path, named):
+def test_invalid_end_tokens_are_ignored(tmp_path, named):
     tokenizer = make_tokenizer("byte_level", template=None)
     pair = loaded(tmp_path, tokenizer)
     model = tiny_llama(vocab_size=len(tokenizer))
@@ -77,33 +74,31 @@ def test_what_is_no_token_ends_no_text(tmp_path, named):
     assert end_tokens(model, pair.encoder, None) == ids(tokenizer, "</s>")
 
 
-def test_an_end_of_several_tokens_is_none(tmp_path):
+def test_an_end_of_several_tokens_is_ignored(tmp_path):
     tokenizer = make_tokenizer("byte_level", CHATML.replace("<|im_end|>", "</end of turn>"))
     assert loaded(tmp_path, tokenizer).eos_ids == ids(tokenizer, "</s>")
 
 
-def test_the_default_pair_ends_where_it_did(default_pair):
+def test_the_default_pair_has_one_end_token(default_pair):
     assert default_pair.eos_ids == {2}
-
-
-# Tokenizers that differ
 
 
 def reserved(*names: str):
     return make_tokenizer("byte_level", CHATML, [AddedToken(name, special=True) for name in names])
 
 
-def test_equal_tokenizers_do_not_differ():
+def test_equal_tokenizers_have_no_difference():
     assert check_same_tokenizer(reserved("<a>"), reserved("<a>")) is None
 
 
-def test_added_tokens_may_differ_and_the_first_of_them_is_named():
+def test_added_tokens_may_differ_and_the_first_is_named():
     target, draft = reserved("<a>", "<b>"), reserved("<a>", "<c>", "<d>")
     b = target.convert_tokens_to_ids("<b>")
-    found = check_same_tokenizer(target, draft)
-    assert found == Difference(frozenset({b, b + 1}), found.first)
-    assert found.first == f"token {b} is '<b>' in the target and '<c>' in the draft"
-    assert found.sentence == f"the tokenizers differ in 2 tokens, which are never drafted: {found.first}"
+    difference = check_same_tokenizer(target, draft)
+    first = difference.first
+    assert difference == Difference(frozenset({b, b + 1}), first)
+    assert first == f"token {b} is '<b>' in the target and '<c>' in the draft"
+    assert difference.sentence == f"the tokenizers differ in 2 tokens, which are never drafted: {first}"
     only = check_same_tokenizer(reserved("<a>"), reserved("<a>", "<b>"))
     assert only.first == f"only the draft has token {b}, '<b>'"
 
@@ -111,16 +106,16 @@ def test_added_tokens_may_differ_and_the_first_of_them_is_named():
 @pytest.mark.parametrize(
     ("target_names", "draft_names"), [(["<a>"], ["<b>"]), (["<a>"], []), ([], ["<a>", "<b>"])]
 )
-def test_a_pair_whose_tokenizers_differ_in_reserved_tokens_runs_and_says_so(
-    tmp_path, target_names, draft_names
-):
+def test_a_pair_with_different_reserved_tokens_runs_and_reports_it(tmp_path, target_names, draft_names):
     target, draft = reserved(*target_names), reserved(*draft_names)
     folders = save_model(tmp_path / "target", target), save_model(tmp_path / "draft", draft, seed=1)
-    told = []
-    pair = load_pair("{}:{}".format(*folders), device="cpu", progress=lambda *what: told.append(what[0]))
+    sentences = []
+    pair = load_pair(
+        "{}:{}".format(*folders), device="cpu", progress=lambda sentence, _: sentences.append(sentence)
+    )
     difference = check_same_tokenizer(target, draft)
     assert pair.weights.endswith(difference.sentence)
-    assert difference.sentence in told
+    assert difference.sentence in sentences
     shared = set(target.get_vocab().values()) - difference.ids
     assert set(pair.drafter.vocab.tolist()) == shared
     assert pair.target.vocab_size == len(target)
@@ -144,17 +139,13 @@ def test_ordinary_tokens_may_not_differ(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verification", ["speculative", "shared_noise"])
-def test_the_target_still_writes_the_tokens_that_are_never_drafted(verification):
-    target, draft = tiny_llama(vocab_size=6), tiny_llama(seed=1, vocab_size=6)
-    drafter = IndependentDrafter(make_runner(draft), torch.tensor([0, 1, 2, 4]))
-    pair = toy_pair(make_runner(target), drafter)
+def test_the_target_still_writes_tokens_that_are_never_drafted(verification):
+    world = world_of_models(tiny_llama(vocab_size=6), tiny_llama(seed=1, vocab_size=6), length=4, prompt=1)
+    drafter = IndependentDrafter(TableRunner(world, world.draft_logits), torch.tensor([0, 1, 2, 4]))
+    pair = toy_pair(TableRunner(world, world.target_logits), drafter)
     sampling = Sampling(1.0)
     prompt = torch.tensor([1])
-    with torch.inference_mode():
-        first = target(prompt[None]).logits[0, -1:].double().numpy()
-        texts = torch.cat((prompt.expand(6, 1), torch.arange(6)[:, None]), -1)
-        second = target(texts).logits[:, -1].double().numpy()
-    expected = reference_warp(first, sampling).T * reference_warp(second, sampling)
+    expected = world.text_probabilities(sampling).sum((2, 3))
     written = []
     for seed in range(3000):
         options = {"max_new_tokens": 3, "seed": seed, "verification": verification, "record": False}
@@ -164,10 +155,7 @@ def test_the_target_still_writes_the_tokens_that_are_never_drafted(verification)
     assert chi_square(torch.tensor(written), np.asarray(expected)) > 1e-4
 
 
-# Rows and tokens
-
-
-def test_a_tokenizer_with_more_tokens_than_its_model_has_rows_is_refused(tmp_path):
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path):
     tokenizer = make_tokenizer("byte_level", CHATML)
     folder = save_model(tmp_path / "model", tokenizer, rows=len(tokenizer) - 1)
     sentence = rf"tokenizer of .* has {len(tokenizer):,} tokens, but its weights have {len(tokenizer) - 1:,};"
@@ -175,7 +163,7 @@ def test_a_tokenizer_with_more_tokens_than_its_model_has_rows_is_refused(tmp_pat
         load_pair(f"{folder}:{folder}", device="cpu")
 
 
-def test_the_target_keeps_the_logits_of_the_tokens_that_only_it_has(tmp_path):
+def test_the_target_keeps_the_logits_of_its_own_tokens(tmp_path):
     target, draft = reserved("<a>"), reserved()
     folders = save_model(tmp_path / "target", target), save_model(tmp_path / "draft", draft, seed=1)
     alone = load_pair(f"{folders[0]}:{folders[0]}", device="cpu")

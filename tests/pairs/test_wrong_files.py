@@ -1,4 +1,4 @@
-"""Whatever a person points to in the place of a model is answered with one sentence."""
+"""Anything that a user names instead of a model is answered with one sentence."""
 
 import contextlib
 import json
@@ -27,14 +27,11 @@ def model(tmp_path) -> Path:
 
 
 def refusal(path: str | Path, **options) -> str:
-    """What is said of a folder as a model that drafts for itself."""
+    """Return the error for a folder as a model that drafts for itself."""
     with pytest.raises(UserError) as error:
         load_pair(f"{path}:{path}", device="cpu", **options)
     assert "\n" not in str(error.value)
     return str(error.value)
-
-
-# Names
 
 
 @pytest.mark.parametrize(
@@ -46,14 +43,14 @@ def refusal(path: str | Path, **options) -> str:
         ("~nobody-here/model", "Could not determine home directory"),
     ],
 )
-def test_a_path_that_no_folder_can_have_is_refused(path, reason):
-    said = refusal(path)
-    assert said.startswith("The folder '")
-    assert said.endswith(f" cannot be read ({reason}); choose another one.")
-    assert "\0" not in said
+def test_an_impossible_path_is_refused(path, reason):
+    sentence = refusal(path)
+    assert sentence.startswith("The folder '")
+    assert sentence.endswith(f" cannot be read ({reason}); choose another one.")
+    assert "\0" not in sentence
 
 
-def test_links_in_a_circle_are_refused(tmp_path):
+def test_a_loop_of_links_is_refused(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert "Symlink loop" in refusal(tmp_path / "a")
@@ -64,23 +61,20 @@ def test_links_in_a_circle_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["org/" + 300 * "a", "org/a\0b", 97 * "a" + "/b"])
-def test_a_name_that_no_model_of_the_hub_can_have_is_refused(name):
+def test_an_invalid_hub_name_is_refused_as_a_pair(name):
     assert "is not a model's name on the Hugging Face Hub" in refusal(name)
 
 
-def test_folders_on_drives_of_windows_are_no_names_of_the_hub():
+def test_windows_folders_are_not_hub_names():
     preset = resolve(r"C:\models\a:D:\models\b")
     assert (preset.target, preset.draft) == (r"C:\models\a", r"D:\models\b")
     with pytest.raises(UserError, match=r"^'C:\\\\models\\\\a' is not a model's name"):
         fetch_weights(preset.target)
 
 
-# Folders that this user may not read
-
-
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
-    """With the rights of a user who owns nothing; root reads whatever it likes."""
+    """Run with the rights of a user who owns nothing, because root can read every file."""
     if os.geteuid() != 0:
         yield
         return
@@ -95,7 +89,7 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter, as pytest's own is not."""
+    """A folder that every user may enter, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
@@ -107,22 +101,22 @@ def open_folder() -> Iterator[Path]:
 @pytest.mark.parametrize(
     "closed", ["model", "model/config.json", "model/tokenizer.json", "model/model.safetensors"]
 )
-def test_a_folder_and_files_that_may_not_be_read_are_told(open_folder, model, closed):
+def test_unreadable_folders_and_files_are_reported(open_folder, model, closed):
     shutil.copytree(model, open_folder / "model")
-    assert load_pair(f"{model}:{model}", device="cpu")  # imports what nobody may not read
+    assert load_pair(f"{model}:{model}", device="cpu")  # imports modules that nobody could not read
     for path in open_folder.rglob("*"):
         path.chmod(0o755)
     (open_folder / closed).chmod(0)
     with as_nobody():
-        said = refusal(open_folder / "model")
+        sentence = refusal(open_folder / "model")
     if closed == "model":
-        assert said.endswith("cannot be read (Permission denied); choose another one.")
+        assert sentence.endswith("cannot be read (Permission denied); choose another one.")
     else:
-        assert "that can be loaded" in said
+        assert "that can be loaded" in sentence
 
 
-def test_a_shard_index_that_may_not_be_read_is_told(open_folder, model):
-    assert load_pair(f"{model}:{model}", device="cpu")  # imports what nobody may not read
+def test_an_unreadable_shard_index_is_reported(open_folder, model):
+    assert load_pair(f"{model}:{model}", device="cpu")  # imports modules that nobody could not read
     shutil.copytree(model, open_folder / "model")
     (open_folder / "model" / "model.safetensors").unlink()
     index = open_folder / "model" / "model.safetensors.index.json"
@@ -130,9 +124,6 @@ def test_a_shard_index_that_may_not_be_read_is_told(open_folder, model):
     index.chmod(0)
     with as_nobody():
         assert "cannot be read (Permission denied)" in refusal(open_folder / "model")
-
-
-# Files that are not what their names say
 
 
 @pytest.mark.parametrize(
@@ -156,7 +147,7 @@ def test_a_shard_index_that_may_not_be_read_is_told(open_folder, model):
     ],
 )
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_shard_index_that_is_none_is_told(model, index, trusted):
+def test_an_invalid_shard_index_is_reported(model, index, trusted):
     (model / "model.safetensors").unlink()
     (model / "model.safetensors.index.json").write_text(index, "utf-8")
     assert "has no readable model.safetensors.index.json;" in refusal(model, trusted=trusted)
@@ -168,14 +159,14 @@ def test_a_shard_index_that_is_none_is_told(model, index, trusted):
 @pytest.mark.parametrize(
     "content", [b"[1, 2]", b"null", b"\xff\xfe", b"", b"{", b"[" * 100_000, b'{"model": 5}']
 )
-def test_a_file_of_json_that_holds_something_else_is_told_or_does_no_harm(model, name, content):
+def test_invalid_json_files_are_reported_or_harmless(model, name, content):
     (model / name).write_bytes(content)
-    said = pair = None
+    sentence = pair = None
     try:
         pair = load_pair(f"{model}:{model}", device="cpu")
     except UserError as error:
-        said = str(error)
-    assert pair is not None or (str(model) in said and "\n" not in said)
+        sentence = str(error)
+    assert pair is not None or (str(model) in sentence and "\n" not in sentence)
     assert pair is None or len(pair.encode("Why?"))
 
 
@@ -188,13 +179,11 @@ PANICS = {
 
 @pytest.mark.parametrize("fault", PANICS)
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_tokenizer_that_fails_is_told_even_where_its_library_panics(model, fault, trusted):
+def test_a_failing_tokenizer_is_reported_even_if_its_library_panics(model, fault, trusted):
     state = json.loads((model / "tokenizer.json").read_text("utf-8"))
     (model / "tokenizer.json").write_text(json.dumps(state | PANICS[fault]), "utf-8")
     assert "tokenizer" in refusal(model, trusted=trusted)
 
-
-# Without a home folder
 
 WITHOUT_HOME = """
 import os, sys
@@ -222,7 +211,7 @@ print(without_host_folders(UserError("No {}", "/srv/models/x")))
 """
 
 
-def test_without_a_home_folder_one_sentence_says_what_to_set():
+def test_without_a_home_folder_one_sentence_names_the_variables():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_HOME],

@@ -1,4 +1,4 @@
-"""What the page changes in gradio beyond its settings is looked for at the start, and its absence told."""
+"""The start checks for every part of gradio that the page changes, and reports one that is missing."""
 
 import re
 from importlib.metadata import version
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
-from gradio import processing_utils, route_utils, routes, state_holder
+from gradio import processing_utils, queueing, route_utils, routes, state_holder
 
 from adaedl.errors import UserError
 from components.pages.page import build_page
@@ -15,6 +15,7 @@ from components.parts.gradio_internals import TESTED, require
 from components.serving import cleanup
 from components.serving.launch import launch
 from components.serving.models_state import ModelsState
+from components.serving.readers import watch_readers
 from components.serving.security import fetch_nothing
 
 PROJECT = Path(__file__).parents[2]
@@ -36,12 +37,13 @@ CHANGED = [
         "on_headers_finished",
         "GradioMultiPartParser",
     ),
+    (lambda: watch_readers(gr.Blocks()), queueing, "AsyncQueue", "queueing"),
     (serve, gr.Blocks, "process_api", "Blocks"),
 ]
 
 
 @pytest.mark.parametrize(("change", "owner", "name", "owner_name"), CHANGED)
-def test_what_gradio_lacks_is_told_with_its_version_and_one_that_has_it(
+def test_missing_part_of_gradio_is_named_with_the_tested_version(
     change, owner, name, owner_name, monkeypatch
 ):
     monkeypatch.delattr(owner, name)
@@ -53,22 +55,29 @@ def test_what_gradio_lacks_is_told_with_its_version_and_one_that_has_it(
     )
 
 
-def test_sessions_that_gradio_keeps_otherwise_are_told(monkeypatch):
+def test_other_storage_of_gradio_sessions_is_reported(monkeypatch):
     monkeypatch.setattr(state_holder.StateHolder, "__init__", lambda self: None)
     with pytest.raises(UserError, match=r"has no StateHolder\.lock"):
         cleanup.cleaning(None)
 
 
-def test_a_field_whose_values_gradio_prepares_otherwise_is_told():
+def test_other_queues_of_messages_are_reported():
+    page = gr.Blocks()
+    del page._queue.pending_messages_per_session
+    with pytest.raises(UserError, match=r"has no Queue\.pending_messages_per_session"):
+        watch_readers(page)
+
+
+def test_other_preprocessing_of_a_field_is_reported():
     with pytest.raises(UserError, match=r"has no object\.preprocess"):
         unchecked(object())
 
 
-def test_an_object_that_has_everything_is_left_alone():
+def test_complete_object_passes():
     require(gr.Blocks, "process_api", "launch")
 
 
-def test_the_version_that_was_tested_is_the_one_that_is_asked_for_and_installed():
-    asked = re.search(r"^gradio(.*)$", (PROJECT / "requirements.txt").read_text("utf-8"), re.M)[1]
-    assert asked == f"~={TESTED}"
+def test_tested_gradio_version_is_required_and_installed():
+    required = re.search(r"^gradio(.*)$", (PROJECT / "requirements.txt").read_text("utf-8"), re.M)[1]
+    assert required == f"~={TESTED}"
     assert version("gradio").startswith(TESTED.rpartition(".")[0] + ".")

@@ -1,34 +1,36 @@
-"""What a visitor has under way when their connection is cut, their page is loaded anew or they leave: in a
-real browser, behind a wire that is really cut, on a tiny pair."""
+"""A visitor's work when their connection is lost, their page reloads or they leave: in a real browser, over a
+connection that is really cut, on a tiny pair."""
 
 import json
 import time
 from urllib.parse import urlencode
 
 import pytest
+from browsing import context_of, tab
 from hosted import hosted, hosted_models, until
 from playwright.sync_api import Browser, Page, expect
 from wire import Wire, wire
 
-from adaedl.race import new_trace, race
+from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
-from components.bench import saved
+from components.bench import saved_trace
 from components.chromium import open_accordion, run_linked
 from components.pages.explore import ExploreWork
 from components.pages.race import RaceWork
 from components.pages.sweep import SweepWork
 from components.parts.sweep_results import open_rows
+from components.parts.temperatures import TEMPERATURES
 from components.serving import race_log
 from components.serving.models_state import ModelsState
 
 SOON = 120_000  # milliseconds, on a busy machine
 PATIENCE = SOON / 1000
 TOKENS = 100
-ASKED = {"prompt": "w1 w2", "lanes": "autoregressive,adaedl", "max_new_tokens": TOKENS, "seed": 4}
+SETTINGS = {"prompt": "w1 w2", "lanes": "autoregressive,adaedl", "max_new_tokens": TOKENS, "seed": 4}
 
 
 class Slowness:
-    """How long a forward of the target takes, at least."""
+    """The minimum duration of a forward of the target, in seconds."""
 
     seconds = 0.0
 
@@ -60,34 +62,42 @@ def address(models) -> str:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch):
-    """A machine so busy that it loads a page for longer than the grace must not end what the page follows."""
+    """Extend the grace period, so that no job ends on a machine so busy that loading a page takes long."""
     for work in (RaceWork, SweepWork, ExploreWork):
         monkeypatch.setattr(work, "grace_s", 10 * PATIENCE)
 
 
-@pytest.fixture
-def line(address) -> Wire:
+@pytest.fixture(scope="module")
+def whole_line(address) -> Wire:
+    """One for all tests, because at another address the browser would fetch and compile the page's files
+    again.
+    """
     with wire(address) as line:
         yield line
 
 
 @pytest.fixture
+def line(whole_line) -> Wire:
+    yield whole_line
+    whole_line.mend()
+
+
+@pytest.fixture
 def races(monkeypatch) -> list[dict]:
     """The lines of the host's log."""
-    told = []
-    monkeypatch.setattr(race_log.log, "info", lambda line: told.append(json.loads(line)))
-    return told
+    lines = []
+    monkeypatch.setattr(race_log.log, "info", lambda line: lines.append(json.loads(line)))
+    return lines
 
 
 @pytest.fixture
 def page(browser: Browser, slowness) -> Page:
-    """A tab, while whose races run the target is slow."""
+    """A tab; the target is slow while it is open."""
     slowness.seconds = 0.05
-    page = browser.new_page(locale="en-US", reduced_motion="reduce")
-    page.set_default_timeout(SOON)
-    yield page
-    slowness.seconds = 0
-    page.close()
+    with tab(context_of(browser, locale="en-US"), console=False) as page:
+        page.set_default_timeout(SOON)
+        yield page
+        slowness.seconds = 0
 
 
 def says(page: Page, words: str, part: str = "#status") -> None:
@@ -95,15 +105,15 @@ def says(page: Page, words: str, part: str = "#status") -> None:
 
 
 def open_race(page: Page, address: str, **changes) -> None:
-    """A race that a link has set up and a click has started, some of which is on screen."""
-    page.goto(f"{address}/?{urlencode({**ASKED, **changes})}")
+    """Start the race of a link, and wait until its first tokens are on screen."""
+    page.goto(f"{address}/?{urlencode({**SETTINGS, **changes})}")
     run_linked(page)
     says(page, "Racing")
     expect(page.locator("#player .written").first).to_contain_text("w", timeout=SOON)
 
 
 def cut_for(page: Page, line: Wire, seconds: float) -> None:
-    """Cut the wire; the page is loaded anew by itself afterwards."""
+    """Cut the connection for some seconds; wait until the page has reloaded by itself."""
     page.evaluate("window.before = true")
     line.cut()
     page.wait_for_timeout(1000 * seconds)
@@ -111,22 +121,22 @@ def cut_for(page: Page, line: Wire, seconds: float) -> None:
     page.wait_for_function("!window.before && document.querySelector('#status p')", timeout=SOON)
 
 
-def texts_of(models: ModelsState, asked: dict) -> list[list[int]]:
-    """The tokens of the same race, run without a page."""
+def texts_of(models: ModelsState, settings: dict) -> list[list[int]]:
+    """Return the tokens of the same race, run without a page."""
     trace = new_trace(
         models.pair,
-        asked["prompt"],
-        asked["lanes"].split(","),
+        settings["prompt"],
+        settings["lanes"].split(","),
         Sampling(0.7),
-        max_new_tokens=asked["max_new_tokens"],
-        seed=asked["seed"],
+        max_new_tokens=settings["max_new_tokens"],
+        seed=settings["seed"],
     )
     for _ in race(models.pair, trace):
         pass
     return [lane.token_ids for lane in trace.lanes]
 
 
-def test_a_race_goes_on_through_a_cut_and_ends_as_one_that_was_not_cut(page, line, models, races, slowness):
+def test_race_continues_through_a_lost_connection(page, line, models, races, slowness):
     open_race(page, line.address)
     cut_for(page, line, 2)
     says(page, "Racing")
@@ -134,16 +144,14 @@ def test_a_race_goes_on_through_a_cut_and_ends_as_one_that_was_not_cut(page, lin
     assert models.in_queue == (1, 0)
     slowness.seconds = 0
     says(page, "Finished")
-    texts = [lane.token_ids for lane in saved(page).lanes]
-    assert texts == texts_of(models, ASKED)
-    assert [told["outcome"] for told in races] == ["finished"]
+    texts = [lane.token_ids for lane in saved_trace(page).lanes]
+    assert texts == texts_of(models, SETTINGS)
+    assert [race["outcome"] for race in races] == ["finished"]
     assert races[0]["tokens"] == [len(text) for text in texts]
     assert races[0]["device"] == "cpu/float32"
 
 
-def test_a_reload_shows_a_race_further_and_its_end_and_runs_it_only_once(
-    page, address, models, races, slowness
-):
+def test_reload_continues_to_show_a_race_and_runs_it_only_once(page, address, models, races, slowness):
     open_race(page, address)
     before = page.locator("#player .written").first.inner_text()
     page.reload()
@@ -154,37 +162,37 @@ def test_a_reload_shows_a_race_further_and_its_end_and_runs_it_only_once(
     slowness.seconds = 0
     says(page, "Finished")
     expect(page.locator("#run")).to_be_enabled()
-    trace = saved(page)
-    page.reload()  # the finished one is there still
+    trace = saved_trace(page)
+    page.reload()  # the finished race is still there
     says(page, "Finished")
-    assert saved(page) == trace
-    assert [lane.token_ids for lane in trace.lanes] == texts_of(models, ASKED)
-    assert [told["outcome"] for told in races] == ["finished"]
+    assert saved_trace(page) == trace
+    assert [lane.token_ids for lane in trace.lanes] == texts_of(models, SETTINGS)
+    assert [race["outcome"] for race in races] == ["finished"]
     with page.context.expect_page() as opened:
         page.evaluate("window.open(location.href)")
-    other = opened.value  # a link that is opened, by whoever has it, waits for a click
+    other = opened.value  # an opened link waits for a click
     says(other, "Press Run to start")
     other.close()
     assert len(races) == 1
 
 
-def test_a_race_that_waits_keeps_its_place_in_the_queue(page, line, models, races, slowness):
+def test_waiting_race_keeps_its_place_through_a_lost_connection(page, line, models, races, slowness):
     slowness.seconds = 0
     first = models.take_turn()
-    page.goto(f"{line.address}/?{urlencode(ASKED)}")
+    page.goto(f"{line.address}/?{urlencode(SETTINGS)}")
     run_linked(page)
-    says(page, "Races before yours: 1")
+    says(page, "1 race ahead of yours")
     other = models.take_turn()
     cut_for(page, line, 2)
-    says(page, "Races before yours: 1")
+    says(page, "1 race ahead of yours")
     assert other.ahead == 2
     first.leave()
     says(page, "Finished")
     other.leave()
-    assert [told["outcome"] for told in races] == ["finished"]
+    assert [race["outcome"] for race in races] == ["finished"]
 
 
-def test_stop_ends_a_race_within_a_round_after_a_cut_too(page, line, models, races):
+def test_stop_works_after_a_lost_connection(page, line, models, races):
     open_race(page, line.address)
     cut_for(page, line, 1)
     says(page, "Racing")
@@ -192,11 +200,26 @@ def test_stop_ends_a_race_within_a_round_after_a_cut_too(page, line, models, rac
     page.click("#stop")
     says(page, "Stopped after")
     expect(page.locator("#run")).to_be_enabled()
-    assert [told["outcome"] for told in races] == ["stopped"]
-    assert 0 < max(len(lane.token_ids) for lane in saved(page).lanes) < TOKENS
+    assert [race["outcome"] for race in races] == ["stopped"]
+    assert 0 < max(len(lane.token_ids) for lane in saved_trace(page).lanes) < TOKENS
 
 
-def test_a_sweep_keeps_all_its_rows_through_a_cut_and_is_finished(page, line, models, races, slowness):
+def test_comparison_of_temperatures_continues_through_a_reload(page, address, models, races):
+    page.goto(f"{address}/#{urlencode({**SETTINGS, 'max_new_tokens': 12})}")
+    page.wait_for_selector("#run[data-called]")
+    page.locator("#compare-temperatures").click()
+    columns = page.locator(".temperatures .race")
+    expect(columns.first.locator(".measure")).to_have_count(3, timeout=SOON)
+    assert page.locator("#run").is_disabled()
+    page.reload()
+    expect(page.locator(".temperatures .measure")).to_have_count(9, timeout=SOON)
+    expect(page.locator("#compare-temperatures")).to_be_enabled(timeout=SOON)
+    assert [race["temperature"] for race in races] == list(TEMPERATURES)
+    columns.nth(2).get_by_role("button", name="Open in the player").click()
+    expect(page.locator(".about-race summary")).to_contain_text("1.3")
+
+
+def test_sweep_keeps_its_rows_through_a_lost_connection_and_finishes(page, line, models, races, slowness):
     page.goto(f"{line.address}/#sweep")
     open_accordion(page, "#sweep-own")
     page.fill("#sweep-list textarea", "w1 w2\nw3 w4\nw5 w6")
@@ -204,23 +227,23 @@ def test_a_sweep_keeps_all_its_rows_through_a_cut_and_is_finished(page, line, mo
     says(page, "36 runs", "#sweep-plan")
     page.click("#sweep-start")
     says(page, "8 of 36 runs", "#sweep-progress")
-    cut_for(page, line, 6)
+    cut_for(page, line, 2)
     says(page, "Running: prompt", "#sweep-status")
-    says(page, "36 runs", "#sweep-plan")  # the controls are as they were
+    says(page, "36 runs", "#sweep-plan")  # the controls have kept their values
     slowness.seconds = 0
     says(page, "Finished: 36 runs", "#sweep-status")
-    expect(page.locator("#sweep .whence")).to_contain_text("Measured here", timeout=SOON)
+    expect(page.locator("#sweep .whence")).to_contain_text("Just measured on this machine", timeout=SOON)
     with page.expect_download() as csv:
         page.click("#sweep [data-file=csv]")
     rows = open_rows(csv.value.path().read_bytes())
     assert len(rows) == len(rows[["prompt", "temperature", "seed", "lane"]].drop_duplicates()) == 36
-    assert [told["outcome"] for told in races] == ["finished"] * 9
+    assert [race["outcome"] for race in races] == ["finished"] * 9
     page.reload()
     says(page, "Finished: 36 runs", "#sweep-status")
     expect(page.locator("#sweep-go-on")).to_be_enabled(timeout=SOON)
 
 
-def test_a_sweep_goes_on_while_another_part_of_the_page_is_in_sight(page, line, models, races, slowness):
+def test_sweep_continues_while_another_tab_of_the_page_is_open(page, line, models, races, slowness):
     page.goto(f"{line.address}/#sweep")
     page.fill("#sweep-tokens input", "8")
     page.click("#sweep-start")
@@ -229,13 +252,15 @@ def test_a_sweep_goes_on_while_another_part_of_the_page_is_in_sight(page, line, 
     cut_for(page, line, 1)
     slowness.seconds = 0
     until(lambda: len(races) == 15, PATIENCE)
-    assert {told["outcome"] for told in races} == {"finished"}
+    assert {race["outcome"] for race in races} == {"finished"}
     page.click("#tab-sweep-button")
     says(page, "Finished: 60 runs", "#sweep-status")
-    expect(page.locator("#sweep .whence")).to_contain_text("Measured here", timeout=SOON)
+    expect(page.locator("#sweep .whence")).to_contain_text("Just measured on this machine", timeout=SOON)
 
 
-def test_a_recording_goes_on_through_a_cut_and_a_measurement_through_a_reload(page, line, races, slowness):
+def test_recording_and_measurement_continue_through_a_lost_connection_and_a_reload(
+    page, line, races, slowness
+):
     page.goto(f"{line.address}/#explore")
     page.wait_for_selector("#explore [data-curves]")
     open_accordion(page, "#explore-controls")
@@ -251,11 +276,11 @@ def test_a_recording_goes_on_through_a_cut_and_a_measurement_through_a_reload(pa
     page.reload()
     says(page, "Measured on cpu/float32", "#explore-status")
     expect(page.locator("#explore .strip span")).to_have_count(40)
-    expect(page.locator("#explore tr[data-stopper=adaedl] td >> nth=6")).to_contain_text("(model ")
-    assert [told["outcome"] for told in races] == ["finished"]
+    expect(page.locator("#explore tr[data-stopper=adaedl] td >> nth=6")).to_contain_text("(estimate ")
+    assert [race["outcome"] for race in races] == ["finished"]
 
 
-def test_tabs_share_no_jobs_though_one_is_opened_out_of_the_other(page, address, races):
+def test_tab_opened_from_another_shares_no_jobs(page, address, races):
     open_race(page, address)
     with page.context.expect_page() as opened:
         page.evaluate("window.open('/')")
@@ -264,51 +289,51 @@ def test_tabs_share_no_jobs_though_one_is_opened_out_of_the_other(page, address,
     says(other, "Press Run")
     expect(other.locator("#stop")).to_be_disabled()
     assert other.evaluate("sessionStorage.length") == 0
+    page.route("**/status.js", lambda route: route.abort())
+    says(page, "Connection lost")
+    page.unroute("**/status.js")
+    says(page, "Racing")
     page.click("#stop")
     says(page, "Stopped")
     says(other, "Press Run")
     other.close()
 
 
-def test_a_visitor_who_closes_the_tab_frees_the_device_once_their_grace_is_over(
-    page, address, models, races, monkeypatch
-):
+def test_closed_tab_frees_the_device_after_the_grace_period(page, address, models, races, monkeypatch):
     open_race(page, address)
     monkeypatch.setattr(RaceWork, "grace_s", 0.5)
     page.close()
     until(lambda: models.in_queue == (0, 0), PATIENCE)
-    assert [told["outcome"] for told in races] == ["left"]
+    assert [race["outcome"] for race in races] == ["left"]
     assert races[0]["tokens"][0] < TOKENS
 
 
-def test_what_was_done_until_the_grace_was_over_is_kept(page, line, races, monkeypatch):
+def test_results_until_the_end_of_the_grace_period_are_kept(page, line, races, monkeypatch):
     open_race(page, line.address)
     monkeypatch.setattr(RaceWork, "grace_s", 0)
     cut_for(page, line, 1)
-    says(page, "The connection was lost, so this was ended")
+    says(page, "The connection was lost, so the run was stopped")
     expect(page.locator("#run")).to_be_enabled()
-    assert [told["outcome"] for told in races] == ["left"]
-    assert [len(lane.token_ids) for lane in saved(page).lanes] == races[0]["tokens"]
+    assert [race["outcome"] for race in races] == ["left"]
+    assert [len(lane.token_ids) for lane in saved_trace(page).lanes] == races[0]["tokens"]
 
 
-def test_what_the_server_has_forgotten_is_not_run_again(page, address, models, races, slowness):
+def test_forgotten_race_is_not_run_again(page, address, models, races, slowness):
     slowness.seconds = 0
-    page.goto(f"{address}/?{urlencode(ASKED)}")
+    page.goto(f"{address}/?{urlencode(SETTINGS)}")
     run_linked(page)
     says(page, "Finished")
     models.jobs._jobs.clear()
     page.reload()
-    says(page, "no longer on the server")
+    says(page, "The server no longer has this race")
     expect(page.locator("#run")).to_be_enabled()
-    expect(page.locator("#prompt textarea")).to_have_value(ASKED["prompt"])
+    expect(page.locator("#prompt textarea")).to_have_value(SETTINGS["prompt"])
     page.click("#run")
     says(page, "Finished")
     assert len(races) == 2
 
 
-def test_rows_that_the_server_has_forgotten_are_not_gone_on_with_from_nothing(
-    page, address, models, races, slowness
-):
+def test_continue_does_not_start_over_if_the_rows_are_forgotten(page, address, models, races, slowness):
     slowness.seconds = 0
     page.goto(f"{address}/#sweep")
     open_accordion(page, "#sweep-own")
@@ -319,5 +344,5 @@ def test_rows_that_the_server_has_forgotten_are_not_gone_on_with_from_nothing(
     says(page, "Finished: 12 runs", "#sweep-status")
     models.jobs._jobs.clear()
     page.click("#sweep-go-on")
-    says(page, "no longer on the server", "#sweep-status")
+    says(page, "The server no longer has this page's earlier work", "#sweep-status")
     assert len(races) == 3

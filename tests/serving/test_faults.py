@@ -1,5 +1,5 @@
-"""Bad days in the middle of a race: full memory, models that give no numbers, a cache that goes away. Each is
-one sentence, leaves nothing half done, and the next race runs. (Downloads and disks: test_loading.py.)"""
+"""Faults during a race: full memory, NaN logits, a deleted cache. Each is reported in one sentence and leaves
+no half-finished state, and the next race runs. (Downloads and disks: test_loading.py.)"""
 
 import json
 import shutil
@@ -17,11 +17,11 @@ from adaedl.measure.sweep import Grid, Prompt
 from adaedl.pairs.presets import DEFAULT_PAIR
 from adaedl.request import Sampling
 from adaedl.stopping import make_stopper
-from components.pages.explore import ExploreSession, make_recording
 from components.parts.controls import DEFAULTS
 from components.serving.health import health
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, play
+from components.serving.recording_session import RecordingSession, make_recording
 from components.serving.sweep_session import Pace, SweepSession, play_sweep
 
 SETTINGS = replace(
@@ -30,18 +30,18 @@ SETTINGS = replace(
 
 
 def end(models: ModelsState, session: Session, **changes) -> str:
-    """How a race ends."""
+    """Return the key of a race's last status."""
     return json.loads(list(play(models, replace(SETTINGS, **changes), session))[-1].words)["key"]
 
 
 def break_after(monkeypatch, runner, calls: int, how) -> None:
-    """Let a model's forward do something else after so many calls."""
-    whole, count = runner.forward, 0
+    """Apply `how` to the outputs of a model's forward after `calls` calls."""
+    intact, count = runner.forward, 0
 
     def forward(*arguments, **options):
         nonlocal count
         count += 1
-        output = whole(*arguments, **options)
+        output = intact(*arguments, **options)
         return how(output) if count > calls else output
 
     monkeypatch.setattr(runner, "forward", forward)
@@ -51,7 +51,7 @@ def out_of_memory(output):
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
 
-def no_numbers(output):
+def nan_logits(output):
     if output.logits is None:
         return output
     logits = output.logits.clone()
@@ -60,7 +60,7 @@ def no_numbers(output):
 
 
 @pytest.mark.parametrize("calls", [0, 1, 9], ids=["in the prompt", "at the start", "in the middle"])
-def test_full_memory_in_a_race_is_said_and_the_next_race_runs(monkeypatch, calls):
+def test_full_memory_in_a_race_is_reported_and_the_next_race_runs(monkeypatch, calls):
     models, session = hosted_models(), Session()
     with monkeypatch.context() as broken:
         break_after(broken, models.pair.target, calls, out_of_memory)
@@ -75,11 +75,9 @@ def test_full_memory_in_a_race_is_said_and_the_next_race_runs(monkeypatch, calls
 @pytest.mark.parametrize("verification", ["shared_noise", "speculative"])
 @pytest.mark.parametrize("temperature", [0, 0.8])
 @pytest.mark.parametrize("spec", ["autoregressive", "adaedl"])
-def test_a_target_that_gives_no_numbers_is_named_and_writes_nothing(
-    monkeypatch, verification, temperature, spec
-):
+def test_target_with_nan_logits_is_named_and_writes_nothing(monkeypatch, verification, temperature, spec):
     pair = tiny_pair("independent")
-    break_after(monkeypatch, pair.target, 0, no_numbers)
+    break_after(monkeypatch, pair.target, 0, nan_logits)
     run = decode(
         pair, pair.encode("w1 w2"), make_stopper(spec), Sampling(temperature), verification=verification
     )
@@ -88,25 +86,25 @@ def test_a_target_that_gives_no_numbers_is_named_and_writes_nothing(
 
 
 @pytest.mark.parametrize("temperature", [0, 0.8])
-def test_a_draft_that_gives_no_numbers_is_named(monkeypatch, temperature):
+def test_draft_with_nan_logits_is_named(monkeypatch, temperature):
     pair = tiny_pair("independent")
-    break_after(monkeypatch, pair.drafter.runner, 0, no_numbers)
+    break_after(monkeypatch, pair.drafter.runner, 0, nan_logits)
     with pytest.raises(UserError, match="toy draft produces logits that are not numbers"):
         next(decode(pair, pair.encode("w1 w2"), make_stopper("adaedl"), Sampling(temperature)))
 
 
-def test_no_numbers_in_the_middle_of_a_race_keep_what_has_run_and_the_next_race_runs(monkeypatch):
+def test_nan_logits_in_a_race_keep_its_tokens_and_the_next_race_runs(monkeypatch):
     models, session = hosted_models(), Session()
     with monkeypatch.context() as broken:
-        break_after(broken, models.pair.target, 12, no_numbers)
+        break_after(broken, models.pair.target, 12, nan_logits)
         with pytest.raises(UserError, match="not numbers"):
             end(models, session)
     assert any(lane.token_ids for lane in session.trace.lanes)
     assert end(models, Session()) == "page.status_finished"
 
 
-def test_full_memory_in_a_recording_is_said_and_the_next_one_is_made(monkeypatch):
-    models, session = hosted_models(), ExploreSession()
+def test_full_memory_in_a_recording_is_reported_and_the_next_one_is_made(monkeypatch):
+    models, session = hosted_models(), RecordingSession()
     with monkeypatch.context() as broken:
         break_after(broken, models.pair.target, 9, out_of_memory)
         with pytest.raises(UserError, match="cpu has too little free memory for this recording; shorten"):
@@ -116,7 +114,7 @@ def test_full_memory_in_a_recording_is_said_and_the_next_one_is_made(monkeypatch
     assert len(session.recording.token_ids) == SETTINGS.max_new_tokens
 
 
-def test_full_memory_in_a_sweep_keeps_the_runs_that_are_done_and_it_is_gone_on_with(monkeypatch):
+def test_sweep_can_continue_after_full_memory(monkeypatch):
     models, session = hosted_models(), SweepSession()
     prompts = (Prompt("list", 1, "w1"), Prompt("list", 2, "w2"))
     grid = Grid(prompts, (0.8,), ("autoregressive", "adaedl"), max_new_tokens=8)
@@ -131,7 +129,7 @@ def test_full_memory_in_a_sweep_keeps_the_runs_that_are_done_and_it_is_gone_on_w
     assert list(play_sweep(models, DEFAULT_PAIR, grid, session, Pace()))[-1].done == 4
 
 
-def test_a_crash_in_the_engine_frees_the_device(monkeypatch):
+def test_crash_in_the_engine_frees_the_device(monkeypatch):
     models = hosted_models()
 
     def crash(output):
@@ -147,13 +145,13 @@ def test_a_crash_in_the_engine_frees_the_device(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model on this machine."""
+    """A model in a folder of this machine."""
     tiny_llama().save_pretrained(tmp_path / "model")
     toy_tokenizer(32).save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 
 
-def test_a_cache_that_is_deleted_while_the_page_runs_stops_no_race_and_is_named_when_it_is_needed(folder):
+def test_deleted_cache_stops_no_race_and_is_named_at_the_next_loading(folder):
     models = ModelsState(f"{folder}:{folder}")
     models.load(models.default).result()
     shutil.rmtree(folder)
@@ -165,7 +163,7 @@ def test_a_cache_that_is_deleted_while_the_page_runs_stops_no_race_and_is_named_
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
-def test_a_damaged_file_is_one_sentence_and_the_loaded_pair_stays(folder, file, monkeypatch):
+def test_damaged_file_is_reported_in_one_sentence_and_the_loaded_pair_stays(folder, file, monkeypatch):
     models = hosted_models()
     before = models.pair
     (folder / file).write_bytes(b"\x00damaged" * 40)
@@ -180,13 +178,13 @@ def test_a_damaged_file_is_one_sentence_and_the_loaded_pair_stays(folder, file, 
 
 @pytest.fixture(params=["cpu", "cuda"])
 def on_a_device(request) -> ModelsState:
-    """The host's pair, as if it were on that device, which holds one pair at a time."""
+    """The host's pair, as if it were on this device, which holds one pair at a time."""
     models = hosted_models()
     models.pair = replace(models.pair, device=torch.device(request.param))
     return models
 
 
-def test_a_pair_that_is_not_there_does_not_cost_the_host_s_own(on_a_device, monkeypatch, tmp_path):
+def test_missing_pair_does_not_unload_the_hosts_pair(on_a_device, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     before = on_a_device.pair
     with pytest.raises(UserError, match="no/such is not on this machine"):
@@ -194,30 +192,30 @@ def test_a_pair_that_is_not_there_does_not_cost_the_host_s_own(on_a_device, monk
     assert (on_a_device.pair, on_a_device.state.phase, on_a_device.failed_at) == (before, "ready", None)
 
 
-def test_a_download_holds_up_nobody_and_is_stopped_or_told(monkeypatch):
-    models, there = hosted_models(), threading.Event()
+def test_download_delays_nobody_and_can_be_stopped_or_fail(monkeypatch):
+    models, network_fails = hosted_models(), threading.Event()
 
     def fetch_pair(name, progress, **options):
         progress(Sentence("downloading {}", name), None)
-        assert there.wait(60)
+        assert network_fails.wait(60)
         raise UserError("no network")
 
     monkeypatch.setattr("adaedl.pairs.loading.fetch_pair", fetch_pair)
-    asked = replace(SETTINGS, pair="org/a:org/b")
-    waiting, stopping = play(models, asked, Session()), play(models, asked, leaving := Session())
+    settings, session = replace(SETTINGS, pair="org/a:org/b"), Session()
+    waiting, stopping = play(models, settings, Session()), play(models, settings, session)
     for visitor in (waiting, stopping):
         assert json.loads(next(visitor).words)["key"] == "page.status_loading"
     assert models.in_queue == (0, 0)
     assert end(models, Session()) == "page.status_finished"
-    leaving.stop_requested = True
+    session.stop_requested = True
     assert [update.key for update in stopping] == ["page.status_stopped_early"]
-    there.set()
+    network_fails.set()
     with pytest.raises(UserError, match="no network"):
         list(waiting)
     assert end(models, Session()) == "page.status_finished"
 
 
-def test_after_a_pair_that_the_device_does_not_hold_the_host_s_own_comes_back(on_a_device, monkeypatch):
+def test_hosts_pair_returns_after_a_pair_that_does_not_fit(on_a_device, monkeypatch):
     statuses = []
 
     def load_pair(name, make_room, **options):
@@ -236,12 +234,12 @@ def test_after_a_pair_that_the_device_does_not_hold_the_host_s_own_comes_back(on
     assert (on_a_device.pair.name, health(on_a_device)["status"]) == (DEFAULT_PAIR, "ok")
 
 
-def test_a_host_whose_pair_could_not_be_loaded_is_told_so_until_a_later_try(monkeypatch):
-    there = []
+def test_failed_host_pair_is_reported_until_a_later_attempt_succeeds(monkeypatch):
+    available = []
 
     def load_pair(name, **options):
-        if there and name == DEFAULT_PAIR:
-            return there[0]
+        if available and name == DEFAULT_PAIR:
+            return available[0]
         raise UserError("no network")
 
     monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
@@ -251,21 +249,49 @@ def test_a_host_whose_pair_could_not_be_loaded_is_told_so_until_a_later_try(monk
         models.load("org/a:org/b").result()
     models.on_device(lambda: None).result()
     assert (health(models)["status"], health(models)["models"]) == ("failed", "no network")
-    there.append(hosted_models().pair)
+    available.append(hosted_models().pair)
     models.try_again()
     models.on_device(lambda: None).result()
-    assert models.pair is None  # it was tried a moment ago
+    assert models.pair is None  # the last attempt was a moment ago
     monkeypatch.setattr("components.serving.models_state.RETRY_S", 0)
     models.try_again()
     models.on_device(lambda: None).result()
-    assert (models.pair, health(models)["status"]) == (there[0], "ok")
+    assert (models.pair, health(models)["status"]) == (available[0], "ok")
 
 
-def test_a_page_that_starts_again_keeps_no_queue_and_no_race():
+def test_second_pair_is_loaded_beside_the_hosts_and_replaces_it_at_once(monkeypatch):
+    loaded = []
+
+    def load_pair(name, make_room=lambda: None, **options):
+        loaded.append(name)
+        make_room()
+        return replace(hosted_models().pair, name=name)
+
+    monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
+    second = "smollm2-135m-int8"
+    models = ModelsState(DEFAULT_PAIR, spare=second)
+    models.load_first()
+    models.on_device(lambda: None).result()
+    for name in (second, DEFAULT_PAIR, second):
+        assert models.fetch(name, print) is None
+        assert models.load(name).result() is models.pair
+        assert (models.pair.name, models.state.phase) == (name, "ready")
+    assert loaded == [DEFAULT_PAIR, second]
+    models.load("org/a:org/b").result()  # replaces both
+    models.load(second).result()
+    assert loaded[2:] == ["org/a:org/b", second]
+    monkeypatch.setattr("components.serving.models_state.SPARE_BYTES", 2**60)
+    small = ModelsState(DEFAULT_PAIR, spare=second)
+    small.load_first()
+    small.on_device(lambda: None).result()
+    assert loaded[4:] == [DEFAULT_PAIR]
+
+
+def test_restarted_page_has_no_queue_and_no_race():
     models, session = hosted_models(), Session()
     racing = play(models, SETTINGS, session)
     next(racing)
-    again = hosted_models()
-    assert again.in_queue == (0, 0)
-    assert end(again, session) == "page.status_finished"
+    restarted = hosted_models()
+    assert restarted.in_queue == (0, 0)
+    assert end(restarted, session) == "page.status_finished"
     racing.close()

@@ -1,8 +1,9 @@
-"""Visitors who mean the page harm: anything sent to any endpoint, files that are none of theirs, and what a
-browser is told to forbid."""
+"""Hostile visitors: arbitrary data for every endpoint, files that are not theirs, and the security
+headers."""
 
 import io
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -15,9 +16,9 @@ from hosted import hosted, small_race
 from large import large_trace
 
 from adaedl.errors import Sentence, UserError
-from adaedl.pairs.presets import PROJECT
 from adaedl.request import MAX_LANES
 from adaedl.system.cache_folder import cache_dir
+from adaedl.system.shipped import PROJECT
 from adaedl.trace import MAX_TRACE_BYTES, Trace
 from components.parts import assets
 from components.parts.controls import DEFAULTS
@@ -36,9 +37,9 @@ def served():
 
 @pytest.fixture(scope="module")
 def client(served) -> httpx.Client:
-    # A connection for each request: the server may close one that it keeps as the next request comes.
-    alone = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=served[0], timeout=PATIENCE, limits=alone) as client:
+    # A connection for each request, because the server may close an idle one just as the next request comes.
+    separate = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=served[0], timeout=PATIENCE, limits=separate) as client:
         yield client
 
 
@@ -57,7 +58,7 @@ PREFIXES = {
 
 @pytest.fixture(scope="module", params=PREFIXES.values(), ids=PREFIXES)
 def behind(request) -> httpx.Client:
-    """A client of the page as a proxy is one, which serves it below a path and passes that on or not."""
+    """A client like a proxy that serves the page below a path, and passes on the path or strips it."""
     root, prefix = request.param
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_ROOT_PATH", root)
@@ -71,28 +72,36 @@ def event(config: dict, name: str) -> dict:
 
 @pytest.fixture
 def call(client, config):
-    """Call /race with some of its arguments; the last thing heard."""
+    """Call /race with changed arguments; return the last event."""
 
     def call_race(**changes) -> dict:
-        names = ["prompt", "lanes", "temperature", "tokens", "seed", "rule", "top_k", "top_p", "pair"]
-        values = ["w1 w2 w3", "autoregressive,adaedl", 0.7, 4, 0, "shared_noise", 0, 1.0, DEFAULTS.pair]
-        values = list({**dict(zip(names, values, strict=True)), **changes}.values())
+        arguments = {**RACE, "prompt": "w1 w2 w3", "lanes": "autoregressive,adaedl"}
+        values = list({**arguments, **changes}.values())
         return events(client, {"data": values, "fn_index": event(config, "race")["id"]})[-1]
 
     return call_race
 
 
-NAMES = ["prompt", "lanes", "temperature", "max_new_tokens", "seed", "verification", "top_k", "top_p", "pair"]
-RACE = dict(
-    zip(NAMES, ["w1 w2", "autoregressive", 0.7, 4, 0, "shared_noise", 0, 1.0, DEFAULTS.pair], strict=True)
-)
+RACE = {
+    "prompt": "w1 w2",
+    "lanes": "autoregressive",
+    "temperature": 0.7,
+    "max_new_tokens": 4,
+    "seed": 0,
+    "verification": "shared_noise",
+    "top_k": 0,
+    "top_p": 1.0,
+    "pair": DEFAULTS.pair,
+    "system": "",
+    "continuation": False,
+}
 
 
 def raw(client: httpx.Client, *values) -> str:
-    """What /race answers to these values, the error or the last state."""
-    called = client.post("/gradio_api/run/race", json={"data": values})
-    assert called.status_code in (200, 500)
-    return called.json().get("error") or called.json()["data"][0]["state"]
+    """Call /race with these values; return the error or the state."""
+    response = client.post("/gradio_api/run/race", json={"data": values})
+    assert response.status_code in (200, 500)
+    return response.json().get("error") or response.json()["data"][0]["state"]
 
 
 @pytest.mark.parametrize(
@@ -113,33 +122,40 @@ def raw(client: httpx.Client, *values) -> str:
         ({"top_k": 1.5}, "top_k is 1.5; it must be a whole number from 0 to 1,000,000; 0 switches it off."),
         ({"top_p": []}, "top_p is []; it must be above 0 and at most 1; 1 switches it off."),
         ({"pair": 7}, "pair is 7; it must be text."),
+        ({"system": 7}, "system is 7; it must be text."),
+        (
+            {"system": "Be brief."},
+            "toy target has no chat template, so it takes no system prompt; leave the system prompt empty.",
+        ),
+        ({"continuation": 1}, "continuation is 1; it must be true or false."),
+        ({"seed": 1e18}, "The seed arrived as 1e+18, a rounded number; send it as a string of digits."),
     ],
     ids=lambda value: repr(value)[:40] if isinstance(value, dict) else "",
 )
-def test_a_raw_call_of_the_race_is_told_which_value_will_not_do(client, changes, sentence):
+def test_raw_call_of_race_names_the_invalid_value(client, changes, sentence):
     assert raw(client, *{**RACE, **changes}.values()) == sentence
 
 
 @pytest.mark.parametrize("seed", [0, "7", 2**53 + 1, str(2**63 - 1), 3.0])
-def test_a_seed_may_be_a_number_or_its_digits(call, seed):
+def test_seed_may_be_a_number_or_text(call, seed):
     trace = call(seed=seed)["output"]["data"][0]["trace"]
     assert trace["seed"] == int(seed)
 
 
-def test_a_raw_call_with_too_few_or_too_many_values_is_told_what_it_takes(client):
-    listed = ", ".join(NAMES)
-    assert raw(client, "w1") == f"This call lacks lanes: it has 1 values and takes 9: {listed}."
-    assert raw(client, *RACE.values(), 1, 2) == f"This call has 11 values; it takes 9: {listed}."
+def test_call_with_too_few_or_too_many_values_lists_the_parameters(client):
+    listed = ", ".join(RACE)
+    assert raw(client, "w1") == f"This call lacks lanes: it has 1 values and takes 11: {listed}."
+    assert raw(client, *RACE.values(), 1, 2) == f"This call has 13 values; it takes 11: {listed}."
     for body, sentence in (({}, "lacks prompt."), ({"prompt": "w1", "wrong": 1}, "does not take wrong.")):
         answer = client.post("/gradio_api/call/v2/race", json=body)
         assert (answer.status_code, sentence in answer.json()["detail"]) == (422, True)
     assert client.post("/gradio_api/call/walk", json={"data": []}).status_code == 404
 
 
-SENT = (None, 5, -1.5, True, "x", [], {}, [1, [2]], {"a": 1}, 10**40, "y" * 50_000, FILES[0])
+SENT = (-1.5, [1, [2]], {"a": 1}, "y" * 50_000, FILES[0])
 
 
-def test_every_event_tells_any_value_in_a_sentence_and_none_fails(client, config, caplog):
+def test_every_event_answers_any_value_with_a_sentence(client, config, caplog):
     for index, count in inputs_of(config).items():
         for values in (
             [],
@@ -147,16 +163,14 @@ def test_every_event_tells_any_value_in_a_sentence_and_none_fails(client, config
             [None] * (count + 1),
             *([sent] * count for sent in SENT),
         ):
-            heard = events(client, {"data": values, "fn_index": index})
-            assert heard[-1]["msg"] == "process_completed"
+            last = events(client, {"data": values, "fn_index": index})[-1]
+            assert last["msg"] == "process_completed"
             if len(values) != count:
-                assert "takes" in heard[-1]["output"]["error"]
+                assert "takes" in last["output"]["error"]
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-def test_what_fails_without_a_word_is_one_sentence_outside_and_a_traceback_in_the_log(
-    client, call, monkeypatch, caplog
-):
+def test_unexpected_error_is_one_sentence_with_a_traceback_in_the_log(client, call, monkeypatch, caplog):
     def fail(*_):
         raise ZeroDivisionError("insides")
 
@@ -168,42 +182,44 @@ def test_what_fails_without_a_word_is_one_sentence_outside_and_a_traceback_in_th
     assert (answer.status_code, answer.json()) == (500, {"detail": str(answers.FAILED)})
 
 
-def test_whatever_is_sent_to_the_race_is_answered_and_the_next_race_runs(served, client, config, call):
+def test_any_call_of_race_is_answered_and_the_next_race_runs(served, client, config, call):
     assert fuzz_races(client, event(config, "race")["id"], 40) >= 40
     assert served[1].in_queue == (0, 0)
     assert call()["success"]
 
 
-def test_whatever_is_sent_to_any_event_is_answered_and_the_next_race_runs(client, config, call, caplog):
+def test_any_call_of_any_event_is_answered_and_the_next_race_runs(client, config, call, caplog):
     assert fuzz_events(client, inputs_of(config), 60) >= 60
     assert [record for record in caplog.records if record.exc_info] == []
     assert call()["success"]
 
 
-def test_a_damaged_trace_is_refused_in_one_sentence_or_plays(served):
+def test_damaged_trace_is_refused_in_one_sentence_or_plays(served):
     assert fuzz_traces(small_race(served[1].pair), 150) >= 150
 
 
 @pytest.mark.parametrize("pair", ["/etc:/etc", "~:~", "./a:./b", "../x:../x", "file:/etc/passwd"])
-def test_folders_of_the_server_are_no_models_for_visitors(call, pair):
-    heard = call(pair=pair)
-    assert not heard["success"]
-    error = heard["output"]["error"]
+def test_visitors_cannot_load_folders_of_the_server(call, pair):
+    answer = call(pair=pair)
+    assert not answer["success"]
+    error = answer["output"]["error"]
     assert any(words in error for words in ("only models from the Hugging Face Hub", "is not a model's name"))
 
 
 @pytest.mark.parametrize("pair", ["http://127.0.0.1:1/a:b/c", "org/x y:a/b", "a/../b:c/d", "a/b/c:d/e"])
-def test_what_is_no_name_on_the_hub_is_asked_for_nowhere(call, pair, monkeypatch):
-    monkeypatch.setattr("adaedl.pairs.sources.network.ask", lambda *_: pytest.fail("somebody was asked"))
+def test_invalid_model_name_causes_no_request(call, pair, monkeypatch):
+    monkeypatch.setattr(
+        "adaedl.pairs.sources.network.ask", lambda *_: pytest.fail("the server sent a request")
+    )
     assert not call(pair=pair)["success"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file["path"] or "empty")
-def test_a_file_that_was_not_uploaded_is_read_for_nobody(client, config, file, monkeypatch):
-    monkeypatch.setattr("httpx.AsyncClient.send", lambda *_, **__: pytest.fail("the server asked somebody"))
+def test_file_that_was_not_uploaded_is_never_read(client, config, file, monkeypatch):
+    monkeypatch.setattr("httpx.AsyncClient.send", lambda *_, **__: pytest.fail("the server sent a request"))
     for index, count in inputs_of(config).items():
-        heard = events(client, {"data": [file] * count, "fn_index": index})
-        assert "root:" not in json.dumps(heard)
+        answer = events(client, {"data": [file] * count, "fn_index": index})
+        assert "root:" not in json.dumps(answer)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +239,7 @@ def test_a_file_that_was_not_uploaded_is_read_for_nobody(client, config, file, m
         "/healthz/../app.py",
     ],
 )
-def test_files_and_addresses_elsewhere_are_not_served(client, path):
+def test_other_files_and_addresses_are_not_served(client, path):
     answer = client.get(path)
     assert answer.status_code in (400, 403, 404, 405), answer.text[:200]
     assert "build_page" not in answer.text
@@ -250,27 +266,27 @@ def test_files_and_addresses_elsewhere_are_not_served(client, path):
         "/demo/demo/monitoring/summary",
     ],
 )
-def test_what_gradio_brings_and_the_page_does_not_use_is_not_there(behind, path):
+def test_unused_routes_of_gradio_are_closed(behind, path):
     assert {behind.get(path).status_code, behind.post(path).status_code} <= {404, 405}
 
 
 @pytest.mark.parametrize(
-    ("root", "path", "seen"),
+    ("root", "path", "canonical"),
     [
         ("", "/monitoring", "/monitoring"),
         ("/demo", "/demo/monitoring/", "/monitoring"),
         ("/demo", "/monitoring", "/monitoring"),
         ("/demo", "/demo//Monitoring//", "/monitoring"),
-        ("/demo", "/demo/demo/monitoring", "/demo/monitoring"),  # nor does the router find it there
+        ("/demo", "/demo/demo/monitoring", "/demo/monitoring"),  # the router doesn't match this either
         ("/demo", "/demonitoring", "/demonitoring"),
         ("/demo", "/demo", ""),
     ],
 )
-def test_guards_see_the_path_that_the_router_sees_in_one_spelling(root, path, seen):
-    assert route_path({"type": "http", "path": path, "root_path": root}) == seen
+def test_route_path_is_the_routers_path_in_canonical_form(root, path, canonical):
+    assert route_path({"type": "http", "path": path, "root_path": root}) == canonical
 
 
-def test_no_answer_holds_a_folder_of_the_host(client):
+def test_no_response_names_a_folder_of_the_host(client):
     for path in (
         "/",
         "/config",
@@ -282,18 +298,18 @@ def test_no_answer_holds_a_folder_of_the_host(client):
         answer = client.get(path)
         assert answer.status_code == 200, path
         for folder in (str(PROJECT), str(Path.home()), str(cache_dir()), sys.prefix):
-            assert folder not in answer.text, f"{path} holds {folder}"
+            assert folder not in answer.text, f"{path} names {folder}"
 
 
-def test_a_sentence_for_strangers_has_no_folder_of_the_host():
+def test_sentence_for_visitors_names_no_folder_of_the_host():
     reason = UserError("Cannot write {}.", cache_dir() / "models")
     error = UserError("{} From PyPI instead: {} ({:g})", Sentence("No {}", Path.home() / "x"), reason, 2.5)
-    told = without_host_folders(error)
-    assert str(told) == "No ~/x From PyPI instead: Cannot write $ADAEDL_CACHE/models. (2.5)"
-    assert told.sentence.template == error.sentence.template
+    public = without_host_folders(error)
+    assert str(public) == "No ~/x From PyPI instead: Cannot write $ADAEDL_CACHE/models. (2.5)"
+    assert public.sentence.template == error.sentence.template
 
 
-def test_a_model_that_cannot_be_loaded_tells_a_visitor_no_folder(monkeypatch, tmp_path):
+def test_failed_loading_names_no_folder_to_visitors(monkeypatch, tmp_path):
     monkeypatch.setenv("ADAEDL_CACHE", str(tmp_path))
 
     def load_pair(name, **options):
@@ -303,34 +319,34 @@ def test_a_model_that_cannot_be_loaded_tells_a_visitor_no_folder(monkeypatch, tm
     models = ModelsState(DEFAULTS.pair)
     with pytest.raises(UserError) as refusal:
         models.load("org/a:org/b").result()
-    for told in (str(refusal.value), models.state.sentence):
-        assert told == "Cannot write to the cache folder $ADAEDL_CACHE (No space left on device)."
+    for sentence in (str(refusal.value), models.state.sentence):
+        assert sentence == "Cannot write to the cache folder $ADAEDL_CACHE (No space left on device)."
 
 
 @pytest.mark.parametrize(
-    ("name", "used"), [("org/a:org/b", False), ("own/a:own/b", True), (" llama-3.1-8b ", True)]
+    ("name", "expected"), [("org/a:org/b", False), ("own/a:own/b", True), (" llama-3.1-8b ", True)]
 )
-def test_the_host_s_token_and_trust_are_not_for_pairs_that_visitors_type(monkeypatch, name, used):
-    asked = []
+def test_pairs_typed_by_visitors_get_no_token_and_no_trust(monkeypatch, name, expected):
+    trust = []
 
     def load_pair(name, trusted, **options):
-        asked.append(trusted)
+        trust.append(trusted)
         raise UserError("none")
 
     monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
     with pytest.raises(UserError):
         ModelsState("own/a:own/b").load(name).result()
-    assert asked[0] == used
+    assert trust[0] == expected
 
 
-def test_of_a_long_value_a_refusal_tells_the_beginning(call):
-    for changes in ({"rule": "x" * 100_000}, {"pair": ["y" * 100_000]}, {"lanes": "z" * 9000}):
-        heard = call(**changes)
-        assert heard["output"]["error"]
-        assert len(json.dumps(heard)) < 3000
+def test_refusal_quotes_only_the_beginning_of_a_long_value(call):
+    for changes in ({"verification": "x" * 100_000}, {"pair": ["y" * 100_000]}, {"lanes": "z" * 9000}):
+        answer = call(**changes)
+        assert answer["output"]["error"]
+        assert len(json.dumps(answer)) < 3000
 
 
-def test_a_trace_s_name_leads_nowhere(client):
+def test_name_of_an_uploaded_file_cannot_leave_the_folder(client):
     form = {"files": ("../../../../tmp/escaped.json", io.BytesIO(b"{}"), "application/json")}
     (path,) = client.post("/gradio_api/upload", files=form).json()
     assert ".." not in path
@@ -338,13 +354,13 @@ def test_a_trace_s_name_leads_nowhere(client):
     assert path != "/tmp/escaped.json"
 
 
-def test_a_file_that_is_too_large_is_refused_before_it_is_read(monkeypatch):
-    monkeypatch.setattr("adaedl.trace._TRACE", None)  # whoever parses it fails
+def test_too_large_file_is_refused_before_it_is_parsed(monkeypatch):
+    monkeypatch.setattr("adaedl.trace._TRACE", None)  # parsing would fail
     assert check_trace(b" " * (MAX_TRACE_BYTES + 1)) is False
 
 
 def opened(client, config, trace: Trace) -> list:
-    """What the page shows after a trace was chosen as a file."""
+    """Open a trace as a file; return the values that the page then shows."""
     form = {"files": ("trace.json", io.BytesIO(trace.to_json().encode()), "application/json")}
     (path,) = client.post("/gradio_api/upload", files=form).json()
     button = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "open-trace")
@@ -353,24 +369,24 @@ def opened(client, config, trace: Trace) -> list:
     return events(client, {"data": [file], "fn_index": index})[-1]["output"]["data"]
 
 
-def test_the_largest_race_that_the_command_line_writes_is_opened_by_the_page(client, config):
+def test_page_opens_the_largest_race_of_the_command_line(client, config):
     status, feed = opened(client, config, large_trace(8, 2))
     assert json.loads(status)["key"] == "page.status_opened"
-    assert len(readable(feed)[1]["trace"]["lanes"]) == MAX_LANES
-    assert sum("round" in line for line in readable(feed)) == 12 * 171
-    assert readable(feed)[-1] == {"end": True}
+    assert len(parsed(feed)[1]["trace"]["lanes"]) == MAX_LANES
+    assert sum("round" in line for line in parsed(feed)) == 12 * 171
+    assert parsed(feed)[-1] == {"end": True}
 
 
-def readable(feed: str) -> list[dict]:
+def parsed(feed: str) -> list[dict]:
     return [json.loads(line) for line in feed.splitlines()]
 
 
-def test_a_trace_of_more_lanes_than_run_at_once_is_refused_in_one_sentence(client, config):
+def test_trace_with_too_many_lanes_is_refused_in_one_sentence(client, config):
     status, _ = opened(client, config, large_trace(2, 1, lanes=13, tokens=4))
     assert "This trace has 13 lanes; the page shows at most 12." in status
 
 
-def test_an_upload_has_a_largest_size(behind):
+def test_size_of_an_upload_is_limited(behind):
     form = {"files": ("large.json", io.BytesIO(b" " * (65 * 2**20)), "application/json")}
     assert behind.post("/gradio_api/upload", files=form).status_code == 413
 
@@ -381,32 +397,58 @@ def in_chunks(size: int):
 
 
 @pytest.mark.parametrize("path", ["queue/join", "run/race", "call/race", "reset", "stream/a"])
-@pytest.mark.parametrize("told", [True, False], ids=["its length is told", "its length is not told"])
-def test_a_request_that_is_too_large_is_refused_in_one_sentence(behind, path, told):
-    content = b" " * (3 * 2**20) if told else in_chunks(3 * 2**20)
+@pytest.mark.parametrize("declared", [True, False], ids=["with its length", "without its length"])
+def test_too_large_request_is_refused_in_one_sentence(behind, path, declared):
+    content = b" " * (3 * 2**20) if declared else in_chunks(3 * 2**20)
     answer = behind.post(f"/gradio_api/{path}", content=content, headers=JSON)
     sentence = "The request is too large; at most 2 MB are read here."
     assert (answer.status_code, answer.text) == (413, sentence)
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_large_table_may_be_asked_for_as_a_file_and_an_upload_be_larger_still(behind):
-    ask = behind.post("/gradio_api/component_server", content=in_chunks(3 * 2**20), headers=JSON)
-    assert (ask.status_code, ask.json()) == (400, {"detail": "Invalid JSON body."})
+def test_tables_and_uploads_may_be_larger_than_other_requests(behind):
+    table = behind.post("/gradio_api/component_server", content=in_chunks(3 * 2**20), headers=JSON)
+    assert (table.status_code, table.json()) == (400, {"detail": "Invalid JSON body."})
     upload = behind.post("/gradio_api/upload", files={"files": ("a.json", b" " * 3 * 2**20)})
     assert upload.status_code == 200
 
 
-def test_the_page_its_health_and_its_files_are_served(behind):
+def test_page_health_and_files_are_served(behind):
     assert behind.get("/healthz").json()["status"] == "ok"
-    assert f"{assets.address()}/js/share.js" in behind.get("/").text
-    script = behind.get(f"/{assets.address()}/js/share.js")
+    assert f"{assets.address()}/{assets.FIRST}" in behind.get("/").text
+    assert "dataset.embed" in behind.get("/").text
+    script = behind.get(f"/{assets.address()}/{assets.FIRST}")
     assert (script.status_code, script.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
     assert "immutable" in script.headers["cache-control"]
 
 
+def test_link_preview_shows_the_pages_name_and_picture(behind):
+    page = behind.get("/").text
+    metadata = dict(re.findall(r'<meta (?:property|name)="((?:og|twitter):[^"]+)" content="([^"]*)">', page))
+    assert len(re.findall(r'"(?:og|twitter):', page)) == len(metadata), "the page has gradio's metadata too"
+    assert metadata["og:title"] == "AdaEDL live"
+    assert metadata["og:url"] == behind.get("/config").json()["root"] + "/"
+    picture = behind.get(metadata["og:image"])
+    assert (picture.status_code, picture.headers["content-type"]) == (200, "image/png")
+    assert 'name="theme-color"' in page
+    assert behind.get("/favicon.ico").content == assets.FAVICON.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [("gzip, deflate, br", "br"), ("gzip", "gzip"), ("identity", None), ("", None)],
+)
+def test_page_is_compressed_as_the_browser_accepts(client, accepted, encoding):
+    plain = client.get("/", headers={"accept-encoding": "identity"})
+    answer = client.get("/", headers={"accept-encoding": accepted})
+    assert answer.headers.get("content-encoding") == encoding
+    assert answer.text == plain.text
+    assert (answer.num_bytes_downloaded < 120_000) == (encoding is not None)
+    assert "Accept-Encoding" in answer.headers["vary"]
+
+
 @pytest.mark.parametrize("path", ["/", "/healthz", "/config", "/gradio_api/file=/etc/passwd"])
-def test_every_answer_tells_the_browser_what_to_forbid(behind, path):
+def test_every_response_has_the_security_headers(behind, path):
     headers = behind.get(path).headers
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == "'self'"
@@ -416,35 +458,42 @@ def test_every_answer_tells_the_browser_what_to_forbid(behind, path):
     assert headers["referrer-policy"] == "same-origin"
 
 
-def test_a_space_may_be_framed_by_the_hub_alone():
+def test_only_the_hub_may_frame_a_space():
     from components.serving.security import SecurityHeaders
 
     policy = SecurityHeaders(None, on_spaces=True).headers["content-security-policy"]
     assert policy.endswith("frame-ancestors 'self' https://huggingface.co https://*.hf.space")
 
 
-def test_a_visitor_s_race_is_their_own(client, config, call):
-    """Whoever calls next gets nothing of the race before."""
-    secret = call(prompt="w7 w8 w9", tokens=4)["output"]["data"][0]["trace"]["prompt"]
-    other = call(prompt="w1", tokens=4)
+def test_host_chooses_who_may_frame_the_page():
+    from components.serving.security import SecurityHeaders
+
+    headers = SecurityHeaders(None, framed_by=("https://moodle.example.org",)).headers
+    assert headers["content-security-policy"].endswith("frame-ancestors 'self' https://moodle.example.org")
+
+
+def test_visitor_cannot_see_anothers_race(client, config, call):
+    """The next caller gets nothing of the race before."""
+    secret = call(prompt="w7 w8 w9", max_new_tokens=4)["output"]["data"][0]["trace"]["prompt"]
+    other = call(prompt="w1", max_new_tokens=4)
     assert secret == "w7 w8 w9"
     assert secret not in json.dumps(other)
     assert secret not in client.get("/healthz").text
 
 
-def test_health_tells_what_runs_and_how_full_the_queue_is(client, served):
-    told = client.get("/healthz").json()
-    assert told["status"] == "ok"
-    assert told["pair"]["device"] == "cpu/float32"
-    assert told["races"] == {"running": 0, "waiting": 0, "at_once": 1}
-    assert told["machine"]["threads"] == torch.get_num_threads()
-    assert set(told["machine"]["threads_limited_by"]) == {"en", "zh"}
+def test_health_reports_the_pair_and_the_queue(client, served):
+    report = client.get("/healthz").json()
+    assert report["status"] == "ok"
+    assert report["pair"]["device"] == "cpu/float32"
+    assert report["races"] == {"running": 0, "waiting": 0, "at_once": 1}
+    assert report["machine"]["threads"] == torch.get_num_threads()
+    assert set(report["machine"]["threads_limited_by"]) == {"en", "zh"}
     turn = served[1].take_turn()
     assert client.get("/healthz").json()["races"]["running"] == 1
     turn.leave()
 
 
-def test_health_fails_where_no_pair_could_be_loaded(served, client, monkeypatch):
+def test_health_fails_if_no_pair_could_be_loaded(served, client, monkeypatch):
     from components.serving.models_state import LoadState
 
     monkeypatch.setattr(served[1], "pair", None)
@@ -454,7 +503,7 @@ def test_health_fails_where_no_pair_could_be_loaded(served, client, monkeypatch)
     assert (answer.status_code, answer.json()["models"]) == (503, "no network")
 
 
-def test_a_trace_of_this_program_is_no_pickle_and_runs_no_code(served):
+def test_trace_runs_no_code(served):
     trace = small_race(served[1].pair)
     trace.prompt = "__import__('os').system('touch /tmp/hacked')"
     assert Trace.from_json(trace.to_json()).prompt == trace.prompt

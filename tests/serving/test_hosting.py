@@ -1,9 +1,10 @@
-"""What a host decides, ZeroGPU, the queue of visitors, and what the host is told."""
+"""The host's settings, ZeroGPU, the queue of visitors, the host's log, MCP and the Space."""
 
 import ast
 import asyncio
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -24,12 +25,15 @@ from mcp.client.streamable_http import streamable_http_client
 
 from adaedl.errors import UserError
 from adaedl.pairs.presets import DEFAULT_PAIR, PRESETS, largest_that_fits
+from adaedl.stopping import unregister_stopper
 from adaedl.system import threads
 from components.pages import sweep as sweep_page
 from components.pages.page import build_page
 from components.parts import controls
 from components.parts.controls import DEFAULTS
 from components.parts.recordings import DEPTH
+from components.parts.stoppers import stoppers_json
+from components.parts.texts import translations
 from components.serving import race_execution as running
 from components.serving import race_log
 from components.serving import zero_gpu as zero_gpu_module
@@ -57,7 +61,7 @@ SETTINGS = replace(
 
 @pytest.fixture
 def environment(monkeypatch):
-    """Sets variables of the host, which are then read anew; the names it sets are not there otherwise."""
+    """Set variables of the host and have them read again; all others are unset."""
     names = (
         "PAIR",
         "MAX_TOKENS",
@@ -67,6 +71,8 @@ def environment(monkeypatch):
         "CACHE",
         "SWEEP_RUNS",
         "SESSION_MB",
+        "FRAMED_BY",
+        "REPOSITORY",
         "THREADS",
     )
     for name in names:
@@ -87,18 +93,26 @@ def words(update) -> dict:
     return json.loads(update.words)
 
 
-# The host's choices
+# The host's settings
 
 
-def test_without_variables_the_host_has_chosen_the_documented_limits(environment):
+def test_default_limits_are_the_documented_ones(environment):
     assert hosting.host() == Host(pair=None, max_tokens=512, concurrency=1, race_seconds=180, session_mb=256)
     assert Host.read({"PAIR": "auto"}).pair is None
 
 
-def test_each_variable_is_read_with_the_program_s_name_alone(environment, tmp_path):
+def test_variables_need_the_prefix(environment, tmp_path):
     variables = {"PAIR": "smollm2-1.7b", "MAX_TOKENS": "64", "CONCURRENCY": "2", "RACE_SECONDS": "9"}
-    variables |= {"DTYPE": "int8", "SESSION_MB": "32"}
-    expected = Host("smollm2-1.7b", max_tokens=64, concurrency=2, race_seconds=9, dtype="int8", session_mb=32)
+    variables |= {"DTYPE": "int8", "SESSION_MB": "32", "FRAMED_BY": "https://a.org  http://*.b.org:8000"}
+    expected = Host(
+        "smollm2-1.7b",
+        max_tokens=64,
+        concurrency=2,
+        race_seconds=9,
+        dtype="int8",
+        session_mb=32,
+        framed_by=("https://a.org", "http://*.b.org:8000"),
+    )
     assert Host.read({f"ADAEDL_{name}": value for name, value in variables.items()}) == expected
     others = {"PAIR": "eth0", "MAX_TOKENS": "many", "CONCURRENCY": "0", "DTYPE": "bf16", "RACE_SECONDS": "-"}
     assert Host.read(others) == Host()
@@ -116,24 +130,56 @@ def test_each_variable_is_read_with_the_program_s_name_alone(environment, tmp_pa
         ({"CONCURRENCY": "0"}, "ADAEDL_CONCURRENCY is '0'"),
         ({"RACE_SECONDS": "-5"}, "ADAEDL_RACE_SECONDS is '-5'"),
         ({"SESSION_MB": "0"}, "ADAEDL_SESSION_MB is '0'; it must be a whole number from 1 to 1048576."),
+        ({"FRAMED_BY": "https://a.org; script-src *"}, "ADAEDL_FRAMED_BY has 'https://a.org;'; it must be a"),
+        ({"FRAMED_BY": "example.org"}, "ADAEDL_FRAMED_BY has 'example.org'"),
+        ({"REPOSITORY": "javascript:alert(1)"}, "ADAEDL_REPOSITORY is 'javascript:alert(1)'; it must be an"),
+        ({"REPOSITORY": "https://a.org/x) [y](z"}, "ADAEDL_REPOSITORY is 'https://a.org/x) [y](z'"),
         ({"PAIR": "smol"}, "ADAEDL_PAIR is not valid. There is no pair 'smol'"),
     ],
 )
-def test_a_variable_that_will_not_do_is_named_with_what_would(variables, sentence):
+def test_invalid_variable_is_named_with_the_valid_values(variables, sentence):
     with pytest.raises(UserError) as refusal:
         Host.read({f"ADAEDL_{name}": value for name, value in variables.items()})
     assert sentence in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, None),
+        (
+            {"SPACE_ID": "some-one/ada_edl.live"},
+            "https://huggingface.co/spaces/some-one/ada_edl.live/tree/main",
+        ),
+        ({"SPACE_ID": "a/b](x)"}, None),
+        ({"ADAEDL_REPOSITORY": "https://example.org:8443/~me/adaedl"}, "https://example.org:8443/~me/adaedl"),
+        ({"SPACE_ID": "a/b", "ADAEDL_REPOSITORY": "https://example.org"}, "https://example.org"),
+    ],
+)
+def test_the_introduction_links_to_the_hosts_repository_if_there_is_one(
+    environment, monkeypatch, variables, address
+):
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    environment(**variables)
+    page = build_page(hosted_models())
+    values = [part.value for part in page.blocks.values() if part.get_block_name() == "markdown"]
+    labels = [json.loads(value.removeprefix("__i18n__"))["key"] for value in values]
+    label = next(label for label in labels if label.startswith("page.introduction"))
+    for language, words in {"en": "Code", "zh": "代码"}.items():
+        shown = translations().translations[language][label]
+        links = re.findall(r"\[([^]]+)\]\(([^)]+)\)", shown)
+        assert links[1:] == ([(words, address)] if address else [])
+
+
 @pytest.mark.slow
-def test_a_host_s_limit_holds_for_visitors(environment):
+def test_hosts_limit_applies_to_visitors(environment):
     environment(ADAEDL_MAX_TOKENS="32")
     with pytest.raises(UserError, match="You requested 40 new tokens; this page allows at most 32"):
         next(play(hosted_models(), SETTINGS, Session()))
 
 
 @pytest.mark.parametrize(("most", "runs"), [("50", 40), ("7", 4), ("1", 1)])
-def test_what_the_page_asks_for_at_first_is_within_the_host_s_limits(environment, most, runs):
+def test_initial_settings_keep_to_the_hosts_limits(environment, most, runs):
     environment(ADAEDL_MAX_TOKENS="32", ADAEDL_SWEEP_RUNS=most)
     page = build_page(hosted_models())
     controls.defaults(DEFAULT_PAIR).check()
@@ -152,13 +198,12 @@ def test_what_the_page_asks_for_at_first_is_within_the_host_s_limits(environment
         ("ADAEDL_SWEEP_RUNS", "1" * 5000),
         ("ADAEDL_CACHE", "~nobody-here/models"),
         ("ADAEDL_THREADS", "0"),
+        ("ADAEDL_ALLOW_STOPPERS", "please"),
     ],
 )
-def test_a_start_with_a_variable_that_cannot_be_read_ends_with_one_sentence(
-    environment, monkeypatch, variable, value
-):
+def test_start_with_an_invalid_variable_ends_with_one_sentence(environment, monkeypatch, variable, value):
     environment(**{variable: value})
-    monkeypatch.setattr(threads._State, "prepared", None)  # what the start prepares is not for other tests
+    monkeypatch.setattr(threads._State, "prepared", None)  # undoes the start's effect on other tests
     with (
         patch.dict(os.environ),
         pytest.raises(SystemExit, match=rf"^error: {variable} is '{value[:20]}.*\.$"),
@@ -166,7 +211,29 @@ def test_a_start_with_a_variable_that_cannot_be_read_ends_with_one_sentence(
         runpy.run_path(str(TESTS.parent / "app.py"), run_name="app")
 
 
-def test_mcp_is_on_or_off_and_nothing_else(environment):
+def test_page_starts_without_stoppers_that_cannot_be_loaded(environment, monkeypatch, tmp_path, capsys):
+    broken, intact = tmp_path / "broken_rule.py", tmp_path / "whole_rule.py"
+    broken.write_text("import no_such_library", "utf-8")
+    intact.write_text(
+        "from adaedl.stopping import Fixed, register_stopper\n"
+        "@register_stopper\nclass Whole(Fixed):\n    name, title = 'whole_rule', 'Whole rule'\n",
+        "utf-8",
+    )
+    environment(ADAEDL_STOPPERS=f"{broken},{intact}")
+    monkeypatch.setattr(threads._State, "prepared", None)
+    try:
+        with patch.dict(os.environ):
+            runpy.run_path(str(TESTS.parent / "app.py"), run_name="app")
+        assert capsys.readouterr().err == (
+            f"warning: Stoppers of {broken} are not loaded: ModuleNotFoundError: "
+            "No module named 'no_such_library' (broken_rule.py, line 1).\n"
+        )
+        assert '"whole_rule"' in stoppers_json()  # which the page requests
+    finally:
+        unregister_stopper("whole_rule")
+
+
+def test_mcp_variable_must_be_0_or_1(environment):
     environment(ADAEDL_MCP="yes please")
     with pytest.raises(UserError, match=r"^ADAEDL_MCP is 'yes please'; it must be 1 or 0\.$"):
         launch(None, None)
@@ -182,26 +249,26 @@ def test_mcp_is_on_or_off_and_nothing_else(environment):
         (500, "qwen2.5-14b"),
     ],
 )
-def test_the_pair_is_the_largest_ungated_one_that_the_memory_holds(memory_gib, name):
+def test_first_pair_is_the_largest_ungated_one_that_fits(memory_gib, name):
     assert largest_that_fits(memory_gib).name == name
     assert not PRESETS[name].gated
 
 
-def test_without_a_gpu_the_first_pair_is_the_default_one_or_the_host_s(environment, monkeypatch):
+def test_first_pair_without_a_gpu_is_the_hosts_or_the_default(environment, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert hosting.first_pair() == DEFAULT_PAIR
     environment(ADAEDL_PAIR="pythia-6.9b")
     assert hosting.first_pair() == "pythia-6.9b"
 
 
-def test_without_a_driver_torch_is_not_even_asked(environment, monkeypatch):
+def test_torch_is_not_imported_without_a_gpu_driver(environment, monkeypatch):
     monkeypatch.setattr(hosting, "GPU_DEVICES", ())
     monkeypatch.setattr(hosting.sys, "platform", "linux")
     monkeypatch.setattr("torch.cuda.is_available", lambda: pytest.fail("torch was asked"))
     assert hosting.first_pair() == DEFAULT_PAIR
 
 
-def test_with_a_gpu_the_first_pair_is_the_largest_that_it_holds(environment, monkeypatch):
+def test_first_pair_on_a_gpu_is_the_largest_that_fits(environment, monkeypatch):
     monkeypatch.setattr(hosting, "GPU_DEVICES", ("null",))
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     memory = SimpleNamespace(total_memory=22 * 2**30)
@@ -209,11 +276,11 @@ def test_with_a_gpu_the_first_pair_is_the_largest_that_it_holds(environment, mon
     assert hosting.first_pair() == "qwen2.5-7b"
 
 
-def test_a_pair_that_memory_chose_and_nothing_brings_is_replaced_by_the_default_one(environment, monkeypatch):
-    asked = []
+def test_unavailable_first_pair_is_replaced_by_the_default(environment, monkeypatch):
+    requested = []
 
     def load_pair(name, **options):
-        asked.append(name)
+        requested.append(name)
         if name != DEFAULT_PAIR:
             raise UserError(f"{name} is not on this machine.")
         return hosted_models().pair
@@ -222,7 +289,7 @@ def test_a_pair_that_memory_chose_and_nothing_brings_is_replaced_by_the_default_
     models = ModelsState("qwen2.5-7b")
     models.load_first()
     models.on_device(lambda: None).result()
-    assert asked == ["qwen2.5-7b", DEFAULT_PAIR]
+    assert requested == ["qwen2.5-7b", DEFAULT_PAIR]
     assert (models.pair.name, models.state.phase) == (DEFAULT_PAIR, "ready")
 
 
@@ -231,7 +298,7 @@ def test_a_pair_that_memory_chose_and_nothing_brings_is_replaced_by_the_default_
 
 @pytest.fixture(scope="module")
 def zero_gpu() -> dict:
-    """What happened in tests/stand_ins/races.py."""
+    """The results of tests/stand_ins/races.py."""
     path = os.pathsep.join([str(TESTS / "stand_ins"), str(TESTS), str(TESTS.parent)])
     environment = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": path}
     script = [sys.executable, str(TESTS / "stand_ins" / "races.py")]
@@ -240,7 +307,7 @@ def zero_gpu() -> dict:
     return json.loads(ran.stdout)
 
 
-def test_on_zero_gpu_a_race_in_a_fork_is_the_race_itself(zero_gpu):
+def test_zero_gpu_race_in_a_fork_equals_the_race_here(zero_gpu):
     here, there = zero_gpu["here"], zero_gpu["finished"]["trace"]
     assert zero_gpu["finished"]["updates"][-1] == "page.status_finished"
     for ours, theirs in zip(here["lanes"], there["lanes"], strict=True):
@@ -251,42 +318,42 @@ def test_on_zero_gpu_a_race_in_a_fork_is_the_race_itself(zero_gpu):
     assert zero_gpu["parent_touched"] is False
 
 
-def test_a_gpu_is_asked_for_as_long_as_tokens_and_lanes_take(zero_gpu):
+def test_requested_gpu_time_grows_with_tokens_and_lanes(zero_gpu):
     assert zero_gpu["asked"] == race_duration(4, 40, 180)
     assert race_duration(4, 40, 180) < race_duration(6, 40, 180) < race_duration(6, 80, 180)
     assert race_duration(6, 512, 180) == MAX_S
     assert race_duration(6, 512, 60) == 60
 
 
-def test_on_zero_gpu_stop_keeps_what_has_run(zero_gpu):
+def test_zero_gpu_stop_keeps_the_tokens(zero_gpu):
     stopped = zero_gpu["stopped"]
     assert stopped["updates"][-1] == "page.status_stopped"
     assert 0 < sum(len(lane["token_ids"]) for lane in stopped["trace"]["lanes"]) < 4 * 90
 
 
-def test_what_is_refused_in_the_fork_is_one_sentence_outside(zero_gpu):
+def test_zero_gpu_refusal_in_the_fork_is_one_sentence(zero_gpu):
     assert "shorten the prompt or request fewer tokens" in zero_gpu["too_long"]["error"]
 
 
-def test_on_zero_gpu_another_pair_is_refused_with_what_would_do(zero_gpu):
+def test_zero_gpu_refuses_another_pair_and_names_the_valid_one(zero_gpu):
     assert f"choose {DEFAULT_PAIR}" in zero_gpu["other_pair"]["error"]
 
 
-def test_on_zero_gpu_every_race_of_a_sweep_asks_for_a_gpu_and_finds_what_one_here_finds(zero_gpu):
+def test_zero_gpu_sweep_requests_a_gpu_per_race_and_equals_the_sweep_here(zero_gpu):
     swept = zero_gpu["sweep"]
     assert swept["words"] == "sweep.status_finished"
     assert swept["asked"] == [race_duration(2, 16, 180)] * 4
     assert swept["same"] == [True, True]
 
 
-def test_on_zero_gpu_a_sweep_is_stopped_gone_on_with_or_left(zero_gpu):
+def test_zero_gpu_sweep_can_be_stopped_continued_or_abandoned(zero_gpu):
     swept = zero_gpu["sweep"]
     assert swept["stopped"] == ["sweep.status_stopped", 2]
     assert swept["gone_on"] == ["sweep.status_finished", 8]
     assert swept["left"] == 0
 
 
-def test_on_zero_gpu_a_recording_in_a_fork_is_the_recording_itself(zero_gpu):
+def test_zero_gpu_recording_in_a_fork_equals_the_recording_here(zero_gpu):
     recorded = zero_gpu["recording"]
     assert recorded["words"] == "explore.status_recorded"
     assert recorded["asked"] == recording_duration(24, DEPTH, 180)
@@ -295,20 +362,20 @@ def test_on_zero_gpu_a_recording_in_a_fork_is_the_recording_itself(zero_gpu):
     assert recorded["left"] == 0
 
 
-def test_on_zero_gpu_a_job_ends_with_its_stream_and_what_it_did_is_found_again(zero_gpu):
+def test_zero_gpu_job_ends_with_its_stream_and_keeps_its_results(zero_gpu):
     status, ended, tokens, queue = zero_gpu["job"]["broken"]
     assert (status, ended, queue) == ("host.status_left", True, 0)
     assert 0 < tokens < 4 * 90
     assert zero_gpu["job"]["whole"] == ["page.status_finished", True, 4 * 40, 0]
 
 
-def test_a_recording_asks_for_more_than_a_race_and_no_more_than_zero_gpu_gives():
+def test_recording_requests_more_gpu_time_than_a_race_within_the_limit():
     assert race_duration(1, 24, 180) < recording_duration(24, 4, 180) < recording_duration(24, 16, 180)
     assert recording_duration(500, 16, 3600) == MAX_S
     assert recording_duration(500, 16, 60) == 60
 
 
-def test_a_visitor_whose_quota_is_short_is_told_the_seconds_left_and_asks_for_less_the_next_time(zero_gpu):
+def test_short_quota_is_reported_and_the_next_request_is_smaller(zero_gpu):
     short = zero_gpu["short"]
     full = race_duration(4, 40, 180)
     assert short["error"] == (
@@ -316,7 +383,7 @@ def test_a_visitor_whose_quota_is_short_is_told_the_seconds_left_and_asks_for_le
         "or run fewer lanes. If you try again without changes, the task ends when that time is used up."
     )
     assert short["next"] == "page.status_finished"
-    # What the race held is gone from what was left, and a start is asked for even so.
+    # The race has used up what was left, but the next request still covers a start.
     assert short["asked"] == [full, 21, LEAST_S]
     assert short["others"] == full
     assert short["recording"] == [recording_duration(24, DEPTH, 180), 21]
@@ -332,47 +399,47 @@ def refused(message: str, seconds: int, quota: Quota) -> str:
     return str(refusal.value)
 
 
-def test_what_spaces_says_of_a_quota_is_read_in_seconds_of_the_clock():
+def test_quota_in_refusals_of_spaces_is_converted_to_seconds():
     quota = Quota()
-    told = refused(
+    error = refused(
         "You have exceeded your free ZeroGPU quota (90s requested vs. 60s left). Try again in 1:02:03. ",
         60,
         quota,
     )
-    assert "requests 60 s from ZeroGPU, but your quota has 40 s left" in told
+    assert "requests 60 s from ZeroGPU, but your quota has 40 s left" in error
     assert (quota.cut(60), quota.cut(30)) == (40, 30)
     assert quota.until - time.monotonic() == pytest.approx(3723, abs=60)
-    told = refused(
+    error = refused(
         "You have exceeded your ZeroGPU quota (60s requested vs. 3s left). Try again in 1 day, 0:00:30. ",
         60,
         quota,
     )
-    assert told == "Your ZeroGPU quota has 3 s left, but a task needs at least 20; try again in 1441 min."
+    assert error == "Your ZeroGPU quota has 3 s left, but a task needs at least 20; try again in 1441 min."
     assert quota.cut(60) == LEAST_S
-    told = refused("The requested GPU duration (120s) is larger than the maximum allowed", 120, quota)
-    assert told.startswith(
+    error = refused("The requested GPU duration (120s) is larger than the maximum allowed", 120, quota)
+    assert error.startswith(
         "ZeroGPU grants no GPU for the 120 s that this task needs; request fewer new tokens"
     )
-    told = refused("No GPU was available after 60s. <a href='x'>Retry</a> later", 60, Quota())
-    assert told.startswith("ZeroGPU ended or refused this task (No GPU was available after 60s. Retry later)")
+    error = refused("No GPU was available after 60s. <a href='x'>Retry</a> later", 60, Quota())
+    assert error.startswith(
+        "ZeroGPU ended or refused this task (No GPU was available after 60s. Retry later)"
+    )
 
 
-def test_a_quota_is_forgotten_once_there_is_more_and_kept_for_a_visitor_of_the_api():
+def test_quota_expires_and_belongs_to_one_visitor():
     quota = Quota(left_s=30, until=time.monotonic() - 1)
     assert quota.cut(60) == 60
     assert quota_of("a") is quota_of("a") is not quota_of("b")
 
 
-def test_a_task_that_zero_gpu_ends_is_told_and_the_next_race_runs(zero_gpu):
+def test_task_ended_by_zero_gpu_is_reported_and_the_next_race_runs(zero_gpu):
     assert zero_gpu["aborted"]["error"].startswith("ZeroGPU ended or refused this task (GPU task aborted)")
     assert zero_gpu["left"] == 0
     assert zero_gpu["after"] == "page.status_finished"
 
 
 @pytest.mark.parametrize(("start_s", "counted_s"), [(9, 9), (70, START_S)])
-def test_on_zero_gpu_a_start_counts_as_part_of_a_race_and_a_wait_for_a_gpu_does_not(
-    monkeypatch, start_s, counted_s
-):
+def test_zero_gpu_time_includes_the_start_but_not_the_wait_for_a_gpu(monkeypatch, start_s, counted_s):
     now = 1000.0
 
     def race_parts(settings, quota):
@@ -382,8 +449,8 @@ def test_on_zero_gpu_a_start_counts_as_part_of_a_race_and_a_wait_for_a_gpu_does_
 
     monkeypatch.setattr(running, "race_parts", race_parts)
     monkeypatch.setattr(running.time, "monotonic", lambda: now)
-    begun = running.RaceOnZeroGpu(SETTINGS, Quota())
-    assert now - begun.began == counted_s
+    race = running.RaceOnZeroGpu(SETTINGS, Quota())
+    assert now - race.began == counted_s
 
 
 # The queue
@@ -395,12 +462,12 @@ def order(models: ModelsState, *visitors: str) -> str:
     return "".join(turn.visitor for turn in models._turns)
 
 
-def test_visitors_take_turns_however_many_races_one_of_them_asks_for():
+def test_queue_is_round_robin_by_visitor():
     assert order(ModelsState(DEFAULT_PAIR), *"aaabbc") == "abcaba"
     assert order(ModelsState(DEFAULT_PAIR), *"abcabc") == "abcabc"
 
 
-def test_nobody_is_put_before_a_race_that_has_the_device():
+def test_race_that_has_the_device_stays_first():
     models = ModelsState(DEFAULT_PAIR)
     first = models.take_turn(visitor="a")
     assert first.wait(0)
@@ -409,11 +476,11 @@ def test_nobody_is_put_before_a_race_that_has_the_device():
     assert (first.ahead, other.ahead, second.ahead) == (0, 1, 2)
 
 
-def test_a_queue_tells_how_long_it_takes_once_a_race_has_shown_it():
+def test_queue_estimates_the_wait_after_a_first_race():
     models = ModelsState(DEFAULT_PAIR)
     first = models.take_turn(work=100)
     first.wait(0)
-    first.began -= 50  # seconds: it has taken half a second a token
+    first.began -= 50  # seconds, as if each token had taken half a second
     assert models.take_turn(work=20).seconds_to_wait() is None
     first.finished()
     first.leave()
@@ -421,11 +488,11 @@ def test_a_queue_tells_how_long_it_takes_once_a_race_has_shown_it():
     assert last.seconds_to_wait() == pytest.approx(10, rel=0.1)
 
 
-def test_how_long_a_queue_takes_does_not_depend_on_how_long_a_pair_took_to_load(monkeypatch):
+def test_estimated_wait_excludes_the_loading_of_a_pair(monkeypatch):
     models = hosted_models()
 
     def load(name):
-        models._turns[0].began -= 1000  # seconds: it was downloaded
+        models._turns[0].began -= 1000  # seconds, as if the pair had been downloaded
         return models.on_device(lambda: models.pair)
 
     monkeypatch.setattr(models, "load", load)
@@ -433,12 +500,12 @@ def test_how_long_a_queue_takes_does_not_depend_on_how_long_a_pair_took_to_load(
     while "racing" not in words(next(racing))["key"]:
         pass
     list(racing)
-    waits_for = models.take_turn(work=80)
-    waits_for.wait(0)
+    first = models.take_turn(work=80)
+    first.wait(0)
     assert models.take_turn().seconds_to_wait() < 500
 
 
-def test_more_races_at_once_are_a_host_s_choice_and_each_is_whole(environment):
+def test_host_may_allow_concurrent_races(environment):
     environment(ADAEDL_CONCURRENCY="2")
     models = hosted_models()
     sessions = [Session() for _ in range(3)]
@@ -455,7 +522,7 @@ def test_more_races_at_once_are_a_host_s_choice_and_each_is_whole(environment):
     assert models.in_queue == (0, 0)
 
 
-def test_a_race_ends_at_the_time_limit_and_keeps_what_has_run(monkeypatch):
+def test_race_ends_at_the_time_limit_and_keeps_its_rounds(monkeypatch):
     models, session = hosted_models(), Session()
     racing = play(models, replace(SETTINGS, max_new_tokens=90), session)
     while session.trace is None or not any(lane.rounds for lane in session.trace.lanes):
@@ -467,17 +534,17 @@ def test_a_race_ends_at_the_time_limit_and_keeps_what_has_run(monkeypatch):
     assert models.in_queue == (0, 0)
 
 
-# What the host is told
+# The host's log
 
 
 @pytest.fixture
 def lines(monkeypatch) -> list[dict]:
-    told = []
-    monkeypatch.setattr(race_log.log, "info", lambda line: told.append(json.loads(line)))
-    return told
+    logged = []
+    monkeypatch.setattr(race_log.log, "info", lambda line: logged.append(json.loads(line)))
+    return logged
 
 
-def test_a_race_is_one_line_in_the_log_without_any_text(lines):
+def test_log_has_one_line_per_race_without_any_text(lines):
     models = hosted_models()
     list(play(models, SETTINGS, Session()))
     (line,) = lines
@@ -487,7 +554,7 @@ def test_a_race_is_one_line_in_the_log_without_any_text(lines):
     assert SETTINGS.prompt not in json.dumps(line)
 
 
-def test_the_log_tells_how_races_ended(lines):
+def test_log_gives_the_outcome_of_races(lines):
     models, session = hosted_models(), Session()
     racing = play(models, replace(SETTINGS, max_new_tokens=90), session)
     next(racing)
@@ -508,12 +575,12 @@ def test_the_log_tells_how_races_ended(lines):
 
 @pytest.fixture(scope="module")
 def mcp() -> SimpleNamespace:
-    """What a client hears from the page's MCP server: its tools, and the answers of each."""
+    """The tools of the page's MCP server, and the answers of some of them."""
 
     async def ask(address: str) -> SimpleNamespace:
         async with (
-            streamable_http_client(f"{address}/gradio_api/mcp/") as (heard, said, _),
-            ClientSession(heard, said) as session,
+            streamable_http_client(f"{address}/gradio_api/mcp/") as (incoming, outgoing, _),
+            ClientSession(incoming, outgoing) as session,
         ):
             await session.initialize()
             race = {"prompt": "w1 w2 w3", "lanes": "autoregressive,adaedl", "max_new_tokens": 6}
@@ -524,33 +591,33 @@ def mcp() -> SimpleNamespace:
                 refused=await session.call_tool("race", {**race, "lanes": "warp"}),
             )
 
-    # In a thread of its own: the browser of other tests has an event loop in this one.
+    # In another thread, because the browser of other tests has an event loop in this one.
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as thread:
         patch.setenv("ADAEDL_MCP", "1")
         with hosted() as (address, _):
             return thread.submit(asyncio.run, ask(address)).result(PATIENCE)
 
 
-def test_under_mcp_the_endpoints_are_the_tools_with_their_documented_parameters(mcp):
-    assert set(mcp.tools) == {"race", "pairs"}
+def test_mcp_tools_are_the_endpoints_with_their_documented_parameters(mcp):
+    assert set(mcp.tools) == {"race", "sweep", "record", "pairs"}
     assert mcp.tools["pairs"].inputSchema["properties"] == {}
-    asked = mcp.tools["race"].inputSchema
-    assert list(asked["properties"]) == [
+    schema = mcp.tools["race"].inputSchema
+    assert list(schema["properties"]) == [
         *("prompt", "lanes", "temperature", "max_new_tokens", "seed"),
-        *("verification", "top_k", "top_p", "pair"),
+        *("verification", "top_k", "top_p", "pair", "system", "continuation"),
     ]
-    assert asked["required"] == ["prompt"]
-    assert all(parameter["description"] for parameter in asked["properties"].values())
-    assert asked["properties"]["temperature"]["default"] == DEFAULTS.temperature
+    assert schema["required"] == ["prompt"]
+    assert all(parameter["description"] for parameter in schema["properties"].values())
+    assert schema["properties"]["temperature"]["default"] == DEFAULTS.temperature
 
 
-def answer(heard) -> list | dict:
-    """What a tool answered: gradio writes it as Python would, not as JSON."""
-    assert not heard.isError
-    return ast.literal_eval(heard.content[0].text)
+def answer(result) -> list | dict:
+    """Return a tool's answer, which gradio writes as a Python literal rather than as JSON."""
+    assert not result.isError
+    return ast.literal_eval(result.content[0].text)
 
 
-def test_a_tool_called_under_mcp_answers_as_its_endpoint_does(mcp):
+def test_mcp_tool_answers_like_its_endpoint(mcp):
     pairs = {pair["name"]: pair for pair in answer(mcp.pairs)}
     assert set(pairs) == set(PRESETS)
     assert [name for name, pair in pairs.items() if pair["loaded"]] == [DEFAULT_PAIR]
@@ -561,7 +628,7 @@ def test_a_tool_called_under_mcp_answers_as_its_endpoint_does(mcp):
     assert "There is no stopper 'warp'" in mcp.refused.content[0].text
 
 
-def test_mcp_without_its_package_is_refused_with_what_to_install(monkeypatch):
+def test_mcp_without_its_package_names_the_package_to_install(monkeypatch):
     monkeypatch.setenv("ADAEDL_MCP", "1")
     monkeypatch.setitem(sys.modules, "mcp", None)
     with pytest.raises(UserError) as refusal:
@@ -572,7 +639,7 @@ def test_mcp_without_its_package_is_refused_with_what_to_install(monkeypatch):
 # The Space
 
 
-def test_the_front_matter_of_the_space_is_whole():
+def test_front_matter_of_the_space_is_complete():
     readme = (TESTS.parent / "README.md").read_text("utf-8")
     card = SpaceCard(readme).data
     colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
@@ -584,9 +651,9 @@ def test_the_front_matter_of_the_space_is_whole():
     assert card.models == [PRESETS[DEFAULT_PAIR].target]
 
 
-def test_the_readme_names_every_variable_of_the_host():
-    readme = (TESTS.parent / "README.md").read_text("utf-8")
-    for name in ("PAIR", "MAX_TOKENS", "RACE_SECONDS", "CONCURRENCY", "CACHE"):
-        assert f"| `ADAEDL_{name}` |" in readme
+def test_hosting_guide_lists_the_hosts_variables():
+    guide = (TESTS.parent / "docs" / "hosting.md").read_text("utf-8")
+    for name in ("PAIR", "MAX_TOKENS", "RACE_SECONDS", "CONCURRENCY", "CACHE", "FRAMED_BY", "REPOSITORY"):
+        assert f"| `ADAEDL_{name}` |" in guide
     for limit in (Host.max_tokens, Host.race_seconds, Host.concurrency):
-        assert f"| {limit} |" in readme
+        assert f"| {limit} |" in guide

@@ -1,5 +1,6 @@
-"""Jobs: work that goes on while nobody follows it, for its grace, and what is kept of it."""
+"""Jobs: work that continues for a grace period while nobody follows it, and its results."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,11 +15,13 @@ from hosted import hosted_models, until
 
 from components.pages.race import RaceWork
 from components.pages.sweep import SweepWork
+from components.pages.temperatures import TemperaturesWork
 from components.parts.controls import DEFAULTS
 from components.parts.sweep_results import EXAMPLE, open_rows
+from components.parts.temperatures import TEMPERATURES
 from components.serving import jobs as module
 from components.serving.jobs import Jobs
-from components.serving.race_session import RaceUpdate
+from components.serving.race_session import RaceUpdate, Session, play
 from components.serving.sweep_session import Pace
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -27,7 +30,7 @@ MANY = 10**12
 
 
 class Counting:
-    """Counts, one number at a time, each once it is let."""
+    """Work that counts, one number each time that `go` is released; without waiting if `free`."""
 
     def __init__(self, last: int = 3, size: int = 1, grace_s: float = 1000, free: bool = False):
         self.last = last
@@ -59,7 +62,7 @@ def jobs() -> Jobs:
     return Jobs(100)
 
 
-def begun(jobs: Jobs, **options) -> tuple[str, Counting]:
+def started(jobs: Jobs, **options) -> tuple[str, Counting]:
     work = Counting(**options)
     return jobs.start(work), work
 
@@ -69,13 +72,13 @@ def words(updates: Iterator[RaceUpdate]) -> list[str]:
 
 
 def finished(jobs: Jobs, size: int) -> str:
-    name, _ = begun(jobs, last=1, size=size, free=True)
+    name, _ = started(jobs, last=1, size=size, free=True)
     assert words(jobs.follow(name))[-1] == "end"
     return name
 
 
-def test_a_follower_is_told_of_everything_to_the_end(jobs):
-    name, work = begun(jobs, last=5)
+def test_follower_gets_all_updates(jobs):
+    name, work = started(jobs, last=5)
     with closing(jobs.follow(name)) as updates:
         for number in range(5):
             work.go.release()
@@ -86,8 +89,8 @@ def test_a_follower_is_told_of_everything_to_the_end(jobs):
     assert not jobs.is_under_way(name)
 
 
-def test_work_goes_on_unfollowed_and_is_found_further_by_whoever_has_its_id(jobs):
-    name, work = begun(jobs)
+def test_work_continues_without_followers_and_is_found_by_its_id(jobs):
+    name, work = started(jobs)
     with closing(jobs.follow(name)) as updates:
         work.go.release()
         assert next(updates).words == "1"
@@ -98,32 +101,32 @@ def test_work_goes_on_unfollowed_and_is_found_further_by_whoever_has_its_id(jobs
         until(lambda: next(updates).words == "2", PATIENCE)
         work.go.release()
         assert words(updates)[-1] == "end"
-    assert words(jobs.follow(name)) == ["end"]  # and once more, later
+    assert words(jobs.follow(name)) == ["end"]  # and again later
 
 
-def test_work_rests_until_what_it_told_has_been_sent(jobs, monkeypatch):
+def test_work_pauses_until_the_last_update_has_been_sent(jobs, monkeypatch):
     monkeypatch.setattr(module, "SENDING_S", PATIENCE)
-    name, work = begun(jobs, last=MANY)
+    name, work = started(jobs, last=MANY)
     with closing(jobs.follow(name)) as updates:
         for _ in range(3):
             work.go.release()
         assert next(updates).words == "1"
-        assert work.done == 1  # though it may go on
+        assert work.done == 1  # although it has been released
         assert next(updates).words == "2"
         jobs.stop(name)
         assert words(updates)[-1] == "end"
 
 
-def test_a_follower_that_sends_nothing_does_not_hold_work_up_for_good(jobs, monkeypatch):
+def test_follower_that_sends_nothing_does_not_block_work(jobs, monkeypatch):
     monkeypatch.setattr(module, "SENDING_S", 0.01)
-    name, work = begun(jobs, last=3, free=True)
+    name, work = started(jobs, last=3, free=True)
     with closing(jobs.follow(name)) as updates:
         next(updates)
         until(lambda: work.closed, PATIENCE)
 
 
-def test_what_nobody_comes_back_to_ends_after_its_grace_and_says_so(jobs):
-    name, work = begun(jobs, last=MANY, grace_s=0.05, free=True)
+def test_abandoned_work_ends_after_its_grace_period(jobs):
+    name, work = started(jobs, last=MANY, grace_s=0.05, free=True)
     until(lambda: work.closed, PATIENCE)
     until(lambda: not jobs.is_under_way(name), PATIENCE)
     assert 0 < work.done < MANY
@@ -132,8 +135,8 @@ def test_what_nobody_comes_back_to_ends_after_its_grace_and_says_so(jobs):
     assert "host.status_left" in update.words
 
 
-def test_work_that_is_followed_is_not_left_however_long_it_takes(jobs):
-    name, work = begun(jobs, last=50)
+def test_followed_work_runs_to_its_end(jobs):
+    name, work = started(jobs, last=50)
     with closing(jobs.follow(name)) as updates:
         work.go.release()
         next(updates)
@@ -144,8 +147,8 @@ def test_work_that_is_followed_is_not_left_however_long_it_takes(jobs):
     assert work.done == 50
 
 
-def test_stop_reaches_work_whoever_follows_it(jobs):
-    name, work = begun(jobs, last=MANY)
+def test_stop_ends_work_without_a_follower(jobs):
+    name, work = started(jobs, last=MANY)
     with closing(jobs.follow(name)):
         pass
     jobs.stop(name)
@@ -153,7 +156,7 @@ def test_stop_reaches_work_whoever_follows_it(jobs):
     assert work.done < MANY
 
 
-def test_ids_cannot_be_guessed_and_are_all_that_finds_work(jobs):
+def test_work_is_found_only_by_its_unguessable_id(jobs):
     names = [jobs.start(Counting(last=0)) for _ in range(50)]
     assert len(set(names)) == 50
     assert min(map(len, names)) >= 22  # 128 bits
@@ -166,24 +169,24 @@ def test_ids_cannot_be_guessed_and_are_all_that_finds_work(jobs):
     assert jobs.find(names[0], Jobs) is None
 
 
-def test_what_was_not_used_for_longest_goes_where_there_is_more_than_the_budget(jobs):
+def test_least_recently_used_job_is_deleted_above_the_budget(jobs):
     first, second = finished(jobs, 40), finished(jobs, 40)
     assert jobs.find(first, Counting)  # used since
     third = finished(jobs, 40)
-    kept = [jobs.find(name, Counting) is not None for name in (first, second, third)]
-    assert kept == [True, False, True]
+    exist = [jobs.find(name, Counting) is not None for name in (first, second, third)]
+    assert exist == [True, False, True]
     assert jobs.size == 80
 
 
-def test_a_large_one_makes_room_of_several_and_stays_itself(jobs):
+def test_large_job_replaces_several_small_ones(jobs):
     small = [finished(jobs, 10) for _ in range(9)]
     large = finished(jobs, 200)
     assert [jobs.find(name, Counting) for name in small] == [None] * 9
     assert jobs.find(large, Counting)
 
 
-def test_work_that_is_under_way_or_followed_is_never_forgotten(jobs):
-    running, work = begun(jobs, size=70)
+def test_running_or_followed_job_is_never_deleted(jobs):
+    running, work = started(jobs, size=70)
     followed = finished(jobs, 20)
     with closing(jobs.follow(followed)) as updates:
         next(updates)
@@ -194,8 +197,8 @@ def test_work_that_is_under_way_or_followed_is_never_forgotten(jobs):
     work.stop()
 
 
-def test_what_no_tab_asks_for_goes_once_it_has_ended(jobs):
-    done, (running, work) = finished(jobs, 1), begun(jobs, last=1)
+def test_forgotten_job_is_deleted_when_it_has_ended(jobs):
+    done, (running, work) = finished(jobs, 1), started(jobs, last=1)
     jobs.forget(done)
     jobs.forget(running)
     assert jobs.find(done, Counting) is None
@@ -204,14 +207,14 @@ def test_what_no_tab_asks_for_goes_once_it_has_ended(jobs):
     until(lambda: jobs.find(running, Counting) is None, PATIENCE)
 
 
-def test_an_opened_file_is_kept_like_what_was_done_here(jobs):
+def test_opened_file_is_kept_like_a_job(jobs):
     name = jobs.keep(Counting(size=30), RaceUpdate("opened", ended=True))
     assert words(jobs.follow(name)) == ["opened"]
     assert not jobs.is_under_way(name)
     assert jobs.size == 30
 
 
-def test_what_nobody_uses_any_more_goes_by_itself(jobs, monkeypatch):
+def test_unused_job_is_deleted(jobs, monkeypatch):
     name = finished(jobs, 1)
     jobs.make_room()
     assert jobs.size == 1
@@ -221,29 +224,87 @@ def test_what_nobody_uses_any_more_goes_by_itself(jobs, monkeypatch):
     assert jobs.find(name, Counting) is None
 
 
-def test_what_a_race_and_a_sweep_hold_is_counted_and_no_more_than_their_page_can_ask_for():
+def test_memory_of_races_and_sweeps_is_counted():
     models = hosted_models()
     settings = replace(DEFAULTS, prompt="w1 w2", lanes=["autoregressive", "adaedl"], max_new_tokens=60)
     race = models.jobs.start(RaceWork(models, lambda: settings, None))
     assert "page.status_finished" in words(models.jobs.follow(race))[-1]
-    kept = models.jobs.find(race, RaceWork)
-    assert kept.session.trace is None
-    assert kept.feed.trace is None
-    assert len(kept.feed.text) < kept.size < 1.5 * len(kept.feed.text)
+    raced = models.jobs.find(race, RaceWork)
+    assert raced.session.trace is None
+    assert raced.feed.trace is None
+    assert len(raced.feed.text) < raced.size < 1.5 * len(raced.feed.text)
     inputs = ([], 1, "w1 w2", "0", '["autoregressive","adaedl"]', "0", 8, "shared_noise")
     sweep = models.jobs.start(SweepWork(models, Pace(), inputs))
     assert "sweep.status_finished" in words(models.jobs.follow(sweep))[-1]
-    rows = models.jobs.find(sweep, SweepWork)
-    assert len(rows.rows) == 2
-    assert rows.size > len(rows.rows.to_csv())
-    assert models.jobs.size == kept.size + rows.size
-    models.jobs.most_bytes = rows.size
+    swept = models.jobs.find(sweep, SweepWork)
+    assert len(swept.rows) == 2
+    assert swept.size > len(swept.rows.to_csv())
+    assert models.jobs.size == raced.size + swept.size
+    models.jobs.most_bytes = swept.size
     models.jobs.make_room()
     assert models.jobs.find(race, RaceWork) is None
     assert models.jobs.find(sweep, SweepWork)
 
 
-def test_a_race_that_is_left_ends_as_one_whose_player_waits_for_no_more(monkeypatch):
+def compared(settings, stop_in: int | None = None) -> tuple[TemperaturesWork, str]:
+    """Run a comparison of temperatures, and stop it in race number `stop_in`; return it and its last
+    words."""
+    models = hosted_models()
+    name = models.jobs.start(TemperaturesWork(models, lambda: settings, None))
+    work = models.jobs.find(name, TemperaturesWork)
+    last = ""
+    for update in models.jobs.follow(name):
+        last = update.words
+        if stop_in is not None and work.running == stop_in and update.key == "page.status_racing":
+            models.jobs.stop(name)
+    until(lambda: models.in_queue == (0, 0), PATIENCE)
+    assert work.size == sum(race.feed.size for race in work.races)
+    return work, last
+
+
+def traces_of(work: TemperaturesWork) -> list[dict]:
+    value = json.loads(work.value)
+    assert value["running"] is None
+    lines = [race["feed"].splitlines() for race in value["races"]]
+    assert all(json.loads(each[-1]) == {"end": True} for each in lines)
+    return [json.loads(each[1])["trace"] for each in lines]
+
+
+def test_comparison_runs_a_race_at_each_temperature():
+    settings = replace(DEFAULTS, prompt="w1 w2", lanes=["autoregressive", "adaedl"], max_new_tokens=40)
+    work, last = compared(settings)
+    assert "page.status_finished" in last
+    assert [trace["sampling"]["temperature"] for trace in traces_of(work)] == list(TEMPERATURES)
+    assert all(race.whole for race in work.races)
+    alone = Session()
+    list(play(hosted_models(), replace(settings, temperature=TEMPERATURES[1]), alone))
+    assert [lane.text for lane in alone.trace.lanes] == texts_of(work.races[1].feed)
+
+
+def texts_of(feed) -> list[str]:
+    """Return the lanes' texts, put together from a feed's lines."""
+    texts = ["", ""]
+    for line in map(json.loads, feed.lines):
+        if "drop" in line and "text" in line:
+            text = texts[line["lane"]]
+            texts[line["lane"]] = text[: len(text) - line["drop"]] + line["text"]
+    return texts
+
+
+def test_stopped_comparison_keeps_its_races_and_starts_no_other():
+    settings = replace(DEFAULTS, prompt="w1 w2", lanes=["autoregressive", "adaedl"], max_new_tokens=110)
+    work, last = compared(settings, stop_in=1)
+    assert "page.status_stopped" in last
+    assert [race.whole for race in work.races] == [True, False]
+
+
+def test_invalid_comparison_is_refused_in_one_sentence():
+    work, last = compared(replace(DEFAULTS, prompt=""))
+    assert "The prompt is empty" in last
+    assert work.races == []
+
+
+def test_feed_of_an_abandoned_race_ends(monkeypatch):
     monkeypatch.setattr(RaceWork, "grace_s", 0)
     models = hosted_models()
     settings = replace(DEFAULTS, prompt="w1 w2", lanes=["autoregressive", "adaedl"], max_new_tokens=110)
@@ -254,7 +315,7 @@ def test_a_race_that_is_left_ends_as_one_whose_player_waits_for_no_more(monkeypa
     assert work.feed is None or work.feed.lines[-1] == '{"end":true}\n'
 
 
-def test_what_will_not_do_is_the_last_word_and_keeps_what_was_there():
+def test_refusal_is_the_last_update_and_keeps_earlier_results():
     models = hosted_models()
     refused = models.jobs.start(RaceWork(models, lambda: replace(DEFAULTS, prompt=""), None))
     assert "The prompt is empty" in words(models.jobs.follow(refused))[-1]
@@ -270,10 +331,10 @@ ON_ZERO_GPU = """
 import threading
 from contextlib import closing
 from test_jobs import Counting, Jobs, words
-jobs, here = Jobs(100), threading.active_count()
+jobs, threads = Jobs(100), threading.active_count()
 work = Counting(last=5, free=True, grace_s=0)
 name = jobs.start(work)
-assert (work.done, threading.active_count()) == (0, here)
+assert (work.done, threading.active_count()) == (0, threads)
 with closing(jobs.follow(name)) as updates:
     assert next(updates).words == "1"
     assert next(updates).words == "2"
@@ -292,7 +353,7 @@ assert jobs.size == 1
 
 
 @pytest.mark.slow
-def test_on_zero_gpu_work_lives_no_longer_than_the_stream_that_advances_it_and_is_kept():
+def test_zero_gpu_work_ends_with_the_stream_that_advances_it():
     path = os.pathsep.join([str(TESTS / "stand_ins"), str(TESTS / "serving"), str(TESTS), str(TESTS.parent)])
     environment = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": path}
     subprocess.run([sys.executable, "-c", ON_ZERO_GPU], env=environment, check=True, timeout=PATIENCE * 4)

@@ -1,4 +1,4 @@
-"""Two replicas share nothing and are the same page."""
+"""Two replicas share nothing and serve the same page."""
 
 from contextlib import ExitStack
 
@@ -21,7 +21,7 @@ def client(address: str) -> Client:
     return Client(address, verbose=False, httpx_kwargs={"timeout": WAIT})
 
 
-def test_a_link_writes_the_same_text_on_any_replica(replicas):
+def test_link_writes_the_same_text_on_any_replica(replicas):
     texts = []
     for address, _ in replicas:
         trace = race(client(address), "w1 w2", seed=5, tokens=16)["trace"]
@@ -30,7 +30,7 @@ def test_a_link_writes_the_same_text_on_any_replica(replicas):
     assert texts[0][0]
 
 
-def test_a_busy_replica_holds_up_nobody_on_the_other(replicas):
+def test_busy_replica_delays_nobody_on_another(replicas):
     (busy, models), (free, _) = replicas
     turn = models.take_turn()
     assert turn.wait(0)
@@ -42,7 +42,7 @@ def test_a_busy_replica_holds_up_nobody_on_the_other(replicas):
     assert queues == [1, 0]
 
 
-def test_replicas_of_one_version_have_the_same_addresses_for_the_browser_s_files(replicas):
+def test_replicas_serve_the_same_file_addresses(replicas):
     pages = [httpx.get(address, timeout=WAIT).text for address, _ in replicas]
     digests = [page.split("/adaedl/", 1)[1][:16] for page in pages]
     assert digests[0] == digests[1]

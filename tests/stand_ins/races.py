@@ -15,10 +15,9 @@ from toys import tiny_pair
 from adaedl.errors import UserError
 from adaedl.measure.sweep import Grid, Prompt, run_sweep, to_frame
 from adaedl.pairs.presets import DEFAULT_PAIR
-from adaedl.race import race
-from adaedl.replay.recorder import record
+from adaedl.racing import race
+from adaedl.recordings.recorder import record
 from adaedl.request import Sampling
-from components.pages.explore import ExploreSession, make_recording
 from components.pages.race import RaceWork
 from components.parts.controls import DEFAULTS
 from components.parts.recordings import DEPTH
@@ -27,6 +26,7 @@ from components.serving import recording_execution as recording_run
 from components.serving import zero_gpu
 from components.serving.models_state import ModelsState
 from components.serving.race_session import Session, play
+from components.serving.recording_session import RecordingSession, make_recording
 from components.serving.sweep_session import Pace, SweepSession, play_sweep
 
 torch.set_num_threads(1)
@@ -59,7 +59,7 @@ def short() -> dict:
     told(settings)
     found["others"] = spaces.asked[-1]
     spaces.left = 21
-    recorder = ExploreSession()
+    recorder = RecordingSession()
     with suppress(UserError):
         list(make_recording(models, replace(settings, lanes=["autoregressive"], max_new_tokens=24), recorder))
     list(make_recording(models, replace(settings, lanes=["autoregressive"], max_new_tokens=24), recorder))
@@ -80,7 +80,7 @@ grid = Grid(prompts, (0.0, 0.8), ("autoregressive", "adaedl"), max_new_tokens=16
 
 
 def swept(session: SweepSession, stop_after: int | None = None) -> list[str]:
-    """A sweep's words, stopped once so many runs are done."""
+    """A sweep's words, stopped after a number of runs."""
     words = []
     for update in play_sweep(models, DEFAULT_PAIR, grid, session, Pace()):
         words.append(json.loads(update.words)["key"])
@@ -108,7 +108,7 @@ def sweep() -> dict:
 
 def recording() -> dict:
     """A recording beside the same one without the page, one that is stopped, and one that is left."""
-    session, stopped = ExploreSession(), ExploreSession()
+    session, stopped = RecordingSession(), RecordingSession()
     asked = replace(settings, lanes=["autoregressive"], max_new_tokens=24)
     words = [json.loads(words)["key"] for words in make_recording(models, asked, session)]
     found = {"words": words[-1], "asked": spaces.asked[-1]}
@@ -121,7 +121,7 @@ def recording() -> dict:
         stopped.stop_requested = True
         told.append(json.loads(words)["key"])
     found["stopped"] = [told[-1], stopped.recording]
-    left = make_recording(models, long, ExploreSession())
+    left = make_recording(models, long, RecordingSession())
     next(left)
     left.close()
     return {**found, "left": sum(models.in_queue)}
@@ -129,7 +129,7 @@ def recording() -> dict:
 
 def job() -> dict:
     """A race as a job whose stream breaks in the middle, found again afterwards, and one that is followed to
-    its end: status, whether it still runs, tokens that the page is told of, and who is in the queue."""
+    its end: status, whether it still runs, the tokens sent to the page, and who is in the queue."""
 
     def kept(name: str) -> list:
         (update,) = models.jobs.follow(name)

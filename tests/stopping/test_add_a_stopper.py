@@ -1,4 +1,4 @@
-"""docs/add-a-stopper.md, followed literally: a stopper in one new file is everywhere."""
+"""docs/add-a-stopper.md, followed literally: a stopper in one new file works everywhere."""
 
 import importlib.util
 import json
@@ -6,18 +6,18 @@ import re
 
 import pytest
 import rule_vectors
-from browsing import serve
+from browsing import context_of, serve, tab
 from playwright.sync_api import expect
 from rule_vectors import blocks, differences
-from test_explore import FILES, WAIT, loaded, set_slider, shown_recording
+from test_explore import DESK, FILES, WAIT, loaded, set_slider, shown_recording
 from toys import tiny_pair
 
 from adaedl.cli.main import main
 from adaedl.errors import UserError
 from adaedl.measure.sweep import Grid, Prompt, run_sweep, to_frame
 from adaedl.pairs.presets import DEFAULT_PAIR
-from adaedl.race import new_trace, race
-from adaedl.replay.replay import replay
+from adaedl.racing import new_trace, race
+from adaedl.recordings.replay import replay
 from adaedl.request import Sampling
 from adaedl.stopping import (
     LIVE_STOPPERS,
@@ -53,11 +53,11 @@ def stopper(tmp_path_factory):
     unregister_stopper(NAME)
 
 
-def test_the_registry_makes_checks_and_writes_it(stopper):
+def test_the_registry_constructs_and_checks_it(stopper):
     assert NAME in LIVE_STOPPERS
-    made = make_stopper(f"{NAME}:threshold=0.5,max_draft=7")
-    assert isinstance(made, stopper)
-    assert made.settings == {
+    instance = make_stopper(f"{NAME}:threshold=0.5,max_draft=7")
+    assert isinstance(instance, stopper)
+    assert instance.settings == {
         "threshold": 0.5,
         "max_draft": 7,
         "keep_last": True,
@@ -69,14 +69,14 @@ def test_the_registry_makes_checks_and_writes_it(stopper):
         make_stopper("joint_confidense")
 
 
-def test_the_documents_own_test_passes(stopper):
+def test_the_test_in_the_document_passes(stopper):
     _, code = blocks(DOCUMENT, "python")
     tests = {}
     exec(code, tests)
     tests["test_it_stops_where_the_product_of_the_top_probabilities_is_below_the_threshold"]()
 
 
-def test_the_documents_chinese_is_all_that_the_page_needs(stopper):
+def test_the_document_has_all_the_chinese_that_the_page_needs(stopper):
     (translations,) = (json.loads(block) for block in blocks(DOCUMENT, "json"))
     known = json.loads((ASSETS / "text" / "stoppers.zh.json").read_text("utf-8"))
     assert set(words_of(stopper)) - set(known) == set(translations)
@@ -86,15 +86,15 @@ def test_the_documents_chinese_is_all_that_the_page_needs(stopper):
 def test_the_help_of_every_command_with_lanes_describes_it(stopper, command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    told = re.sub(r"\s+", " ", capsys.readouterr().out)
-    assert f"{NAME}: {stopper.summary} threshold=0.3 (0 to 1)" in told
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert f"{NAME}: {stopper.summary} threshold=0.3 (0 to 1)" in text
 
 
 def test_the_lane_editor_offers_it(stopper):
-    told = next(each for each in json.loads(stoppers_json()) if each["name"] == NAME)
-    assert told["summary"] == {"en": stopper.summary, "zh": stopper.summary}  # English until there is Chinese
-    assert told["settings"][0]["name"] == "threshold"
-    assert (told["sweep"], told["rule"]) == ("lambda", False)
+    data = next(each for each in json.loads(stoppers_json()) if each["name"] == NAME)
+    assert data["summary"] == {"en": stopper.summary, "zh": stopper.summary}  # English until there is Chinese
+    assert data["settings"][0]["name"] == "threshold"
+    assert (data["sweep"], data["rule"]) == ("lambda", False)
     assert check_lane(f"{NAME}:threshold=0.30")["spec"] == NAME
 
 
@@ -111,7 +111,7 @@ def test_it_races(stopper):
     assert all(0 <= score <= 1 for score in scores)
 
 
-def test_it_is_swept(stopper):
+def test_a_sweep_runs_it(stopper):
     grid = Grid((Prompt("chat", 1, "w1 w2 w3"),), (0.0, 0.8), tuple(LANES), max_new_tokens=8)
     frame = to_frame(row for rows in run_sweep(tiny_pair("feature"), grid) for row in rows)
     assert set(frame["lane"]) == set(LANES)
@@ -119,14 +119,17 @@ def test_it_is_swept(stopper):
 
 def test_the_server_replays_it_for_explore(stopper):
     recording = shown_recording()
-    wanted = {"spec": f"{NAME}:threshold=0.6", "times": times_of(recording), "detailed": True}
-    lane = replay(recording, wanted["spec"])
+    request = {"spec": f"{NAME}:threshold=0.6", "times": times_of(recording), "detailed": True}
+    lane = replay(recording, request["spec"])
     for source in (FILES[1], recording.to_json()):
-        (told,) = replay_lanes({"recording": source, "lanes": [wanted]})["lanes"]
-        assert (told["tokens"], told["clock_s"]) == (len(recording.token_ids), pytest.approx(lane.clock_s))
-        assert [each["drafted"] for each in told["rounds"]] == [len(each.drafted) for each in lane.rounds]
-        assert told["rounds"][-1]["start"] + told["rounds"][-1]["tokens"] == told["tokens"]
-        assert json.loads(json.dumps(told)) == told
+        (answer,) = replay_lanes({"recording": source, "lanes": [request]})["lanes"]
+        assert (answer["tokens"], answer["clock_s"]) == (
+            len(recording.token_ids),
+            pytest.approx(lane.clock_s),
+        )
+        assert [each["drafted"] for each in answer["rounds"]] == [len(each.drafted) for each in lane.rounds]
+        assert answer["rounds"][-1]["start"] + answer["rounds"][-1]["tokens"] == answer["tokens"]
+        assert json.loads(json.dumps(answer)) == answer
 
 
 @pytest.mark.parametrize(
@@ -140,19 +143,19 @@ def test_the_server_replays_it_for_explore(stopper):
         {"lanes": None},
     ],
 )
-def test_a_request_that_is_none_is_refused_in_one_sentence(stopper, change):
+def test_an_invalid_request_is_refused_in_one_sentence(stopper, change):
     refused = replay_lanes({"recording": FILES[0], "lanes": [], **change})
     assert set(refused) == {"error"}
     assert refused["error"]["en"].endswith(".")
     assert refused["error"]["zh"] != refused["error"]["en"]
 
 
-def test_a_lane_that_cannot_be_replayed_does_not_keep_the_others(stopper):
+def test_a_lane_that_cannot_be_replayed_does_not_affect_the_others(stopper):
     recording = shown_recording()
     good = {"spec": NAME, "times": times_of(recording), "detailed": False}
     bad = [{**good, "spec": "warp"}, {**good, "times": {"verify_s": []}}, {}, {**good, "times": None}, 5]
     bad += [{**good, "times": {**good["times"], "verify_s": [s] * 17}} for s in (0, float("inf"))]
-    bad += [{**good, "spec": "adaedl"}]  # which runs in the browser
+    bad += [{**good, "spec": "adaedl"}]  # it runs in the browser
     first, *others = replay_lanes({"recording": FILES[1], "lanes": [good, *bad]})["lanes"]
     assert first["clock_s"] > 0
     assert "rounds" not in first
@@ -165,7 +168,7 @@ def times_of(recording) -> dict:
 
 
 class Patient(Stopper):
-    """A stopper that is not like the document's: it compares nothing, and has a slider of its own."""
+    """A stopper unlike the document's: it compares no score, and has its own slider."""
 
     name = "patient"
     summary = "Drafts as many tokens as its patience lasts."
@@ -185,7 +188,7 @@ def patient():
 
 @pytest.fixture
 def app(stopper, patient):
-    """The whole page, built with both stoppers registered; neither has a JavaScript rule."""
+    """The whole page with both stoppers registered; neither has a JavaScript rule."""
     pair = tiny_pair("self")
     pair.name = DEFAULT_PAIR
     models = loaded(pair)
@@ -195,57 +198,52 @@ def app(stopper, patient):
     page.close()
 
 
-def test_explore_shows_its_lane_and_its_curve_by_the_servers_replay_and_says_so(browser, app, stopper):
+def test_explore_shows_its_lane_and_curve_from_the_servers_replay(browser, app, stopper):
     assert not rule_file(NAME).exists()
     recording = shown_recording()
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(WAIT)
-    complaints = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(f"{app}#explore")
-    page.wait_for_selector("#explore [data-curves]")
-    page.click(f"#explore tr[data-stopper={NAME}] .choose")
-    headline = page.locator("#explore .headline")
-    baseline = replay(recording, "autoregressive")
-    for threshold in (0.4, 0.7):
-        set_slider(page, "lambda", threshold)
-        lane = replay(recording, f"{NAME}:threshold={threshold}")
-        speedup = f"{baseline.clock_s / lane.clock_s:.2f}×"
-        expect(headline).to_contain_text(f"{NAME}: {speedup} modelled")
-        expect(page.locator(f"#explore tr[data-stopper={NAME}] td >> nth=0")).to_have_text(speedup)
-        edges = page.locator("#explore .strip [data-edge=odd], #explore .strip [data-edge=even]")
-        expect(edges).to_have_count(len(lane.rounds))
-    expect(page.locator("#explore .rule-about")).to_contain_text("the server replays it")
-    best = page.locator(f"#explore tr[data-stopper={NAME}] td >> nth=5")
-    expect(best).to_contain_text("λ")
-    lines = page.locator("#explore [data-figure=lambda] svg path.line")
-    expect(lines).to_have_count(7 + 5)  # over λ six and this one; level are four and `patient`
-    page.focus("#explore .strip")
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#explore .strip-about")).to_contain_text("Round 1 of")
-    page.click("#explore tr[data-stopper=patient] .choose")
-    expect(page.locator("#explore label:has(input[name=patience])")).to_contain_text("patience 3")
-    set_slider(page, "patience", 2)
-    lane = replay(recording, "patient:patience=2")
-    expect(headline).to_contain_text(f"patient: {baseline.clock_s / lane.clock_s:.2f}× modelled")
-    page.focus("#explore .strip")
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#explore .strip-about")).to_contain_text("stopped: its patience ends after 2")
-    page.click("#explore .reset")
-    expect(page.locator("#explore .rule-about")).not_to_contain_text("the server")
-    page.click("[role=tab]:has-text('Race')")
-    page.click("#lanes .add")
-    expect(page.locator(f"#lanes .menu button:has-text('{NAME}')")).to_contain_text(stopper.summary)
-    page.close()
-    assert complaints == []
+    with tab(context_of(browser, **DESK)) as page:
+        page.set_default_timeout(WAIT)
+        page.goto(f"{app}#explore")
+        page.wait_for_selector("#explore [data-curves]")
+        page.click(f"#explore tr[data-stopper={NAME}] .choose")
+        headline = page.locator("#explore .headline")
+        baseline = replay(recording, "autoregressive")
+        for threshold in (0.4, 0.7):
+            set_slider(page, "lambda", threshold)
+            lane = replay(recording, f"{NAME}:threshold={threshold}")
+            speedup = f"{baseline.clock_s / lane.clock_s:.2f}×"
+            expect(headline).to_contain_text(f"{NAME}: estimated speedup {speedup}")
+            expect(page.locator(f"#explore tr[data-stopper={NAME}] td >> nth=0")).to_have_text(speedup)
+            edges = page.locator("#explore .strip [data-edge=odd], #explore .strip [data-edge=even]")
+            expect(edges).to_have_count(len(lane.rounds))
+        expect(page.locator("#explore .rule-about")).to_contain_text("the server replays it")
+        best = page.locator(f"#explore tr[data-stopper={NAME}] td >> nth=5")
+        expect(best).to_contain_text("λ")
+        lines = page.locator("#explore [data-figure=lambda] svg path.line")
+        expect(lines).to_have_count(7 + 5)  # six curves and this one; four level lines and `patient`
+        page.focus("#explore .strip")
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#explore .strip-about")).to_contain_text("Round 1 of")
+        page.click("#explore tr[data-stopper=patient] .choose")
+        expect(page.locator("#explore label:has(input[name=patience])")).to_contain_text("patience 3")
+        set_slider(page, "patience", 2)
+        lane = replay(recording, "patient:patience=2")
+        expect(headline).to_contain_text(f"patient: estimated speedup {baseline.clock_s / lane.clock_s:.2f}×")
+        page.focus("#explore .strip")
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#explore .strip-about")).to_contain_text("stopped: its patience ends after 2")
+        page.click("#explore .reset")
+        expect(page.locator("#explore .rule-about")).not_to_contain_text("server")
+        page.click("[role=tab]:has-text('Race')")
+        page.click("#set-up")
+        page.click("#lanes .add")
+        expect(page.locator(f"#lanes .menu button:has-text('{NAME}')")).to_contain_text(stopper.summary)
 
 
-def test_its_rule_in_the_browser_decides_as_the_stopper_does(browser, stopper):
+def test_its_javascript_rule_decides_like_the_stopper(browser, stopper):
     (rule,) = blocks(DOCUMENT, "js")
-    with serve(rule_vectors.page()) as address:
-        page = browser.new_page()
+    with serve(rule_vectors.page()) as address, tab(context_of(browser)) as page:
         page.goto(address)
         page.wait_for_function("() => window.ready")
         assert differences(page, stopper, rule) == []
         assert differences(page, stopper, rule.replace("*=", "+="))
-        page.close()

@@ -1,4 +1,4 @@
-"""The entropy gate: open, closed, and what keeps it where it is."""
+"""The entropy gate: when it opens, when it closes, and its hysteresis."""
 
 import copy
 import math
@@ -12,7 +12,7 @@ from adaedl.stopping.gate import RETRY_ROUNDS
 
 
 def drafted(stopper: Stopper, entropy: float, later: float = 0.0) -> int:
-    """Play a round whose first draft has this entropy and the others `later`; returns how many it drafts."""
+    """Play a round in which the first draft has this entropy and the others `later`; return its length."""
     if not stopper.begin_round():
         return 0
     for position in range(1, stopper.max_draft + 1):
@@ -21,23 +21,23 @@ def drafted(stopper: Stopper, entropy: float, later: float = 0.0) -> int:
     return stopper.max_draft
 
 
-def test_it_has_the_thresholds_of_the_author_s_code_in_nats():
+def test_the_default_limits_are_those_of_the_authors_code_in_nats():
     stopper = make_stopper("gate")
     assert stopper.low == pytest.approx(0.6 * math.log(2), abs=0.005)
     assert stopper.high == pytest.approx(1.4 * math.log(2), abs=0.005)
     assert (stopper.k, stopper.max_draft, stopper.smoothing) == (5, 5, 0.65)
 
 
-def test_it_closes_above_the_one_limit_and_opens_below_the_other():
+def test_it_closes_above_the_high_limit_and_opens_below_the_low_one():
     stopper = make_stopper("gate:k=3,low=0.4,high=1,smoothing=1")
-    # Between the limits an open gate stays open and a closed one closed; it reads one round in four then.
+    # Between the limits the gate keeps its state; a closed gate measures the entropy every fourth round.
     worked = [(0.2, 3), (0.99, 3), (1.01, 1), (0.1, 0), (0.1, 0), (0.1, 0), (0.7, 1)]
     worked += [(0.1, 0), (0.1, 0), (0.1, 0), (0.39, 3), (0.99, 3)]
     for entropy, length in worked:
         assert drafted(stopper, entropy) == length
 
 
-def test_it_averages_the_entropy_of_the_rounds_first_drafts():
+def test_it_averages_the_entropy_of_the_first_draft_of_each_round():
     stopper = make_stopper("gate:smoothing=0.65")
     for entropy, average in ((0.5, 0.5), (1.0, 0.825), (0.2, 0.41875)):
         assert drafted(stopper, entropy, later=9.0) == 5
@@ -46,7 +46,7 @@ def test_it_averages_the_entropy_of_the_rounds_first_drafts():
     assert (stopper.score, stopper.threshold) == (pytest.approx(math.exp(-0.9915625)), math.exp(-0.97))
 
 
-def test_a_closed_gate_reads_the_entropy_every_fourth_round_for_ever():
+def test_a_closed_gate_measures_the_entropy_every_fourth_round():
     stopper = make_stopper("gate")
     lengths = [drafted(stopper, 5.0) for _ in range(200)]
     assert lengths == [1, 0, 0, 0] * 50
@@ -56,21 +56,21 @@ def test_a_closed_gate_reads_the_entropy_every_fourth_round_for_ever():
     assert later[-1] == 5
 
 
-def test_limits_the_wrong_way_round_do_not_keep_it_shut():
+def test_swapped_limits_do_not_keep_the_gate_closed():
     stopper = make_stopper("gate:low=3,high=1,smoothing=1")
     assert drafted(stopper, 2.0) == 1
     assert [drafted(stopper, 2.0) for _ in range(4)] == [0, 0, 0, 1]  # not below 1
     assert [drafted(stopper, 0.5) for _ in range(4)] == [0, 0, 0, 5]
 
 
-def test_a_gate_that_drops_its_first_draft_still_reads_it():
+def test_a_gate_that_drops_its_first_draft_still_measures_its_entropy():
     stopper = make_stopper("gate:keep_last=false,smoothing=1")
     assert drafted(stopper, 2.0) == 1
     stopper.observe(0, 0, 1)
     assert [drafted(stopper, 0.1) for _ in range(4)] == [0, 0, 0, 5]
 
 
-def test_a_copy_goes_its_own_way():
+def test_a_copy_is_independent():
     stopper = make_stopper("gate")
     clone = copy.copy(stopper)
     drafted(clone, 5.0)
@@ -86,7 +86,7 @@ def test_a_copy_goes_its_own_way():
     st.floats(0, 20),
     st.floats(0.01, 1),
 )
-def test_a_round_drafts_k_tokens_or_one_or_none_and_none_three_times_at_most(
+def test_a_round_drafts_k_1_or_0_tokens_and_at_most_three_in_a_row_draft_0(
     entropies, k, low, high, smoothing
 ):
     stopper = make_stopper(f"gate:k={k},low={low!r},high={high!r},smoothing={smoothing!r}")

@@ -1,4 +1,4 @@
-"""SGLang's moving average and GammaTune against values worked by hand from their formulas."""
+"""SGLang's moving average and GammaTune, compared with values computed by hand from their formulas."""
 
 import copy
 
@@ -12,7 +12,7 @@ rounds = st.lists(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.
 
 
 def drafted(stopper: Stopper) -> int:
-    """How many tokens the next round drafts."""
+    """Return how many tokens the next round drafts."""
     assert stopper.begin_round()
     steps = (DraftStep(0.5, 0.8, 0.6, 0.8, position) for position in range(1, stopper.max_draft + 1))
     return next((each.position for each in steps if stopper.should_stop(each)), stopper.max_draft)
@@ -26,25 +26,27 @@ def test_ema_has_the_defaults_of_sglang():
     assert make_stopper("ema").settings == {**defaults, "max_draft": 12}
 
 
-def test_ema_warms_up_for_10_rounds_and_then_changes_every_5th():
+def test_ema_warms_up_for_10_rounds_and_then_changes_every_5_rounds():
     stopper = make_stopper("ema")
     lengths = []
     for _ in range(21):
         lengths.append(drafted(stopper))
-        stopper.observe(lengths[-1], lengths[-1])  # all accepted: the average nears the length from below
+        stopper.observe(
+            lengths[-1], lengths[-1]
+        )  # all accepted: the average approaches the length from below
     # The average starts at 4. After 15 rounds it is 5 − 0.8¹⁵ = 4.96 > 4.5, and 5 later 6 − 1.04·0.8⁵ > 5.5.
     assert lengths == [5] * 15 + [6] * 5 + [7]
     assert stopper.average == pytest.approx(0.8 * (6 - (1 + 0.8**15) * 0.8**5) + 0.2 * 7)
 
 
-def test_ema_drafts_the_rounded_average_plus_one_where_there_is_no_hysteresis():
+def test_ema_without_hysteresis_drafts_the_rounded_average_plus_1():
     stopper = make_stopper("ema:k=4,smoothing=1,down=0,warmup=0,interval=1")
     for accepted, length in ((3, 4), (1, 2), (2, 3), (3, 4), (0, 1), (1, 2)):
         stopper.observe(drafted(stopper), accepted)
         assert drafted(stopper) == length == accepted + 1
 
 
-def test_ema_keeps_a_length_for_longer_than_it_took_to_reach_it():
+def test_ema_has_hysteresis():
     stopper = make_stopper("ema:k=3,smoothing=0.5,warmup=0,interval=1")
     # The average starts at 2. It must exceed 2.5 to rise to 4, and fall to 2.25 to return to 3.
     for accepted, average, length in ((3, 2.5, 3), (3, 2.75, 4), (2, 2.375, 4), (2, 2.1875, 3)):
@@ -52,7 +54,7 @@ def test_ema_keeps_a_length_for_longer_than_it_took_to_reach_it():
         assert (stopper.average, drafted(stopper)) == (pytest.approx(average), length)
 
 
-def test_ema_falls_at_once_where_nothing_is_accepted_and_drafts_one_for_ever():
+def test_ema_falls_to_1_if_nothing_is_accepted():
     stopper = make_stopper("ema:k=12,smoothing=1,warmup=0,interval=1")
     for _ in range(50):
         stopper.observe(drafted(stopper), 0)
@@ -64,7 +66,7 @@ def test_ema_falls_at_once_where_nothing_is_accepted_and_drafts_one_for_ever():
 # GammaTune.
 
 
-def test_gammatune_widens_after_full_acceptances_and_else_drafts_the_average_rounded_up():
+def test_gammatune_grows_after_full_acceptance_and_otherwise_drafts_the_rounded_average():
     stopper = make_stopper("gammatune:max_draft=10")
     worked = [
         # accepted, average, length
@@ -75,7 +77,7 @@ def test_gammatune_widens_after_full_acceptances_and_else_drafts_the_average_rou
         (3, 2.61, 5),
         (0, 1.827, 2),
         (0, 1.2789, 2),
-        (0, 1.0, 1),  # 0.895, held at 1
+        (0, 1.0, 1),  # 0.895, clamped to 1
         (1, 1.0, 3),
     ]
     for accepted, average, length in worked:
@@ -93,7 +95,7 @@ def test_gammatune_stays_within_max_draft():
     assert (stopper.average, drafted(stopper)) == (pytest.approx(5.7), 6)
 
 
-def test_a_draft_cut_short_by_the_end_of_the_text_is_no_full_acceptance():
+def test_a_draft_cut_short_by_the_end_of_the_text_is_not_a_full_acceptance():
     stopper = make_stopper("gammatune:k=5")
     stopper.observe(2, 2)
     assert (stopper.average, drafted(stopper)) == (pytest.approx(0.7 * 5 + 0.3 * 2), 5)
@@ -103,7 +105,7 @@ def test_a_draft_cut_short_by_the_end_of_the_text_is_no_full_acceptance():
 
 
 @pytest.mark.parametrize("name", ["ema", "gammatune"])
-def test_a_round_without_drafts_teaches_nothing(name):
+def test_a_round_without_drafts_changes_nothing(name):
     stopper = make_stopper(name)
     before = vars(copy.copy(stopper))
     stopper.observe(0, 0)
@@ -111,7 +113,7 @@ def test_a_round_without_drafts_teaches_nothing(name):
 
 
 @pytest.mark.parametrize("name", ["ema", "gammatune"])
-def test_a_copy_goes_its_own_way(name):
+def test_a_copy_is_independent(name):
     stopper = make_stopper(name)
     clone = copy.copy(stopper)
     for _ in range(20):

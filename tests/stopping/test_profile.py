@@ -1,4 +1,4 @@
-"""Profile: the draft length with the most tokens per second, where clocks and acceptance rates are known."""
+"""Profile: the draft length with the most tokens per second, for known clocks and acceptance rates."""
 
 import copy
 from itertools import pairwise
@@ -12,7 +12,7 @@ from adaedl.stopping import DraftStep, Stopper, make_stopper
 
 
 def drafted(stopper: Stopper) -> int:
-    """Begin a round; returns how many tokens it drafts."""
+    """Begin a round; return how many tokens it drafts."""
     if not stopper.begin_round():
         return 0
     steps = (DraftStep(0.5, 0.8, 0.6, 0.8, position) for position in range(1, stopper.max_draft + 1))
@@ -20,7 +20,8 @@ def drafted(stopper: Stopper) -> int:
 
 
 def play(stopper: Stopper, rounds: int, rate, seconds) -> list[int]:
-    """Play rounds where position i is accepted at rate(i) and n drafts take seconds(n); returns lengths."""
+    """Play rounds in which position i is accepted with probability rate(i) and n drafts take seconds(n);
+    return their draft lengths."""
     random, lengths = Random(0), []
     for _ in range(rounds):
         length = drafted(stopper)
@@ -32,11 +33,11 @@ def play(stopper: Stopper, rounds: int, rate, seconds) -> list[int]:
 
 
 def tokens(rate: float, length: int) -> float:
-    """How many a round of this length writes where every position has the same acceptance rate."""
+    """Return the expected tokens of a round of this length if every position has the same acceptance rate."""
     return sum(rate**i for i in range(length + 1))
 
 
-def test_the_acceptance_of_a_position_is_a_moving_average_over_the_rounds_that_reached_it():
+def test_the_acceptance_rate_of_a_position_is_a_moving_average():
     stopper = make_stopper("profile")
     stopper.observe(3, 1)  # accepted, rejected, never judged
     assert (stopper.rates[:3], stopper.reached[:3]) == ((1.0, 0.0, 0.0), (1, 1, 0))
@@ -47,7 +48,7 @@ def test_the_acceptance_of_a_position_is_a_moving_average_over_the_rounds_that_r
     assert stopper.reached[:3] == (3, 2, 1)
 
 
-def test_the_expected_tokens_are_1_and_the_products_of_the_rates_that_count():
+def test_expected_tokens_use_only_the_rates_that_count():
     stopper = make_stopper("profile:trusted=2,max_draft=4")
     stopper.rates, stopper.reached = (0.8, 0.5, 0.3, 0.0), (9, 2, 1, 0)
     # The third and fourth position do not count yet and have the second's rate.
@@ -56,7 +57,7 @@ def test_the_expected_tokens_are_1_and_the_products_of_the_rates_that_count():
     assert stopper.limit == 3
 
 
-def test_a_cost_moves_by_a_quarter_of_itself_at_most_and_is_interpolated_between_lengths():
+def test_a_cost_is_clamped_and_interpolated_between_lengths():
     stopper = make_stopper("profile")
     for drafts, seconds in ((0, 1.0), (4, 2.0), (4, 2.2), (4, 100.0), (4, 0.001)):
         stopper.observe(drafts, 0)
@@ -68,7 +69,7 @@ def test_a_cost_moves_by_a_quarter_of_itself_at_most_and_is_interpolated_between
     assert stopper.cost(9) == stopper.costs[4]  # unknown beyond
 
 
-def test_it_times_no_draft_first_then_one_and_goes_on_as_acceptance_is_measured():
+def test_the_length_grows_from_0_as_acceptance_is_measured():
     stopper = make_stopper("profile")
     lengths = play(stopper, 60, lambda _: 1.0, lambda n: 1 + 0.01 * n)
     assert lengths[:2] == [0, 1]
@@ -78,7 +79,7 @@ def test_it_times_no_draft_first_then_one_and_goes_on_as_acceptance_is_measured(
 
 
 @pytest.mark.parametrize(("rate", "cost"), [(0.9, 0.02), (0.8, 0.1), (0.6, 0.05), (0.7, 0.2)])
-def test_it_comes_to_draft_about_the_best_length(rate, cost):
+def test_it_converges_to_about_the_best_length(rate, cost):
     def seconds(n: int) -> float:
         return 1 + cost * n
 
@@ -87,7 +88,7 @@ def test_it_comes_to_draft_about_the_best_length(rate, cost):
     assert speed > 0.95 * max(tokens(rate, n) / seconds(n) for n in range(13))
 
 
-def test_it_comes_to_draft_none_where_nothing_is_accepted_and_retries_ever_more_rarely():
+def test_it_stops_drafting_if_nothing_is_accepted_and_retries_ever_less_often():
     lengths = play(make_stopper("profile"), 1500, lambda _: 0.0, lambda n: 1 + 0.2 * n)
     assert max(lengths) <= 2
     tries = [number for number, length in enumerate(lengths) if length and number > 60]
@@ -96,7 +97,7 @@ def test_it_comes_to_draft_none_where_nothing_is_accepted_and_retries_ever_more_
     assert len(tries) >= 3
 
 
-def test_it_drafts_again_where_drafting_comes_to_pay():
+def test_it_drafts_again_once_drafting_pays():
     stopper = make_stopper("profile")
     play(stopper, 200, lambda _: 0.0, lambda n: 1 + 0.2 * n)
     assert stopper.best_length == 0
@@ -104,7 +105,7 @@ def test_it_drafts_again_where_drafting_comes_to_pay():
     assert lengths[-1] >= 4
 
 
-def test_a_clock_that_stands_still_is_no_measurement():
+def test_a_duration_of_zero_is_not_a_measurement():
     stopper = make_stopper("profile")
     for seconds in (0.0, -1.0):
         stopper.observe(0, 0)
@@ -114,14 +115,14 @@ def test_a_clock_that_stands_still_is_no_measurement():
     assert 1 in lengths  # it still tries
 
 
-def test_more_drafts_than_it_would_make_do_no_harm():
+def test_more_drafts_than_max_draft_are_clipped():
     stopper = make_stopper("profile:max_draft=1")
     stopper.observe(3, 1)
     stopper.observe_times(2, 1.0, 1.5)
     assert (stopper.rates, stopper.reached, stopper.costs) == ((1.0,), (1,), (None, 1.5))
 
 
-def test_a_copy_goes_its_own_way():
+def test_a_copy_is_independent():
     stopper = make_stopper("profile")
     clone = copy.copy(stopper)
     before = vars(copy.copy(stopper))
@@ -136,7 +137,7 @@ def test_a_copy_goes_its_own_way():
     st.integers(1, 64),
     st.integers(1, 1000),
 )
-def test_any_rounds_leave_a_length_from_0_to_the_limit(played, max_draft, trusted):
+def test_the_length_stays_between_0_and_the_limit(played, max_draft, trusted):
     stopper = make_stopper(f"profile:max_draft={max_draft},trusted={trusted}")
     for share, seconds in played:
         length = drafted(stopper)

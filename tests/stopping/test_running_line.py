@@ -1,4 +1,4 @@
-"""The running line of least squares that the throughput stopper tells costs by."""
+"""The running least-squares line with which the throughput stopper estimates costs."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def line_through(points, decay: float = 1.0) -> RunningLine:
     return line
 
 
-def test_the_slope_is_that_of_least_squares():
+def test_the_slope_is_the_least_squares_slope():
     points = [(1, 2.0), (2, 2.5), (4, 4.5), (7, 5.0)]
     assert line_through(points).slope(0, 0) == pytest.approx(np.polyfit(*zip(*points, strict=True), 1)[0])
 
@@ -31,7 +31,7 @@ def test_older_points_count_less(points):
     assert line_through(points, 0.9).slope(0, 0) == pytest.approx(max(0, expected), rel=1e-6, abs=1e-9)
 
 
-def test_a_prior_counts_as_much_as_points_of_its_spread():
+def test_a_prior_counts_as_much_as_points_with_its_spread():
     points = [(1, 1.0), (3, 5.0)]  # slope 2, spread 2
     assert line_through(points).slope(prior=1.0, prior_spread=2.0) == pytest.approx(1.5)
     assert line_through([(3, 1.0), (3, 9.0)]).slope(prior=1.0, prior_spread=2.0) == pytest.approx(1.0)
@@ -41,7 +41,7 @@ def test_a_slope_is_never_below_0():
     assert line_through([(1, 5.0), (3, 1.0)]).slope(0, 0) == 0
 
 
-def test_a_line_is_never_changed():
+def test_a_line_is_immutable():
     line = RunningLine().add(1, 1.0)
     line.add(2, 5.0)
     line.fade(0.5)

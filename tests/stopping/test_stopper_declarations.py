@@ -1,4 +1,4 @@
-"""What every stopper declares is true, complete and the only list there is."""
+"""The declaration of every stopper is true and complete, and there is no other list of stoppers."""
 
 import json
 import re
@@ -28,13 +28,14 @@ from adaedl.stopping import (
 from adaedl.stopping.base import DRAFT_NUMBERS
 from adaedl.stopping.describe import stopper_data, stoppers_page, sweep_of
 from components.parts.folders import ASSETS
-from components.parts.stoppers import stoppers_json, translations, words_of
+from components.parts.stoppers import stoppers_json, words_of
+from components.parts.texts import stopper_words
 
 PROJECT = ASSETS.parent
 
 
 class Watched(DraftStep):
-    """A draft step that remembers which of its numbers were read."""
+    """A draft step that records which of its numbers were read."""
 
     read: set[str]
 
@@ -45,7 +46,7 @@ class Watched(DraftStep):
 
 
 @pytest.mark.parametrize("name", STOPPERS)
-def test_a_stopper_looks_at_just_what_it_says(name):
+def test_a_stopper_uses_exactly_the_signals_it_declares(name):
     stopper = STOPPERS[name]()
     Watched.read = set()
     for entropy in (0.1, 0.1, 0.1, 0.1, 3.0):
@@ -59,7 +60,7 @@ def test_a_stopper_looks_at_just_what_it_says(name):
 
 
 @pytest.mark.parametrize("name", STOPPERS)
-def test_a_stopper_that_stops_says_why(name):
+def test_a_stopper_that_stops_gives_a_reason(name):
     for stopper in variants(STOPPERS[name]):
         _, answers = record(stopper, Random(3))
         stops = [answer for answer in answers if isinstance(answer, list) and answer[0]]
@@ -69,9 +70,10 @@ def test_a_stopper_that_stops_says_why(name):
 
 
 @pytest.mark.parametrize("name", STOPPERS)
-def test_every_setting_has_words_a_sentence_and_a_default_within_its_range(name):
+def test_every_setting_has_a_label_a_sentence_and_a_default_in_range(name):
     for setting, declared in settings_of(STOPPERS[name]).items():
         assert declared.words
+        assert "β" not in declared.symbol, "β is the acceptance probability"
         assert declared.about.endswith("."), setting
         assert declared.check(name, setting, declared.default) == declared.default
         if declared.slider_range:
@@ -79,18 +81,18 @@ def test_every_setting_has_words_a_sentence_and_a_default_within_its_range(name)
             assert declared.low <= low < high <= declared.high
 
 
-def test_only_a_setting_without_a_default_may_be_none():
+def test_a_setting_may_be_none_only_if_that_is_its_default():
     assert make_stopper("adaedl:score_temperature=none").score_temperature is None
     with pytest.raises(UserError, match="adaedl: gamma is None; it must be a number from 0 to 100"):
         make_stopper("adaedl:gamma=none")
 
 
-def test_a_class_takes_its_settings_by_name_only():
+def test_a_class_accepts_only_its_own_settings():
     with pytest.raises(TypeError, match="AdaEDL has no setting k"):
         STOPPERS["adaedl"](k=3)
 
 
-def test_curves_run_over_lambda_or_k_where_a_setting_is_on_their_slider():
+def test_the_axis_of_a_curve_is_the_slider_of_a_setting():
     assert {name: sweep_of(stopper) for name, stopper in STOPPERS.items()} == {
         "autoregressive": "flat",
         "fixed": "k",
@@ -118,48 +120,48 @@ def test_the_page_of_stoppers_is_up_to_date():
 
 
 def test_the_help_names_every_stopper_with_its_settings_and_their_ranges():
-    told = re.sub(r"\s+", " ", describe_stoppers())
+    text = re.sub(r"\s+", " ", describe_stoppers())
     for name, stopper in STOPPERS.items():
-        assert f"{name}: {stopper.summary}" in told
-        assert all(f"{setting}=" in told for setting in settings_of(stopper))
-    assert "gamma=0.2 (0 to 100)" in told
+        assert f"{name}: {stopper.summary}" in text
+        assert all(f"{setting}=" in text for setting in settings_of(stopper))
+    assert "gamma=0.2 (0 to 100)" in text
 
 
-def test_every_word_of_a_stopper_is_there_in_chinese_and_none_is_left_over():
-    said = {name: words_of(stopper) for name, stopper in STOPPERS.items()}
-    chinese = translations("zh")
-    missing = {name: [words for words in each if words not in chinese] for name, each in said.items()}
+def test_every_text_of_a_stopper_has_a_chinese_translation_and_none_is_unused():
+    texts = {name: words_of(stopper) for name, stopper in STOPPERS.items()}
+    chinese = stopper_words("zh")
+    missing = {name: [words for words in each if words not in chinese] for name, each in texts.items()}
     missing = {name: each for name, each in missing.items() if each}
     assert not missing, f"assets/text/stoppers.zh.json lacks {missing}"
-    assert set(chinese) <= {words for each in said.values() for words in each}
+    assert set(chinese) <= {words for each in texts.values() for words in each}
     for english, words in chinese.items():
         assert words.strip()
         assert english.count("{}") == words.count("{}")
 
 
-def test_the_page_is_given_every_declaration_in_both_languages():
-    told = {each["name"]: each for each in json.loads(stoppers_json())}
-    assert list(told) == list(STOPPERS)
-    assert told["adaedl"]["compares"] == {"en": "bound", "zh": "下界"}
-    gamma = next(setting for setting in told["adaedl"]["settings"] if setting["name"] == "gamma")
+def test_the_page_gets_every_declaration_in_both_languages():
+    data = {each["name"]: each for each in json.loads(stoppers_json())}
+    assert list(data) == list(STOPPERS)
+    assert data["adaedl"]["compares"] == {"en": "bound", "zh": "下界"}
+    gamma = next(setting for setting in data["adaedl"]["settings"] if setting["name"] == "gamma")
     assert gamma["words"]["en"] == "entropy weight"
     assert (gamma["symbol"], gamma["range"], gamma["slider"]) == ("γ", [0, 100], "gamma")
-    h = next(setting for setting in told["svip"]["settings"] if setting["name"] == "h")
+    h = next(setting for setting in data["svip"]["settings"] if setting["name"] == "h")
     assert (h["slider"], h["complement"]) == ("lambda", True)
 
 
 def test_no_javascript_lists_stoppers():
     quoted = re.compile(rf"[\"'`]({'|'.join(STOPPERS)})[\"'`]")
-    particular = {"autoregressive", "adaedl"}  # the baseline, and the one that pages show first
-    words = {"fixed", "margin", "oracle"}  # of other things too: figures, numbers, a column
+    allowed = {"autoregressive", "adaedl"}  # the baseline, and the stopper that pages show first
+    words = {"fixed", "margin", "oracle"}  # also words for other things: figures, numbers, a column
     for file in (ASSETS / "js").rglob("*.js"):
         name = file.relative_to(ASSETS / "js").as_posix()
-        # The map of gains is drawn for a few rules that are chosen by name.
+        # The map of gains names the few rules that it shows.
         if not name.startswith(("explore/rules/", "explore/gains.js", "learn/")):
-            assert set(quoted.findall(file.read_text("utf-8"))) <= particular | words, name
+            assert set(quoted.findall(file.read_text("utf-8"))) <= allowed | words, name
 
 
-def test_no_text_of_the_page_has_a_stopper_or_a_setting_in_its_key():
+def test_no_text_key_of_the_page_names_a_stopper_or_a_setting():
     settings = {name for stopper in STOPPERS.values() for name in settings_of(stopper)}
     for language in ("en", "zh"):
         keys = json.loads((ASSETS / "text" / f"{language}.json").read_text("utf-8"))
@@ -181,10 +183,10 @@ class Toy(ScoreStopper):
         return 0.0
 
 
-def test_a_stopper_can_be_registered_and_forgotten():
+def test_a_stopper_can_be_registered_and_unregistered():
     try:
         assert register_stopper(Toy) is Toy
-        assert register_stopper(Toy) is Toy  # again is no harm, as when a module is loaded anew
+        assert register_stopper(Toy) is Toy  # a module may be loaded again
         assert isinstance(make_stopper("toy:max_draft=3"), Toy)
         assert list(LIVE_STOPPERS)[-1] == "toy"
     finally:
@@ -195,20 +197,20 @@ def test_a_stopper_can_be_registered_and_forgotten():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"name": "my stopper"}, "cannot be a stopper's name"),
         ({"name": "a:b"}, "cannot be a stopper's name"),
-        ({"name": "adaedl"}, "there is already a stopper adaedl"),
+        ({"name": "adaedl"}, "There is already a stopper adaedl"),
         ({"summary": ""}, "has no summary"),
         ({"looks_at": ("luck",)}, "looks at luck"),
         ({"eagerness": number(3, 0, 1, "eagerness", "How eager it is.")}, "eagerness is 3"),
         ({"k": draft_length(0, "draft length", "Tokens.")}, "k is 0"),
     ],
 )
-def test_a_declaration_that_will_not_do_is_refused_when_it_is_registered(changes, said):
+def test_an_invalid_declaration_is_refused_when_it_is_registered(changes, message):
     stopper = type("Changed", (Toy,), changes)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         register_stopper(stopper)
     assert STOPPERS.get(stopper.name) is not stopper
 
@@ -227,8 +229,8 @@ def test_values_that_a_class_fixes_cannot_be_set():
         stopper(max_draft=5)
 
 
-def test_the_folder_of_stoppers_is_searched_for_new_files(tmp_path):
-    for part in ("__init__.py", "errors.py"):
+def test_a_new_file_in_the_folder_of_stoppers_is_registered(tmp_path):
+    for part in ("__init__.py", "errors.py", "version.py"):
         (tmp_path / "adaedl").mkdir(exist_ok=True)
         shutil.copy(PROJECT / "adaedl" / part, tmp_path / "adaedl")
     shutil.copytree(PROJECT / "adaedl" / "stopping", tmp_path / "adaedl" / "stopping")

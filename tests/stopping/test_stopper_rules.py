@@ -1,8 +1,8 @@
-"""The JavaScript rules of Explore against their Python stoppers, over all settings."""
+"""Explore's JavaScript rules decide like their Python stoppers at all settings."""
 
 import pytest
 import rule_vectors
-from browsing import serve
+from browsing import context_of, serve, tab
 from playwright.sync_api import Page
 from rule_vectors import differences
 
@@ -10,38 +10,36 @@ from adaedl.stopping import STOPPERS
 from components.parts.folders import ASSETS
 from components.parts.stoppers import RULES, rule_file
 
-# Stoppers that have no JavaScript rule on purpose: Explore asks the server for their lanes.
+# Stoppers without a JavaScript rule on purpose: Explore asks the server for their lanes.
 REPLAYED_BY_SERVER: set[str] = set()
 
 
 @pytest.fixture(scope="module")
 def page(browser) -> Page:
-    with serve(rule_vectors.page()) as address:
-        opened = browser.new_page()
+    with serve(rule_vectors.page()) as address, tab(context_of(browser)) as opened:
         opened.goto(address)
         opened.wait_for_function("() => window.ready")
         yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("name", [name for name in STOPPERS if name not in REPLAYED_BY_SERVER])
-def test_every_rule_decides_as_its_stopper_does_at_all_settings(page, name):
+def test_every_javascript_rule_decides_like_its_stopper(page, name):
     file = rule_file(name).relative_to(ASSETS.parent)
     assert rule_file(name).is_file(), f"{name} has no JavaScript rule; write {file}"
     stopper = STOPPERS[name]
-    found = differences(page, stopper, f"rules/{name}.js")
+    messages = differences(page, stopper, f"rules/{name}.js")
     module = stopper.__module__.replace(".", "/")
-    assert not found, (
-        f"{file} decides otherwise than {module}.py; edit it. {len(found)} settings, such as {found[0]}"
+    assert not messages, (
+        f"{file} differs from {module}.py at {len(messages)} settings; edit it. First: {messages[0]}"
     )
 
 
-def test_a_rule_that_is_off_is_found(page):
-    found = differences(page, STOPPERS["confidence"], "rules/max_confidence.js")
-    assert found
-    assert "in Python" in found[0]
+def test_a_wrong_rule_is_detected(page):
+    messages = differences(page, STOPPERS["confidence"], "rules/max_confidence.js")
+    assert messages
+    assert "in Python" in messages[0]
     assert differences(page, STOPPERS["fixed"], "rules/autoregressive.js")
 
 
-def test_no_rule_is_left_without_a_stopper():
+def test_every_rule_has_a_stopper():
     assert {file.stem for file in RULES.glob("*.js")} <= set(STOPPERS)

@@ -1,4 +1,4 @@
-"""Every stopper's rule against hand-computed values, and the registry that reads their names."""
+"""Every stopper's rule, compared with hand-computed values, and the registry that reads specs."""
 
 import copy
 import math
@@ -35,7 +35,7 @@ def test_autoregressive_never_drafts():
     assert make_stopper("autoregressive").max_draft == 0
 
 
-def test_fixed_drafts_k_tokens_and_never_stops_before():
+def test_fixed_drafts_k_tokens_and_never_stops_earlier():
     stopper = make_stopper("fixed:k=5")
     assert stopper.max_draft == 5
     assert not any(stopper.should_stop(step(entropy=9, top_prob=0, margin=0, token_prob=0)) for _ in range(5))
@@ -59,7 +59,7 @@ def test_fixed_drafts_k_tokens_and_never_stops_before():
         ("confidence", {"token_prob": 0.3999, "top_prob": 0.6}, 0.3999, 0.4, True),
     ],
 )
-def test_a_score_under_its_threshold_stops_the_draft(spec, value, score, threshold, stops):
+def test_a_score_below_the_threshold_stops_the_draft(spec, value, score, threshold, stops):
     stopper = make_stopper(spec)
     stopper.begin_round()
     assert stopper.should_stop(step(**value)) is stops
@@ -84,7 +84,7 @@ def test_heuristic_follows_the_schedule_of_transformers():
     assert drafted() == 1
 
 
-def test_the_bandit_plays_every_arm_once_and_then_the_one_of_the_highest_bound():
+def test_the_bandit_plays_every_arm_once_and_then_the_arm_with_the_highest_bound():
     stopper = make_stopper("bandit:max_draft=10")
     chosen = []
     # r = 0.5·accepted/10 + 0.5·accepted/drafted: 0.15 + 0.5 = 0.65, 0.05 + 0.125, 0, 0.1 + 0.25, 0.05 + 0.1
@@ -93,14 +93,15 @@ def test_the_bandit_plays_every_arm_once_and_then_the_one_of_the_highest_bound()
         stopper.observe(drafted, accepted)
     assert chosen == [0, 1, 2, 3, 4]
     assert stopper.rewards == pytest.approx((0.65, 0.175, 0, 0.35, 0.15))
-    # All were played once, so the best mean leads; then √(2·ln 6 / n): 1.893 for those, 1.339 for arm 0.
+    # All arms were played once, so the best mean leads. After one more play of arm 0, √(2·ln 6 / n) is 1.339
+    # for arm 0 and 1.893 for the others.
     assert stopper.arm == 0
     stopper.observe(2, 0)
     assert stopper.rewards[0] / 2 + math.sqrt(math.log(6)) == pytest.approx(0.325 + 1.3386, abs=1e-4)
     assert stopper.arm == 3  # 0.35 + 1.8930
 
 
-def test_the_bandit_decides_as_its_arm_does_and_shows_what_the_arm_compared():
+def test_the_bandit_decides_like_its_arm_and_reports_the_arms_score():
     stopper = make_stopper("bandit")
     numbers = step(entropy=2.0, top_prob=0.3, margin=0.1)
     for arm, score, threshold in (
@@ -112,12 +113,12 @@ def test_the_bandit_decides_as_its_arm_does_and_shows_what_the_arm_compared():
         stopper.observe(1, 1)
 
 
-def test_the_bandits_last_arm_stops_where_the_root_of_the_entropy_rises_by_more_than_a_fifth():
+def test_the_bandits_last_arm_stops_when_the_root_of_the_entropy_rises_by_more_than_0_2():
     stopper = make_stopper("bandit")
     for _ in range(4):
         stopper.observe(1, 0)
     assert stopper.arm == 4
-    # The first draft has none before it, and the last one rises by 0.21.
+    # The first draft of a round has nothing to rise from; the last one rises by 0.21.
     for _ in range(2):
         stopper.begin_round()
         decisions = []
@@ -128,7 +129,7 @@ def test_the_bandits_last_arm_stops_where_the_root_of_the_entropy_rises_by_more_
         assert stopper.threshold == 0.8
 
 
-def test_a_copy_of_a_bandit_shares_no_entropy_with_it():
+def test_copies_of_a_bandit_do_not_share_the_last_entropy():
     stopper = make_stopper("bandit")
     for _ in range(4):
         stopper.observe(1, 0)
@@ -139,26 +140,26 @@ def test_a_copy_of_a_bandit_shares_no_entropy_with_it():
     assert clone.should_stop(step(entropy=1.0, position=3))
 
 
-def test_a_copy_of_a_bandit_goes_its_own_way():
+def test_copies_of_a_bandit_do_not_share_their_plays():
     stopper = make_stopper("bandit")
     clone = copy.copy(stopper)
     clone.observe(3, 3)
     assert (stopper.arm, clone.arm) == (0, 1)
 
 
-def test_a_round_whose_only_draft_was_dropped_is_a_play_without_reward():
+def test_a_round_that_drops_its_only_draft_is_a_play_without_reward():
     stopper = make_stopper("bandit:keep_last=false")
     stopper.observe(0, 0)
     assert (stopper.plays, stopper.rewards) == ((1, 0, 0, 0, 0), (0, 0, 0, 0, 0))
 
 
-def test_the_oracle_stops_after_what_is_acceptable():
+def test_the_oracle_stops_after_the_last_acceptable_draft():
     stopper = make_stopper("oracle")
     stopper.acceptable = 3
     assert [stopper.should_stop(step(position=n)) for n in (1, 2, 3)] == [False, False, True]
 
 
-def test_what_needs_a_recording_is_not_among_the_live_stoppers_and_is_refused_live():
+def test_a_stopper_that_needs_a_recording_is_refused_live():
     assert set(STOPPERS) - set(LIVE_STOPPERS) == {"oracle"}
     with pytest.raises(
         UserError, match=r"oracle knows what the target will accept, .* choose one of autoreg"
@@ -179,7 +180,7 @@ def test_the_threshold_adapts_as_in_the_worked_example(name):
         # drafted, accepted, AR, λ
         (4, 2, 0.25, 0.401),
         (4, 4, 0.625, 0.402),
-        (6, 6, 0.8125, 0.402),  # all of max_draft: λ stays, AR moves
+        (6, 6, 0.8125, 0.402),  # max_draft drafted: λ stays, AR changes
         (3, 3, 0.90625, 0.401),  # above α* = 0.9: down
         (5, 5, 0.953125, 0.4),
         (2, 0, 0.4765625, 0.401),
@@ -191,26 +192,26 @@ def test_the_threshold_adapts_as_in_the_worked_example(name):
     assert stopper.settings["threshold"] == 0.4
 
 
-def test_the_parameters_of_the_adaptation_are_those_given():
+def test_the_adaptation_uses_the_given_parameters():
     stopper = make_stopper("adaedl:threshold=0.5,epsilon=0.2,beta1=0.25,beta2=0.6,target_rate=0.3")
     stopper.observe(4, 2)  # AR = 0.75·0.5 = 0.375 > 0.3; λ = 0.6·0.5 + 0.4·0.3
     assert stopper.acceptance_rate == pytest.approx(0.375)
     assert stopper.threshold == pytest.approx(0.42)
 
 
-def test_an_acceptance_rate_equal_to_the_wanted_one_raises_the_threshold():
+def test_an_acceptance_rate_equal_to_the_target_rate_raises_the_threshold():
     stopper = make_stopper("adaedl:threshold=0.5,beta1=0,target_rate=0.5")
     stopper.observe(4, 2)
     assert stopper.threshold == pytest.approx(0.501)
 
 
-def test_a_frozen_threshold_stays():
+def test_a_frozen_threshold_does_not_change():
     stopper = make_stopper("adaedl:adapt=false")
     stopper.observe(4, 0)
     assert stopper.threshold == 0.4
 
 
-def test_a_round_without_drafts_teaches_nothing():
+def test_a_round_without_drafts_changes_nothing():
     adaptive, heuristic = make_stopper("adaedl"), make_stopper("heuristic")
     adaptive.observe(0, 0)
     heuristic.observe(0, 0)
@@ -230,13 +231,13 @@ def test_rounds_that_drop_their_only_draft_lower_the_threshold_until_one_is_veri
     assert stopper.acceptance_rate == 0  # nothing was measured
 
 
-def test_a_frozen_threshold_stays_where_drafts_are_dropped():
+def test_a_frozen_threshold_does_not_change_when_drafts_are_dropped():
     stopper = make_stopper("adaedl:adapt=false,keep_last=false")
     stopper.observe(0, 0, 1)
     assert stopper.threshold == 0.4
 
 
-def test_a_draft_dropped_after_verified_ones_changes_nothing_of_the_rule():
+def test_a_dropped_draft_after_verified_drafts_does_not_change_the_adaptation():
     plain, dropping = make_stopper("adaedl"), make_stopper("adaedl:keep_last=false")
     plain.observe(3, 1)
     dropping.observe(3, 1, 1)
@@ -249,7 +250,7 @@ def test_heuristic_has_no_draft_to_drop():
     assert "keep_last" not in stopper.settings
 
 
-def test_a_bandit_turns_from_an_arm_that_drops_its_drafts():
+def test_a_bandit_avoids_an_arm_that_drops_its_drafts():
     stopper = make_stopper("bandit:keep_last=false")
     verified = 0
     for _ in range(200):
@@ -264,7 +265,7 @@ def test_a_bandit_turns_from_an_arm_that_drops_its_drafts():
 
 @quickly
 @given(st.lists(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))), max_size=40))
-def test_the_threshold_moves_by_at_most_a_tenth_of_epsilon_a_round(rounds):
+def test_the_threshold_moves_by_at_most_a_tenth_of_epsilon_per_round(rounds):
     stopper = make_stopper("adaedl")
     for drafted, accepted in rounds:
         before = stopper.threshold
@@ -277,7 +278,7 @@ def test_the_threshold_moves_by_at_most_a_tenth_of_epsilon_a_round(rounds):
 
 
 @pytest.mark.parametrize("name", STOPPERS)
-def test_every_stopper_says_what_it_is_and_where_it_comes_from(name):
+def test_every_stopper_has_a_summary_and_a_source(name):
     stopper = make_stopper(name)
     assert stopper.name == name
     assert len(stopper.summary) > 10
@@ -285,7 +286,7 @@ def test_every_stopper_says_what_it_is_and_where_it_comes_from(name):
     assert format_spec(stopper) == name
 
 
-def test_defaults_are_the_published_ones():
+def test_defaults_are_the_published_values():
     assert make_stopper("adaedl").settings == {
         "threshold": 0.4,
         "gamma": 0.2,
@@ -301,7 +302,7 @@ def test_defaults_are_the_published_ones():
     assert make_stopper("confidence").threshold == 0.4
 
 
-def test_a_spec_sets_what_it_names():
+def test_a_spec_sets_the_settings_it_names():
     stopper = make_stopper(" adaedl: threshold=0.3, gamma=0.1 ,adapt=false,keep_last=FALSE,max_draft=7 ")
     assert (stopper.threshold, stopper.gamma, stopper.adapt, stopper.keep_last) == (0.3, 0.1, False, False)
     assert (stopper.max_draft, stopper.score_temperature) == (7, None)
@@ -309,7 +310,7 @@ def test_a_spec_sets_what_it_names():
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ("adadel", "no stopper 'adadel'; choose one of autoregressive, .*confidence.*. Did you mean adaedl?"),
         ("", "no stopper ''"),
@@ -332,8 +333,8 @@ def test_a_spec_sets_what_it_names():
         ("heuristic:keep_last=false", "keep_last"),
     ],
 )
-def test_a_bad_spec_is_refused_with_the_value_and_what_would_do(spec, said):
-    with pytest.raises(UserError, match=said):
+def test_an_invalid_spec_is_refused_with_the_value_and_the_valid_ones(spec, message):
+    with pytest.raises(UserError, match=message):
         make_stopper(spec)
 
 
@@ -344,16 +345,16 @@ def test_a_bad_spec_is_refused_with_the_value_and_what_would_do(spec, said):
 @example("fixed:k=1e400")
 @example("adaedl:=")
 @example("adaedl:,,,")
-def test_any_text_makes_a_stopper_or_one_clear_sentence(spec):
+def test_any_text_gives_a_stopper_or_an_error_of_one_sentence(spec):
     try:
-        made = make_stopper(spec)
-    except UserError as refusal:
-        made = refusal
-    assert isinstance(made, Stopper) or str(made).endswith((".", "?"))
+        result = make_stopper(spec)
+    except UserError as error:
+        result = error
+    assert isinstance(result, Stopper) or str(result).endswith((".", "?"))
 
 
 def values(name: str, setting: Setting) -> st.SearchStrategy:
-    """Every value that a setting takes; `keep_last` is true, since not every rule can do without."""
+    """Return a strategy for every value of a setting; `keep_last` is true, since some rules require that."""
     if setting.kind is bool:
         return st.just(True) if name == "keep_last" else st.booleans()
     numbers = {int: st.integers, float: st.floats}[setting.kind](setting.low, setting.high)
@@ -377,7 +378,7 @@ def test_a_spec_rebuilds_its_stopper(stopper):
 
 @quickly
 @given(stoppers())
-def test_settings_rebuild_their_stopper_even_after_it_adapted(stopper):
+def test_settings_rebuild_a_stopper_even_after_it_has_adapted(stopper):
     before = stopper.settings
     stopper.observe(3, 1)
     assert type(stopper)(**stopper.settings).settings == before
@@ -385,10 +386,10 @@ def test_settings_rebuild_their_stopper_even_after_it_adapted(stopper):
 
 @quickly
 @given(st.lists(stoppers(), min_size=1, max_size=5))
-def test_a_list_of_specs_splits_where_the_stoppers_begin(made):
-    specs = [format_spec(stopper) for stopper in made]
+def test_a_list_of_specs_is_split_between_the_stoppers(stopper_list):
+    specs = [format_spec(stopper) for stopper in stopper_list]
     assert split_specs(",".join(specs)) == specs
 
 
-def test_empty_parts_of_a_list_are_left_out():
+def test_empty_parts_of_a_list_are_ignored():
     assert split_specs(" a ,, b:x=1 , y=2 ,c,") == ["a", "b:x=1,y=2", "c"]

@@ -1,4 +1,4 @@
-"""Survival: the probability that the whole draft is accepted, worked out by hand."""
+"""Survival: the probability that the whole draft is accepted, computed by hand."""
 
 import copy
 import math
@@ -14,9 +14,9 @@ def step(entropy=0.5, top_prob=0.8) -> DraftStep:
     return DraftStep(entropy, top_prob, margin=0.6, token_prob=0.8, position=1)
 
 
-def test_it_stops_where_the_product_of_the_rounds_top_probabilities_is_below_0_3():
+def test_it_stops_when_the_product_of_top_probabilities_is_below_0_3():
     stopper = make_stopper("survival")
-    for _ in range(2):  # each round begins at 1
+    for _ in range(2):  # each round starts from 1
         stopper.begin_round()
         drafts = [(stopper.should_stop(step(top_prob=p)), stopper.score) for p in (0.9, 0.8, 0.5, 0.8)]
         assert [stop for stop, _ in drafts] == [False, False, False, True]
@@ -33,7 +33,7 @@ def test_it_can_multiply_bounds_instead():
     assert stopper.should_stop(step(entropy=1.6))
 
 
-def test_two_bounds_below_0_do_not_make_a_likely_draft():
+def test_two_negative_bounds_do_not_make_a_likely_draft():
     stopper = make_stopper("survival:use_bound=true,gamma=1")
     stopper.begin_round()
     assert stopper.should_stop(step(entropy=9.0))  # the bound is −2
@@ -41,7 +41,7 @@ def test_two_bounds_below_0_do_not_make_a_likely_draft():
     assert stopper.score == 0
 
 
-def test_a_certain_draft_goes_on_at_every_threshold():
+def test_a_certain_draft_continues_at_every_threshold():
     stopper = make_stopper("survival:threshold=1,use_bound=true")
     stopper.begin_round()
     assert not any(stopper.should_stop(step(entropy=0.0)) for _ in range(64))
@@ -60,7 +60,7 @@ def test_the_score_is_the_product_and_never_rises_within_a_round(probabilities, 
         before = stopper.score
 
 
-def test_a_copy_goes_its_own_way():
+def test_a_copy_is_independent():
     stopper = make_stopper("survival")
     stopper.begin_round()
     clone = copy.copy(stopper)

@@ -1,5 +1,5 @@
-"""Files and streams that commands write: what was there before is kept, and what cannot be written is refused
-before the work."""
+"""Files and streams that commands write: failures keep the existing file, and a path that cannot be written
+is refused before the work."""
 
 import io
 import os
@@ -24,8 +24,8 @@ PROJECT = Path(__file__).parents[2]
 
 
 @contextmanager
-def as_somebody(folder: Path):
-    """While this lasts, this process is no superuser; `folder` and those above it are open to all."""
+def as_normal_user(folder: Path):
+    """Run the block as a non-root user; `folder` and the folders above it are open to all users."""
     if os.geteuid():
         yield
         return
@@ -54,7 +54,7 @@ def test_a_file_is_replaced_and_keeps_its_permissions(tmp_path):
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
-def test_a_new_file_has_the_permissions_that_any_other_has(tmp_path, mask):
+def test_a_new_file_has_default_permissions(tmp_path, mask):
     before = os.umask(mask)
     try:
         write_file(tmp_path / "r.json", b"new")
@@ -66,7 +66,7 @@ def test_a_new_file_has_the_permissions_that_any_other_has(tmp_path, mask):
 
 
 @pytest.mark.parametrize("existed", [True, False])
-def test_what_a_link_points_to_is_written_and_the_link_stays(tmp_path, existed):
+def test_a_symbolic_link_stays_and_its_target_is_written(tmp_path, existed):
     (tmp_path / "there").mkdir()
     if existed:
         (tmp_path / "there" / "r.json").write_text("before")
@@ -78,7 +78,7 @@ def test_what_a_link_points_to_is_written_and_the_link_stays(tmp_path, existed):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, error):
+def test_an_interrupted_write_keeps_the_existing_file(tmp_path, error):
     file = tmp_path / "r.json"
     file.write_text("before")
 
@@ -93,7 +93,7 @@ def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path, error):
     assert os.listdir(tmp_path) == ["r.json"]
 
 
-def test_a_full_disk_costs_the_new_file_and_not_the_older_one(small_disk):
+def test_a_full_disk_keeps_the_existing_file(small_disk):
     file = small_disk.folder / "r.json"
     file.write_text("before")
     output = Output(file)
@@ -106,11 +106,11 @@ def test_a_full_disk_costs_the_new_file_and_not_the_older_one(small_disk):
     write_file(file, b"x" * 100_000)
 
 
-def test_a_folder_that_takes_no_new_files_still_has_its_own_written(tmp_path):
+def test_an_existing_file_in_a_folder_without_write_permission_is_written(tmp_path):
     file = tmp_path / "r.json"
     file.write_text("before, and longer")
     file.chmod(0o666)
-    with as_somebody(tmp_path):
+    with as_normal_user(tmp_path):
         if os.geteuid() == tmp_path.stat().st_uid:
             tmp_path.chmod(0o555)
         Output(file).write("after")
@@ -120,11 +120,11 @@ def test_a_folder_that_takes_no_new_files_still_has_its_own_written(tmp_path):
     assert file.read_text() == "after"
 
 
-def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path):
+def test_a_read_only_file_is_not_replaced(tmp_path):
     file = tmp_path / "r.json"
     file.write_text("before")
     file.chmod(0o444)
-    with as_somebody(tmp_path), pytest.raises(UserError, match="Permission denied"):
+    with as_normal_user(tmp_path), pytest.raises(UserError, match="Permission denied"):
         Output(file)
     assert file.read_text() == "before"
 
@@ -137,7 +137,7 @@ def a_folder(folder: Path) -> Path:
     return folder
 
 
-def within_a_file(folder: Path) -> Path:
+def under_a_file(folder: Path) -> Path:
     (folder / "file").write_text("")
     return folder / "file" / "r.json"
 
@@ -159,13 +159,13 @@ def a_pipe_without_reader(folder: Path) -> Path:
 def a_socket(folder: Path) -> Path:
     with socket.socket(socket.AF_UNIX) as bound:
         here = os.getcwd()
-        os.chdir(folder)  # a socket's path is short
+        os.chdir(folder)  # the path of a socket has to be short
         bound.bind("socket")
         os.chdir(here)
     return folder / "socket"
 
 
-def open_for_reading_alone(folder: Path) -> Path:
+def open_only_for_reading(folder: Path) -> Path:
     return Path(f"/dev/fd/{os.open('/dev/null', os.O_RDONLY)}")
 
 
@@ -178,16 +178,16 @@ def not_open(folder: Path) -> Path:
     [
         (missing, "No such file or directory"),
         (a_folder, "Is a directory"),
-        (within_a_file, "Not a directory"),
+        (under_a_file, "Not a directory"),
         (too_long, "File name too long"),
         (a_loop, "Too many levels of symbolic links"),
         (a_pipe_without_reader, "nothing reads from this pipe; start its reader first"),
         (a_socket, "it is not a file; name a file"),
-        (open_for_reading_alone, "Bad file descriptor"),
+        (open_only_for_reading, "Bad file descriptor"),
         (not_open, "Bad file descriptor"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_refused_at_once_and_named(tmp_path, place, reason):
+def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path, place, reason):
     path = place(tmp_path)
     before = os.listdir(tmp_path)
     with pytest.raises(UserError) as refusal:
@@ -197,12 +197,12 @@ def test_a_place_that_cannot_be_written_is_refused_at_once_and_named(tmp_path, p
 
 
 @pytest.mark.parametrize("path", ["/dev/null", "/dev/stdout", "-", "/dev/fd/1"])
-def test_what_is_read_again_must_be_a_file(path):
+def test_a_path_that_is_read_again_must_be_a_file(path):
     with pytest.raises(UserError, match="it is not a file; name a file"):
         check_writable(Path(path))
 
 
-def test_a_pipe_with_a_reader_is_given_everything(tmp_path):
+def test_a_pipe_with_a_reader_receives_everything(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     content = "é" * 200_000  # more than a pipe holds
     read = []
@@ -211,7 +211,7 @@ def test_a_pipe_with_a_reader_is_given_everything(tmp_path):
     while True:
         try:
             output = Output(tmp_path / "pipe")
-        except UserError:  # the reader has not come yet
+        except UserError:  # the reader has not opened the pipe yet
             continue
         break
     output.write(content)
@@ -219,7 +219,7 @@ def test_a_pipe_with_a_reader_is_given_everything(tmp_path):
     assert read == [content]
 
 
-def test_a_reader_of_a_pipe_who_leaves_is_told_of(tmp_path):
+def test_a_pipe_whose_reader_is_gone_is_an_error(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     output = Output(tmp_path / "pipe")
@@ -229,14 +229,14 @@ def test_a_reader_of_a_pipe_who_leaves_is_told_of(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-def test_standard_output_may_be_named(path, capfd):
+def test_standard_output_has_several_names(path, capfd):
     output = Output(path)
     assert output.is_standard_output
     output.write("whole")
     assert capfd.readouterr().out == "whole"
 
 
-def test_a_descriptor_of_the_shell_is_written_on_from_where_it_is(tmp_path):
+def test_a_shells_file_descriptor_is_written_from_its_current_position(tmp_path):
     descriptor = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     os.write(descriptor, b"before ")
     Output(f"/dev/fd/{descriptor}").write("after")
@@ -244,18 +244,18 @@ def test_a_descriptor_of_the_shell_is_written_on_from_where_it_is(tmp_path):
     assert (tmp_path / "log").read_text() == "before after"
 
 
-def test_a_full_device_is_one_sentence():
+def test_a_full_device_is_refused_in_one_sentence():
     with pytest.raises(UserError, match=r"Cannot write /dev/full: No space left on device\."):
         Output("/dev/full").write("something")
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+def test_a_folder_that_cannot_be_created_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"Cannot create the folder .*file/study: Not a directory"):
         make_folder(tmp_path / "file" / "study")
 
 
-def test_a_file_has_one_writer_at_a_time_whatever_name_it_goes_by(tmp_path):
+def test_a_file_has_one_writer_at_a_time_even_through_a_link(tmp_path):
     (tmp_path / "link.csv").symlink_to("s.csv")
     program = (
         "import sys, pathlib; from adaedl.system.files import exclusive\n"
@@ -284,7 +284,7 @@ def test_a_file_has_one_writer_at_a_time_whatever_name_it_goes_by(tmp_path):
 
 @pytest.fixture
 def printed(monkeypatch):
-    """Print with an encoding; returns the bytes."""
+    """A function that prints a text with an encoding and returns the bytes."""
 
     def print_with(encoding: str, text: str) -> bytes:
         content = io.BytesIO()
@@ -306,12 +306,12 @@ def printed(monkeypatch):
         ("utf-8", "2× β 😀 ".encode() + b"\\udce9\n"),
     ],
 )
-def test_letters_that_a_terminal_lacks_are_spelled_out(printed, encoding, bytes_):
+def test_characters_that_a_terminal_lacks_are_escaped(printed, encoding, bytes_):
     assert printed(encoding, "2× β 😀 \udce9") == bytes_
 
 
 @pytest.mark.parametrize("unbuffered", [True, False])
-def test_a_reader_who_has_left_stops_nothing(monkeypatch, unbuffered):
+def test_a_closed_pipe_does_not_stop_the_program(monkeypatch, unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
     stream = os.fdopen(writer, "wb", 0) if unbuffered else os.fdopen(writer, "wb")
@@ -323,7 +323,7 @@ def test_a_reader_who_has_left_stops_nothing(monkeypatch, unbuffered):
     sys.stdout.close()  # as Python does at its end
 
 
-def test_streams_that_are_closed_or_missing_are_printed_to_in_vain(monkeypatch):
+def test_printing_to_closed_or_missing_streams_does_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     closed = io.StringIO()
     closed.close()
@@ -337,7 +337,7 @@ def test_streams_that_are_closed_or_missing_are_printed_to_in_vain(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_every_signal_to_end_is_one_exception_that_knows_its_exit_status(number):
+def test_every_signal_raises_one_exception_with_its_exit_status(number):
     before = signal.getsignal(number)
     with pytest.raises(Interrupted) as caught, interrupts.raised():
         signal.raise_signal(number)
@@ -345,7 +345,7 @@ def test_every_signal_to_end_is_one_exception_that_knows_its_exit_status(number)
     assert signal.getsignal(number) == before
 
 
-def test_a_signal_waits_while_it_is_held_and_a_second_one_does_not():
+def test_a_held_signal_waits_and_a_second_one_does_not():
     reached = []
 
     def held():
@@ -360,7 +360,7 @@ def test_a_signal_waits_while_it_is_held_and_a_second_one_does_not():
     assert (reached, caught.value.status) == ([True], 143)
 
 
-def test_a_signal_that_was_held_comes_at_a_check_or_at_the_end():
+def test_a_held_signal_is_raised_at_a_check_or_at_the_end():
     reached = []
 
     def held(check):
@@ -379,7 +379,7 @@ def test_a_signal_that_was_held_comes_at_a_check_or_at_the_end():
             assert interrupts.take().status == 130
 
 
-def test_a_signal_that_comes_while_a_file_is_written_waits_for_it(tmp_path, monkeypatch):
+def test_a_signal_waits_until_a_file_is_written(tmp_path, monkeypatch):
     write_bytes = Path.write_bytes
 
     def interrupted(path, content):
@@ -392,7 +392,7 @@ def test_a_signal_that_comes_while_a_file_is_written_waits_for_it(tmp_path, monk
     assert (tmp_path / "r.json").read_text() == "whole"
 
 
-def test_a_signal_that_is_to_be_ignored_stays_ignored():
+def test_an_ignored_signal_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with interrupts.raised():

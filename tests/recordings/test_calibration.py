@@ -1,4 +1,4 @@
-"""Calibration of the bound: against scipy, and against drafts whose numbers are known."""
+"""Calibration of the bound, compared with scipy and with drafts with known numbers."""
 
 import math
 
@@ -9,16 +9,16 @@ from scipy import optimize, stats
 from toys import tiny_pair
 
 from adaedl.errors import UserError
-from adaedl.replay import calibration
-from adaedl.replay.calibration import COLUMNS, calibrate, drafts_of_recording
-from adaedl.replay.recorder import record
+from adaedl.recordings import calibration
+from adaedl.recordings.calibration import COLUMNS, calibrate, drafts_of_recording
+from adaedl.recordings.recorder import record
 from adaedl.request import Sampling
 from adaedl.stopping import acceptance_lower_bound
 
 PROMPT = "w3 w14 w15 w9 w2"
 
 
-def made(entropy, beta, **columns) -> pd.DataFrame:
+def drafts_with(entropy, beta, **columns) -> pd.DataFrame:
     frame = pd.DataFrame({"entropy": entropy, "beta": beta, **columns})
     return frame.reindex(columns=COLUMNS)
 
@@ -29,15 +29,17 @@ def noisy() -> pd.DataFrame:
     entropy = generator.gamma(1.0, 1.5, 400)
     beta = (1 - np.sqrt(0.12 * entropy) + 0.1 * generator.normal(size=400)).clip(0, 1)
     top_prob, margin = np.exp(-entropy), np.exp(-entropy) - generator.uniform(0, 0.1, 400)
-    return made(entropy, beta, top_prob=top_prob, margin=margin, token_prob=generator.uniform(size=400))
+    return drafts_with(
+        entropy, beta, top_prob=top_prob, margin=margin, token_prob=generator.uniform(size=400)
+    )
 
 
-def test_the_bound_is_the_one_that_stoppers_compare(noisy):
+def test_the_bound_equals_the_stoppers_bound(noisy):
     expected = [acceptance_lower_bound(entropy, 0.3) for entropy in noisy["entropy"]]
     assert calibration.lower_bound(noisy["entropy"], 0.3) == pytest.approx(expected)
 
 
-def test_the_fitted_gamma_is_that_of_scipys_least_squares(noisy):
+def test_the_fitted_gamma_matches_scipys_least_squares(noisy):
     def errors(gamma):
         return 1 - np.sqrt(gamma[0] * noisy["entropy"]) - noisy["beta"]
 
@@ -45,40 +47,41 @@ def test_the_fitted_gamma_is_that_of_scipys_least_squares(noisy):
     assert calibration.fit_gamma(noisy) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_gamma_that_was_put_in_is_found():
+def test_a_known_gamma_is_recovered():
     entropy = np.linspace(0.1, 3, 50)
-    assert calibration.fit_gamma(made(entropy, 1 - np.sqrt(0.17 * entropy))) == pytest.approx(0.17)
+    assert calibration.fit_gamma(drafts_with(entropy, 1 - np.sqrt(0.17 * entropy))) == pytest.approx(0.17)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95, 1.0])
-def test_the_gamma_for_a_coverage_is_the_least_that_reaches_it(noisy, share):
+def test_the_gamma_for_a_coverage_is_the_smallest_that_reaches_it(noisy, share):
     gamma = calibration.fit_gamma_for_coverage(noisy, share)
     assert calibration.coverage(noisy, gamma * (1 + 1e-9)) >= share
     assert calibration.coverage(noisy, gamma * 0.999) < share
 
 
 def test_without_entropy_there_is_no_gamma():
-    certain = made([0.0, 0.0], [1.0, 0.4])
+    certain = drafts_with([0.0, 0.0], [1.0, 0.4])
     assert calibration.fit_gamma(certain) is None
     assert calibration.fit_gamma_for_coverage(certain) is None
     assert calibration.fit_gamma_for_coverage(certain, 0.5) == 0
 
 
 def test_rank_correlations_are_spearmans(noisy):
-    found = calibration.rank_correlations(noisy)
-    assert found["bound"] == pytest.approx(-stats.spearmanr(noisy["entropy"], noisy["beta"]).statistic)
+    correlations = calibration.rank_correlations(noisy)
+    expected = -stats.spearmanr(noisy["entropy"], noisy["beta"]).statistic
+    assert correlations["bound"] == pytest.approx(expected)
     for name in ("top_prob", "margin", "token_prob"):
-        assert found[name] == pytest.approx(stats.spearmanr(noisy[name], noisy["beta"]).statistic)
+        assert correlations[name] == pytest.approx(stats.spearmanr(noisy[name], noisy["beta"]).statistic)
     assert math.isnan(calibration.rank_correlations(noisy.assign(margin=np.nan))["margin"])
 
 
-def test_coverage_counts_the_drafts_whose_bound_is_not_above_beta():
+def test_coverage_counts_drafts_with_a_bound_of_at_most_beta():
     # Bounds at γ = 0.2: 1, 0.5528, 0.1056
-    drafts = made([0.0, 1.0, 4.0], [1.0, 0.55, 0.2])
+    drafts = drafts_with([0.0, 1.0, 4.0], [1.0, 0.55, 0.2])
     assert calibration.coverage(drafts) == pytest.approx(2 / 3)
 
 
-def test_a_recordings_drafts_are_those_that_the_text_reaches():
+def test_calibration_uses_the_drafts_that_the_text_reaches():
     recording = record(tiny_pair("feature"), PROMPT, Sampling(0.8), max_new_tokens=24)
     drafts = drafts_of_recording(recording)
     assert len(drafts) == sum(len(chain.beta) for chain in recording.chains)
@@ -90,6 +93,6 @@ def test_a_recordings_drafts_are_those_that_the_text_reaches():
     assert 0 <= result.coverage <= 1
 
 
-def test_nothing_to_calibrate_is_said_in_a_sentence():
+def test_calibrating_without_drafts_is_refused_in_a_sentence():
     with pytest.raises(UserError, match="No draft here has a known β"):
-        calibrate(made([], []))
+        calibrate(drafts_with([], []))

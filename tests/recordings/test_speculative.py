@@ -1,4 +1,4 @@
-"""Under speculative sampling a replay has the distribution of real runs: text, rounds, drafts and all."""
+"""Under speculative sampling, replays have the distribution of real runs: text, rounds and drafts."""
 
 import copy
 import math
@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from toys import World, random_world, reference_warp, tell_round, tiny_pair, world_pair
+from toys import World, observe_round, random_world, reference_warp, tiny_pair, world_pair
 
 from adaedl.decoding import decode
 from adaedl.errors import UserError
 from adaedl.measure.prompts import BENCH_PROMPTS
-from adaedl.replay import chains
-from adaedl.replay.recorder import record
-from adaedl.replay.recording import Recording
-from adaedl.replay.replay import near_ties, replay, replay_trace
+from adaedl.recordings import chains
+from adaedl.recordings.recorder import record
+from adaedl.recordings.recording import Recording
+from adaedl.recordings.replay import near_ties, replay, replay_trace
 from adaedl.request import Sampling
 from adaedl.stopping import DraftStep, Stopper, make_stopper
 
-RUNS = 600
-# Each of the tests of a distribution refuses true draws once in a million.
+RUNS = 400
+# Each test of a distribution rejects true draws with a probability of one in a million.
 LEAST_P = 1e-6
 WORLDS = {  # kind of drafter, tables, sampling
     "feature, trimmed": ("feature", random_world(5, vocab_size=4, length=5, trimmed=True), Sampling(1.0)),
@@ -43,7 +43,7 @@ SPECS = [
 ]
 
 
-# What really runs: every draft, acceptance and correction with its exact probability.
+# Real runs: every draft, acceptance and correction with its exact probability.
 
 
 def exact_law(name: str, spec: str) -> dict[tuple, float]:
@@ -65,8 +65,8 @@ def exact_law(name: str, spec: str) -> dict[tuple, float]:
         waiting[0][2].begin_round()
         while waiting:
             drafts, at, own, likelihood = waiting.pop()
-            room = min(own.max_draft, world.length - written - 1)
-            if len(drafts) == room or world.eos_id in drafts:
+            limit = min(own.max_draft, world.length - written - 1)
+            if len(drafts) == limit or world.eos_id in drafts:
                 yield drafts, (own, 0), likelihood
                 continue
             for token in np.flatnonzero(q[at]):
@@ -82,31 +82,31 @@ def exact_law(name: str, spec: str) -> dict[tuple, float]:
 
     def judge(stopped, text, node, accepted, drafts, chance) -> None:
         stopper, dropped = stopped
-        kept, at = 0, node
+        count, at = 0, node  # count: accepted drafts so far
         for token in drafts:
             accepting = min(1.0, p[at][token] / q[at][token])
-            rest = np.maximum(p[at] - q[at], 0)
+            residual = np.maximum(p[at] - q[at], 0)
             if accepting < 1:
-                for other in np.flatnonzero(rest):
-                    rejected = chance * (1 - accepting) * rest[other] / rest.sum()
-                    go_on(stopper, text, node, accepted, drafts, kept, dropped, other, rejected)
+                for other in np.flatnonzero(residual):
+                    rejected = chance * (1 - accepting) * residual[other] / residual.sum()
+                    go_on(stopper, text, node, accepted, drafts, count, dropped, other, rejected)
             chance *= accepting
-            kept, at = kept + 1, world.child(at, token)
+            count, at = count + 1, world.child(at, token)
             if token == world.eos_id:
-                go_on(stopper, text, node, accepted, drafts, kept, dropped, None, chance)
+                go_on(stopper, text, node, accepted, drafts, count, dropped, None, chance)
                 return
         for token in np.flatnonzero(p[at]):
-            go_on(stopper, text, node, accepted, drafts, kept, dropped, token, chance * p[at][token])
+            go_on(stopper, text, node, accepted, drafts, count, dropped, token, chance * p[at][token])
 
-    def go_on(stopper, text, node, accepted, drafts, kept, dropped, emitted, chance) -> None:
+    def go_on(stopper, text, node, accepted, drafts, count, dropped, emitted, chance) -> None:
         if chance <= 0:
             return
         stopper = copy.deepcopy(stopper)
-        tell_round(stopper, len(drafts), kept, dropped)
-        new = (*drafts[:kept], *(() if emitted is None else (emitted,)))
+        observe_round(stopper, len(drafts), count, dropped)
+        new = (*drafts[:count], *(() if emitted is None else (emitted,)))
         for token in new:
             node = world.child(node, token)
-        play(stopper, (*text, *(int(token) for token in new)), node, (*accepted, kept), chance)
+        play(stopper, (*text, *(int(token) for token in new)), node, (*accepted, count), chance)
 
     play(make_stopper(limited(spec)), (), 0, (), 1.0)
     return dict(law)
@@ -135,7 +135,7 @@ def recordings(name: str, runs: int = RUNS) -> list[Recording]:
 
 
 def outcomes(name: str, spec: str, runs: int = RUNS) -> Counter:
-    """Return how often each outcome of `exact_law` is replayed."""
+    """Count how often each outcome of `exact_law` is replayed."""
     counts: Counter = Counter()
     for recording in recordings(name, runs):
         rounds = replay(recording, limited(spec)).rounds
@@ -150,7 +150,7 @@ def limited(spec: str) -> str:
 
 
 def p_value(counts: Counter, law: dict[tuple, float]) -> float:
-    """Return the p-value of Pearson's test; outcomes with fewer than 5 expected are merged."""
+    """Return the p-value of Pearson's test; outcomes with an expected count below 5 are merged."""
     if counts.keys() - law.keys():
         return 0.0
     runs = sum(counts.values())
@@ -164,7 +164,7 @@ def p_value(counts: Counter, law: dict[tuple, float]) -> float:
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("name", [name for name in WORLDS if name != "disagreeing"])
-def test_replays_are_distributed_as_runs(name, spec):
+def test_replays_have_the_distribution_of_real_runs(name, spec):
     law = exact_law(name, spec)
     assert math.isclose(sum(law.values()), 1, rel_tol=1e-9)
     assert p_value(outcomes(name, spec), law) > LEAST_P
@@ -175,20 +175,20 @@ def test_a_rejected_draft_drawn_from_q_fails(right, monkeypatch):
     if not right:
         monkeypatch.setattr(chains, "residual", lambda q, p: q)
     recordings.cache_clear()
-    law, found = exact_law("disagreeing", "fixed:k=3"), outcomes("disagreeing", "fixed:k=3", 400)
+    law, counts = exact_law("disagreeing", "fixed:k=3"), outcomes("disagreeing", "fixed:k=3", 400)
     recordings.cache_clear()
-    assert (p_value(accepted_alone(found), accepted_alone(law)) > LEAST_P) == right
+    assert (p_value(without_texts(counts), without_texts(law)) > LEAST_P) == right
 
 
-def accepted_alone(outcomes: dict) -> Counter:
-    """Return outcomes without their texts, which a wrong coupling leaves right."""
+def without_texts(outcomes: dict) -> Counter:
+    """Return outcomes without their texts, which are right even with a wrong coupling."""
     counts: Counter = Counter()
     for (accepted, _), count in outcomes.items():
         counts[accepted] += count
     return counts
 
 
-def test_at_temperature_0_both_rules_record_the_same():
+def test_at_temperature_0_both_rules_give_the_same_recording():
     pair, sampling = tiny_pair("feature"), Sampling(0)
     noisy, speculative = (
         record(pair, "w3 w14", sampling, max_new_tokens=12, verification=rule)
@@ -199,14 +199,14 @@ def test_at_temperature_0_both_rules_record_the_same():
     assert (noisy.token_ids, noisy.chains) == (speculative.token_ids, speculative.chains)
 
 
-def test_the_text_is_the_one_that_a_lane_without_drafts_writes():
+def test_the_text_is_that_of_the_autoregressive_lane():
     pair, sampling = tiny_pair("independent"), Sampling(0.9)
     options = {"max_new_tokens": 20, "seed": 4, "verification": "speculative"}
     rounds = decode(pair, pair.encode("w3 w14"), make_stopper("autoregressive"), sampling, **options)
     assert record(pair, "w3 w14", sampling, **options).token_ids == [t for r in rounds for t in r.token_ids]
 
 
-def test_a_speculative_recording_reads_back_and_says_what_it_is():
+def test_a_speculative_recording_reads_back_with_its_rule():
     pair = tiny_pair("feature")
     recording = record(pair, "w3 w14", Sampling(0.9), max_new_tokens=12, verification="speculative")
     assert Recording.from_json(recording.to_json()) == recording
@@ -227,10 +227,11 @@ def test_an_unknown_rule_is_refused():
         record(tiny_pair("feature"), "w3", Sampling(1.0), verification="exact")
 
 
-def test_tokens_per_round_on_the_real_pair_are_those_of_real_runs(default_pair):
-    """The means of 8 texts differ by less than 5 standard errors: true runs fail once in a million."""
+def test_tokens_per_round_on_the_real_pair_match_real_runs(default_pair):
+    """The means of 6 texts differ by less than 5 standard errors, which true runs exceed once in a
+    million."""
     replayed, real = [], []
-    for number in range(8):
+    for number in range(6):
         prompt = BENCH_PROMPTS[number % len(BENCH_PROMPTS)]
         options = {"max_new_tokens": 20, "seed": number, "verification": "speculative"}
         lane = replay(record(default_pair, prompt, Sampling(0.7), **options), "fixed:k=3")

@@ -1,11 +1,11 @@
-"""The clock of a lane at other costs is that of a replay at those costs."""
+"""The clock of a lane at other costs equals the clock of a replay at those costs."""
 
 import pytest
 from toys import tiny_pair
 
-from adaedl.replay.clock import clock_of, rounds_by_work
-from adaedl.replay.recorder import record
-from adaedl.replay.replay import replay
+from adaedl.recordings.clock import clock_of, rounds_by_work
+from adaedl.recordings.recorder import record
+from adaedl.recordings.replay import replay
 from adaedl.request import Sampling
 from adaedl.stopping import STOPPERS, make_stopper
 

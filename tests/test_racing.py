@@ -1,18 +1,24 @@
-"""Lanes side by side: each on its own clock, one text, nothing left behind when the race is closed."""
+"""Races: each lane has its own clock, all write one text, and a closed race frees its memory."""
 
 import gc
+import json
 import pickle
 import sys
 from dataclasses import replace
 
 import pytest
+import torch
 from toys import byte_tokenizer, tiny_pair
 
+from adaedl.acceptance import count_text
 from adaedl.errors import UserError
 from adaedl.measure.check import races_of_every_stopper
 from adaedl.models.cpu.attention import StaticCache
 from adaedl.pairs.pair import Pair
-from adaedl.race import empty_trace, new_trace, race
+from adaedl.racing import empty_trace, judged_drafts, new_trace, race
+from adaedl.recordings.recorder import record
+from adaedl.recordings.recording import Recording
+from adaedl.recordings.replay import replay_trace
 from adaedl.request import MAX_LANES, MAX_PROMPT_CHARACTERS, RaceRequest, Sampling, fresh_stopper
 from adaedl.stopping import LIVE_STOPPERS, Stopper, make_stopper
 from adaedl.times import Times
@@ -51,7 +57,7 @@ def test_a_lanes_clock_is_the_sum_of_its_own_rounds(pair):
         assert lane.clock_s == pytest.approx(clock)
 
 
-def test_the_lane_that_is_behind_plays_next(pair):
+def test_the_lane_furthest_behind_runs_next(pair):
     trace = toy_trace(pair)
     order = list(race(pair, trace))
     last_turn = {number: turn for turn, (number, _) in enumerate(order)}
@@ -63,7 +69,7 @@ def test_the_lane_that_is_behind_plays_next(pair):
         clocks[number] = played.end_s
 
 
-def test_rounds_come_as_they_are_played_and_the_trace_grows_with_them(pair):
+def test_the_trace_grows_with_each_round(pair):
     trace = toy_trace(pair)
     for count, (number, played) in enumerate(race(pair, trace), start=1):
         assert trace.lanes[number].rounds[-1] is played
@@ -91,7 +97,7 @@ def test_all_lanes_write_one_text_under_shared_noise(kind, temperature):
         assert lane.metrics.same_text is True
 
 
-def test_a_lane_writes_what_it_writes_alone(pair):
+def test_a_lane_writes_the_same_text_alone_and_in_a_race(pair):
     for verification in ("shared_noise", "speculative"):
         together = finished(pair, verification=verification, seed=4)
         for number, spec in enumerate(LANES):
@@ -104,24 +110,58 @@ def test_under_speculative_sampling_texts_may_differ_and_are_not_compared(pair):
     assert [lane.metrics.same_text for lane in trace.lanes] == [None] * len(LANES)
 
 
-def test_a_trace_says_before_its_race_which_times_the_race_expects(pair, monkeypatch):
+def test_a_trace_fixes_the_expected_times_before_the_race(pair, monkeypatch):
     expected = []
     monkeypatch.setattr(Stopper, "expect", lambda self, times: expected.append(times))
-    before, meanwhile = (Times([seconds] * 17, 0.1, 0.1, 0.0, 0.0, 0.0) for seconds in (1.0, 2.0))
+    before, other = (Times([seconds] * 17, 0.1, 0.1, 0.0, 0.0, 0.0) for seconds in (1.0, 2.0))
     pair.times = before
     trace = toy_trace(pair)
     assert trace.expected_times == before
-    pair.times = meanwhile  # of another race, which ended before this one began
+    pair.times = other  # from another race, which ended before this one began
     for _ in race(pair, trace):
         pass
     assert expected == [before] * len(LANES)
     assert trace.expected_times == before
     assert Trace.from_json(trace.to_json()).expected_times == before
-    assert pair.times not in (None, meanwhile)  # what this race has measured
+    assert pair.times not in (None, other)  # the times of this race
     assert len(pair.times.verify_s) == 17
 
 
-def test_two_lanes_of_one_stopper_do_not_share_its_state(pair):
+def test_a_race_starts_from_the_drafts_of_earlier_races_with_its_settings(pair, monkeypatch):
+    expected = []
+    monkeypatch.setattr(Stopper, "expect_acceptance", lambda self, earlier: expected.append(earlier))
+    settings = {"verification": "speculative"}
+    first = finished(pair, **settings)
+    assert first.expected_acceptance == []
+    scored = "adaedl:score_temperature=2.0"  # whose entropies are of another distribution
+    second = toy_trace(pair, [*LANES, scored], **settings)
+    judged = [
+        (draft.entropy, draft.accepted)
+        for lane in first.lanes
+        for played in lane.rounds
+        for draft in played.drafted[: played.accepted + 1]
+    ]
+    assert second.expected_acceptance == count_text([], judged) != []
+    assert toy_trace(pair).expected_acceptance == []  # under another verification rule
+    expected.clear()
+    for _ in race(pair, second):
+        pass
+    assert expected == [second.expected_acceptance] * (len(LANES) + 1)
+    assert Trace.from_json(second.to_json()).expected_acceptance == second.expected_acceptance
+    without_scored = replace(second, lanes=second.lanes[:-1])
+    assert list(judged_drafts(second)) == list(judged_drafts(without_scored)) != []
+
+
+def test_a_trace_with_impossible_counts_of_drafts_is_refused(pair):
+    trace = finished(pair, ["autoregressive"])
+    for wrong in ({"accepted": -1.0}, {"entropy": "1"}, {"rejected": None}):
+        content = trace.to_dict()
+        content["expected_acceptance"] = [{"entropy": 1.0, "accepted": 2.0, "rejected": 0.5} | wrong]
+        with pytest.raises(UserError, match="expected_acceptance"):
+            Trace.from_json(json.dumps(content))
+
+
+def test_lanes_with_the_same_stopper_share_no_state(pair):
     trace = finished(pair, ["adaedl", "adaedl", "adaedl:threshold=0.9"])
     first, second, third = ([t.threshold for r in lane.rounds for t in r.drafted] for lane in trace.lanes)
     assert first == second
@@ -129,7 +169,7 @@ def test_two_lanes_of_one_stopper_do_not_share_its_state(pair):
     assert third[0] == 0.9
 
 
-def test_the_end_of_a_text_is_not_part_of_it():
+def test_the_end_of_sequence_token_is_not_part_of_the_text():
     pair = tiny_pair("feature", eos_ids=tuple(range(0, 32, 5)))
     ended = 0
     for seed in range(5):
@@ -140,13 +180,13 @@ def test_the_end_of_a_text_is_not_part_of_it():
 
 
 def byte_pair() -> Pair:
-    """A pair whose tokens are single bytes, so that characters are split between them."""
+    """Return a pair with single bytes as tokens, so that characters are split between tokens."""
     pair = tiny_pair("feature")
     pair.tokenizer = byte_tokenizer("aé水🦊 \x0c".encode() + bytes(range(0x80, 0x90)))
     return pair
 
 
-def test_a_lanes_pieces_are_its_text_token_by_token_while_it_is_written_and_after():
+def test_the_pieces_of_a_lane_always_add_up_to_its_text():
     pair = byte_pair()
     trace = toy_trace(pair, max_new_tokens=60)
     for number, _ in race(pair, trace):
@@ -159,16 +199,16 @@ def test_a_lanes_pieces_are_its_text_token_by_token_while_it_is_written_and_afte
     assert Trace.from_json(trace.to_json()) == trace
 
 
-def test_a_trace_has_the_bytes_of_every_token_it_names_that_is_no_whole_character():
+def test_a_trace_has_the_bytes_of_every_token_that_is_not_a_whole_character():
     pair = byte_pair()
     trace = finished(pair, max_new_tokens=40)
-    named = {token for lane in trace.lanes for played in lane.rounds for token in played.shown_ids}
-    parts = {token for token in named if pair.token_text(token) == "\ufffd"}
+    ids = {token for lane in trace.lanes for played in lane.rounds for token in played.shown_ids}
+    parts = {token for token in ids if pair.token_text(token) == "\ufffd"}
     assert parts
     assert trace.token_bytes == {str(token): pair.token_reader.bytes_of(token).hex() for token in parts}
 
 
-def test_a_growing_text_decodes_a_few_tokens_at_a_time(pair):
+def test_a_growing_text_decodes_few_tokens_at_a_time(pair):
     decoded = []
     decode = pair.token_reader.decode
     pair.token_reader.decode = lambda token_ids: decoded.append(len(token_ids)) or decode(token_ids)
@@ -187,7 +227,7 @@ def caches_alive() -> int:
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 7])
-def test_closing_a_race_frees_every_lane_and_keeps_what_has_run(pair, rounds):
+def test_closing_a_race_frees_its_caches_and_keeps_its_rounds(pair, rounds):
     alive = caches_alive()
     trace = toy_trace(pair)
     running = race(pair, trace)
@@ -200,7 +240,7 @@ def test_closing_a_race_frees_every_lane_and_keeps_what_has_run(pair, rounds):
     assert Trace.from_json(trace.to_json()) == trace
 
 
-def test_a_race_after_a_stopped_one_is_unaffected(pair):
+def test_a_stopped_race_does_not_affect_the_next_one(pair):
     expected = finished(pair)
     running = race(pair, toy_trace(pair))
     next(running)
@@ -214,10 +254,10 @@ def test_a_finished_race_leaves_no_caches(pair):
     assert caches_alive() == alive
 
 
-# What a trace says about its race.
+# Traces of races.
 
 
-def test_a_new_trace_holds_what_was_asked_and_no_rounds(pair):
+def test_a_new_trace_holds_the_request_and_no_rounds(pair):
     trace = new_trace(
         pair, PROMPT, ["fixed:k=3", "adaedl:gamma=0.1"], Sampling(0.5, 7, 0.9), max_new_tokens=9, seed=11
     )
@@ -231,8 +271,30 @@ def test_a_new_trace_holds_what_was_asked_and_no_rounds(pair):
     assert not any(lane.rounds for lane in trace.lanes)
 
 
+@pytest.mark.parametrize("options", [{"system": "w3 w4"}, {"continuation": True}], ids=str)
+def test_a_race_applies_system_prompt_and_continuation_and_stores_them(options):
+    pair = tiny_pair("feature")
+    pair.tokenizer.chat_template = "{% for m in messages %}{{ m.content }} w0 {% endfor %}"
+    trace = new_trace(pair, PROMPT, LANES, Sampling(0), max_new_tokens=8, **options)
+    default = new_trace(pair, PROMPT, LANES, Sampling(0), max_new_tokens=8)
+    expected = {"system": f"w3 w4 w0 {PROMPT} w0", "continuation": PROMPT}[next(iter(options))]
+    ids = pair.tokenizer(expected).input_ids
+    assert pair.encode(trace.prompt, trace.system, trace.continuation).tolist() == ids
+    assert trace.prompt_tokens == len(ids) != default.prompt_tokens
+    assert (default.system, default.continuation) == ("", False)
+    for _ in race(pair, trace):
+        pass
+    written = pair.target.forward(torch.tensor(ids), pair.target.new_cache(len(ids)), "last").logits.argmax()
+    assert {lane.token_ids[0] for lane in trace.lanes} == {int(written)}
+    assert Trace.from_json(trace.to_json()) == trace
+    recording = record(pair, PROMPT, Sampling(0), max_new_tokens=8, depth=3, **options)
+    assert recording.token_ids == trace.lanes[0].token_ids
+    again = replay_trace(Recording.from_json(recording.to_json()), ["autoregressive"])
+    assert (again.system, again.continuation) == (trace.system, trace.continuation)
+
+
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"prompt": ""}, "prompt is empty"),
         ({"prompt": " \n\t"}, "prompt is empty"),
@@ -247,23 +309,23 @@ def test_a_new_trace_holds_what_was_asked_and_no_rounds(pair):
         ({"verification": "none"}, "no verification rule 'none'"),
     ],
 )
-def test_a_race_that_cannot_be_run_is_refused_with_the_value(pair, changes, said):
-    asked = {"prompt": PROMPT, "lanes": LANES, **changes}
-    with pytest.raises(UserError, match=said):
-        new_trace(pair, asked.pop("prompt"), asked.pop("lanes"), Sampling(), **asked)
+def test_an_invalid_race_is_refused_with_the_value(pair, changes, message):
+    arguments = {"prompt": PROMPT, "lanes": LANES, **changes}
+    with pytest.raises(UserError, match=message):
+        new_trace(pair, arguments.pop("prompt"), arguments.pop("lanes"), Sampling(), **arguments)
 
 
-def test_a_race_whose_prompt_does_not_fit_is_refused_with_both_numbers(pair):
+def test_a_prompt_that_does_not_fit_is_refused_with_both_numbers(pair):
     trace = new_trace(pair, "w1 " * 100, LANES, Sampling(), max_new_tokens=60)
     with pytest.raises(UserError, match=r"has 100 tokens and you requested 60 new ones.* at most 128"):
         next(race(pair, trace))
 
 
-# On the way to a race.
+# Requests.
 
 
 def calls_of(function, work) -> int:
-    """How often a function is called while work is done, whoever imports it."""
+    """Return how often a function is called during `work()`, whichever module calls it."""
     calls = 0
 
     def count(frame, event, _):
@@ -278,7 +340,7 @@ def calls_of(function, work) -> int:
     return calls
 
 
-def test_each_spec_is_parsed_once_between_the_controls_and_the_last_round(pair):
+def test_each_spec_is_parsed_only_once(pair):
     settings = replace(DEFAULTS, prompt=PROMPT, lanes=LANES, max_new_tokens=12)
 
     def play() -> None:
@@ -291,7 +353,7 @@ def test_each_spec_is_parsed_once_between_the_controls_and_the_last_round(pair):
 
 
 @pytest.mark.parametrize("name", LIVE_STOPPERS)
-def test_a_lane_of_a_trace_rebuilds_its_stopper_before_its_first_round(pair, name):
+def test_a_lane_of_a_trace_rebuilds_its_stopper(pair, name):
     trace = finished(pair, ["autoregressive", name])
     again = Trace.from_json(trace.to_json())
     for lane in (trace.lanes[1], again.lanes[1]):
@@ -300,31 +362,32 @@ def test_a_lane_of_a_trace_rebuilds_its_stopper_before_its_first_round(pair, nam
         assert stopper.threshold == make_stopper(name).threshold
 
 
-def test_a_request_holds_what_was_asked_and_crosses_to_another_process():
-    request = RaceRequest(PROMPT, LANES, Sampling(0.5, 40.0, 0.9), 7, 3, "speculative")
+def test_a_request_can_be_pickled():
+    request = RaceRequest(PROMPT, LANES, Sampling(0.5, 40.0, 0.9), 7, 3, "speculative", "Be brief.")
     again = pickle.loads(pickle.dumps(request))
     assert again.sampling == Sampling(0.5, 40, 0.9)
     assert (again.prompt, again.lanes, again.max_new_tokens, again.seed) == (PROMPT, LANES, 7, 3)
+    assert (again.system, again.continuation) == ("Be brief.", False)
     assert [stopper.settings for stopper in again.stoppers] == [make_stopper(spec).settings for spec in LANES]
 
 
-def test_a_request_refuses_what_no_race_can_be_made_of():
-    for changes, said in (
+def test_a_request_with_an_invalid_value_is_refused():
+    for changes, message in (
         ({"prompt": " "}, "prompt is empty"),
         ({"lanes": ["nobody"]}, "no stopper 'nobody'"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"verification": "trust"}, "no verification rule 'trust'"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             RaceRequest(**{"prompt": PROMPT, "lanes": LANES, "sampling": Sampling(), **changes})
 
 
-def test_what_a_file_says_of_sampling_equals_what_was_run_and_is_checked_before_it_runs():
-    told = SamplingInfo(0.5, 40, 0.9)
-    assert told == Sampling(0.5, 40, 0.9) == told
-    assert hash(told) == hash(Sampling(0.5, 40, 0.9))
-    assert told != Sampling(0.5, 41, 0.9)
-    run = Sampling.of(told)
+def test_sampling_from_a_file_equals_the_original_and_is_checked_before_use():
+    info = SamplingInfo(0.5, 40, 0.9)
+    assert info == Sampling(0.5, 40, 0.9) == info
+    assert hash(info) == hash(Sampling(0.5, 40, 0.9))
+    assert info != Sampling(0.5, 41, 0.9)
+    run = Sampling.of(info)
     assert isinstance(run, Sampling)
     assert Sampling.of(run) is run
     with pytest.raises(UserError, match="temperature is 12"):
