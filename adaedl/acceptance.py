@@ -1,8 +1,8 @@
 """How often drafts were accepted in earlier texts, by their entropy: what a stopper may start from."""
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
@@ -13,7 +13,6 @@ EDGES = (0.003, 0.03, 0.1, 0.3, 0.6, 1.0, 1.5, 2.2, 3.2, 4.5)
 # What a draft of an earlier text still counts, once a later text has been counted.
 OLDER = 0.5
 FEWEST = 0.01  # drafts that a class keeps; one with fewer is dropped
-MOST_SETTINGS = 32  # whose counts a pair keeps
 PLACES = 4  # decimal places that are kept, so that a file reads as the numbers in memory
 
 
@@ -60,23 +59,3 @@ def count_text(earlier: Sequence[DraftCount], judged: Iterable[tuple[float, bool
         for total, right, wrong in zip(entropies, accepted, rejected, strict=True)
         if right + wrong >= FEWEST
     ]
-
-
-@dataclass
-class EarlierTexts:
-    """How often drafts were accepted in the texts of a pair, separately for each verification rule and
-    sampling settings."""
-
-    counts: dict[Hashable, list[DraftCount]] = field(default_factory=dict)
-
-    def acceptance(self, *settings: Hashable) -> list[DraftCount]:
-        """Return the counts of all texts with these settings; empty if there were none."""
-        return self.counts.get(settings, [])
-
-    def add(self, judged: Iterable[tuple[float, bool]], *settings: Hashable) -> None:
-        """Count one more text, see `count_text`; a text without drafts changes nothing. Beyond MOST_SETTINGS,
-        the least recent settings are forgotten."""
-        if judged := list(judged):
-            self.counts[settings] = count_text(self.counts.pop(settings, []), judged)
-        while len(self.counts) > MOST_SETTINGS:
-            self.counts.pop(next(iter(self.counts)), None)

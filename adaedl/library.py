@@ -211,10 +211,10 @@ def _run(pair: Pair, request: RaceRequest, on_round: OnRound | None, details: bo
     trace = racing.empty_trace(pair, request)
     running = cast("Generator[tuple[int, Round], None, None]", racing.race(pair, trace, record=details))
     with closing(running) as rounds:
-        for number, played in rounds:
+        for number, round_ in rounds:
             try:
                 if on_round:
-                    on_round(trace.lanes[number], played)
+                    on_round(trace.lanes[number], round_)
             except StopIteration:
                 break
     return trace

@@ -63,20 +63,20 @@ class LaneTotals:
     beta: float = 0.0
     times: RoundTimes = field(default_factory=RoundTimes)
 
-    def add(self, played: Round) -> None:
-        steps = len(played.drafted) + played.dropped
+    def add(self, round_: Round) -> None:
+        steps = len(round_.drafted) + round_.dropped
         self.rounds += 1
-        self.times.add(steps, played.duration_s)
-        self.tokens += len(played.token_ids)
-        self.clock_s = played.end_s
-        self.drafted += len(played.drafted)
+        self.times.add(steps, round_.duration_s)
+        self.tokens += len(round_.token_ids)
+        self.clock_s = round_.end_s
+        self.drafted += len(round_.drafted)
         self.steps += steps
-        self.accepted += played.accepted
-        self.draft_s += played.draft_s
-        self.verify_s += played.verify_s
-        self.useful_s += played.draft_s * played.accepted / steps if steps else 0.0
+        self.accepted += round_.accepted
+        self.draft_s += round_.draft_s
+        self.verify_s += round_.verify_s
+        self.useful_s += round_.draft_s * round_.accepted / steps if steps else 0.0
         # Drafts after a rejected draft are conditioned on a text that was never written.
-        for token in played.drafted[: played.accepted + 1]:
+        for token in round_.drafted[: round_.accepted + 1]:
             if token.beta is not None:
                 self.reached += 1
                 self.beta += token.beta
@@ -86,8 +86,8 @@ def compute_metrics(trace: Trace) -> None:
     """Set the metrics of every lane of a trace, finished or still running."""
     running = RunningMetrics(trace)
     for number, lane in enumerate(trace.lanes):
-        for played in lane.rounds:
-            running.add(number, played)
+        for round_ in lane.rounds:
+            running.add(number, round_)
     running.update()
 
 
@@ -104,9 +104,9 @@ class RunningMetrics:
         self.compared = [0 for _ in lanes]  # leading tokens of each lane that are compared already
         self.same_text = [True for _ in lanes]
 
-    def add(self, number: int, played: Round) -> None:
+    def add(self, number: int, round_: Round) -> None:
         """Add a round of lane `number`, which is in the trace already."""
-        self.totals[number].add(played)
+        self.totals[number].add(round_)
 
     def update(self) -> None:
         """Set the metrics of every lane from the rounds added so far."""

@@ -82,7 +82,7 @@ def empty_trace(pair: Pair, request: RaceRequest) -> Trace:
             for stopper, spec in zip(request.stoppers, request.lanes, strict=True)
         ],
         # Set here rather than in `race`, because the browser receives the trace before the first round.
-        expected_times=pair.times,
+        expected_times=pair.earlier_texts.times(request.verification, request.sampling),
         expected_acceptance=pair.earlier_texts.acceptance(request.verification, request.sampling),
     )
 
@@ -121,25 +121,25 @@ def _race(pair: Pair, trace: Trace, record: bool) -> Iterator[tuple[int, Round]]
             number = min(running, key=lambda n: trace.lanes[n].clock_s)
             lane = trace.lanes[number]
             try:
-                played = next(running[number], None)
+                round_ = next(running[number], None)
             except StopperFault as fault:
-                played = None
+                round_ = None
                 _end(lane, fault)
                 metrics.update()
-            if played is None:
+            if round_ is None:
                 del running[number]
                 continue
-            lane.rounds.append(played)
-            lane.token_ids.extend(played.token_ids)
-            texts[number].add(played.token_ids)
+            lane.rounds.append(round_)
+            lane.token_ids.extend(round_.token_ids)
+            texts[number].add(round_.token_ids)
             lane.text = texts[number].text
-            trace.token_bytes |= pair.token_bytes(played.shown_ids)
-            metrics.add(number, played)
+            trace.token_bytes |= pair.token_bytes(round_.shown_ids)
+            metrics.add(number, round_)
             metrics.update()
-            yield number, played
+            yield number, round_
         explain_differences(pair, trace)
-        pair.times = times_of(trace) or pair.times
-        pair.earlier_texts.add(judged_drafts(trace), trace.verification, Sampling.of(trace.sampling))
+        sampling = Sampling.of(trace.sampling)
+        pair.earlier_texts.add(trace.verification, sampling, judged_drafts(trace), times_of(trace))
     finally:
         for generator in running.values():
             generator.close()
@@ -195,9 +195,9 @@ def _end(lane: Lane, fault: StopperFault) -> None:
 def times_of(trace: Trace) -> Times | None:
     """Return the times fitted to the rounds of a race, for up to DEEPEST_DEFAULT drafts; None unless some
     rounds had drafts and some had none."""
-    rounds = [played for lane in trace.lanes for played in lane.rounds]
-    plain = [played for played in rounds if not played.drafted and not played.dropped]
-    drafting = [played for played in rounds if played.drafted and not played.dropped]
+    rounds = [round_ for lane in trace.lanes for round_ in lane.rounds]
+    plain = [round_ for round_ in rounds if not round_.drafted and not round_.dropped]
+    drafting = [round_ for round_ in rounds if round_.drafted and not round_.dropped]
     return fit_times(plain, drafting, DEEPEST_DEFAULT) if plain and drafting else None
 
 
@@ -206,6 +206,6 @@ def judged_drafts(trace: Trace) -> Iterator[tuple[float, bool]]:
     at a temperature of their own have other entropies, and are left out."""
     for lane in trace.lanes:
         if lane.settings.get("score_temperature") is None:
-            for played in lane.rounds:
-                for draft in played.drafted[: played.accepted + 1]:
+            for round_ in lane.rounds:
+                for draft in round_.drafted[: round_.accepted + 1]:
                     yield draft.entropy, draft.accepted

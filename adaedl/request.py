@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from adaedl.errors import Parameter, UserError
-from adaedl.stopping import STOPPERS, Stopper, check_live, construct, guarded, make_stopper
+from adaedl.stopping import STOPPERS, Stopper, check_live, checked, construct, make_stopper
 from adaedl.trace import Lane, SamplingInfo
 
 VERIFICATIONS = ("shared_noise", "speculative")
@@ -156,12 +156,12 @@ def check_system(system: str, continuation: bool) -> None:
 
 
 def fresh_stopper(lane: Lane) -> Stopper:
-    """Return a new stopper with the settings of a lane, guarded unless it is one of the engine's own.
+    """Return a new stopper with the settings of a lane, checked unless it is one of the engine's own.
 
     Raises:
         UserError: the stopper cannot be constructed, or one of its attributes is invalid.
     """
-    return guarded(construct(STOPPERS[lane.stopper], lane.settings))
+    return checked(construct(STOPPERS[lane.stopper], lane.settings))
 
 
 def check_prompt(prompt: str) -> None:

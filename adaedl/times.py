@@ -73,9 +73,9 @@ def fit_times(plain: Sequence[TimedRound], drafting: Sequence[TimedRound], depth
     import numpy as np
 
     rounds = [*plain, *drafting]
-    verify = _medians(rounds, lambda played: played.verify_s)
-    draft = _medians(drafting, lambda played: played.draft_s)
-    rest = _medians(rounds, lambda played: played.duration_s - played.draft_s - played.verify_s)
+    verify = _medians(rounds, lambda round_: round_.verify_s)
+    draft = _medians(drafting, lambda round_: round_.draft_s)
+    rest = _medians(rounds, lambda round_: round_.duration_s - round_.draft_s - round_.verify_s)
     plain_overhead = max(0.0, rest.pop(0))
     draft.pop(0, None)
     draft_at_0, draft_slope = _line(draft)
@@ -100,8 +100,8 @@ def _medians(rounds: Sequence[TimedRound], seconds: Callable[[TimedRound], float
     import numpy as np
 
     by_drafts: dict[int, list[float]] = defaultdict(list)
-    for played in rounds:
-        by_drafts[len(played.drafted)].append(seconds(played))
+    for round_ in rounds:
+        by_drafts[len(round_.drafted)].append(seconds(round_))
     return {drafts: float(np.median(by_drafts[drafts])) for drafts in sorted(by_drafts)}
 
 

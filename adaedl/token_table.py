@@ -19,7 +19,7 @@ assets/js/token_table.js writes the same table in the browser.
 
 from collections.abc import Iterable, Iterator
 
-from adaedl.system.csv_text import csv_text, guarded
+from adaedl.system.csv_text import csv_text, escape_formula
 from adaedl.trace import Lane, Round, Trace
 
 DRAFT_NUMBERS = ("q", "p", "entropy", "bound", "score", "threshold", "top_prob", "beta", "u")
@@ -45,37 +45,37 @@ def token_rows(trace: Trace) -> Iterator[dict]:
 
 def _lane_rows(lane: Lane, token_bytes: dict[str, str]) -> Iterator[dict]:
     written = 0
-    for index, played in enumerate(lane.rounds):
-        for row in _round_rows(played):
+    for index, round_ in enumerate(lane.rounds):
+        for row in _round_rows(round_):
             offset = row.pop("offset")
             yield {
                 "round": index + 1,
                 "text_position": written + offset + 1,
                 **row,
                 **_texts(row["id"], row["text"], token_bytes),
-                "stop_reason": played.stop_reason,
+                "stop_reason": round_.stop_reason,
             }
-        written += len(played.token_ids)
+        written += len(round_.token_ids)
 
 
-def _round_rows(played: Round) -> Iterator[dict]:
+def _round_rows(round_: Round) -> Iterator[dict]:
     """Yield the rows of a round; `offset` is the token's position in the round's text, from 0."""
-    for index, token in enumerate(played.drafted):
+    for index, token in enumerate(round_.drafted):
         yield {
             "position": index + 1,
             "offset": index,
-            "kind": _kind(index, played.accepted),
+            "kind": _kind(index, round_.accepted),
             "id": token.id,
             "text": token.text,
             "accepted": token.accepted,
             **{name: getattr(token, name) for name in DRAFT_NUMBERS},
         }
-    emitted = played.emitted
+    emitted = round_.emitted
     if emitted:
         yield {
             **dict.fromkeys(DRAFT_NUMBERS),
-            "position": len(played.drafted) + 1,
-            "offset": played.accepted,
+            "position": len(round_.drafted) + 1,
+            "offset": round_.accepted,
             "kind": emitted.kind,
             "id": emitted.id,
             "text": emitted.text,
@@ -99,4 +99,4 @@ def _texts(token: int, text: str, token_bytes: dict[str, str]) -> dict[str, str]
 def _cell(value):
     if isinstance(value, bool):
         return str(value).lower()
-    return guarded(value) if isinstance(value, str) else value
+    return escape_formula(value) if isinstance(value, str) else value

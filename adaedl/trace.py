@@ -276,8 +276,9 @@ class Trace:
         system: the system prompt; empty if the chat template's own default was used.
         continuation: whether the prompt was read as the start of a text, without a chat template.
         threads: CPU threads in use; None in older traces, which do not store it.
-        expected_times: times of rounds in this pair's last race or recording before this race, from which
-            stoppers may start; None if there was none.
+        expected_times: times of rounds in this pair's last race or recording before this race, with the same
+            verification rule and sampling if there was one, from which stoppers may start; None if there was
+            none at all.
         expected_acceptance: how often drafts were accepted in this pair's races and recordings before this
             race, with the same verification rule and sampling; empty if there were none. Stoppers may start
             from it.
@@ -336,7 +337,7 @@ class Trace:
 
     def _with_top_lists(self, which: TopLists) -> "Trace":
         lanes = [
-            replace(lane, rounds=[_with_top_lists(played, which) for played in lane.rounds])
+            replace(lane, rounds=[_with_top_lists(round_, which) for round_ in lane.rounds])
             for lane in self.lanes
         ]
         return replace(self, lanes=lanes, top_lists=which)
@@ -354,13 +355,13 @@ class Trace:
             raise UserError("This is not a valid trace: lanes: the list is empty.")
         for number, lane in enumerate(trace.lanes):
             clock_s = 0.0
-            for index, played in enumerate(lane.rounds):
-                if wrong := _contradiction(played, clock_s):
+            for index, round_ in enumerate(lane.rounds):
+                if wrong := _contradiction(round_, clock_s):
                     raise UserError(
                         "This is not a valid trace: lanes.{}.rounds.{}: {}.", number, index, wrong
                     )
-                clock_s = played.end_s
-            if lane.token_ids != [token for played in lane.rounds for token in played.token_ids]:
+                clock_s = round_.end_s
+            if lane.token_ids != [token for round_ in lane.rounds for token in round_.token_ids]:
                 raise UserError(
                     "This is not a valid trace: lanes.{}.token_ids: they differ from the tokens of the "
                     "rounds.",
@@ -382,14 +383,14 @@ def _as_json(form: TypeAdapter, value) -> bytes:
         return json.dumps(asdict(value), separators=(",", ":")).encode()
 
 
-def _with_top_lists(played: Round, which: TopLists) -> Round:
+def _with_top_lists(round_: Round, which: TopLists) -> Round:
     """Return a copy of a round that keeps only the top lists of its judged tokens, or no top lists."""
-    kept = played.accepted + 1 if which == "judged" else 0
-    bare = [replace(token, top_q=[], top_p=[]) for token in played.drafted[kept:]]
-    emitted = played.emitted
+    kept = round_.accepted + 1 if which == "judged" else 0
+    bare = [replace(token, top_q=[], top_p=[]) for token in round_.drafted[kept:]]
+    emitted = round_.emitted
     if emitted and not kept:
         emitted = replace(emitted, top_p=[], top_residual=[])
-    return replace(played, drafted=[*played.drafted[:kept], *bare], emitted=emitted)
+    return replace(round_, drafted=[*round_.drafted[:kept], *bare], emitted=emitted)
 
 
 def are_pieces(pieces: list[str], token_ids: list[int], text: str) -> bool:
@@ -397,19 +398,19 @@ def are_pieces(pieces: list[str], token_ids: list[int], text: str) -> bool:
     return len(pieces) == len(token_ids) and "".join(pieces) == text
 
 
-def _contradiction(played: Round, clock_s: float) -> Sentence | None:
+def _contradiction(round_: Round, clock_s: float) -> Sentence | None:
     """Return what is contradictory in a round, or None; the previous round ends at `clock_s`."""
-    drafted, accepted, emitted = len(played.drafted), played.accepted, played.emitted
+    drafted, accepted, emitted = len(round_.drafted), round_.accepted, round_.emitted
     if accepted > drafted:
         return Sentence("{} tokens are accepted, but only {} were drafted", accepted, drafted)
-    if [token.accepted for token in played.drafted] != [index < accepted for index in range(drafted)]:
+    if [token.accepted for token in round_.drafted] != [index < accepted for index in range(drafted)]:
         return Sentence("the tokens marked as accepted do not match the number accepted")
     kind = emitted_kind(drafted, accepted)
     if emitted.kind != kind if emitted else not accepted:
         return Sentence("its emitted token must be a {}", kind)
-    if abs(played.start_s - clock_s) > ROUNDING_S + 1e-6 * clock_s:
+    if abs(round_.start_s - clock_s) > ROUNDING_S + 1e-6 * clock_s:
         return Sentence("it must start when the previous round ends")
-    if played.draft_s + played.verify_s > ROUNDING_S + (1 + 1e-6) * played.duration_s:
+    if round_.draft_s + round_.verify_s > ROUNDING_S + (1 + 1e-6) * round_.duration_s:
         return Sentence("its forward passes take longer than the whole round")
     return None
 

@@ -54,12 +54,12 @@ def value_of(lane: Lane, metric: str) -> float:
     Raises:
         ValueError: the metric does not exist, or is undefined for this lane.
     """
-    drafted = sum(len(played.drafted) for played in lane.rounds)
-    accepted = sum(played.accepted for played in lane.rounds)
+    drafted = sum(len(round_.drafted) for round_ in lane.rounds)
+    accepted = sum(round_.accepted for round_ in lane.rounds)
     bounds = [
         token.bound
-        for played in lane.rounds
-        for token in played.drafted[: played.accepted + 1]
+        for round_ in lane.rounds
+        for token in round_.drafted[: round_.accepted + 1]
         if token.beta is not None
     ]
     counts = {

@@ -469,7 +469,7 @@ class LengthStopper(Stopper):
         return step.position >= self.length
 
 
-# From adaedl/stopping/guard.py
+# From adaedl/stopping/fault_checks.py
 
 
 ENGINE = "adaedl."
@@ -482,16 +482,16 @@ class StopperFault(UserError):
     """A stopper raised an exception, returned an invalid value or took too long. Only its own lane ends."""
 
 
-def guarded(stopper: Stopper) -> Stopper:
+def checked(stopper: Stopper) -> Stopper:
     """Return a stopper that can fail only with a StopperFault; the engine's own stoppers are returned
     unchanged.
 
     Raises:
         StopperFault: an attribute that the engine reads has an invalid value.
     """
-    if isinstance(stopper, GuardedStopper) or is_of_engine(type(stopper)):
+    if isinstance(stopper, CheckedStopper) or is_of_engine(type(stopper)):
         return stopper
-    return GuardedStopper(stopper)
+    return CheckedStopper(stopper)
 
 
 def is_of_engine(stopper: type[Stopper]) -> bool:
@@ -499,9 +499,9 @@ def is_of_engine(stopper: type[Stopper]) -> bool:
     return stopper.__module__.startswith(ENGINE)
 
 
-def unguarded(stopper: Stopper) -> Stopper:
+def unwrapped(stopper: Stopper) -> Stopper:
     """Return the stopper inside the checks, whose class declares the settings."""
-    return stopper.rule if isinstance(stopper, GuardedStopper) else stopper
+    return stopper.rule if isinstance(stopper, CheckedStopper) else stopper
 
 
 def construct(stopper: type[Stopper], settings: dict[str, Any]) -> Stopper:
@@ -518,7 +518,7 @@ def construct(stopper: type[Stopper], settings: dict[str, Any]) -> Stopper:
         raise _raised(stopper.name, "__init__", error) from error
 
 
-class GuardedStopper(Stopper):
+class CheckedStopper(Stopper):
     """A stopper inside checks, with the same decisions and the same learning."""
 
     def __init__(self, rule: Stopper):
@@ -720,7 +720,7 @@ def register_stopper(stopper: type[AnyStopper]) -> type[AnyStopper]:
         )
     if wrong := _wrong_declaration(stopper):
         raise UserError("The stopper {} cannot be registered: {}.", name, wrong)
-    guarded(construct(stopper, {}))
+    checked(construct(stopper, {}))
     STOPPERS[name] = stopper
     if not stopper.replay_only:
         LIVE_STOPPERS[name] = stopper
@@ -809,7 +809,7 @@ def make_stopper(spec: str) -> Stopper:
 
 def format_spec(stopper: Stopper) -> str:
     """Return the shortest spec from which `make_stopper` rebuilds this stopper."""
-    declared = settings_of(type(unguarded(stopper)))
+    declared = settings_of(type(unwrapped(stopper)))
     changed = {name: value for name, value in stopper.settings.items() if value != declared[name].default}
     values = ",".join(f"{name}={format_value(value)}" for name, value in changed.items())
     return f"{stopper.name}:{values}" if values else stopper.name
@@ -818,7 +818,7 @@ def format_spec(stopper: Stopper) -> str:
 def limit_draft(stopper: Stopper, depth: int) -> Stopper:
     """Return a fresh stopper with the same settings that drafts at most `depth` tokens per round, for a
     recording of that depth. The limit of a replay-only stopper is raised to `depth` if it is lower."""
-    rule = type(unguarded(stopper))
+    rule = type(unwrapped(stopper))
     declared = settings_of(rule)
     limited = {
         name: depth if stopper.replay_only else min(value, depth)
@@ -3088,8 +3088,8 @@ def write(call: Call, ids: Tensor, target: Reader, draft: Reader | None, stopper
         length = len(text)
 
         # Draft until the stopper says stop, leaving room for the token that the target adds.
-        room = max(0, min(max_length - 1, context) - length)
-        phase = draft_until_stop(stopper, room, eos_ids, next_draft)
+        remaining = max(0, min(max_length - 1, context) - length)
+        phase = draft_until_stop(stopper, remaining, eos_ids, next_draft)
 
         # Verify all drafts in one forward pass of the target.
         drafts = phase.drafts

@@ -29,7 +29,8 @@ class SurePrefix(ScoreStopper):
         return self.joint
 
 
-lanes = ["autoregressive", "adaedl", "sure_prefix", "sure_prefix:threshold=0.6"]
-trace = adaedl.race(adaedl.load_pair(), "Why is the sky blue?", lanes=lanes, max_new_tokens=48)
-table = adaedl.to_frame(trace)[["lane", "speedup", "acceptance_rate", "draft_length"]]
-print(table.round(2).to_string(index=False))
+if __name__ == "__main__":
+    lanes = ["autoregressive", "adaedl", "sure_prefix", "sure_prefix:threshold=0.6"]
+    trace = adaedl.race(adaedl.load_pair(), "Why is the sky blue?", lanes=lanes, max_new_tokens=48)
+    table = adaedl.to_frame(trace)[["lane", "speedup", "acceptance_rate", "draft_length"]]
+    print(table.round(2).to_string(index=False))

@@ -210,7 +210,7 @@ def texts(runner, model) -> tuple[list[int], list[int]]:
     theirs = model.generate(prompt[None], max_new_tokens=count, do_sample=False, **plain)[0, len(prompt) :]
     pair = toy_pair(runner, IndependentDrafter(runner))
     rounds = decode(pair, prompt, make_stopper("fixed:k=4"), Sampling(0), max_new_tokens=count)
-    return [token for played in rounds for token in played.token_ids], theirs.tolist()
+    return [token for round_ in rounds for token in round_.token_ids], theirs.tolist()
 
 
 def all_families() -> Iterator[str]:

@@ -137,8 +137,8 @@ def check_texts(pair, temperature: float) -> dict:
         rounds = list(
             decode(pair, prompt_ids, make_stopper(spec), Sampling(temperature), max_new_tokens=TOKENS)
         )
-        ids = [token for played in rounds for token in played.token_ids]
-        return ids, sum(len(played.drafted) for played in rounds), sum(played.accepted for played in rounds)
+        ids = [token for round_ in rounds for token in round_.token_ids]
+        return ids, sum(len(round_.drafted) for round_ in rounds), sum(round_.accepted for round_ in rounds)
 
     alone, _, _ = text(BASELINE)
     runs = {spec: text(spec) for spec in specs}

@@ -16,7 +16,7 @@ def large_trace(drafts: int, accepted: int, lanes: int = MAX_LANES, tokens: int 
     """Return a race whose rounds each draft `drafts` tokens and accept `accepted`. The tokens are those of a
     real race, with all their top-10 lists."""
     real = Trace.from_json((ASSETS / "examples" / "thresholds.json").read_bytes())
-    tokens_of_race = [token for lane in real.lanes for played in lane.rounds for token in played.drafted]
+    tokens_of_race = [token for lane in real.lanes for round_ in lane.rounds for token in round_.drafted]
     source = cycle([as_recorded_now(token) for token in tokens_of_race if len(token.top_q) == 10])
     large_lanes = []
     for _ in range(lanes):
@@ -27,10 +27,10 @@ def large_trace(drafts: int, accepted: int, lanes: int = MAX_LANES, tokens: int 
                 replace(token, accepted=index < accepted)
                 for index, token in enumerate(islice(source, drafts))
             ]
-            played = round_of(drafted, accepted, clock_s)
-            clock_s = played.end_s
-            lane.rounds.append(played)
-            lane.token_ids += played.token_ids
+            round_ = round_of(drafted, accepted, clock_s)
+            clock_s = round_.end_s
+            lane.rounds.append(round_)
+            lane.token_ids += round_.token_ids
         large_lanes.append(lane)
     trace = replace(real, lanes=large_lanes, verification="speculative", max_new_tokens=tokens)
     compute_metrics(trace)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adaedl.acceptance import EDGES, MOST_SETTINGS, DraftCount, EarlierTexts, count_text
+from adaedl.acceptance import EDGES, DraftCount, count_text
 
 
 def test_drafts_are_counted_by_entropy():
@@ -27,23 +27,3 @@ def test_classes_stay_within_their_bounds_and_forgotten_ones_disappear():
     for _ in range(20):
         counts = count_text(counts, [(1.0, True)])
     assert [count.entropy for count in counts] == [1.0]
-
-
-def test_texts_are_counted_separately_for_each_setting():
-    texts = EarlierTexts()
-    texts.add([(1.0, True)], "speculative", 0.7)
-    texts.add([(1.0, False)], "speculative", 1.0)
-    texts.add([(1.0, False)], "speculative", 0.7)
-    assert texts.acceptance("speculative", 0.7) == [DraftCount(1.0, 0.5, 1)]
-    assert texts.acceptance("shared_noise", 0.7) == []
-
-
-def test_the_least_recent_settings_are_forgotten():
-    texts = EarlierTexts()
-    for number in range(MOST_SETTINGS + 1):
-        texts.add([(1.0, True)], 0)
-        texts.add([(1.0, True)], 1 + number)
-    texts.add([], "no drafts")
-    assert len(texts.counts) == MOST_SETTINGS
-    assert texts.acceptance(0)
-    assert not texts.acceptance(1)

@@ -18,7 +18,7 @@ LAYERS = (
     (
         *("adaedl.trace", "adaedl.request", "adaedl.draft_phase", "adaedl.noise", "adaedl.sampling"),
         *("adaedl.times", "adaedl.timing", "adaedl.metrics", "adaedl.statistics", "adaedl.text_difference"),
-        *("adaedl.acceptance", "adaedl.repeats", "adaedl.token_table", "adaedl.html"),
+        *("adaedl.acceptance", "adaedl.earlier_texts", "adaedl.repeats", "adaedl.token_table", "adaedl.html"),
     ),
     ("adaedl.models",),
     ("adaedl.pairs",),

@@ -117,8 +117,8 @@ def test_decode_returns_one_lane(pair, trace):
 def test_on_round_sees_each_round_and_can_stop_the_race(pair, trace):
     rounds = []
 
-    def follow(lane, played):
-        rounds.append((lane.label, lane.text, played.token_ids))
+    def follow(lane, round_):
+        rounds.append((lane.label, lane.text, round_.token_ids))
         if len(rounds) == 3:
             raise StopIteration
 
@@ -133,8 +133,8 @@ def test_a_replay_equals_the_race(recording, trace):
     for lane in trace.lanes:
         replayed = adaedl.replay(recording, lane.label)
         assert replayed.token_ids == lane.token_ids
-        assert [len(played.drafted) for played in replayed.rounds] == [
-            len(played.drafted) for played in lane.rounds
+        assert [len(round_.drafted) for round_ in replayed.rounds] == [
+            len(round_.drafted) for round_ in lane.rounds
         ]
     assert (
         adaedl.replay(recording, adaedl.make_stopper("adaedl")).settings == adaedl.replay(recording).settings

@@ -160,11 +160,11 @@ def test_dropping_the_token_that_triggered_the_stop_is_lossless(spec, world, tem
 def test_rounds_without_drafts_are_lossless(world, verification):
     world = WORLDS[world]
     randomness = seeded(world, "resting", verification)
-    played = play(world, Resting(), Sampling(0.9), verification, randomness)
-    assert min(p_values(world, played.texts, Sampling(0.9))) > MIN_P_VALUE
-    assert played.drafted[:, 0].ge(1).all()
-    assert played.drafted[:, 1].le(0).all()
-    assert played.drafted[:, 2].gt(0).any()
+    round_ = play(world, Resting(), Sampling(0.9), verification, randomness)
+    assert min(p_values(world, round_.texts, Sampling(0.9))) > MIN_P_VALUE
+    assert round_.drafted[:, 0].ge(1).all()
+    assert round_.drafted[:, 1].le(0).all()
+    assert round_.drafted[:, 2].gt(0).any()
 
 
 @pytest.mark.parametrize("verification", VERIFICATIONS)
@@ -185,22 +185,22 @@ def test_transformers_models_are_lossless_under_every_stopper(spec, verification
 @pytest.mark.parametrize("spec", EVERY_SPEC)
 def test_at_temperature_0_every_run_writes_the_targets_argmax_text(spec, world, verification):
     randomness = seeded(WORLDS[world], spec, world, verification, runs=ARGMAX_RUNS)
-    played = play(WORLDS[world], spec, Sampling(0), verification, randomness)
+    round_ = play(WORLDS[world], spec, Sampling(0), verification, randomness)
     expected, node = [], 0
     for _ in range(WORLDS[world].length):
         expected.append(int(WORLDS[world].target_logits[node].argmax()))
         node = WORLDS[world].child(node, expected[-1])
-    assert (played.texts == torch.tensor(expected)).all()
+    assert (round_.texts == torch.tensor(expected)).all()
 
 
 @pytest.mark.parametrize("spec", [*SPECS[2:6], SPECS[7], RIVALS[0], *RIVALS[3:], *DROPPING])
 def test_the_settings_here_stop_early_and_late(spec):
     world, sampling = WORLDS["trimmed"], Sampling(0.7)
-    played = play(world, spec, sampling, "speculative", seeded(world, spec, "speculative"))
-    two_rounds = played.drafted[:, :2]  # later rounds are limited by the length of the text
+    round_ = play(world, spec, sampling, "speculative", seeded(world, spec, "speculative"))
+    two_rounds = round_.drafted[:, :2]  # later rounds are limited by the length of the text
     lengths = torch.bincount(two_rounds[two_rounds >= 0])
     assert (lengths > 0.02 * lengths.sum()).sum() >= 2
-    accepted, drafted = (numbers.clamp(min=0).sum() for numbers in (played.accepted, played.drafted))
+    accepted, drafted = (numbers.clamp(min=0).sum() for numbers in (round_.accepted, round_.drafted))
     assert 0.1 < accepted / drafted < 0.95
 
 
@@ -210,8 +210,8 @@ def test_the_settings_here_stop_early_and_late(spec):
 def broken_p_value(verify, stopper="fixed:k=3", randomness=None, verification="speculative") -> float:
     world, sampling = WORLDS["trimmed"], Sampling(0.7)
     randomness = randomness or seeded(world, "broken", verification)
-    played = play(world, stopper, sampling, verification, randomness, verify)
-    return min(p_values(world, played.texts, sampling))
+    round_ = play(world, stopper, sampling, verification, randomness, verify)
+    return min(p_values(world, round_.texts, sampling))
 
 
 def test_a_correction_drawn_from_p_fails(monkeypatch):
@@ -259,7 +259,7 @@ def test_decode_and_the_lockstep_player_write_the_same_rounds(spec, verification
     else:
         rows = [SharedNoise(seed, world.vocab_size).at(0, world.length) for seed in seeds]
         randomness = Randomness(noise=torch.stack(rows))
-    played = play(world, spec, sampling, verification, randomness)
+    round_ = play(world, spec, sampling, verification, randomness)
     for seed in seeds:
         rounds = list(
             decode(
@@ -274,10 +274,10 @@ def test_decode_and_the_lockstep_player_write_the_same_rounds(spec, verification
             )
         )
         text = [token for r in rounds for token in r.token_ids]
-        assert text == played.texts[seed, : len(text)].tolist()
-        assert played.texts[seed, len(text) :].eq(text[-1]).all()
-        assert [len(r.drafted) for r in rounds] == [n for n in played.drafted[seed].tolist() if n >= 0]
-        assert [r.accepted for r in rounds] == [n for n in played.accepted[seed].tolist() if n >= 0]
+        assert text == round_.texts[seed, : len(text)].tolist()
+        assert round_.texts[seed, len(text) :].eq(text[-1]).all()
+        assert [len(r.drafted) for r in rounds] == [n for n in round_.drafted[seed].tolist() if n >= 0]
+        assert [r.accepted for r in rounds] == [n for n in round_.accepted[seed].tolist() if n >= 0]
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,9 @@ def finished(pair, *args, **options) -> Trace:
 def test_a_lanes_clock_is_the_sum_of_its_own_rounds(pair):
     for lane in finished(pair).lanes:
         clock = 0.0
-        for played in lane.rounds:
-            assert played.start_s == pytest.approx(clock, abs=1e-12)
-            clock += played.duration_s
+        for round_ in lane.rounds:
+            assert round_.start_s == pytest.approx(clock, abs=1e-12)
+            clock += round_.duration_s
         assert lane.clock_s == pytest.approx(clock)
 
 
@@ -62,17 +62,17 @@ def test_the_lane_furthest_behind_runs_next(pair):
     order = list(race(pair, trace))
     last_turn = {number: turn for turn, (number, _) in enumerate(order)}
     clocks = dict.fromkeys(range(len(LANES)), 0.0)
-    for turn, (number, played) in enumerate(order):
-        assert played.start_s == clocks[number]
+    for turn, (number, round_) in enumerate(order):
+        assert round_.start_s == clocks[number]
         still_running = [n for n in clocks if last_turn[n] >= turn]
         assert clocks[number] == min(clocks[n] for n in still_running)
-        clocks[number] = played.end_s
+        clocks[number] = round_.end_s
 
 
 def test_the_trace_grows_with_each_round(pair):
     trace = toy_trace(pair)
-    for count, (number, played) in enumerate(race(pair, trace), start=1):
-        assert trace.lanes[number].rounds[-1] is played
+    for count, (number, round_) in enumerate(race(pair, trace), start=1):
+        assert trace.lanes[number].rounds[-1] is round_
         assert sum(len(lane.rounds) for lane in trace.lanes) == count
         lane = trace.lanes[number]
         assert lane.token_ids == [i for r in lane.rounds for i in r.token_ids]
@@ -114,17 +114,21 @@ def test_a_trace_fixes_the_expected_times_before_the_race(pair, monkeypatch):
     expected = []
     monkeypatch.setattr(Stopper, "expect", lambda self, times: expected.append(times))
     before, other = (Times([seconds] * 17, 0.1, 0.1, 0.0, 0.0, 0.0) for seconds in (1.0, 2.0))
-    pair.times = before
+    texts = pair.earlier_texts
+    texts.add("shared_noise", Sampling(0), times=before)
     trace = toy_trace(pair)
     assert trace.expected_times == before
-    pair.times = other  # from another race, which ended before this one began
+    sampling = Sampling.of(trace.sampling)
+    texts.add(trace.verification, sampling, times=other)  # by a race that ended before this one began
     for _ in race(pair, trace):
         pass
     assert expected == [before] * len(LANES)
     assert trace.expected_times == before
     assert Trace.from_json(trace.to_json()).expected_times == before
-    assert pair.times not in (None, other)  # the times of this race
-    assert len(pair.times.verify_s) == 17
+    assert texts.times("shared_noise", Sampling(0)) == before
+    after = texts.times(trace.verification, sampling)
+    assert after not in (None, before, other)  # the times of this race
+    assert len(after.verify_s) == 17
 
 
 def test_a_race_starts_from_the_drafts_of_earlier_races_with_its_settings(pair, monkeypatch):
@@ -138,8 +142,8 @@ def test_a_race_starts_from_the_drafts_of_earlier_races_with_its_settings(pair, 
     judged = [
         (draft.entropy, draft.accepted)
         for lane in first.lanes
-        for played in lane.rounds
-        for draft in played.drafted[: played.accepted + 1]
+        for round_ in lane.rounds
+        for draft in round_.drafted[: round_.accepted + 1]
     ]
     assert second.expected_acceptance == count_text([], judged) != []
     assert toy_trace(pair).expected_acceptance == []  # under another verification rule
@@ -202,7 +206,7 @@ def test_the_pieces_of_a_lane_always_add_up_to_its_text():
 def test_a_trace_has_the_bytes_of_every_token_that_is_not_a_whole_character():
     pair = byte_pair()
     trace = finished(pair, max_new_tokens=40)
-    ids = {token for lane in trace.lanes for played in lane.rounds for token in played.shown_ids}
+    ids = {token for lane in trace.lanes for round_ in lane.rounds for token in round_.shown_ids}
     parts = {token for token in ids if pair.token_text(token) == "\ufffd"}
     assert parts
     assert trace.token_bytes == {str(token): pair.token_reader.bytes_of(token).hex() for token in parts}

@@ -6,7 +6,7 @@ from adaedl.times import fit_times
 from adaedl.trace import DraftedToken, Emitted, Round
 
 
-def played(drafts: int, verify_s: float, draft_s: float, overhead_s: float) -> Round:
+def round_of(drafts: int, verify_s: float, draft_s: float, overhead_s: float) -> Round:
     token = DraftedToken(1, "", 0.0, 1.0, None, None, 1.0, 1.0, None, None, None, False)
     duration_s = verify_s + draft_s + overhead_s
     return Round(
@@ -18,7 +18,7 @@ def costing(drafts: int) -> Round:
     """30 ms for the target and 2 ms for each token more; 3 ms for the first draft, 2 for each later one."""
     draft_s = 0.003 + 0.002 * (drafts - 1) if drafts else 0.0
     overhead_s = 0.0005 + 0.0001 * drafts if drafts else 0.0002
-    return played(drafts, 0.030 + 0.002 * drafts, draft_s, overhead_s)
+    return round_of(drafts, 0.030 + 0.002 * drafts, draft_s, overhead_s)
 
 
 def test_the_fit_recovers_known_costs_and_interpolates_missing_lengths():
@@ -43,7 +43,7 @@ def test_one_length_and_rounds_without_drafts_are_enough_to_extrapolate():
 
 
 def test_a_busy_moment_does_not_count():
-    slow = played(3, 5.0, 4.0, 3.0)
+    slow = round_of(3, 5.0, 4.0, 3.0)
     times = fit_times([costing(0)] * 5, [*(costing(k) for k in (1, 2, 3, 4) * 3), slow], depth=4)
     assert times.verify_s[3] == pytest.approx(0.036)
     assert times.next_draft_s == pytest.approx(0.002)
@@ -58,7 +58,7 @@ def test_without_drafts_the_cost_of_drafts_is_0():
 
 @pytest.mark.parametrize("rounds", [[(2, 0.004)], [(1, 0.004), (2, 0.003)], [(1, 0.001), (4, 0.010)]])
 def test_times_are_never_negative_with_few_or_noisy_rounds(rounds):
-    drafting = [played(drafts, 0.03, seconds, 0.001) for drafts, seconds in rounds]
+    drafting = [round_of(drafts, 0.03, seconds, 0.001) for drafts, seconds in rounds]
     times = fit_times([costing(0)], drafting, depth=4)
     assert times.next_draft_s > 0
     assert min(times.first_draft_s, times.round_overhead_s, times.draft_overhead_s) >= 0

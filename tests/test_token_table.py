@@ -7,7 +7,7 @@ from toys import tiny_pair
 
 from adaedl.racing import new_trace, race
 from adaedl.request import Sampling
-from adaedl.system.csv_text import csv_text, guarded, whole_records
+from adaedl.system.csv_text import csv_text, escape_formula, whole_records
 from adaedl.token_table import COLUMNS, token_rows, tokens_csv
 from adaedl.trace import DraftedToken, Emitted, Lane, PairInfo, Round, SamplingInfo, Trace
 
@@ -77,8 +77,8 @@ def test_a_carriage_return_does_not_end_a_row():
     ]
 
 
-def test_only_texts_that_begin_like_a_formula_are_guarded():
-    assert [guarded(text) for text in ("=a", "+a", "-a", "@a", "\ta", "\ra")] == [
+def test_only_texts_that_begin_like_a_formula_are_escaped():
+    assert [escape_formula(text) for text in ("=a", "+a", "-a", "@a", "\ta", "\ra")] == [
         *("'=a", "'+a", "'-a", "'@a", "'\ta", "'\ra")
     ]
-    assert [guarded(text) for text in ("", "a=b", " =a", "'=a")] == ["", "a=b", " =a", "'=a"]
+    assert [escape_formula(text) for text in ("", "a=b", " =a", "'=a")] == ["", "a=b", " =a", "'=a"]

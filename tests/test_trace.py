@@ -107,9 +107,9 @@ metrics = st.builds(
 
 
 def with_tokens_of_rounds(lane: Lane) -> Lane:
-    for before, played in pairwise(lane.rounds):
-        played.start_s = before.end_s
-    lane.token_ids = [token for played in lane.rounds for token in played.token_ids]
+    for before, round_ in pairwise(lane.rounds):
+        round_.start_s = before.end_s
+    lane.token_ids = [token for round_ in lane.rounds for token in round_.token_ids]
     if lane.token_ids:
         lane.pieces = [*[""] * (len(lane.token_ids) - 1), lane.text]
     return lane
@@ -322,7 +322,7 @@ def test_an_even_larger_trace_omits_all_top_lists(raced, monkeypatch):
         (ours, theirs)
         for lanes in zip(raced.lanes, bare.lanes, strict=True)
         for rounds in zip(*(lane.rounds for lane in lanes), strict=True)
-        for ours, theirs in zip(*(played.drafted for played in rounds), strict=True)
+        for ours, theirs in zip(*(round_.drafted for round_ in rounds), strict=True)
     ]
     assert tokens
     assert any(ours.top_p for ours, _ in tokens)
@@ -340,11 +340,11 @@ def test_the_tokens_of_a_round_are_its_accepted_drafts_and_the_emitted_token():
         "p": None, "beta": None, "u": None,
     }  # fmt: skip
     drafted = [DraftedToken(id=4, accepted=True, **draft), DraftedToken(id=5, accepted=False, **draft)]
-    played = Round(1.0, 0.5, 0.1, 0.2, 1, "max_draft", drafted, Emitted(9, "", "correction"))
-    assert played.token_ids == [4, 9]
-    assert played.end_s == 1.5
-    played.emitted = None
-    assert played.token_ids == [4]
+    round_ = Round(1.0, 0.5, 0.1, 0.2, 1, "max_draft", drafted, Emitted(9, "", "correction"))
+    assert round_.token_ids == [4, 9]
+    assert round_.end_s == 1.5
+    round_.emitted = None
+    assert round_.token_ids == [4]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def _describe_emitted(pair: Pair, drafted: int, verdict: Verdict) -> Emitted:
 
 def add_probabilities(
     pair: Pair,
-    played: Round,
+    round_: Round,
     drafts: list[Draft],
     logits: Tensor,
     sampling: Sampling,
@@ -92,19 +92,19 @@ def add_probabilities(
     qs = [warp(draft.logits, sampling) if draft.q is None else draft.q for draft in drafts]
     shown = Sampling(1.0) if sampling.greedy else sampling
     shown_p = warp(logits, shown) if sampling.greedy else p
-    for row, (token, draft, q) in enumerate(zip(played.drafted, drafts, qs, strict=True)):
+    for row, (token, draft, q) in enumerate(zip(round_.drafted, drafts, qs, strict=True)):
         token.p = p[row, token.id].item()
         token.beta = acceptance_probability(p[row], q, vocab).item()
         token.top_q = _top_tokens(pair, warp(draft.logits, shown) if sampling.greedy else q, vocab)
         token.top_p = _top_tokens(pair, shown_p[row], None)
-    if played.emitted is None:
+    if round_.emitted is None:
         return
-    row = played.accepted
-    played.emitted.p = p[row, played.emitted.id].item()
-    played.emitted.top_p = _top_tokens(pair, shown_p[row], None)
-    if played.emitted.kind == "correction" and played.emitted.u is not None:
+    row = round_.accepted
+    round_.emitted.p = p[row, round_.emitted.id].item()
+    round_.emitted.top_p = _top_tokens(pair, shown_p[row], None)
+    if round_.emitted.kind == "correction" and round_.emitted.u is not None:
         unnormalised = residual(p[row], qs[row], vocab)
-        played.emitted.top_residual = _top_tokens(pair, unnormalised / unnormalised.sum(), None)
+        round_.emitted.top_residual = _top_tokens(pair, unnormalised / unnormalised.sum(), None)
 
 
 def _top_tokens(pair: Pair, probs: Tensor, vocab: Tensor | None) -> list[TopToken]:

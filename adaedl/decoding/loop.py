@@ -19,7 +19,7 @@ from adaedl.draft_phase import draft_until_stop
 from adaedl.errors import UserError
 from adaedl.pairs.pair import Pair
 from adaedl.request import Sampling, check_run
-from adaedl.stopping import Stopper, check_live, guarded
+from adaedl.stopping import Stopper, check_live, checked
 from adaedl.times import Times
 from adaedl.trace import Round
 
@@ -53,7 +53,7 @@ def decode(
         seed: under shared noise and at temperature 0 it fixes the text, whatever the stopper. Under
             speculative sampling it fixes the text of each stopper that does not look at times.
         verification: "shared_noise" or "speculative".
-        expected_times: times of rounds in earlier texts, such as `pair.times`.
+        expected_times: times of rounds in earlier texts, see `pair.earlier_texts`.
         expected_acceptance: how often drafts were accepted in earlier texts, see `pair.earlier_texts`.
         context: a prefilled prompt from `read_prompt`, which this run uses up.
         record: whether to add p, β and the ten most probable tokens, which is not on the clock.
@@ -61,11 +61,11 @@ def decode(
     Raises:
         UserError: the verification rule or the length is invalid, the stopper needs a recording, or the
             prompt does not fit.
-        StopperFault: an external stopper fails (`adaedl.stopping.guard`).
+        StopperFault: an external stopper fails (`adaedl.stopping.fault_checks`).
     """
     check_run(max_new_tokens, seed, verification)
     check_live(stopper)
-    stopper = guarded(stopper)
+    stopper = checked(stopper)
     stopper.expect(expected_times)
     stopper.expect_acceptance(expected_acceptance)
     drafting = stopper.max_draft > 0
@@ -117,10 +117,10 @@ def decode(
             stopper.observe_times(tokens, clock.verifying.seconds, duration_s)
             learning_s = clock.elapsed() - duration_s
 
-            played = describe_round(pair, phase, verdict, stopper.gamma, clock, clock_s, duration_s)
+            round_ = describe_round(pair, phase, verdict, stopper.gamma, clock, clock_s, duration_s)
             if record:
-                add_probabilities(pair, played, drafts, output.logits, sampling, context.vocab)
+                add_probabilities(pair, round_, drafts, output.logits, sampling, context.vocab)
             clock_s, written = clock_s + duration_s, written + tokens
-            yield played
+            yield round_
     finally:
         context = None  # otherwise the traceback of an error would keep the caches alive

@@ -152,8 +152,8 @@ def write(call: Call, ids: Tensor, target: Reader, draft: Reader | None, stopper
         length = len(text)
 
         # Draft until the stopper says stop, leaving room for the token that the target adds.
-        room = max(0, min(max_length - 1, context) - length)
-        phase = draft_until_stop(stopper, room, eos_ids, next_draft)
+        remaining = max(0, min(max_length - 1, context) - length)
+        phase = draft_until_stop(stopper, remaining, eos_ids, next_draft)
 
         # Verify all drafts in one forward pass of the target.
         drafts = phase.drafts

@@ -521,7 +521,7 @@ def run_lane(
         max_new_tokens=job.max_new_tokens,
         seed=job.seed,
         verification=verification,
-        expected_times=pair.times,
+        expected_times=pair.earlier_texts.times(verification, job.sampling),
         expected_acceptance=pair.earlier_texts.acceptance(verification, job.sampling),
         context=job.context.copy(),
         record=False,

@@ -38,7 +38,7 @@ from adaedl.recordings.replay import replay_trace
 from adaedl.request import MAX_LANES, NOISE_VERSION, Sampling, check_race, check_run
 from adaedl.statistics import MIN_VALUES, by_sample, geometric_mean
 from adaedl.stopping import format_spec, make_stopper
-from adaedl.system.csv_text import csv_text, guarded, whole_records
+from adaedl.system.csv_text import csv_text, escape_formula, whole_records
 from adaedl.system.files import write_file
 from adaedl.system.machine import machine_label
 from adaedl.trace import LaneMetrics, Trace
@@ -446,7 +446,7 @@ def append_csv(path: Path, rows: list[Row]) -> None:
         UserError: the file cannot be written.
     """
     values = [
-        [*(row.to_dict()[name] for name in COLUMNS if name != PROMPT_TEXT), guarded(row.prompt_text)]
+        [*(row.to_dict()[name] for name in COLUMNS if name != PROMPT_TEXT), escape_formula(row.prompt_text)]
         for row in rows
     ]
     before = None
@@ -514,20 +514,22 @@ def _prompt_texts(frame: pd.DataFrame) -> pd.Series:
     """Return the texts of the prompts of a table from CSV, without the apostrophes that `to_csv` adds; None
     for rows without a text."""
     distinct = frame[["prompt_digest", PROMPT_TEXT]].drop_duplicates().itertuples(index=False, name=None)
-    texts = {(digest, text): _unguarded(text, digest) for digest, text in distinct if isinstance(text, str)}
+    texts = {
+        (digest, text): _without_escape(text, digest) for digest, text in distinct if isinstance(text, str)
+    }
     keys = zip(frame["prompt_digest"], frame[PROMPT_TEXT], strict=True)
     return pd.Series([texts.get(key) for key in keys], frame.index, dtype=object)
 
 
-def _unguarded(text: str, digest: str) -> str:
+def _without_escape(text: str, digest: str) -> str:
     bare = text.removeprefix("'")
-    return bare if guarded(bare) == text and digest_of(bare) == digest else text
+    return bare if escape_formula(bare) == text and digest_of(bare) == digest else text
 
 
 def to_csv(frame: pd.DataFrame) -> str:
     """Return a table as the content of a CSV file. A prompt that a spreadsheet would read as a formula gets
     an apostrophe in front, which `rows_from_csv` removes."""
-    texts = [guarded(text) if isinstance(text, str) else None for text in frame[PROMPT_TEXT]]
+    texts = [escape_formula(text) if isinstance(text, str) else None for text in frame[PROMPT_TEXT]]
     table = frame.assign(**{PROMPT_TEXT: texts}).astype(object)
     return csv_text([table.columns, *table.where(table.notna(), None).itertuples(index=False, name=None)])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from adaedl.acceptance import EarlierTexts
+from adaedl.earlier_texts import EarlierTexts
 from adaedl.errors import Sentence
 from adaedl.pairs.chat import own_template
 from adaedl.pairs.prompt_encoder import PromptEncoder
@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # slow to import, and the page describes pairs before it load
 
     from adaedl.models.drafters.base import Drafter
     from adaedl.models.protocol import Runner
-    from adaedl.times import Times
 
 
 @dataclass
@@ -35,10 +34,7 @@ class Pair:
             one.
         read_draft, choose: the device's kernels that choose a drafted token and the target's tokens, see
             `adaedl.models.token_choice`.
-        times: of the last race or recording on this pair, None before the first. Stoppers may start from
-            them.
-        earlier_texts: how often drafts were accepted in this pair's races and recordings. Stoppers may start
-            from that too.
+        earlier_texts: what this pair's races and recordings have shown. Stoppers may start from it.
         draft_bits: bits per weight of the target's own copy; None if something else drafts.
         tuned: AdaEDL's spec with settings tuned for this pair; None if there is none.
     """
@@ -57,7 +53,6 @@ class Pair:
     encoder: PromptEncoder | None = None
     read_draft: Callable | None = None
     choose: Callable | None = None
-    times: Times | None = None
     earlier_texts: EarlierTexts = field(default_factory=EarlierTexts)
     draft_bits: int | None = None
     tuned: str | None = None

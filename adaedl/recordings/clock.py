@@ -12,7 +12,7 @@ from adaedl.trace import Lane
 
 def rounds_by_work(lane: Lane) -> Counter[tuple[int, int]]:
     """Count the rounds of a lane by (draft steps, verified drafts)."""
-    return Counter((len(played.drafted) + played.dropped, len(played.drafted)) for played in lane.rounds)
+    return Counter((len(round_.drafted) + round_.dropped, len(round_.drafted)) for round_ in lane.rounds)
 
 
 def clock_of(work: Counter[tuple[int, int]], times: Times) -> float:

@@ -184,7 +184,7 @@ def _record(
     recordings = [replace(recording, score_temperature=value, chains=own) for value, own in scored]
     for one in recordings:
         if one.score_temperature is None:
-            pair.earlier_texts.add(one.judged_drafts, run.verification, sampling)
+            pair.earlier_texts.add(run.verification, sampling, one.judged_drafts)
     yield recordings
 
 
@@ -216,7 +216,7 @@ class _RealRounds:
 
     @property
     def token_ids(self) -> list[int]:
-        return [token for played in self.plain for token in played.token_ids]
+        return [token for round_ in self.plain for token in round_.token_ids]
 
 
 def _play_rounds(
@@ -243,7 +243,7 @@ def _play_rounds(
         if ended_early := plain_round is not None and enough():
             break
     times = fit_times(plain, probed, run.depth)
-    run.pair.times = times
+    run.pair.earlier_texts.add(run.verification, run.sampling, times=times)
     if ended_early:
         max_new_tokens = len(plain)
         probed = list(_rounds_within(probed, max_new_tokens))
@@ -345,16 +345,16 @@ def _rounds_alike(recording: Recording, probed: list[Round], depth: int) -> int:
 def _rounds_within(rounds: list[Round], tokens: int) -> Iterator[Round]:
     """Yield the leading rounds that a text of `tokens` tokens would contain unchanged."""
     written = 0
-    for played in rounds:
-        if written + len(played.drafted) + 1 > tokens:
+    for round_ in rounds:
+        if written + len(round_.drafted) + 1 > tokens:
             return
-        written += len(played.token_ids)
-        yield played
+        written += len(round_.token_ids)
+        yield round_
 
 
-def _outcome(played: Round) -> tuple:
+def _outcome(round_: Round) -> tuple:
     """Return what a round did, without its times."""
-    return *(token.id for token in played.drafted), played.accepted, played.stop_reason, *played.token_ids
+    return *(token.id for token in round_.drafted), round_.accepted, round_.stop_reason, *round_.token_ids
 
 
 def check_record(max_new_tokens: int, depth: int) -> None:

@@ -21,8 +21,8 @@ from adaedl.stopping import (
     Stopper,
     StopperFault,
     acceptance_lower_bound,
+    checked,
     format_spec,
-    guarded,
     make_stopper,
 )
 from adaedl.times import Times
@@ -43,7 +43,7 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
             temperature.
         StopperFault: an external stopper fails.
     """
-    stopper = guarded(make_stopper(stopper) if isinstance(stopper, str) else stopper)
+    stopper = checked(make_stopper(stopper) if isinstance(stopper, str) else stopper)
     check_replay(stopper, recording.depth, recording.score_temperature)
     times = times or recording.times
     stopper.expect(times)
@@ -52,16 +52,16 @@ def replay(recording: Recording, stopper: Stopper | str, times: Times | None = N
     written, clock_s, ended = 0, 0.0, False
     while written < recording.max_new_tokens and not ended:
         phase = _draft(recording, stopper, written)
-        played = _verify(recording, stopper, phase, written)
-        played.start_s = clock_s
-        played.draft_s = times.draft_s(phase.steps)
-        played.verify_s = times.verify_s[len(played.drafted)]
-        played.duration_s = played.draft_s + played.verify_s + times.overhead_s(phase.steps)
-        stopper.observe(len(played.drafted), played.accepted, played.dropped)
-        stopper.observe_times(len(played.token_ids), played.verify_s, played.duration_s)
-        lane.rounds.append(played)
-        clock_s += played.duration_s
-        written += len(played.token_ids)
+        round_ = _verify(recording, stopper, phase, written)
+        round_.start_s = clock_s
+        round_.draft_s = times.draft_s(phase.steps)
+        round_.verify_s = times.verify_s[len(round_.drafted)]
+        round_.duration_s = round_.draft_s + round_.verify_s + times.overhead_s(phase.steps)
+        stopper.observe(len(round_.drafted), round_.accepted, round_.dropped)
+        stopper.observe_times(len(round_.token_ids), round_.verify_s, round_.duration_s)
+        lane.rounds.append(round_)
+        clock_s += round_.duration_s
+        written += len(round_.token_ids)
         ended = recording.token_ids[written - 1] in recording.eos_ids
     lane.token_ids = list(recording.token_ids)
     lane.text, lane.pieces = recording.text, list(recording.pieces)
@@ -160,16 +160,16 @@ def near_ties(recording: Recording, lane: Lane, times: Times | None = None) -> i
     stopper, written = fresh_stopper(lane), 0
     stopper.expect(times or recording.times)
     stopper.expect_acceptance(recording.expected_acceptance)
-    for played in lane.rounds:
+    for round_ in lane.rounds:
         phase = _draft(recording, stopper, written)
         gaps = recording.chains[written].gap
         for draft, gap in zip(phase.drafts, gaps, strict=False):
             ties += gap < recording.tie or _near_threshold(draft)
         if phase.dropped_draft:  # it does not matter which token is dropped
             ties += _near_threshold(phase.dropped_draft)
-        stopper.observe(len(played.drafted), played.accepted, played.dropped)
-        stopper.observe_times(len(played.token_ids), played.verify_s, played.duration_s)
-        written += len(played.token_ids)
+        stopper.observe(len(round_.drafted), round_.accepted, round_.dropped)
+        stopper.observe_times(len(round_.token_ids), round_.verify_s, round_.duration_s)
+        written += len(round_.token_ids)
     return ties
 
 

@@ -15,7 +15,7 @@ from adaedl.stopping.base import (
     acceptance_lower_bound,
 )
 from adaedl.stopping.describe import describe_stoppers
-from adaedl.stopping.guard import StopperFault, construct, guarded
+from adaedl.stopping.fault_checks import StopperFault, checked, construct
 from adaedl.stopping.registry import (
     LIVE_STOPPERS,
     STOPPERS,
@@ -88,11 +88,11 @@ __all__ = [
     "Throughput",
     "acceptance_lower_bound",
     "check_live",
+    "checked",
     "construct",
     "describe_stoppers",
     "draft_length",
     "format_spec",
-    "guarded",
     "limit_draft",
     "longest_draft",
     "make_stopper",

@@ -4,7 +4,7 @@ import textwrap
 from typing import Any
 
 from adaedl.stopping.base import DRAFT_NUMBERS, Stopper
-from adaedl.stopping.guard import is_of_engine
+from adaedl.stopping.fault_checks import is_of_engine
 from adaedl.stopping.registry import STOPPERS
 from adaedl.stopping.settings import Setting, settings_of
 from adaedl.stopping.specs import format_value

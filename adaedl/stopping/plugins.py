@@ -12,7 +12,7 @@ from pathlib import Path
 
 from adaedl.errors import Sentence, UserError
 from adaedl.stopping.base import Stopper
-from adaedl.stopping.guard import describe_error
+from adaedl.stopping.fault_checks import describe_error
 from adaedl.stopping.registry import LIVE_STOPPERS, STOPPERS, register_stopper
 
 VARIABLE = "ADAEDL_STOPPERS"

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from adaedl.errors import Sentence, UserError
 from adaedl.stopping.base import DRAFT_NUMBERS, Stopper
-from adaedl.stopping.guard import construct, guarded
+from adaedl.stopping.fault_checks import checked, construct
 
 AnyStopper = TypeVar("AnyStopper", bound=Stopper)
 
@@ -36,7 +36,7 @@ def register_stopper(stopper: type[AnyStopper]) -> type[AnyStopper]:
         )
     if wrong := _wrong_declaration(stopper):
         raise UserError("The stopper {} cannot be registered: {}.", name, wrong)
-    guarded(construct(stopper, {}))
+    checked(construct(stopper, {}))
     STOPPERS[name] = stopper
     if not stopper.replay_only:
         LIVE_STOPPERS[name] = stopper

@@ -5,7 +5,7 @@ from typing import Any
 
 from adaedl.errors import Parameter, Sentence, UserError
 from adaedl.stopping.base import Stopper
-from adaedl.stopping.guard import construct, unguarded
+from adaedl.stopping.fault_checks import construct, unwrapped
 from adaedl.stopping.registry import STOPPERS
 from adaedl.stopping.settings import settings_of
 
@@ -40,7 +40,7 @@ def make_stopper(spec: str) -> Stopper:
 
 def format_spec(stopper: Stopper) -> str:
     """Return the shortest spec from which `make_stopper` rebuilds this stopper."""
-    declared = settings_of(type(unguarded(stopper)))
+    declared = settings_of(type(unwrapped(stopper)))
     changed = {name: value for name, value in stopper.settings.items() if value != declared[name].default}
     values = ",".join(f"{name}={format_value(value)}" for name, value in changed.items())
     return f"{stopper.name}:{values}" if values else stopper.name
@@ -49,7 +49,7 @@ def format_spec(stopper: Stopper) -> str:
 def limit_draft(stopper: Stopper, depth: int) -> Stopper:
     """Return a fresh stopper with the same settings that drafts at most `depth` tokens per round, for a
     recording of that depth. The limit of a replay-only stopper is raised to `depth` if it is lower."""
-    rule = type(unguarded(stopper))
+    rule = type(unwrapped(stopper))
     declared = settings_of(rule)
     limited = {
         name: depth if stopper.replay_only else min(value, depth)

@@ -17,7 +17,7 @@ def csv_text(rows: Iterable[Iterable]) -> str:
     return "".join(f"{record[:-2]}\n" for record in records)
 
 
-def guarded(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Return a text, with an apostrophe before it if a spreadsheet would read it as a formula."""
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 

@@ -104,8 +104,8 @@ class RaceFeed:
                 self._add({"token_bytes": {token: self.trace.token_bytes[token] for token in sorted(new)}})
                 self._token_bytes_sent |= new
             for number, lane in enumerate(self.trace.lanes):
-                for played in lane.rounds[self._rounds_sent[number] :]:
-                    self._add_line(f'{{"lane":{number},"round":{_harmless(played.to_json())}}}\n')
+                for round_ in lane.rounds[self._rounds_sent[number] :]:
+                    self._add_line(f'{{"lane":{number},"round":{_harmless(round_.to_json())}}}\n')
                     self._rounds_sent[number] += 1
                 if lane.text != self._text_sent[number]:
                     self._add(_text_entry(number, self._text_sent[number], lane.text))

@@ -75,27 +75,27 @@ def describe_lane(lane: Lane, detailed: bool) -> dict[str, Any]:
     described: dict[str, Any] = {
         "tokens": len(lane.token_ids),
         "clock_s": lane.clock_s,
-        "drafted": sum(len(played.drafted) for played in lane.rounds),
-        "accepted": sum(played.accepted for played in lane.rounds),
+        "drafted": sum(len(round_.drafted) for round_ in lane.rounds),
+        "accepted": sum(round_.accepted for round_ in lane.rounds),
     }
     if detailed:
         described["rounds"], start = [], 0
-        for played in lane.rounds:
+        for round_ in lane.rounds:
             described["rounds"].append(
                 {
                     "start": start,
-                    "drafted": len(played.drafted),
-                    "steps": len(played.drafted) + played.dropped,
-                    "accepted": played.accepted,
-                    "reason": played.stop_reason,
-                    "tokens": len(played.token_ids),
-                    "kind": played.emitted.kind if played.emitted else None,
-                    "start_s": played.start_s,
-                    "duration_s": played.duration_s,
-                    "compared": [[token.score, token.threshold] for token in played.drafted],
+                    "drafted": len(round_.drafted),
+                    "steps": len(round_.drafted) + round_.dropped,
+                    "accepted": round_.accepted,
+                    "reason": round_.stop_reason,
+                    "tokens": len(round_.token_ids),
+                    "kind": round_.emitted.kind if round_.emitted else None,
+                    "start_s": round_.start_s,
+                    "duration_s": round_.duration_s,
+                    "compared": [[token.score, token.threshold] for token in round_.drafted],
                 }
             )
-            start += len(played.token_ids)
+            start += len(round_.token_ids)
     return described
 
 

@@ -81,7 +81,7 @@ class RaceOnZeroGpu:
         lanes, self.trace.token_bytes = part
         for lane, (rounds, pieces, metrics, difference, failure) in zip(self.trace.lanes, lanes, strict=True):
             lane.rounds.extend(rounds)
-            lane.token_ids.extend(token for played in rounds for token in played.token_ids)
+            lane.token_ids.extend(token for round_ in rounds for token in round_.token_ids)
             lane.pieces, lane.text, lane.metrics = pieces, "".join(pieces), metrics
             lane.text_difference, lane.failure = difference, failure
         return True

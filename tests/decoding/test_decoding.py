@@ -45,7 +45,7 @@ def run(pair: Pair, spec: str, temperature: float = 0.8, prompt=PROMPT, **option
 
 
 def text_of(rounds: list[Round]) -> list[int]:
-    return [token for played in rounds for token in played.token_ids]
+    return [token for round_ in rounds for token in round_.token_ids]
 
 
 @torch.inference_mode()
@@ -103,12 +103,12 @@ def test_fixed_drafts_k_tokens_until_the_text_is_almost_full():
     for spec, reason in (("fixed:k=3", "max_draft"), ("fixed:k=60", "length")):
         rounds = run(tiny_pair("feature"), spec, max_new_tokens=10)
         written = 0
-        for played in rounds:
+        for round_ in rounds:
             remaining = 10 - written - 1
             k = make_stopper(spec).max_draft
-            assert len(played.drafted) == min(k, remaining)
-            assert played.stop_reason == ("length" if remaining < k else "max_draft")
-            written += len(played.token_ids)
+            assert len(round_.drafted) == min(k, remaining)
+            assert round_.stop_reason == ("length" if remaining < k else "max_draft")
+            written += len(round_.token_ids)
         assert written == 10
         assert rounds[0].stop_reason == reason
 
@@ -128,8 +128,8 @@ def test_a_score_below_the_threshold_ends_the_draft_and_keeps_the_token():
     assert {"threshold", "length"} >= {r.stop_reason for r in rounds}
     stopped = [r for r in rounds if r.stop_reason == "threshold"]
     assert stopped
-    for played in stopped:
-        *before, last = played.drafted
+    for round_ in stopped:
+        *before, last = round_.drafted
         assert last.score < last.threshold == 0.5
         assert all(token.score >= 0.5 for token in before)
 
@@ -150,12 +150,12 @@ def test_the_autoregressive_lane_emits_one_plain_token_per_round():
 def test_a_correction_follows_a_rejection_and_a_bonus_a_full_acceptance():
     rounds = [r for seed in range(5) for r in run(tiny_pair("feature"), "fixed:k=2", seed=seed)]
     kinds = {"correction": 0, "bonus": 0}
-    for played in rounds:
-        if not played.drafted:
+    for round_ in rounds:
+        if not round_.drafted:
             continue
-        assert all(token.accepted == (i < played.accepted) for i, token in enumerate(played.drafted))
-        assert played.emitted.kind == ("bonus" if played.accepted == len(played.drafted) else "correction")
-        kinds[played.emitted.kind] += 1
+        assert all(token.accepted == (i < round_.accepted) for i, token in enumerate(round_.drafted))
+        assert round_.emitted.kind == ("bonus" if round_.accepted == len(round_.drafted) else "correction")
+        kinds[round_.emitted.kind] += 1
     assert min(kinds.values()) > 0
 
 
@@ -173,10 +173,10 @@ def test_nothing_is_written_after_the_end_of_a_text(verification, kind):
         assert not set(text[:-1]) & pair.eos_ids
         assert text[-1] in pair.eos_ids or len(text) == 40
         last = rounds[-1]
-        for played in rounds:  # nothing is drafted after an end
-            assert not {token.id for token in played.drafted[:-1]} & pair.eos_ids
-            ends = bool(played.drafted) and played.drafted[-1].id in pair.eos_ids
-            assert (played.stop_reason == "eos") is ends
+        for round_ in rounds:  # nothing is drafted after an end
+            assert not {token.id for token in round_.drafted[:-1]} & pair.eos_ids
+            ends = bool(round_.drafted) and round_.drafted[-1].id in pair.eos_ids
+            assert (round_.stop_reason == "eos") is ends
         by_draft += last.emitted is None
         by_target += last.emitted is not None and last.emitted.id in pair.eos_ids
         if last.emitted is None:
@@ -285,17 +285,17 @@ def test_after_every_round_the_caches_equal_a_fresh_prefill(build, spec, verific
     stopper = make_stopper(spec)
     options = {"max_new_tokens": 24, "verification": verification, "context": context, "seed": 3}
     rejected = 0
-    for played in decode(pair, None, stopper, Sampling(0.8), **options):
+    for round_ in decode(pair, None, stopper, Sampling(0.8), **options):
         before = len(text)
-        text += played.token_ids
+        text += round_.token_ids
         if pair.drafter.kind == "feature":
             # Entries from its own output are dropped when the next round begins.
             known = context.session.certain
-            assert known == before or not played.drafted
+            assert known == before or not round_.drafted
         else:
             # Accepted drafts stay in the cache; the last draft was never read.
-            known = min(context.session.cache.length, before + played.accepted)
-        rejected += len(played.drafted) - played.accepted
+            known = min(context.session.cache.length, before + round_.accepted)
+        rejected += len(round_.drafted) - round_.accepted
         assert_caches_hold(pair, context, text, known)
     assert rejected or build is PAIRS["self, packed"]
 
@@ -312,8 +312,8 @@ def test_copies_of_a_context_run_independently(build):
     ]
     texts = [[], [], []]
     for turn in range(200):  # in turns, as in a race
-        played = next(runs[turn % 3], None)
-        texts[turn % 3] += played.token_ids if played else []
+        round_ = next(runs[turn % 3], None)
+        texts[turn % 3] += round_.token_ids if round_ else []
     assert texts == [expected] * 3
 
 
@@ -344,9 +344,9 @@ def test_recorded_numbers_match_both_models():
     rounds = list(decode(pair, PROMPT, make_stopper("fixed:k=3"), sampling, max_new_tokens=16))
     vocab = pair.drafter.vocab.tolist()
     text = PROMPT.tolist()
-    for played in rounds:
+    for round_ in rounds:
         context = list(text)
-        for token in played.drafted:
+        for token in round_.drafted:
             p = warp(reference_logits(pair, context), sampling)
             assert token.p == pytest.approx(p[token.id].item(), abs=1e-4)
             q = torch.zeros(32)
@@ -362,9 +362,9 @@ def test_recorded_numbers_match_both_models():
             assert [t[2] for t in token.top_p] == sorted((t[2] for t in token.top_p), reverse=True)
             assert token.u is None
             context.append(token.id)
-        text += played.token_ids
+        text += round_.token_ids
         p = warp(reference_logits(pair, text[:-1]), sampling)
-        assert played.emitted.p == pytest.approx(p[played.emitted.id].item(), abs=1e-4)
+        assert round_.emitted.p == pytest.approx(p[round_.emitted.id].item(), abs=1e-4)
 
 
 def test_drafts_are_scored_as_sampled_or_at_the_score_temperature():
@@ -385,8 +385,8 @@ def test_with_top_k_1_q_is_scored_at_temperature_1():
         list(decode(tiny_pair("feature"), PROMPT, make_stopper("adaedl"), sampling, max_new_tokens=24))
         for sampling in (Sampling(0), Sampling(0.7, top_k=1))
     )
-    assert [len(played.drafted) for played in rounds] == [len(played.drafted) for played in greedy]
-    assert any(token.bound < 0.9 for played in rounds for token in played.drafted)
+    assert [len(round_.drafted) for round_ in rounds] == [len(round_.drafted) for round_ in greedy]
+    assert any(token.bound < 0.9 for round_ in rounds for token in round_.drafted)
 
 
 def test_the_bound_uses_the_lanes_own_gamma():
@@ -399,9 +399,9 @@ def test_the_bound_uses_the_lanes_own_gamma():
 
 def test_beta_is_the_overlap_of_p_and_q():
     world, sampling = random_world(1, trimmed=True), Sampling(0.7)
-    played = run(world_pair(world), "fixed:k=2", 0.7, prompt=torch.tensor([0]), max_new_tokens=5)[0]
+    round_ = run(world_pair(world), "fixed:k=2", 0.7, prompt=torch.tensor([0]), max_new_tokens=5)[0]
     node = 0
-    for token in played.drafted:
+    for token in round_.drafted:
         p, q = warp(world.target_logits[node], sampling), warp(world.draft_logits[node], sampling)
         assert token.beta == pytest.approx(acceptance_probability(p, q, world.draft_vocab).item(), abs=1e-5)
         node = world.child(node, token.id)
@@ -410,34 +410,34 @@ def test_beta_is_the_overlap_of_p_and_q():
 def test_recorded_uniform_numbers_agree_with_the_speculative_verdicts():
     rounds = run(tiny_pair("feature"), "fixed:k=3", verification="speculative", max_new_tokens=40, seed=5)
     drawn = random.Random(5)
-    for played in rounds:
-        [drawn.random() for _ in played.drafted]  # the drafts themselves
-        for index, token in enumerate(played.drafted):
+    for round_ in rounds:
+        [drawn.random() for _ in round_.drafted]  # the drafts themselves
+        for index, token in enumerate(round_.drafted):
             assert token.u == drawn.random()
-            if index <= played.accepted:
+            if index <= round_.accepted:
                 assert token.accepted == (token.u * token.q < token.p)
             assert token.target_id is None
             assert token.target_text is None
-        assert played.emitted.u == drawn.random()
+        assert round_.emitted.u == drawn.random()
 
 
 def test_the_residual_of_a_correction_is_recorded():
     world, sampling = random_world(1, trimmed=True), Sampling(0.7)
     corrections = 0
     for seed in range(12):
-        played = run(
+        round_ = run(
             world_pair(world), "fixed:k=1", 0.7, verification="speculative", seed=seed,
             prompt=torch.tensor([0]), max_new_tokens=2,
         )[0]  # fmt: skip
-        if played.emitted.kind != "correction":
-            assert played.emitted.top_residual == []
+        if round_.emitted.kind != "correction":
+            assert round_.emitted.top_residual == []
             continue
         corrections += 1
         p, q = warp(world.target_logits[0], sampling), warp(world.draft_logits[0], sampling)
         unnormalised = residual(p, q, world.draft_vocab)
         expected = unnormalised / unnormalised.sum()
-        recorded = played.emitted.top_residual
-        assert played.emitted.id in [id for id, _, _ in recorded]
+        recorded = round_.emitted.top_residual
+        assert round_.emitted.id in [id for id, _, _ in recorded]
         for id, _, share in recorded:
             assert share == pytest.approx(expected[id].item(), abs=1e-5)
     assert corrections > 0
@@ -445,8 +445,8 @@ def test_the_residual_of_a_correction_is_recorded():
 
 def test_at_temperature_0_the_top_lists_show_the_models_own_softmax():
     world = random_world(0)
-    played = run(world_pair(world), "fixed:k=1", 0, prompt=torch.tensor([0]), max_new_tokens=3)[0]
-    token, own = played.drafted[0], Sampling(1.0)
+    round_ = run(world_pair(world), "fixed:k=1", 0, prompt=torch.tensor([0]), max_new_tokens=3)[0]
+    token, own = round_.drafted[0], Sampling(1.0)
     p, q = warp(world.target_logits[0], own), warp(world.draft_logits[0], own)
     for top, probs in ((token.top_p, p), (token.top_q, q)):
         assert len(top) > 1
@@ -458,22 +458,22 @@ def test_at_temperature_0_the_top_lists_show_the_models_own_softmax():
 
 
 def test_under_shared_noise_the_targets_own_choice_is_recorded():
-    for played in run(tiny_pair("feature"), "fixed:k=3"):
-        for index, token in enumerate(played.drafted):
-            if index < played.accepted:
+    for round_ in run(tiny_pair("feature"), "fixed:k=3"):
+        for index, token in enumerate(round_.drafted):
+            if index < round_.accepted:
                 assert token.target_id == token.id
                 assert token.target_text == token.text
-            elif index == played.accepted:
-                assert token.target_id == played.emitted.id != token.id
+            elif index == round_.accepted:
+                assert token.target_id == round_.emitted.id != token.id
 
 
 def test_without_recording_the_text_is_the_same():
     pair = tiny_pair("feature")
     full, bare = (run(pair, "adaedl", record=record) for record in (True, False))
     assert text_of(full) == text_of(bare)
-    for played in bare:
-        assert all(t.p is None and t.beta is None and not t.top_q and not t.top_p for t in played.drafted)
-        assert played.emitted.p is None
+    for round_ in bare:
+        assert all(t.p is None and t.beta is None and not t.top_q and not t.top_p for t in round_.drafted)
+        assert round_.emitted.p is None
     assert full[0].emitted.top_p
 
 
@@ -569,12 +569,12 @@ def test_uniform_numbers_follow_the_seed_and_are_the_same_on_the_device():
 
 def test_rounds_follow_each_other_without_gaps_on_the_clock():
     clock = 0.0
-    for played in run(tiny_pair("feature"), "fixed:k=3"):
-        assert played.start_s == clock
-        assert played.draft_s > 0 or not played.drafted
-        assert played.verify_s > 0
-        assert played.draft_s + played.verify_s <= played.duration_s
-        clock += played.duration_s
+    for round_ in run(tiny_pair("feature"), "fixed:k=3"):
+        assert round_.start_s == clock
+        assert round_.draft_s > 0 or not round_.drafted
+        assert round_.verify_s > 0
+        assert round_.draft_s + round_.verify_s <= round_.duration_s
+        clock += round_.duration_s
 
 
 def test_without_packed_products_the_text_is_the_same(request, monkeypatch):

@@ -92,7 +92,7 @@ def main(folder: str) -> None:
     report = {
         "plain": plain.tolist(),
         "texts": texts,
-        "rounds": [played.tokens for played in sampled.rounds],
+        "rounds": [round_.tokens for round_ in sampled.rounds],
         "refusal": refusal,
         "stoppers": list(loaded.STOPPERS),
         "numba": importlib.util.find_spec("numba") is not None,

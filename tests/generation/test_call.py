@@ -56,8 +56,8 @@ def test_every_way_to_call_generate_accepts_the_same_arguments(pair, way):
     listener = Listener()
     written = calls(target, draft, streamer=listener, return_dict_in_generate=True)[way]()
     assert written.sequences.tolist() == plain(target, max_new_tokens=12)
-    assert {len(played.drafted) for played in written.rounds} <= {0, 1, 2, 3}
-    assert max(len(played.drafted) for played in written.rounds) == 3
+    assert {len(round_.drafted) for round_ in written.rounds} <= {0, 1, 2, 3}
+    assert max(len(round_.drafted) for round_ in written.rounds) == 3
     assert listener.received == [
         PROMPT[0].tolist(),
         *([token] for token in written.sequences[0, NEW:].tolist()),
@@ -84,14 +84,14 @@ def test_rounds_add_up_to_the_text(pair):
     target, draft = pair
     written = adaptive(target, draft, stopper="adaedl:threshold=-1", max_new_tokens=30)
     ids = written.sequences[0, NEW:].tolist()
-    for played in written.rounds:
-        tokens, ids = ids[: played.tokens], ids[played.tokens :]
-        assert tokens[: played.accepted] == played.drafted[: played.accepted]
-        assert played.tokens in (played.accepted, played.accepted + 1)
-        assert len(played.drafted) == len(played.entropy) == len(played.bound) == len(played.score)
-        for entropy, bound, score in zip(played.entropy, played.bound, played.score, strict=True):
+    for round_ in written.rounds:
+        tokens, ids = ids[: round_.tokens], ids[round_.tokens :]
+        assert tokens[: round_.accepted] == round_.drafted[: round_.accepted]
+        assert round_.tokens in (round_.accepted, round_.accepted + 1)
+        assert len(round_.drafted) == len(round_.entropy) == len(round_.bound) == len(round_.score)
+        for entropy, bound, score in zip(round_.entropy, round_.bound, round_.score, strict=True):
             assert bound == score == pytest.approx(1 - (0.2 * entropy) ** 0.5)
-        assert played.duration_s >= played.draft_s + played.verify_s > 0
+        assert round_.duration_s >= round_.draft_s + round_.verify_s > 0
     assert ids == []
 
 
@@ -104,15 +104,15 @@ def test_a_stopper_sees_the_drafts_distribution_after_the_text_so_far(pair, temp
     sampling = {"do_sample": True, "temperature": temperature, "top_k": None} if temperature else {}
     asked = f"adaedl:threshold=-9,max_draft=4,score_temperature={scored}" if scored == 1.5 else "fixed:k=4"
     written = adaptive(target, draft, stopper=asked, **sampling)
-    assert any(0 < played.accepted < len(played.drafted) for played in written.rounds)
+    assert any(0 < round_.accepted < len(round_.drafted) for round_ in written.rounds)
     length = NEW
-    for played in written.rounds:
-        if played.drafted:
-            ids = torch.cat((written.sequences[:, :length], torch.tensor([played.drafted])), dim=1)
+    for round_ in written.rounds:
+        if round_.drafted:
+            ids = torch.cat((written.sequences[:, :length], torch.tensor([round_.drafted])), dim=1)
             logits = draft(ids[:, :-1]).logits[0, length - 1 :] / scored
             entropy = torch.distributions.Categorical(logits=logits).entropy()
-            torch.testing.assert_close(torch.tensor(played.entropy), entropy, atol=1e-4, rtol=1e-4)
-        length += played.tokens
+            torch.testing.assert_close(torch.tensor(round_.entropy), entropy, atol=1e-4, rtol=1e-4)
+        length += round_.tokens
 
 
 @pytest.mark.parametrize("sampling", [{}, {"do_sample": True, "temperature": 0.7, "top_k": 5}])
@@ -216,7 +216,7 @@ def test_a_draft_model_can_have_a_vocabulary_of_another_padded_size(pair, width)
     assert written.sequences.tolist() == plain(target)
     sampled = adaptive(target, draft, do_sample=True, max_new_tokens=60, top_k=None)
     assert sampled.sequences.shape[1] == NEW + 60
-    assert all(token < 32 for played in sampled.rounds for token in played.drafted)
+    assert all(token < 32 for round_ in sampled.rounds for token in round_.drafted)
 
 
 def test_a_draft_without_any_allowed_token_still_has_a_distribution(pair):

@@ -23,10 +23,10 @@ def test_every_family_writes_its_own_text(family, length):
     target, draft = small_pair(family)
     written = adaptive(target, draft, max_new_tokens=length)
     assert written.sequences.tolist() == plain(target, max_new_tokens=length)
-    assert sum(played.tokens for played in written.rounds) == length
+    assert sum(round_.tokens for round_ in written.rounds) == length
     if length == 60:  # several windows of Gemma 2 and 3, and both accepted and rejected drafts
-        accepted = sum(played.accepted for played in written.rounds)
-        assert 0 < accepted <= sum(len(played.drafted) for played in written.rounds)
+        accepted = sum(round_.accepted for round_ in written.rounds)
+        assert 0 < accepted <= sum(len(round_.drafted) for round_ in written.rounds)
 
 
 @pytest.mark.parametrize("stopper", LIVE_STOPPERS)
@@ -122,4 +122,4 @@ def test_the_default_target_writes_its_own_text():
     greedy = {"max_new_tokens": 24, "do_sample": False}
     written = generate(target, prompt, assistant_model=draft, return_dict_in_generate=True, **greedy)
     assert written.sequences.tolist() == target.generate(prompt, **greedy).tolist()
-    assert sum(played.accepted for played in written.rounds) > 0
+    assert sum(round_.accepted for round_ in written.rounds) > 0

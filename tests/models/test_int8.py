@@ -152,7 +152,7 @@ def test_every_stopper_writes_the_int8_target_s_text(kind, temperature):
 
     def text(spec: str) -> list[int]:
         rounds = decode(pair, token_ids(5), make_stopper(spec), Sampling(temperature), max_new_tokens=24)
-        return [token for played in rounds for token in played.token_ids]
+        return [token for round_ in rounds for token in round_.token_ids]
 
     texts = {spec: text(spec) for spec in LIVE_STOPPERS}
     assert len(texts["autoregressive"]) == 24

@@ -366,7 +366,7 @@ def test_graphs_are_captured_during_prefill_and_never_in_a_round():
     context = read_prompt(pair, token_ids(6), 40)
     before = len(captured)
     rounds = decode(pair, None, make_stopper("fixed:k=5"), Sampling(0.8), max_new_tokens=40, context=context)
-    assert sum(len(played.token_ids) for played in rounds) == 40
+    assert sum(len(round_.token_ids) for round_ in rounds) == 40
     assert len(captured) == before == 2 * cuda.GRAPHED_ROWS  # with the drafter's features, and without
 
 

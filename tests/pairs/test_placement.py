@@ -169,7 +169,7 @@ def test_a_split_target_writes_the_same_text(build, kind, tmp_path):
         traces.append(trace)
     for ours, theirs in zip(*(trace.lanes for trace in traces), strict=True):
         assert ours.token_ids == theirs.token_ids
-        assert [played.accepted for played in ours.rounds] == [played.accepted for played in theirs.rounds]
+        assert [round_.accepted for round_ in ours.rounds] == [round_.accepted for round_ in theirs.rounds]
 
 
 def test_a_split_target_has_its_inputs_and_outputs_on_the_draft_s_device(monkeypatch):

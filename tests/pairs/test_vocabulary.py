@@ -124,7 +124,7 @@ def test_a_pair_with_different_reserved_tokens_runs_and_reports_it(tmp_path, tar
             (pair.encode("Why?"), torch.tensor(sorted(ids(target, *target_names)), dtype=int))
         )
         rounds = list(decode(pair, prompt_ids, make_stopper("fixed:k=4"), sampling, max_new_tokens=60))
-        drafted = {token.id for played in rounds for token in played.drafted}
+        drafted = {token.id for round_ in rounds for token in round_.drafted}
         assert drafted
         assert drafted <= shared
     recording = record(pair, "Why?", Sampling(2.0), max_new_tokens=20)
@@ -150,7 +150,7 @@ def test_the_target_still_writes_tokens_that_are_never_drafted(verification):
     for seed in range(3000):
         options = {"max_new_tokens": 3, "seed": seed, "verification": verification, "record": False}
         rounds = decode(pair, prompt, make_stopper("fixed:k=2"), sampling, **options)
-        written.append([token for played in rounds for token in played.token_ids][:2])
+        written.append([token for round_ in rounds for token in round_.token_ids][:2])
     assert expected[[3, 5]].sum() > 0.05
     assert chi_square(torch.tensor(written), np.asarray(expected)) > 1e-4
 

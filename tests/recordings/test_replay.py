@@ -71,9 +71,9 @@ def with_real_times(
     observe, real = stopper.observe_times, iter(rounds)
 
     def observe_times(tokens: int, *_) -> None:
-        played = next(real, None)
-        if played is not None:
-            observe(tokens, played.verify_s, played.duration_s)
+        round_ = next(real, None)
+        if round_ is not None:
+            observe(tokens, round_.verify_s, round_.duration_s)
 
     stopper.observe_times = observe_times
     expect = stopper.expect
@@ -88,12 +88,12 @@ def outcome(rounds: list[Round]) -> list[tuple]:
     """Return what rounds did, without their times."""
     return [
         (
-            [(token.id, token.text, token.accepted) for token in played.drafted],
-            played.accepted,
-            played.stop_reason,
-            played.emitted and (played.emitted.id, played.emitted.text, played.emitted.kind),
+            [(token.id, token.text, token.accepted) for token in round_.drafted],
+            round_.accepted,
+            round_.stop_reason,
+            round_.emitted and (round_.emitted.id, round_.emitted.text, round_.emitted.kind),
         )
-        for played in rounds
+        for round_ in rounds
     ]
 
 
@@ -101,13 +101,13 @@ def assert_same_numbers(real: list[Round], replayed: list[Round]) -> None:
     def near(name: str, ours, theirs) -> bool:
         return ours is None or math.isclose(ours, getattr(theirs, name), abs_tol=2e-3)
 
-    for played, again in zip(real, replayed, strict=True):
-        for token, theirs in zip(again.drafted, played.drafted, strict=True):
+    for round_, again in zip(real, replayed, strict=True):
+        for token, theirs in zip(again.drafted, round_.drafted, strict=True):
             for name in ("entropy", "bound", "score", "threshold", "top_prob", "q", "p", "beta"):
                 assert near(name, getattr(token, name), theirs), (name, token, theirs)
             assert token.target_id in (None, theirs.target_id)
         reached = [token for token in again.drafted if token.beta is not None]
-        assert len(reached) == min(played.accepted + 1, len(played.drafted))
+        assert len(reached) == min(round_.accepted + 1, len(round_.drafted))
 
 
 # Toys.
@@ -127,7 +127,7 @@ def test_a_replay_equals_the_real_run(build, temperature):
             again = replay(recording, with_real_times(spec, real, None))
             assert outcome(again.rounds) == outcome(real), spec
             assert_same_numbers(real, again.rounds)
-            assert again.token_ids == [token for played in real for token in played.token_ids]
+            assert again.token_ids == [token for round_ in real for token in round_.token_ids]
             assert again.text == pair.decode(again.token_ids)
 
 
@@ -137,9 +137,9 @@ def test_rounds_without_drafts_replay_like_the_real_run(build, temperature):
     pair, sampling = build(), Sampling(temperature)
     recording = record(pair, PROMPT, sampling, max_new_tokens=24)
     real = list(decode(pair, pair.encode(PROMPT), Resting(), sampling, max_new_tokens=24))
-    assert [len(played.drafted) > 0 for played in real[:4]] == [True, False, True, False][: len(real)]
+    assert [len(round_.drafted) > 0 for round_ in real[:4]] == [True, False, True, False][: len(real)]
     assert outcome(replay(recording, Resting()).rounds) == outcome(real)
-    assert [token for played in real for token in played.token_ids] == recording.token_ids
+    assert [token for round_ in real for token in round_.token_ids] == recording.token_ids
 
 
 def test_the_test_texts_contain_drafted_and_accepted_ends():
@@ -149,9 +149,9 @@ def test_the_test_texts_contain_drafted_and_accepted_ends():
         recording = record(
             tiny_pair("self", eos_ids=EOS), PROMPT, Sampling(1.0), max_new_tokens=30, seed=seed
         )
-        for played in replay(recording, "fixed:k=5").rounds:
-            reasons.add(played.stop_reason)
-            kinds.add(played.emitted.kind if played.emitted else None)
+        for round_ in replay(recording, "fixed:k=5").rounds:
+            reasons.add(round_.stop_reason)
+            kinds.add(round_.emitted.kind if round_.emitted else None)
     assert reasons >= {"eos", "max_draft"}
     assert kinds >= {None, "bonus"}
 
@@ -243,8 +243,8 @@ def test_every_setting_replays_like_the_real_run(recorded, data):
     lane = replay(recording, again)
     scores = [
         abs(token.score - token.threshold)
-        for played in real
-        for token in played.drafted
+        for round_ in real
+        for token in round_.drafted
         if token.score is not None
     ]
     if not scores or min(scores) > 1e-4:  # otherwise rounding may decide, which `near_ties` reports
@@ -322,7 +322,7 @@ def test_a_replay_starts_from_the_drafts_of_earlier_texts(recorded):
 def test_the_oracle_wastes_no_draft_and_no_stopper_needs_fewer_rounds(temperature):
     recording = record(tiny_pair("feature"), PROMPT, Sampling(temperature), max_new_tokens=40)
     oracle = replay(recording, "oracle")
-    assert all(played.accepted == len(played.drafted) for played in oracle.rounds)
+    assert all(round_.accepted == len(round_.drafted) for round_ in oracle.rounds)
     assert oracle.token_ids == recording.token_ids
     for spec in SPECS:
         assert len(replay(recording, spec).rounds) >= len(oracle.rounds)
@@ -346,13 +346,13 @@ def test_a_modelled_clock_is_the_sum_of_its_rounds(recorded):
     times = recording.times
     lane = replay(recording, "adaedl:threshold=0.6,keep_last=false")
     clock = 0.0
-    for played in lane.rounds:
-        verified = len(played.drafted)
-        steps = verified + (played.stop_reason == "threshold")  # the dropped draft takes time too
-        assert played.start_s == pytest.approx(clock)
-        assert played.draft_s == pytest.approx(times.draft_s(steps))
-        assert played.verify_s == times.verify_s[verified]
-        clock += played.draft_s + played.verify_s + times.overhead_s(steps)
+    for round_ in lane.rounds:
+        verified = len(round_.drafted)
+        steps = verified + (round_.stop_reason == "threshold")  # the dropped draft takes time too
+        assert round_.start_s == pytest.approx(clock)
+        assert round_.draft_s == pytest.approx(times.draft_s(steps))
+        assert round_.verify_s == times.verify_s[verified]
+        clock += round_.draft_s + round_.verify_s + times.overhead_s(steps)
     assert lane.clock_s == pytest.approx(clock)
 
 
@@ -360,8 +360,8 @@ def test_the_model_error_is_relative_to_the_real_clock(recorded):
     _, recording = recorded
     lane = replay(recording, "fixed:k=3")
     assert model_error(recording, lane) == pytest.approx(0)
-    for played in lane.rounds:
-        played.start_s, played.duration_s = 2 * played.start_s, 2 * played.duration_s
+    for round_ in lane.rounds:
+        round_.start_s, round_.duration_s = 2 * round_.start_s, 2 * round_.duration_s
     assert model_error(recording, lane) == pytest.approx(-0.5)
 
 
@@ -372,10 +372,10 @@ def test_cheaper_drafts_change_only_the_clocks(recorded):
     saved = 0.9 * times.next_draft_s
     measured, modelled = (replay(recording, "fixed:k=4", times) for times in (None, cheaper))
     assert outcome(measured.rounds) == outcome(modelled.rounds)
-    for played, again in zip(measured.rounds, modelled.rounds, strict=True):
-        first = max(0, times.next_draft_s - times.first_draft_s) if played.draft_s else 0
-        assert again.draft_s == pytest.approx(played.draft_s - saved * len(played.drafted) + first)
-        assert again.verify_s == played.verify_s
+    for round_, again in zip(measured.rounds, modelled.rounds, strict=True):
+        first = max(0, times.next_draft_s - times.first_draft_s) if round_.draft_s else 0
+        assert again.draft_s == pytest.approx(round_.draft_s - saved * len(round_.drafted) + first)
+        assert again.verify_s == round_.verify_s
 
 
 def test_a_replayed_trace_has_the_metrics_of_a_race(recorded):
@@ -532,7 +532,7 @@ def test_a_replay_equals_the_real_run_on_the_real_pair(number, temperature, defa
         for _ in race(default_pair, trace, record=False):
             pass
         assert replay_alike(recording, trace)
-        drafted += sum(len(played.drafted) for lane in trace.lanes for played in lane.rounds)
+        drafted += sum(len(round_.drafted) for lane in trace.lanes for round_ in lane.rounds)
     assert drafted > REAL_TOKENS
 
 

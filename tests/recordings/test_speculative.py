@@ -139,8 +139,8 @@ def outcomes(name: str, spec: str, runs: int = RUNS) -> Counter:
     counts: Counter = Counter()
     for recording in recordings(name, runs):
         rounds = replay(recording, limited(spec)).rounds
-        accepted = tuple(played.accepted for played in rounds)
-        counts[accepted[:2], tuple(token for played in rounds for token in played.token_ids)] += 1
+        accepted = tuple(round_.accepted for round_ in rounds)
+        counts[accepted[:2], tuple(token for round_ in rounds for token in round_.token_ids)] += 1
     return counts
 
 
@@ -239,6 +239,6 @@ def test_tokens_per_round_on_the_real_pair_match_real_runs(default_pair):
         options["seed"] += 1000
         stopper = make_stopper("fixed:k=3")
         rounds = list(decode(default_pair, default_pair.encode(prompt), stopper, Sampling(0.7), **options))
-        real.append(sum(len(played.token_ids) for played in rounds) / len(rounds))
+        real.append(sum(len(round_.token_ids) for round_ in rounds) / len(rounds))
     error = math.sqrt((np.var(replayed, ddof=1) + np.var(real, ddof=1)) / len(real))
     assert abs(np.mean(replayed) - np.mean(real)) < 5 * error

@@ -138,8 +138,8 @@ def job() -> dict:
         ended = text.endswith('{"end":true}\n')
         return [json.loads(update.words)["key"], ended, sum(map(tokens_of, rounds)), sum(models.in_queue)]
 
-    def tokens_of(played: dict) -> int:
-        return played["accepted"] + bool(played["emitted"])
+    def tokens_of(round_: dict) -> int:
+        return round_["accepted"] + bool(round_["emitted"])
 
     broken = models.jobs.start(RaceWork(models, lambda: replace(settings, max_new_tokens=90), None))
     work = models.jobs.find(broken, RaceWork)

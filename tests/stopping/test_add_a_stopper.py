@@ -106,7 +106,7 @@ def test_it_races(stopper):
     baseline, lane = trace.lanes
     assert lane.token_ids == baseline.token_ids
     assert lane.settings["threshold"] == 0.5
-    scores = [token.score for played in lane.rounds for token in played.drafted]
+    scores = [token.score for round_ in lane.rounds for token in round_.drafted]
     assert scores
     assert all(0 <= score <= 1 for score in scores)
 

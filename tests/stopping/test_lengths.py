@@ -131,9 +131,9 @@ def test_a_copy_is_independent(name):
     st.floats(0, 1),
     st.sampled_from(["", ",up=5,down=5", ",up=-5,down=5", ",up=-5,down=-5"]),
 )
-def test_a_length_stays_between_1_and_max_draft(played, spec, k, max_draft, smoothing, offsets):
+def test_a_length_stays_between_1_and_max_draft(round_, spec, k, max_draft, smoothing, offsets):
     spec += f",k={k},max_draft={max_draft},smoothing={smoothing!r}" + offsets * spec.startswith("ema")
     stopper = make_stopper(spec)
-    for drafts, accepted in played:
+    for drafts, accepted in round_:
         stopper.observe(drafts, accepted)
         assert 1 <= drafted(stopper) <= max_draft

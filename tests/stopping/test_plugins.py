@@ -18,8 +18,8 @@ from adaedl.stopping import (
     DraftStep,
     Stopper,
     StopperFault,
-    guard,
-    guarded,
+    checked,
+    fault_checks,
     make_stopper,
     number,
     register_stopper,
@@ -85,8 +85,8 @@ def test_stoppers_from_a_file_and_a_module_race_sweep_and_replay(pair, recording
     trace = adaedl.race(pair, "w1 w2 w3", lanes=lanes, max_new_tokens=16)
     assert [lane.failure for lane in trace.lanes] == [""] * 3
     assert {len(lane.token_ids) for lane in trace.lanes} == {16}
-    scores = [token.score for played in trace.lanes[1].rounds for token in played.drafted]
-    assert scores == [-token.entropy for played in trace.lanes[1].rounds for token in played.drafted]
+    scores = [token.score for round_ in trace.lanes[1].rounds for token in round_.drafted]
+    assert scores == [-token.entropy for round_ in trace.lanes[1].rounds for token in round_.drafted]
     assert adaedl.replay(recording, lanes[1]).token_ids == trace.lanes[1].token_ids
     grid = Grid((Prompt("chat", 1, "w1 w2 w3"),), (0.8,), tuple(lanes), max_new_tokens=8)
     frame = to_frame(row for rows in run_sweep(pair, grid) for row in rows)
@@ -234,7 +234,7 @@ FAULTS = {
 @pytest.mark.parametrize("sentence", FAULTS)
 def test_a_faulty_stopper_ends_only_its_own_lane(pair, recording, sentence, monkeypatch):
     if "too slow" in sentence:
-        monkeypatch.setattr(guard, "CALL_S", 0.05)
+        monkeypatch.setattr(fault_checks, "CALL_S", 0.05)
     register_stopper(type("Faulty", (Rule,), FAULTS[sentence]))
     trace = adaedl.race(pair, "w1 w2 w3", lanes=LANES, max_new_tokens=16)
     baseline, faulty, fixed = trace.lanes
@@ -284,7 +284,7 @@ def test_the_command_line_says_why_a_lane_ended_early(pair, monkeypatch, capsys)
 
 
 def test_a_stopper_that_is_slow_in_total_ends_its_lane(pair, monkeypatch):
-    monkeypatch.setattr(guard, "LANE_S", 0.1)
+    monkeypatch.setattr(fault_checks, "LANE_S", 0.1)
     register_stopper(type("Faulty", (Rule,), {"should_stop": sleep}))
     (lane,) = adaedl.race(pair, "w1 w2 w3", lanes=["faulty"], max_new_tokens=16).lanes
     assert lane.failure == "The stopper faulty is too slow: its calls took more than 0.1 s together."
@@ -318,7 +318,7 @@ def test_a_stopper_sees_only_what_it_looks_at_and_may_return_numpy_values():
             self.score = np.float32(0.25)
             return np.float64(1.0) < 0.5
 
-    stopper = guarded(Curious())
+    stopper = checked(Curious())
     assert stopper.should_stop(DraftStep(1.5, 0.5, 0.1, 0.4, 2)) is False
     assert (steps, stopper.score, type(stopper.score)) == ([(1.5, 2)], 0.25, float)
 
@@ -359,7 +359,7 @@ def test_settings_with_which_a_stopper_fails_are_refused():
         make_stopper("faulty:limit=0")
 
 
-def test_the_engines_own_stoppers_run_unguarded():
+def test_the_engines_own_stoppers_run_unchecked():
     for name in STOPPERS:
         stopper = make_stopper(name)
-        assert guarded(stopper) is stopper
+        assert checked(stopper) is stopper

@@ -137,9 +137,9 @@ def test_a_copy_is_independent():
     st.integers(1, 64),
     st.integers(1, 1000),
 )
-def test_the_length_stays_between_0_and_the_limit(played, max_draft, trusted):
+def test_the_length_stays_between_0_and_the_limit(round_, max_draft, trusted):
     stopper = make_stopper(f"profile:max_draft={max_draft},trusted={trusted}")
-    for share, seconds in played:
+    for share, seconds in round_:
         length = drafted(stopper)
         assert 0 <= length <= stopper.limit <= max_draft
         accepted = round(share * length)

@@ -236,8 +236,8 @@ def test_with_uninformative_entropy_it_converges_to_the_best_fixed_length(chance
     lengths = play(
         stopper, lambda _: chance, lambda _: random.expovariate(1), rounds=400, costs=(cost, 0.02)
     )[200:]
-    played = [speeds[k] for k in lengths]
-    assert np.mean(played) > 0.97 * max(speeds)
+    round_ = [speeds[k] for k in lengths]
+    assert np.mean(round_) > 0.97 * max(speeds)
 
 
 def test_with_decisive_entropy_it_stops_at_an_uncertain_draft():

@@ -1,6 +1,6 @@
 """Checks around external stoppers, so that a faulty stopper ends only its own lane.
 
-The engine's own stoppers are tested, and run unchecked. Any other stopper runs inside a `GuardedStopper`,
+The engine's own stoppers are tested, and run unchecked. Any other stopper runs inside a `CheckedStopper`,
 which checks what it returns and how long it takes, and shows it only the numbers that its `looks_at` names.
 """
 
@@ -26,16 +26,16 @@ class StopperFault(UserError):
     """A stopper raised an exception, returned an invalid value or took too long. Only its own lane ends."""
 
 
-def guarded(stopper: Stopper) -> Stopper:
+def checked(stopper: Stopper) -> Stopper:
     """Return a stopper that can fail only with a StopperFault; the engine's own stoppers are returned
     unchanged.
 
     Raises:
         StopperFault: an attribute that the engine reads has an invalid value.
     """
-    if isinstance(stopper, GuardedStopper) or is_of_engine(type(stopper)):
+    if isinstance(stopper, CheckedStopper) or is_of_engine(type(stopper)):
         return stopper
-    return GuardedStopper(stopper)
+    return CheckedStopper(stopper)
 
 
 def is_of_engine(stopper: type[Stopper]) -> bool:
@@ -43,9 +43,9 @@ def is_of_engine(stopper: type[Stopper]) -> bool:
     return stopper.__module__.startswith(ENGINE)
 
 
-def unguarded(stopper: Stopper) -> Stopper:
+def unwrapped(stopper: Stopper) -> Stopper:
     """Return the stopper inside the checks, whose class declares the settings."""
-    return stopper.rule if isinstance(stopper, GuardedStopper) else stopper
+    return stopper.rule if isinstance(stopper, CheckedStopper) else stopper
 
 
 def construct(stopper: type[Stopper], settings: dict[str, Any]) -> Stopper:
@@ -62,7 +62,7 @@ def construct(stopper: type[Stopper], settings: dict[str, Any]) -> Stopper:
         raise _raised(stopper.name, "__init__", error) from error
 
 
-class GuardedStopper(Stopper):
+class CheckedStopper(Stopper):
     """A stopper inside checks, with the same decisions and the same learning."""
 
     def __init__(self, rule: Stopper):
