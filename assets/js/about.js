@@ -3,7 +3,7 @@
 
 import { copyText } from "./clipboard.js";
 import { make } from "./make.js";
-import { said, t } from "./text.js";
+import { localized, t } from "./text.js";
 import { draftWords, weightsWords } from "./weights.js";
 
 const HEALTH = new URL("../../../healthz", import.meta.url); // this file is in adaedl/<digest>/js/
@@ -48,7 +48,7 @@ function draw(list, { status, pair, machine, races, limits, versions }) {
     ["host.about_pair", pair && `${pair.target} + ${draftWords(pair.draft)}`],
     ["host.about_weights", pair && weightsWords(pair.weights)],
     ["host.about_path", pair?.target_path],
-    ["host.about_slow", pair?.slow_forwards?.map(said).join(" ")],
+    ["host.about_slow", pair?.slow_forwards?.map(localized).join(" ")],
     ["host.about_races", races && t("host.about_queue", races)],
     ["host.about_limits", limits && t("host.about_limit", limits)],
     [

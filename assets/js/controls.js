@@ -148,13 +148,21 @@ function openByFocus(prompt) {
 }
 
 /**
- * Of these buttons, one is enabled at a time. When the focused one is disabled, move the keyboard's focus to the other.
+ * Of these buttons, one is enabled at a time. When the focused one is disabled, move the keyboard's focus to the other,
+ * which gradio may enable later.
  * @param {...any} buttons
  */
 function passFocus(...buttons) {
+  let held; // the button that has the focus, or lost it because it was disabled
+  document.addEventListener("focusin", ({ target }) => {
+    held = buttons.find((button) => button === target);
+  });
+  document.addEventListener("focusout", () => {
+    if (!held?.disabled) held = undefined;
+  });
   const pass = () => {
-    const focused = buttons.find((button) => button.disabled && button === document.activeElement);
-    if (focused) buttons.find((button) => !button.disabled)?.focus({ preventScroll: true });
+    if (!held?.disabled || ![held, document.body].includes(document.activeElement)) return;
+    buttons.find((button) => !button.disabled)?.focus({ preventScroll: true });
   };
   for (const button of buttons) new MutationObserver(pass).observe(button, { attributeFilter: ["disabled"] });
 }

@@ -5,7 +5,7 @@
 import { drawable, shortened } from "./characters.js";
 import { parseSpec } from "./lane_spec.js";
 import { declared, labelOf } from "./stoppers.js";
-import { said, t } from "./text.js";
+import { localized, t } from "./text.js";
 
 /** The most characters of a user's name for a lane. */
 export const MOST_LETTERS = 40;
@@ -17,7 +17,7 @@ export const MOST_LETTERS = 40;
  * @param {string} stopper
  * @returns {string}
  */
-export const ruleName = (stopper) => said(declared(stopper)?.title) || stopper;
+export const ruleName = (stopper) => localized(declared(stopper)?.title) || stopper;
 
 /**
  * Return the lane of a spec, with the settings in the spec.
@@ -69,7 +69,7 @@ const givenName = ({ name }) => drawable(cleanName(name ?? ""));
 function ownName(lane) {
   const declaration = declared(lane.stopper);
   if (!declaration) return shortened(drawable(lane.label || lane.stopper), MOST_LETTERS);
-  return filled(said(declaration.lane_title), lane, String) || ruleName(lane.stopper);
+  return filled(localized(declaration.lane_title), lane, String) || ruleName(lane.stopper);
 }
 
 /**
@@ -81,12 +81,14 @@ function ownName(lane) {
 export function laneDetail(lane) {
   const declaration = declared(lane.stopper);
   if (!declaration) return "";
-  const templates = [said(declaration.lane_title), said(declaration.lane_detail)].filter(Boolean).join();
+  const templates = [localized(declaration.lane_title), localized(declaration.lane_detail)]
+    .filter(Boolean)
+    .join();
   const others = declaration.settings.filter(
     (setting) => isChanged(lane, setting) && !templates.includes(`{${setting.name}}`),
   );
   const settings = others.map((setting) => settingWords(labelOf(setting), settingOf(lane, setting)));
-  return [filled(said(declaration.lane_detail), lane, decimal), ...settings].filter(Boolean).join(" · ");
+  return [filled(localized(declaration.lane_detail), lane, decimal), ...settings].filter(Boolean).join(" · ");
 }
 
 /** Return a lane's value of a declared setting; older files may lack a new setting. */
@@ -119,7 +121,7 @@ function differing(lanes) {
 }
 
 const briefly = (lane, setting) =>
-  settingWords(setting.symbol || said(setting.words), settingOf(lane, setting));
+  settingWords(setting.symbol || localized(setting.words), settingOf(lane, setting));
 
 function settingWords(words, value) {
   if (typeof value === "boolean") return `${words}: ${t(value ? "player.on" : "player.off")}`;

@@ -18,7 +18,7 @@ import {
 } from "./lanes_editor/state.js";
 import { make, setText } from "./make.js";
 import { onPair } from "./pairs.js";
-import { said, t } from "./text.js";
+import { localized, t } from "./text.js";
 
 export function mount({ element, props, watch, server }) {
   const editor = new LanesEditor(props, server);
@@ -141,7 +141,7 @@ class LanesEditor {
     this.#write(number, typed);
     const answer = await this.#server.check_lane(typed).catch(() => ({ spec: typed }));
     if (this.#state.specs[number] !== typed) return;
-    this.#complain(said(answer.error) ?? "", setting.name);
+    this.#complain(localized(answer.error) ?? "", setting.name);
     if (answer.spec) this.#write(number, answer.spec);
   }
 

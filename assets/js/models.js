@@ -4,7 +4,7 @@
 
 import { make } from "./make.js";
 import { spoken } from "./spoken.js";
-import { said, t } from "./text.js";
+import { localized, t } from "./text.js";
 import { draftWords, weightsWords } from "./weights.js";
 
 const shortName = (model) => model.split("/").at(-1);
@@ -46,7 +46,7 @@ export function mount({ element, props, watch }) {
     const rest = state.phase === "failed" ? t("page.models_again") : bar;
     line.replaceChildren(
       make("strong", {}, t(`page.models_${state.phase}`)),
-      ` ${said(state.sentence)} `,
+      ` ${localized(state.sentence)} `,
       rest,
     );
   };

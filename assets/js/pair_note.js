@@ -4,7 +4,7 @@
 import { make } from "./make.js";
 import { choosePair, chosenPreset, learnPairs } from "./pairs.js";
 import { spoken } from "./spoken.js";
-import { said } from "./text.js";
+import { localized } from "./text.js";
 
 export function mount({ element, props, watch }) {
   learnPairs(props.pairs, props.lanes);
@@ -13,7 +13,7 @@ export function mount({ element, props, watch }) {
   const draw = () => {
     choosePair(props.value);
     const sentences = [chosenPreset()?.about, props.missing].filter(Boolean);
-    note.replaceChildren(...sentences.map((sentence) => make("p", {}, said(sentence))));
+    note.replaceChildren(...sentences.map((sentence) => make("p", {}, localized(sentence))));
   };
   watch("value", draw);
   draw();

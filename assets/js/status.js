@@ -3,7 +3,7 @@
 
 import { make } from "./make.js";
 import { spoken } from "./spoken.js";
-import { dated, said, t } from "./text.js";
+import { dated, localized, t } from "./text.js";
 
 // The keys for work in progress, during which readers want to know whether the server still responds.
 const UNDER_WAY = [
@@ -28,7 +28,9 @@ export function mount({ element, props, watch }) {
     line.classList.toggle("error", Boolean(error));
     line.role = error ? "alert" : null;
     line.replaceChildren(
-      ...(error ? [make("span", { ariaHidden: "true" }, "⚠ "), said(error)] : [t(key, readable(values))]),
+      ...(error ?
+        [make("span", { ariaHidden: "true" }, "⚠ "), localized(error)]
+      : [t(key, readable(values))]),
     );
   };
   watch("value", draw);

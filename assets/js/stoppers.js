@@ -3,7 +3,7 @@
 // components/parts/stoppers.py). The page repeats nothing of them.
 
 import { readJson } from "./json.js";
-import { said } from "./text.js";
+import { localized } from "./text.js";
 
 /**
  * Every stopper of the registry, in its order.
@@ -23,7 +23,7 @@ export async function loadStoppers() {
 export const declared = (name) => byName.get(name);
 
 /** Return a sentence about a stopper. */
-export const summaryOf = (name) => said(declared(name)?.summary) ?? "";
+export const summaryOf = (name) => localized(declared(name)?.summary) ?? "";
 
 /** Return a setting's label: its words and its symbol. */
-export const labelOf = ({ words, symbol }) => [said(words), symbol].filter(Boolean).join(" ");
+export const labelOf = ({ words, symbol }) => [localized(words), symbol].filter(Boolean).join(" ");

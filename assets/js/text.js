@@ -40,7 +40,7 @@ const PLACE = /\{(\w+)(?::([^{}|]*)\|([^{}|]*))?\}/g;
 export function t(key, values = {}) {
   if (!(key in texts)) throw new Error(`no text for ${key}`);
   return texts[key].replace(PLACE, (whole, name, one, others) => {
-    const value = said(values[name]) ?? whole;
+    const value = localized(values[name]) ?? whole;
     if (one !== undefined) return Number(value) === 1 ? one : others;
     return typeof value === "string" ? isolated(drawable(value)) : value;
   });
@@ -61,7 +61,7 @@ export function dated(time) {
  * Return a sentence of the engine, {en, zh}, in the page's language; return any other value unchanged.
  * @param {any} sentence
  */
-export function said(sentence) {
+export function localized(sentence) {
   return sentence?.[language] ?? sentence;
 }
 

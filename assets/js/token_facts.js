@@ -2,6 +2,7 @@
 // The facts about a token, as rows [name, words]; each name belongs to a text player.fact.….
 
 import { PART, firstLetter, spaced, visible } from "./characters.js";
+import { decimal } from "./decimal.js";
 import { t } from "./text.js";
 import { bytesOfToken, labelAt, openBefore, piecesOf } from "./token_text.js";
 import { textStart } from "./trace.js";
@@ -14,7 +15,7 @@ import { apart, comparison, compares, endsAnyway, isDrawn, targetChoice } from "
  */
 
 /** @param {number} value */
-const number = (value) => value.toFixed(Math.abs(value) < 0.1 ? 4 : 3);
+const number = (value) => decimal(value, Math.abs(value) < 0.1 ? 4 : 3);
 
 /**
  * Return the facts about a column of `columnsOf`.

@@ -2,8 +2,9 @@
 // Sentences about tokens, drafts and phases, from assets/text. They are text, and callers must insert them as text.
 
 import { visible } from "./characters.js";
+import { decimal } from "./decimal.js";
 import { declared } from "./stoppers.js";
-import { said, t } from "./text.js";
+import { localized, t } from "./text.js";
 import { draftsNothing, labelAt } from "./trace.js";
 
 /**
@@ -26,15 +27,15 @@ export function percent(share) {
  */
 export function apart(a, b) {
   for (let digits = 2; digits < 5; digits++) {
-    const [one, other] = [a.toFixed(digits), b.toFixed(digits)];
+    const [one, other] = [decimal(a, digits), decimal(b, digits)];
     if (one !== other) return [one, other];
   }
-  return [a.toFixed(5), b.toFixed(5)];
+  return [decimal(a, 5), decimal(b, 5)];
 }
 
 /** Return the name of the score that a lane's stopper compares with λ. */
 function scoreName(lane) {
-  return said(declared(lane.stopper)?.compares) ?? t("player.score");
+  return localized(declared(lane.stopper)?.compares) ?? t("player.score");
 }
 
 /** @typedef {DraftedToken & { score: number, threshold: number }} ComparedToken */
@@ -63,7 +64,7 @@ export function stopWords(lane, round) {
   const count = round.drafted.length;
   const last = round.drafted.at(-1);
   if (round.stop_reason !== "threshold") return t(`player.stop.${round.stop_reason}`, { count });
-  const because = said(declared(lane.stopper)?.stops_because);
+  const because = localized(declared(lane.stopper)?.stops_because);
   if (because) return t("player.stop.because", { reason: because.replace("{}", count) });
   if (last && compares(last) && last.score < last.threshold) {
     return t("player.stop.threshold", { comparison: comparison(lane, last) });
@@ -151,7 +152,7 @@ function compareWords(lane, round, index) {
   const last = endsAnyway(round, index);
   if (!compares(token)) {
     return t(last ? "player.phase.compare.none_last" : "player.phase.compare.none", {
-      bound: token.bound.toFixed(2),
+      bound: decimal(token.bound, 2),
     });
   }
   const key =

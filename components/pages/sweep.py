@@ -236,12 +236,12 @@ def _controls(default: SweepSettings) -> SweepControls:
                 tokens = _number(text("page.tokens"), default.max_new_tokens, "sweep-tokens")
             rule = verification_rule(default.verification, elem_id="sweep-rule")
     with gr.Row(elem_id="sweep-buttons"):
-        small = {"size": "md", "min_width": 90}
-        start = gr.Button(text("sweep.start"), variant="primary", elem_id="sweep-start", **small)
-        stop = gr.Button(text("sweep.stop"), interactive=False, elem_id="sweep-stop", **small)
-        go_on = gr.Button(text("sweep.go_on"), interactive=False, elem_id="sweep-go-on", **small)
+        compact = {"size": "md", "min_width": 90}
+        start = gr.Button(text("sweep.start"), variant="primary", elem_id="sweep-start", **compact)
+        stop = gr.Button(text("sweep.stop"), interactive=False, elem_id="sweep-stop", **compact)
+        go_on = gr.Button(text("sweep.go_on"), interactive=False, elem_id="sweep-go-on", **compact)
         open_csv = gr.UploadButton(
-            text("sweep.open"), file_types=[".csv"], type="binary", elem_id="sweep-open", **small
+            text("sweep.open"), file_types=[".csv"], type="binary", elem_id="sweep-open", **compact
         )
     inputs = [kinds, count, listed, temperatures, lanes, seeds, tokens, rule]
     return SweepControls(inputs, start, go_on, stop, open_csv, open_list, presets)

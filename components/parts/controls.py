@@ -104,7 +104,7 @@ def controls_view(default_pair: str) -> Controls:
     """Build the controls, set to `defaults`: the prompt with Run and Stop in one line, and the rest in a
     drawer that assets/js/controls.js opens (gradio's own drawer would draw its parts without their
     properties). The caller renders `share`, `open_trace`, `link` and `status` where it wants them."""
-    small = {"size": "md", "min_width": 80}
+    compact = {"size": "md", "min_width": 80}
     with gr.Row(elem_id="controls"):
         prompt = gr.Textbox(
             DEFAULTS.prompt,
@@ -116,19 +116,19 @@ def controls_view(default_pair: str) -> Controls:
             max_lines=6,
             elem_id="prompt",
         )
-        run = gr.Button(text("page.run"), variant="primary", elem_id="run", **small)
-        stop = gr.Button(text("page.stop"), interactive=False, elem_id="stop", **small)
-        gr.Button(text("page.set_up"), elem_id="set-up", **small)
+        run = gr.Button(text("page.run"), variant="primary", elem_id="run", **compact)
+        stop = gr.Button(text("page.stop"), interactive=False, elem_id="stop", **compact)
+        gr.Button(text("page.set_up"), elem_id="set-up", **compact)
         with gr.Column(elem_id="setup"):
             pair, note, others = _setup(default_pair, prompt)
-    share = gr.Button(text("page.share"), elem_id="share", render=False, **small)
+    share = gr.Button(text("page.share"), elem_id="share", render=False, **compact)
     open_trace = gr.UploadButton(
         text("page.open"),
         file_types=[".json"],
         type="binary",
         elem_id="open-trace",
         render=False,
-        **small,
+        **compact,
     )
     link = browser_part("shared", "", module="share", render=False)
     status = browser_part("status", say("page.status_ready"), render=False)

@@ -64,7 +64,10 @@ class PageStyles:
     def link(self, head: str) -> str:
         """Return the page's head with a link to the combined file, in place of gradio's first sheet if the
         file contains that sheet."""
-        disabled = "".join(f'<link rel="stylesheet" href="./{name}" disabled>' for name in self.sheets)
+        # A browser that reads ahead heeds `media`, but not `disabled`.
+        disabled = "".join(
+            f'<link rel="stylesheet" href="./{name}" media="not all" disabled>' for name in self.sheets
+        )
         links = f'<link rel="stylesheet" href="./{self.address}">{disabled}'
         first = LINK.search(head)
         if first and f"assets/{first[1]}" in self.sheets:

@@ -207,7 +207,7 @@ def test_the_browser_replays_every_stopper_like_the_engine(page, file, specs):
             (len(r.drafted), r.accepted, r.stop_reason, r.emitted.kind if r.emitted else None)
             for r in expected.rounds
         ] == [(r["drafted"], r["accepted"], r["reason"], r["kind"]) for r in lane["rounds"]], spec
-        starts = [played.start_s for played in expected.rounds]
+        starts = [round_.start_s for round_ in expected.rounds]
         np.testing.assert_allclose([r["start_s"] for r in lane["rounds"]], starts, **CLOSE)
         np.testing.assert_allclose(lane["clock_s"], expected.clock_s, **CLOSE)
         compared = [(token.score, token.threshold) for r in expected.rounds for token in r.drafted]
@@ -327,7 +327,7 @@ def test_arrow_keys_step_through_rounds(page):
 def test_an_oracles_round_says_that_the_next_token_would_be_rejected(page):
     recording = shown_recording()
     rounds = replay(recording, f"oracle:max_draft={recording.depth}").rounds
-    index = next(n for n, played in enumerate(rounds) if 0 < len(played.drafted) < recording.depth)
+    index = next(n for n, round_ in enumerate(rounds) if 0 < len(round_.drafted) < recording.depth)
     page.click("#explore tr[data-stopper=oracle] .choose")
     expect(page.locator("#explore .headline")).to_contain_text("Oracle:")
     page.focus("#explore .strip")
@@ -503,7 +503,7 @@ def test_the_map_describes_itself_and_sets_c(page):
     percent = expected["set"]
     comparison = "faster" if percent > 0 else "slower"
     assert abs(percent) >= 0.5
-    expect(panel.locator(".gain-told")).to_contain_text(
+    expect(panel.locator(".gain-summary")).to_contain_text(
         f"at cost ratio c = 0.10, AdaEDL is {abs(percent):.0f}% {comparison} than the best fixed length "
         f"(k = {best}); at c = "
     )

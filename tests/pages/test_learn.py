@@ -230,7 +230,7 @@ def test_stepping_through_a_recorded_round_shows_its_numbers(page, traces):
     cards = toy.locator(".token").all_inner_texts()
     for number, token in enumerate(played.drafted):
         assert f"q {token.q:.2f}" in cards[number]
-        assert f"{token.bound:.2f}" in cards[number]
+        assert f"{token.bound:.2f}".replace("-", "−") in cards[number]
         assert f"p {token.p:.2f}" in cards[number]
     accepted = ["accepted"] * played.accepted
     kinds = [
@@ -367,7 +367,7 @@ def test_a_measured_lane_sets_the_models_values_and_is_compared_with_it(page, tr
 
 def test_the_last_step_ends_with_the_map_of_gains(page):
     step = page.locator("#learn-5 .pays-map")
-    sentence, chart = step.locator(".gain-told"), step.locator("[role=slider]")
+    sentence, chart = step.locator(".gain-summary"), step.locator("[role=slider]")
     expect(sentence).to_contain_text("On this text, at cost ratio c = ")
     chart.press("End")
     expect(sentence).to_contain_text("c = 0.50, AdaEDL is ")

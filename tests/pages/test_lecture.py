@@ -92,7 +92,7 @@ def test_a_lecture_opens_from_a_link_and_is_controlled_by_keys_taps_and_numbers(
         dialog = page.locator("dialog.lecture")
         expect(dialog).to_be_visible()
         time_before = page.evaluate("player.shown.time()")
-        written = [len(played.token_ids) for played in lane.rounds]
+        written = [len(round_.token_ids) for round_ in lane.rounds]
         assert (number(page), tokens_so_far(page)) == (2, sum(written[:2]))
         for key, expected in [
             ("PageDown", 3),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -197,7 +198,7 @@ def test_opening_the_page_takes_few_bytes_and_requests_and_shifts_nothing(browse
     with weighed(browser, address) as (page, requests):
         cost = opening(page, requests, address)
         assert cost["html_bytes"] <= 120_000
-        assert cost["requests"] <= 60, requests.largest_first
+        assert cost["requests"] <= 60, Counter(url for _, url in requests.largest_first).most_common(5)
         assert cost["layout_shift"] <= 0.05, page.evaluate("window.shifts")
         rest = [url for _, url in requests.largest_first if url.endswith("/bundle/rest.js")]
         assert rest == []
@@ -326,14 +327,14 @@ def test_stop_keeps_the_race_so_far_and_the_next_race_can_be_repeated(page):
 
 def test_a_second_visitor_waits_in_the_queue_and_may_open_recorded_races(page, context, address):
     with visit(context, address) as other:
-        start(other, 500)
+        start(other, 500, "Write a long story about the sea.")
         says(other, "Racing")
         start(page, SHORT)
         says(page, "1 race ahead of yours.")
         page.click("#recorded button >> nth=2")
         expect(page.locator("#recorded button[aria-pressed=true]")).to_have_count(1)
         expect(page.locator("#player .lane")).to_have_count(4)
-        other.click("#stop")
+        other.evaluate("document.querySelector('#stop').click()")  # or the race has just ended
         says(page, "Finished")
     assert [len(lane.token_ids) for lane in saved_trace(page).lanes] == [SHORT] * 4
 
@@ -606,6 +607,20 @@ def tab_to(page: Page, selector: str) -> None:
         reached.append(page.evaluate("document.activeElement.outerHTML.slice(0, 80)"))
         assert page.evaluate(FOCUS_IS_SEEN), reached[-1]
         assert len(reached) < 240, reached
+
+
+def test_the_focus_moves_to_the_button_that_is_enabled_later(page):
+    page.focus("#run")
+    set_disabled = """async ([button, disabled]) => {
+        document.querySelector(button).disabled = disabled;
+        for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+    }"""
+    for button, disabled in (("#run", True), ("#stop", False)):
+        page.evaluate(set_disabled, [button, disabled])
+    expect(page.locator("#stop")).to_be_focused()
+    for button, disabled in (("#stop", True), ("#run", False)):
+        page.evaluate(set_disabled, [button, disabled])
+    expect(page.locator("#run")).to_be_focused()
 
 
 def test_everything_can_be_done_by_keyboard(page):

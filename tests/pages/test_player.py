@@ -75,11 +75,11 @@ def stretched(trace: Trace, tokens: int) -> Trace:
     lanes = []
     for lane in trace.lanes:
         rounds, clock, written = [], 0.0, 0
-        for played in cycle(lane.rounds):
+        for round_ in cycle(lane.rounds):
             if written >= tokens:
                 break
-            rounds.append(replace(played, start_s=clock))
-            clock, written = rounds[-1].end_s, written + len(played.token_ids)
+            rounds.append(replace(round_, start_s=clock))
+            clock, written = rounds[-1].end_s, written + len(round_.token_ids)
         lanes.append(replace(lane, rounds=rounds, token_ids=[i for r in rounds for i in r.token_ids]))
     return replace(trace, lanes=lanes)
 
@@ -161,8 +161,8 @@ def cut(trace: Trace, seconds: float) -> Trace:
     """Return the trace with only the rounds that have ended by then."""
     lanes = []
     for lane in trace.lanes:
-        rounds = [played for played in lane.rounds if played.end_s <= seconds]
-        ids = [id for played in rounds for id in played.token_ids]
+        rounds = [round_ for round_ in lane.rounds if round_.end_s <= seconds]
+        ids = [id for round_ in rounds for id in round_.token_ids]
         lanes.append(replace(lane, rounds=rounds, token_ids=ids))
     return replace(trace, lanes=lanes)
 
@@ -190,9 +190,9 @@ def busy(trace: Trace) -> Trace:
     lanes = []
     for number, lane in enumerate(trace.lanes):
         rounds, clock = [], 0.0
-        for index, played in enumerate(lane.rounds):
+        for index, round_ in enumerate(lane.rounds):
             factor = factors.get(number, lambda _: 1)(index)
-            rounds.append(replace(played, start_s=clock, duration_s=factor * played.duration_s))
+            rounds.append(replace(round_, start_s=clock, duration_s=factor * round_.duration_s))
             clock = rounds[-1].end_s
         lanes.append(replace(lane, rounds=rounds))
     return replace(trace, lanes=lanes)
@@ -378,7 +378,7 @@ def test_a_lane_with_another_text_is_marked(page, trace):
     wrong = Trace.from_json(trace.to_json())
     wrong.lanes[1].rounds[0].drafted[0].id = 31
     wrong.lanes[1].rounds[0].emitted.id = 31
-    wrong.lanes[1].token_ids = [id for played in wrong.lanes[1].rounds for id in played.token_ids]
+    wrong.lanes[1].token_ids = [id for round_ in wrong.lanes[1].rounds for id in round_.token_ids]
     assert wrong.lanes[1].token_ids != trace.lanes[1].token_ids
     wrong.seed = 4
     show(page, wrong)
@@ -430,21 +430,21 @@ def test_the_phases_of_a_round_fill_its_time(page, trace):
         "() => player.feed().trace.lanes.map((lane) => lane.rounds.map((r) => modules.phasesOf(r)))"
     )
     for lane, rounds in zip(trace.lanes, lanes, strict=True):
-        for played, phases in zip(lane.rounds, rounds, strict=True):
-            assert phases[0]["start"] == played.start_s
-            assert phases[-1]["end"] == pytest.approx(played.end_s)
+        for round_, phases in zip(lane.rounds, rounds, strict=True):
+            assert phases[0]["start"] == round_.start_s
+            assert phases[-1]["end"] == pytest.approx(round_.end_s)
             for before, after in pairwise(phases):
                 assert before["start"] <= before["end"] == after["start"]
             drafting = sum(p["end"] - p["start"] for p in phases if p["name"] == "draft")
             verifying = sum(p["end"] - p["start"] for p in phases if p["name"] == "verify")
-            assert drafting * played.verify_s == pytest.approx(verifying * played.draft_s, abs=1e-12)
+            assert drafting * round_.verify_s == pytest.approx(verifying * round_.draft_s, abs=1e-12)
 
 
-def expected_phases(played) -> list[str]:
-    names = [name for _ in played.drafted for name in ("draft", "compare")]
-    names += ["stop"] * bool(played.drafted) + ["verify"]
-    names += ["judge"] * min(len(played.drafted), played.accepted + 1)
-    names += ["rewind"] * (played.accepted < len(played.drafted)) + ["emit"] * bool(played.emitted)
+def expected_phases(round_) -> list[str]:
+    names = [name for _ in round_.drafted for name in ("draft", "compare")]
+    names += ["stop"] * bool(round_.drafted) + ["verify"]
+    names += ["judge"] * min(len(round_.drafted), round_.accepted + 1)
+    names += ["rewind"] * (round_.accepted < len(round_.drafted)) + ["emit"] * bool(round_.emitted)
     return names
 
 
@@ -453,7 +453,7 @@ def test_steps_go_through_the_phases_forward_and_back(page, trace):
     page.select_option("select.follow", "2")
     page.click("button.start")
     lane = trace.lanes[2]
-    expected = [name for played in lane.rounds[:4] for name in expected_phases(played)]
+    expected = [name for round_ in lane.rounds[:4] for name in expected_phases(round_)]
     current = "() => modules.lanePicture(player.feed().trace.lanes[2], player.time()).current.phase.name"
     walked, narrations = [], []
     for index in range(len(expected)):
@@ -482,9 +482,9 @@ def test_steps_by_round_go_to_the_start_of_each_round(page, trace):
     show(page, trace)
     page.select_option("select.follow", "1")
     page.click("button.start")
-    for played in trace.lanes[1].rounds[1:4]:
+    for round_ in trace.lanes[1].rounds[1:4]:
         page.click("button.round_on")
-        assert page.evaluate("player.time()") == played.start_s
+        assert page.evaluate("player.time()") == round_.start_s
     expect(page.locator(".timeline .where")).to_contain_text(f"round 4 of {len(trace.lanes[1].rounds)}")
     page.click("button.round_back")
     assert page.evaluate("player.time()") == trace.lanes[1].rounds[2].start_s
@@ -494,24 +494,24 @@ def test_scrubbing_to_a_time_shows_the_same_as_playing_to_it(page, context, addr
     show(page, trace)
     times = [length_of(trace) * share for share in (0.2, 0.63, 0.631, 0.9)]
     page.evaluate("player.act('start')")
-    played = []
+    round_ = []
     for seconds in times:  # forward in small steps, as in playing
         start = page.evaluate("player.time()")
         for step in range(1, 6):
             seek(page, start + (seconds - start) * step / 5)
         seek(page, seconds)
-        played.append(drawing(page))
+        round_.append(drawing(page))
     for share in (1, 0, 0.5, 0.97, 0.01):
         seek(page, length_of(trace) * share)
     scrubbed = []
     for seconds in reversed(times):
         seek(page, seconds)
         scrubbed.append(drawing(page))
-    assert scrubbed[::-1] == played
+    assert scrubbed[::-1] == round_
     with visit(context, address) as fresh:
         show(fresh, trace)
         seek(fresh, times[1])
-        assert drawing(fresh) == played[1]
+        assert drawing(fresh) == round_[1]
 
 
 def test_time_runs_at_the_chosen_tempo(page):
@@ -565,7 +565,7 @@ def test_the_tempo_step_by_step_moves_one_phase_at_a_time(page, trace):
     page.select_option("select.tempo", "steps")
     page.click("button.start")
     page.click("button.play")
-    expected = [name for played in trace.lanes[2].rounds[:3] for name in expected_phases(played)]
+    expected = [name for round_ in trace.lanes[2].rounds[:3] for name in expected_phases(round_)]
     current = "modules.lanePicture(player.feed().trace.lanes[2], player.time()).current.phase.name"
     walked = [page.evaluate(current)]
     for _ in expected[1:]:
@@ -579,18 +579,18 @@ def test_a_rejected_token_stays_and_the_correction_follows(page, trace):
     number, index = next(
         (number, index)
         for number, lane in enumerate(trace.lanes)
-        for index, played in enumerate(lane.rounds)
-        if 0 < played.accepted < len(played.drafted) - 1
+        for index, round_ in enumerate(lane.rounds)
+        if 0 < round_.accepted < len(round_.drafted) - 1
     )
-    played = trace.lanes[number].rounds[index]
+    round_ = trace.lanes[number].rounds[index]
     columns = page.locator(f'.lane[data-lane="{number}"] .tape-round[data-round="{index}"] .column')
     states = columns.evaluate_all("all => all.map((each) => each.dataset.state)")
-    after = len(played.drafted) - played.accepted - 1
-    assert states == ["accepted"] * played.accepted + ["rejected"] + ["discarded"] * after + ["correction"]
+    after = len(round_.drafted) - round_.accepted - 1
+    assert states == ["accepted"] * round_.accepted + ["rejected"] + ["discarded"] * after + ["correction"]
     marks = columns.evaluate_all("all => all.map((each) => each.querySelector('.mark').textContent)")
-    assert marks[played.accepted] == "✗"
+    assert marks[round_.accepted] == "✗"
     assert marks[-1] == "↻"
-    seek(page, played.start_s)
+    seek(page, round_.start_s)
     assert columns.evaluate_all("all => all.map((each) => each.dataset.state)")[0] == "drafting"
     assert columns.nth(1).is_hidden()
 
@@ -606,7 +606,7 @@ BARS = """[...document.querySelectorAll(".lane")].map((node, number) => {
 
 def test_every_token_is_rescaled_when_a_race_outgrows_the_scale(page, trace):
     growing = Trace.from_json(trace.to_json())
-    next(played for played in growing.lanes[1].rounds[::-1] if played.drafted).drafted[0].entropy = 6.5
+    next(round_ for round_ in growing.lanes[1].rounds[::-1] if round_.drafted).drafted[0].entropy = 6.5
     feed = RaceFeed(growing)
     feed.add_new_rounds()
     lines = feed.text.splitlines(keepends=True)
@@ -653,7 +653,7 @@ def test_a_live_race_is_followed_until_paused_and_again_on_request(page, trace):
     def grow(rounds: int) -> None:
         for lane, full in zip(growing.lanes, whole, strict=True):
             lane.rounds = full.rounds[:rounds]
-            lane.token_ids = [id for played in lane.rounds for id in played.token_ids]
+            lane.token_ids = [id for round_ in lane.rounds for id in round_.token_ids]
             lane.text = " ".join(f"w{id}" for id in lane.token_ids)
         feed.add_new_rounds()
         page.evaluate("text => feed(text)", feed.text)
@@ -881,9 +881,9 @@ def test_a_scrolling_table_keeps_its_keys(page, trace):
 def test_the_words_for_a_drafts_last_token_do_not_say_keep_drafting(page, trace):
     words = "([lane, round, index]) => modules.phaseWords(lane, round, { name: 'compare', index }, '')"
     lane = next(lane for lane in trace.lanes if lane.stopper == "fixed")
-    played = next(r for r in lane.rounds if len(r.drafted) > 1 and r.stop_reason == "max_draft")
-    last = len(played.drafted) - 1
-    sentences = [page.evaluate(words, [asdict(lane), asdict(played), index]) for index in (last - 1, last)]
+    round_ = next(r for r in lane.rounds if len(r.drafted) > 1 and r.stop_reason == "max_draft")
+    last = len(round_.drafted) - 1
+    sentences = [page.evaluate(words, [asdict(lane), asdict(round_), index]) for index in (last - 1, last)]
     assert all(words.startswith("No comparison with λ here (bound") for words in sentences)
     assert [words.endswith("keep drafting") for words in sentences] == [True, False]
 
@@ -964,8 +964,8 @@ def test_a_shared_text_is_shown_once_with_every_lanes_rounds_below(page, trace):
         for number, lane in enumerate(reached.lanes):
             rounds, tokens = rows_of(page, number)
             assert tokens >= len(lane.token_ids), "a round in progress may have written more"
-            starts = [0, *accumulate(len(played.token_ids) for played in lane.rounds)][:-1]
-            drafted = [start for start, played in zip(starts, lane.rounds, strict=True) if played.accepted]
+            starts = [0, *accumulate(len(round_.token_ids) for round_ in lane.rounds)][:-1]
+            drafted = [start for start, round_ in zip(starts, lane.rounds, strict=True) if round_.accepted]
             assert rounds[: len(drafted)] == drafted
     expect(page.locator(".texts .keys .key")).to_have_text(
         ["Target alone", "Always 3", "AdaEDL", "Top probability"]
@@ -1017,6 +1017,20 @@ def test_two_lanes_fit_on_a_small_screen(page, trace, width, height, most):
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+@pytest.mark.parametrize("width", [1024, 1280, 1440])
+def test_how_a_lane_ended_never_covers_its_numbers(page, trace, width):
+    page.set_viewport_size({"width": width, "height": 720})
+    show(page, trace)
+    seek(page, length_of(trace))
+    covered = """(tops) => tops.filter((top) => {
+        const [last, end] = [".number:last-child", ".doing"].map((part) => top.querySelector(part));
+        const { left, top: upper } = end.getBoundingClientRect();
+        return left < last.getBoundingClientRect().right && upper < top.getBoundingClientRect().bottom;
+    }).length"""
+    assert page.locator(".lane .top").evaluate_all(covered) == 0
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
 def test_renaming_a_lane_changes_it_everywhere_and_in_the_file(page, trace):
     show(page, Trace.from_json(trace.to_json()))
     lane = page.locator('.lane[data-lane="2"]')
@@ -1062,7 +1076,7 @@ def test_a_lane_is_called_finished_only_if_its_text_ended(page, trace):
     def narration_of(rounds: int, ends_text: bool | None) -> str:
         lane = replace(trace.lanes[1], rounds=trace.lanes[1].rounds[:rounds])
         lane.rounds = [*lane.rounds[:-1], replace(lane.rounds[-1], ends_text=ends_text)]
-        lane.token_ids = [token for played in lane.rounds for token in played.token_ids]
+        lane.token_ids = [token for round_ in lane.rounds for token in round_.token_ids]
         lane.pieces, lane.text = [], ""
         show(page, replace(trace, lanes=[lane], seed=100 + rounds))
         return narration(page, 0)
@@ -1076,7 +1090,7 @@ def test_a_lane_is_called_finished_only_if_its_text_ended(page, trace):
 
 
 def first_rejection(lane: Lane) -> tuple[int, Round]:
-    return next((i, played) for i, played in enumerate(lane.rounds) if played.accepted < len(played.drafted))
+    return next((i, round_) for i, round_ in enumerate(lane.rounds) if round_.accepted < len(round_.drafted))
 
 
 def inspect(page: Page, lane: int, index: int, column: int) -> dict[str, str]:
@@ -1091,19 +1105,19 @@ def inspect(page: Page, lane: int, index: int, column: int) -> dict[str, str]:
 
 def test_the_inspector_fills_the_formulas_with_numbers(page, speculative):
     show(page, speculative)
-    index, played = next(
+    index, round_ = next(
         (i, r) for i, r in enumerate(speculative.lanes[2].rounds) if r.accepted < len(r.drafted)
     )
-    token = played.drafted[played.accepted]
-    facts = inspect(page, 2, index, played.accepted)
+    token = round_.drafted[round_.accepted]
+    facts = inspect(page, 2, index, round_.accepted)
     assert facts["random draw u"].startswith(f"u = {token.u:.3f}"[:8])
     assert "not below that chance, so rejected" in facts["random draw u"]
     assert "(p − q)₊" in facts["replaced by"]
-    assert f"“{played.emitted.text}”" in facts["replaced by"]
+    assert f"“{round_.emitted.text}”" in facts["replaced by"]
     assert "√(0.2 ·" in facts["bound"]
     assert "Σ min(p, q)" in facts["acceptance probability β"]
     expect(page.locator(".inspector .sentence")).to_contain_text("rejected: target probability")
-    facts = inspect(page, 2, index, len(played.drafted))
+    facts = inspect(page, 2, index, len(round_.drafted))
     assert facts["how it was chosen"].startswith("drawn from (p − q)₊ with u = ")
     expect(page.locator(".inspector .chart-caption")).to_contain_text("residual")
     page.wait_for_function(  # the previous token's figure may still be there
@@ -1114,9 +1128,9 @@ def test_the_inspector_fills_the_formulas_with_numbers(page, speculative):
 
 def test_the_inspector_shows_the_targets_choice_under_shared_noise(page, trace):
     show(page, trace)
-    index, played = first_rejection(trace.lanes[1])
-    facts = inspect(page, 1, index, played.accepted)
-    assert facts["target's choice with the same noise"] == f"“{played.emitted.text}”: a different token"
+    index, round_ = first_rejection(trace.lanes[1])
+    facts = inspect(page, 1, index, round_.accepted)
+    assert facts["target's choice with the same noise"] == f"“{round_.emitted.text}”: a different token"
 
 
 # Hostile text
@@ -1129,11 +1143,11 @@ def test_hostile_text_is_shown_as_text_everywhere(page, trace):
     hostile.versions = {HOSTILE: HOSTILE}
     hostile.lanes[1].text = HOSTILE
     for lane in hostile.lanes:
-        for played in lane.rounds[:2]:
-            for token in (*played.drafted, *filter(None, [played.emitted])):
+        for round_ in lane.rounds[:2]:
+            for token in (*round_.drafted, *filter(None, [round_.emitted])):
                 token.text = HOSTILE
                 token.top_p = [(id, HOSTILE, share) for id, _, share in token.top_p]
-            for token in played.drafted:
+            for token in round_.drafted:
                 token.target_text = HOSTILE
                 token.top_q = [(id, HOSTILE, share) for id, _, share in token.top_q]
     show(page, hostile)
@@ -1242,12 +1256,12 @@ def spelled(trace: Trace, text: str = SPELLED) -> Trace:
     for lane in trace.lanes:
         lane.token_ids = [*text.encode()] + [ord(".")] * (len(lane.token_ids) - len(text.encode()))
         ids = iter(lane.token_ids)
-        for played in lane.rounds:
-            for token in (*played.drafted[: played.accepted], *([played.emitted] if played.emitted else [])):
+        for round_ in lane.rounds:
+            for token in (*round_.drafted[: round_.accepted], *([round_.emitted] if round_.emitted else [])):
                 token.id = next(ids)
                 token.text = reader.text(token.id)
                 token.top_p = [(part[1], part[0], 0.5), (token.id, token.text, 0.4)]
-            for token in played.drafted:
+            for token in round_.drafted:
                 if not token.accepted:
                     token.text, token.id = part
                 token.target_text, token.target_id = part
@@ -1268,8 +1282,8 @@ def test_split_characters_are_drawn_where_they_are_complete(page, trace):
     inspect(page, 0, 0, 0)
     expect(page.locator(".inspector dd").first).to_have_text("E6, part of “水”")
     for number in (0, 2):  # a lane without drafts and one with drafts
-        for index, played in enumerate(spelled_race.lanes[number].rounds):
-            for column in range(len(played.drafted) + bool(played.emitted)):
+        for index, round_ in enumerate(spelled_race.lanes[number].rounds):
+            for column in range(len(round_.drafted) + bool(round_.emitted)):
                 inspect(page, number, index, column)
                 assert "\ufffd" not in page.locator("#player").text_content()
     page.wait_for_selector(".inspector .js-plotly-plot")
@@ -1292,7 +1306,7 @@ def test_pieces_that_change_while_a_text_grows_are_redrawn(page, trace):
     written = page.locator(".written")
     for pieces in (["", "", "水"], ["\ufffd"] * 4, ["\ufffd"] * 4 + [" a"]):
         lane.rounds, lane.pieces, lane.text = rounds[: len(pieces)], pieces, "".join(pieces)
-        lane.token_ids = [played.emitted.id for played in lane.rounds]
+        lane.token_ids = [round_.emitted.id for round_ in lane.rounds]
         feed.add_new_rounds()
         page.evaluate("text => feed(text)", feed.new_text())
         expect(written).to_have_text(lane.text)

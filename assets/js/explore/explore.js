@@ -15,7 +15,7 @@ import { whenSeen } from "../seen.js";
 import { inNewTab } from "../race_link.js";
 import { spoken } from "../spoken.js";
 import { declared } from "../stoppers.js";
-import { said, t } from "../text.js";
+import { localized, t } from "../text.js";
 import { whenRecoloured } from "../theme.js";
 import { chart } from "./chart.js";
 import { Curves } from "./curves.js";
@@ -234,7 +234,7 @@ class Explore {
 
   /** Draw the lanes that the server has sent, and show why it refused others. */
   #onLanes({ count, refused, lost }) {
-    setText(this.#unanswered, lost ? t("explore.unanswered") : (said(refused) ?? ""));
+    setText(this.#unanswered, lost ? t("explore.unanswered") : (localized(refused) ?? ""));
     if (!count) return;
     this.#curves.recompute();
     this.#showErrors();

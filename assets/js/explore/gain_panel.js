@@ -34,7 +34,7 @@ export class GainPanel {
   #isScheduled = false; // for the next idle moment
   #key = ""; // the setting that the lines are computed for
   #keys = keysLine();
-  #sentence = make("p", { className: "gain-told" });
+  #sentence = make("p", { className: "gain-summary" });
   #hasSliders;
   #pairs;
   #chart;
@@ -140,7 +140,7 @@ function sentenceOf(recording, controls, clocks, line) {
   const here = at(controls.c);
   const [c] = furthest(line, here.percent);
   const there = at(c);
-  return t("explore.gain.told", {
+  return t("explore.gain.summary", {
     c: costWords(costAt(recording, controls)),
     here: gainWords("here", here),
     other: costWords(c),

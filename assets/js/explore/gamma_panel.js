@@ -4,7 +4,7 @@
 import { make, setText } from "../make.js";
 import { inNewTab } from "../race_link.js";
 import { labelOf } from "../stoppers.js";
-import { said, t } from "../text.js";
+import { localized, t } from "../text.js";
 import { sliderOf } from "./settings.js";
 
 const MOST = sliderOf("gamma").setting.range[1]; // the largest γ that adaedl accepts
@@ -70,7 +70,7 @@ function gammaSlider(change) {
   input.addEventListener("input", () => change(Number(input.value)));
   const { setting } = sliderOf("gamma");
   const name = make("span", {}, labelOf(setting), " ", value);
-  const node = make("label", { className: "field", title: said(setting.about) }, name, input);
+  const node = make("label", { className: "field", title: localized(setting.about) }, name, input);
 
   function show(gamma) {
     input.max = String(ENDS.find((end) => gamma <= end));

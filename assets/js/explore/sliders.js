@@ -4,7 +4,7 @@
 import { make, setText } from "../make.js";
 import { ruleName } from "../lane_names.js";
 import { labelOf, summaryOf } from "../stoppers.js";
-import { said, t } from "../text.js";
+import { localized, t } from "../text.js";
 import { PAIRS } from "./pairs.js";
 import { hasRule } from "./rules.js";
 import {
@@ -70,7 +70,7 @@ function settingControl(each, change) {
     if (isSwitch) control.input.checked = value;
     else showNumber(control, setting, value, depth);
     const ownSetting = settingOn(name, controls.stopper);
-    control.node.title = said((ownSetting ?? setting).about);
+    control.node.title = localized((ownSetting ?? setting).about);
     control.node.classList.toggle("unused", !ownSetting);
     setText(note, noteOf(ownSetting, controls, name));
   }

@@ -5,7 +5,7 @@ import { ruleName } from "../lane_names.js";
 import { parseSpec } from "../lane_spec.js";
 import { make } from "../make.js";
 import { declared, labelOf, stoppers, summaryOf } from "../stoppers.js";
-import { said, t } from "../text.js";
+import { localized, t } from "../text.js";
 
 /** Return the menu of stoppers that can race; `add(stopper)` is called with the chosen stopper's declaration. */
 export function stoppersMenu(add, close) {
@@ -55,7 +55,7 @@ function field(setting, value, onSet) {
   // Update on every keystroke. An update on blur would move the page while the pointer is pressing something.
   input.addEventListener("input", () => onSet(isSwitch ? String(input.checked) : input.value));
   const range = setting.range ? ` (${setting.range.join(" … ")})` : "";
-  const properties = { className: isSwitch ? "switch" : "", title: `${said(setting.about)}${range}` };
+  const properties = { className: isSwitch ? "switch" : "", title: `${localized(setting.about)}${range}` };
   return make("label", properties, make("span", {}, labelOf(setting)), input);
 }
 

@@ -106,7 +106,7 @@ function recordedToy(shared) {
     const { tokens, lane, pair, temperature } = race;
     const { gamma } = shared.values;
     const values = { share: percent(shareHolding(tokens, gamma)), count: tokens.length, gamma: fixed(gamma) };
-    setText(summary, t("learn.3.told", values));
+    setText(summary, t("learn.3.summary", values));
     const greedy = temperature === 0 ? t("learn.3.greedy") : "";
     setText(about, `${t("learn.3.about", { lane: titleOf(lane), pair })} ${greedy}`);
     drawFigure(place, () => boundFigure(tokens, gamma));

@@ -3,6 +3,7 @@
 // values that steps share.
 
 import { link as raceLink } from "../address.js";
+import { decimal } from "../decimal.js";
 import { fillKey, keysLine } from "../keys.js";
 import { make, setText } from "../make.js";
 import { inNewTab } from "../race_link.js";
@@ -149,6 +150,6 @@ export function sharedValues(values) {
 
 /** Format a number with `digits` decimals, infinity as a symbol. */
 export const fixed = (value, digits = 2) =>
-  Number.isFinite(value) ? value.toFixed(digits)
+  Number.isFinite(value) ? decimal(value, digits)
   : value > 0 ? "∞"
   : "−∞";

@@ -107,7 +107,7 @@ function modelWords({ beta, c, k }) {
     best,
     most: fixed(improvement(beta, best, c)),
   };
-  return `${t("learn.5.told", values)} ${t(best ? "learn.5.best" : "learn.5.none", values)}`;
+  return `${t("learn.5.summary", values)} ${t(best ? "learn.5.best" : "learn.5.none", values)}`;
 }
 
 /** Return the lanes of a race that drafted, with the model's inputs and their measured speedup. */

@@ -93,7 +93,7 @@ function roundsWords(p, q, exact, wrong) {
       ),
       3,
     );
-  return t("learn.2.told", {
+  return t("learn.2.summary", {
     rounds,
     accepted: percent(accepted / rounds),
     beta: percent(overlap(p, q)),

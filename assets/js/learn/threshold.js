@@ -198,7 +198,7 @@ function largestStep(steps) {
 function movedWords(recorded, steps, { threshold, beta2, epsilon }) {
   const farthest = (all) => fixed(Math.max(...all.map((step) => Math.abs(step.threshold - threshold))), 3);
   const most = fixed((1 - beta2) * epsilon, 4);
-  return t("learn.4.told", {
+  return t("learn.4.summary", {
     rounds: steps.length,
     recorded: farthest(recorded),
     moved: farthest(steps),
@@ -209,7 +209,7 @@ function movedWords(recorded, steps, { threshold, beta2, epsilon }) {
 /** Return one round's update, written with its numbers. */
 function workingOf({ before, drafted, accepted, dropped, rateBefore, rate, proposed, threshold }, settings) {
   const { epsilon, beta1, beta2, target_rate, max_draft } = settings;
-  const short = (value, digits = 4) => String(Number(value.toFixed(digits)));
+  const short = (value, digits = 4) => String(Number(value.toFixed(digits))).replace("-", "−");
   if (dropped) return [t("learn.4.dropped"), `λ ← ${short(before)} − ${epsilon} = ${short(threshold)}`];
   if (!drafted) return [t("learn.4.nothing")];
   const changed =

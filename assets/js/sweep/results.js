@@ -10,7 +10,7 @@ import { make, setText } from "../make.js";
 import { download } from "../save.js";
 import { whenSeen } from "../seen.js";
 import { addSheets } from "../sheets.js";
-import { said as inLanguage, t } from "../text.js";
+import { localized, t } from "../text.js";
 import { whenRecoloured } from "../theme.js";
 import { MEASURES, kindsFigure, measureFigure, speedupFigure, temperaturesOf } from "./figures.js";
 import { firstChosen, keys } from "./lanes.js";
@@ -125,7 +125,7 @@ const csvOf = ({ csv, prompts, row_prompts: indices }) =>
 /** Save the rows as Parquet, converted by the server. Return an error message, or "". */
 async function saveParquet(server, csv) {
   const { base64, error } = await server.parquet(csv);
-  if (error) return inLanguage(error);
+  if (error) return localized(error);
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   download(new Blob([bytes], { type: "application/vnd.apache.parquet" }), "adaedl-sweep.parquet");
   return "";
