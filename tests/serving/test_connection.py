@@ -29,6 +29,12 @@ TOKENS = 100
 SETTINGS = {"prompt": "w1 w2", "lanes": "autoregressive,adaedl", "max_new_tokens": TOKENS, "seed": 4}
 
 
+SLOW, HELD = (
+    0.05,
+    0.5,
+)  # seconds of a forward; held, no work ends before a test has done what it does meanwhile
+
+
 class Slowness:
     """The minimum duration of a forward of the target, in seconds."""
 
@@ -93,7 +99,7 @@ def races(monkeypatch) -> list[dict]:
 @pytest.fixture
 def page(browser: Browser, slowness) -> Page:
     """A tab; the target is slow while it is open."""
-    slowness.seconds = 0.05
+    slowness.seconds = SLOW
     with tab(context_of(browser, locale="en-US"), console=False) as page:
         page.set_default_timeout(SOON)
         yield page
@@ -104,9 +110,10 @@ def says(page: Page, words: str, part: str = "#status") -> None:
     expect(page.locator(part)).to_contain_text(words, timeout=SOON)
 
 
-def open_race(page: Page, address: str, **changes) -> None:
-    """Start the race of a link, and wait until its first tokens are on screen."""
-    page.goto(f"{address}/?{urlencode({**SETTINGS, **changes})}")
+def open_race(page: Page, address: str, slowness: Slowness) -> None:
+    """Start the race of a link, held, and wait until its first tokens are on screen."""
+    slowness.seconds = HELD
+    page.goto(f"{address}/?{urlencode(SETTINGS)}")
     run_linked(page)
     says(page, "Racing")
     expect(page.locator("#player .written").first).to_contain_text("w", timeout=SOON)
@@ -137,7 +144,7 @@ def texts_of(models: ModelsState, settings: dict) -> list[list[int]]:
 
 
 def test_race_continues_through_a_lost_connection(page, line, models, races, slowness):
-    open_race(page, line.address)
+    open_race(page, line.address, slowness)
     cut_for(page, line, 2)
     says(page, "Racing")
     assert races == []
@@ -152,7 +159,7 @@ def test_race_continues_through_a_lost_connection(page, line, models, races, slo
 
 
 def test_reload_continues_to_show_a_race_and_runs_it_only_once(page, address, models, races, slowness):
-    open_race(page, address)
+    open_race(page, address, slowness)
     before = page.locator("#player .written").first.inner_text()
     page.reload()
     says(page, "Racing")
@@ -192,8 +199,8 @@ def test_waiting_race_keeps_its_place_through_a_lost_connection(page, line, mode
     assert [race["outcome"] for race in races] == ["finished"]
 
 
-def test_stop_works_after_a_lost_connection(page, line, models, races):
-    open_race(page, line.address)
+def test_stop_works_after_a_lost_connection(page, line, models, races, slowness):
+    open_race(page, line.address, slowness)
     cut_for(page, line, 1)
     says(page, "Racing")
     expect(page.locator("#stop")).to_be_enabled()
@@ -204,14 +211,16 @@ def test_stop_works_after_a_lost_connection(page, line, models, races):
     assert 0 < max(len(lane.token_ids) for lane in saved_trace(page).lanes) < TOKENS
 
 
-def test_comparison_of_temperatures_continues_through_a_reload(page, address, models, races):
+def test_comparison_of_temperatures_continues_through_a_reload(page, address, models, races, slowness):
     page.goto(f"{address}/#{urlencode({**SETTINGS, 'max_new_tokens': 12})}")
     page.wait_for_selector("#run[data-called]")
     page.locator("#compare-temperatures").click()
     columns = page.locator(".temperatures .race")
     expect(columns.first.locator(".measure")).to_have_count(3, timeout=SOON)
+    slowness.seconds = HELD
     assert page.locator("#run").is_disabled()
     page.reload()
+    slowness.seconds = 0
     expect(page.locator(".temperatures .measure")).to_have_count(9, timeout=SOON)
     expect(page.locator("#compare-temperatures")).to_be_enabled(timeout=SOON)
     assert [race["temperature"] for race in races] == list(TEMPERATURES)
@@ -227,6 +236,7 @@ def test_sweep_keeps_its_rows_through_a_lost_connection_and_finishes(page, line,
     says(page, "36 runs", "#sweep-plan")
     page.click("#sweep-start")
     says(page, "8 of 36 runs", "#sweep-progress")
+    slowness.seconds = HELD
     cut_for(page, line, 2)
     says(page, "Running: prompt", "#sweep-status")
     says(page, "36 runs", "#sweep-plan")  # the controls have kept their values
@@ -248,6 +258,7 @@ def test_sweep_continues_while_another_tab_of_the_page_is_open(page, line, model
     page.fill("#sweep-tokens input", "8")
     page.click("#sweep-start")
     says(page, "of 60 runs", "#sweep-progress")
+    slowness.seconds = HELD
     page.click("#tab-race-button")
     cut_for(page, line, 1)
     slowness.seconds = 0
@@ -268,20 +279,24 @@ def test_recording_and_measurement_continue_through_a_lost_connection_and_a_relo
     page.locator("#explore-controls input[type=number]").nth(1).fill("40")
     page.click("#record")
     says(page, "Recording on", "#explore-status")
+    slowness.seconds = HELD
     cut_for(page, line, 2)
+    slowness.seconds = 0
     says(page, "Recorded 40 tokens", "#explore-status")
     expect(page.locator("#explore .strip span")).to_have_count(40)
+    slowness.seconds = HELD
     page.click("#measure")
     says(page, "Racing", "#explore-status")
     page.reload()
+    slowness.seconds = 0
     says(page, "Measured on cpu/float32", "#explore-status")
     expect(page.locator("#explore .strip span")).to_have_count(40)
     expect(page.locator("#explore tr[data-stopper=adaedl] td >> nth=6")).to_contain_text("(estimate ")
     assert [race["outcome"] for race in races] == ["finished"]
 
 
-def test_tab_opened_from_another_shares_no_jobs(page, address, races):
-    open_race(page, address)
+def test_tab_opened_from_another_shares_no_jobs(page, address, races, slowness):
+    open_race(page, address, slowness)
     with page.context.expect_page() as opened:
         page.evaluate("window.open('/')")
     other = opened.value
@@ -299,8 +314,10 @@ def test_tab_opened_from_another_shares_no_jobs(page, address, races):
     other.close()
 
 
-def test_closed_tab_frees_the_device_after_the_grace_period(page, address, models, races, monkeypatch):
-    open_race(page, address)
+def test_closed_tab_frees_the_device_after_the_grace_period(
+    page, address, models, races, monkeypatch, slowness
+):
+    open_race(page, address, slowness)
     monkeypatch.setattr(RaceWork, "grace_s", 0.5)
     page.close()
     until(lambda: models.in_queue == (0, 0), PATIENCE)
@@ -308,8 +325,8 @@ def test_closed_tab_frees_the_device_after_the_grace_period(page, address, model
     assert races[0]["tokens"][0] < TOKENS
 
 
-def test_results_until_the_end_of_the_grace_period_are_kept(page, line, races, monkeypatch):
-    open_race(page, line.address)
+def test_results_until_the_end_of_the_grace_period_are_kept(page, line, races, monkeypatch, slowness):
+    open_race(page, line.address, slowness)
     monkeypatch.setattr(RaceWork, "grace_s", 0)
     cut_for(page, line, 1)
     says(page, "The connection was lost, so the run was stopped")

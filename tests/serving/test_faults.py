@@ -68,7 +68,7 @@ def test_full_memory_in_a_race_is_reported_and_the_next_race_runs(monkeypatch, c
             end(models, session)
     assert models.in_queue == (0, 0)
     for lane in session.trace.lanes:
-        assert lane.token_ids == [token for played in lane.rounds for token in played.token_ids]
+        assert lane.token_ids == [token for round_ in lane.rounds for token in round_.token_ids]
     assert end(models, Session()) == "page.status_finished"
 
 

@@ -313,7 +313,7 @@ def test_zero_gpu_race_in_a_fork_equals_the_race_here(zero_gpu):
     for ours, theirs in zip(here["lanes"], there["lanes"], strict=True):
         assert theirs["token_ids"] == ours["token_ids"]
         assert theirs["text"] == ours["text"]
-        assert [played["accepted"] for played in theirs["rounds"]] == [r["accepted"] for r in ours["rounds"]]
+        assert [round_["accepted"] for round_ in theirs["rounds"]] == [r["accepted"] for r in ours["rounds"]]
         assert theirs["metrics"]["tokens"] == 40
     assert zero_gpu["parent_touched"] is False
 
