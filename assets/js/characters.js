@@ -37,6 +37,16 @@ const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\
  */
 export const isolated = (text) => (FROM_RIGHT.test(text) ? `\u2068${text}\u2069` : text);
 
+/**
+ * Space a Chinese sentence: a space between a Han character and a Latin letter or digit after it, and none between two
+ * Han characters. A name that is put into the sentence may begin and end with either.
+ * @param {string} sentence
+ */
+export const spacedChinese = (sentence) =>
+  sentence
+    .replace(/(\p{Script=Han}) (?=\p{Script=Han})/gu, "$1")
+    .replace(/(\p{Script=Han})(?=[A-Za-z0-9])/gu, "$1 ");
+
 const LONE_MARK = /^\p{M}/u;
 
 /**

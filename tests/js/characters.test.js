@@ -8,6 +8,7 @@ import {
   openBytes,
   readBytes,
   shortened,
+  spacedChinese,
   textOfBytes,
   visible,
 } from "../../assets/js/characters.js";
@@ -72,4 +73,8 @@ test("the first letter is a whole grapheme", () => {
   assert.equal(firstLetter("👩‍👩‍👧a"), "👩‍👩‍👧");
   assert.equal(firstLetter("e\u0301a"), "e\u0301");
   assert.equal(firstLetter(""), "");
+});
+
+test("a Chinese sentence has spaces around Latin names and none around Chinese ones", () => {
+  assert.equal(spacedChinese("固定 2 个 最快。其次是AdaEDL（1.3×）"), "固定 2 个最快。其次是 AdaEDL（1.3×）");
 });

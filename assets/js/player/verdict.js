@@ -1,6 +1,7 @@
 // @ts-check
 // A race's verdict in a sentence or two: who is ahead and by how much, as far as the trace is known. No DOM here.
 
+import { spacedChinese } from "../characters.js";
 import { metricsAt } from "../metrics.js";
 import { language, t } from "../text.js";
 import { draftsNothing, titleOf } from "../trace.js";
@@ -29,7 +30,7 @@ export function verdict(trace, live = false, metrics = metricsAt(trace)) {
   const texts = begun.length === runners.length - failed.length ? textWords(trace, begun) : "";
   const speedSentences = awaitsBaseline || !begun.length ? [] : speedWords(begun);
   const sentences = [...speedSentences, texts, failureWords(failed)].filter(Boolean);
-  const words = sentences.join(language === "zh" ? "" : " ");
+  const words = language === "zh" ? spacedChinese(sentences.join("")) : sentences.join(" ");
   return live && words ? t("player.verdict.so_far", { words }) : words;
 }
 
