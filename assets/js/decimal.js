@@ -1,6 +1,12 @@
 // @ts-check
 
 /**
+ * Return a written number with a true minus sign instead of a hyphen.
+ * @param {string} written
+ */
+export const withMinus = (written) => written.replace("-", "−");
+
+/**
  * Format a number with `digits` decimals and a true minus sign; a value that rounds to zero has no sign.
  * @param {number} value
  * @param {number} digits
@@ -8,6 +14,5 @@
  */
 export function decimal(value, digits) {
   const written = value.toFixed(digits);
-  if (Number(written) === 0) return written.replace("-", "");
-  return written.replace("-", "−");
+  return Number(written) === 0 ? written.replace("-", "") : withMinus(written);
 }

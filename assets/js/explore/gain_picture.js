@@ -1,6 +1,7 @@
 // @ts-check
 // The picture of the map of gains, for chart.js. No DOM here.
 
+import { withMinus } from "../decimal.js";
 import { t } from "../text.js";
 import { PAIRS } from "./pairs.js";
 import { BASELINE, MAPPED } from "./settings.js";
@@ -73,6 +74,6 @@ function gainAxis(lines) {
   const high = Math.min(MOST, Math.max(LEAST, ...values));
   return {
     range: [low - 0.12 * (high - low), high + 0.05 * (high - low)],
-    format: (percent) => `${percent > 0 ? "+" : ""}${String(percent).replace("-", "−")}%`,
+    format: (percent) => `${percent > 0 ? "+" : ""}${withMinus(String(percent))}%`,
   };
 }

@@ -1,6 +1,7 @@
 // @ts-check
 // Step 4: how λ adapts over the rounds of a recorded lane.
 
+import { withMinus } from "../decimal.js";
 import { make, setText } from "../make.js";
 import { t } from "../text.js";
 import { titleOf } from "../trace.js";
@@ -209,7 +210,7 @@ function movedWords(recorded, steps, { threshold, beta2, epsilon }) {
 /** Return one round's update, written with its numbers. */
 function workingOf({ before, drafted, accepted, dropped, rateBefore, rate, proposed, threshold }, settings) {
   const { epsilon, beta1, beta2, target_rate, max_draft } = settings;
-  const short = (value, digits = 4) => String(Number(value.toFixed(digits))).replace("-", "−");
+  const short = (value, digits = 4) => withMinus(String(Number(value.toFixed(digits))));
   if (dropped) return [t("learn.4.dropped"), `λ ← ${short(before)} − ${epsilon} = ${short(threshold)}`];
   if (!drafted) return [t("learn.4.nothing")];
   const changed =
