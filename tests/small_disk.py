@@ -17,6 +17,7 @@ class SmallDisk:
         self.is_real = subprocess.run(mount, capture_output=True, check=False).returncode == 0
         self.limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         self.ballast = folder / "ballast"
+        self.is_full = False
 
     def fill(self) -> None:
         """Leave at most 12 kB free."""
@@ -25,7 +26,9 @@ class SmallDisk:
                 os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.folder).free - 12_288)
         else:
             resource.setrlimit(resource.RLIMIT_FSIZE, (12_288, self.limits[1]))
+        self.is_full = True
 
     def make_room(self) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
         self.ballast.unlink(missing_ok=True)
+        self.is_full = False
