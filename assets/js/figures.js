@@ -21,7 +21,11 @@ export function plotly() {
     const script = document.createElement("script");
     script.src = PLOTLY;
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.min.js did not load"));
+    script.onerror = () => {
+      loading = null; // the next figure tries again
+      script.remove();
+      reject(new Error("plotly.min.js did not load"));
+    };
     document.head.append(script);
   });
   return loading;
@@ -64,7 +68,7 @@ async function drawQueue() {
   drawing = true;
   try {
     const next = () => [...queue.keys()].find((place) => inView.has(place));
-    if (next()) await plotly();
+    if (next() && !(await plotly().catch(() => null))) return; // the connection was lost
     while (next()) {
       // After the frame rather than in it, because the frame has other work to do.
       await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
