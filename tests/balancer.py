@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
-from gradio_client import Client
 from playwright.sync_api import expect, sync_playwright
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -24,7 +23,7 @@ sys.path.insert(0, str(PROJECT))
 
 from browsing import free_port  # noqa: E402
 from fuzz import events  # noqa: E402
-from hosted import hosted, until  # noqa: E402
+from hosted import client_of, hosted, until  # noqa: E402
 from visitors import race  # noqa: E402
 
 from adaedl.pairs.presets import DEFAULT_PAIR  # noqa: E402
@@ -109,7 +108,7 @@ def rounds_stream(address: str) -> int:
 
 def client_races(address: str) -> int:
     """Run a race with gradio_client, which keeps no cookies; return its number of tokens."""
-    trace = race(Client(address, verbose=False), "w1 w2", seed=5, tokens=16)["trace"]
+    trace = race(client_of(address), "w1 w2", seed=5, tokens=16)["trace"]
     return sum(len(lane["token_ids"]) for lane in trace["lanes"])
 
 

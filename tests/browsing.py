@@ -101,17 +101,18 @@ def _leave(page: Page) -> None:
 @contextmanager
 def serve(html: str) -> Iterator[str]:
     """Serve the browser's files and one page; yield its address."""
-    port = free_port()
     app = Starlette(routes=[Route("/", lambda _: HTMLResponse(html)), *assets.routes()])
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join(10)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    with socket.socket() as listener:  # which no other process can take
+        listener.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join(10)
 
 
 def rounded(value: float, unit: str) -> Decimal:

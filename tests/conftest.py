@@ -6,12 +6,16 @@ import subprocess
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, expect, sync_playwright
 from small_disk import SmallDisk
 
 from adaedl.models.cpu import backends
 from adaedl.pairs.pair import Pair
 from components.chromium import chromium
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # The slowest files start first, for when several processes share the tests.
 LONGEST = (

@@ -228,10 +228,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=2000, help="of each kind (default 2000)")
     cases = parser.parse_args().cases
-    from hosted import hosted, small_race
+    from hosted import hosted, http_client, small_race
 
     with hosted() as (address, models):
-        client = httpx.Client(base_url=address, timeout=PATIENCE)
+        client = http_client(address)
         config = client.get("/config").json()
         race = next(d["id"] for d in config["dependencies"] if d["api_name"] == "race")
         print(fuzz_traces(small_race(models.pair), cases), "traces")

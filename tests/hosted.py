@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 
+import httpx
+from gradio_client import Client
 from toys import tiny_pair
 
 from adaedl.pairs.pair import Pair
@@ -15,6 +17,19 @@ from adaedl.trace import Trace
 from components.pages.page import build_page
 from components.serving.launch import launch
 from components.serving.models_state import LoadState, ModelsState
+
+WAIT = 120  # seconds that a server on a busy machine has for an answer
+
+
+def client_of(address: str) -> Client:
+    """Return a client of the page's API."""
+    return Client(address, verbose=False, httpx_kwargs={"timeout": WAIT})
+
+
+def http_client(address: str) -> httpx.Client:
+    """Return a client with a connection for each request, because the server may close an idle one just as
+    the next request comes."""
+    return httpx.Client(base_url=address, timeout=WAIT, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def hosted_models() -> ModelsState:

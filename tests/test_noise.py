@@ -40,7 +40,7 @@ def reference_philox(c0: int, c1: int, key: int) -> list[int]:
     return words
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**31), st.integers(0, 2**31), seeds)
 def test_philox_matches_the_paper(c0, c1, key):
     words = philox((torch.tensor([c0]), torch.tensor([c1])), key)
@@ -77,7 +77,7 @@ def test_noise_of_positions_seeds_and_tokens_is_independent():
     assert noise.unique().numel() > 0.99 * noise.numel()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds, st.integers(0, 2**20), st.integers(1, 4), st.integers(2, 3000))
 def test_any_part_of_the_noise_is_the_same_whichever_way_it_is_computed(seed, position, count, size):
     rows = noise_rows("cpu", seed, position, count, size)

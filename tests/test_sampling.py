@@ -29,7 +29,7 @@ from adaedl.sampling import (
 )
 from adaedl.stopping import acceptance_lower_bound
 
-quickly = settings(max_examples=60, deadline=None)
+quickly = settings(max_examples=60)
 logits_rows = (
     st.integers(2, 12)
     .flatmap(

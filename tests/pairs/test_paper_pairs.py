@@ -1,6 +1,7 @@
 """Presets as in the paper, two models of one family, on tiny models with the same attention and ties."""
 
 import pytest
+import torch
 from toys import toy_tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -20,11 +21,12 @@ LIKE = {
 WORDS = 260  # 256 bytes, and control tokens
 
 
-def save_tiny(config: dict, folder) -> None:
+def save_tiny(config: dict, folder, seed: int) -> None:
     """Save a model with two narrow layers and the heads, biases and ties of a configuration."""
     width = 4 * config["num_attention_heads"]
     small = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2}
     words = {"vocab_size": WORDS, "bos_token_id": None, "eos_token_id": None, "max_position_embeddings": 64}
+    torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**{**config, **small, **words}))
     model.save_pretrained(folder)
     tokenizer = toy_tokenizer(WORDS)
@@ -38,8 +40,8 @@ def save_tiny(config: dict, folder) -> None:
 @pytest.mark.parametrize("name", LIKE)
 def test_a_pair_of_this_shape_loads_and_is_lossless(name, tmp_path, monkeypatch):
     shape, preset = SHAPES[LIKE[name]], PRESETS[name]
-    for config, model in ((shape.target, "target"), (shape.draft, "draft")):
-        save_tiny(config, tmp_path / model)
+    for seed, (config, model) in enumerate(((shape.target, "target"), (shape.draft, "draft"))):
+        save_tiny(config, tmp_path / model, seed)
     monkeypatch.setattr("adaedl.models.cpu.backends.multiplies_int8", lambda: True)  # on any machine
     monkeypatch.setattr(loading, "check_runs_here", lambda preset, device: None)
     pair = load_pair(f"{tmp_path / 'target'}:{tmp_path / 'draft'}", device="cpu", dtype=preset.dtype)

@@ -125,7 +125,7 @@ def sequences(reader: TokenReader) -> st.SearchStrategy[list[int]]:
     return st.lists(ids.map(lambda token: [token]) | texts, max_size=8).map(lambda lists: list(chain(*lists)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_the_joined_pieces_are_the_tokenizer_s_decoding(reader, data):
     token_ids = data.draw(sequences(reader))

@@ -8,11 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import gradio as gr
-import httpx
 import pytest
 from gradio.state_holder import SessionState
-from gradio_client import Client
-from hosted import hosted_models, until
+from hosted import client_of, hosted_models, http_client, until
 from visitors import race
 
 from components.pages.page import build_page
@@ -53,7 +51,7 @@ def test_page_has_no_gradio_state(served):
 
 def test_values_sent_to_a_visitor_are_not_stored(served):
     address, _, sessions = served
-    client = Client(address, verbose=False)
+    client = client_of(address)
     trace = race(client, "w1 w2", seed=1, tokens=8)["trace"]
     assert trace["lanes"][0]["token_ids"]
     session = sessions[client.session_hash]
@@ -90,7 +88,7 @@ def test_old_files_of_interrupted_uploads_are_deleted(served, monkeypatch):
 
 
 def test_complete_upload_survives_the_cleanup(served, monkeypatch):
-    (path,) = httpx.post(f"{served[0]}/gradio_api/upload", files={"files": ("a.json", b"{}")}).json()
+    (path,) = http_client(served[0]).post("/gradio_api/upload", files={"files": ("a.json", b"{}")}).json()
     monkeypatch.setattr(cleanup, "UPLOAD_S", 0)
     until(lambda: not cleanup._uploads, PATIENCE)
     assert Path(path).read_bytes() == b"{}"
@@ -98,9 +96,10 @@ def test_complete_upload_survives_the_cleanup(served, monkeypatch):
 
 def test_number_of_files_per_upload_is_limited(served):
     files = [("files", (f"{number}.json", b"{}")) for number in range(cleanup.MOST_FILES + 1)]
-    answer = httpx.post(f"{served[0]}/gradio_api/upload", files=files)
+    client = http_client(served[0])
+    answer = client.post("/gradio_api/upload", files=files)
     assert (answer.status_code, answer.text) == (400, "Too many files. Maximum number of files is 4.")
-    assert httpx.post(f"{served[0]}/gradio_api/upload", files=files[1:]).status_code == 200
+    assert client.post("/gradio_api/upload", files=files[1:]).status_code == 200
 
 
 def test_endless_upload_is_refused_and_its_file_is_deleted(served, monkeypatch):
@@ -112,7 +111,7 @@ def test_endless_upload_is_refused_and_its_file_is_deleted(served, monkeypatch):
         for _ in range(32):
             yield b" " * 2**16
 
-    answer = httpx.post(f"{served[0]}/gradio_api/upload", content=body(), headers=headers)
+    answer = http_client(served[0]).post("/gradio_api/upload", content=body(), headers=headers)
     assert (answer.status_code, answer.text) == (413, "The request is too large; at most 1 MB are read here.")
     files = [Path(path) for path in cleanup._uploads]
     assert any(path.exists() for path in files)

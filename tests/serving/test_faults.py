@@ -268,6 +268,7 @@ def test_second_pair_is_loaded_beside_the_hosts_and_replaces_it_at_once(monkeypa
         return replace(hosted_models().pair, name=name)
 
     monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
+    monkeypatch.setattr("components.serving.models_state.SPARE_BYTES", 0)
     second = "smollm2-135m-int8"
     models = ModelsState(DEFAULT_PAIR, spare=second)
     models.load_first()

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 import torch
-from fuzz import FILES, PATIENCE, check_trace, events, fuzz_events, fuzz_races, fuzz_traces, inputs_of
-from hosted import hosted, small_race
+from fuzz import FILES, check_trace, events, fuzz_events, fuzz_races, fuzz_traces, inputs_of
+from hosted import hosted, http_client, small_race
 from large import large_trace
 
 from adaedl.errors import Sentence, UserError
@@ -37,9 +37,7 @@ def served():
 
 @pytest.fixture(scope="module")
 def client(served) -> httpx.Client:
-    # A connection for each request, because the server may close an idle one just as the next request comes.
-    separate = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=served[0], timeout=PATIENCE, limits=separate) as client:
+    with http_client(served[0]) as client:
         yield client
 
 
@@ -62,7 +60,7 @@ def behind(request) -> httpx.Client:
     root, prefix = request.param
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_ROOT_PATH", root)
-        with hosted() as (address, _), httpx.Client(base_url=address + prefix, timeout=PATIENCE) as client:
+        with hosted() as (address, _), http_client(address + prefix) as client:
             yield client
 
 
@@ -319,6 +317,7 @@ def test_failed_loading_names_no_folder_to_visitors(monkeypatch, tmp_path):
     models = ModelsState(DEFAULTS.pair)
     with pytest.raises(UserError) as refusal:
         models.load("org/a:org/b").result()
+    models.on_device(lambda: None).result()  # the default pair, which is tried after a visitor's
     for sentence in (str(refusal.value), models.state.sentence):
         assert sentence == "Cannot write to the cache folder $ADAEDL_CACHE (No space left on device)."
 
@@ -334,8 +333,10 @@ def test_pairs_typed_by_visitors_get_no_token_and_no_trust(monkeypatch, name, ex
         raise UserError("none")
 
     monkeypatch.setattr("adaedl.pairs.loading.load_pair", load_pair)
+    models = ModelsState("own/a:own/b")
     with pytest.raises(UserError):
-        ModelsState("own/a:own/b").load(name).result()
+        models.load(name).result()
+    models.on_device(lambda: None).result()  # the default pair, which is tried after a visitor's
     assert trust[0] == expected
 
 

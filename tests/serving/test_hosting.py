@@ -302,7 +302,7 @@ def zero_gpu() -> dict:
     path = os.pathsep.join([str(TESTS / "stand_ins"), str(TESTS), str(TESTS.parent)])
     environment = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": path}
     script = [sys.executable, str(TESTS / "stand_ins" / "races.py")]
-    ran = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=600)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
 

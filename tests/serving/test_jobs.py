@@ -77,7 +77,8 @@ def finished(jobs: Jobs, size: int) -> str:
     return name
 
 
-def test_follower_gets_all_updates(jobs):
+def test_follower_gets_all_updates(jobs, monkeypatch):
+    monkeypatch.setattr(module, "SENDING_S", PATIENCE)
     name, work = started(jobs, last=5)
     with closing(jobs.follow(name)) as updates:
         for number in range(5):
@@ -107,9 +108,14 @@ def test_work_continues_without_followers_and_is_found_by_its_id(jobs):
 def test_work_pauses_until_the_last_update_has_been_sent(jobs, monkeypatch):
     monkeypatch.setattr(module, "SENDING_S", PATIENCE)
     name, work = started(jobs, last=MANY)
+    job = jobs._jobs[name]
+
+    def release() -> None:
+        until(lambda: job._sent, PATIENCE)  # there is a follower
+        work.go.release(3)
+
+    threading.Thread(target=release, daemon=True).start()
     with closing(jobs.follow(name)) as updates:
-        for _ in range(3):
-            work.go.release()
         assert next(updates).words == "1"
         assert work.done == 1  # although it has been released
         assert next(updates).words == "2"
@@ -291,7 +297,8 @@ def texts_of(feed) -> list[str]:
     return texts
 
 
-def test_stopped_comparison_keeps_its_races_and_starts_no_other():
+def test_stopped_comparison_keeps_its_races_and_starts_no_other(monkeypatch):
+    monkeypatch.setattr(module, "SENDING_S", PATIENCE)
     settings = replace(DEFAULTS, prompt="w1 w2", lanes=["autoregressive", "adaedl"], max_new_tokens=110)
     work, last = compared(settings, stop_in=1)
     assert "page.status_stopped" in last

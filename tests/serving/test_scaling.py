@@ -4,11 +4,8 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-from gradio_client import Client
-from hosted import hosted
+from hosted import WAIT, client_of, hosted
 from visitors import race
-
-WAIT = 120  # seconds, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -17,14 +14,10 @@ def replicas():
         yield [stack.enter_context(hosted()) for _ in range(2)]
 
 
-def client(address: str) -> Client:
-    return Client(address, verbose=False, httpx_kwargs={"timeout": WAIT})
-
-
 def test_link_writes_the_same_text_on_any_replica(replicas):
     texts = []
     for address, _ in replicas:
-        trace = race(client(address), "w1 w2", seed=5, tokens=16)["trace"]
+        trace = race(client_of(address), "w1 w2", seed=5, tokens=16)["trace"]
         texts.append([lane["token_ids"] for lane in trace["lanes"]])
     assert texts[0] == texts[1]
     assert texts[0][0]
@@ -34,7 +27,7 @@ def test_busy_replica_delays_nobody_on_another(replicas):
     (busy, models), (free, _) = replicas
     turn = models.take_turn()
     assert turn.wait(0)
-    assert race(client(free), "w1 w2", seed=5, tokens=8)["states"][-1] == "finished"
+    assert race(client_of(free), "w1 w2", seed=5, tokens=8)["states"][-1] == "finished"
     queues = [
         httpx.get(f"{address}/healthz", timeout=WAIT).json()["races"]["running"] for address in (busy, free)
     ]

@@ -5,10 +5,8 @@ import random
 import time
 from dataclasses import replace
 
-import httpx
 import pytest
-from gradio_client import Client
-from hosted import hosted, until
+from hosted import client_of, hosted, http_client, until
 from run_example import run_example
 from visitors import LANES, complaints, open_tabs_together, race, visit_together
 
@@ -74,7 +72,7 @@ def test_waiting_visitor_is_told_to_wait(served):
     address, models = served
     turn = models.take_turn()
     assert turn.wait(0)
-    job = Client(address, verbose=False).submit("w1", LANES, 0.7, 8, 0, api_name="/race")
+    job = client_of(address).submit("w1", LANES, 0.7, 8, 0, api_name="/race")
     until(lambda: job.outputs(), PATIENCE)
     turn.leave()
     job.result(timeout=PATIENCE)
@@ -87,22 +85,20 @@ def test_broken_connection_frees_the_device(served, updates):
     address, models = served
     turn = models.take_turn()
     assert turn.wait(0)
-    config = httpx.get(f"{address}/config").json()
+    client = http_client(address)
+    config = client.get("/config").json()
     fn = next(event["id"] for event in config["dependencies"] if event["api_name"] == "race")
     values = ["w1 w2", LANES, 0.7, 90, 0, "shared_noise", 0, 1.0, models.default, "", False]
     session = f"breaks{updates}"
-    httpx.post(
-        f"{address}/gradio_api/queue/join", json={"data": values, "fn_index": fn, "session_hash": session}
-    )
-    with httpx.stream(
-        "GET", f"{address}/gradio_api/queue/data", params={"session_hash": session}, timeout=PATIENCE
-    ) as stream:
+    call = {"data": values, "fn_index": fn, "session_hash": session}
+    client.post("/gradio_api/queue/join", json=call)
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
         lines = (line for line in stream.iter_lines() if "generating" in line)
         for _ in range(updates):
             next(lines)
     turn.leave()
     until(lambda: models.in_queue == (0, 0), PATIENCE)
-    result = race(Client(address, verbose=False), "w3", seed=1, tokens=8)
+    result = race(client_of(address), "w3", seed=1, tokens=8)
     assert result["states"][-1] == "finished"
 
 
@@ -110,17 +106,17 @@ def test_visitors_who_leave_at_random_delay_nobody(served):
     address, models = served
     chance = random.Random(7)
     for number in range(8):
-        client = Client(address, verbose=False)
+        client = client_of(address)
         job = client.submit(f"w{number}", LANES, 0.7, 90, number, api_name="/race")
         time.sleep(chance.random() * 0.4)
         job.cancel()
         client.close()
-    assert race(Client(address, verbose=False), "w3", seed=1, tokens=8)["states"][-1] == "finished"
+    assert race(client_of(address), "w3", seed=1, tokens=8)["states"][-1] == "finished"
     until(lambda: models.in_queue == (0, 0), PATIENCE)
 
 
 def test_races_leave_no_traces_in_memory(served):
-    client = Client(served[0], verbose=False)
+    client = client_of(served[0])
 
     def traces_alive() -> int:
         gc.collect()

@@ -32,6 +32,8 @@ def GPU(duration):
             theirs.close()
             end = threading.Timer(asked[-1], worker.kill)
             end.start()
+            if not asked[-1]:
+                end.join()
             try:
                 ours.send(arguments)
                 while True:

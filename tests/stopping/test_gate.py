@@ -78,7 +78,7 @@ def test_a_copy_is_independent():
     assert (drafted(stopper, 0.1), stopper.entropy) == (5, pytest.approx(0.1))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats(0, 12), max_size=60),
     st.integers(1, 64),

@@ -122,7 +122,7 @@ def test_a_copy_is_independent(name):
     assert drafted(stopper) == stopper.k
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     rounds,
     st.sampled_from(["ema:warmup=0,interval=1", "gammatune:step=3"]),

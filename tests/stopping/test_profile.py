@@ -131,7 +131,7 @@ def test_a_copy_is_independent():
     assert sum(clone.reached) > 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1e6)), max_size=60),
     st.integers(1, 64),

@@ -20,7 +20,7 @@ def test_the_slope_is_the_least_squares_slope():
     assert line_through(points).slope(0, 0) == pytest.approx(np.polyfit(*zip(*points, strict=True), 1)[0])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 12), st.floats(0, 1)), min_size=3, max_size=30))
 def test_older_points_count_less(points):
     x, y = np.array(points, dtype=float).T

@@ -21,7 +21,7 @@ from adaedl.stopping import (
     split_specs,
 )
 
-quickly = settings(max_examples=100, deadline=None)
+quickly = settings(max_examples=100)
 
 
 def step(entropy=0.5, top_prob=0.8, margin=0.6, token_prob=0.8, position=1) -> DraftStep:

@@ -47,7 +47,7 @@ def test_a_certain_draft_continues_at_every_threshold():
     assert not any(stopper.should_stop(step(entropy=0.0)) for _ in range(64))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.floats(0, 1))
 def test_the_score_is_the_product_and_never_rises_within_a_round(probabilities, threshold):
     stopper = make_stopper(f"survival:threshold={threshold!r}")
