@@ -14,24 +14,28 @@ export async function mount({ element }) {
   const list = make("div", { className: "recorded", role: "group", ariaLabel: t("page.recorded") });
   const failure = make("p", { className: "failure", role: "alert" });
   element.replaceChildren(list, failure);
+  let races = null;
+  let isOther = false; // whether the player shows another race
+  // Then no button stays pressed, and a recorded race that is still loading is dropped.
+  document.addEventListener("adaedl:opened", (event) => {
+    isOther = event.detail?.source !== "recorded";
+    if (isOther) races?.leave();
+  });
   const entries = await readJson("index.json", FOLDER);
-  const races = racesView(entries, failure);
+  races = racesView(entries, failure);
   list.append(
     make("span", { className: "label" }, t("page.recorded")),
     ...races.buttons,
     aboutRaces(entries),
   );
-  // When the player shows another race, no button stays pressed, and a recorded race that is still loading is dropped.
-  document.addEventListener("adaedl:opened", (event) => {
-    if (event.detail?.source !== "recorded") races.leave();
-  });
   const named = raceAsked();
   if (isShared() && named === null) return;
   await playerReady();
   if (isEmbedded()) document.getElementById("player")?.append(failure); // only the player is visible there
   const entry = named ? entries.find(({ file }) => nameOf(file) === named) : entries[0];
-  if (entry) races.open(entry, true);
-  else
+  if (entry) {
+    if (named || !isOther) races.open(entry, true);
+  } else
     failure.textContent = t("page.recorded_unknown", {
       name: named,
       names: entries.map(({ file }) => nameOf(file)).join(", "),
