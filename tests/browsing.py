@@ -31,6 +31,8 @@ FORGET = """() => {
     document.addEventListener("visibilitychange", forget);
 }"""
 
+WAIT = 120_000  # milliseconds that a page on a busy machine has for each step
+
 _contexts: dict[tuple[Browser, str], BrowserContext] = {}
 _idle: dict[BrowserContext, list[Page]] = {}
 _used: dict[BrowserContext, list[Page]] = {}
@@ -57,6 +59,7 @@ def tab(
     """
     idle, used = _idle.setdefault(context, []), _used.setdefault(context, [])
     page = idle.pop() if idle and not script else context.new_page()
+    page.set_default_timeout(WAIT)  # a reused tab has an earlier test's
     used.append(page)
     page.bring_to_front()  # a tab in the background seldom draws, and gets no keys
     size = page.viewport_size

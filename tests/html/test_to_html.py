@@ -135,6 +135,7 @@ def test_a_notebook_shows_the_file_in_an_isolated_frame():
 @pytest.fixture(scope="module")
 def context(browser):
     with browser.new_context(offline=True, locale="en-GB", color_scheme="light") as context:
+        context.set_default_timeout(60_000)  # milliseconds
         yield context
 
 

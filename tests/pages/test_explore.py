@@ -642,6 +642,7 @@ def test_hostile_text_is_shown_as_text(page):
     recording.pieces = [HOSTILE] * len(recording.token_ids)
     recording.pair.name = HOSTILE
     page.evaluate("text => feed(text)", envelope(recording, content["measured"]))
+    settle(page)
     expect(page.locator("#explore .about-recording")).to_contain_text(HOSTILE)
     expect(page.locator("#explore .strip")).to_contain_text(HOSTILE)
     page.focus("#explore .strip")

@@ -102,6 +102,7 @@ def test_a_link_sets_the_controls_but_runs_and_loads_nothing(visit, served, form
 
 def test_run_and_share_make_the_same_link_and_it_restores_every_control(visit):
     with visit(TINY) as page:
+        says(page, WAITS)
         field(page, "top_k").fill("50")
         field(page, "tokens").fill("8")
         page.fill("#prompt textarea", "w1 w2 w3")
@@ -187,6 +188,7 @@ def test_a_trace_with_other_noise_waits_and_warns_that_its_text_will_differ(visi
         race = saved_trace(page)
         assert (race.prompt, race.seed) == (fields["prompt"], fields["seed"])
         assert [lane.label for lane in race.lanes] == [lane["label"] for lane in fields["lanes"]]
+        expect(page.locator("#run")).to_be_enabled()
         page.fill("#prompt textarea", "of my own")
         page.click("#recorded button >> nth=1")
         says(page, "Your own prompt is still in the box")
@@ -207,6 +209,7 @@ def test_a_trace_with_other_noise_waits_and_warns_that_its_text_will_differ(visi
 def test_a_long_prompt_is_packed_and_not_sent_to_the_server(visit):
     prompt = "".join(f"{number}. {CHINESE}" for number in range(60))
     with visit(TINY) as page:
+        says(page, WAITS)
         field(page, "tokens").fill("8")
         page.fill("#prompt textarea", prompt)
         link = shared(page)
@@ -229,7 +232,7 @@ def test_a_long_prompt_is_packed_and_not_sent_to_the_server(visit):
 def test_share_refuses_a_link_that_would_be_too_long(visit):
     noise = "".join(chr(33 + (7 * n * n + n // 3 + n**3 % 101) % 90) for n in range(15_000))
     with visit(TINY) as page:
-        open_setup(page)  # the controls are set by then
+        says(page, WAITS)
         page.fill("#prompt textarea", noise)
         page.click("#share")
         message = page.locator("#shared .said")
@@ -239,7 +242,7 @@ def test_share_refuses_a_link_that_would_be_too_long(visit):
 
 def test_a_browser_without_compression_shares_the_prompt_unpacked(visit):
     with visit(TINY, script="delete window.CompressionStream;") as page:
-        open_setup(page)  # the controls are set by then
+        says(page, WAITS)
         page.fill("#prompt textarea", CHINESE * 10)
         assert settings_in(shared(page))["prompt"] == CHINESE * 10
 

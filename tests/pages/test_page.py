@@ -326,7 +326,8 @@ def test_stop_keeps_the_race_so_far_and_the_next_race_can_be_repeated(page):
 
 
 def test_a_second_visitor_waits_in_the_queue_and_may_open_recorded_races(page, context, address):
-    with visit(context, address) as other:
+    with visit(context, address, f"#pair={DEFAULT_PAIR}") as other:
+        says(other, "The settings of this link are in place")
         start(other, 500, "Write a long story about the sea.")
         says(other, "Racing")
         start(page, SHORT)
@@ -693,6 +694,7 @@ def test_a_chinese_browser_gets_the_page_in_chinese(browser, address):
     context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="zh")
     with visit(context, address, f"#pair={DEFAULT_PAIR}") as page:
         expect(page.locator("#run")).to_have_text("运行")
+        expect(page.locator("#run[data-called]")).to_have_count(1)  # the link has set the controls
         open_setup(page)
         chinese_prompt = texts("zh")[EXAMPLE_PROMPTS[1]]
         page.select_option("#examples select", label=chinese_prompt)

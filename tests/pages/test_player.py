@@ -1414,5 +1414,5 @@ def test_a_long_race_never_restyles_the_whole_player(page, browser, trace):
     settle(page)
     assert page.locator(".tape-round").count() > rounds * 0.8
     expect(page.locator(SPEED)).to_have_count(3)
-    assert len(restyled) > 100
+    assert len(restyled) > 10  # as many as there were frames
     assert max(restyled) < page.locator("#player *").count() / 3, sorted(restyled)[-8:]

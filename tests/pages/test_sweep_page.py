@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from browsing import context_of, tab, violations
-from hosted import hosted, hosted_models
+from hosted import hosted, hosted_models, until
 from playwright.sync_api import Page, expect
 
 from adaedl.errors import UserError
@@ -185,6 +185,7 @@ def test_another_visitors_race_runs_between_two_runs_of_a_sweep(models):
         for update in updates:
             if update.new_rows and not other.ident:
                 other.start()
+                until(lambda: models.in_queue != (0, 0) or done_when_raced, SOON / 1000)
     other.join()
     assert len(session.rows) == len(grid.cells) * 3
     assert done_when_raced[0] < len(session.rows)
@@ -485,10 +486,18 @@ def test_stop_keeps_the_results_and_continue_completes_them(page, swept, models,
     expect(status).to_contain_text("1 race ahead of yours", timeout=SOON)
     # A file cannot be opened while a sweep runs: its rows would be mixed with the measured ones.
     (tmp_path / "less.csv").write_text(swept[:3].to_csv(index=False))
+    page.evaluate(
+        """() => {
+            const status = document.querySelector("#sweep-status");
+            window.said = [];
+            new MutationObserver(() => said.push(status.innerText))
+                .observe(status, { subtree: true, childList: true, characterData: true });
+        }"""
+    )
     page.set_input_files(
         "#sweep-open input[type=file], input[type=file][accept='.csv']", tmp_path / "less.csv"
     )
-    page.wait_for_timeout(500)
+    page.wait_for_function("said.some((words) => words.includes('A sweep is running on this page'))")
     after_one = models.take_turn()  # its turn is between the next race and the one that is stopped
     before.leave()
     expect(page.locator("#sweep-progress")).to_contain_text("9 of 12 runs", timeout=SOON)
