@@ -23,7 +23,7 @@ export function mount({ element, props, watch }) {
           make(
             "summary",
             {},
-            t("page.models_ready", state),
+            make("span", { className: "ready" }, t("page.models_ready", state)),
             " ",
             make("strong", {}, shortName(state.target)),
           ),

@@ -239,6 +239,16 @@ def test_the_lanes_are_on_the_first_screen_or_just_below(reading, width, height)
     reading.set_viewport_size({"width": 1440, "height": 900})
 
 
+def test_captions_are_whole_on_a_projector(reading):
+    reading.set_viewport_size({"width": 1024, "height": 576})
+    for entry in json.loads((EXAMPLES / "index.json").read_text("utf-8")):
+        reading.click(f"#recorded button:has-text('{entry['title']['en']}')")
+        note = reading.locator("#player .race-note")
+        expect(note).to_have_text(entry["line"]["en"])
+        assert note.evaluate("note => note.scrollHeight - note.clientHeight") == 0
+    reading.set_viewport_size({"width": 1440, "height": 900})
+
+
 def test_every_recorded_race_opens(reading):
     entries = json.loads((EXAMPLES / "index.json").read_text("utf-8"))
     reading.click("#recorded summary")
