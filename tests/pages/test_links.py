@@ -168,6 +168,23 @@ def test_a_large_seed_stays_exact_in_page_link_trace_and_rerun(visit, context, s
         again.close()
 
 
+def test_a_file_opened_before_the_recorded_races_have_loaded_stays(visit, served, tmp_path):
+    file = tmp_path / "trace.json"
+    file.write_text(small_race(served[1].pair).to_json())
+    with visit() as page:
+        held = []
+        page.route("**/examples/index.json", lambda route: held.append(route))
+        page.reload()
+        page.set_input_files("input[type=file]", file)
+        says(page, "Opened a race recorded on")
+        assert page.locator("#recorded button").count() == 0
+        held.pop().continue_()
+        expect(page.locator("#recorded button").first).to_be_attached()
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert page.locator("#recorded button[aria-pressed=true]").count() == 0
+        expect(page.locator("#prompt textarea")).to_have_value("w1 w2 w3")
+
+
 def test_a_trace_with_other_noise_waits_and_warns_that_its_text_will_differ(visit, context, served, tmp_path):
     fields = json.loads(small_race(served[1].pair).to_json())
     fields.pop("noise_version", None)  # as in a trace older than noise versions
