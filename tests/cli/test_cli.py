@@ -3,7 +3,6 @@
 import contextlib
 import json
 import platform
-import re
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from interrupts import read_until, started_command
 from test_metrics import toy_trace
 from toys import tiny_pair
 
@@ -258,19 +258,8 @@ def test_ctrl_c_keeps_the_race_so_far_without_a_traceback(tmp_path):
     prompt = "Write a short story about a fox who learns to swim."  # its text has over 2000 tokens
     lanes = ",".join(6 * ["autoregressive"])  # a long race, even if the text ends early
     options = ["--max-new-tokens", "2000", "--lanes", lanes, "--json", str(tmp_path / "r.json")]
-    command = [sys.executable, "-m", "adaedl", "race", prompt, *options]
-    # A shell makes background processes and their children ignore the signal.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    with process:
-        err = b""
-        while not re.search(rb" [1-9]\d*/12000", err):
-            chunk = process.stderr.read1()
-            assert chunk, err.decode()
-            err += chunk
+    with started_command(["race", prompt, *options]) as process:
+        err = read_until(process, rb" [1-9]\d*/12000")
         while process.poll() is None:  # Python loses a signal that arrives while an object is being deleted
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from folders import make_tokenizer, save_model
+from interrupts import read_until, started_command
 from toys import tiny_pair
 
 from adaedl.cli.main import main
@@ -266,19 +268,8 @@ def test_invalid_options_are_refused_before_the_pair_is_loaded(arguments, messag
 def test_an_interrupt_keeps_the_results_and_ends_the_neighbours(pair_name, tmp_path):
     path = tmp_path / "neighbours.json"
     arguments = ["--pair", pair_name, "--max-new-tokens", "4", "--repeats", "50", "--json", str(path)]
-    command = [sys.executable, "-m", "adaedl", "bench", "--neighbours", *arguments]
-    # A shell makes background processes and their children ignore the signal.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        program = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    with program:
-        err = b""
-        while CONDITIONS[ONE_THREAD].encode() not in err:  # after the idle machine
-            chunk = program.stderr.read1()
-            assert chunk, err
-            err += chunk
+    with started_command(["bench", "--neighbours", *arguments]) as program:
+        read_until(program, re.escape(CONDITIONS[ONE_THREAD]).encode())  # after the idle machine
         program.send_signal(signal.SIGINT)
         output, _ = program.communicate(timeout=PATIENCE)
     assert program.returncode == 130
